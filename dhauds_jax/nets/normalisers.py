@@ -1,0 +1,85 @@
+"""What a BatchNorm layer does in one forward pass, with PyTorch's rules (`dhauds_jax.types.Normaliser`).
+
+PyTorch normalises with the biased batch variance, stores the unbiased one, and keeps `0.9 old + 0.1 new`.
+"""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dhauds_jax.types import Normaliser, Running, total
+
+MOMENTUM = 0.1
+"""The weight of a new batch in the running statistics (PyTorch's meaning of BatchNorm momentum)."""
+
+
+def batch_moments(
+    x: Float[Array, "... channels"], weights: Float[Array, " batch"] | None, axis_name: str | None
+) -> tuple[Float[Array, " channels"], Float[Array, " channels"], Float[Array, ""]]:
+    """Mean, biased variance and number of values per channel over all axes but the last, padded rows left out.
+
+    The mean is taken first and the variance from centred squares: E[x^2] - E[x]^2 loses digits.
+    """
+    axes = tuple(range(x.ndim - 1))
+    w = jnp.ones((x.shape[0],), x.dtype) if weights is None else weights.astype(x.dtype)
+    w = w.reshape((-1,) + (1,) * (x.ndim - 1))
+    positions = x[0, ..., 0].size
+    count, summed = total((w.sum() * positions, (w * x).sum(axes)), axis_name)
+    mean = summed / count
+    var = total((w * jnp.square(x - mean)).sum(axes), axis_name) / count
+    return mean, var, count
+
+
+def _normalise(x: Array, mean: Array, var: Array, epsilon: float) -> Array:
+    return (x - mean) * jax.lax.rsqrt(var + epsilon)
+
+
+def running(
+    x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None
+) -> tuple[Array, Running]:
+    """Evaluation: the running statistics normalise and stay."""
+    return _normalise(x, running.mean, running.var, epsilon), running
+
+
+def batch(
+    x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None
+) -> tuple[Array, Running]:
+    """Training: the batch's statistics normalise, the running ones follow."""
+    mean, var, count = batch_moments(x, weights, axis_name)
+    unbiased = var * count / jnp.maximum(count - 1, 1)
+    kept = jax.lax.stop_gradient(
+        Running((1 - MOMENTUM) * running.mean + MOMENTUM * mean, (1 - MOMENTUM) * running.var + MOMENTUM * unbiased)
+    )
+    return _normalise(x, mean, var, epsilon), kept
+
+
+def batch_frozen(
+    x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None
+) -> tuple[Array, Running]:
+    """The batch's statistics normalise, the running ones stay."""
+    mean, var, _ = batch_moments(x, weights, axis_name)
+    return _normalise(x, mean, var, epsilon), running
+
+
+@functools.lru_cache
+def blend(alpha: float) -> Normaliser:
+    """Means and variances `alpha * batch + (1 - alpha) * running` normalise, the running ones stay (alpha in [0, 1]).
+
+    Source: Schneider et al., NeurIPS 2020, arXiv 2006.16971.
+    """
+    if not 0.0 <= alpha <= 1.0:
+        raise ValueError(f"blend: alpha is {alpha}, expected a number from 0 (running) to 1 (batch)")
+
+    def blended(
+        x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None
+    ) -> tuple[Array, Running]:
+        mean, var, _ = batch_moments(x, weights, axis_name)
+        mixed = alpha * mean + (1 - alpha) * running.mean
+        spread = alpha * var + (1 - alpha) * running.var
+        return _normalise(x, mixed, spread, epsilon), running
+
+    return blended

@@ -1,0 +1,174 @@
+"""The contracts that hold the package together: classifiers, adaptation methods and what passes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol
+
+from jaxtyping import Array, Float, Int
+
+Variables = Mapping[str, Any]
+"""A linen variables tree: `{"params": ..., "batch_stats": ...}` (`batch_stats` may be empty)."""
+
+
+class Running(NamedTuple):
+    """Running statistics of one BatchNorm layer."""
+
+    mean: Float[Array, " channels"]
+    var: Float[Array, " channels"]
+
+
+class Normaliser(Protocol):
+    """How a BatchNorm layer normalises: a pure function, chosen per forward pass.
+
+    `x` is (..., channels), its first axis the batch; `weights` is 1 for real rows and 0 for padded ones (None: all real);
+    `axis_name` names the mapped axis over which the batch is spread, if any. Returns the normalised `x` (before the
+    affine part) and the running statistics to keep. `dhauds_jax.nets.normalisers` has the usual ones.
+    """
+
+    def __call__(
+        self, x: Array, running: Running, epsilon: float, weights: Array | None, axis_name: str | None
+    ) -> tuple[Array, Running]: ...
+
+
+class Mode(NamedTuple):
+    """The static half of a forward pass.
+
+    Attributes:
+      dropout: whether dropout, LayerDrop and token dropout are active (they then need `rngs={"dropout": key}`).
+      norm: what BatchNorm layers do, a `Normaliser`.
+    """
+
+    dropout: bool
+    norm: Normaliser
+
+
+class Outputs(NamedTuple):
+    """What a classifier returns.
+
+    Attributes:
+      logits: (batch, classes), before any softmax.
+      embedding: (batch, features), the input of the last linear layer.
+      frames: (batch, tokens, width), the encoder's tokens.
+    """
+
+    logits: Float[Array, "batch classes"]
+    embedding: Float[Array, "batch features"]
+    frames: Float[Array, "batch tokens width"]
+
+
+class Linear(NamedTuple):
+    """The effective last linear layer: `logits = embedding @ kernel + bias` (weight norm already applied)."""
+
+    kernel: Float[Array, "features classes"]
+    bias: Float[Array, " classes"]
+
+
+class Classifier(NamedTuple):
+    """A network as pure functions over a variables tree.
+
+    Attributes:
+      init: `(key, wave) -> variables`.
+      apply: `(variables, wave, *, mode, weights=None, rngs=None, axis_name=None) -> (Outputs, batch_stats)`; `wave` is
+        Float[batch time] at `config.sample_rate`.
+      features: `wave -> features`, the front end alone (log-mel, fbank, or the normalised wave itself).
+      apply_features: as `apply`, from the front end's output.
+      head: `variables -> Linear`, the effective last linear layer.
+      config: the `ClassifierConfig` that made it and that travels with its checkpoints.
+    """
+
+    init: Callable[..., Variables]
+    apply: Callable[..., tuple[Outputs, Mapping[str, Any]]]
+    features: Callable[[Array], Array]
+    apply_features: Callable[..., tuple[Outputs, Mapping[str, Any]]]
+    head: Callable[[Variables], Linear]
+    config: Any
+
+
+class Batch(NamedTuple):
+    """What an adaptation method may see of a batch: never a label.
+
+    Attributes:
+      wave: (batch, time) waveforms; for nets fed with cached features, those.
+      weights: (batch,) 1 for a real row, 0 for a padded one.
+      index: (batch,) position of each clip in the set (padded rows: any valid position).
+    """
+
+    wave: Array
+    weights: Float[Array, " batch"]
+    index: Int[Array, " batch"]
+
+
+class Prediction(NamedTuple):
+    """What one step of a method says about its batch.
+
+    Attributes:
+      logits: (batch, classes), taken before or after the update as the method's docstring says.
+      losses: scalars by name; a method that minimises something has at least `total`.
+    """
+
+    logits: Float[Array, "batch classes"]
+    losses: Mapping[str, Float[Array, ""]]
+
+
+class AdaptState(NamedTuple):
+    """Everything that changes during adaptation, as one pytree.
+
+    Attributes:
+      variables: the classifier's variables as they are now.
+      opt_state: the optimiser's state (of the moving leaves alone), or ().
+      memory: a method's own memory (banks, teachers, centroids), or ().
+      step: updates done so far, an int32 scalar.
+    """
+
+    variables: Variables
+    opt_state: Any
+    memory: Any
+    step: Int[Array, ""]
+
+
+class RunInfo(NamedTuple):
+    """What a method may know of a run before it starts.
+
+    Attributes:
+      steps_per_epoch: updates in one pass over the set.
+      clips: clips in the set.
+      classes: classes of the classifier.
+      source: labelled source batches, only for methods whose `needs` say "source_data".
+    """
+
+    steps_per_epoch: int
+    clips: int
+    classes: int
+    source: Any = None
+
+
+class Method(NamedTuple):
+    """A test-time adaptation method as pure functions, like an optax transform.
+
+    Attributes:
+      init: `(variables, info) -> AdaptState`.
+      step: `(state, batch, key) -> (state, Prediction)`, jit-able and scannable.
+      adapts: the group of leaves that moves (`dhauds_jax.tta.masks`), "none" for methods without gradients.
+      begin_epoch: `(state, outputs_over_set, key) -> state`, for methods that look at the whole set first.
+      needs: subset of {"batch_norm", "source_data", "aux_head", "set_pass"}.
+    """
+
+    init: Callable[[Variables, RunInfo], AdaptState]
+    step: Callable[[AdaptState, Batch, Array], tuple[AdaptState, Prediction]]
+    adapts: str
+    begin_epoch: Callable[..., AdaptState] | None = None
+    needs: tuple[str, ...] = ()
+
+
+def total(x: Any, axis_name: str | None) -> Any:
+    """Sums a pytree of partial sums over `axis_name`: the one helper of everything that couples a batch.
+
+    Every batch-coupled quantity is a ratio of totals of weighted sums, so a batch spread over devices gives the numbers
+    of one device; gradients then take one `pmean` (see `tta.parallel`).
+    """
+    if axis_name is None:
+        return x
+    import jax
+
+    return jax.lax.psum(x, axis_name)
