@@ -1,0 +1,249 @@
+"""Layers that the networks share, in linen and in PyTorch's conventions (initialisers, BatchNorm, padding).
+
+Activations are (batch, time, channels). A norm layer's name holds `batch_norm`, `layer_norm` or `group_norm`, because
+the groups of trainable leaves are found by path.
+"""
+
+from __future__ import annotations
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from dhauds_jax.nets.convolution import conv1d, max_pool1d
+from dhauds_jax.types import Mode, Running
+
+xavier_uniform = nn.initializers.variance_scaling(1.0, "fan_avg", "uniform")
+xavier_normal = nn.initializers.variance_scaling(1.0, "fan_avg", "normal")
+
+
+def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
+    """PyTorch's default for weights and biases of linear and convolution layers: uniform in +-1/sqrt(fan_in)."""
+    bound = 1.0 / math.sqrt(fan_in)
+
+    def init(key: PRNGKeyArray, shape: tuple[int, ...], dtype: DTypeLike = jnp.float32) -> Array:
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return init
+
+
+class BatchNorm(nn.Module):
+    """BatchNorm over all axes but the last; the mode's normaliser says which statistics are used and which are kept.
+
+    Params `scale`, `bias`; batch_stats `mean`, `var`. `weights` is 1 for real rows and 0 for padded ones; `axis_name`
+    is the mapped axis over which the batch is spread. Computed in float32.
+    """
+
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch *positions channels"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> Float[Array, "batch *positions channels"]:
+        channels = x.shape[-1]
+        scale = self.param("scale", nn.initializers.ones_init(), (channels,))
+        bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
+        var = self.variable("batch_stats", "var", jnp.ones, (channels,))
+        running = Running(mean.value, var.value)
+        y, kept = mode.norm(x.astype(jnp.float32), running, self.epsilon, weights, axis_name)
+        if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
+            mean.value, var.value = kept
+        return (y * scale + bias).astype(x.dtype)
+
+
+class Dense(nn.Module):
+    """A linear layer `x @ kernel + bias` with PyTorch's default initialisation.
+
+    `dtype` is the type of the product (None: the input's); parameters stay float32.
+    """
+
+    features: int
+    use_bias: bool = True
+    kernel_init: nn.initializers.Initializer | None = None
+    bias_init: nn.initializers.Initializer | None = None
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... width"]) -> Float[Array, "... features"]:
+        width = x.shape[-1]
+        dtype = self.dtype or x.dtype
+        kernel = self.param("kernel", self.kernel_init or torch_uniform(width), (width, self.features))
+        y = x.astype(dtype) @ kernel.astype(dtype)
+        if self.use_bias:
+            bias = self.param("bias", self.bias_init or torch_uniform(width), (self.features,))
+            y = y + bias.astype(dtype)
+        return y
+
+
+def weight_norm_kernel(
+    v: Float[Array, "width features"], g: Float[Array, " features"]
+) -> Float[Array, "width features"]:
+    """The kernel of a weight-normed linear layer: each output's column of `v` scaled to length `g`."""
+    return v * (g / jnp.sqrt(jnp.sum(jnp.square(v), 0)))
+
+
+class WeightNormDense(nn.Module):
+    """A linear layer whose kernel is a direction `v` times a length `g` per output (Salimans and Kingma, 1602.07868).
+
+    `v` keeps PyTorch's default uniform initialisation and `g` its column lengths: the reference's Xavier call writes to
+    a computed property and changes nothing (DHAuDS, AuT/lib/model.py:85). The bias starts at 0.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... width"]) -> Float[Array, "... features"]:
+        width = x.shape[-1]
+        v = self.param("v", torch_uniform(width), (width, self.features))
+        g = self.param("g", lambda _: jnp.sqrt(jnp.sum(jnp.square(v), 0)))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
+        return x @ weight_norm_kernel(v, g) + bias
+
+
+def standardise(kernel: Float[Array, "taps inputs outputs"]) -> Float[Array, "taps inputs outputs"]:
+    """Weight standardisation per output channel: `(w - mean) / sqrt(var + 1e-5)`, biased variance (1903.10520)."""
+    centred = kernel - kernel.mean((0, 1))
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean((0, 1)) + 1e-5)
+
+
+class StdConv1d(nn.Module):
+    """A convolution over time without bias whose kernel is standardised per output channel.
+
+    `padding` frames of zeros on both sides, as PyTorch: output length `(time + 2 padding - taps) // stride + 1`.
+    """
+
+    features: int
+    taps: int = 1
+    stride: int = 1
+    padding: int = 0
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch time channels"]) -> Float[Array, "batch out features"]:
+        channels = x.shape[-1]
+        init = torch_uniform(self.taps * channels)
+        kernel = self.param("kernel", init, (self.taps, channels, self.features))
+        return conv1d(x, standardise(kernel).astype(x.dtype), self.stride, self.padding)
+
+
+class Bottleneck(nn.Module):
+    """The post-activation residual block of AMAuT and HuBClassifier: 1x1, 7 taps (stride), 1x1, shortcut, ReLU.
+
+    Main-path BatchNorms have epsilon 1e-6, the shortcut's 1e-5 (DHAuDS, AuT/lib/embed.py). The shortcut is a strided
+    1x1 convolution where the shape changes, the identity elsewhere.
+    """
+
+    features: int
+    middle: int
+    stride: int = 1
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time channels"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> Float[Array, "batch out features"]:
+        batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
+        shortcut = x
+        if self.stride != 1 or x.shape[-1] != self.features:
+            shortcut = StdConv1d(self.features, stride=self.stride, name="shortcut")(x)
+            shortcut = BatchNorm(1e-5, name="batch_norm_shortcut")(shortcut, **batch)
+        x = StdConv1d(self.middle, name="conv1")(x)
+        x = nn.relu(BatchNorm(1e-6, name="batch_norm1")(x, **batch))
+        x = StdConv1d(self.middle, 7, self.stride, 3, name="conv2")(x)
+        x = nn.relu(BatchNorm(1e-6, name="batch_norm2")(x, **batch))
+        x = StdConv1d(self.features, name="conv3")(x)
+        x = BatchNorm(1e-6, name="batch_norm3")(x, **batch)
+        return nn.relu(x + shortcut)
+
+
+class Stem(nn.Module):
+    """The first layers of AMAuT and HuBClassifier: 14 taps stride 2, BatchNorm, ReLU, max pool 6 stride 2."""
+
+    features: int
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch time channels"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> Float[Array, "batch out features"]:
+        x = StdConv1d(self.features, 14, 2, 6, name="conv")(x)
+        x = BatchNorm(1e-6, name="batch_norm")(x, mode=mode, weights=weights, axis_name=axis_name)
+        return max_pool1d(nn.relu(x), 6, 2, 2)
+
+
+class Dropout(nn.Module):
+    """Dropout whose mask is drawn row by row from the row's number in the whole batch.
+
+    A batch spread over devices (`axis_name`, rows in device order) thus gets the mask of one device. Needs the rng
+    `dropout` when active.
+    """
+
+    rate: float
+
+    @nn.compact
+    def __call__(
+        self, x: Float[Array, batch * rest], *, active: bool, axis_name: str | None = None
+    ) -> Float[Array, batch * rest]:
+        if not active or self.rate == 0.0:
+            return x
+        key = self.make_rng("dropout")
+        first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * x.shape[0]
+        rows = first + jnp.arange(x.shape[0])
+        keep = jax.vmap(lambda row: jax.random.bernoulli(jax.random.fold_in(key, row), 1 - self.rate, x.shape[1:]))(
+            rows
+        )
+        return jnp.where(keep, x / (1 - self.rate), jnp.zeros_like(x))
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention with separate q, k, v, o projections (all with bias) and a float32 softmax.
+
+    Args of the call: x (batch, tokens, width); `active` switches the dropout on the attention weights on; `mask`, if
+    any, is True where a key may be looked at.
+    """
+
+    heads: int
+    dropout: float = 0.0
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        x: Float[Array, "batch tokens width"],
+        *,
+        active: bool = False,
+        mask: Array | None = None,
+        axis_name: str | None = None,
+    ) -> Float[Array, "batch tokens width"]:
+        batch, tokens, width = x.shape
+        if width % self.heads:
+            raise ValueError(f"Attention: width {width} is no multiple of {self.heads} heads")
+
+        def project(name: str) -> Array:
+            return Dense(width, dtype=self.dtype, name=name)(x).reshape(batch, tokens, self.heads, -1)
+
+        q, k, v = project("q"), project("k"), project("v")
+        scores = jnp.einsum("bqhd,bkhd->bhqk", q * (q.shape[-1] ** -0.5), k).astype(jnp.float32)
+        if mask is not None:
+            scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+        probabilities = jax.nn.softmax(scores, -1)
+        probabilities = Dropout(self.dropout, name="dropout")(probabilities, active=active, axis_name=axis_name)
+        mixed = jnp.einsum("bhqk,bkhd->bqhd", probabilities.astype(v.dtype), v).reshape(batch, tokens, width)
+        return Dense(width, dtype=self.dtype, name="o")(mixed)
