@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from jaxtyping import Array, Float, Int
 
@@ -18,11 +18,12 @@ class Running(NamedTuple):
     var: Float[Array, " channels"]
 
 
+@runtime_checkable
 class Normaliser(Protocol):
     """How a BatchNorm layer normalises: a pure function, chosen per forward pass.
 
-    `x` is (..., channels), its first axis the batch; `weights` is 1 for real rows and 0 for padded ones (None: all real);
-    `axis_name` names the mapped axis over which the batch is spread, if any. Returns the normalised `x` (before the
+    `x` is (..., channels), its first axis the batch; `weights` is 1 for real rows and 0 for padded ones (None: all
+    real); `axis_name` names the mapped axis over which the batch is spread, if any. Returns the normalised `x` (before the
     affine part) and the running statistics to keep. `dhauds_jax.nets.normalisers` has the usual ones.
     """
 
@@ -149,14 +150,18 @@ class Method(NamedTuple):
     Attributes:
       init: `(variables, info) -> AdaptState`.
       step: `(state, batch, key) -> (state, Prediction)`, jit-able and scannable.
+      predict: `(state, batch) -> logits`, evaluation as the method means it, nothing changes.
       adapts: the group of leaves that moves (`dhauds_jax.tta.masks`), "none" for methods without gradients.
+      passes: forward passes and backward passes of one `step` per clip, for the cost column.
       begin_epoch: `(state, outputs_over_set, key) -> state`, for methods that look at the whole set first.
       needs: subset of {"batch_norm", "source_data", "aux_head", "set_pass"}.
     """
 
     init: Callable[[Variables, RunInfo], AdaptState]
     step: Callable[[AdaptState, Batch, Array], tuple[AdaptState, Prediction]]
+    predict: Callable[[AdaptState, Batch], Array]
     adapts: str
+    passes: tuple[int, int]
     begin_epoch: Callable[..., AdaptState] | None = None
     needs: tuple[str, ...] = ()
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dhauds_jax.types import Normaliser, Running, total
+from dhauds_jax.types import Mode, Normaliser, Running, total
 
 MOMENTUM = 0.1
 """The weight of a new batch in the running statistics (PyTorch's meaning of BatchNorm momentum)."""
@@ -83,3 +83,10 @@ def blend(alpha: float) -> Normaliser:
         return _normalise(x, mixed, spread, epsilon), running
 
     return blended
+
+
+EVAL = Mode(dropout=False, norm=running)
+"""Evaluation: no dropout, running statistics."""
+
+TRAIN = Mode(dropout=True, norm=batch)
+"""PyTorch's `train()`: dropout on, batch statistics, running ones updated."""

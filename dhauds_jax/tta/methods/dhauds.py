@@ -1,0 +1,182 @@
+"""DHAuDS: two time-shifted views, nuclear-norm, entropy, generalised-entropy and consistency losses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from dhauds_jax.dsp.views import rolled_views
+from dhauds_jax.nets.normalisers import EVAL, TRAIN
+from dhauds_jax.tta import losses
+from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
+from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
+
+Views = Callable[[PRNGKeyArray, Batch], tuple[Array, Array]]
+
+PROFILES = {
+    "reference": {"gent_views": "first_twice", "partial_batch": "as_is", "first_epoch_plain": True, "nesterov": False},
+    "corrected": {"gent_views": "both", "partial_batch": "rescaled", "first_epoch_plain": False, "nesterov": True},
+}
+"""Options that a profile sets: quirks 1, 22, 4 and 3 of the reference."""
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"dhauds: unknown {name} {value!r}, expected one of {', '.join(choices)}")
+
+
+def two_view_losses(
+    logits1: Array,
+    logits2: Array,
+    weights: Array | None,
+    axis_name: str | None,
+    *,
+    nucnm: float,
+    ent: float,
+    gent: float,
+    q: float,
+    mse: float,
+    epsilon: float,
+    gent_views: str,
+    partial_batch: str,
+) -> dict[str, Array]:
+    """The terms of the two-view loss, each times its rate, and their sum `total`; a rate of 0 leaves a term out."""
+    zero = jnp.zeros((), logits1.dtype)
+    both = (logits1, logits2)
+    # As the reference codes it, the generalised entropy takes view 1 twice (quirk 1).
+    gent_pair = both if gent_views == "both" else (logits1, logits1)
+
+    def summed(rate: float, term: Callable[[Array], Array], pair: tuple[Array, Array]) -> Array:
+        return rate * (term(pair[0]) + term(pair[1])) if rate > 0 else zero
+
+    terms = {
+        "nucnm": summed(nucnm, lambda z: losses.nuclear_norm(z, weights, axis_name), both),
+        "entropy": summed(ent, lambda z: losses.entropy(z, weights, axis_name, epsilon=epsilon), both),
+        "gent": summed(gent, lambda z: losses.generalised_entropy(z, weights, axis_name, q=q), gent_pair),
+        "consistency": mse * losses.consistency(*both, weights, axis_name) if mse > 0 else zero,
+    }
+    if partial_batch == "rescaled" and weights is not None:
+        # The column norm grows with the root of the rows: a partial batch is scaled as if it were full.
+        rows, real = losses.total((jnp.full((), weights.size, weights.dtype), weights.sum()), axis_name)
+        terms["nucnm"] = terms["nucnm"] * jnp.sqrt(rows / real)
+    return {"total": sum(terms.values()), **terms}
+
+
+def dhauds(
+    classifier: Classifier,
+    *,
+    lr: float = 1e-3,
+    backbone: float = 0.45,
+    classifier_rate: float = 1.0,
+    nucnm: float = 1.0,
+    ent: float = 0.5,
+    gent: float = 0.5,
+    q: float = 1.1,
+    mse: float = 0.1,
+    epsilon: float = 1e-8,
+    cardinality: int = 50,
+    gamma: float = 30.0,
+    threshold: int = 35,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-3,
+    limit: float = 0.17,
+    group: str = "all",
+    gent_views: str = "first_twice",
+    partial_batch: str = "as_is",
+    first_epoch_plain: bool = True,
+    nesterov: bool = False,
+    views: Views | None = None,
+    axis_name: str | None = None,
+) -> Method:
+    """Adapts all parameters so that two circularly shifted views agree, are confident, and spread over the classes.
+
+    Per batch: view 1 is rolled right by `int(u * limit * L)` samples, view 2 left, fresh each time; both are forwarded
+    in train mode, view 1 first (each with its own batch statistics, running ones updated twice); loss =
+    `nucnm(1)+nucnm(2)` + `ent(1)+ent(2)` + generalised entropies + `mse * mean ||p1 - p2||`; one SGD step.
+    A step's prediction is the mean softmax of both views before the update (as log-probabilities); `predict` runs the
+    clip unshifted in evaluation mode.
+
+    Args:
+      classifier: the network.
+      lr: learning rate; `backbone` and `classifier_rate` are factors on it for the encoder and the head.
+      backbone: see `lr`.
+      classifier_rate: see `lr`.
+      nucnm: rate of the nuclear-norm term (`losses.nuclear_norm`).
+      ent: rate of the entropies, with `epsilon` inside the logarithm.
+      gent: rate of the generalised entropies of order `q`.
+      q: order of the generalised entropy.
+      mse: rate of the consistency term.
+      epsilon: see `ent`.
+      cardinality: epochs of the schedule (`tta.sgd.SGDOptions` has this and the next four).
+      gamma: steepness of the schedule.
+      threshold: epochs at the end of the schedule in which the rate stands still.
+      momentum: SGD's momentum.
+      weight_decay: SGD's coupled weight decay.
+      limit: largest shift as a share of the clip, 0 to 1.
+      group: parameters that move, a name of `tta.masks.GROUPS`.
+      gent_views: "first_twice" (quirk 1: as coded in 7 of 8 scripts) or "both".
+      partial_batch: "as_is" (quirk 22: a partial batch has a smaller nuclear-norm term) or "rescaled".
+      first_epoch_plain: quirk 4, no momentum and decay in epoch 0.
+      nesterov: False is quirk 3.
+      views: replaces the rolled views, `(key, batch) -> (view 1, view 2)`.
+      axis_name: the mapped axis over which the batch is spread.
+
+    Source: DHAuDS, arXiv 2511.18421; HuBERT/*/ttda.py, AuT/*/ttda.py, lib/loss.py, lib/lr_utils.py.
+    """
+    _check_choice("gent_views", gent_views, ("first_twice", "both"))
+    _check_choice("partial_batch", partial_batch, ("as_is", "rescaled"))
+    optimiser = scheduled_sgd(
+        SGDOptions(
+            lr=lr,
+            backbone=backbone,
+            classifier=classifier_rate,
+            cardinality=cardinality,
+            gamma=gamma,
+            threshold=threshold,
+            momentum=momentum,
+            weight_decay=weight_decay,
+            first_epoch_plain=first_epoch_plain,
+            nesterov=nesterov,
+        )
+    )
+    rates = dict(nucnm=nucnm, ent=ent, gent=gent, q=q, mse=mse, epsilon=epsilon)
+    make_views = views or (lambda key, batch: rolled_views(key, batch.wave, batch.index, limit))
+
+    def init(variables: Variables, info: RunInfo) -> AdaptState:
+        state = first_state("dhauds", variables, optimiser, group)
+        return state._replace(opt_state=with_steps_per_epoch(state.opt_state, info.steps_per_epoch))
+
+    def predict(state: AdaptState, batch: Batch) -> Array:
+        return classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits
+
+    def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
+        view_key, key1, key2 = jax.random.split(key, 3)
+        pair = make_views(view_key, batch)
+
+        def loss(variables: Variables) -> tuple[Array, Evaluated]:
+            logits = []
+            for wave, dropout_key in zip(pair, (key1, key2), strict=True):
+                outputs, stats = classifier.apply(
+                    variables,
+                    wave,
+                    mode=TRAIN,
+                    weights=batch.weights,
+                    rngs={"dropout": dropout_key},
+                    axis_name=axis_name,
+                )
+                variables = {**variables, "batch_stats": stats}
+                logits.append(outputs.logits)
+            terms = two_view_losses(
+                *logits, batch.weights, axis_name, **rates, gent_views=gent_views, partial_batch=partial_batch
+            )
+            mean_log_p = jnp.logaddexp(*(jax.nn.log_softmax(z) for z in logits)) - jnp.log(2.0)
+            return terms["total"], Evaluated(terms, stats, mean_log_p)
+
+        state, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
+        return state, Prediction(evaluated.logits, evaluated.losses)
+
+    return Method(init, step, predict, adapts=group, passes=(2, 2))

@@ -1,0 +1,56 @@
+"""BatchNorm statistics of the target set in place of the source's."""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from dhauds_jax.nets import normalisers
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
+
+STATISTICS = ("running", "batch", "blend")
+
+
+def norm(
+    classifier: Classifier, *, statistics: str = "running", alpha: float = 0.5, axis_name: str | None = None
+) -> Method:
+    """Re-estimates BatchNorm statistics from the unlabelled clips, without gradients.
+
+    Each step predicts with the statistics of its own batch (`blend`: `alpha * batch + (1 - alpha) * source`).
+
+    Args:
+      classifier: the network.
+      statistics: "running" also moves the running statistics towards the batch's (0.9 old + 0.1 new), which later
+        evaluations use; "batch" and "blend" change nothing and evaluate each batch with its own statistics.
+      alpha: share of the batch's statistics in "blend", 0 to 1.
+      axis_name: the mapped axis over which the batch is spread.
+
+    Source: Nado et al. 2020, arXiv 2006.10963; Schneider et al., NeurIPS 2020, arXiv 2006.16971; TTA-in-AC, normAdapt.
+    """
+    if statistics not in STATISTICS:
+        raise ValueError(f"norm: unknown statistics {statistics!r}, expected one of {', '.join(STATISTICS)}")
+    normalise = {
+        "running": normalisers.batch,
+        "batch": normalisers.batch_frozen,
+        "blend": normalisers.blend(alpha),
+    }[statistics]
+    while_adapting = Mode(dropout=False, norm=normalise)
+    evaluating = normalisers.EVAL if statistics == "running" else while_adapting
+
+    def init(variables: Variables, info: RunInfo) -> AdaptState:
+        return AdaptState(variables, (), (), jnp.zeros((), jnp.int32))
+
+    def forward(state: AdaptState, batch: Batch, mode: Mode) -> tuple[Array, Variables]:
+        outputs, batch_stats = classifier.apply(
+            state.variables, batch.wave, mode=mode, weights=batch.weights, axis_name=axis_name
+        )
+        return outputs.logits, {**state.variables, "batch_stats": batch_stats}
+
+    def predict(state: AdaptState, batch: Batch) -> Array:
+        return forward(state, batch, evaluating)[0]
+
+    def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
+        logits, variables = forward(state, batch, while_adapting)
+        return state._replace(variables=variables, step=state.step + 1), Prediction(logits, {})
+
+    return Method(init, step, predict, adapts="none", passes=(1, 0), needs=("batch_norm",))

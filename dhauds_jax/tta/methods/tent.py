@@ -1,0 +1,66 @@
+"""TENT: entropy minimisation on the affine parameters of normalisation layers."""
+
+from __future__ import annotations
+
+import optax
+from jaxtyping import Array, PRNGKeyArray
+
+from dhauds_jax.nets import normalisers
+from dhauds_jax.tta import losses
+from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
+
+
+def tent(
+    classifier: Classifier,
+    *,
+    lr: float = 1e-3,
+    b1: float = 0.9,
+    b2: float = 0.99,
+    group: str = "batch_norm",
+    evaluate: str = "running",
+    axis_name: str | None = None,
+) -> Method:
+    """Minimises the mean entropy of the predictions by the normalisation layers' scales and shifts.
+
+    `-mean_b sum_c p log p`, one Adam step a batch; BatchNorm uses the batch's statistics and the running ones follow;
+    dropout is off. A step's prediction is taken before its update, from the same forward pass.
+
+    Args:
+      classifier: the network.
+      lr: Adam's learning rate.
+      b1: Adam's first-moment decay.
+      b2: Adam's second-moment decay (0.99 in TTA-in-AC).
+      group: parameters that move, a name of `tta.masks.GROUPS`; "norm" takes layer and group norms too.
+      evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (of each batch, as the
+        original, whose running statistics are removed).
+      axis_name: the mapped axis over which the batch is spread.
+
+    Source: Wang et al., ICLR 2021, arXiv 2006.10726, equation 2; TTA-in-AC, tentAdapt.
+    """
+    if evaluate not in ("running", "batch"):
+        raise ValueError(f"tent: unknown evaluate {evaluate!r}, expected running or batch")
+    optimiser = optax.adam(lr, b1=b1, b2=b2)
+    adapting = Mode(dropout=False, norm=normalisers.batch)
+    evaluating = Mode(dropout=False, norm=normalisers.running if evaluate == "running" else normalisers.batch_frozen)
+
+    def init(variables: Variables, info: RunInfo) -> AdaptState:
+        return first_state("tent", variables, optimiser, group)
+
+    def forward(variables: Variables, batch: Batch, mode: Mode) -> tuple[Array, Variables]:
+        outputs, stats = classifier.apply(variables, batch.wave, mode=mode, weights=batch.weights, axis_name=axis_name)
+        return outputs.logits, stats
+
+    def predict(state: AdaptState, batch: Batch) -> Array:
+        return forward(state.variables, batch, evaluating)[0]
+
+    def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
+        def loss(variables: Variables) -> tuple[Array, Evaluated]:
+            logits, stats = forward(variables, batch, adapting)
+            value = losses.entropy(logits, batch.weights, axis_name, epsilon=0.0)
+            return value, Evaluated({"total": value, "entropy": value}, stats, logits)
+
+        state, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
+        return state, Prediction(evaluated.logits, evaluated.losses)
+
+    return Method(init, step, predict, adapts=group, passes=(1, 1))

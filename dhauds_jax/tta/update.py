@@ -1,0 +1,65 @@
+"""One gradient update of the moving leaves: what every gradient method shares."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array
+
+from dhauds_jax.tta import masks
+from dhauds_jax.types import AdaptState, Variables
+
+
+class Evaluated(NamedTuple):
+    """What a loss function returns beside its value: named losses, new BatchNorm statistics, logits to predict with."""
+
+    losses: Mapping[str, Array]
+    batch_stats: Mapping[str, Any]
+    logits: Array
+
+
+LossFunction = Callable[[Variables], tuple[Array, Evaluated]]
+
+
+def first_state(name: str, variables: Variables, optimiser: optax.GradientTransformation, group: str) -> AdaptState:
+    """The state before the first update.
+
+    Raises:
+      ValueError: the network has no parameters in `group`.
+    """
+    moving, _ = masks.split(variables["params"], group)
+    if not moving:
+        raise ValueError(
+            f"method {name} adapts the group {group!r}, but this network has no such parameters: "
+            f"choose another with --options=group=NAME, one of {', '.join(masks.GROUPS)}"
+        )
+    return AdaptState(variables, optimiser.init(moving), (), jnp.zeros((), jnp.int32))
+
+
+def gradient_update(
+    state: AdaptState,
+    loss: LossFunction,
+    optimiser: optax.GradientTransformation,
+    group: str,
+    axis_name: str | None = None,
+) -> tuple[AdaptState, Evaluated]:
+    """Differentiates `loss(variables)` by the leaves of `group` alone and takes one optimiser step.
+
+    With `axis_name`, losses are already equal on all devices (every batch sum is a psum) and gradients take one pmean.
+    """
+    moving, frozen = masks.split(state.variables["params"], group)
+
+    def of_moving(leaves: Any) -> tuple[Array, Evaluated]:
+        return loss({**state.variables, "params": masks.merge(leaves, frozen)})
+
+    (_, evaluated), grads = jax.value_and_grad(of_moving, has_aux=True)(moving)
+    if axis_name is not None:
+        grads = jax.lax.pmean(grads, axis_name)
+    updates, opt_state = optimiser.update(grads, state.opt_state, moving)
+    params = masks.merge(optax.apply_updates(moving, updates), frozen)
+    variables = {**state.variables, "params": params, "batch_stats": evaluated.batch_stats}
+    return AdaptState(variables, opt_state, state.memory, state.step + 1), evaluated
