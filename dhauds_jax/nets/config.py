@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FRONT_ENDS = {
-    "log_mel": ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels", "frames"),
+    "log_mel": ("sample_rate", "n_fft", "win_length", "hop", "n_mels", "f_min", "f_max", "scale"),
     "wave": ("normalise",),
 }
 """Front ends by kind, with the keys that each must have (more are passed on to it)."""
@@ -40,7 +40,7 @@ class ClassifierConfig:
       geometry: sizes of the encoder, as its family names them.
       head: `kind` (a key of `HEADS`) and its sizes.
       front_end: `kind` (a key of `FRONT_ENDS`) and its constants; for "log_mel" the fields of
-        `dhauds_jax.dsp.mel.MelSpec` and `frames` (what it gives is filled up to them with zeros).
+        `dhauds_jax.dsp.mel.MelSpec` (those with a default may be left out), for "wave" `normalise` (true or false).
       sample_rate: of the waveform that goes in, in Hz.
       length: of the waveform that goes in, in samples.
       classes: names of the classes in the order of the logits.

@@ -1,0 +1,124 @@
+"""AMAuT: a one-dimensional residual network and a transformer over log-mel frames, with a cls and a tail token.
+
+Sources: the AMAuT and DHAuDS repositories (AuT/lib/embed.py, AuT/lib/model.py).
+"""
+
+from __future__ import annotations
+
+import functools
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dhauds_jax.nets.config import ClassifierConfig, take
+from dhauds_jax.nets.layers import Attention, Bottleneck, Dense, Dropout, Stem, xavier_uniform
+from dhauds_jax.types import Mode
+
+GEOMETRY = ("width", "stages", "embed", "depth", "heads", "mlp", "token_dropout", "mlp_norm")
+"""The sizes of an AMAuT, see `AMAuT`."""
+
+MLP_NORMS = ("discarded", "applied")
+
+# PyTorch's trunc_normal_ cuts at +-2 absolute, a hundred standard deviations away: a normal distribution.
+_tokens_init = nn.initializers.normal(0.02)
+
+
+class TransformerBlock(nn.Module):
+    """`x += attention(norm(x)); x += mlp(x)`.
+
+    `mlp_norm="discarded"` keeps the reference's quirk: the second LayerNorm is computed and thrown away, so the MLP
+    sees the raw stream (DHAuDS, AuT/lib/model.py:117); its dead parameters are left out of the tree. "applied" uses it.
+    """
+
+    heads: int
+    mlp: int
+    mlp_norm: str = "discarded"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "batch tokens width"]) -> Float[Array, "batch tokens width"]:
+        norm = functools.partial(nn.LayerNorm, 1e-6, use_fast_variance=False)
+        x = x + Attention(self.heads, name="attention")(norm(name="layer_norm1")(x))
+        y = norm(name="layer_norm2")(x) if self.mlp_norm == "applied" else x
+        dense = functools.partial(Dense, kernel_init=xavier_uniform, bias_init=nn.initializers.normal(1e-6))
+        y = nn.gelu(dense(self.mlp, name="mlp1")(y), approximate=False)
+        return x + dense(x.shape[-1], name="mlp2")(y)
+
+
+class AMAuT(nn.Module):
+    """Log-mel frames to tokens: cls, one per 8 frames (16 with three stages), tail.
+
+    Attributes:
+      width: channels of the stem and of the first stage's inner convolutions.
+      stages: blocks after the first of each residual stage; later stages double the width and halve the frames.
+      embed: width of the tokens.
+      depth, heads, mlp: transformer blocks, attention heads, inner width of the MLP.
+      token_dropout: rate after the positions are added.
+      mlp_norm: see `TransformerBlock`.
+    """
+
+    width: int
+    stages: tuple[int, ...]
+    embed: int
+    depth: int
+    heads: int
+    mlp: int
+    token_dropout: float = 0.15
+    mlp_norm: str = "discarded"
+
+    @nn.compact
+    def __call__(
+        self,
+        features: Float[Array, "batch frames mels"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> Float[Array, "batch tokens embed"]:
+        batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
+        x = Stem(self.width, name="stem")(features, **batch)
+        block, middle = 0, self.width
+        for stage, blocks in enumerate(self.stages):
+            for i in range(1 + blocks):
+                stride = 2 if stage > 0 and i == 0 else 1
+                x = Bottleneck(4 * middle, middle, stride, name=f"block{block}")(x, **batch)
+                block += 1
+            middle *= 2
+        x = Dense(self.embed, name="embed")(x)
+        cls = self.param("cls_token", _tokens_init, (self.embed,))
+        tail = self.param("tail_token", _tokens_init, (self.embed,))
+        ends = (x.shape[0], 1, self.embed)
+        x = jnp.concatenate([jnp.broadcast_to(cls, ends), x, jnp.broadcast_to(tail, ends)], 1)
+        x = x + self.param("positions", _tokens_init, x.shape[1:])
+        x = Dropout(self.token_dropout, name="token_dropout")(x, active=mode.dropout, axis_name=axis_name)
+        for i in range(self.depth):
+            x = TransformerBlock(self.heads, self.mlp, self.mlp_norm, name=f"layer{i}")(x)
+        return nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm")(x)
+
+
+def build_encoder(config: ClassifierConfig) -> AMAuT:
+    """The encoder that a config's `geometry` describes.
+
+    Raises:
+      ValueError: a size is missing, foreign or out of its choices.
+    """
+    sizes = take(config.geometry, GEOMETRY, "config geometry of family 'amaut'")
+    if sizes["mlp_norm"] not in MLP_NORMS:
+        raise ValueError(f"config geometry: mlp_norm is {sizes['mlp_norm']!r}, expected one of {list(MLP_NORMS)}")
+    if config.front_end["kind"] != "log_mel":
+        raise ValueError(f"config: family 'amaut' has front end {config.front_end['kind']!r}, expected 'log_mel'")
+    return AMAuT(**{**sizes, "stages": tuple(sizes["stages"])})
+
+
+def dead_parameters(config: ClassifierConfig) -> int:
+    """Parameters that the published totals count and that nothing reads: each block's discarded LayerNorm."""
+    sizes = config.geometry
+    return 2 * sizes["embed"] * sizes["depth"] if sizes["mlp_norm"] == "discarded" else 0
+
+
+def tokens(config: ClassifierConfig, frames: int) -> int:
+    """Tokens that come out for `frames` log-mel frames, cls and tail included."""
+    frames = ((frames - 2) // 2 + 1 - 2) // 2 + 1
+    for _ in config.geometry["stages"][1:]:
+        frames = (frames - 1) // 2 + 1
+    return frames + 2

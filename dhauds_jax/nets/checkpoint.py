@@ -1,0 +1,178 @@
+"""Checkpoints: a folder with the variables (Orbax) beside the classifier's `config.json`."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.types import Variables
+
+CONFIG = "config.json"
+EXTRA = "extra.json"
+
+
+def save(
+    folder: str | Path, variables: Variables, config: ClassifierConfig, extra: Mapping[str, Any] | None = None
+) -> Path:
+    """Writes a checkpoint; arrays and config appear together, an older one of that name is replaced.
+
+    Args:
+      folder: where; made with its parents.
+      variables: `{"params", "batch_stats"}`, arrays of any kind.
+      config: the classifier's record.
+      extra: anything else: nested dicts of arrays and of what JSON holds. Names must not contain "|".
+
+    Returns:
+      The folder, absolute.
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    folder = Path(folder).absolute()
+    temporary = folder.with_name(folder.name + ".tmp")
+    arrays, rest = _split(extra or {})
+    # Host arrays only: jax arrays would tie the files to this machine's device layout.
+    tree = {"variables": jax.tree.map(np.asarray, jax.device_get(_nested(variables))), "extra": arrays}
+    if jax.process_index() == 0:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+    _wait("dhauds_jax.checkpoint.begin")
+    ocp.save(temporary / "variables", tree)
+    _wait("dhauds_jax.checkpoint.end")
+    if jax.process_index() == 0:
+        (temporary / EXTRA).write_text(json.dumps(rest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
+        _replace(temporary, folder)
+    return folder
+
+
+def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any]]:
+    """Reads a checkpoint back: variables and extra hold NumPy arrays.
+
+    Raises:
+      ValueError: no folder, no `config.json`, a damaged one, an unknown family, or leaves that do not fit the network
+        of the config (they are named).
+    """
+    from orbax.checkpoint import v1 as ocp
+
+    folder = Path(folder).absolute()
+    config = load_config(folder)
+    try:
+        tree = ocp.load(folder / "variables")
+        rest = json.loads((folder / EXTRA).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ValueError(f"checkpoint {folder}: its arrays cannot be read ({reason})") from error
+    variables = {"params": {}, "batch_stats": {}, **tree["variables"]}
+    _check_shapes(folder, variables, config)
+    return variables, config, _join(tree["extra"], rest)
+
+
+def load_config(folder: str | Path) -> ClassifierConfig:
+    """Reads the config of a checkpoint alone.
+
+    Raises:
+      ValueError: no folder, no `config.json`, or a damaged one.
+    """
+    folder = Path(folder).absolute()
+    if not folder.is_dir():
+        raise ValueError(f"checkpoint {folder}: no such folder, expected one with {CONFIG} and variables/")
+    if not (folder / CONFIG).is_file():
+        raise ValueError(f"checkpoint {folder}: has no {CONFIG}, expected a folder that train or convert wrote")
+    return ClassifierConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG))
+
+
+def variables_hash(variables: Variables) -> str:
+    """SHA-256 over the leaves in the order of their paths: path, dtype, shape and bytes (hex digits)."""
+    digest = hashlib.sha256()
+    for path, leaf in sorted(_flat(_nested(variables)).items()):
+        array = np.ascontiguousarray(jax.device_get(leaf))
+        digest.update(f"{path} {array.dtype.name} {np.shape(leaf)}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _wait(name: str) -> None:
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(name)
+
+
+def _replace(temporary: Path, folder: Path) -> None:
+    """Puts the new folder in the old one's place; the old one stays whole until the new one is complete."""
+    if not folder.exists():
+        os.rename(temporary, folder)
+        return
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    os.rename(folder, old)
+    os.rename(temporary, folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _nested(tree: Any) -> Any:
+    return {str(k): _nested(v) for k, v in tree.items()} if isinstance(tree, Mapping) else tree
+
+
+def _flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            flat.update(_flat(value, f"{above}{name}/"))
+        else:
+            flat[f"{above}{name}"] = value
+    return flat
+
+
+def _split(extra: Mapping[str, Any], above: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays under flat names, and everything else as it was."""
+    arrays: dict[str, np.ndarray] = {}
+    rest: dict[str, Any] = {}
+    for name, value in extra.items():
+        if isinstance(value, Mapping):
+            below, rest[name] = _split(value, f"{above}{name}|")
+            arrays.update(below)
+        elif isinstance(value, jax.Array | np.ndarray | np.generic):
+            arrays[f"{above}{name}"] = np.asarray(jax.device_get(value))
+        else:
+            rest[name] = value
+    return arrays, rest
+
+
+def _join(arrays: Mapping[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+    for path, array in arrays.items():
+        node = rest
+        *above, name = path.split("|")
+        for step in above:
+            node = node.setdefault(step, {})
+        node[name] = array
+    return rest
+
+
+def _check_shapes(folder: Path, variables: Variables, config: ClassifierConfig) -> None:
+    """Compares every leaf with the network that the config describes: Orbax loads any shape without a word."""
+    from dhauds_jax.nets import zoo
+
+    expected = _flat(zoo.shapes(zoo.build(config)))
+    found = _flat(variables)
+    missing = sorted(set(expected) - set(found))
+    foreign = sorted(set(found) - set(expected))
+    if missing or foreign:
+        raise ValueError(
+            f"checkpoint {folder}: leaves missing {missing}, foreign {foreign}; expected those of net {config.net!r}"
+        )
+    for path, leaf in expected.items():
+        if found[path].shape != leaf.shape:
+            raise ValueError(
+                f"checkpoint {folder}: {path} is {found[path].shape}, expected {leaf.shape} for net {config.net!r} "
+                f"with {len(config.classes)} classes"
+            )

@@ -1,0 +1,44 @@
+"""Class names in the order of the published checkpoints' logits.
+
+SpeechCommands V2 has the order of DHAuDS (that of the Audio Spectrogram Transformer's checkpoint), V1 that of the AMAuT
+repository; UrbanSound8K and VocalSound the order of their own index files.
+"""
+
+from __future__ import annotations
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+SPEECH_COMMANDS_V2 = _words(
+    "backward follow five bed zero on learn two house tree dog stop seven eight down six forward cat right visual four "
+    "wow no nine off three left marvin yes up sheila happy bird go one"
+)
+SPEECH_COMMANDS_V1 = _words(
+    "zero one two three four five six seven eight nine bed dog happy marvin off right up yes bird down house on stop "
+    "tree cat go left no sheila wow"
+)
+ARABIC_SPEECH_COMMANDS = _words("down eight five four left nine one right seven six stop three two up zero")
+AUDIO_MNIST = tuple("0123456789")
+COCHL_SCENE = _words(
+    "Bus Car Elevator Park Restaurant Street SubwayStation Cafe CrowdedIndoor Kitchen ResidentialArea Restroom Subway"
+)
+URBAN_SOUND_8K = _words(
+    "air_conditioner car_horn children_playing dog_bark drilling engine_idling gun_shot jackhammer siren street_music"
+)
+VOCAL_SOUND = ("Laughter", "Sigh", "Cough", "Throat clearing", "Sneeze", "Sniff")
+_FISH = _words(
+    "cascading_saw chatter chorus crackle croak damselfish dolphin double_pulse echinidae epigut grazing grouper_a "
+    "grouper_groan growl holocentrus knock knock_croak_a knock_croak_b knock_croak_c low_growl megnov midshipman "
+    "mycbon pomamb pulse rattle rattle_response series_a series_b stridulation whup"
+)
+REEF_SET = (
+    "ambient",
+    "anthrop_boat_engine",
+    "anthrop_bomb",
+    "anthrop_mechanical",
+    "bioph",
+    *(f"bioph_{name}" for name in _FISH),
+    "geoph_waves",
+)

@@ -1,0 +1,146 @@
+"""Classification heads over an encoder's tokens; each returns (logits, embedding), the embedding being the input of its
+last linear layer, and has `linear(params)`, that last layer with weight norm applied.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dhauds_jax.nets.config import take
+from dhauds_jax.nets.convolution import conv1d
+from dhauds_jax.nets.layers import (
+    BatchNorm,
+    Bottleneck,
+    Dense,
+    Stem,
+    WeightNormDense,
+    torch_uniform,
+    weight_norm_kernel,
+    xavier_normal,
+)
+from dhauds_jax.types import Linear, Mode
+
+
+class AudioClassifier(nn.Module):
+    """Mean over tokens, two linear maps, BatchNorm (the embedding), a weight-normed linear layer; no non-linearity.
+
+    A product of linear maps around one BatchNorm, kept as the reference has it (DHAuDS, AuT/lib/model.py:93).
+    """
+
+    classes: int
+    hidden: int = 2048
+    features: int = 256
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
+        x = Dense(self.hidden, name="expand")(tokens.mean(1))
+        zeros = nn.initializers.zeros_init()
+        x = Dense(self.features, kernel_init=xavier_normal, bias_init=zeros, name="squeeze")(x)
+        x = BatchNorm(1e-6, name="batch_norm")(x, mode=mode, weights=weights, axis_name=axis_name)
+        return WeightNormDense(self.classes, name="classifier")(x), x
+
+    @staticmethod
+    def linear(params: Mapping[str, Any]) -> Linear:
+        last = params["classifier"]
+        return Linear(weight_norm_kernel(last["v"], last["g"]), last["bias"])
+
+
+class FCEClassifier(nn.Module):
+    """A 15-tap convolution along the features of two tokens, LayerNorm (the embedding), a linear layer.
+
+    `pair` is "ends" (AMAuT's cls and tail tokens) or "first" (the first two, as HuBERT had it).
+    """
+
+    classes: int
+    pair: str = "ends"
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch width"]]:
+        two = tokens[:, :2] if self.pair == "first" else tokens[:, jnp.array([0, -1])]
+        kernel = self.param("kernel", torch_uniform(30), (15, 2, 1))
+        bias = self.param("bias", torch_uniform(30), (1,))
+        x = (conv1d(jnp.swapaxes(two, 1, 2), kernel, 1, 7) + bias)[..., 0]
+        x = nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm")(x)
+        return Dense(self.classes, name="classifier")(x), x
+
+    @staticmethod
+    def linear(params: Mapping[str, Any]) -> Linear:
+        return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
+
+
+class HuBClassifier(nn.Module):
+    """A one-dimensional residual network over the tokens, global average, two linear layers.
+
+    `stages` gives the number of blocks after the first, strided one of each stage; the last of a stage comes back to
+    the tokens' width. Embedding: after the LayerNorm, width / 2.
+    """
+
+    classes: int
+    stages: tuple[int, ...] = (2,)
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
+        batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
+        width = tokens.shape[-1]
+        x = Stem(width, name="stem")(tokens, **batch)
+        block = 0
+        for blocks in self.stages:
+            for i in range(1 + blocks):
+                features = width if i == blocks else 2 * width
+                stride = 2 if i == 0 else 1
+                x = Bottleneck(features, width // 2, stride, name=f"block{block}")(x, **batch)
+                block += 1
+        x = Dense(width // 2, name="squeeze")(x.mean(1))
+        x = nn.LayerNorm(1e-5, use_fast_variance=False, name="layer_norm")(x)
+        return Dense(self.classes, name="classifier")(x), x
+
+    @staticmethod
+    def linear(params: Mapping[str, Any]) -> Linear:
+        return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
+
+
+def build_head(record: Mapping[str, Any], classes: int) -> AudioClassifier | FCEClassifier | HuBClassifier:
+    """The head that a config's `head` describes.
+
+    Raises:
+      ValueError: an unknown kind, a missing or foreign size.
+    """
+    kind, sizes = record["kind"], {key: value for key, value in record.items() if key != "kind"}
+    if kind == "audio_classifier":
+        return AudioClassifier(classes, **take(sizes, ("hidden", "features"), "config head"))
+    if kind == "fce":
+        pair = sizes.get("pair", "ends")
+        take(sizes, ("pair",) if sizes else (), "config head")
+        if pair not in ("ends", "first"):
+            raise ValueError(f"config head: pair is {pair!r}, expected 'ends' or 'first'")
+        return FCEClassifier(classes, pair)
+    if kind == "hub_classifier":
+        stages = take(sizes, ("stages",), "config head")["stages"]
+        return HuBClassifier(classes, tuple(stages))
+    raise ValueError(f"config head: kind is {kind!r}, expected audio_classifier, fce or hub_classifier")

@@ -1,0 +1,149 @@
+"""Every network by name: `build(preset("amaut_sc2"))`.
+
+A new family is one entry in `FAMILIES` (its encoder), one in `DEAD_PARAMETERS` if published totals count more than the
+tree holds, and its presets in `PRESETS`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from dhauds_jax.dsp.mel import MelSpec
+from dhauds_jax.dsp.mel import log_mel as _log_mel
+from dhauds_jax.nets import amaut, presets
+from dhauds_jax.nets.config import ClassifierConfig, take
+from dhauds_jax.nets.heads import build_head
+from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.types import Classifier, Linear, Mode, Outputs, Variables
+
+FAMILIES: dict[str, Callable[[ClassifierConfig], nn.Module]] = {"amaut": amaut.build_encoder}
+"""Family -> builder of its encoder, a module called `(features, *, mode, weights, axis_name) -> tokens`."""
+
+DEAD_PARAMETERS: dict[str, Callable[[ClassifierConfig], int]] = {"amaut": amaut.dead_parameters}
+"""Family -> parameters that published totals count although nothing reads them (absent: 0)."""
+
+PRESETS: dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]] = dict(presets.PRESETS)
+"""Name -> a function from class names (None: the published ones) to the classifier's record."""
+
+
+def names() -> list[str]:
+    """Names of all presets, sorted."""
+    return sorted(PRESETS)
+
+
+def preset(name: str, classes: Sequence[str] | None = None) -> ClassifierConfig:
+    """The record of a named network.
+
+    Args:
+      name: one of `names()`.
+      classes: class names in the order of the logits; None takes those of the published checkpoint.
+
+    Raises:
+      ValueError: the name is unknown (the valid ones are listed), or the network has no classes of its own.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"net: {name!r} is unknown, expected one of {', '.join(names())}")
+    return PRESETS[name](None if classes is None else tuple(classes))
+
+
+class _Net(nn.Module):
+    encoder: nn.Module
+    head: nn.Module
+
+    def __call__(self, features: Array, *, mode: Mode, weights: Array | None, axis_name: str | None) -> Outputs:
+        batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
+        tokens = self.encoder(features, **batch)
+        logits, embedding = self.head(tokens, **batch)
+        return Outputs(logits, embedding, tokens)
+
+
+def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
+    """The function from waveforms (batch, time) to what the encoder takes.
+
+    Raises:
+      ValueError: a constant of the front end is missing or foreign, or its rate is not the config's.
+    """
+    constants = {key: value for key, value in config.front_end.items() if key != "kind"}
+    if config.front_end["kind"] == "wave":
+        normalise = take(constants, ("normalise",), "config front_end")["normalise"]
+        return normalise_wave if normalise else lambda wave: wave
+    spec = MelSpec(**take({**MelSpec._field_defaults, **constants}, MelSpec._fields, "config front_end"))
+    if spec.sample_rate != config.sample_rate:
+        raise ValueError(f"config: front_end.sample_rate is {spec.sample_rate} Hz, sample_rate {config.sample_rate} Hz")
+    return lambda wave: _log_mel(wave, spec)
+
+
+def normalise_wave(wave: Float[Array, "batch time"]) -> Float[Array, "batch time"]:
+    """Every clip with mean 0 and variance 1 (biased, + 1e-5), as HuBERT large and x-large want it."""
+    centred = wave - wave.mean(-1, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
+
+
+def build(config: ClassifierConfig) -> Classifier:
+    """The network of a record as pure functions (see `dhauds_jax.types.Classifier`).
+
+    Raises:
+      ValueError: an unknown family, a size that is missing, foreign or impossible.
+    """
+    if config.family not in FAMILIES:
+        raise ValueError(f"config: family {config.family!r} is unknown, expected one of {sorted(FAMILIES)}")
+    head = build_head(config.head, len(config.classes))
+    net = _Net(FAMILIES[config.family](config), head)
+    features = front_end(config)
+
+    def init(key: PRNGKeyArray, wave: Float[Array, "batch time"]) -> Variables:
+        make = jax.jit(lambda k, w: net.init({"params": k}, features(w), mode=EVAL, weights=None, axis_name=None))
+        return {"batch_stats": {}, **make(key, wave)}
+
+    def apply_features(
+        variables: Variables,
+        inputs: Float[Array, "batch ..."],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        rngs: Mapping[str, PRNGKeyArray] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Outputs, Mapping[str, Any]]:
+        batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
+        outputs, updated = net.apply(variables, inputs, **batch, rngs=rngs, mutable=["batch_stats"])
+        return outputs, updated.get("batch_stats", variables.get("batch_stats", {}))
+
+    def apply(
+        variables: Variables,
+        wave: Float[Array, "batch time"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        rngs: Mapping[str, PRNGKeyArray] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Outputs, Mapping[str, Any]]:
+        return apply_features(variables, features(wave), mode=mode, weights=weights, rngs=rngs, axis_name=axis_name)
+
+    def last_layer(variables: Variables) -> Linear:
+        return head.linear(variables["params"]["head"])
+
+    return Classifier(init, apply, features, apply_features, last_layer, config)
+
+
+def shapes(classifier: Classifier) -> Variables:
+    """The variables as `jax.ShapeDtypeStruct`, nothing computed."""
+    wave = jax.ShapeDtypeStruct((1, classifier.config.length), jnp.float32)
+    return jax.eval_shape(classifier.init, jax.random.key(0), wave)
+
+
+def parameter_count(variables: Variables) -> int:
+    """Trainable values in a variables tree (running statistics are not counted)."""
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
+
+
+def published_parameter_count(config: ClassifierConfig) -> int:
+    """What a published table says: the tree's parameters and the dead ones of the reference."""
+    dead = DEAD_PARAMETERS.get(config.family, lambda _: 0)(config)
+    return parameter_count(shapes(build(config))) + dead
