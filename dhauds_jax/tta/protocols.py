@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -83,24 +83,30 @@ def _batch(waves: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> Batch:
     return Batch(jnp.asarray(waves[rows]), jnp.asarray(weights), jnp.asarray(rows, jnp.int32))
 
 
-class _Compiled:
-    """The jitted functions of one run, and how often each was traced: more than once is a bug, and raises."""
+class Compiled(NamedTuple):
+    """A method with its jitted functions; runs over sets of one shape share it and compile once."""
 
-    def __init__(self, method: Method):
-        self.step = jax.jit(self._once("step", method.step), donate_argnums=0)
-        self.predict = jax.jit(self._once("predict", method.predict))
+    method: Method
+    step: Callable[..., tuple[AdaptState, Any]]
+    predict: Callable[..., Array]
 
-    @staticmethod
-    def _once(name: str, function: Callable) -> Callable:
+
+def compiled(method: Method) -> Compiled:
+    """Jits a method's step (state donated) and prediction; a second compilation of either is a bug, and raises."""
+
+    def once(name: str, function: Callable) -> Callable:
         traces = []
 
-        def traced(*args):
+        def traced(*args: Any) -> Any:
             traces.append(1)
             if len(traces) > 1:
                 raise RuntimeError(f"{name} was compiled twice in one run: shapes or types changed between batches")
             return function(*args)
 
         return traced
+
+    step = jax.jit(once("step", method.step), donate_argnums=0)
+    return Compiled(method, step, jax.jit(once("predict", method.predict)))
 
 
 def evaluate(
@@ -151,7 +157,7 @@ def _adapt_one_epoch(
     """One pass of updates. Losses are fetched one step late, so the device never waits for the host."""
     history: list[dict[str, float]] = []
     pending: tuple[dict[str, Array], str] | None = None
-    for index, (rows, weights) in enumerate(padded_batches(order, batch_size)):
+    for index, (rows, weights) in enumerate(batches):
         state, prediction = step(state, _batch(waves, rows, weights), jax.random.fold_in(key, index))
         if pending is not None:
             history.append(_check_finite(*pending))
@@ -161,7 +167,7 @@ def _adapt_one_epoch(
 
 
 def offline(
-    method: Method,
+    run: Compiled,
     state: AdaptState,
     waves: np.ndarray,
     *,
@@ -171,10 +177,10 @@ def offline(
     begin: int = 0,
     progress: str | None = None,
 ) -> Iterator[Epoch]:
-    """The offline protocol: the whole set is at hand; evaluate, then `epochs` times adapt one shuffled pass and evaluate.
+    """The offline protocol: evaluate the whole set, then `epochs` times adapt to it in one shuffled pass and evaluate.
 
     Args:
-      method: the adaptation method.
+      run: the jitted adaptation method.
       state: its state, of `method.init` or of an earlier run.
       waves: (clips, time) waveforms of the unlabelled set.
       epochs: passes over the set.
@@ -186,28 +192,27 @@ def offline(
     Raises:
       FloatingPointError: a loss is not finite; it says in which epoch and step.
     """
-    compiled = _Compiled(method)
     state = _own(state)
     order_key, step_key = jax.random.split(key)
     # Batches of an evaluation are mixed once: label-sorted test lists would starve batch statistics (quirk 68).
     mixed = stream_order(jax.random.fold_in(order_key, 1), len(waves))
     if begin == 0:
-        yield Epoch(0, state, evaluate(compiled.predict, state, waves, batch_size, mixed), {})
+        yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed), {})
     bar = tqdm(range(begin, epochs), desc=progress, disable=progress is None, initial=begin, total=epochs, unit="epoch")
     for epoch in bar:
-        order = stream_order(jax.random.fold_in(order_key, 0), len(waves), epoch)
+        batches = padded_batches(stream_order(jax.random.fold_in(order_key, 0), len(waves), epoch), batch_size)
         epoch_key = jax.random.fold_in(step_key, epoch)
-        if method.begin_epoch is not None:
-            outputs = evaluate(compiled.predict, state, waves, batch_size, mixed)
-            state = method.begin_epoch(state, jnp.asarray(outputs), jax.random.fold_in(epoch_key, 2**31 - 1))
-        state, losses = _adapt_one_epoch(compiled.step, state, waves, order, batch_size, epoch_key, epoch)
-        logits = evaluate(compiled.predict, state, waves, batch_size, mixed)
+        if run.method.begin_epoch is not None:
+            outputs = evaluate(run.predict, state, waves, batch_size, mixed)
+            state = run.method.begin_epoch(state, jnp.asarray(outputs), jax.random.fold_in(epoch_key, 2**31 - 1))
+        state, losses = _adapt_one_epoch(run.step, state, waves, batches, epoch_key, epoch)
+        logits = evaluate(run.predict, state, waves, batch_size, mixed)
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items() if name == "total"})
         yield Epoch(epoch + 1, state, logits, losses)
 
 
 def online(
-    method: Method,
+    run: Compiled,
     state: AdaptState,
     waves: np.ndarray,
     *,
@@ -216,12 +221,11 @@ def online(
     begin: int = 0,
     progress: str | None = None,
 ) -> Iterator[StreamStep]:
-    """The online protocol: one pass over a shuffled stream; each batch is predicted as the method says, then adapted to.
+    """The online protocol: one pass over a shuffled stream, each batch predicted and adapted to as it comes.
 
     Arguments as in `offline`; `begin` is the number of steps that `state` has behind it. A method's docstring says
     whether its step predicts before or after its update.
     """
-    compiled = _Compiled(method)
     state = _own(state)
     order_key, step_key = jax.random.split(key)
     batches = padded_batches(stream_order(order_key, len(waves)), batch_size)
@@ -229,7 +233,7 @@ def online(
         batches[begin:], desc=progress, disable=progress is None, initial=begin, total=len(batches), unit="batch"
     )
     for index, (rows, weights) in enumerate(bar, start=begin):
-        state, prediction = compiled.step(state, _batch(waves, rows, weights), jax.random.fold_in(step_key, index))
+        state, prediction = run.step(state, _batch(waves, rows, weights), jax.random.fold_in(step_key, index))
         losses = _check_finite(dict(prediction.losses), f"step {index + 1} of the stream")
         real = int(weights.sum())
         yield StreamStep(index, state, rows[:real], np.asarray(prediction.logits)[:real], losses)

@@ -9,7 +9,7 @@ import numpy as np
 from dhauds_jax.tta.metrics import softmax
 
 
-def _entropy(p: np.ndarray) -> np.ndarray:
+def _entropy(p: np.ndarray) -> np.ndarray | np.floating:
     return -(p * np.log(np.maximum(p, 1e-300))).sum(-1)
 
 
