@@ -166,6 +166,20 @@ def canonical(state_dict: StateDict) -> dict[str, np.ndarray]:
     return result
 
 
+def merge(**parts: StateDict) -> dict[str, np.ndarray]:
+    """Several state dicts as one: `merge(encoder=..., head=...)` has keys `encoder/<canonical name>`, `head/...`."""
+    return {f"{part}/{name}": value for part, state in parts.items() for name, value in canonical(state).items()}
+
+
+def split(state_dict: StateDict) -> dict[str, dict[str, np.ndarray]]:
+    """The inverse of `merge`: part -> its state dict."""
+    parts: dict[str, dict[str, np.ndarray]] = {}
+    for key, value in state_dict.items():
+        part, name = key.split("/", 1)
+        parts.setdefault(part, {})[name] = value
+    return parts
+
+
 def to_flax(
     state_dict: StateDict,
     leaves: Sequence[Leaf],
