@@ -17,19 +17,25 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from dhauds_jax.dsp.mel import MelSpec
 from dhauds_jax.dsp.mel import log_mel as _log_mel
-from dhauds_jax.nets import amaut, presets
+from dhauds_jax.nets import amaut, hubert_zoo, presets
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.types import Classifier, Linear, Mode, Outputs, Variables
 
-FAMILIES: dict[str, Callable[[ClassifierConfig], nn.Module]] = {"amaut": amaut.build_encoder}
+FAMILIES: dict[str, Callable[..., nn.Module]] = {
+    "amaut": amaut.build_encoder,
+    "hubert": hubert_zoo.build_encoder,
+}
 """Family -> builder of its encoder, a module called `(features, *, mode, weights, axis_name) -> tokens`."""
+
+COMPUTE: dict[str, tuple[str, ...]] = {"hubert": hubert_zoo.COMPUTE}
+"""Family -> names of the options that its builder takes beside the config: how to compute, not what (absent: none)."""
 
 DEAD_PARAMETERS: dict[str, Callable[[ClassifierConfig], int]] = {"amaut": amaut.dead_parameters}
 """Family -> parameters that published totals count although nothing reads them (absent: 0)."""
 
-PRESETS: dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]] = dict(presets.PRESETS)
+PRESETS: dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]] = {**presets.PRESETS, **hubert_zoo.PRESETS}
 """Name -> a function from class names (None: the published ones) to the classifier's record."""
 
 
@@ -86,16 +92,25 @@ def normalise_wave(wave: Float[Array, "batch time"]) -> Float[Array, "batch time
     return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
 
 
-def build(config: ClassifierConfig) -> Classifier:
+def build(config: ClassifierConfig, **compute: Any) -> Classifier:
     """The network of a record as pure functions (see `dhauds_jax.types.Classifier`).
 
+    Args:
+      config: the record.
+      compute: how to compute it (`COMPUTE` has the names by family, e.g. `dtype=jnp.bfloat16` for HuBERT).
+
     Raises:
-      ValueError: an unknown family, a size that is missing, foreign or impossible.
+      ValueError: an unknown family or option, a size that is missing, foreign or impossible.
     """
     if config.family not in FAMILIES:
         raise ValueError(f"config: family {config.family!r} is unknown, expected one of {sorted(FAMILIES)}")
+    foreign = sorted(set(compute) - set(COMPUTE.get(config.family, ())))
+    if foreign:
+        raise ValueError(
+            f"net: family {config.family!r} has no options {foreign}, only {COMPUTE.get(config.family, ())}"
+        )
     head = build_head(config.head, len(config.classes))
-    net = _Net(FAMILIES[config.family](config), head)
+    net = _Net(FAMILIES[config.family](config, **compute), head)
     features = front_end(config)
 
     def init(key: PRNGKeyArray, wave: Float[Array, "batch time"]) -> Variables:
