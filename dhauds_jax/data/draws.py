@@ -1,0 +1,210 @@
+"""Random choices of the corruptions, as data: one `Draw` a clip, keyed by names alone."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, Key
+
+from dhauds_jax.data.levels import (
+    CORRUPTIONS,
+    LEVELS,
+    NOISE_CORRUPTIONS,
+    SEMITONES,
+    SNR_DB,
+    Quirks,
+    check_choice,
+    quirks_of,
+    rate_offsets,
+)
+
+_IMPL = "threefry2x32"  # fixed, so that a user's default generator does not change the draws
+SOURCES = ("gaussian", "uniform")
+"""Kinds of white noise, in the order of `Draw.kind`."""
+
+
+class Draw(NamedTuple):
+    """All random choices of one clip's corruption; what a corruption does not draw stays at its neutral value.
+
+    Attributes:
+      kind: WHN only, index into `SOURCES`.
+      noise_index: index into the noise bank, -1 without one.
+      start: first sample of the crop, -1 without one.
+      snr_db: signal-to-noise ratio in dB, 0 without noise.
+      semitones: pitch shift, 0 for none.
+      rate: time-stretch rate, 1 for none; above 1 is faster and shorter.
+      key: key of the noise samples (WHN) or of Griffin-Lim's start phase (TST).
+    """
+
+    kind: Int[Array, "*clips"]
+    noise_index: Int[Array, "*clips"]
+    start: Int[Array, "*clips"]
+    snr_db: Array
+    semitones: Int[Array, "*clips"]
+    rate: Array
+    key: Array
+
+
+def clip_keys(seed: int, dataset: str, corruption: str, level: str, ids: Sequence[str]) -> Array:
+    """Keys (clips,): the first 64 bits of SHA-256 of "seed / data set / corruption / level / clip id".
+
+    Nothing else enters, so batches, order, workers, devices and profiles do not change a clip's key.
+    """
+    check_choice("corruption", corruption, CORRUPTIONS)
+    check_choice("level", level, LEVELS)
+    words = np.zeros((len(ids), 2), np.uint32)
+    for row, clip_id in enumerate(ids):
+        text = json.dumps([int(seed), dataset, corruption, level, clip_id])
+        words[row] = np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], ">u4")
+    return jax.random.wrap_key_data(jnp.asarray(words), impl=_IMPL)
+
+
+def clip_key(seed: int, dataset: str, corruption: str, level: str, clip_id: str) -> Key[Array, ""]:
+    """The key of one clip (see `clip_keys`)."""
+    return clip_keys(seed, dataset, corruption, level, [clip_id])[0]
+
+
+def draw(
+    key: Key[Array, ""],
+    corruption: str,
+    level: str,
+    *,
+    profile: str | Quirks = "reference",
+    noise_lengths: Int[Array | np.ndarray, " recordings"] | None = None,
+    length: int | None = None,
+    stretch_both_ways: bool = False,
+) -> Draw:
+    """Draws one clip's corruption; pure, `vmap` it over keys.
+
+    Every grid is drawn uniformly, both ends included. A crop starts anywhere in a recording where it fits (the last
+    start included); in a recording shorter than the clip, which is then repeated, at any of its samples.
+
+    Args:
+      key: from `clip_key`.
+      corruption, level: names.
+      profile: "reference", "corrected" or a `Quirks` record.
+      noise_lengths: samples of each recording of the bank, noise corruptions only.
+      length: samples of the clip, noise corruptions only.
+      stretch_both_ways: TST may also be slower (rate 1-r, with probability 1/2).
+
+    Raises:
+      ValueError: unknown name, or a noise corruption without a bank.
+
+    Source: DHAuDS, lib/corruption.py and lib/constants.py.
+    """
+    check_choice("corruption", corruption, CORRUPTIONS)
+    check_choice("level", level, LEVELS)
+    quirks = quirks_of(profile)
+    first, second, third, samples = jax.random.split(key, 4)
+    none = Draw(
+        *(jnp.int32(0), jnp.int32(-1), jnp.int32(-1), jnp.float32(0), jnp.int32(0), jnp.float32(1)), key=samples
+    )
+    if corruption == "PSH":
+        sign = 1 - 2 * jax.random.randint(second, (), 0, 2)
+        return none._replace(semitones=(sign * _pick(first, SEMITONES[level], jnp.int32)).astype(jnp.int32))
+    if corruption == "TST":
+        offsets = rate_offsets(level, quirks)
+        faster = _pick(first, [1 + r for r in offsets], jnp.float32)
+        if not stretch_both_ways:
+            return none._replace(rate=faster)
+        slower = _pick(first, [1 - r for r in offsets], jnp.float32)
+        return none._replace(rate=jnp.where(jax.random.uniform(second) > 0.5, slower, faster))
+    snr_db = _pick(second, SNR_DB[corruption, level], jnp.float32)
+    if corruption == "WHN":
+        return none._replace(kind=jax.random.randint(first, (), 0, 2), snr_db=snr_db)
+    if noise_lengths is None or length is None:
+        raise ValueError(f"{corruption} needs a noise bank and the clips' length, found none")
+    index = jax.random.randint(first, (), 0, len(noise_lengths))
+    available = jnp.asarray(noise_lengths, jnp.int32)[index]
+    starts = jnp.where(available >= length, available - length + 1, available)
+    return none._replace(noise_index=index, start=jax.random.randint(third, (), 0, starts), snr_db=snr_db)
+
+
+def _pick(key: Key[Array, ""], grid: Sequence[float], dtype: Any) -> Array:
+    return jnp.asarray(grid, dtype)[jax.random.randint(key, (), 0, len(grid))]
+
+
+def draw_set(
+    ids: Sequence[str],
+    *,
+    dataset: str,
+    corruption: str,
+    level: str,
+    seed: int,
+    profile: str | Quirks = "reference",
+    noise_lengths: np.ndarray | None = None,
+    length: int | None = None,
+    stretch_both_ways: bool = False,
+) -> Draw:
+    """Draws for all clips of a set; fields are NumPy arrays (clips,), the keys a key array. Arguments as `draw`."""
+    keys = clip_keys(seed, dataset, corruption, level, ids)
+    if corruption in NOISE_CORRUPTIONS and noise_lengths is None:
+        raise ValueError(f"{corruption} needs a noise bank, found none")
+    lengths = None if noise_lengths is None else jnp.asarray(noise_lengths, jnp.int32)
+    drawn = _draw_set(keys, lengths, corruption, level, quirks_of(profile), length, stretch_both_ways)
+    return Draw(*(np.asarray(field) for field in drawn[:-1]), key=drawn.key)
+
+
+@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
+def _draw_set(keys, noise_lengths, corruption, level, quirks, length, stretch_both_ways) -> Draw:
+    one = functools.partial(
+        draw,
+        corruption=corruption,
+        level=level,
+        profile=quirks,
+        noise_lengths=noise_lengths,
+        length=length,
+        stretch_both_ways=stretch_both_ways,
+    )
+    return jax.vmap(one)(keys)
+
+
+def nominal_rate(rate: float) -> float:
+    """The rate as the grid writes it (float32 holds 1.08 as 1.0800000429); shapes and groups depend on it."""
+    return round(float(rate), 2)
+
+
+def records(
+    ids: Sequence[str], draws: Draw, *, corruption: str, level: str, noise_names: Sequence[str] = ()
+) -> list[dict[str, Any]]:
+    """One JSON-able object a clip for a manifest: id, corruption, level and what was drawn.
+
+    Args:
+      ids: clip ids.
+      draws: as `draw_set` gives them.
+      corruption, level: names.
+      noise_names: names of the bank's recordings (their index is written besides).
+    """
+    out = []
+    key_data = np.asarray(jax.random.key_data(draws.key))
+    for row, clip_id in enumerate(ids):
+        record: dict[str, Any] = {"id": clip_id, "corruption": corruption, "level": level}
+        if corruption == "PSH":
+            record["semitones"] = int(draws.semitones[row])
+        elif corruption == "TST":
+            record["rate"] = nominal_rate(draws.rate[row])
+        else:
+            record["snr_db"] = float(draws.snr_db[row])
+        if corruption == "WHN":
+            record["source"] = SOURCES[int(draws.kind[row])]
+        if corruption in NOISE_CORRUPTIONS:
+            index = int(draws.noise_index[row])
+            record |= {"noise_index": index, "start": int(draws.start[row])}
+            if noise_names:
+                record["noise"] = noise_names[index]
+        record["key"] = f"{int(key_data[row, 0]):08x}{int(key_data[row, 1]):08x}"
+        out.append(record)
+    return out
+
+
+def checksum(ids: Sequence[str], draws: Draw, *, corruption: str, level: str) -> str:
+    """SHA-256 (hex) over a set's draws, sorted by clip id: equal everywhere, whatever the order of the set."""
+    lines = sorted(json.dumps(r, sort_keys=True) for r in records(ids, draws, corruption=corruption, level=level))
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -1,0 +1,116 @@
+"""Loading a split into memory: read, resampled, laid out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dhauds_jax.data import sets
+from dhauds_jax.data.audio import read_audio, resample_wave
+from dhauds_jax.data.corruptions import lay_out, raw_clip
+from dhauds_jax.data.sets.base import check_split
+
+_THREADS = 8
+
+
+class Clips(NamedTuple):
+    """A split in memory.
+
+    Attributes:
+      ids: clip names.
+      waves: float32 (clips, length), each clip centred in zeros, or its head if it is longer.
+      labels: int32 (clips,).
+      lengths: int32 (clips,), samples of each row that are the clip's own.
+      classes: class names.
+      sample_rate: Hz.
+      notices: what had to be done to the files, as sentences.
+    """
+
+    ids: tuple[str, ...]
+    waves: np.ndarray
+    labels: np.ndarray
+    lengths: np.ndarray
+    classes: tuple[str, ...]
+    sample_rate: int
+    notices: tuple[str, ...] = ()
+
+
+def load_split(
+    dataset: str | sets.DataSet,
+    data_dir: Path | str | None,
+    split: str,
+    *,
+    sample_rate: int,
+    length: int,
+    allow_partial: bool = False,
+    seed: int = 0,
+    progress: bool = True,
+) -> Clips:
+    """Loads a split as one array.
+
+    Args:
+      dataset: name or record.
+      data_dir: folder of the set; not used by sets that are made in memory.
+      split: one of the set's splits.
+      sample_rate: wanted rate in Hz (others are resampled, with a notice).
+      length: wanted samples a clip (shorter clips are centred, longer ones cut, with a notice). For TST on sets with
+        longer clips, load `length + length // 8` and let `corrupt` cut: a faster clip needs what comes after.
+      allow_partial: go on when a list names absent files.
+      seed: of a set that is made in memory.
+      progress: show a progress bar.
+
+    Raises:
+      ValueError: unknown names, missing folder, absent or bad files.
+    """
+    dataset = sets.get(dataset) if isinstance(dataset, str) else dataset
+    check_split(dataset, split)
+    if dataset.generate is not None:
+        ids, read, labels, notices = _generate(dataset, split, seed, sample_rate)
+    else:
+        refs, notices = dataset.listing(data_dir, split, allow_partial)
+        ids, labels = tuple(ref.id for ref in refs), np.array([ref.label for ref in refs], np.int32)
+        read, said = _read_all([ref.path for ref in refs], sample_rate, f"{dataset.name} {split}", progress)
+        notices = (*notices, *said)
+    longer = sum(len(wave) > length for wave in read)
+    if longer:
+        notices = (*notices, f"{longer} of {len(read)} clips are longer than {length} samples, their heads are kept")
+    lengths = np.array([min(len(wave), length) for wave in read], np.int32)
+    waves = np.stack([lay_out(wave, length) for wave in read])
+    return Clips(ids, waves, labels, lengths, dataset.classes, sample_rate, notices)
+
+
+def from_start(clips: Clips) -> np.ndarray:
+    """The clips with all padding after them, float32 (clips, length): what random padding starts from."""
+    out = np.zeros_like(clips.waves)
+    for row, (wave, length) in enumerate(zip(clips.waves, clips.lengths)):
+        out[row, :length] = raw_clip(wave, length)
+    return out
+
+
+def _generate(dataset: sets.DataSet, split: str, seed: int, sample_rate: int):
+    made = dataset.generate(split, seed)
+    if sample_rate == dataset.sample_rate:
+        return made.ids, made.waves, made.labels, ()
+    waves = [resample_wave(wave, dataset.sample_rate, sample_rate) for wave in made.waves]
+    return made.ids, waves, made.labels, (f"resampled from {dataset.sample_rate} Hz to {sample_rate} Hz",)
+
+
+def _read_all(
+    paths: list[Path], sample_rate: int, what: str, progress: bool
+) -> tuple[list[np.ndarray], tuple[str, ...]]:
+    """Reads files in threads, in order; equal notices are counted. The first bad file stops it."""
+    waves, counts = [], Counter()
+    pool = ThreadPoolExecutor(_THREADS)
+    try:
+        results = pool.map(lambda path: read_audio(path, sample_rate), paths)
+        for wave, said in tqdm(results, total=len(paths), desc=what, unit="file", disable=not progress):
+            waves.append(wave)
+            counts.update(said)
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return waves, tuple(f"{count} of {len(paths)} files: {notice}" for notice, count in counts.items())

@@ -1,0 +1,56 @@
+"""Arabic Speech Commands, the digits and five directions: 30 speakers, speaker-disjoint splits."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, find_root
+
+FOLDER = "arabic-speech-commands"
+CLASSES = tuple("down eight five four left nine one right seven six stop three two up zero".split())
+"""In sorted order of the folder names; the words are spoken in Arabic."""
+
+
+def listing(data_dir: Path, split: str, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
+    """Lists a split after its csv file (columns `file`, relative to the set's folder, and `class`).
+
+    Args:
+      data_dir: the folder that holds the csv files, or its parent.
+      split: "train", "val" or "test".
+      allow_partial: go on when the csv names absent files.
+
+    Returns:
+      `(refs, notices)` in the order of the csv.
+
+    Raises:
+      ValueError: folder, csv or columns missing, a class that is not one of the 15, absent files.
+    """
+    root = find_root(data_dir, (FOLDER,), f"{split}.csv", DATA_SET.name)
+    table = root / f"{split}.csv"
+    with table.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if not {"file", "class"} <= set(reader.fieldnames or ()):
+            raise ValueError(f"{table}: columns {reader.fieldnames}, expected file and class")
+        rows = [(row["file"], row["class"]) for row in reader]
+    if not rows:
+        raise ValueError(f"{table}: no rows, expected one for each clip")
+    unknown = sorted({word for _, word in rows} - set(CLASSES), key=str)
+    if unknown:
+        raise ValueError(f"{table}: unknown class {unknown[0]!r}, expected one of {', '.join(CLASSES)}")
+    refs = [ClipRef(name, root / name, CLASSES.index(word)) for name, word in rows]
+    return check_present(refs, table, allow_partial)
+
+
+DATA_SET = DataSet(
+    name="arabic_speech_commands",
+    classes=CLASSES,
+    sample_rate=16_000,
+    length=16_000,
+    splits=("train", "val", "test"),
+    metric="accuracy",
+    order=Order(stretch_both_ways=False),
+    licence="CC BY 4.0",
+    citation="A. Ghandoura, F. Hjabo, O. Al Dakkak, Building and benchmarking an Arabic Speech Commands dataset, 2021",
+    listing=listing,
+)

@@ -1,0 +1,132 @@
+"""What a data set is: its constants, its order of operations, and a listing of its clips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+
+class ClipRef(NamedTuple):
+    """One clip of a split.
+
+    Attributes:
+      id: a name that stays the same on every machine (a relative path with "/"); corruption draws are keyed by it.
+      path: where the file lies.
+      label: index into the data set's `classes`.
+    """
+
+    id: str
+    path: Path
+    label: int
+
+
+class Order(NamedTuple):
+    """The order of operations of a data set at adaptation time.
+
+    Every corruption but the time stretch acts on the laid-out clip (padded, then cut); the stretch acts on the clip as
+    recorded, and its result is laid out.
+
+    Attributes:
+      pad: where a shorter clip is put, "centre" (half of the missing samples, rounded down, before it).
+      clip: which part of a longer clip is kept, "head".
+      stretch_both_ways: whether TST also draws slower speeds (rate 1-r); sets of isolated words use 1+r only.
+    """
+
+    pad: str = "centre"
+    clip: str = "head"
+    stretch_both_ways: bool = True
+
+
+class Generated(NamedTuple):
+    """A split that is made in memory: ids, float32 (clips, length) waves, int32 labels."""
+
+    ids: tuple[str, ...]
+    waves: np.ndarray
+    labels: np.ndarray
+
+
+class DataSet(NamedTuple):
+    """A data set as data and functions.
+
+    Attributes:
+      name: as given to `--dataset`.
+      classes: class names; a label is an index into them.
+      sample_rate: the set's own rate in Hz.
+      length: the set's clip length in samples at that rate.
+      splits: names of its splits.
+      metric: the published metric, "accuracy", "macro_f1" or "macro_roc_auc".
+      order: pad, clip and stretch rules.
+      licence, citation: one line each.
+      listing: `(data_dir, split, allow_partial) -> (refs, notices)`; None for a generated set.
+      generate: `(split, seed) -> Generated`; None for a set on disk.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    sample_rate: int
+    length: int
+    splits: tuple[str, ...]
+    metric: str
+    order: Order
+    licence: str
+    citation: str
+    listing: Callable[[Path, str, bool], tuple[list[ClipRef], tuple[str, ...]]] | None = None
+    generate: Callable[[str, int], Generated] | None = None
+
+
+def check_split(dataset: DataSet, split: str) -> None:
+    """Raises `ValueError` unless `split` is one of the set's splits."""
+    if split not in dataset.splits:
+        raise ValueError(f"unknown split {split!r} of {dataset.name}, expected one of {', '.join(dataset.splits)}")
+
+
+def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str, name: str) -> Path:
+    """Finds the folder that holds `marker`: `data_dir` itself or one of the folders `inside` it.
+
+    Args:
+      data_dir: what the user gave.
+      inside: relative folders to try, in this order, after `data_dir`.
+      marker: a file or folder that only the right folder has.
+      name: the data set, for the message.
+
+    Raises:
+      ValueError: no folder given, it does not exist, or none of the candidates holds `marker`.
+    """
+    if not data_dir:
+        raise ValueError(f"{name} needs --data_dir, the folder that holds {marker}")
+    data_dir = Path(data_dir)
+    if not data_dir.is_dir():
+        raise ValueError(f"--data_dir={data_dir}: no such folder, expected the folder of {name} that holds {marker}")
+    for root in (data_dir, *(data_dir / name for name in inside)):
+        if (root / marker).exists():
+            return root
+    raise ValueError(
+        f"--data_dir={data_dir}: holds no {marker} and neither does {' nor '.join(inside)} inside it, "
+        f"expected the folder of {name} or its parent"
+    )
+
+
+def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
+    """Keeps the clips whose file exists.
+
+    Args:
+      refs: clips as a list file names them.
+      source: the list file, for the message.
+      allow_partial: go on without the absent ones and say how many they are.
+
+    Raises:
+      ValueError: files are absent and `allow_partial` is off (how many, the first five), or none is there.
+    """
+    absent = [ref for ref in refs if not ref.path.is_file()]
+    if not absent:
+        return refs, ()
+    first = ", ".join(ref.id for ref in absent[:5])
+    counted = f"{source} names {len(refs)} files and {len(absent)} of them are absent (the first: {first})"
+    if not allow_partial:
+        raise ValueError(f"{counted}; complete the copy, or give --allow_partial to go on without them")
+    if len(absent) == len(refs):
+        raise ValueError(f"{counted}, so nothing is left; expected --data_dir to hold them")
+    return [ref for ref in refs if ref.path.is_file()], (f"{counted}; going on with {len(refs) - len(absent)}",)

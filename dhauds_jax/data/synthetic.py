@@ -1,0 +1,200 @@
+"""The embedded corpus: spoken-like words of many speakers, made in memory from a seed."""
+
+from __future__ import annotations
+
+import functools
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from dhauds_jax.data import formants
+from dhauds_jax.data.phones import PHONES, WORDS
+
+SAMPLE_RATE = 16_000
+LENGTH = 16_000
+CLASSES = tuple(WORDS)
+SPEAKERS = {"train": 20, "val": 4, "test": 10}
+"""Speakers of each split; no speaker is in two."""
+SIZES = {"train": 1400, "val": 112, "test": 560}
+"""Default clips of each split."""
+_CODES = {"train": 1, "val": 2, "test": 3, "babble": 4}
+_FRAMES = LENGTH // formants.FRAME
+_ROOM = 2048  # samples of the room's impulse response
+
+
+class Corpus(NamedTuple):
+    """A split of the embedded corpus.
+
+    Attributes:
+      ids: names "split/index_speaker_word".
+      waves: float32 (clips, 16000) at 16 kHz.
+      labels: int32 (clips,).
+      speakers: int32 (clips,), counted within the split.
+    """
+
+    ids: tuple[str, ...]
+    waves: np.ndarray
+    labels: np.ndarray
+    speakers: np.ndarray
+
+
+class Speaker(NamedTuple):
+    """A voice.
+
+    Attributes:
+      f0: mean pitch in Hz.
+      tract: factor on all formants (a shorter vocal tract is above 1).
+      speed: factor on durations' inverse.
+      open_quotient, tilt, breath, bandwidth: voice quality; `tilt` is a low-pass corner in Hz.
+      accent: factors on (phone, formant) targets.
+    """
+
+    f0: float
+    tract: float
+    speed: float
+    open_quotient: float
+    tilt: float
+    breath: float
+    bandwidth: float
+    accent: np.ndarray
+
+
+def make_split(split: str, *, seed: int = 0, size: int | None = None) -> Corpus:
+    """Makes a split; clip `index` depends on (seed, split, index) alone.
+
+    Classes alternate fastest, then speakers, so every `len(CLASSES)` clips hold each word once.
+
+    Args:
+      split: "train", "val" or "test".
+      seed: of the whole corpus.
+      size: clips (default `SIZES[split]`).
+
+    Raises:
+      ValueError: unknown split.
+    """
+    if split not in SIZES:
+        raise ValueError(f"unknown split {split!r} of synthetic, expected one of {', '.join(SIZES)}")
+    index = np.arange(SIZES[split] if size is None else size)
+    labels = (index % len(CLASSES)).astype(np.int32)
+    speakers = (index // len(CLASSES) % SPEAKERS[split]).astype(np.int32)
+    ids = tuple(f"{split}/{i:05d}_s{s:02d}_{CLASSES[c]}" for i, s, c in zip(index, speakers, labels))
+    return Corpus(ids, speak(split, seed, index, speakers, labels), labels, speakers)
+
+
+def speak(split: str, seed: int, index: np.ndarray, speakers: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Waveforms float32 (clips, 16000) of the words `labels` said by `speakers` of `split`, peaks 0.1 to 0.7."""
+    voices = {s: make_speaker(seed, split, s) for s in sorted(set(speakers.tolist()))}
+    tracks, finish = [], []
+    for i, s, c in zip(index.tolist(), speakers.tolist(), labels.tolist()):
+        rng = np.random.default_rng((seed, _CODES[split], 1, i))
+        tracks.append(control_tracks(CLASSES[c], voices[s], rng))
+        finish.append(_finish_draws(rng))
+    root = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), _CODES[split])
+    keys = jax.vmap(lambda i: jax.random.fold_in(root, i))(jnp.asarray(index, jnp.uint32))
+    dry = formants.synthesise(np.stack(tracks), keys, SAMPLE_RATE)
+    return _finish(dry, keys, np.asarray(finish, np.float32))
+
+
+def make_speaker(seed: int, split: str, speaker: int) -> Speaker:
+    """Draws a voice: pitch 90 to 240 Hz, a tract that goes with it, speed 0.85 to 1.18, quality, accent."""
+    rng = np.random.default_rng((seed, _CODES[split], 0, speaker))
+    height = rng.uniform()
+    return Speaker(
+        f0=90.0 * (240.0 / 90.0) ** height,
+        tract=0.93 + 0.24 * height + rng.normal(0, 0.025),
+        speed=0.85 * (1.18 / 0.85) ** rng.uniform(),
+        open_quotient=rng.uniform(0.45, 0.7),
+        tilt=rng.uniform(1500, 4000),
+        breath=rng.uniform(0.5, 2.0),
+        bandwidth=rng.uniform(0.8, 1.3),
+        accent=np.exp(rng.normal(0, 0.035, (len(PHONES), 3))),
+    )
+
+
+def control_tracks(word: str, voice: Speaker, rng: np.random.Generator) -> np.ndarray:
+    """Control tracks float32 (200, formants.WIDTH) of one utterance: targets, durations jittered, then smoothed."""
+    names = list(PHONES)
+    pieces = [(names.index(p), segment) for p in WORDS[word] for segment in PHONES[p]]
+    pace = voice.speed * np.exp(rng.normal(0, 0.06))
+    stretch = np.exp(rng.normal(0, 0.13, len(pieces))) / pace
+    durations = np.array([segment.ms for _, segment in pieces]) * stretch
+    durations *= min(1.0, 900.0 / durations.sum())
+    start = rng.uniform(0.02, 0.98) * (1000.0 - durations.sum())
+    edges = start + np.concatenate([[0.0], np.cumsum(durations)])
+    now = (np.arange(_FRAMES) + 0.5) * 1000.0 / _FRAMES
+    which = np.searchsorted(edges, now) - 1
+    inside = (which >= 0) & (which < len(pieces))
+    which = np.clip(which, 0, len(pieces) - 1)
+
+    loud = np.exp(rng.normal(0, 0.15, (len(pieces), 3)))
+    amplitudes = np.array([(s.voicing, s.aspiration, s.frication) for _, s in pieces]) * loud
+    amplitudes[:, 1] *= voice.breath
+    targets = np.array([np.array(s.formants) * voice.accent[p] for p, s in pieces])
+    targets = targets * np.exp(rng.normal(0, 0.025, targets.shape)) * voice.tract
+    noise = np.array([s.noise for _, s in pieces]) * np.exp(rng.normal(0, 0.05, (len(pieces), 1)))
+    noise[:, 0] *= voice.tract**0.5
+    widen = np.array([s.widen for _, s in pieces])
+
+    tracks = np.zeros((_FRAMES, formants.WIDTH))
+    tracks[:, 0] = _pitch(voice, now, edges, rng)
+    tracks[:, 1:4] = _hann(amplitudes[which] * inside[:, None], 3)
+    tracks[:, 4:6] = noise[which]
+    tracks[:, 6], tracks[:, 7] = voice.tilt, voice.open_quotient
+    high = np.broadcast_to(np.array([3500.0, 4500.0]) * voice.tract, (_FRAMES, 2))
+    tracks[:, 8:13] = _hann(np.concatenate([targets[which], high], 1), 11)
+    tracks[:, 13:18] = np.array([70.0, 90.0, 130.0, 200.0, 260.0]) * voice.bandwidth * _hann(widen[which][:, None], 5)
+    # Beyond Nyquist a resonator would fold back.
+    tracks[:, [4, 8, 9, 10, 11, 12]] = np.minimum(tracks[:, [4, 8, 9, 10, 11, 12]], 0.46 * SAMPLE_RATE)
+    return tracks.astype(np.float32)
+
+
+def _pitch(voice: Speaker, now: np.ndarray, edges: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Declination, one accent bump and slow wander, in Hz."""
+    place = np.clip((now - edges[0]) / (edges[-1] - edges[0]), 0, 1)
+    mean = voice.f0 * np.exp(rng.normal(0, 0.07))
+    fall, bump, peak = rng.uniform(0.05, 0.25), rng.uniform(0.0, 0.2), rng.uniform(0.1, 0.7)
+    wander = _hann(rng.normal(0, 0.03, (len(now), 1)), 9)[:, 0]
+    return mean * (1 + fall * (0.5 - place) + bump * np.exp(-(((place - peak) / 0.2) ** 2)) + wander)
+
+
+def _hann(x: np.ndarray, width: int) -> np.ndarray:
+    """Smooths (frames, tracks) along time with a Hann window of `width` frames, edges held."""
+    window = np.hanning(width + 2)[1:-1]
+    padded = np.pad(x, ((width // 2, width // 2), (0, 0)), mode="edge")
+    views = np.lib.stride_tricks.sliding_window_view(padded, width, axis=0)
+    return views @ (window / window.sum())
+
+
+def _finish_draws(rng: np.random.Generator) -> tuple[float, ...]:
+    """Peak level, floor below it in dB, room level in dB, its decay in s, microphone tilt."""
+    peak = 0.1 * 7.0 ** rng.uniform()
+    return peak, rng.uniform(50, 60), rng.uniform(-30, -16), rng.uniform(0.03, 0.1), rng.uniform(-0.25, 0.25)
+
+
+def _finish(dry: np.ndarray, keys: Array, draws: np.ndarray) -> np.ndarray:
+    """Puts dry clips into small rooms, at a level, above a faint noise floor."""
+    pieces = []
+    for first in range(0, len(dry), formants.CHUNK):
+        rows = np.minimum(np.arange(first, first + formants.CHUNK), len(dry) - 1)
+        pieces.append(np.asarray(_finish_chunk(jnp.asarray(dry[rows]), keys[rows], jnp.asarray(draws[rows]))))
+    return np.concatenate(pieces)[: len(dry)]
+
+
+@functools.partial(jax.jit)
+@functools.partial(jax.vmap)
+def _finish_chunk(dry: Float[Array, " time"], key: Array, draws: Float[Array, " draws"]) -> Float[Array, " time"]:
+    peak, floor_db, room_db, decay, tilt = draws
+    tail_key, floor_key = jax.random.split(jax.random.fold_in(key, 1))
+    seconds = jnp.arange(_ROOM) / SAMPLE_RATE
+    tail = jax.random.normal(tail_key, (_ROOM,)) * jnp.exp(-6.9 * seconds / decay) * (seconds > 0.002)
+    tail = tail * 10 ** (room_db / 20) / jnp.sqrt(jnp.sum(tail**2) + 1e-12)
+    room = tail.at[0].add(1.0)
+    size = LENGTH + _ROOM
+    wet = jnp.fft.irfft(jnp.fft.rfft(dry, size) * jnp.fft.rfft(room, size), size)[:LENGTH]
+    wet = wet + tilt * jnp.concatenate([jnp.zeros(1), wet[:-1]])
+    wet = wet / (jnp.max(jnp.abs(wet)) + 1e-9)
+    floor = jax.random.normal(floor_key, (LENGTH,)) * 10 ** (-floor_db / 20) * 0.3
+    return peak * (wet + floor)
