@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.draws import Draw, checksum, clip_key, clip_keys, draw, draw_set, nominal_rate, records
+from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.levels import (
     CORRECTED,
     CORRUPTIONS,
@@ -29,7 +30,7 @@ from dhauds_jax.dsp.stretch import pitch_shift, time_stretch, time_stretch_frame
 
 __all__ = [
     "CORRECTED", "CORRUPTIONS", "LEVELS", "NOISE_CORRUPTIONS", "REFERENCE", "Draw", "Quirks", "apply", "checksum",
-    "clip_key", "clip_keys", "corrupt", "draw", "draw_set", "lay_out", "raw_clip", "records",
+    "clip_key", "clip_keys", "corrupt", "draw", "draw_set", "records",
 ]  # fmt: skip
 
 CHUNK = 16
@@ -116,8 +117,8 @@ def corrupt(
 ) -> tuple[Float[np.ndarray, "clips {length}"], Draw]:
     """Corrupts a whole set in the order of its data set's operations.
 
-    All but TST: lay out to `length` (centre pad, head cut), then corrupt. TST: stretch the clip as recorded, then lay out.
-    A clip's samples depend on (seed, data set's name, corruption, level, id) and its own wave alone.
+    All but TST: lay out to `length` (centre pad, head cut), then corrupt. TST: stretch the clip as recorded, then lay
+    out. A clip's samples depend on (seed, data set's name, corruption, level, id) and its own wave alone.
 
     Args:
       waves: clips centred in rows of any width.
@@ -193,20 +194,6 @@ def _chunks(
     for (step, width), rows in groups.items():
         for first in range(0, len(rows), CHUNK):
             yield np.array(rows[first : first + CHUNK]), step, width
-
-
-def raw_clip(row: Float[np.ndarray, " width"], length: int) -> Float[np.ndarray, " time"]:
-    """The `length` samples that were centred in a row (half of the padding, rounded down, before them)."""
-    head = (len(row) - int(length)) // 2
-    return row[head : head + int(length)]
-
-
-def lay_out(wave: Float[np.ndarray, " time"], length: int) -> Float[np.ndarray, " {length}"]:
-    """Centres a shorter clip in `length` samples of silence; keeps the head of a longer one."""
-    out = np.zeros(length, np.float32)
-    head = max(0, length - len(wave)) // 2
-    out[head : head + len(wave)] = wave[:length]
-    return out
 
 
 def _check(waves: np.ndarray, ids: Sequence[str], corruption: str, bank: NoiseBank | None, sample_rate: int) -> None:

@@ -46,8 +46,7 @@ def synthesise(tracks: np.ndarray, keys: Array, sample_rate: int) -> np.ndarray:
 def _synthesise(
     tracks: Float[Array, "clips frames width"], keys: Key[Array, " clips"], sample_rate: int
 ) -> Float[Array, "clips time"]:
-    clips, frames, _ = tracks.shape
-    time = frames * FRAME
+    time = tracks.shape[1] * FRAME
     track = dict(zip(CONTROLS, jnp.moveaxis(_interpolate(tracks[..., : len(CONTROLS)]), -1, 0)))
     noise = jax.vmap(lambda key: jax.random.normal(key, (2, time)))(keys)
     phase = jnp.cumsum(track["f0"] / sample_rate, axis=1) % 1.0

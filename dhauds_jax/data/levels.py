@@ -31,8 +31,8 @@ class Quirks(NamedTuple):
       top_rate_lost: the largest rate offset of each level is never drawn (a float division is truncated).
       uniform_noise_off_centre: half of the WHN clips get noise of U[0, 1), an offset that carries 3/4 of its energy;
         off: U[-0.5, 0.5).
-      griffin_lim_power: the power that Griffin-Lim believes the magnitude to have; 2 takes its square root and so halves
-        every level in dB, 1 is right.
+      griffin_lim_power: the power that Griffin-Lim believes the magnitude to have; 2 takes its square root and so
+        halves every level in dB, 1 is right.
       start_phase_in_square: Griffin-Lim starts from random complex numbers with both parts of U[0, 1); off: zero phase.
 
     Source: DHAuDS, lib/corruption.py lines 178, 239, 245-250.

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.audio import read_audio, resample_wave
-from dhauds_jax.data.corruptions import lay_out, raw_clip
+from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.sets.base import check_split
 
 _THREADS = 8

@@ -57,8 +57,8 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
     """Reads the recordings of a noise corruption, listings sorted (the reference took the folder's own order).
 
     Args:
-      noise_dir: the folder that holds `QUT-NOISE/` (ENQ), `DEMAND_16k/` or `DEMAND_48k/` (END1, END2; the one nearest to
-        `sample_rate` first), `_background_noise_/` (ENSC; also inside a SpeechCommands folder).
+      noise_dir: the folder that holds `QUT-NOISE/` (ENQ), `DEMAND_16k/` or `DEMAND_48k/` (END1, END2; the one
+        nearest to `sample_rate` first), `_background_noise_/` (ENSC; also inside a SpeechCommands folder).
       corruption: ENQ, END1, END2 or ENSC.
       level: L1 or L2 (more classes).
       sample_rate: wanted rate in Hz.
@@ -111,7 +111,8 @@ def _collect(
                 return [(f"{name}/{path.name}", path) for name in classes for path in found[name]]
             break
     raise ValueError(
-        f"--noise_dir={noise_dir}: no recordings of {', '.join(missing)} for {corruption}, expected {_expected(corruption)}"
+        f"--noise_dir={noise_dir}: no recordings of {', '.join(missing)} for {corruption}, "
+        f"expected {_expected(corruption)}"
     )
 
 
@@ -120,7 +121,6 @@ def _one_file(root: Path, name: str) -> list[Path]:
 
 
 def _by_prefix(root: Path, name: str) -> list[Path]:
-    # "CAR" is no prefix of another class's files, but "CAFE-..." and "CAR-..." must not be told apart by case.
     return sorted(path for path in root.glob("*.wav") if path.name.startswith(name))
 
 
