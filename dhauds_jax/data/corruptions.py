@@ -158,10 +158,10 @@ def corrupt(
     with tqdm(total=len(ids), desc=f"{corruption}-{level}", unit="clip", disable=not progress) as bar:
         for rows, step, width in _chunks(corruption, draws, lengths, length):
             filled = np.resize(rows, CHUNK)
-            batch = np.stack([lay_out(raw_clip(waves[i], lengths[i]), width) for i in filled])
+            batch = np.stack([lay_out(raw_clip(waves[i], int(lengths[i])), width) for i in filled])
             crops = None
             if noisy:
-                crops = np.stack([crop(bank.waves[draws.noise_index[i]], draws.start[i], length) for i in filled])
+                crops = np.stack([crop(bank.waves[draws.noise_index[i]], int(draws.start[i]), length) for i in filled])
             result = _apply_chunk(batch, _take(draws, filled), crops, corruption, quirks_of(profile), sample_rate, step)
             for i, wave in zip(rows, np.asarray(result)):
                 out[i] = lay_out(wave, length)

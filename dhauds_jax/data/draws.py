@@ -26,6 +26,7 @@ from dhauds_jax.data.levels import (
 )
 
 _IMPL = "threefry2x32"  # fixed, so that a user's default generator does not change the draws
+_SAMPLES = 0x5A5A5A5A  # names the stream of the noise samples, apart from the bits of the choices
 SOURCES = ("gaussian", "uniform")
 """Kinds of white noise, in the order of `Draw.kind`."""
 
@@ -102,33 +103,38 @@ def draw(
     check_choice("corruption", corruption, CORRUPTIONS)
     check_choice("level", level, LEVELS)
     quirks = quirks_of(profile)
-    first, second, third, samples = jax.random.split(key, 4)
-    none = Draw(
-        *(jnp.int32(0), jnp.int32(-1), jnp.int32(-1), jnp.float32(0), jnp.int32(0), jnp.float32(1)), key=samples
-    )
+    # One block of bits serves all choices: compiling a `randint` for each costs seconds over all corruptions.
+    first, second, third = jax.random.bits(key, (3,), jnp.uint32)
+    neutral = (jnp.int32(0), jnp.int32(-1), jnp.int32(-1), jnp.float32(0), jnp.int32(0), jnp.float32(1))
+    none = Draw(*neutral, key=jax.random.fold_in(key, _SAMPLES))
     if corruption == "PSH":
-        sign = 1 - 2 * jax.random.randint(second, (), 0, 2)
-        return none._replace(semitones=(sign * _pick(first, SEMITONES[level], jnp.int32)).astype(jnp.int32))
+        sign = 1 - 2 * _below(second, 2)
+        return none._replace(semitones=sign * _pick(first, SEMITONES[level], jnp.int32))
     if corruption == "TST":
         offsets = rate_offsets(level, quirks)
         faster = _pick(first, [1 + r for r in offsets], jnp.float32)
         if not stretch_both_ways:
             return none._replace(rate=faster)
         slower = _pick(first, [1 - r for r in offsets], jnp.float32)
-        return none._replace(rate=jnp.where(jax.random.uniform(second) > 0.5, slower, faster))
+        return none._replace(rate=jnp.where(_below(second, 2) == 1, slower, faster))
     snr_db = _pick(second, SNR_DB[corruption, level], jnp.float32)
     if corruption == "WHN":
-        return none._replace(kind=jax.random.randint(first, (), 0, 2), snr_db=snr_db)
+        return none._replace(kind=_below(first, 2), snr_db=snr_db)
     if noise_lengths is None or length is None:
         raise ValueError(f"{corruption} needs a noise bank and the clips' length, found none")
-    index = jax.random.randint(first, (), 0, len(noise_lengths))
+    index = _below(first, len(noise_lengths))
     available = jnp.asarray(noise_lengths, jnp.int32)[index]
     starts = jnp.where(available >= length, available - length + 1, available)
-    return none._replace(noise_index=index, start=jax.random.randint(third, (), 0, starts), snr_db=snr_db)
+    return none._replace(noise_index=index, start=_below(third, starts), snr_db=snr_db)
 
 
-def _pick(key: Key[Array, ""], grid: Sequence[float], dtype: Any) -> Array:
-    return jnp.asarray(grid, dtype)[jax.random.randint(key, (), 0, len(grid))]
+def _below(bits: Array, count: int | Array) -> Array:
+    """A whole number below `count` from 32 random bits (a value's probability is off by at most count / 2^32 of it)."""
+    return (bits % jnp.asarray(count, jnp.uint32)).astype(jnp.int32)
+
+
+def _pick(bits: Array, grid: Sequence[float], dtype: Any) -> Array:
+    return jnp.asarray(grid, dtype)[_below(bits, len(grid))]
 
 
 def draw_set(
@@ -166,7 +172,7 @@ def _draw_set(keys, noise_lengths, corruption, level, quirks, length, stretch_bo
     return jax.vmap(one)(keys)
 
 
-def nominal_rate(rate: float) -> float:
+def nominal_rate(rate: Any) -> float:
     """The rate as the grid writes it (float32 holds 1.08 as 1.0800000429); shapes and groups depend on it."""
     return round(float(rate), 2)
 

@@ -8,8 +8,8 @@ from jaxtyping import Float
 
 def raw_clip(row: Float[np.ndarray, " width"], length: int) -> Float[np.ndarray, " time"]:
     """The `length` samples that were centred in a row (half of the padding, rounded down, before them)."""
-    head = (len(row) - int(length)) // 2
-    return row[head : head + int(length)]
+    head = (len(row) - length) // 2
+    return row[head : head + length]
 
 
 def lay_out(wave: Float[np.ndarray, " time"], length: int) -> Float[np.ndarray, " {length}"]:

@@ -88,7 +88,7 @@ def from_start(clips: Clips) -> np.ndarray:
     """The clips with all padding after them, float32 (clips, length): what random padding starts from."""
     out = np.zeros_like(clips.waves)
     for row, (wave, length) in enumerate(zip(clips.waves, clips.lengths)):
-        out[row, :length] = raw_clip(wave, length)
+        out[row, :length] = raw_clip(wave, int(length))
     return out
 
 

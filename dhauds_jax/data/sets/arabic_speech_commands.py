@@ -15,7 +15,7 @@ CLASSES = (
 """In sorted order of the folder names; the words are spoken in Arabic."""
 
 
-def listing(data_dir: Path, split: str, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
+def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
     """Lists a split after its csv file (columns `file`, relative to the set's folder, and `class`).
 
     Args:

@@ -73,7 +73,7 @@ class DataSet(NamedTuple):
     order: Order
     licence: str
     citation: str
-    listing: Callable[[Path, str, bool], tuple[list[ClipRef], tuple[str, ...]]] | None = None
+    listing: Callable[[Path | str | None, str, bool], tuple[list[ClipRef], tuple[str, ...]]] | None = None
     generate: Callable[[str, int], Generated] | None = None
 
 
