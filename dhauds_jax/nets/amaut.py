@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dhauds_jax.nets.config import ClassifierConfig, take
-from dhauds_jax.nets.layers import Attention, Bottleneck, Dense, Dropout, Stem, xavier_uniform
+from dhauds_jax.nets.layers import Attention, Bottleneck, Dense, Dropout, Stem, gelu, xavier_uniform
 from dhauds_jax.types import Mode
 
 GEOMETRY = ("width", "stages", "embed", "depth", "heads", "mlp", "token_dropout", "mlp_norm")
@@ -41,7 +41,7 @@ class TransformerBlock(nn.Module):
         x = x + Attention(self.heads, name="attention")(norm(name="layer_norm1")(x))
         y = norm(name="layer_norm2")(x) if self.mlp_norm == "applied" else x
         dense = functools.partial(Dense, kernel_init=xavier_uniform, bias_init=nn.initializers.normal(1e-6))
-        y = nn.gelu(dense(self.mlp, name="mlp1")(y), approximate=False)
+        y = gelu(dense(self.mlp, name="mlp1")(y))
         return x + dense(x.shape[-1], name="mlp2")(y)
 
 

@@ -31,6 +31,11 @@ def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
     return init
 
 
+def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """Exact GELU `x Phi(x)` by `erf`: `jax.nn.gelu` goes through `erfc`, twice as slow on CPU."""
+    return 0.5 * x * (1 + jax.lax.erf(x * math.sqrt(0.5)))
+
+
 class BatchNorm(nn.Module):
     """BatchNorm over all axes but the last; the mode's normaliser says which statistics are used and which are kept.
 
@@ -199,8 +204,8 @@ class Dropout(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, batch * rest], *, active: bool, axis_name: str | None = None
-    ) -> Float[Array, batch * rest]:
+        self, x: Float[Array, "batch *rest"], *, active: bool, axis_name: str | None = None
+    ) -> Float[Array, "batch *rest"]:
         if not active or self.rate == 0.0:
             return x
         key = self.make_rng("dropout")
