@@ -26,6 +26,7 @@ from dhauds_jax.data.levels import (
 )
 
 _IMPL = "threefry2x32"  # fixed, so that a user's default generator does not change the draws
+_CHUNK = 1024  # clips in one compiled program, so that sets of all sizes share it
 _SAMPLES = 0x5A5A5A5A  # names the stream of the noise samples, apart from the bits of the choices
 SOURCES = ("gaussian", "uniform")
 """Kinds of white noise, in the order of `Draw.kind`."""
@@ -154,12 +155,16 @@ def draw_set(
     if corruption in NOISE_CORRUPTIONS and noise_lengths is None:
         raise ValueError(f"{corruption} needs a noise bank, found none")
     lengths = None if noise_lengths is None else jnp.asarray(noise_lengths, jnp.int32)
-    drawn = _draw_set(keys, lengths, corruption, level, quirks_of(profile), length, stretch_both_ways)
-    return Draw(*(np.asarray(field) for field in drawn[:-1]), key=drawn.key)
+    parts = []
+    for first in range(0, len(ids), _CHUNK):
+        rows = np.minimum(np.arange(first, first + _CHUNK), len(ids) - 1)
+        parts.append(_draw_chunk(keys[rows], lengths, corruption, level, quirks_of(profile), length, stretch_both_ways))
+    fields = [np.concatenate([np.asarray(f) for f in field])[: len(ids)] for field in list(zip(*parts))[:-1]]
+    return Draw(*fields, key=jnp.concatenate([part.key for part in parts])[: len(ids)])
 
 
 @functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
-def _draw_set(keys, noise_lengths, corruption, level, quirks, length, stretch_both_ways) -> Draw:
+def _draw_chunk(keys, noise_lengths, corruption, level, quirks, length, stretch_both_ways) -> Draw:
     one = functools.partial(
         draw,
         corruption=corruption,
