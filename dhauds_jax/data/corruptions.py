@@ -30,7 +30,7 @@ from dhauds_jax.dsp.stretch import pitch_shift, time_stretch, time_stretch_frame
 
 __all__ = [
     "CORRECTED", "CORRUPTIONS", "LEVELS", "NOISE_CORRUPTIONS", "REFERENCE", "Draw", "Quirks", "apply", "checksum",
-    "clip_key", "clip_keys", "corrupt", "draw", "draw_set", "records",
+    "clip_key", "clip_keys", "corrupt", "draw", "draw_set", "lay_out", "raw_clip", "records",
 ]  # fmt: skip
 
 CHUNK = 16
