@@ -149,8 +149,7 @@ def _adapt_one_epoch(
     step: Callable,
     state: AdaptState,
     waves: np.ndarray,
-    order: np.ndarray,
-    batch_size: int,
+    batches: list[tuple[np.ndarray, np.ndarray]],
     key: PRNGKeyArray,
     epoch: int,
 ) -> tuple[AdaptState, dict[str, float]]:
@@ -198,8 +197,8 @@ def offline(
     mixed = stream_order(jax.random.fold_in(order_key, 1), len(waves))
     if begin == 0:
         yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed), {})
-    bar = tqdm(range(begin, epochs), desc=progress, disable=progress is None, initial=begin, total=epochs, unit="epoch")
-    for epoch in bar:
+    bar = tqdm(total=epochs, desc=progress, disable=progress is None, initial=begin, unit="epoch")
+    for epoch in range(begin, epochs):
         batches = padded_batches(stream_order(jax.random.fold_in(order_key, 0), len(waves), epoch), batch_size)
         epoch_key = jax.random.fold_in(step_key, epoch)
         if run.method.begin_epoch is not None:
@@ -208,6 +207,7 @@ def offline(
         state, losses = _adapt_one_epoch(run.step, state, waves, batches, epoch_key, epoch)
         logits = evaluate(run.predict, state, waves, batch_size, mixed)
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items() if name == "total"})
+        bar.update()
         yield Epoch(epoch + 1, state, logits, losses)
 
 

@@ -22,7 +22,9 @@ def trained():
     config = config.replace(geometry={**config.geometry, "token_dropout": 0.0})
     classifier = zoo.build(config)
     weights = golden("amaut_arabic15")
-    sides = [{k.split("/", 1)[1]: v for k, v in weights.items() if k.startswith(side)} for side in ("encoder/", "head/")]
+    sides = [
+        {k.split("/", 1)[1]: v for k, v in weights.items() if k.startswith(side)} for side in ("encoder/", "head/")
+    ]
     variables = amaut.from_torch(*sides, config).variables
     return classifier._replace(apply=classifier.apply_features), variables
 

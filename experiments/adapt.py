@@ -1,0 +1,45 @@
+"""Adapts a classifier to corrupted sets and writes one record a cell to WORKDIR/results.jsonl.
+
+Example: python -m experiments.adapt --dataset=synthetic --checkpoint=out/train/checkpoint --method=source,dhauds \
+--corruption=WHN,TST --level=L2 --workdir=out
+Lists of methods, corruptions, levels and protocols are run cell by cell; finished cells are skipped, and a killed run
+goes on with the same command.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from experiments import app
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("dataset", None, "Data set: arabic_speech_commands or synthetic.")
+flags.DEFINE_string("data_dir", None, "Folder of the data set (not for synthetic).")
+flags.DEFINE_string("noise_dir", None, "Folder that holds QUT-NOISE/, DEMAND_16k/ or DEMAND_48k/, _background_noise_/.")
+flags.DEFINE_string("net", None, "Network, checked against the checkpoint's when given.")
+flags.DEFINE_string("checkpoint", None, "Folder of the source model, of experiments.train or converters.convert.")
+flags.DEFINE_list("method", ["dhauds"], "Methods: source, norm, tent, dhauds.")
+flags.DEFINE_list("corruption", None, "Corruptions: WHN, ENQ, END1, END2, ENSC, PSH, TST, all, or clean.")
+flags.DEFINE_list("level", ["L2"], "Levels: L1, L2.")
+flags.DEFINE_list("protocol", ["offline"], "Protocols: offline (epochs over the set), online (one pass).")
+flags.DEFINE_string("profile", "reference", "reference (quirks of the PyTorch systems on) or corrected.")
+flags.DEFINE_integer("seed", 0, "Seed of the corruption draw and of the adaptation.")
+flags.DEFINE_integer("epochs", 15, "Passes of the offline protocol.")
+flags.DEFINE_integer("batch_size", 70, "Clips in an update; the last partial batch is kept.")
+flags.DEFINE_list("options", [], "Options of the methods, key=value or method.key=value (an unknown one lists them).")
+flags.DEFINE_string("criterion", "information", "Label-free choice of the epoch: information, negative_entropy.")
+flags.DEFINE_string("split", "test", "Split to adapt to.")
+flags.DEFINE_string("workdir", None, "Folder for results.jsonl and the states of unfinished cells.")
+flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of an unfinished cell.")
+flags.DEFINE_bool("allow_partial", False, "Go on when a list names files that are absent (the count goes on record).")
+
+
+def main() -> str:
+    from experiments.adapt_run import AdaptRun, adapt
+
+    return adapt(AdaptRun(**{name: getattr(FLAGS, name) for name in AdaptRun._fields}), app.command())
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["dataset", "checkpoint", "corruption", "workdir"])
+    app.run(main)

@@ -1,0 +1,148 @@
+"""Result records: one JSON object a finished cell, from which every table and figure is made."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+KEYS = (
+    "dataset",
+    "corruption",
+    "level",
+    "net",
+    "method",
+    "protocol",
+    "profile",
+    "metric",
+    "n",
+    "seed",
+    "non_adapted",
+    "adapted_last",
+    "adapted_selected",
+    "adapted_oracle",
+    "selection",
+    "curve",
+    "ece",
+    "nll",
+    "seconds",
+    "passes",
+    "parameters_moved",
+    "peak_memory_mb",
+    "collapsed",
+    "options",
+    "source_checkpoint",
+    "git_revision",
+    "versions",
+    "device",
+    "command",
+)
+"""What every record has; more keys are welcome."""
+
+FILE = "results.jsonl"
+
+
+def git_revision() -> str:
+    """The commit of the code that runs, with "+changes" when the tree differs from it; "unknown" outside git."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    names = ("dhauds_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device() -> str:
+    """Kind and number of the devices that JAX computes on, with the processor cores beside a CPU."""
+    import jax
+
+    devices = jax.devices()
+    cores = f", {len(os.sched_getaffinity(0))} cores" if devices[0].platform == "cpu" else ""
+    return f"{len(devices)} x {devices[0].device_kind}{cores}"
+
+
+def peak_memory_mb() -> float:
+    """Peak memory so far in MiB: of the device where it tells, else of this process."""
+    import jax
+
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"] / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def append(folder: Path, record: Mapping[str, Any]) -> None:
+    """Adds a record to `folder/results.jsonl` in one write, so that a killed run never leaves half of one behind it.
+
+    Raises:
+      ValueError: the record lacks a key of `KEYS`.
+    """
+    missing = [key for key in KEYS if key not in record]
+    if missing:
+        raise ValueError(f"the record lacks the keys {', '.join(missing)}")
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / FILE
+    line = json.dumps(record, sort_keys=False, allow_nan=False) + "\n"
+    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+        line = "\n" + line  # a torn last line (power cut) is skipped when reading; keep ours apart from it
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    try:
+        os.write(handle, line.encode())
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    """The records of a folder in the order they were written; lines that are no whole record are left out."""
+    path = Path(folder) / FILE
+    if not path.exists():
+        return []
+    records = []
+    for line in path.read_text().splitlines():
+        try:
+            record = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(record, dict) and all(key in record for key in KEYS):
+            records.append(record)
+    return records
+
+
+def read_all(folders: Iterable[Path]) -> list[dict[str, Any]]:
+    """Records of several folders.
+
+    Raises:
+      ValueError: a folder has none.
+    """
+    records = []
+    for folder in folders:
+        found = read(folder)
+        if not found:
+            raise ValueError(f"no records in {folder}: expected a {FILE} there, as experiments.adapt writes it")
+        records += found
+    return records

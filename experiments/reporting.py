@@ -1,0 +1,169 @@
+"""Reports: Markdown tables from records, and the figures beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments import figures, records
+
+Record = dict[str, Any]
+
+GROUP = ("dataset", "net", "metric", "profile", "protocol")
+"""What must be equal for records to stand in one table."""
+
+
+def latest(found: Iterable[Record]) -> list[Record]:
+    """One record a cell: of those with equal cell names, the last written."""
+    kept: dict[Any, Record] = {}
+    for index, record in enumerate(found):
+        kept[record.get("cell", index)] = record
+    return list(kept.values())
+
+
+def grouped(found: Sequence[Record], keys: Sequence[str]) -> dict[tuple, list[Record]]:
+    """Records by the values of some keys, in the order of first appearance."""
+    groups: dict[tuple, list[Record]] = {}
+    for record in found:
+        groups.setdefault(tuple(record[key] for key in keys), []).append(record)
+    return groups
+
+
+def spread(values: Sequence[float], scale: float = 100.0) -> str:
+    """Mean, with the sample standard deviation when there are several values."""
+    values = np.asarray(values, np.float64) * scale
+    text = f"{values.mean():.1f}"
+    return text if len(values) == 1 else f"{text} ± {values.std(ddof=1):.1f}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, numbers to the right."""
+    lines = ["| " + " | ".join(header) + " |", "|---" * 2 + "|---:" * (len(header) - 2) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def summary_table(found: Sequence[Record]) -> str:
+    """A row a corruption and level, a column a method: the metric after the last epoch in %, mean over seeds."""
+    methods = list(dict.fromkeys(r["method"] for r in found))
+    rows = []
+    gains: dict[str, list[float]] = {m: [] for m in methods}
+    before: list[float] = []
+    for (corruption, level), cell in grouped(found, ("corruption", "level")).items():
+        by_method = grouped(cell, ("method",))
+        row = [corruption, level, spread([r["non_adapted"] for r in _one_per_seed(cell)])]
+        for m in methods:
+            here = by_method.get((m,), [])
+            row.append(spread([r["adapted_last"] for r in here]) if here else "-")
+            gains[m] += [r["adapted_last"] for r in here]
+        before += [r["non_adapted"] for r in _one_per_seed(cell)]
+        rows.append(row)
+    mean = [f"{100 * np.mean(gains[m]):.1f}" if gains[m] else "-" for m in methods]
+    rows.append(["**mean**", "", f"{100 * np.mean(before):.1f}", *mean])
+    return table(["corruption", "level", "non-adapted", *methods], rows)
+
+
+def _one_per_seed(cell: Sequence[Record]) -> list[Record]:
+    return list({(r["seed"], r["source_checkpoint"]): r for r in cell}.values())
+
+
+def detail_table(found: Sequence[Record]) -> str:
+    """A row a corruption, level and method: the three choices of epoch side by side, calibration and cost."""
+    header = [
+        "corruption",
+        "level",
+        "method",
+        "non-adapted",
+        "last",
+        "label-free",
+        "oracle",
+        "ECE",
+        "NLL (nats)",
+        "s a run",
+        "n",
+        "seeds",
+        "collapsed",
+    ]
+    rows = []
+    for (corruption, level, method), cell in grouped(found, ("corruption", "level", "method")).items():
+        numbers = [spread([r[k] for r in cell]) for k in ("non_adapted", "adapted_last")]
+        numbers += [spread([r[k] for r in cell]) for k in ("adapted_selected", "adapted_oracle", "ece")]
+        numbers += [
+            spread([r["nll"] for r in cell], 1.0).replace(".0 ", " "),
+            spread([r["seconds"] for r in cell], 1.0),
+        ]
+        fallen = sum(r["collapsed"] for r in cell)
+        rows.append([corruption, level, method, *numbers, str(cell[0]["n"]), str(len(cell)), str(fallen or "no")])
+    return table(header, rows)
+
+
+def provenance(found: Sequence[Record]) -> str:
+    """Where the numbers come from: commands, versions, devices, source weights, settings."""
+    lines = []
+    for title, key in (
+        ("commands", "command"),
+        ("code", "git_revision"),
+        ("device", "device"),
+        ("source weights (SHA-256)", "source_checkpoint"),
+        ("seeds", "seed"),
+    ):
+        values = list(dict.fromkeys(str(r[key]) for r in found))
+        lines.append(f"- {title}: " + ", ".join(f"`{v[:400]}`" for v in values))
+    versions = list(dict.fromkeys(", ".join(f"{k} {v}" for k, v in r["versions"].items()) for r in found))
+    lines.append("- versions: " + "; ".join(versions))
+    lines.append(f"- peak memory: {max(r['peak_memory_mb'] for r in found):.0f} MiB")
+    for (method,), mine in grouped(found, ("method",)).items():
+        own = {k: v for k, v in mine[0]["options"].items() if not k.startswith("draw")}
+        passes = mine[0]["passes"]
+        lines.append(
+            f"- {method}: {mine[0]['parameters_moved']:,} parameters moved, passes a clip {passes['forward']} forward "
+            f"and {passes['backward']} backward; options {', '.join(f'{k}={v}' for k, v in own.items())}"
+        )
+    criteria = sorted({r["selection"]["criterion"] for r in found})
+    lines.append(f"- label-free choice of the epoch: highest {', '.join(criteria)} (dhauds_jax/tta/selection.py)")
+    return "\n".join(lines) + "\n"
+
+
+def render(found: Sequence[Record], folder: Path, examples: Path | None) -> str:
+    """The report's text; figures are written into `folder`."""
+    parts = ["# Report", ""]
+    parts.append(
+        "Every number comes from the records in results.jsonl. *last*: after the last epoch; *label-free*: the epoch "
+        "that a criterion without labels chose; *oracle*: the best epoch by test labels, which is what published "
+        "tables show. "
+        "Values in % (± standard deviation over seeds)."
+    )
+    for number, (group, members) in enumerate(grouped(found, GROUP).items(), 1):
+        dataset, net, metric, profile, protocol = group
+        parts += ["", f"## {dataset}, {net}: {protocol}, profile {profile} ({metric})", ""]
+        parts += ["After the last epoch (online: as the stream went by):", "", summary_table(members)]
+        gain, curves = f"gain-{number}.png", f"curves-{number}.png"
+        figures.gain(members, folder / gain)
+        parts += [f"![before and after]({gain})", ""]
+        if protocol == "offline":
+            figures.curves(members, folder / curves)
+            parts += [f"![over epochs]({curves})", ""]
+        parts += ["Three choices of epoch, calibration and cost:", "", detail_table(members)]
+        parts += ["Provenance:", "", provenance(members)]
+    if examples is not None and any(examples.glob("*.npz")):
+        figures.spectrograms(examples, folder / "spectrograms.png")
+        parts += ["", "## One clip under each corruption", "", "![spectrograms](spectrograms.png)", ""]
+    return "\n".join(parts)
+
+
+def write_report(workdirs: Sequence[str], output: str | None = None) -> str:
+    """Writes `report.md` and its figures; returns the sentence that says where.
+
+    Raises:
+      ValueError: a folder without records.
+    """
+    found = latest(records.read_all(Path(w) for w in workdirs))
+    folder = Path(output) if output else Path(workdirs[0]) / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = render(found, folder, Path(workdirs[0]) / "examples")
+    temporary = folder / "report.md.tmp"
+    temporary.write_text(text)
+    temporary.replace(folder / "report.md")
+    return f"{len(found)} records reported: {folder / 'report.md'}"

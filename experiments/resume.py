@@ -1,0 +1,79 @@
+"""Saved states of unfinished runs: written to a temporary name and renamed, read back bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+class Saver:
+    """Keeps the latest state of one run in a folder, at most every `every_s` seconds.
+
+    A state is a pytree of arrays and a JSON-able dict. The same command run again goes on from it; since everything
+    random follows from key and position, the end result does not depend on when the run was killed.
+    """
+
+    def __init__(self, folder: Path, every_s: float = 20.0):
+        self.folder = Path(folder).resolve()
+        self.every_s = every_s
+        self._last = time.monotonic()
+
+    def save(self, tree: Any, info: dict[str, Any], force: bool = False) -> bool:
+        """Saves when `every_s` have passed since the last time (or `force`); says whether it did."""
+        if not force and time.monotonic() - self._last < self.every_s:
+            return False
+        from orbax.checkpoint import v1 as ocp
+
+        step = int(info["position"])
+        target, temporary = self.folder / f"{step:08d}", self.folder / f"{step:08d}.tmp"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+        ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves)})
+        (temporary / "info.json").write_text(json.dumps(info))
+        shutil.rmtree(target, ignore_errors=True)
+        os.rename(temporary, target)
+        for old in self._saved():
+            if old != target:
+                shutil.rmtree(old)
+        self._last = time.monotonic()
+        return True
+
+    def _saved(self) -> list[Path]:
+        if not self.folder.is_dir():
+            return []
+        return sorted(p for p in self.folder.iterdir() if p.is_dir() and p.name.isdigit())
+
+    def load(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """The latest state in the structure of `like`, with its info; None when there is none.
+
+        Raises:
+          ValueError: the saved leaves do not fit `like` (the folder belongs to another version).
+        """
+        saved = self._saved()
+        if not saved:
+            return None
+        from orbax.checkpoint import v1 as ocp
+
+        stored = ocp.load(saved[-1] / "leaves")
+        leaves, structure = jax.tree.flatten(like)
+        arrays = [stored[name] for name in sorted(stored)]
+        wanted = [(np.shape(x), np.asarray(x).dtype) for x in leaves]
+        if [(a.shape, a.dtype) for a in arrays] != wanted:
+            raise ValueError(
+                f"{saved[-1]} holds the state of another run or version: remove {self.folder} to start anew"
+            )
+        info = json.loads((saved[-1] / "info.json").read_text())
+        return jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays]), info
+
+    def clear(self) -> None:
+        """Forgets the run: it is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,158 @@
+"""The clips an experiment works on: loaded for a classifier, corrupted for a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dhauds_jax.data import sets
+from dhauds_jax.data.corruptions import corrupt, lay_out, raw_clip
+from dhauds_jax.data.draws import checksum
+from dhauds_jax.data.levels import CORRUPTIONS, LEVELS, NOISE_CORRUPTIONS
+from dhauds_jax.data.loading import Clips, load_split
+from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
+from dhauds_jax.nets.config import ClassifierConfig
+
+CLEAN = "clean"
+"""The name that stands for no corruption; its level is "-"."""
+
+
+class Loaded(NamedTuple):
+    """A split for a classifier: its data set, and clips with room for a time stretch beyond the classifier's length."""
+
+    dataset: sets.DataSet
+    clips: Clips
+    length: int
+
+
+class Corrupted(NamedTuple):
+    """A corrupted split: (clips, length) waves and what the record says of the draw."""
+
+    waves: np.ndarray
+    draw: tuple[tuple[str, Any], ...]
+
+
+def check_fits(config: ClassifierConfig, dataset: sets.DataSet, checkpoint: str) -> None:
+    """Raises `ValueError` in one sentence when a checkpoint's classes are not the data set's."""
+    if config.classes == dataset.classes:
+        return
+    if sorted(config.classes) == sorted(dataset.classes):
+        raise ValueError(
+            f"{checkpoint}: its classes are those of {dataset.name} in another order, so labels would be mixed up; "
+            f"expected the order {', '.join(dataset.classes[:4])}, ..."
+        )
+    raise ValueError(
+        f"{checkpoint}: its config.json has {len(config.classes)} classes ({', '.join(config.classes[:4])}, ...), but "
+        f"{dataset.name} has {len(dataset.classes)} ({', '.join(dataset.classes[:4])}, ...); expected one trained on it"
+    )
+
+
+def load(
+    dataset: str, data_dir: str | None, split: str, config: ClassifierConfig, *, allow_partial: bool = False
+) -> Loaded:
+    """Loads a split at the classifier's rate; notices are printed.
+
+    Raises:
+      ValueError: unknown names, missing folders or files, broken audio.
+    """
+    # A faster clip is shorter: an eighth more than the classifier's length feeds the fastest stretch (1.12).
+    clips = load_split(
+        dataset,
+        data_dir,
+        split,
+        sample_rate=config.sample_rate,
+        length=config.length + config.length // 8,
+        allow_partial=allow_partial,
+    )
+    for notice in clips.notices:
+        print(f"note: {notice}")
+    return Loaded(sets.get(dataset), clips, config.length)
+
+
+def laid_out(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
+    """The clean clips (clips, length), centre-padded and cut, and how many samples of each are its own."""
+    rows = zip(loaded.clips.waves, loaded.clips.lengths, strict=True)
+    waves = np.stack([lay_out(raw_clip(row, length), loaded.length) for row, length in rows])
+    return waves, np.minimum(loaded.clips.lengths, loaded.length).astype(np.int32)
+
+
+def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str, str]]:
+    """The cells of two lists of names; "all" stands for every corruption, "clean" for none.
+
+    Raises:
+      ValueError: an unknown name; the valid ones are listed.
+    """
+    cells = []
+    for name in [c for c in corruptions for c in (CORRUPTIONS if c == "all" else (c,))]:
+        if name == CLEAN:
+            cells.append((CLEAN, "-"))
+            continue
+        if name not in CORRUPTIONS:
+            raise ValueError(f"unknown corruption {name!r}: expected some of {', '.join(CORRUPTIONS)}, all or {CLEAN}")
+        for level in levels:
+            if level not in LEVELS:
+                raise ValueError(f"unknown level {level!r}: expected some of {', '.join(LEVELS)}")
+            cells.append((name, level))
+    return cells
+
+
+def bank_for(dataset: sets.DataSet, noise_dir: str | None, corruption: str, level: str, rate: int) -> NoiseBank | None:
+    """The recordings a corruption needs: from `noise_dir`, or made in memory for a data set made in memory."""
+    if corruption not in NOISE_CORRUPTIONS:
+        return None
+    if not noise_dir and dataset.generate is not None:
+        return synthetic_bank(corruption, level, sample_rate=rate)
+    bank = load_bank(noise_dir, corruption, level, rate)
+    for notice in bank.notices:
+        print(f"note: {notice}")
+    return bank
+
+
+def corrupted(
+    loaded: Loaded, corruption: str, level: str, *, seed: int, profile: str, noise_dir: str | None
+) -> Corrupted:
+    """A cell's corrupted set, drawn once from `seed`.
+
+    Raises:
+      ValueError: unknown names, missing noise recordings.
+    """
+    if corruption == CLEAN:
+        return Corrupted(laid_out(loaded)[0], ())
+    rate = loaded.clips.sample_rate
+    waves, draws = corrupt(
+        loaded.clips.waves,
+        loaded.clips.ids,
+        dataset=loaded.dataset,
+        corruption=corruption,
+        level=level,
+        seed=seed,
+        profile=profile,
+        bank=bank_for(loaded.dataset, noise_dir, corruption, level, rate),
+        sample_rate=rate,
+        length=loaded.length,
+        lengths=loaded.clips.lengths,
+        progress=True,
+    )
+    digest = checksum(loaded.clips.ids, draws, corruption=corruption, level=level)
+    return Corrupted(waves, (("draw", "single"), ("draw_seed", seed), ("draw_checksum", digest[:16])))
+
+
+def training_noise(dataset: sets.DataSet, noise_dir: str | None, kind: str, rate: int) -> np.ndarray | None:
+    """One recording for the noise view of training: a SpeechCommands background noise, or a synthetic pink one.
+
+    Returns None when there is no noise folder and the data set is not made in memory.
+    """
+    if not noise_dir:
+        if dataset.generate is None:
+            return None
+        from dhauds_jax.data.synthetic_noises import make_noise
+
+        return make_noise("pink", seed=7, samples=60 * rate, sample_rate=rate)
+    bank = load_bank(noise_dir, "ENSC", "L2", rate)
+    names = [Path(name).stem for name in bank.names]
+    if kind not in names:
+        raise ValueError(f"--train_noise={kind}: expected one of {', '.join(names)}")
+    return bank.waves[names.index(kind)]

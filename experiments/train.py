@@ -1,0 +1,63 @@
+"""Trains a source classifier.
+
+Example: python -m experiments.train --dataset=synthetic --net=amaut_small --workdir=out/train
+The checkpoint (Orbax + config.json) appears in WORKDIR/checkpoint. A killed run goes on with the same command.
+"""
+
+from __future__ import annotations
+
+from absl import flags
+
+from experiments import app
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string("dataset", None, "Data set: arabic_speech_commands or synthetic.")
+flags.DEFINE_string("data_dir", None, "Folder of the data set (not for synthetic).")
+flags.DEFINE_string("noise_dir", None, "Folder that holds _background_noise_/, for the noise view.")
+flags.DEFINE_string("train_noise", "pink_noise", "Background noise of the noise view, by file name without ending.")
+flags.DEFINE_string("net", "amaut_small", "Network, a name of the zoo (an unknown one lists them).")
+flags.DEFINE_string("workdir", None, "Folder for the checkpoint and the state of an unfinished run.")
+flags.DEFINE_string("checkpoint", None, "Start from this checkpoint instead of from random weights.")
+flags.DEFINE_string("profile", "reference", "reference (quirks of the PyTorch training on) or corrected.")
+flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
+flags.DEFINE_integer("epochs", 24, "Passes over the training clips.")
+flags.DEFINE_integer("batch_size", 32, "Clips in an update.")
+flags.DEFINE_enum("optimiser", "sgd", ["sgd", "adamw"], "Optimiser.")
+flags.DEFINE_float("lr", 0.05, "Learning rate (adamw: at its peak).")
+flags.DEFINE_integer("cardinality", 34, "sgd: epochs over which the rate would fall.")
+flags.DEFINE_float("gamma", 10.0, "sgd: steepness of the fall, lr * (1 + gamma * epoch / cardinality) ** -0.75.")
+flags.DEFINE_integer("threshold", 1, "sgd: epochs at the end of the schedule in which the rate stands still.")
+flags.DEFINE_float("momentum", 0.9, "sgd: momentum.")
+flags.DEFINE_float("weight_decay", 1e-3, "Weight decay: coupled for sgd, decoupled for adamw.")
+flags.DEFINE_integer("warmup_epochs", 2, "adamw: epochs of linear warm-up.")
+flags.DEFINE_float("smoothing", 0.1, "Label smoothing, 0 to 1.")
+flags.DEFINE_list("views", ["shift", "noise"], "Augmented views whose losses are summed: shift, noise, clean.")
+flags.DEFINE_float("shift", 0.17, "Largest roll of the shift view, as a share of the clip.")
+flags.DEFINE_float("noise_snr_db", 50.0, "Signal-to-noise ratio of the noise view, in dB.")
+flags.DEFINE_string("group", "all", "Parameters that move: norm, batch_norm, head, encoder, front_end_frozen or all.")
+flags.DEFINE_enum("selection", None, ["last", "best_validation"], "Epoch to keep (default: last in profile reference).")
+flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of the unfinished run.")
+flags.DEFINE_bool("allow_partial", False, "Go on when a list names files that are absent.")
+
+
+def main() -> str:
+    from experiments.train_run import TrainRun, train_and_save
+    from experiments.training import TrainOptions
+
+    if FLAGS.profile not in ("reference", "corrected"):
+        raise ValueError(f"--profile={FLAGS.profile}: expected reference or corrected")
+    faithful = FLAGS.profile == "reference"
+    names = [n for n in TrainOptions._fields if n in FLAGS and n != "selection"]
+    options = TrainOptions(**{n: getattr(FLAGS, n) for n in names})._replace(
+        views=tuple(FLAGS.views),
+        selection=FLAGS.selection or ("last" if faithful else "best_validation"),
+        first_epoch_plain=faithful,
+        nesterov=not faithful,
+    )
+    run = TrainRun(**{n: getattr(FLAGS, n) for n in TrainRun._fields if n != "options"}, options=options)
+    return train_and_save(run, app.command())
+
+
+if __name__ == "__main__":
+    flags.mark_flags_as_required(["dataset", "workdir"])
+    app.run(main)

@@ -1,0 +1,297 @@
+"""Source training: label-smoothed cross-entropy summed over augmented views, with the reference's optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+from tqdm import tqdm
+
+from dhauds_jax.dsp.mixing import add_noise
+from dhauds_jax.dsp.views import random_pad, random_roll, roll
+from dhauds_jax.nets.normalisers import EVAL, TRAIN
+from dhauds_jax.tta import losses, masks, metrics
+from dhauds_jax.tta.protocols import evaluate, padded_batches, stream_order
+from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd
+from dhauds_jax.types import AdaptState, Classifier, Variables
+from experiments.resume import Saver
+
+
+class TrainOptions(NamedTuple):
+    """Source training. Defaults are the recipe of the small AMAuT (24 epochs, SGD at 0.05, two views).
+
+    Attributes:
+      epochs: passes over the training clips.
+      batch_size: clips in an update.
+      optimiser: "sgd" (the reference's, `tta.sgd`) or "adamw" (linear warm-up, then a cosine to 0).
+      lr: learning rate (the peak for adamw).
+      cardinality, gamma, threshold, momentum: schedule and momentum of "sgd".
+      weight_decay: coupled for sgd, decoupled for adamw.
+      warmup_epochs: adamw's warm-up.
+      smoothing: label smoothing, 0 to 1.
+      views: augmented views of a clip, each a forward pass: "shift" (two-sided roll up to `shift` of the clip),
+        "noise" (training noise at `noise_snr_db`, no roll), "clean".
+      shift: largest roll as a share of the clip.
+      noise_snr_db: SNR of the noise view in dB.
+      group: parameters that move, a name of `tta.masks.GROUPS`.
+      selection: "last" (what the reference does by a slip, quirk 7) or "best_validation".
+      first_epoch_plain, nesterov: quirks 4 and 3 of the optimiser.
+    """
+
+    epochs: int = 24
+    batch_size: int = 32
+    optimiser: str = "sgd"
+    lr: float = 0.05
+    cardinality: int = 34
+    gamma: float = 10.0
+    threshold: int = 1
+    momentum: float = 0.9
+    weight_decay: float = 1e-3
+    warmup_epochs: int = 2
+    smoothing: float = 0.1
+    views: tuple[str, ...] = ("shift", "noise")
+    shift: float = 0.17
+    noise_snr_db: float = 50.0
+    group: str = "all"
+    selection: str = "last"
+    first_epoch_plain: bool = True
+    nesterov: bool = False
+
+
+VIEWS = ("shift", "noise", "clean")
+
+
+class Labelled(NamedTuple):
+    """Labelled clips: float32 (clips, length) centre-padded waves, raw lengths in samples, int32 labels."""
+
+    waves: np.ndarray
+    lengths: np.ndarray
+    labels: np.ndarray
+
+
+class TrainState(NamedTuple):
+    """What changes while training; `best` are the variables of the best validation epoch so far."""
+
+    variables: Variables
+    opt_state: Any
+    best: Variables
+
+
+class TrainBatch(NamedTuple):
+    """One training batch: as `types.Batch`, with labels and raw lengths in samples."""
+
+    wave: Array
+    lengths: Array
+    labels: Array
+    weights: Array
+    index: Array
+
+
+def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
+    """Raises `ValueError` in one sentence for options that cannot be."""
+    unknown = [view for view in options.views if view not in VIEWS]
+    if unknown or not options.views:
+        raise ValueError(f"--views: unknown {', '.join(unknown) or 'empty list'}, expected some of {', '.join(VIEWS)}")
+    if "noise" in options.views and noise is None:
+        raise ValueError("--views holds noise, but there is no training noise: give --noise_dir, or --views=shift")
+    if options.optimiser not in ("sgd", "adamw"):
+        raise ValueError(f"--optimiser={options.optimiser}: expected sgd or adamw")
+    if options.selection not in ("last", "best_validation"):
+        raise ValueError(f"--selection={options.selection}: expected last or best_validation")
+    if options.epochs < 1 or options.batch_size < 2:
+        raise ValueError("--epochs must be at least 1 and --batch_size at least 2 (BatchNorm needs two clips)")
+    masks.check_group(options.group)
+
+
+def make_optimiser(options: TrainOptions, steps_per_epoch: int) -> optax.GradientTransformation:
+    """The optimiser of a training run."""
+    if options.optimiser == "adamw":
+        rate = optax.warmup_cosine_decay_schedule(
+            0.0, options.lr, options.warmup_epochs * steps_per_epoch, options.epochs * steps_per_epoch
+        )
+        return optax.chain(
+            optax.clip_by_global_norm(1.0), optax.adamw(rate, b2=0.98, weight_decay=options.weight_decay)
+        )
+    names = set(SGDOptions._fields) & set(TrainOptions._fields)
+    return scheduled_sgd(SGDOptions(**{name: getattr(options, name) for name in names}), steps_per_epoch)
+
+
+def _padded_at_random(key: Array, batch: TrainBatch) -> Array:
+    """Clips shorter than the row, put at a random place in it (they come centre-padded)."""
+    length = batch.wave.shape[-1]
+    left = roll(batch.wave, -((length - batch.lengths) // 2))
+    return random_pad(key, left, batch.lengths, batch.index, length)
+
+
+def make_view(
+    name: str, options: TrainOptions, noise: Array | None, short: bool
+) -> Callable[[Array, TrainBatch], Array]:
+    """The augmentation `(key, batch) -> wave` of one view; `short` says whether some clips are padded."""
+
+    def view(key: Array, batch: TrainBatch) -> Array:
+        pad_key, own_key = jax.random.split(key)
+        if name == "noise":
+            length = batch.wave.shape[-1]
+            starts = jax.vmap(
+                lambda i: jax.random.randint(jax.random.fold_in(own_key, i), (), 0, noise.shape[0] - length + 1)
+            )(batch.index)
+            crops = jax.vmap(lambda start: jax.lax.dynamic_slice(noise, (start,), (length,)))(starts)
+            # The SNR is that of the clip alone: its padding holds neither speech nor noise.
+            position = jnp.arange(length)
+            head = ((length - batch.lengths) // 2)[:, None]
+            inside = (position >= head) & (position < head + batch.lengths[:, None])
+            batch = batch._replace(wave=add_noise(batch.wave, crops * inside, jnp.float32(options.noise_snr_db)))
+        wave = _padded_at_random(pad_key, batch) if short else batch.wave
+        return random_roll(own_key, wave, batch.index, options.shift) if name == "shift" else wave
+
+    return view
+
+
+def make_step(
+    classifier: Classifier,
+    options: TrainOptions,
+    optimiser: optax.GradientTransformation,
+    noise: Array | None,
+    short: bool,
+) -> Callable[[Variables, Any, TrainBatch, Array], tuple[Variables, Any, Array]]:
+    """One update `(variables, opt_state, batch, key) -> (variables, opt_state, loss)`: K views, losses summed."""
+    views = [make_view(name, options, noise, short) for name in options.views]
+
+    def step(variables: Variables, opt_state: Any, batch: TrainBatch, key: Array) -> tuple[Variables, Any, Array]:
+        moving, frozen = masks.split(variables["params"], options.group)
+        waves = [view(jax.random.fold_in(key, i), batch) for i, view in enumerate(views)]
+
+        def loss(leaves: Any) -> tuple[Array, Any]:
+            value, stats = jnp.zeros(()), variables["batch_stats"]
+            params = masks.merge(leaves, frozen)
+            for i, wave in enumerate(waves):
+                outputs, stats = classifier.apply(
+                    {"params": params, "batch_stats": stats},
+                    wave,
+                    mode=TRAIN,
+                    weights=batch.weights,
+                    rngs={"dropout": jax.random.fold_in(key, 1000 + i)},
+                )
+                value += losses.smoothed_cross_entropy(
+                    outputs.logits, batch.labels, batch.weights, smoothing=options.smoothing
+                )
+            return value, stats
+
+        (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(moving)
+        updates, opt_state = optimiser.update(grads, opt_state, moving)
+        params = masks.merge(optax.apply_updates(moving, updates), frozen)
+        return {"params": params, "batch_stats": stats}, opt_state, value
+
+    return step
+
+
+def _epoch(
+    step: Callable, state: TrainState, clips: Labelled, batch_size: int, key: Array, epoch: int, bar: tqdm
+) -> Any:
+    """One pass; returns (variables, optimiser state, mean loss)."""
+    order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
+    variables, opt_state, seen, pending = state.variables, state.opt_state, [], None
+    for index, (rows, weights) in enumerate(padded_batches(stream_order(order_key, len(clips.waves)), batch_size)):
+        batch = TrainBatch(clips.waves[rows], clips.lengths[rows], clips.labels[rows], weights, rows.astype(np.int32))
+        variables, opt_state, loss = step(variables, opt_state, batch, jax.random.fold_in(step_key, index))
+        bar.update()
+        if pending is not None:
+            seen.append(float(pending))  # one step late, so the device never waits
+        pending = loss
+        if seen and not np.isfinite(seen[-1]):
+            break
+    seen.append(float(pending))
+    if not np.all(np.isfinite(seen)):
+        raise FloatingPointError(f"the training loss is {seen[-1]} in epoch {epoch + 1}: lower --lr")
+    return variables, opt_state, float(np.mean(seen))
+
+
+class TrainEpoch(NamedTuple):
+    """The end of an epoch: epochs done, mean loss, validation accuracy, the state."""
+
+    index: int
+    loss: float
+    validation: float
+    state: TrainState
+
+
+def make_evaluator(classifier: Classifier, batch_size: int) -> Callable[[Variables, np.ndarray], np.ndarray]:
+    """`(variables, waves) -> logits` in evaluation mode, compiled once for a clip length."""
+    forward = jax.jit(lambda state, batch: classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits)
+    return lambda variables, waves: evaluate(forward, AdaptState(variables, (), (), jnp.int32(0)), waves, batch_size)
+
+
+def train(
+    classifier: Classifier,
+    variables: Variables,
+    clips: Labelled,
+    validation: Labelled,
+    options: TrainOptions,
+    *,
+    seed: int,
+    noise: np.ndarray | None = None,
+    saver: Saver | None = None,
+    history: list[dict[str, float]] | None = None,
+) -> Iterator[TrainEpoch]:
+    """Trains and yields after each epoch; goes on from `saver` when it holds an unfinished run.
+
+    Args:
+      classifier: the network.
+      variables: first variables.
+      clips: training clips.
+      validation: clips scored after each epoch.
+      options: the recipe.
+      seed: everything random follows from it and the position.
+      noise: (samples,) training noise at the classifier's rate, for the "noise" view.
+      saver: where the state of an unfinished run is kept.
+      history: filled with one dict an epoch, earlier ones of a resumed run included.
+
+    Raises:
+      ValueError: options that cannot be. FloatingPointError: the loss is not finite.
+    """
+    check_options(options, noise)
+    history = [] if history is None else history
+    steps = -(-len(clips.waves) // options.batch_size)
+    optimiser = make_optimiser(options, steps)
+    state = TrainState(variables, optimiser.init(masks.split(variables["params"], options.group)[0]), variables)
+    found = saver.load(state) if saver else None
+    if found:
+        state, info = found
+        history += info["history"]
+    state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)
+    if len(history) == options.epochs:  # killed between the last epoch and its checkpoint
+        yield TrainEpoch(len(history), history[-1]["loss"], history[-1]["validation"], state)
+        return
+    short = bool(np.any(clips.lengths < clips.waves.shape[-1]))
+    noise = None if noise is None else jnp.asarray(noise)
+    step = jax.jit(make_step(classifier, options, optimiser, noise, short), donate_argnums=(0, 1))
+    score = make_evaluator(classifier, min(100, len(validation.waves)))
+    key = jax.random.key(seed)
+    with tqdm(total=steps * options.epochs, initial=steps * len(history), desc="train", unit="step") as bar:
+        for epoch in range(len(history), options.epochs):
+            variables, opt_state, loss = _epoch(step, state, clips, options.batch_size, key, epoch, bar)
+            accuracy = metrics.accuracy(score(variables, validation.waves), validation.labels)
+            better = accuracy >= max((h["validation"] for h in history), default=0.0)
+            best = jax.tree.map(jnp.copy, variables) if better else state.best
+            state = TrainState(variables, opt_state, best)
+            history.append({"epoch": epoch + 1, "loss": loss, "validation": accuracy})
+            bar.set_postfix(loss=f"{loss:.3f}", validation=f"{accuracy:.3f}")
+            if saver:
+                saver.save(state, {"position": epoch + 1, "history": history})
+            yield TrainEpoch(epoch + 1, loss, accuracy, state)
+
+
+def chosen(state: TrainState, options: TrainOptions) -> Variables:
+    """The variables that the run ends with."""
+    return state.best if options.selection == "best_validation" else state.variables
+
+
+def workdir_state(workdir: Path) -> Path:
+    """Where a training run keeps the state of an unfinished run."""
+    return Path(workdir) / "state" / "train"

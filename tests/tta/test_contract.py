@@ -1,0 +1,181 @@
+"""The contract table: every method under every protocol on every tiny net. A new method is picked up by its name."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dhauds_jax.tta import masks, methods, protocols
+from dhauds_jax.types import Batch, RunInfo
+from tests.tta import tiny
+
+BATCH = 8
+INFO = RunInfo(steps_per_epoch=3, clips=tiny.CLIPS, classes=tiny.CLASSES)
+ROWS = [
+    # A whole AMAuT takes its time to compile.
+    pytest.param(method, net, marks=[pytest.mark.slow] if net == "amaut_tiny" else [])
+    for method in methods.METHODS
+    for net in tiny.NETS
+]
+
+
+@functools.lru_cache
+def made(method, net):
+    """(classifier's variables, waves, Compiled) of a row, or the sentence why the method cannot run on the net."""
+    classifier = tiny.NETS[net]()
+    length = tiny.length_of(classifier)
+    variables = tiny.variables_of(classifier, length)
+    built = methods.make(method, classifier, methods.resolve_options(method, "reference", {}))
+    try:
+        methods.check_needs(method, built, variables, INFO)
+        built.init(variables, INFO)
+    except ValueError as error:
+        return str(error), None, None
+    return variables, tiny.waves(length), protocols.compiled(built)
+
+
+def fits(method, net):
+    """Skips nothing: rows that cannot run must say so in one sentence that names the method, and end there."""
+    variables, waves, run = made(method, net)
+    if run is None:
+        assert net == "layer_norm"
+        assert variables.startswith(f"method {method} ")
+        assert "\n" not in variables
+        return None
+    return variables, waves, run
+
+
+def leaves_equal(a, b):
+    pairs = zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    return all(np.array_equal(np.asarray(x), np.asarray(y)) for x, y in pairs)
+
+
+def offline(row, begin=0, state=None, epochs=2):
+    variables, waves, run = row
+    state = run.method.init(variables, INFO) if state is None else state
+    out = []
+    for epoch in protocols.offline(
+        run, state, waves, epochs=epochs, batch_size=BATCH, key=jax.random.key(3), begin=begin
+    ):
+        out.append((epoch.index, jax.tree.map(np.asarray, epoch.state), epoch.logits, epoch.losses))
+    return out
+
+
+def online(row, begin=0, state=None):
+    variables, waves, run = row
+    state = run.method.init(variables, INFO) if state is None else state
+    out = []
+    for step in protocols.online(run, state, waves, batch_size=BATCH, key=jax.random.key(3), begin=begin):
+        out.append((step.index, jax.tree.map(np.asarray, step.state), step.rows, step.logits))
+    return out
+
+
+@pytest.mark.parametrize(("method", "net"), ROWS)
+def test_offline_runs_repeats_and_resumes_to_the_same_bits(method, net):
+    row = fits(method, net)
+    if row is None:
+        return
+    first, again = offline(row), offline(row)
+    assert [index for index, *_ in first] == [0, 1, 2]
+    for (_, state, logits, losses), (_, state2, logits2, losses2) in zip(first, again, strict=True):
+        assert logits.shape == (tiny.CLIPS, tiny.CLASSES)
+        assert np.all(np.isfinite(logits))
+        assert leaves_equal(state, state2)
+        assert np.array_equal(logits, logits2)
+        assert losses == losses2
+    resumed = offline(row, begin=1, state=jax.tree.map(jnp.asarray, first[1][1]))
+    assert [index for index, *_ in resumed] == [2]
+    assert leaves_equal(resumed[-1][1], first[-1][1])
+    assert np.array_equal(resumed[-1][2], first[-1][2])
+
+
+@pytest.mark.parametrize(("method", "net"), ROWS)
+def test_online_sees_every_clip_once_and_resumes_to_the_same_bits(method, net):
+    row = fits(method, net)
+    if row is None:
+        return
+    steps = online(row)
+    seen = np.concatenate([rows for _, _, rows, _ in steps])
+    assert sorted(seen) == list(range(tiny.CLIPS))
+    assert all(np.all(np.isfinite(logits)) for *_, logits in steps)
+    resumed = online(row, begin=1, state=jax.tree.map(jnp.asarray, steps[0][1]))
+    assert leaves_equal(resumed[-1][1], steps[-1][1])
+    assert np.array_equal(resumed[-1][3], steps[-1][3])
+
+
+@pytest.mark.parametrize(("method", "net"), ROWS)
+def test_only_the_named_group_moves_and_the_state_keeps_its_shape(method, net):
+    row = fits(method, net)
+    if row is None:
+        return
+    variables, _, run = row
+    final = offline(row, epochs=1)[-1][1]
+    moving, frozen = masks.split(final.variables["params"], run.method.adapts)
+    before_moving, before_frozen = masks.split(variables["params"], run.method.adapts)
+    assert leaves_equal(frozen, before_frozen)
+    assert not moving or not leaves_equal(moving, before_moving)
+    start = run.method.init(variables, INFO)
+    assert jax.tree.structure(start) == jax.tree.structure(final)
+    assert [(x.shape, x.dtype) for x in jax.tree.leaves(start)] == [(x.shape, x.dtype) for x in jax.tree.leaves(final)]
+    if method == "source":
+        assert leaves_equal(final.variables, variables)
+
+
+@pytest.mark.parametrize(("method", "net"), ROWS)
+def test_a_step_traces_whole_and_padding_changes_nothing(method, net):
+    """One jaxpr holds the step (no hidden host sync), and what lies in padded rows reaches neither state nor losses."""
+    row = fits(method, net)
+    if row is None:
+        return
+    variables, waves, run = row
+    state = run.method.init(variables, INFO)
+    weights = jnp.asarray([1.0] * 6 + [0.0] * 2)
+    key = jax.random.key(1)
+
+    def batch(fill):
+        wave = np.concatenate([waves[:6], np.full((2, waves.shape[1]), fill, np.float32)])
+        return Batch(jnp.asarray(wave), weights, jnp.arange(8, dtype=jnp.int32))
+
+    jaxpr = jax.make_jaxpr(run.method.step)(state, batch(0.0), key)
+    assert len(jaxpr.eqns) > 0
+    step = jax.jit(run.method.step)
+    state_a, prediction_a = step(state, batch(0.0), key)
+    state_b, prediction_b = step(state, batch(0.7), key)
+    for a, b in zip(jax.tree.leaves(state_a), jax.tree.leaves(state_b), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(prediction_a.logits[:6], prediction_b.logits[:6], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", list(methods.METHODS))
+def test_jit_equals_no_jit(method):
+    variables, waves, run = made(method, "batch_norm")
+    state = run.method.init(variables, INFO)
+    batch = Batch(jnp.asarray(waves[:8]), jnp.ones(8), jnp.arange(8, dtype=jnp.int32))
+    eager_state, eager = run.method.step(state, batch, jax.random.key(2))
+    jit_state, jitted = jax.jit(run.method.step)(state, batch, jax.random.key(2))
+    np.testing.assert_allclose(eager.logits, jitted.logits, rtol=1e-5, atol=1e-5)
+    for a, b in zip(jax.tree.leaves(eager_state), jax.tree.leaves(jit_state), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_methods_that_need_batch_norm_say_so():
+    text, _, run = made("norm", "layer_norm")
+    assert run is None
+    assert text == "method norm needs a network with BatchNorm layers, and this one has none"
+    text, _, run = made("tent", "layer_norm")
+    assert run is None
+    assert "choose another with --options=group=NAME" in text
+
+
+def test_tent_adapts_layer_norms_when_asked():
+    classifier = tiny.NETS["layer_norm"]()
+    variables = tiny.variables_of(classifier, tiny.LENGTH)
+    method = methods.make("tent", classifier, methods.resolve_options("tent", "reference", {"group": "norm"}))
+    state = method.init(variables, INFO)
+    batch = Batch(jnp.asarray(tiny.waves()[:8]), jnp.ones(8), jnp.arange(8, dtype=jnp.int32))
+    after, prediction = jax.jit(method.step)(state, batch, jax.random.key(0))
+    again = jax.jit(method.step)(after, batch, jax.random.key(0))[1]
+    assert float(again.losses["entropy"]) < float(prediction.losses["entropy"])
+    assert leaves_equal(masks.split(after.variables["params"], "head")[0], masks.split(variables["params"], "head")[0])

@@ -1,0 +1,99 @@
+"""Tiny classifiers and streams for the contract table: they compile in a second."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dhauds_jax.nets import zoo
+from dhauds_jax.nets.layers import BatchNorm, Dense, Dropout
+from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.types import Classifier, Linear, Outputs
+
+CLASSES, LENGTH, CLIPS = 4, 256, 22
+
+
+class _TinyEncoder(nn.Module):
+    kind: str
+
+    @nn.compact
+    def __call__(self, wave, *, mode, weights, axis_name):
+        x = Dense(12)(wave.reshape(wave.shape[0], -1, 32))
+        if self.kind == "batch_norm":
+            x = BatchNorm(name="batch_norm")(x, mode=mode, weights=weights, axis_name=axis_name)
+        else:
+            x = nn.LayerNorm(name="layer_norm")(x)
+        return Dropout(0.1)(nn.relu(x), active=mode.dropout, axis_name=axis_name)
+
+
+class _TinyHead(nn.Module):
+    @nn.compact
+    def __call__(self, tokens):
+        embedding = tokens.mean(1)
+        return Dense(CLASSES, name="classify")(embedding), embedding
+
+
+class _TinyNet(nn.Module):
+    kind: str
+
+    def setup(self):
+        self.encoder, self.head = _TinyEncoder(self.kind), _TinyHead()
+
+    def __call__(self, wave, *, mode, weights=None, axis_name=None):
+        tokens = self.encoder(wave, mode=mode, weights=weights, axis_name=axis_name)
+        return Outputs(*self.head(tokens), tokens)
+
+
+def tiny_classifier(kind: str) -> Classifier:
+    """A linear encoder with "batch_norm" or "layer_norm", dropout 0.1, and a linear head, on clips of 256 samples."""
+    net = _TinyNet(kind)
+
+    def init(key, wave):
+        return {"batch_stats": {}, **net.init({"params": key}, wave, mode=EVAL)}
+
+    def apply(variables, wave, *, mode, weights=None, rngs=None, axis_name=None):
+        out, new = net.apply(
+            variables, wave, mode=mode, weights=weights, axis_name=axis_name, rngs=rngs, mutable=["batch_stats"]
+        )
+        return out, new.get("batch_stats", variables["batch_stats"])
+
+    def head(variables):
+        last = variables["params"]["head"]["classify"]
+        return Linear(last["kernel"], last["bias"])
+
+    config = zoo.preset("amaut_tiny", [f"class{i}" for i in range(CLASSES)])
+    return Classifier(init, apply, lambda wave: wave, apply, head, config)
+
+
+def amaut_tiny() -> Classifier:
+    """The zoo's own test size of AMAuT."""
+    return zoo.build(zoo.preset("amaut_tiny", [f"class{i}" for i in range(CLASSES)]))
+
+
+NETS = {
+    "batch_norm": lambda: tiny_classifier("batch_norm"),
+    "layer_norm": lambda: tiny_classifier("layer_norm"),
+    "amaut_tiny": amaut_tiny,
+}
+
+
+def waves(length: int = LENGTH, clips: int = CLIPS) -> np.ndarray:
+    """Noisy tones, one pitch a class."""
+    rng = np.random.default_rng(0)
+    t = np.arange(length)
+    tones = np.stack([np.sin(2 * np.pi * (3 + 5 * (i % CLASSES)) * t / 256) for i in range(clips)])
+    return (0.3 * tones + 0.05 * rng.normal(size=(clips, length))).astype(np.float32)
+
+
+def length_of(classifier: Classifier) -> int:
+    """Samples of a clip for a classifier of `NETS`."""
+    return classifier.config.length if classifier.features(jnp.zeros((1, 4000))).ndim == 3 else LENGTH
+
+
+def variables_of(classifier: Classifier, length: int):
+    """Random variables with statistics that are not the initial ones."""
+    variables = classifier.init(jax.random.key(0), jnp.zeros((2, length)))
+    stats = jax.tree.map(lambda s: s + 0.05, variables["batch_stats"])
+    return {**variables, "batch_stats": stats}
