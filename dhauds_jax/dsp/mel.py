@@ -88,8 +88,8 @@ def mel_filters(spec: MelSpec) -> np.ndarray:
         raise ValueError(f"MelSpec.norm is {spec.norm!r}, expected None or 'slaney'")
     if not 0 <= spec.f_min < spec.f_max <= spec.sample_rate / 2:
         raise ValueError(
-            f"MelSpec has f_min {spec.f_min} and f_max {spec.f_max} Hz, expected 0 <= f_min < f_max <= sample_rate / 2 = "
-            f"{spec.sample_rate / 2}"
+            f"MelSpec has f_min {spec.f_min} and f_max {spec.f_max} Hz, expected 0 <= f_min < f_max <= "
+            f"sample_rate / 2 = {spec.sample_rate / 2}"
         )
     bins = np.linspace(0, spec.sample_rate // 2, spec.n_fft // 2 + 1)
     low, high = _to_mel(np.array([spec.f_min, spec.f_max], np.float64), spec.scale)

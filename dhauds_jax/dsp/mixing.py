@@ -13,8 +13,8 @@ def add_noise(
 ) -> Float[Array, "*batch time"]:
     """Adds noise scaled to a signal-to-noise ratio: `wave + g noise`, `g = 10^((10 log10(Ex / En) - snr_db) / 20)`.
 
-    Ex and En are the energies (sums of squares over time) of each row. Silence is defined: a silent clip stays silent (g = 0),
-    silent noise adds nothing (g = 0; torchaudio gives NaN there). Gradients stay finite in both cases.
+    Ex and En are the energies (sums of squares over time) of each row. Silence is defined: a silent clip stays silent
+    (g = 0), silent noise adds nothing (g = 0; torchaudio gives NaN there). Gradients stay finite in both cases.
 
     Args:
       wave: (..., time) samples.

@@ -82,8 +82,8 @@ def _filtered(padded: Float[Array, "*batch time"], filters: Filters, periods: in
 def resample(wave: Float[Array, "*batch time"], orig_rate: int, new_rate: int) -> Float[Array, "*batch new_time"]:
     """Resamples with a Hann-windowed sinc (6 zero crossings, rolloff 0.99), as torchaudio's `resample`.
 
-    The cost is about 20 multiplications for each output sample (times the ratio when the rate falls), so odd ratios such as
-    20158 : 16000 are as cheap as 3 : 1.
+    The cost is about 15 multiplications for each output sample (times the ratio when the rate falls), so odd ratios
+    such as 20158 : 16000 are as cheap as simple ones.
 
     Args:
       wave: (..., time) samples at `orig_rate` Hz.

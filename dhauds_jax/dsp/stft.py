@@ -1,8 +1,8 @@
 """Short-time Fourier transform and its inverse, with the conventions of PyTorch and librosa.
 
 Frames are centred, the window is a periodic Hann of `win_length` samples in the middle of `n_fft`. Arrays are laid out
-(..., frames, bins). Framing and overlap-add are sums and concatenations of shifted blocks of `hop` samples: no gather, no
-scatter, neither forwards nor in gradients.
+(..., frames, bins). Framing and overlap-add stack and add shifted blocks of `hop` samples: no gather and no scatter,
+neither forwards nor in gradients.
 """
 
 from __future__ import annotations
@@ -147,8 +147,8 @@ def envelope(n_fft: int, hop: int, win_length: int, count: int, end: int) -> np.
     inner = total[n_fft // 2 : end]
     if inner.size and inner.min() < _SMALLEST_ENVELOPE:
         raise ValueError(
-            f"a window of {win_length} samples every {hop} samples (n_fft {n_fft}) leaves samples uncovered, expected a "
-            "smaller hop or a longer window"
+            f"a window of {win_length} samples every {hop} samples (n_fft {n_fft}) leaves samples uncovered, expected "
+            "a smaller hop or a longer window"
         )
     inner.setflags(write=False)
     return inner
