@@ -85,7 +85,7 @@ class ClassifierConfig:
         return json.dumps(self.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_dict(cls, record: Mapping[str, Any], where: str = "config") -> ClassifierConfig:
+    def from_dict(cls, record: Any, where: str = "config") -> ClassifierConfig:
         """Reads what `to_dict` wrote.
 
         Raises:

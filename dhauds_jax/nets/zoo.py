@@ -127,6 +127,7 @@ def build(config: ClassifierConfig, **compute: Any) -> Classifier:
         axis_name: str | None = None,
     ) -> tuple[Outputs, Mapping[str, Any]]:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
+        variables = jax.tree.map(jnp.asarray, dict(variables))  # checkpoints give NumPy
         outputs, updated = net.apply(variables, inputs, **batch, rngs=rngs, mutable=["batch_stats"])
         return outputs, updated.get("batch_stats", variables.get("batch_stats", {}))
 
@@ -142,7 +143,7 @@ def build(config: ClassifierConfig, **compute: Any) -> Classifier:
         return apply_features(variables, features(wave), mode=mode, weights=weights, rngs=rngs, axis_name=axis_name)
 
     def last_layer(variables: Variables) -> Linear:
-        return head.linear(variables["params"]["head"])
+        return head.linear(jax.tree.map(jnp.asarray, variables["params"]["head"]))
 
     return Classifier(init, apply, features, apply_features, last_layer, config)
 

@@ -1,0 +1,55 @@
+"""The classifier's record: round trip, and one sentence for every mistake."""
+
+import json
+
+import pytest
+
+from dhauds_jax.nets import zoo
+from dhauds_jax.nets.config import ClassifierConfig, take
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_json_round_trip(name):
+    config = zoo.preset(name, ("a", "b", "é"))
+    again = ClassifierConfig.from_json(config.to_json())
+    assert again == config
+    assert hash(again) == hash(config)
+    assert again.classes == ("a", "b", "é")
+    assert again != config.replace(length=config.length + 1)
+
+
+def record(**changes):
+    return {**zoo.preset("amaut_tiny", ("a", "b")).to_dict(), **changes}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rate": 3}, r"foreign keys \['rate'\]"),
+        ({"sample_rate": 0}, "sample_rate is 0, expected a positive number"),
+        ({"sample_rate": "16k"}, "sample_rate is '16k', expected a whole number of Hz"),
+        ({"classes": ["a", "a"]}, "each once"),
+        ({"classes": [1, 2]}, "expected a list of names"),
+        ({"classes": []}, "at least one name"),
+        ({"head": {"kind": "mlp"}}, "head.kind is 'mlp', expected one of"),
+        ({"head": {"kind": "hub_classifier"}}, r"lacks \['stages'\]"),
+        ({"front_end": {}}, "front_end.kind is None"),
+        ({"geometry": 3}, "geometry is 3, expected an object"),
+    ],
+)
+def test_mistakes_are_named(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ClassifierConfig.from_dict(record(**changes))
+
+
+def test_missing_keys_and_no_json_are_named():
+    short = record()
+    del short["length"], short["head"]
+    with pytest.raises(ValueError, match=r"my.json: missing keys \['head', 'length'\]"):
+        ClassifierConfig.from_json(json.dumps(short), "my.json")
+    with pytest.raises(ValueError, match="my.json: is not JSON"):
+        ClassifierConfig.from_json("<html>", "my.json")
+    with pytest.raises(ValueError, match="holds a list"):
+        ClassifierConfig.from_json("[]")
+    with pytest.raises(ValueError, match=r"here: missing keys \['b'\], foreign keys \['c'\]"):
+        take({"a": 1, "c": 2}, ("a", "b"), "here")

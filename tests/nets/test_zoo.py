@@ -1,0 +1,135 @@
+"""Networks by name: what they return, and what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dhauds_jax.nets import zoo
+from dhauds_jax.nets.amaut import AMAuT
+from dhauds_jax.nets.heads import build_head
+from dhauds_jax.nets.normalisers import EVAL, TRAIN
+
+CLASSES = ("a", "b", "c", "d")
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    net = zoo.build(zoo.preset("amaut_tiny", CLASSES))
+    wave = jnp.asarray(np.random.default_rng(0).standard_normal((8, net.config.length)) * 0.1, jnp.float32)
+    return net, net.init(jax.random.key(0), wave[:1]), wave
+
+
+def test_names_and_unknown_names():
+    assert {"amaut_sc2", "amaut_vs", "amaut_arabic15", "amaut_small", "amaut_tiny"} <= set(zoo.names())
+    with pytest.raises(ValueError, match="net: 'amout' is unknown, expected one of .*amaut_sc2"):
+        zoo.preset("amout")
+    with pytest.raises(ValueError, match="'amaut_small' has no classes of its own"):
+        zoo.preset("amaut_small")
+    assert len(zoo.preset("amaut_sc2").classes) == 35
+    assert len(zoo.preset("amaut_rs").classes) == 37
+    assert zoo.preset("amaut_small", CLASSES).geometry == zoo.preset("amaut_arabic15").geometry
+
+
+def test_tiny_is_tiny_and_tidy(tiny):
+    net, variables, wave = tiny
+    assert zoo.parameter_count(variables) < 40_000
+    assert set(variables) == {"params", "batch_stats"}
+    assert set(variables["params"]) == set(variables["batch_stats"]) == {"encoder", "head"}
+    outputs, stats = jax.jit(lambda v, x: net.apply(v, x, mode=EVAL))(variables, wave)
+    assert outputs.logits.shape == (8, 4)
+    jax.tree.map(np.testing.assert_array_equal, stats, variables["batch_stats"])
+    kernel, bias = net.head(variables)
+    np.testing.assert_allclose(outputs.embedding @ kernel + bias, outputs.logits, atol=1e-5)
+    features = net.features(wave)
+    again, _ = jax.jit(lambda v, x: net.apply_features(v, x, mode=EVAL))(variables, features)
+    np.testing.assert_allclose(again.logits, outputs.logits, atol=1e-5)
+
+
+def test_train_mode_over_an_axis_with_padding_is_that_of_one_device(tiny):
+    net, variables, wave = tiny
+    weights = jnp.array([1.0] * 6 + [0.0] * 2)
+    rngs = {"dropout": jax.random.key(5)}
+    features = net.features(wave)
+
+    def run(x, w, axis_name=None):
+        return net.apply_features(variables, x, mode=TRAIN, weights=w, rngs=rngs, axis_name=axis_name)
+
+    outputs, stats = jax.jit(run)(features, weights)
+    spread = jax.jit(jax.vmap(lambda x, w: run(x, w, "batch"), axis_name="batch"))
+    outputs2, stats2 = spread(features.reshape(4, 2, *features.shape[1:]), weights.reshape(4, 2))
+    np.testing.assert_allclose(outputs2.logits.reshape(8, 4)[:6], outputs.logits[:6], atol=2e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, atol=1e-5), stats2, stats)
+    alone, stats3 = jax.jit(run)(features.at[6:].set(9.0), weights)
+    np.testing.assert_allclose(alone.logits[:6], outputs.logits[:6], atol=2e-4)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), stats3, stats)
+
+
+def test_discarded_norm_has_no_influence_and_applied_has(tiny):
+    net, variables, wave = tiny
+    config = net.config.replace(geometry={**net.config.geometry, "mlp_norm": "applied"})
+    applied = zoo.build(config)
+    more = applied.init(jax.random.key(0), wave[:1])
+    assert zoo.parameter_count(more) == zoo.parameter_count(variables) + 2 * 32
+    assert zoo.published_parameter_count(net.config) == zoo.parameter_count(more)
+
+
+def change(section, **values):
+    config = zoo.preset("amaut_tiny", CLASSES)
+    return config.replace(**{section: {**getattr(config, section), **values}})
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (change("geometry", mlp_norm="both"), "mlp_norm is 'both', expected one of"),
+        (change("geometry", depht=3), r"foreign keys \['depht'\]"),
+        (change("front_end", sample_rate=8000), "front_end.sample_rate is 8000 Hz, sample_rate 16000 Hz"),
+        (change("front_end", colour="pink"), r"config front_end: .*foreign keys \['colour'\]"),
+        (change("head", pair="ends"), r"config head: .*foreign keys \['pair'\]"),
+        (zoo.preset("amaut_tiny", CLASSES).replace(family="resnet"), "family 'resnet' is unknown, expected one of"),
+        (
+            zoo.preset("amaut_tiny", CLASSES).replace(front_end={"kind": "wave", "normalise": False}),
+            "family 'amaut' has front end 'wave'",
+        ),
+    ],
+)
+def test_impossible_records_are_refused(config, message):
+    with pytest.raises(ValueError, match=message):
+        zoo.build(config)
+
+
+def test_fce_head_reads_two_tokens():
+    x = jnp.asarray(np.random.default_rng(1).standard_normal((3, 7, 16)), jnp.float32)
+    for pair, chosen in (("ends", (0, -1)), ("first", (0, 1))):
+        head = build_head({"kind": "fce", "pair": pair}, 5)
+        variables = head.init(jax.random.key(0), x, mode=EVAL)
+        logits, embedding = head.apply(variables, x, mode=EVAL)
+        params = variables["params"]
+        padded = np.pad(np.asarray(x[:, jnp.array(chosen)]), ((0, 0), (0, 0), (7, 7)))
+        merged = [np.einsum("bck,kc->b", padded[:, :, i : i + 15], params["kernel"][:, :, 0]) for i in range(16)]
+        merged = np.stack(merged, 1) + params["bias"]
+        normed = (merged - merged.mean(1, keepdims=True)) / np.sqrt(merged.var(1, keepdims=True) + 1e-6)
+        np.testing.assert_allclose(embedding, normed, atol=1e-4)
+        kernel, bias = head.linear(params)
+        np.testing.assert_allclose(logits, embedding @ kernel + bias, atol=1e-5)
+    with pytest.raises(ValueError, match="pair is 'last'"):
+        build_head({"kind": "fce", "pair": "last"}, 5)
+
+
+def test_wave_front_end_normalises_on_demand():
+    config = zoo.preset("amaut_tiny", CLASSES).replace(front_end={"kind": "wave", "normalise": True})
+    wave = 3 + jnp.asarray(np.random.default_rng(2).standard_normal((2, 400)), jnp.float32)
+    normal = zoo.front_end(config)(wave)
+    np.testing.assert_allclose(normal.mean(1), 0, atol=1e-6)
+    np.testing.assert_allclose(normal.var(1), 1, atol=1e-4)
+    plain = zoo.front_end(config.replace(front_end={"kind": "wave", "normalise": False}))
+    np.testing.assert_array_equal(plain(wave), wave)
+
+
+def test_positions_and_tokens_start_small(tiny):
+    _, variables, _ = tiny
+    encoder = variables["params"]["encoder"]
+    drawn = jnp.concatenate([encoder["positions"].ravel(), encoder["cls_token"], encoder["tail_token"]])
+    assert 0.015 < float(drawn.std()) < 0.025
+    assert isinstance(zoo.FAMILIES["amaut"](zoo.preset("amaut_tiny", CLASSES)), AMAuT)
