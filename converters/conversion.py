@@ -1,0 +1,221 @@
+"""PyTorch checkpoint to Orbax checkpoint and back: the two library functions behind `converters.convert`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from converters import hubert, presets, report
+from converters.families import FAMILIES, Family, Part, describe, inferred_head, part_of
+from converters.mapping import Converted, flatten, split, to_flax, to_torch, unflatten
+from converters.read import EXTRA_HINT, Source, read
+from converters.verify import largest_differences
+from dhauds_jax.nets import checkpoint, zoo
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.heads import build_head
+from dhauds_jax.nets.hubert import frames_of
+from dhauds_jax.nets.normalisers import EVAL
+
+HEAD_SEED = 0
+"""Seed of the head's random weights where the source has no head."""
+
+
+def convert(
+    family: str,
+    sources: Sequence[str | Path],
+    output: str | Path,
+    *,
+    config: str | Path | None = None,
+    preset: str | None = None,
+    verify: bool = False,
+) -> report.Report:
+    """Turns PyTorch files into a checkpoint folder with `config.json`, `report.json` and `report.md`.
+
+    Args:
+      family: a key of `families.FAMILIES`.
+      sources: one path, or two (encoder, head), as the family has it.
+      output: folder of the checkpoint; one that is there is replaced, but only once all is converted.
+      config: JSON file with what the files do not show (see `presets.read_config`).
+      preset: name of the network to take such things from.
+      verify: run the PyTorch side on noise too and report the largest difference by layer.
+
+    Raises:
+      ValueError: anything that the user can mend, in one sentence; nothing is written then.
+    """
+    kind = _family(family, len(sources), "--source")
+    files = [read(path) for path in sources]
+    parts = {name: part_of(file.state) for name, file in zip(kind.files, files)}
+    _check_contents(family, kind, files, parts)
+    given = {} if config is None else presets.read_config(config)
+    head = inferred_head(parts["head"].state) if "head" in parts else None
+    elsewhere = hubert.huggingface_geometry(files[0].record or {})
+    resolved = presets.resolve(kind, kind.infer(parts["encoder"]), head, preset, given, elsewhere)
+    resolved = resolved.replace(source=_source_record(family, kind, files, parts))
+    converted = _to_variables(kind, resolved, files, parts)
+    verified = largest_differences(family, converted.variables, resolved) if verify else {}
+    aside = {f"{part}/{parts[part].original[key]}": array for part, key, array in _ignored(converted)}
+    extra = {"conversion": {"ignored": {name: array for name, array in aside.items()}}}
+    folder = checkpoint.save(output, converted.variables, resolved, extra)
+    made = report.Report(
+        family=family,
+        output=str(output),
+        files=resolved.source["files"],
+        used=len(converted.used),
+        ignored=sorted(aside),
+        parameters=zoo.parameter_count(converted.variables),
+        checksum=checkpoint.variables_hash(converted.variables),
+        notes=_notes(kind, files, resolved),
+        verified=verified,
+    )
+    report.write(made, folder)
+    return made
+
+
+def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
+    """Turns a checkpoint folder into safetensors files under the names that its PyTorch files had.
+
+    Args:
+      family: as at the conversion; "hubert" writes the encoder alone.
+      source: folder of the checkpoint (converted, trained or adapted).
+      output: folder for the files, made with its parents.
+
+    Returns:
+      The files, one per part.
+
+    Raises:
+      ValueError: a checkpoint of another family, or safetensors is not installed.
+    """
+    try:
+        from safetensors.numpy import save_file
+    except ImportError:
+        raise ValueError(f"--reverse: needs safetensors, which is not installed: {EXTRA_HINT}") from None
+    kind = _family(family, None, "--source")
+    variables, config, extra = checkpoint.load(source)
+    if config.family != kind.net:
+        raise ValueError(f"--family: {family}, but the checkpoint {source} is of family {config.family!r}")
+    origin = {file["part"]: file for file in config.source.get("files", [])}
+    style = origin.get("encoder", {}).get("style", "")
+    kept = extra.get("conversion", {}).get("ignored", {})
+    leaves = kind.leaves(config, style)
+    wanted = {path for each in leaves for path in each.paths}
+    flat = {path: leaf for path, leaf in flatten(variables).items() if path in wanted or "head" in kind.files}
+    state = split({**({} if kept else kind.fresh(config)), **to_torch(unflatten(flat), leaves)})
+    for name, array in kept.items():
+        part, key = name.split("/", 1)
+        if part in kind.files:
+            origin.setdefault(part, {}).setdefault("kept", {})[key] = array
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    written = []
+    for part in kind.files:
+        record = origin.get(part, {})
+        tensors = {_original_name(key, record): array for key, array in state[part].items()}
+        tensors.update(record.get("kept", {}))
+        path = output / f"{Path(record.get('name', part)).stem}.safetensors"
+        save_file({key: np.ascontiguousarray(a).reshape(a.shape) for key, a in tensors.items()}, f"{path}.tmp")
+        os.replace(f"{path}.tmp", path)
+        written.append(path)
+    return written
+
+
+def _family(name: str, sources: int | None, flag: str) -> Family:
+    if name not in FAMILIES:
+        raise ValueError(f"--family: {name!r} is unknown, expected one of {', '.join(FAMILIES)}")
+    expected = FAMILIES[name].files
+    if sources is not None and sources != len(expected):
+        what = " and ".join(expected)
+        raise ValueError(f"{flag}: {sources} paths, but family {name} takes {len(expected)} ({what}), comma between")
+    return FAMILIES[name]
+
+
+def _check_contents(family: str, kind: Family, files: Sequence[Source], parts: dict[str, Part]) -> None:
+    expected = {"encoder": {"hubert": "HuBERT encoder", "amaut": "AMAuT encoder"}[kind.net], "head": "head"}
+    for name, file in zip(kind.files, files):
+        found = describe(parts[name].state)
+        if found != expected[name]:
+            keys = ", ".join(sorted(parts[name].state)[:4])
+            raise ValueError(f"{file.path}: holds {found} ({keys}, ...), expected {expected[name]} for family {family}")
+
+
+def _source_record(family: str, kind: Family, files: Sequence[Source], parts: dict[str, Part]) -> dict[str, Any]:
+    """What travels in the config: enough to find the files again and to write their names back."""
+    records = []
+    for name, file in zip(kind.files, files):
+        part = parts[name]
+        original = list(part.original.values())
+        module = "module." if all(key.startswith("module.") for key in original) else ""
+        wrapper = next((w for w in hubert.WRAPPERS if any(k.startswith(module + w) for k in original)), "")
+        old = any(key.endswith(".weight_g") for key in original)
+        records.append(
+            {
+                "part": name,
+                "name": file.path.name,
+                "sha256": file.sha256,
+                "types": list(file.types),
+                "style": part.style,
+                "prefix": module + (wrapper if name == "encoder" else ""),
+                "weight_norm": "weight_g" if old else "parametrizations",
+            }
+        )
+    return {"converted_from": family, "files": records}
+
+
+def _original_name(key: str, record: dict[str, Any]) -> str:
+    if record.get("weight_norm") == "weight_g":
+        key = key.replace("parametrizations.weight.original0", "weight_g")
+        key = key.replace("parametrizations.weight.original1", "weight_v")
+    return record.get("prefix", "") + key
+
+
+def _to_variables(kind: Family, config: ClassifierConfig, files: Sequence[Source], parts: dict[str, Part]) -> Converted:
+    """Every key used or on the ignore list; a head that no file has starts from `HEAD_SEED`."""
+    merged = {f"{name}/{key}": array for name, part in parts.items() for key, array in part.state.items()}
+    style = parts["encoder"].style
+    expected = zoo.shapes(zoo.build(config))
+    if "head" not in parts:
+        expected = {"params": {"encoder": expected["params"]["encoder"]}, "batch_stats": {}}
+    where = ", ".join(file.path.name for file in files)
+    converted = to_flax(merged, kind.leaves(config, style), kind.ignore(config, style), expected, where)
+    if "head" not in parts:
+        fresh = _fresh_head(config)
+        converted.variables["params"]["head"] = fresh["params"]
+        if "batch_stats" in fresh:
+            converted.variables["batch_stats"]["head"] = fresh["batch_stats"]
+    return converted
+
+
+def _fresh_head(config: ClassifierConfig) -> dict[str, Any]:
+    frames = max(2, frames_of(config.length, config.geometry["convs"]))
+    tokens = jnp.zeros((1, frames, config.geometry["width"]))
+    head = build_head(config.head, len(config.classes))
+    variables = jax.jit(lambda key: head.init({"params": key}, tokens, mode=EVAL))(jax.random.key(HEAD_SEED))
+    return jax.tree.map(np.asarray, variables)
+
+
+def _ignored(converted: Converted) -> list[tuple[str, str, np.ndarray]]:
+    return [(*key.split("/", 1), array) for key, array in converted.ignored.items()]
+
+
+def _notes(kind: Family, files: Sequence[Source], config: ClassifierConfig) -> list[str]:
+    notes = []
+    for file in files:
+        low = [name for name in file.types if name in ("float16", "bfloat16", "float64")]
+        if low:
+            notes.append(
+                f"{file.path.name} has {', '.join(low)} tensors; they became float32 (--reverse writes float32)"
+            )
+        states = (file.preprocessor or {}).get("do_normalize")
+        if states is not None and states != config.front_end.get("normalise"):
+            notes.append(
+                f"{file.path.name}: preprocessor_config.json has do_normalize={states}, the preset's or --config's "
+                f"normalise={config.front_end.get('normalise')} was kept"
+            )
+    if "head" not in kind.files:
+        notes.append(f"the source has no classification head: random weights, seed {HEAD_SEED}; train before use")
+    return notes

@@ -1,0 +1,86 @@
+"""PyTorch checkpoints in and out.
+
+Examples:
+  python -m converters.convert --family=hubert_classifier --source=hubert-base-SC2.pt,clsModel-base-SC2.pt \
+      --preset=hubert_base_sc2 --output=out/hubert_sc2
+  python -m converters.convert --family=hubert --source=hubert_base_ls960.pt --preset=hubert_base_vs --output=out/base
+  python -m converters.convert --family=hubert_classifier --source=out/adapted --output=out/pytorch --reverse
+
+The checkpoint (Orbax + config.json) is what experiments.train, adapt and classify load; report.md lies beside it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from absl import app, flags, logging
+
+FLAGS = flags.FLAGS
+flags.DEFINE_string(
+    "family", None, "What the source is: hubert (encoder alone), hubert_classifier (pair), amaut (pair)."
+)
+flags.DEFINE_list(
+    "source",
+    None,
+    "One path, or encoder and head with a comma between: .pt, .bin, .safetensors, or a Hugging Face folder. "
+    "With --reverse the folder of a checkpoint.",
+)
+flags.DEFINE_string(
+    "config",
+    None,
+    "JSON file with what the files do not show: geometry (heads, pre_norm, dropouts, ...), head, front_end, "
+    "sample_rate (Hz), length (samples), classes (names in order); all optional, `preset` names one to start from.",
+)
+flags.DEFINE_string(
+    "preset", None, "Network to take such things from, e.g. hubert_base_sc2, amaut_vs (a wrong one lists all)."
+)
+flags.DEFINE_string("output", None, "Folder to write; an older one is replaced when the new one is complete.")
+flags.DEFINE_bool("reverse", False, "Checkpoint folder to PyTorch names, as .safetensors.")
+flags.DEFINE_bool("verify", False, "Also run the PyTorch side on noise and print the largest difference by layer.")
+
+BAD_INPUT = 2
+"""Exit code for input that its user can mend."""
+
+
+def main() -> str:
+    from converters import conversion, report
+
+    missing = [f"--{name}" for name in ("family", "source", "output") if not FLAGS[name].value]
+    if missing:
+        raise ValueError(f"{', '.join(missing)}: missing, expected --family, --source and --output (see --help)")
+    if FLAGS.reverse:
+        if len(FLAGS.source) != 1 or FLAGS.verify:
+            raise ValueError("--reverse: takes one checkpoint folder as --source and no --verify")
+        written = conversion.reverse(FLAGS.family, FLAGS.source[0], FLAGS.output)
+        return f"PyTorch files: {', '.join(str(path) for path in written)}"
+    made = conversion.convert(
+        FLAGS.family, FLAGS.source, FLAGS.output, config=FLAGS.config, preset=FLAGS.preset, verify=FLAGS.verify
+    )
+    return f"{report.text(made)}\ncheckpoint: {FLAGS.output}"
+
+
+def _parse(argv: list[str]) -> list[str]:
+    app.define_help_flags()
+    try:
+        rest = FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    if len(rest) > 1:
+        print(f"error: {rest[1]!r} belongs to no flag; flags are written --name=value (see --help)", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    return rest
+
+
+def _guarded(_: list[str]) -> None:
+    if not FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
+    try:
+        print(main())
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+if __name__ == "__main__":
+    app.run(_guarded, flags_parser=_parse)

@@ -1,0 +1,130 @@
+"""The config of a conversion: what shapes show, what a Hugging Face folder, a preset and `--config` say, in this order.
+
+Shapes win over nothing: where something else disagrees with them the conversion stops.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from converters.families import Family
+from dhauds_jax.nets import zoo
+from dhauds_jax.nets.config import ClassifierConfig
+
+TOP = ("head", "front_end", "sample_rate", "length", "classes")
+"""What no encoder's shapes show, beside parts of its geometry."""
+
+
+def read_config(path: str | Path) -> dict[str, Any]:
+    """A `--config` file: any subset of `ClassifierConfig`'s keys, and `preset` for the name of one to start from.
+
+    Raises:
+      ValueError: no such file, no JSON object, or a foreign key.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"--config: {path} does not exist, expected a JSON file")
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"--config: {path} is not JSON ({error}), expected an object") from None
+    known = ("preset", "net", "geometry", *TOP)
+    foreign = sorted(set(record) - set(known)) if isinstance(record, dict) else [type(record).__name__]
+    if foreign:
+        raise ValueError(f"--config: {path} has foreign keys {foreign}, expected some of {list(known)}")
+    return record
+
+
+def resolve(
+    family: Family,
+    inferred: Mapping[str, Any],
+    head: tuple[dict[str, Any], int] | None,
+    preset: str | None,
+    given: Mapping[str, Any],
+    elsewhere: Mapping[str, Any],
+) -> ClassifierConfig:
+    """The config of the network that the files hold.
+
+    Args:
+      family: of the conversion.
+      inferred: geometry by shapes.
+      head: head and number of classes by shapes, None where no file holds a head.
+      preset: name of a preset of the family's network, or None.
+      given: `read_config`'s record, or {}.
+      elsewhere: geometry that the source's own config file states, or {}.
+
+    Raises:
+      ValueError: an unknown preset or one of another family; values that disagree with the shapes; another number of
+        classes (both are said); values that nothing gives (the full list).
+    """
+    base = _preset_record(family, preset or given.get("preset"), given)
+    geometry = {**elsewhere, **base.get("geometry", {}), **given.get("geometry", {})}
+    problems = _conflicts(geometry, inferred, given.get("geometry", {}), preset)
+    problems += _source_conflicts(geometry, elsewhere)
+    record = {**base, **{key: value for key, value in given.items() if key in TOP or key == "net"}}
+    if head is not None:
+        problems += [
+            f"head.{key} is {head[0][key]!r} by the file's keys and shapes, {value!r} by preset or --config"
+            for key, value in record.get("head", {}).items()
+            if key in head[0] and _plain(value) != _plain(head[0][key])
+        ]
+        record["head"] = {**head[0], **record.get("head", {})}
+    if problems:
+        raise ValueError(f"conversion: {'; '.join(problems)}")
+    geometry = {**geometry, **inferred}
+    missing = [f"geometry.{key}" for key in family.geometry if key not in geometry]
+    missing += [key for key in TOP if key not in record]
+    if missing:
+        raise ValueError(
+            f"conversion: nothing gives {', '.join(missing)}; expected them in --config=FILE.json or from --preset, "
+            f"one of {', '.join(names(family))}"
+        )
+    if head is not None and head[1] != len(record["classes"]):
+        raise ValueError(
+            f"conversion: the head file has {head[1]} classes, the config {len(record['classes'])} names "
+            f"({', '.join(record['classes'][:4])}, ...); expected as many names as outputs"
+        )
+    record["geometry"] = {key: geometry[key] for key in family.geometry}
+    return ClassifierConfig.from_dict({"net": "custom", "source": {}, **record, "family": family.net}, "--config")
+
+
+def names(family: Family) -> list[str]:
+    """The presets of a family's network."""
+    return [name for name in zoo.names() if name.startswith(family.net)]
+
+
+def _preset_record(family: Family, name: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    if name is None:
+        return {}
+    if name not in names(family):
+        raise ValueError(f"--preset: {name!r} is no {family.net} network, expected one of {', '.join(names(family))}")
+    record = zoo.preset(name, given.get("classes")).to_dict()
+    return {key: value for key, value in record.items() if key in (*TOP, "net", "geometry")}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
+
+
+def _conflicts(
+    geometry: Mapping[str, Any], inferred: Mapping[str, Any], given: Mapping[str, Any], preset: str | None
+) -> list[str]:
+    """What disagrees with the shapes. Only the convolutions' bias may differ from a preset: sources differ in it."""
+    return [
+        f"geometry.{key} is {inferred[key]!r} by the file's shapes, {value!r} by "
+        + ("--config" if key in given else f"preset {preset}")
+        for key, value in geometry.items()
+        if key in inferred and _plain(value) != _plain(inferred[key]) and not (key == "conv_bias" and key not in given)
+    ]
+
+
+def _source_conflicts(geometry: Mapping[str, Any], elsewhere: Mapping[str, Any]) -> list[str]:
+    """Structure on which the source's own config file and the preset or --config disagree (dropouts may differ)."""
+    return [
+        f"geometry.{key} is {elsewhere[key]!r} in the source's config.json, {geometry[key]!r} by preset or --config"
+        for key in ("heads", "pre_norm", "convs", "positional_groups")
+        if key in elsewhere and _plain(geometry[key]) != _plain(elsewhere[key])
+    ]

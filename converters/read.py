@@ -1,0 +1,206 @@
+"""Reads PyTorch checkpoints as NumPy arrays: .pt/.bin/.pth files, .safetensors files and Hugging Face folders.
+
+PyTorch files are read with `weights_only=True`: tensors and plain containers, nothing that runs. fairseq's files also
+hold configuration objects; for a short list of their classes an inert stand-in is put there, any other is refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+EXTRA_HINT = "pip install 'dhauds_jax[convert]'"
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+STAND_INS = (
+    "argparse.Namespace",
+    "collections.defaultdict",
+    "fairseq.data.dictionary.Dictionary",
+    "omegaconf.base.ContainerMetadata",
+    "omegaconf.base.Metadata",
+    "omegaconf.dictconfig.DictConfig",
+    "omegaconf.listconfig.ListConfig",
+    "omegaconf.nodes.AnyNode",
+    "omegaconf.nodes.BooleanNode",
+    "omegaconf.nodes.EnumNode",
+    "omegaconf.nodes.FloatNode",
+    "omegaconf.nodes.IntegerNode",
+    "omegaconf.nodes.StringNode",
+    "typing.Any",
+    "builtins.bool",
+    "builtins.dict",
+    "builtins.float",
+    "builtins.int",
+    "builtins.list",
+    "builtins.str",
+)
+"""Classes that an inert stand-in replaces while a file is read; their contents are dropped."""
+
+
+class Source(NamedTuple):
+    """One checkpoint as it was read.
+
+    Attributes:
+      path: the file or folder that was named.
+      state: tensor names, as in the file, to arrays.
+      sha256: of the weight file, hex digits.
+      types: names of the tensors' types, sorted, e.g. ("float16", "int64").
+      record: a Hugging Face folder's `config.json`, else None.
+      preprocessor: its `preprocessor_config.json` where there is one, else None.
+    """
+
+    path: Path
+    state: dict[str, np.ndarray]
+    sha256: str
+    types: tuple[str, ...]
+    record: dict[str, Any] | None = None
+    preprocessor: dict[str, Any] | None = None
+
+
+class Inert:
+    """Stands in for an object of a foreign class: takes anything, keeps nothing, runs nothing."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
+        return object.__new__(cls)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        pass
+
+    def append(self, value: Any) -> None:
+        """Drops the value."""
+
+    def extend(self, values: Any) -> None:
+        """Drops the values."""
+
+
+def read(path: str | Path) -> Source:
+    """Reads one checkpoint.
+
+    Args:
+      path: a .safetensors file, any file that `torch.save` wrote, or a Hugging Face folder (`config.json` with
+        `model.safetensors` or `pytorch_model.bin`).
+
+    Raises:
+      ValueError: nothing there, an HTML page, a truncated or foreign file, a class that is not on the list, or a
+        package that is missing (its extra is named).
+    """
+    path = Path(path)
+    if path.is_dir():
+        return _read_folder(path)
+    if not path.is_file():
+        raise ValueError(f"--source: {path} does not exist, expected a PyTorch or safetensors file or a folder")
+    with path.open("rb") as file:
+        start = file.read(512)
+    if not start:
+        raise ValueError(f"{path}: is empty, expected a PyTorch or safetensors file")
+    if start.lstrip()[:1] == b"<" and re.search(rb"<(!doctype|html|head|body|\?xml)", start, re.IGNORECASE):
+        raise ValueError(f"{path}: is an HTML page, expected a PyTorch file; the download failed, fetch it again")
+    state = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    types = tuple(sorted({str(array.dtype) for array in state.values()}))
+    return Source(path, state, _sha256(path), types)
+
+
+def _read_folder(path: Path) -> Source:
+    if not (path / "config.json").is_file():
+        raise ValueError(f"{path}: has no config.json, expected a Hugging Face folder with config.json and weights")
+    found = [name for name in WEIGHT_FILES if (path / name).is_file()]
+    if not found:
+        raise ValueError(f"{path}: has no weights, expected one of {', '.join(WEIGHT_FILES)} beside config.json")
+    extra = path / "preprocessor_config.json"
+    record = _json(path / "config.json")
+    preprocessor = _json(extra) if extra.is_file() else None
+    return read(path / found[0])._replace(path=path, record=record, preprocessor=preprocessor)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: is not JSON ({error}), expected an object") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"{path}: holds a {type(record).__name__}, expected an object")
+    return record
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 22):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _safetensors(path: Path) -> dict[str, np.ndarray]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError:
+        raise ValueError(f"{path}: reading it needs safetensors, which is not installed: {EXTRA_HINT}") from None
+    try:
+        return load_file(path)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise ValueError(f"{path}: is truncated or no safetensors file ({_first_line(error)})") from None
+
+
+def _torch(path: Path) -> dict[str, np.ndarray]:
+    try:
+        import torch
+    except ImportError:
+        raise ValueError(f"{path}: reading it needs PyTorch, which is not installed: {EXTRA_HINT}") from None
+    try:
+        with torch.serialization.safe_globals([(Inert, name) for name in STAND_INS]):
+            loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        refused = re.search(r"(?:GLOBAL|global|class)\s+([\w.]+\.\w+)", str(error))
+        if refused and "allowed" in str(error):
+            raise ValueError(
+                f"{path}: holds an object of class {refused[1]}, which is refused; expected tensors and plain "
+                f"containers (save `model.state_dict()`), or fairseq's {', '.join(STAND_INS[:3])}, omegaconf"
+            ) from None
+        raise ValueError(f"{path}: is truncated or no PyTorch file ({_first_line(error)})") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
+        raise ValueError(f"{path}: is truncated or no PyTorch file ({_first_line(error)})") from None
+    return _arrays(path, loaded)
+
+
+def _arrays(path: Path, loaded: Any) -> dict[str, np.ndarray]:
+    """The tensors of a state dict, or of the one under `model` (fairseq) or `state_dict`."""
+    import torch
+
+    for name in ("model", "state_dict"):
+        if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
+            loaded = loaded[name]
+            break
+    if not isinstance(loaded, Mapping) or not loaded:
+        raise ValueError(f"{path}: holds a {type(loaded).__name__}, expected a state dict (names to tensors)")
+    foreign = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    if foreign:
+        raise ValueError(f"{path}: the entries {foreign[:8]} are no tensors, expected a state dict (names to tensors)")
+    return {str(name): _array(value.detach()) for name, value in loaded.items()}
+
+
+def _array(tensor: Any) -> np.ndarray:
+    import torch
+
+    if tensor.dtype == torch.bfloat16:
+        import ml_dtypes
+
+        return tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:120]
