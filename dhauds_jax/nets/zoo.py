@@ -114,8 +114,15 @@ def build(config: ClassifierConfig, **compute: Any) -> Classifier:
     features = front_end(config)
 
     def init(key: PRNGKeyArray, wave: Float[Array, "batch time"]) -> Variables:
-        make = jax.jit(lambda k, w: net.init({"params": k}, features(w), mode=EVAL, weights=None, axis_name=None))
-        return {"batch_stats": {}, **make(key, wave)}
+        def draw(key: PRNGKeyArray) -> Variables:
+            inputs = jnp.zeros(jax.eval_shape(features, wave).shape)
+            variables = net.init({"params": key}, inputs, mode=EVAL, weights=None, axis_name=None)
+            return {"batch_stats": {}, **variables}
+
+        if isinstance(key, jax.core.Tracer):
+            return draw(key)
+        # Run once: optimising the many small random draws would take most of the time.
+        return jax.jit(draw, compiler_options={"xla_backend_optimization_level": 0})(key)
 
     def apply_features(
         variables: Variables,

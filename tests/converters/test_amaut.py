@@ -63,9 +63,8 @@ def test_other_sizes_are_refused_with_the_list(pair):
     with pytest.raises(ValueError) as caught:
         converter.from_torch(*pair, deeper, "aut-AR15.pt, clsf-AR15.pt")
     message = str(caught.value)
-    assert message.startswith(
-        "aut-AR15.pt, clsf-AR15.pt: 0 keys left over [], 14 missing ['encoder/layers.4.attention.k"
-    )
+    start = "aut-AR15.pt, clsf-AR15.pt: 0 keys left over [], 14 missing ['encoder/layers.4.attention.k"
+    assert message.startswith(start)
     assert "head/fc3.bias is (15,), expected (14,)" in message
 
 

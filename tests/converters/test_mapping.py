@@ -88,7 +88,7 @@ def test_old_weight_norm_names_and_a_data_parallel_prefix_are_understood():
     old["module.fc3.weight_g"] = source["fc3.parametrizations.weight.original0"]
     old["module.fc3.weight_v"] = source["fc3.parametrizations.weight.original1"]
     assert to_torch(to_flax(old, LEAVES, IGNORE).variables, LEAVES).keys() == source.keys() - {"bn.num_batches_tracked"}
-    with pytest.raises(ValueError, match="'fc1.bias' and 'module.fc1.bias' are both 'fc1.bias'"):
+    with pytest.raises(ValueError, match=r"'fc1.bias' and 'module.fc1.bias' are both 'fc1.bias'"):
         canonical({"fc1.bias": normal(4), "module.fc1.bias": normal(4)})
 
 

@@ -93,7 +93,7 @@ def test_a_config_that_does_not_fit_is_refused(saved, tmp_path, change, message)
 
 
 def test_missing_leaves_are_named(saved, tmp_path):
-    folder, variables, config, _ = saved
+    _, variables, config, _ = saved
     params = dict(variables["params"])
     params["encoder"] = {k: v for k, v in params["encoder"].items() if k != "cls_token"}
     checkpoint.save(tmp_path / "net", {**variables, "params": params}, config)

@@ -47,7 +47,7 @@ def test_missing_keys_and_no_json_are_named():
     del short["length"], short["head"]
     with pytest.raises(ValueError, match=r"my.json: missing keys \['head', 'length'\]"):
         ClassifierConfig.from_json(json.dumps(short), "my.json")
-    with pytest.raises(ValueError, match="my.json: is not JSON"):
+    with pytest.raises(ValueError, match=r"my.json: is not JSON"):
         ClassifierConfig.from_json("<html>", "my.json")
     with pytest.raises(ValueError, match="holds a list"):
         ClassifierConfig.from_json("[]")

@@ -66,7 +66,7 @@ def test_blend_mixes_both_statistics():
         mixed, _ = run_batch_norm(x, Mode(False, blend(alpha)), mean=1.0, var=2.0)
         plain, _ = run_batch_norm(x, Mode(False, norm), mean=1.0, var=2.0)
         np.testing.assert_allclose(mixed, plain, atol=1e-6)
-    with pytest.raises(ValueError, match="alpha is 1.5"):
+    with pytest.raises(ValueError, match=r"alpha is 1\.5"):
         blend(1.5)
 
 

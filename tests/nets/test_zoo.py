@@ -22,7 +22,7 @@ def tiny():
 
 def test_names_and_unknown_names():
     assert {"amaut_sc2", "amaut_vs", "amaut_arabic15", "amaut_small", "amaut_tiny"} <= set(zoo.names())
-    with pytest.raises(ValueError, match="net: 'amout' is unknown, expected one of .*amaut_sc2"):
+    with pytest.raises(ValueError, match=r"net: 'amout' is unknown, expected one of .*amaut_sc2"):
         zoo.preset("amout")
     with pytest.raises(ValueError, match="'amaut_small' has no classes of its own"):
         zoo.preset("amaut_small")
