@@ -75,7 +75,7 @@ def load(
 def laid_out(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
     """The clean clips (clips, length), centre-padded and cut, and how many samples of each are its own."""
     rows = zip(loaded.clips.waves, loaded.clips.lengths, strict=True)
-    waves = np.stack([lay_out(raw_clip(row, length), loaded.length) for row, length in rows])
+    waves = np.stack([lay_out(raw_clip(row, int(length)), loaded.length) for row, length in rows])
     return waves, np.minimum(loaded.clips.lengths, loaded.length).astype(np.int32)
 
 

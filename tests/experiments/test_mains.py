@@ -1,0 +1,100 @@
+"""The command lines as a user types them: help, exit codes, one sentence on stderr; imports stay light and one-way."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dhauds_jax.data import sets
+from dhauds_jax.data.levels import CORRUPTIONS, LEVELS
+from dhauds_jax.tta import methods, protocols, selection
+
+ROOT = Path(__file__).resolve().parents[2]
+MAINS = ("quickstart", "train", "corrupt", "adapt", "report")
+
+
+def run(*words):
+    return subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("main", MAINS)
+def test_help_says_what_it_does_and_is_quick(main):
+    done = run(f"experiments.{main}", "--help")
+    assert "Example: python -m experiments." in done.stdout
+    code = (
+        f"import sys, experiments.{main} as m; sys.exit(any(k in sys.modules for k in ('jax', 'numpy', 'matplotlib')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+
+
+def test_help_lists_the_names_that_there_are():
+    text = run("experiments.adapt", "--help").stdout
+    for name in [*methods.METHODS, *protocols.PROTOCOLS, *selection.CRITERIA, *CORRUPTIONS, *LEVELS, *sets.REGISTRY]:
+        assert name in text, name
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["experiments.adapt"], "error: "),
+        (["experiments.train", "--dataset=synthetic", "--workdir=x", "--epochs=many"], "error: flag --epochs=many"),
+        (["experiments.train", "--dataset=synthetic", "--workdir=x", "--epohcs=3"], "error: Unknown command line flag"),
+        (["experiments.report", "--workdir=nowhere"], "error: no records in nowhere"),
+        (["experiments.train", "--dataset=mnist", "--workdir=nowhere"], "error: unknown data set 'mnist'"),
+        (["experiments.report", "--workdir=nowhere", "out"], "error: 'out' belongs to no flag"),
+    ],
+)
+def test_bad_command_lines_end_with_one_sentence_and_code_2(words, message):
+    done = run(*words)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (ROOT / "nowhere").exists()
+
+
+def imports_of(file):
+    tree = ast.parse(file.read_text())
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+    return names
+
+
+@pytest.mark.parametrize(
+    ("folder", "forbidden"),
+    [
+        ("dhauds_jax/dsp", ("dhauds_jax.nets", "dhauds_jax.data", "dhauds_jax.tta", "experiments", "converters")),
+        ("dhauds_jax/nets", ("dhauds_jax.data", "dhauds_jax.tta", "experiments", "converters")),
+        ("dhauds_jax/tta", ("dhauds_jax.data", "experiments", "converters")),
+        ("dhauds_jax/data", ("dhauds_jax.nets", "dhauds_jax.tta", "experiments", "converters")),
+        ("converters", ("dhauds_jax.data", "dhauds_jax.tta")),
+    ],
+)
+def test_arrows_point_one_way(folder, forbidden):
+    files = list((ROOT / folder).rglob("*.py"))
+    assert files
+    for file in files:
+        wrong = [n for n in imports_of(file) for f in forbidden if n == f or n.startswith(f + ".")]
+        assert not wrong, f"{file.relative_to(ROOT)} imports {wrong}"
+
+
+def test_heavy_packages_stay_where_they_belong():
+    for file in [*ROOT.glob("dhauds_jax/**/*.py"), *ROOT.glob("experiments/**/*.py"), *ROOT.glob("converters/**/*.py")]:
+        top = {name.split(".")[0] for name in imports_of(file)}
+        place = file.relative_to(ROOT).as_posix()
+        if not place.startswith("converters/"):
+            assert "torch" not in top, place
+        if not place.startswith(("dhauds_jax/data/sets/", "dhauds_jax/data/pipeline")):
+            assert not top & {"tensorflow", "tensorflow_datasets"}, place
+        if place.startswith(("dhauds_jax/nets", "dhauds_jax/dsp", "dhauds_jax/tta")):
+            assert not top & {"librosa", "soundfile", "matplotlib", "sklearn", "scipy", "beartype"}, place
+
+
+def test_importing_the_package_is_light():
+    code = "import sys, dhauds_jax; sys.exit(any(k in sys.modules for k in ('jax', 'numpy', 'flax')))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0

@@ -1,0 +1,52 @@
+"""Records: whole lines, known keys, provenance."""
+
+import json
+
+import pytest
+
+from experiments import records
+
+
+def a_record(**changes):
+    return {**dict.fromkeys(records.KEYS, 0), "cell": "x", **changes}
+
+
+def test_append_and_read_keep_order_and_values(tmp_path):
+    records.append(tmp_path, a_record(seed=1, curve=[{"epoch": 0}]))
+    records.append(tmp_path, a_record(seed=2))
+    assert [r["seed"] for r in records.read(tmp_path)] == [1, 2]
+    assert records.read(tmp_path)[0]["curve"] == [{"epoch": 0}]
+
+
+def test_a_torn_line_is_left_out_and_does_not_swallow_the_next(tmp_path):
+    records.append(tmp_path, a_record(seed=1))
+    with (tmp_path / records.FILE).open("a") as file:
+        file.write('{"dataset": "half')
+    records.append(tmp_path, a_record(seed=3))
+    assert [r["seed"] for r in records.read(tmp_path)] == [1, 3]
+
+
+def test_a_record_without_a_key_is_refused_and_nothing_is_written(tmp_path):
+    record = a_record()
+    del record["ece"]
+    with pytest.raises(ValueError, match="the record lacks the keys ece"):
+        records.append(tmp_path / "new", record)
+    assert not (tmp_path / "new").exists()
+
+
+def test_nan_never_enters_a_record(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        records.append(tmp_path, a_record(nll=float("nan")))
+    assert records.read(tmp_path) == []
+
+
+def test_provenance_is_filled():
+    assert set(records.versions()) >= {"python", "jax", "flax", "numpy"}
+    assert records.device().startswith("1 x cpu")
+    assert 50 < records.peak_memory_mb() < 64_000
+    assert json.dumps(records.git_revision())
+
+
+def test_folders_without_records_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no records in .*: expected a results\.jsonl there"):
+        records.read_all([tmp_path])

@@ -1,0 +1,57 @@
+"""A small data set on disk in the Arabic Speech Commands layout, and a tiny trained-looking checkpoint for it."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import soundfile
+
+from dhauds_jax.data.sets.arabic_speech_commands import CLASSES
+from dhauds_jax.nets import checkpoint, zoo
+
+RATE = 16_000
+
+
+def tone(label: int, take: int, samples: int = 4000) -> np.ndarray:
+    """A noisy tone, one pitch a class."""
+    rng = np.random.default_rng([label, take])
+    t = np.arange(samples) / RATE
+    return 0.3 * np.sin(2 * np.pi * (300 + 150 * label) * t) + 0.01 * rng.normal(size=samples)
+
+
+def make_arabic(folder: Path, takes: dict[str, int] | None = None) -> Path:
+    """Writes the csv files and one wav a class and take for every split."""
+    for split, count in (takes or {"train": 2, "val": 1, "test": 1}).items():
+        rows = []
+        for label, word in enumerate(CLASSES):
+            for take in range(count):
+                file = f"dataset/{word}/{split}_{take}.wav"
+                path = folder / file
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, tone(label, take), RATE, subtype="PCM_16")
+                rows.append((file, word))
+        with (folder / f"{split}.csv").open("w", newline="") as out:
+            csv.writer(out).writerows([("file", "class"), *rows])
+    return folder
+
+
+def make_noises(folder: Path) -> Path:
+    """Writes the six SpeechCommands background noises, a second each."""
+    kinds = ("doing_the_dishes", "dude_miaowing", "exercise_bike", "pink_noise", "running_tap", "white_noise")
+    (folder / "_background_noise_").mkdir(parents=True)
+    for i, kind in enumerate(kinds):
+        wave = 0.1 * np.random.default_rng(i).normal(size=RATE)
+        soundfile.write(folder / "_background_noise_" / f"{kind}.wav", wave, RATE, subtype="PCM_16")
+    return folder
+
+
+def make_checkpoint(folder: Path, classes: tuple[str, ...] = CLASSES) -> Path:
+    """Writes an untrained `amaut_tiny` whose BatchNorm statistics are not the initial ones."""
+    config = zoo.preset("amaut_tiny", classes)
+    variables = zoo.build(config).init(jax.random.key(0), jnp.zeros((2, config.length)))
+    stats = jax.tree.map(lambda s: s + 0.1, variables["batch_stats"])
+    return checkpoint.save(folder, {**variables, "batch_stats": stats}, config)
