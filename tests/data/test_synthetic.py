@@ -14,7 +14,7 @@ from dhauds_jax.data.synthetic_noises import make_noise
 
 
 @pytest.fixture(scope="module")
-def test_clips():
+def spoken_clips():
     return S.make_split("test", size=140)
 
 
@@ -30,19 +30,19 @@ def test_every_phone_is_shared_by_words():
     assert len(set(WORDS.values())) == len(WORDS)
 
 
-def test_clip_is_a_function_of_seed_split_and_index(test_clips):
+def test_clip_is_a_function_of_seed_split_and_index(spoken_clips):
     few = S.make_split("test", size=30)
-    np.testing.assert_array_equal(few.waves, test_clips.waves[:30])
-    assert few.ids == test_clips.ids[:30] and len(set(test_clips.ids)) == 140
-    alone = S.speak("test", 0, np.array([17]), test_clips.speakers[17:18], test_clips.labels[17:18])
-    np.testing.assert_array_equal(alone[0], test_clips.waves[17])
+    np.testing.assert_array_equal(few.waves, spoken_clips.waves[:30])
+    assert few.ids == spoken_clips.ids[:30] and len(set(spoken_clips.ids)) == 140
+    alone = S.speak("test", 0, np.array([17]), spoken_clips.speakers[17:18], spoken_clips.labels[17:18])
+    np.testing.assert_array_equal(alone[0], spoken_clips.waves[17])
     other = S.make_split("test", seed=1, size=30)
     assert np.abs(other.waves - few.waves).max() > 0.1
     assert np.abs(S.make_split("train", size=30).waves - few.waves).max() > 0.1
 
 
-def test_clips_are_clean_and_at_moderate_level(test_clips):
-    waves = test_clips.waves
+def test_clips_are_clean_and_at_moderate_level(spoken_clips):
+    waves = spoken_clips.waves
     assert waves.shape == (140, 16_000) and waves.dtype == np.float32 and np.isfinite(waves).all()
     peaks = np.abs(waves).max(1)
     assert peaks.min() > 0.09 and peaks.max() < 0.75
@@ -60,11 +60,11 @@ def test_speakers_differ():
     assert np.ptp([v.tract for v in voices]) > 0.15 and np.ptp([v.speed for v in voices]) > 0.2
 
 
-def test_pitch_of_a_clip_is_its_speakers(test_clips):
+def test_pitch_of_a_clip_is_its_speakers(spoken_clips):
     """Autocorrelation of the loudest stretch finds the speaker's pitch within its contour."""
     hits = 0
     for i in range(40):
-        wave, voice = test_clips.waves[i], S.make_speaker(0, "test", int(test_clips.speakers[i]))
+        wave, voice = spoken_clips.waves[i], S.make_speaker(0, "test", int(spoken_clips.speakers[i]))
         place = int(np.convolve(wave**2, np.ones(1_024), "valid").argmax())
         part = wave[place : place + 1_024] * np.hanning(1_024)
         correlation = np.correlate(part, part, "full")[1_023:]
