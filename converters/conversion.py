@@ -58,6 +58,8 @@ def convert(
     resolved = presets.resolve(kind, kind.infer(parts["encoder"]), head, preset, given, elsewhere)
     resolved = resolved.replace(source=_source_record(family, kind, files, parts))
     converted = _to_variables(kind, resolved, files, parts)
+    for held in (*(file.state for file in files), *(part.state for part in parts.values())):
+        held.clear()  # saving then needs the room of one copy of the weights, not two
     verified = largest_differences(family, converted.variables, resolved) if verify else {}
     aside = {f"{part}/{parts[part].original[key]}": array for part, key, array in _ignored(converted)}
     extra = {"conversion": {"ignored": {name: array for name, array in aside.items()}}}
@@ -204,6 +206,9 @@ def _ignored(converted: Converted) -> list[tuple[str, str, np.ndarray]]:
 
 def _notes(kind: Family, files: Sequence[Source], config: ClassifierConfig) -> list[str]:
     notes = []
+    dead = zoo.DEAD_PARAMETERS.get(config.family, lambda _: 0)(config)
+    if dead:
+        notes.append(f"{dead:,} more parameters that nothing reads (they count in published totals) were set aside")
     for file in files:
         low = [name for name in file.types if name in ("float16", "bfloat16", "float64")]
         if low:

@@ -10,6 +10,7 @@ padding mask.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -271,7 +272,7 @@ class Hubert(nn.Module):
         return x, (jnp.stack(kept) if keep_all else None)
 
 
-def frames_of(samples: int, convs: tuple[tuple[int, int, int], ...]) -> int:
+def frames_of(samples: int, convs: Sequence[Sequence[int]]) -> int:
     """Frames that come out of a clip of `samples` samples (0 if it is too short)."""
     for _, taps, stride in convs:
         samples = max(0, (samples - taps) // stride + 1)

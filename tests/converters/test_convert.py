@@ -1,0 +1,383 @@
+"""The conversion command: every source style, there and back to the bit, and what it says of bad input."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from converters import conversion, hubert
+from converters.families import FAMILIES
+from converters.mapping import canonical, flatten, to_torch
+from dhauds_jax.nets import checkpoint, zoo
+from tests.goldens.golden_weights import golden_array, golden_state_dict
+from tests.paths import GOLDENS, golden
+
+torch = pytest.importorskip("torch", reason="reads and writes PyTorch files")
+safetensors_numpy = pytest.importorskip("safetensors.numpy", reason="reads and writes safetensors files")
+
+CLASSES = tuple("abc")
+TINY = zoo.preset("hubert_tiny", CLASSES)
+TINY_CONFIG = {"preset": "hubert_tiny", "classes": list(CLASSES)}
+
+
+def state_of(leaves):
+    """Golden arrays of the right shapes for some leaves of the tiny HuBERT."""
+    shapes = {path: leaf.shape for path, leaf in flatten(zoo.shapes(zoo.build(TINY))).items()}
+    state = {}
+    for each in leaves:
+        template = each.transform.back([np.zeros(shapes[path], np.float32) for path in each.paths])
+        state.update({key: golden_array(key, array.shape) for key, array in zip(each.keys, template)})
+    return state
+
+
+def encoder_state(style="torchaudio"):
+    return state_of(hubert.encoder_leaves(TINY.geometry, style))
+
+
+def head_state():
+    leaves = [each for each in hubert.leaves(TINY, "torchaudio", True) if each.keys[0].startswith("head/")]
+    state = {key.removeprefix("head/"): array for key, array in state_of(leaves).items()}
+    return {**state, "bn2.num_batches_tracked": np.asarray(7, np.int64)}
+
+
+def save_torch(path, state, dtype=None):
+    tensors = {key: torch.from_numpy(np.array(array)) for key, array in state.items()}
+    torch.save({k: v.to(dtype) if dtype and v.is_floating_point() else v for k, v in tensors.items()}, path)
+    return path
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(TINY_CONFIG))
+    return path
+
+
+def old_weight_norm(state):
+    return {
+        key.replace("parametrizations.weight.original0", "weight_g").replace(
+            "parametrizations.weight.original1", "weight_v"
+        ): array
+        for key, array in state.items()
+    }
+
+
+def prefixed(prefix, state):
+    return {prefix + key: array for key, array in state.items()}
+
+
+def assert_same_bits(first, second):
+    assert first.keys() == second.keys()
+    for key, array in first.items():
+        assert array.dtype == second[key].dtype and array.shape == second[key].shape, key
+        assert array.tobytes() == second[key].tobytes(), key
+
+
+def encoder_sources():
+    """Name -> (state dict under the names of a file, how it is nested)."""
+    audio, face, fair = (encoder_state(style) for style in ("torchaudio", "huggingface", "fairseq"))
+    mask = {"masked_spec_embed": golden_array("masked_spec_embed", (24,))}
+    heads = {
+        "mask_emb": golden_array("mask_emb", (24,)),
+        "label_embs_concat": golden_array("label_embs_concat", (5, 8)),
+        "final_proj.weight": golden_array("final_proj.weight", (8, 24)),
+        "final_proj.bias": golden_array("final_proj.bias", (8,)),
+    }
+    aux = {"aux.weight": golden_array("aux.weight", (5, 24)), "aux.bias": golden_array("aux.bias", (5,))}
+    lm_head = {"lm_head.weight": golden_array("lm_head.weight", (5, 24)), "lm_head.bias": golden_array("lm_b", (5,))}
+    return {
+        "torchaudio": audio,
+        "torchaudio_asr": {**audio, **aux},
+        "torchaudio_old_weight_norm": old_weight_norm(audio),
+        "torchaudio_data_parallel": prefixed("module.", audio),
+        "huggingface": {**face, **mask},
+        "huggingface_ctc": {**prefixed("hubert.", {**old_weight_norm(face), **mask}), **lm_head},
+        "fairseq": {**old_weight_norm(fair), **heads},
+    }
+
+
+@pytest.mark.parametrize("name", list(encoder_sources()))
+def test_encoder_there_and_back_is_bit_exact(name, tmp_path, config_file):
+    state = encoder_sources()[name]
+    if name.startswith("huggingface"):
+        source = tmp_path / "hf"
+        source.mkdir()
+        (source / "config.json").write_text(json.dumps({"num_attention_heads": 2, "do_stable_layer_norm": False}))
+        safetensors_numpy.save_file(state, source / "model.safetensors")
+    elif name == "fairseq":
+        source = tmp_path / "fairseq.pt"
+        torch.save({"model": {k: torch.from_numpy(v) for k, v in state.items()}, "args": None}, source)
+    else:
+        source = save_torch(tmp_path / f"{name}.pt", state)
+    made = conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
+    assert made.used == len(encoder_state())
+    assert len(made.ignored) == len(state) - made.used
+    (written,) = conversion.reverse("hubert", tmp_path / "out", tmp_path / "back")
+    assert_same_bits(state, safetensors_numpy.load_file(written))
+    variables, config, _ = checkpoint.load(tmp_path / "out")
+    expected = to_torch(
+        {"params": {"encoder": variables["params"]["encoder"]}}, hubert.encoder_leaves(TINY.geometry, "torchaudio")
+    )
+    assert len(expected) == made.used and config.classes == CLASSES
+    assert made.checksum == checkpoint.variables_hash(variables)
+
+
+def test_all_styles_give_the_same_network(tmp_path, config_file):
+    audio = encoder_state()
+    renamed = {}
+    for style in hubert.STYLES:
+        pairs = zip(hubert.encoder_leaves(TINY.geometry, "torchaudio"), hubert.encoder_leaves(TINY.geometry, style))
+        renamed[style] = {b: audio[a] for ours, theirs in pairs for a, b in zip(ours.keys, theirs.keys)}
+    sums = set()
+    for style, state in renamed.items():
+        source = save_torch(tmp_path / f"{style}.pt", state)
+        sums.add(conversion.convert("hubert", [source], tmp_path / style, config=config_file).checksum)
+    assert len(sums) == 1
+
+
+def test_pair_there_and_back_is_bit_exact(tmp_path, config_file):
+    encoder, head = encoder_state(), head_state()
+    sources = [save_torch(tmp_path / "hubert-X.pt", encoder), save_torch(tmp_path / "clsModel-X.pt", head)]
+    made = conversion.convert("hubert_classifier", sources, tmp_path / "out", config=config_file)
+    assert made.ignored == ["head/bn2.num_batches_tracked"] and made.parameters == 17_100 + 16 + 2
+    written = conversion.reverse("hubert_classifier", tmp_path / "out", tmp_path / "back")
+    assert [path.name for path in written] == ["hubert-X.safetensors", "clsModel-X.safetensors"]
+    for path, state in zip(written, (encoder, head)):
+        assert_same_bits(state, safetensors_numpy.load_file(path))
+
+
+def test_head_alone_is_left_random_and_said(tmp_path, config_file):
+    made = conversion.convert(
+        "hubert", [save_torch(tmp_path / "a.pt", encoder_state())], tmp_path / "out", config=config_file
+    )
+    assert any("no classification head" in note for note in made.notes)
+    variables, _, _ = checkpoint.load(tmp_path / "out")
+    assert np.any(variables["params"]["head"]["expand"]["kernel"])
+
+
+def test_adapted_checkpoint_goes_back_under_the_original_names(tmp_path, config_file):
+    """What adaptation saves has other leaves and no set-aside tensors: the counters start afresh."""
+    encoder, head = prefixed("module.", old_weight_norm(encoder_state())), head_state()
+    sources = [save_torch(tmp_path / "h.pt", encoder), save_torch(tmp_path / "c.pt", head)]
+    conversion.convert("hubert_classifier", sources, tmp_path / "out", config=config_file)
+    variables, config, _ = checkpoint.load(tmp_path / "out")
+    variables["params"]["encoder"]["projection"]["bias"] = variables["params"]["encoder"]["projection"]["bias"] + 1
+    checkpoint.save(tmp_path / "adapted", variables, config)
+    first, second = conversion.reverse("hubert_classifier", tmp_path / "adapted", tmp_path / "back")
+    back = safetensors_numpy.load_file(first)
+    key = "module.encoder.feature_projection.projection.bias"
+    assert back.keys() == encoder.keys()
+    np.testing.assert_array_equal(back[key], encoder[key] + 1)
+    assert safetensors_numpy.load_file(second)["bn2.num_batches_tracked"] == 0
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_becomes_float32_and_is_said(dtype, tmp_path, config_file):
+    source = save_torch(tmp_path / "half.pt", encoder_state(), getattr(torch, dtype))
+    made = conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
+    assert any(dtype in note and "float32" in note for note in made.notes)
+    variables, _, _ = checkpoint.load(tmp_path / "out")
+    bias = variables["params"]["encoder"]["projection"]["bias"]
+    original = torch.from_numpy(encoder_state()["encoder.feature_projection.projection.bias"])
+    np.testing.assert_array_equal(bias, original.to(getattr(torch, dtype)).float().numpy())
+    assert bias.dtype == np.float32
+
+
+def test_shapes_and_config_make_a_custom_network(tmp_path):
+    """The pre-norm golden needs no preset: what its shapes do not show is in the file."""
+    state = golden_state_dict(str(GOLDENS / "hubert_prenorm_small_torchaudio.spec.json"))
+    rates = {f"{name}dropout": 0.0 for name in ("projection_", "attention_", "inner_", "")}
+    record = {
+        "geometry": {"heads": 4, "pre_norm": True, "layer_drop": 0.0, **rates},
+        "head": {"kind": "audio_classifier", "hidden": 8, "features": 4},
+        "front_end": {"kind": "wave", "normalise": True},
+        "sample_rate": 16000,
+        "length": 16000,
+        "classes": ["yes", "no"],
+    }
+    (tmp_path / "c.json").write_text(json.dumps(record))
+    source = save_torch(tmp_path / "small.pt", state)
+    conversion.convert("hubert", [source], tmp_path / "out", config=tmp_path / "c.json")
+    _, config, _ = checkpoint.load(tmp_path / "out")
+    assert (config.net, config.geometry["width"], config.geometry["conv_norm"]) == ("custom", 48, "layer")
+    assert config.geometry["conv_bias"] is True and config.geometry["convs"][0] == [32, 10, 5]
+    assert config.source["files"][0]["sha256"] and config.source["files"][0]["style"] == "torchaudio"
+
+
+def test_what_nothing_gives_is_listed_in_full(tmp_path):
+    source = save_torch(tmp_path / "a.pt", encoder_state())
+    with pytest.raises(ValueError) as error:
+        conversion.convert("hubert", [source], tmp_path / "out")
+    for name in ("geometry.heads", "geometry.pre_norm", "geometry.layer_drop", "classes", "length", "front_end"):
+        assert name in str(error.value)
+    assert "hubert_base_sc2" in str(error.value) and not (tmp_path / "out").exists()
+
+
+def bad_sources(tmp_path):
+    """Case -> (family, sources, config record, words of the sentence)."""
+    encoder, head = encoder_state(), head_state()
+    good = save_torch(tmp_path / "good.pt", encoder)
+    head_file = save_torch(tmp_path / "head.pt", head)
+    whole = good.read_bytes()
+    (tmp_path / "cut.pt").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "page.pt").write_text("<!DOCTYPE html><html><body>quota exceeded</body></html>")
+    (tmp_path / "empty.pt").write_bytes(b"")
+    (tmp_path / "noise.pt").write_bytes(bytes(range(7, 200)))
+    safetensors_numpy.save_file(encoder, tmp_path / "full.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "full.safetensors").read_bytes()[:5000])
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "weightless").mkdir()
+    (tmp_path / "weightless/config.json").write_text("{}")
+    extra = save_torch(tmp_path / "extra.pt", {**encoder, "encoder.strange.weight": np.zeros(3, np.float32)})
+    lacking = dict(encoder)
+    del lacking["encoder.transformer.layer_norm.bias"]
+    other = {**encoder, "encoder.transformer.layer_norm.bias": np.zeros(5, np.float32)}
+    amaut = {key: array for key, array in golden_state_dict(str(GOLDENS / "amaut_base.spec.json")).items()}
+    small = {"cls_token": amaut["cls_token"], "embedding.restnet.root.0.weight": np.zeros((2, 2, 14), np.float32)}
+    torch.save([1, 2], tmp_path / "list.pt")
+    return {
+        "cut": ("hubert", ["cut.pt"], {}, ["cut.pt", "truncated"]),
+        "html": ("hubert", ["page.pt"], {}, ["page.pt", "HTML page"]),
+        "empty": ("hubert", ["empty.pt"], {}, ["empty.pt", "is empty"]),
+        "noise": ("hubert", ["noise.pt"], {}, ["noise.pt", "no PyTorch file"]),
+        "absent": ("hubert", ["absent.pt"], {}, ["absent.pt", "does not exist"]),
+        "list": ("hubert", ["list.pt"], {}, ["list.pt", "a list", "state dict"]),
+        "cut safetensors": ("hubert", ["cut.safetensors"], {}, ["cut.safetensors", "truncated"]),
+        "no config.json": ("hubert", ["folder"], {}, ["folder", "no config.json"]),
+        "no weights": ("hubert", ["weightless"], {}, ["weightless", "model.safetensors"]),
+        "wrong family": ("amaut", ["good.pt", "head.pt"], {}, ["good.pt", "HuBERT encoder", "AMAuT encoder"]),
+        "amaut as hubert": ("hubert", [save_torch(tmp_path / "aut.pt", small).name], {}, ["aut.pt", "AMAuT encoder"]),
+        "swapped": ("hubert_classifier", ["head.pt", "good.pt"], {}, ["head.pt", "holds head", "HuBERT encoder"]),
+        "one of two": ("hubert_classifier", ["good.pt"], {}, ["1 paths", "takes 2", "encoder and head"]),
+        "family": ("vggish", ["good.pt"], {}, ["'vggish'", "hubert_classifier"]),
+        "preset": ("hubert", ["good.pt"], {"preset": "amaut_sc2"}, ["'amaut_sc2'", "hubert_base_sc2"]),
+        "left over": ("hubert", [extra.name], {}, ["1 keys left over", "encoder.strange.weight"]),
+        "missing": (
+            "hubert",
+            [save_torch(tmp_path / "lacking.pt", lacking).name],
+            {},
+            ["1 missing", "encoder.transformer.layer_norm.bias"],
+        ),
+        "shape": (
+            "hubert",
+            [save_torch(tmp_path / "other.pt", other).name],
+            {},
+            ["1 of another shape", "(5,)", "(24,)"],
+        ),
+        "classes": (
+            "hubert_classifier",
+            [good.name, head_file.name],
+            {"classes": ["a", "b", "c", "d"]},
+            ["has 3 classes", "4 names"],
+        ),
+        "geometry": ("hubert", ["good.pt"], {"geometry": {"width": 32}}, ["geometry.width is 24", "32 by --config"]),
+        "foreign": ("hubert", ["good.pt"], {"widht": 32}, ["foreign keys ['widht']"]),
+    }
+
+
+def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path):
+    cases = bad_sources(tmp_path)
+    assert len(cases) == 21
+    for case, (family, sources, changes, words) in cases.items():
+        (tmp_path / "c.json").write_text(json.dumps({**TINY_CONFIG, **changes}))
+        with pytest.raises(ValueError) as error:
+            conversion.convert(family, [tmp_path / s for s in sources], tmp_path / "out", config=tmp_path / "c.json")
+        for word in words:
+            assert word in str(error.value), (case, str(error.value))
+        assert "\n" not in str(error.value), case
+        assert not (tmp_path / "out").exists() and not (tmp_path / "out.tmp").exists(), case
+
+
+def test_huggingface_structure_must_agree_with_the_preset(tmp_path, config_file):
+    source = tmp_path / "hf"
+    source.mkdir()
+    safetensors_numpy.save_file(encoder_state("huggingface"), source / "model.safetensors")
+    (source / "config.json").write_text(json.dumps({"num_attention_heads": 4, "do_stable_layer_norm": True}))
+    with pytest.raises(ValueError, match=r"heads is 4 in the source's config.json, 2 by .*pre_norm is True"):
+        conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
+
+
+def test_huggingface_normalisation_that_differs_is_said(tmp_path, config_file):
+    source = tmp_path / "hf"
+    source.mkdir()
+    safetensors_numpy.save_file(encoder_state("huggingface"), source / "model.safetensors")
+    (source / "config.json").write_text("{}")
+    (source / "preprocessor_config.json").write_text('{"do_normalize": true}')
+    made = conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
+    assert any("do_normalize=True" in note and "normalise=False" in note for note in made.notes)
+
+
+def test_reverse_refuses_another_family(tmp_path, config_file):
+    conversion.convert("hubert", [save_torch(tmp_path / "a.pt", encoder_state())], tmp_path / "out", config=config_file)
+    with pytest.raises(ValueError, match=r"amaut, but the checkpoint .* is of family 'hubert'"):
+        conversion.reverse("amaut", tmp_path / "out", tmp_path / "back")
+
+
+@pytest.mark.slow
+def test_amaut_pair_there_and_back_and_verified(tmp_path):
+    """The trained AMAuT of the repository's goldens; PyTorch's side agrees layer by layer."""
+    parts = {"encoder": {}, "head": {}}
+    for key, array in golden("amaut_arabic15").items():
+        part, name = key.split("/", 1)
+        if part in parts:
+            parts[part][name] = array
+    sources = [save_torch(tmp_path / f"{name}.pt", state) for name, state in parts.items()]
+    made = conversion.convert("amaut", sources, tmp_path / "out", preset="amaut_arabic15", verify=True)
+    assert made.parameters == 1_526_238 - 2 * 192 * 4
+    assert len(made.verified) == 11 and max(made.verified.values()) < 2e-5
+    for path, state in zip(conversion.reverse("amaut", tmp_path / "out", tmp_path / "back"), parts.values()):
+        assert_same_bits(state, safetensors_numpy.load_file(path))
+
+
+@pytest.mark.parametrize("task", ["us8", "vs", "vs_fce"])
+def test_geometry_of_heads_is_inferred(task):
+    """Every published head is recognised by its names and shapes alone."""
+    from converters.families import inferred_head
+    from converters.heads import head_leaves
+
+    config = zoo.preset(f"hubert_base_{task}")
+    shapes = {path: leaf.shape for path, leaf in flatten(zoo.shapes(zoo.build(config))).items()}
+    state = {}
+    for each in head_leaves(config.head):
+        arrays = each.transform.back([np.zeros(shapes[path], np.float32) for path in each.paths])
+        state.update(zip(each.keys, arrays))
+    found, classes = inferred_head(canonical(state))
+    assert classes == len(config.classes)
+    assert found == {key: value for key, value in config.head.items() if key != "pair"}
+
+
+def run(*arguments):
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "converters.convert", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_command_line(tmp_path, config_file):
+    source = save_torch(tmp_path / "a.pt", encoder_state())
+    good = run("--family=hubert", f"--source={source}", f"--config={config_file}", f"--output={tmp_path / 'out'}")
+    assert good.returncode == 0 and good.stdout.rstrip().endswith(f"checkpoint: {tmp_path / 'out'}"), good.stderr
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    assert report["used"] == len(encoder_state()) and "SHA-256" in (tmp_path / "out/report.md").read_text()
+    back = run("--family=hubert", f"--source={tmp_path / 'out'}", f"--output={tmp_path / 'back'}", "--reverse")
+    assert back.returncode == 0 and "a.safetensors" in back.stdout
+    for arguments, words in {
+        ("--family=hubert",): "--source, --output: missing",
+        ("--family=hubert", "--source=absent.pt", "--output=x"): "absent.pt does not exist",
+        ("--famly=hubert",): "famly",
+        ("hubert",): "belongs to no flag",
+    }.items():
+        bad = run(*arguments)
+        assert bad.returncode == 2 and words in bad.stderr and bad.stderr.count("\n") == 1, bad.stderr
+    assert "samples" in run("--help").stdout
+
+
+def test_families_and_their_files():
+    assert {name: family.files for name, family in FAMILIES.items()} == {
+        "hubert": ("encoder",),
+        "hubert_classifier": ("encoder", "head"),
+        "amaut": ("encoder", "head"),
+    }
