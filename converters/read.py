@@ -10,6 +10,7 @@ import hashlib
 import json
 import pickle
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,16 +162,17 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
     except ImportError:
         raise ValueError(f"{path}: reading it needs PyTorch, which is not installed: {EXTRA_HINT}") from None
     try:
-        with torch.serialization.safe_globals([(Inert, name) for name in STAND_INS]):
+        with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in STAND_INS]):
+            warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error below
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         refused = re.search(r"(?:GLOBAL|global|class)\s+([\w.]+\.\w+)", str(error))
-        if refused and "allowed" in str(error):
+        if refused and re.search("unsupported|allowed|blocked", str(error), re.IGNORECASE):
             raise ValueError(
                 f"{path}: holds an object of class {refused[1]}, which is refused; expected tensors and plain "
                 f"containers (save `model.state_dict()`), or fairseq's {', '.join(STAND_INS[:3])}, omegaconf"
             ) from None
-        raise ValueError(f"{path}: is truncated or no PyTorch file ({_first_line(error)})") from None
+        raise ValueError(f"{path}: is truncated or no PyTorch file (its pickle cannot be read)") from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
         raise ValueError(f"{path}: is truncated or no PyTorch file ({_first_line(error)})") from None
     return _arrays(path, loaded)

@@ -1,0 +1,144 @@
+"""Reading PyTorch files: fairseq's foreign objects held inert, any other class refused, missing packages named."""
+
+import argparse
+import os
+import pickle
+import sys
+import types
+from collections import defaultdict
+
+import numpy as np
+import pytest
+
+from converters import read
+
+torch = pytest.importorskip("torch", reason="writes the PyTorch files that are read")
+
+WEIGHTS = {"encoder.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
+
+
+@pytest.fixture
+def foreign_module(monkeypatch):
+    """Makes a class of a package that is not installed, only while the test pickles it."""
+
+    def make(path, base=object):
+        module, name = path.rsplit(".", 1)
+        parts = module.split(".")
+        for i in range(len(parts)):
+            prefix = ".".join(parts[: i + 1])
+            if prefix not in sys.modules:
+                monkeypatch.setitem(sys.modules, prefix, types.ModuleType(prefix))
+        cls = type(name, (base,), {"__module__": module, "__qualname__": name})
+        monkeypatch.setattr(sys.modules[module], name, cls, raising=False)
+        return cls
+
+    return make
+
+
+def tensors():
+    return {name: torch.from_numpy(array) for name, array in WEIGHTS.items()}
+
+
+def test_fairseq_file_is_read_with_inert_stand_ins(tmp_path, foreign_module, monkeypatch):
+    dictionary = foreign_module("fairseq.data.dictionary.Dictionary")()
+    dictionary.symbols, dictionary.indices = ["<s>", "</s>"], {"<s>": 0}
+    settings = foreign_module("omegaconf.dictconfig.DictConfig")()
+    node, metadata = foreign_module("omegaconf.nodes.AnyNode")(), foreign_module("omegaconf.base.ContainerMetadata")()
+    metadata.ref_type, metadata.object_type, metadata.resolver_cache = dict, dict, defaultdict(dict)
+    node._metadata, node._val = metadata, 0.05
+    settings._content, settings._metadata = {"layer_norm_first": node}, metadata
+    items = foreign_module("omegaconf.listconfig.ListConfig")()
+    items._content = [node]
+    checkpoint = {
+        "args": argparse.Namespace(arch="hubert", layers=12),
+        "cfg": {"model": settings, "labels": items},
+        "model": tensors(),
+        "task_state": {"dictionaries": [dictionary]},
+        "optimizer_history": [{"num_updates": 400000}],
+    }
+    path = tmp_path / "hubert_base_ls960.pt"
+    torch.save(checkpoint, path)
+    monkeypatch.undo()
+    assert "fairseq" not in sys.modules and "omegaconf" not in sys.modules
+    source = read.read(path)
+    np.testing.assert_array_equal(source.state["encoder.weight"], WEIGHTS["encoder.weight"])
+    assert list(source.state) == ["encoder.weight"] and source.types == ("float32",)
+    assert "fairseq" not in sys.modules and "omegaconf" not in sys.modules
+
+
+def test_stand_ins_hold_and_run_nothing():
+    inert = read.Inert(1, key=2)
+    inert.__setstate__({"secret": 3})
+    inert["a"] = 4
+    inert.append(5)
+    inert.extend([6])
+    assert vars(inert) == {}
+
+
+class Runs:
+    """Would run a command when unpickled."""
+
+    def __reduce__(self):
+        return os.system, ("exit 1",)
+
+
+def test_other_classes_are_refused_by_name(tmp_path, foreign_module, monkeypatch):
+    task = foreign_module("fairseq.tasks.hubert.Task")()
+    torch.save({"model": tensors(), "task": task}, tmp_path / "task.pt")
+    monkeypatch.undo()
+    with (tmp_path / "new_protocol.pt").open("wb") as file:
+        pickle.dump(WEIGHTS, file, protocol=4)
+    with pytest.raises(ValueError, match="its pickle cannot be read"):
+        read.read(tmp_path / "new_protocol.pt")
+    torch.save({"model": tensors(), "x": Runs()}, tmp_path / "runs.pt")
+    for name, refused in {"task.pt": "fairseq.tasks.hubert.Task", "runs.pt": "posix.system"}.items():
+        with pytest.raises(ValueError) as error:
+            read.read(tmp_path / name)
+        assert name in str(error.value) and refused in str(error.value) and "refused" in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+def test_whole_model_is_refused_by_the_name_of_its_class(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
+    with pytest.raises(ValueError, match=r"torch\.nn\.modules\.linear\.Linear, which is refused.*state_dict"):
+        read.read(tmp_path / "module.pt")
+
+
+def test_old_format_is_read(tmp_path):
+    torch.save(tensors(), tmp_path / "old.pt", _use_new_zipfile_serialization=False)
+    np.testing.assert_array_equal(read.read(tmp_path / "old.pt").state["encoder.weight"], WEIGHTS["encoder.weight"])
+
+
+def test_entries_that_are_no_tensors_are_named(tmp_path):
+    torch.save({**tensors(), "epoch": 3}, tmp_path / "mixed.pt")
+    with pytest.raises(ValueError, match=r"entries \['epoch'\] are no tensors"):
+        read.read(tmp_path / "mixed.pt")
+
+
+@pytest.mark.parametrize(
+    ("package", "name"), [("torch", "a.pt"), ("safetensors", "a.safetensors")], ids=["torch", "safetensors"]
+)
+def test_missing_package_names_the_extra(package, name, tmp_path, monkeypatch):
+    (tmp_path / name).write_bytes(b"PK\x03\x04 something")
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(
+        ValueError, match=rf"(?i)needs .*{package[:4]}.*not installed: pip install 'dhauds_jax\[convert\]'"
+    ) as e:
+        read.read(tmp_path / name)
+    assert name in str(e.value)
+
+
+def test_safetensors_need_no_torch(tmp_path, monkeypatch):
+    numpy_side = pytest.importorskip("safetensors.numpy", reason="writes a safetensors file")
+    numpy_side.save_file(WEIGHTS, tmp_path / "w.safetensors")
+    monkeypatch.setitem(sys.modules, "torch", None)
+    np.testing.assert_array_equal(
+        read.read(tmp_path / "w.safetensors").state["encoder.weight"], WEIGHTS["encoder.weight"]
+    )
+
+
+def test_huggingface_folder_with_a_bin_file(tmp_path):
+    (tmp_path / "config.json").write_text('{"hidden_size": 3}')
+    torch.save(tensors(), tmp_path / "pytorch_model.bin")
+    source = read.read(tmp_path)
+    assert source.record == {"hidden_size": 3} and source.path == tmp_path and len(source.sha256) == 64
