@@ -54,7 +54,9 @@ def run(main: Callable[[], str]) -> None:
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
         try:
-            print(main())
+            text = main()
+            if text:
+                print(text)
         except (ValueError, FileNotFoundError, NotADirectoryError) as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(BAD_INPUT)
