@@ -2,6 +2,7 @@
 
 Example: python -m experiments.report --workdir=out
 Writes WORKDIR/report/report.md and its PNG figures (of the first folder when several are given).
+With --fill=docs/results.md the tables marked in that page are rendered anew from the records that its marks name.
 """
 
 from __future__ import annotations
@@ -13,14 +14,22 @@ from experiments import app
 FLAGS = flags.FLAGS
 flags.DEFINE_list("workdir", None, "Folders with results.jsonl, comma-separated; their records are put together.")
 flags.DEFINE_string("output", None, "Folder for the report (default: report/ in the first work folder).")
+flags.DEFINE_string("fill", None, "Render the marked tables of this Markdown page instead of a report.")
 
 
 def main() -> str:
+    if bool(FLAGS.fill) == bool(FLAGS.workdir):
+        raise ValueError("expected either --workdir=FOLDER[,FOLDER] for a report or --fill=PAGE for a page's tables")
+    if FLAGS.fill:
+        from pathlib import Path
+
+        from experiments.pages import fill_page
+
+        return fill_page(Path(FLAGS.fill))
     from experiments.reporting import write_report
 
     return write_report(FLAGS.workdir, FLAGS.output)
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["workdir"])
     app.run(main)

@@ -32,11 +32,11 @@ def grouped(found: Sequence[Record], keys: Sequence[str]) -> dict[tuple, list[Re
     return groups
 
 
-def spread(values: Sequence[float], scale: float = 100.0) -> str:
+def spread(values: Sequence[float], scale: float = 100.0, digits: int = 1) -> str:
     """Mean, with the sample standard deviation when there are several values."""
     values = np.asarray(values, np.float64) * scale
-    text = f"{values.mean():.1f}"
-    return text if len(values) == 1 else f"{text} ± {values.std(ddof=1):.1f}"
+    text = f"{values.mean():.{digits}f}"
+    return text if len(values) == 1 else f"{text} ± {values.std(ddof=1):.{digits}f}"
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -91,7 +91,7 @@ def detail_table(found: Sequence[Record]) -> str:
         numbers = [spread([r[k] for r in cell]) for k in ("non_adapted", "adapted_last")]
         numbers += [spread([r[k] for r in cell]) for k in ("adapted_selected", "adapted_oracle", "ece")]
         numbers += [
-            spread([r["nll"] for r in cell], 1.0).replace(".0 ", " "),
+            spread([r["nll"] for r in cell], 1.0, 2),
             spread([r["seconds"] for r in cell], 1.0),
         ]
         fallen = sum(r["collapsed"] for r in cell)

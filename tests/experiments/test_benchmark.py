@@ -1,0 +1,54 @@
+"""experiments.benchmark: the keys that other tools read, positive numbers, bad names."""
+
+import json
+
+import pytest
+
+from experiments.benchmark_run import Benchmark, benchmark
+
+
+def a_run(**changes):
+    run = Benchmark(
+        what=["forward", "adapt"],
+        net="amaut_tiny",
+        classes=3,
+        batch=4,
+        seconds=0.0,
+        dtype="float32",
+        method="norm",
+        options=[],
+        corruption=["WHN"],
+        rounds=2,
+        json=True,
+    )
+    return run._replace(**changes)
+
+
+@pytest.mark.slow
+def test_rows_are_json_with_the_agreed_keys(capsys):
+    assert benchmark(a_run(what=["forward", "adapt", "corrupt"])) == ""
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["what"] for row in rows] == ["forward", "adapt", "corrupt"]
+    for row in rows:
+        assert {"what", "device", "dtype", "batch", "clip_seconds", "seconds", "clips_per_s"} <= set(row)
+        assert 0 < row["fastest"] <= row["seconds"] <= row["slowest"]
+        # seconds are rounded to five digits in the output
+        assert row["clips_per_s"] == pytest.approx(4 / row["seconds"], rel=0.05)
+    assert rows[0]["clip_seconds"] == 0.25
+    assert rows[2]["ms_per_clip"] == pytest.approx(250 * rows[2]["seconds"], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"what": ["speed"]}, "--what: unknown 'speed', expected some of forward, adapt, corrupt"),
+        ({"net": "resnet"}, "net: 'resnet' is unknown"),
+        ({"batch": 1}, "--batch must be at least 2"),
+        ({"dtype": "bfloat16"}, "family 'amaut' has no options"),
+        ({"method": "tnt", "what": ["adapt"]}, "unknown method 'tnt'"),
+    ],
+)
+def test_bad_input_gets_one_sentence(changes, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        benchmark(a_run(**changes))
+    assert "\n" not in str(caught.value)

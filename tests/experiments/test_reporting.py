@@ -1,0 +1,117 @@
+"""Tables by hand, pages rendered from records, and the committed pages equal to their records."""
+
+from pathlib import Path
+
+import pytest
+
+from experiments import pages, records, reporting
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def a_record(corruption, method, seed, before, after, **changes):
+    point = {"epoch": 1, "metric": after, "losses": {}}
+    return {
+        **dict.fromkeys(records.KEYS, 0),
+        "cell": f"{corruption}{method}{seed}{changes}",
+        "dataset": "d",
+        "net": "n",
+        "metric": "accuracy",
+        "profile": "reference",
+        "protocol": "offline",
+        "corruption": corruption,
+        "level": "L2",
+        "method": method,
+        "seed": seed,
+        "source_checkpoint": f"hash{seed}",
+        "non_adapted": before,
+        "adapted_last": after,
+        "adapted_selected": after - 0.01,
+        "adapted_oracle": after + 0.01,
+        "selection": {"criterion": "information"},
+        "curve": [point],
+        "options": {"lr": 0.1, "draw_seed": seed},
+        "passes": {"forward": 2, "backward": 1, "evaluation": 3},
+        "versions": {"jax": "1"},
+        "ece": 0.05,
+        "nll": 1.234,
+        "seconds": 2.0,
+        "n": 9,
+        **changes,
+    }
+
+
+FOUND = [
+    a_record("WHN", "source", 0, 0.2, 0.2),
+    a_record("WHN", "source", 1, 0.4, 0.4),
+    a_record("WHN", "tent", 0, 0.2, 0.5),
+    a_record("WHN", "tent", 1, 0.4, 0.7),
+    a_record("TST", "source", 0, 0.6, 0.6),
+]
+
+
+def test_summary_by_hand():
+    assert reporting.summary_table(FOUND) == (
+        "| corruption | level | non-adapted | source | tent |\n"
+        "|---|---|---:|---:|---:|\n"
+        "| WHN | L2 | 30.0 ± 14.1 | 30.0 ± 14.1 | 60.0 ± 14.1 |\n"
+        "| TST | L2 | 60.0 | 60.0 | - |\n"
+        "| **mean** |  | 40.0 | 40.0 | 60.0 |\n"
+    )
+
+
+def test_detail_has_the_three_choices_side_by_side():
+    lines = reporting.detail_table(FOUND).splitlines()
+    assert lines[3] == "| WHN | L2 | tent | 30.0 ± 14.1 | 60.0 ± 14.1 | 59.0 ± 14.1 | 61.0 ± 14.1 | 5.0 ± 0.0 | " + (
+        "1.23 ± 0.00 | 2.0 ± 0.0 | 9 | 2 | no |"
+    )
+
+
+def test_the_last_record_of_a_cell_wins():
+    again = a_record("WHN", "tent", 0, 0.2, 0.9)
+    kept = reporting.latest([*FOUND, again])
+    assert len(kept) == len(FOUND)
+    assert next(r for r in kept if r["cell"] == again["cell"])["adapted_last"] == 0.9
+
+
+def test_marks_are_rendered_and_everything_else_stays(tmp_path):
+    for record in FOUND:
+        records.append(tmp_path / "r", record)
+    page = "# A\n<!-- table: summary | records: r | corruption: TST -->\nold\n<!-- end -->\nB\n"
+    rendered = pages.render_page(page, tmp_path)
+    assert rendered.startswith("# A\n<!-- table: summary | records: r | corruption: TST -->\n| corruption |")
+    assert "| TST | L2 | 60.0 | 60.0 |" in rendered
+    assert "old" not in rendered
+    assert rendered.endswith("<!-- end -->\nB\n")
+    assert pages.render_page(rendered, tmp_path) == rendered
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ("table: pie | records: r", "expected `table: KIND"),
+        ("table: summary", "expected `table: KIND"),
+        ("table: summary | records: nowhere", "no records in"),
+        ("table: summary | records: r | method: tnt", "none of the 5 records in r fits"),
+    ],
+)
+def test_wrong_marks_get_one_sentence(tmp_path, mark, message):
+    for record in FOUND:
+        records.append(tmp_path / "r", record)
+    with pytest.raises(ValueError, match=message):
+        pages.render_mark(mark, tmp_path)
+
+
+def test_pages_that_cannot_be_filled_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no such page"):
+        pages.fill_page(tmp_path / "x.md")
+    (tmp_path / "y.md").write_text("nothing")
+    with pytest.raises(ValueError, match="holds no mark"):
+        pages.fill_page(tmp_path / "y.md")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_committed_tables_equal_their_records(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "<!-- table: " in text
+    assert pages.render_page(text, ROOT) == text
