@@ -15,6 +15,10 @@ from tests.paths import GOLDENS, golden, largest_error
 
 SMALL_CONVS = tuple((32, taps, stride) for taps, stride in hubert_zoo.WAV2VEC2_CONVS)
 SMALL = {"width": 48, "depth": 3, "heads": 4, "feed_forward": 96, "convs": SMALL_CONVS}
+COMPUTES = [
+    {},
+    *(pytest.param(each, marks=pytest.mark.slow) for each in ({"scan": False}, {"remat": True}, {"positional": "fft"})),
+]
 GEOMETRIES = {
     "hubert_base_torchaudio": hubert_zoo.BASE,
     "hubert_base_hf": hubert_zoo.BASE,
@@ -60,7 +64,7 @@ def test_base_equals_transformers():
     assert largest_error(encode(net, params, numbers["wave"]).frames, numbers["last_hidden"]) < 1e-4
 
 
-@pytest.mark.parametrize("compute", [{}, {"scan": False}, {"remat": True}, {"positional": "fft"}])
+@pytest.mark.parametrize("compute", COMPUTES)
 @pytest.mark.parametrize("name", ["hubert_postnorm_small_torchaudio", "hubert_prenorm_small_torchaudio"])
 def test_small_equals_torchaudio(name, compute):
     net, params, _ = load(name, **compute)
@@ -71,7 +75,7 @@ def test_small_equals_torchaudio(name, compute):
         assert largest_error(found.layers[0], numbers["layer1"]) < 2e-5
 
 
-@pytest.mark.parametrize("compute", [{}, {"scan": False}, {"remat": True}, {"positional": "fft"}])
+@pytest.mark.parametrize("compute", COMPUTES)
 def test_small_gradients_equal_torchaudio(compute):
     net, params, leaves = load("hubert_postnorm_small_torchaudio", **compute)
     numbers = golden("hubert_postnorm_small_torchaudio")
