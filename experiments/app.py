@@ -50,6 +50,11 @@ def run(main: Callable[[], str]) -> None:
     with 130 after saying how to go on.
     """
 
+    # Before anything allocates: on a CPU a step would pay for fresh pages at every call.
+    from dhauds_jax.allocator import keep_freed_memory
+
+    keep_freed_memory()
+
     def guarded(_: list[str]) -> None:
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
