@@ -11,7 +11,7 @@ _TRIM_THRESHOLD, _TOP_PAD, _MMAP_MAX, _ARENA_MAX = -1, -2, -4, -8
 def keep_freed_memory() -> bool:
     """Makes this process keep freed memory for reuse; call it first thing in a program that runs on CPU.
 
-    glibc gives blocks above 32 MB back to the system at every free, so a step with 182 MB of temporary memory (the small
+    glibc gives blocks above 32 MB back to the system at every free, so a step with 182 MB of temporaries (the small
     AMAuT, two views of 70 clips) pays for 45,000 page faults, a quarter of its CPU time, at every call. The price is
     that the process stays as large as it ever was.
 
