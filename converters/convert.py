@@ -11,9 +11,9 @@ The checkpoint (Orbax + config.json) is what experiments.train, adapt and classi
 
 from __future__ import annotations
 
-import sys
+from absl import flags
 
-from absl import app, flags, logging
+from dhauds_jax import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -38,9 +38,6 @@ flags.DEFINE_string("output", None, "Folder to write; an older one is replaced w
 flags.DEFINE_bool("reverse", False, "Checkpoint folder to PyTorch names, as .safetensors.")
 flags.DEFINE_bool("verify", False, "Also run the PyTorch side on noise and print the largest difference by layer.")
 
-BAD_INPUT = 2
-"""Exit code for input that its user can mend."""
-
 
 def main() -> str:
     from converters import conversion, report
@@ -59,28 +56,5 @@ def main() -> str:
     return f"{report.text(made)}\ncheckpoint: {FLAGS.output}"
 
 
-def _parse(argv: list[str]) -> list[str]:
-    app.define_help_flags()
-    try:
-        rest = FLAGS(argv)
-    except flags.Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
-    if len(rest) > 1:
-        print(f"error: {rest[1]!r} belongs to no flag; flags are written --name=value (see --help)", file=sys.stderr)
-        sys.exit(BAD_INPUT)
-    return rest
-
-
-def _guarded(_: list[str]) -> None:
-    if not FLAGS["verbosity"].present:
-        logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
-    try:
-        print(main())
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(BAD_INPUT)
-
-
 if __name__ == "__main__":
-    app.run(_guarded, flags_parser=_parse)
+    app.run(main)

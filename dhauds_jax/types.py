@@ -23,8 +23,8 @@ class Normaliser(Protocol):
     """How a BatchNorm layer normalises: a pure function, chosen per forward pass.
 
     `x` is (..., channels), its first axis the batch; `weights` is 1 for real rows and 0 for padded ones (None: all
-    real); `axis_name` names the mapped axis over which the batch is spread, if any. Returns the normalised `x` (before the
-    affine part) and the running statistics to keep. `dhauds_jax.nets.normalisers` has the usual ones.
+    real); `axis_name` names the mapped axis over which the batch is spread, if any. Returns the normalised `x` (before
+    the affine part) and the running statistics to keep. `dhauds_jax.nets.normalisers` has the usual ones.
     """
 
     def __call__(

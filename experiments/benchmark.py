@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from experiments import app
+from dhauds_jax import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("what", ["forward", "adapt"], "What to time: forward (evaluation pass), adapt (one update), corrupt.")

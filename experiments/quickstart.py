@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from experiments import app
+from dhauds_jax import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "Folder for the checkpoint, the records and the report.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from experiments import app
+from dhauds_jax import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("workdir", None, "Folders with results.jsonl, comma-separated; their records are put together.")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from experiments import app
+from dhauds_jax import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Data set: arabic_speech_commands or synthetic.")
