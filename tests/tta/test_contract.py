@@ -14,8 +14,7 @@ from tests.tta import tiny
 BATCH = 8
 INFO = RunInfo(steps_per_epoch=3, clips=tiny.CLIPS, classes=tiny.CLASSES)
 ROWS = [
-    # A whole AMAuT takes its time to compile.
-    pytest.param(method, net, marks=[pytest.mark.slow] if net == "amaut_tiny" else [])
+    pytest.param(method, net, marks=[pytest.mark.slow] if net in tiny.ZOO else [])
     for method in methods.METHODS
     for net in tiny.NETS
 ]
@@ -25,7 +24,7 @@ ROWS = [
 def made(method, net):
     """(classifier's variables, waves, Compiled) of a row, or the sentence why the method cannot run on the net."""
     classifier = tiny.NETS[net]()
-    length = tiny.length_of(classifier)
+    length = tiny.length_of(net)
     variables = tiny.variables_of(classifier, length)
     built = methods.make(method, classifier, methods.resolve_options(method, "reference", {}))
     try:

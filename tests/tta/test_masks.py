@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from flax import traverse_util
 
+from dhauds_jax.nets import zoo
 from dhauds_jax.tta import masks
 
 PARAMS = {
@@ -37,3 +39,16 @@ def test_split_and_merge_are_inverse(group):
 def test_unknown_group_lists_the_valid_ones():
     with pytest.raises(ValueError, match="unknown group of parameters 'heads': expected one of none, batch_norm"):
         masks.split(PARAMS, "heads")
+
+
+@pytest.mark.parametrize("net", ["amaut_tiny", "hubert_tiny"])
+def test_groups_of_real_networks(net):
+    params = zoo.shapes(zoo.build(zoo.preset(net, ["a", "b"])))["params"]
+    paths = {group: set(traverse_util.flatten_dict(masks.split(params, group)[0])) for group in masks.GROUPS}
+    assert paths["all"] == paths["encoder"] | paths["head"]
+    assert not paths["encoder"] & paths["head"]
+    assert paths["batch_norm"] < paths["norm"] < paths["all"]
+    assert {path[-1] for path in paths["norm"]} == {"scale", "bias"}
+    frozen = paths["all"] - paths["front_end_frozen"]
+    assert all(path[:2] == ("encoder", "front_end") for path in frozen)
+    assert bool(frozen) == (net == "hubert_tiny")

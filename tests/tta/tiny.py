@@ -67,16 +67,19 @@ def tiny_classifier(kind: str) -> Classifier:
     return Classifier(init, apply, lambda wave: wave, apply, head, config)
 
 
-def amaut_tiny() -> Classifier:
-    """The zoo's own test size of AMAuT."""
-    return zoo.build(zoo.preset("amaut_tiny", [f"class{i}" for i in range(CLASSES)]))
+def from_zoo(name: str) -> Classifier:
+    """One of the zoo's own test sizes."""
+    return zoo.build(zoo.preset(name, [f"class{i}" for i in range(CLASSES)]))
 
 
 NETS = {
     "batch_norm": lambda: tiny_classifier("batch_norm"),
     "layer_norm": lambda: tiny_classifier("layer_norm"),
-    "amaut_tiny": amaut_tiny,
+    "amaut_tiny": lambda: from_zoo("amaut_tiny"),
+    "hubert_tiny": lambda: from_zoo("hubert_tiny"),
 }
+ZOO = ("amaut_tiny", "hubert_tiny")
+"""Those of `NETS` that take their time to compile."""
 
 
 def waves(length: int = LENGTH, clips: int = CLIPS) -> np.ndarray:
@@ -87,9 +90,9 @@ def waves(length: int = LENGTH, clips: int = CLIPS) -> np.ndarray:
     return (0.3 * tones + 0.05 * rng.normal(size=(clips, length))).astype(np.float32)
 
 
-def length_of(classifier: Classifier) -> int:
-    """Samples of a clip for a classifier of `NETS`."""
-    return classifier.config.length if classifier.features(jnp.zeros((1, 4000))).ndim == 3 else LENGTH
+def length_of(net: str) -> int:
+    """Samples of a clip for one of `NETS`."""
+    return zoo.preset(net, ["one"]).length if net in ZOO else LENGTH
 
 
 def variables_of(classifier: Classifier, length: int):
