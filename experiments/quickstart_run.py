@@ -43,6 +43,7 @@ def quickstart(run: Quickstart, command: str) -> str:
 
 
 def _training(run: Quickstart) -> TrainRun:
+    """The source model is trained with the reference's recipe in both profiles: what differs is what comes after it."""
     return TrainRun(
         dataset="synthetic",
         data_dir=None,
