@@ -12,6 +12,9 @@ from experiments import figures, records
 
 Record = dict[str, Any]
 
+CLEAN = "clean"
+"""The corruption's name in records of uncorrupted clips."""
+
 GROUP = ("dataset", "net", "metric", "profile", "protocol")
 """What must be equal for records to stand in one table."""
 
@@ -46,7 +49,10 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def summary_table(found: Sequence[Record]) -> str:
-    """A row a corruption and level, a column a method: the metric after the last epoch in %, mean over seeds."""
+    """A row a corruption and level, a column a method: the metric after the last epoch in %, mean over seeds.
+
+    The last row is the mean over the corrupted cells; clean ones do not count.
+    """
     methods = list(dict.fromkeys(r["method"] for r in found))
     rows = []
     gains: dict[str, list[float]] = {m: [] for m in methods}
@@ -57,11 +63,12 @@ def summary_table(found: Sequence[Record]) -> str:
         for m in methods:
             here = by_method.get((m,), [])
             row.append(spread([r["adapted_last"] for r in here]) if here else "-")
-            gains[m] += [r["adapted_last"] for r in here]
-        before += [r["non_adapted"] for r in _one_per_seed(cell)]
+            gains[m] += [r["adapted_last"] for r in here if corruption != CLEAN]
+        before += [r["non_adapted"] for r in _one_per_seed(cell) if corruption != CLEAN]
         rows.append(row)
     mean = [f"{100 * np.mean(gains[m]):.1f}" if gains[m] else "-" for m in methods]
-    rows.append(["**mean**", "", f"{100 * np.mean(before):.1f}", *mean])
+    if before:
+        rows.append(["**mean, corrupted**", "", f"{100 * np.mean(before):.1f}", *mean])
     return table(["corruption", "level", "non-adapted", *methods], rows)
 
 

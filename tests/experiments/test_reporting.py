@@ -48,6 +48,7 @@ FOUND = [
     a_record("WHN", "tent", 1, 0.4, 0.7),
     a_record("TST", "source", 0, 0.6, 0.6),
 ]
+CLEAN = a_record("clean", "source", 0, 0.98, 0.98, level="-")
 
 
 def test_summary_by_hand():
@@ -56,8 +57,14 @@ def test_summary_by_hand():
         "|---|---|---:|---:|---:|\n"
         "| WHN | L2 | 30.0 ± 14.1 | 30.0 ± 14.1 | 60.0 ± 14.1 |\n"
         "| TST | L2 | 60.0 | 60.0 | - |\n"
-        "| **mean** |  | 40.0 | 40.0 | 60.0 |\n"
+        "| **mean, corrupted** |  | 40.0 | 40.0 | 60.0 |\n"
     )
+
+
+def test_clean_cells_stand_in_the_table_but_not_in_its_mean():
+    lines = reporting.summary_table([CLEAN, *FOUND]).splitlines()
+    assert lines[2] == "| clean | - | 98.0 | 98.0 | - |"
+    assert lines[-1] == "| **mean, corrupted** |  | 40.0 | 40.0 | 60.0 |"
 
 
 def test_detail_has_the_three_choices_side_by_side():
