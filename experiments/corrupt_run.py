@@ -16,7 +16,7 @@ from dhauds_jax.data import draws as drawing
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import corrupt
 from dhauds_jax.data.loading import load_split
-from experiments import targets
+from experiments import records, targets
 
 MANIFEST = "manifest.jsonl"
 
@@ -49,7 +49,7 @@ def write_set(run: CorruptRun) -> str:
     """
     dataset = sets.get(run.dataset)
     pairs = targets.expand(run.corruption, run.level)
-    if (targets.CLEAN, "-") in pairs:
+    if (records.CLEAN, "-") in pairs:
         raise ValueError("--corruption=clean writes no corrupted set: name some of the corruptions, or all")
     banks = {p: targets.bank_for(dataset, run.noise_dir, *p, dataset.sample_rate) for p in pairs}
     clips = load_split(

@@ -48,6 +48,9 @@ KEYS = (
 
 FILE = "results.jsonl"
 
+CLEAN = "clean"
+"""The corruption's name in records of uncorrupted clips; its level is "-"."""
+
 
 def git_revision() -> str:
     """The commit of the code that runs, with "+changes" when the tree differs from it; "unknown" outside git."""

@@ -12,9 +12,6 @@ from experiments import figures, records
 
 Record = dict[str, Any]
 
-CLEAN = "clean"
-"""The corruption's name in records of uncorrupted clips."""
-
 GROUP = ("dataset", "net", "metric", "profile", "protocol")
 """What must be equal for records to stand in one table."""
 
@@ -63,8 +60,8 @@ def summary_table(found: Sequence[Record]) -> str:
         for m in methods:
             here = by_method.get((m,), [])
             row.append(spread([r["adapted_last"] for r in here]) if here else "-")
-            gains[m] += [r["adapted_last"] for r in here if corruption != CLEAN]
-        before += [r["non_adapted"] for r in _one_per_seed(cell) if corruption != CLEAN]
+            gains[m] += [r["adapted_last"] for r in here if corruption != records.CLEAN]
+        before += [r["non_adapted"] for r in _one_per_seed(cell) if corruption != records.CLEAN]
         rows.append(row)
     mean = [f"{100 * np.mean(gains[m]):.1f}" if gains[m] else "-" for m in methods]
     if before:

@@ -15,9 +15,7 @@ from dhauds_jax.data.levels import CORRUPTIONS, LEVELS, NOISE_CORRUPTIONS
 from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
 from dhauds_jax.nets.config import ClassifierConfig
-
-CLEAN = "clean"
-"""The name that stands for no corruption; its level is "-"."""
+from experiments.records import CLEAN
 
 
 class Loaded(NamedTuple):
