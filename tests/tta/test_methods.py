@@ -158,10 +158,13 @@ def test_a_second_compilation_raises():
         (lambda: methods.resolve_options("tent", "reference", {"lr": "fast"}), "option lr is 'fast', expected a float"),
         (lambda: methods.default_options("tent", "faithful"), "unknown profile 'faithful': expected reference or"),
         (
-            lambda: methods.make("norm", None, {"statistics": "mine"}),
+            lambda: methods.make("norm", linear_classifier(), {"statistics": "mine"}),
             "norm: unknown statistics 'mine', expected one of",
         ),
-        (lambda: methods.make("dhauds", None, {"gent_views": "x"}), "dhauds: unknown gent_views 'x', expected one of"),
+        (
+            lambda: methods.make("dhauds", linear_classifier(), {"gent_views": "x"}),
+            "dhauds: unknown gent_views 'x', expected one of",
+        ),
         (
             lambda: protocols.check_protocol("episodic!"),
             "unknown protocol 'episodic!': expected one of offline, online",
