@@ -19,8 +19,8 @@ flags.DEFINE_string("profile", "corrected", "reference (quirks of the PyTorch sy
 flags.DEFINE_list("method", ["source", "norm", "tent", "dhauds"], "Methods to compare: source, norm, tent, dhauds.")
 flags.DEFINE_list("corruption", ["clean", "all"], "Corruptions: WHN, ENQ, END1, END2, ENSC, PSH, TST, all, or clean.")
 flags.DEFINE_list("level", ["L2"], "Levels: L1, L2.")
-flags.DEFINE_integer("train_epochs", 6, "Passes over the training clips.")
-flags.DEFINE_integer("epochs", 5, "Passes of the adaptation over each corrupted set.")
+flags.DEFINE_integer("train_epochs", 4, "Passes over the training clips.")
+flags.DEFINE_integer("epochs", 3, "Passes of the adaptation over each corrupted set.")
 
 
 def main() -> str:

@@ -16,8 +16,8 @@ def test_the_whole_story(tmp_path, capsys):
         method=["source", "dhauds"],
         corruption=["clean", "all"],
         level=["L2"],
-        train_epochs=6,
-        epochs=5,
+        train_epochs=4,
+        epochs=3,
     )
     said = quickstart(run, "the command")
     assert said.startswith("16 records reported")
