@@ -112,7 +112,7 @@ def adapt(run: AdaptRun, command: str) -> str:
             loaded, corruption, level, seed=run.seed, profile=run.profile, noise_dir=run.noise_dir
         )
         target = cells.Target(corrupted.waves, loaded.clips.labels, loaded.dataset.metric)
-        _save_example(workdir / "examples", f"{corruption}-{level}", corrupted.waves[0], loaded.clips.sample_rate)
+        _save_example(workdir / "examples", _title(corruption, level), corrupted.waves[0], loaded.clips.sample_rate)
         for protocol in run.protocol:
             for method in run.method:
                 cell = _cell(run, source, corruption, level, protocol, method, corrupted)
@@ -154,8 +154,12 @@ def _cell(
     )
 
 
+def _title(corruption: str, level: str) -> str:
+    return corruption if corruption == records.CLEAN else f"{corruption}-{level}"
+
+
 def _summary(record: dict[str, Any]) -> str:
-    words = [f"{record['corruption']}-{record['level']} {record['method']} {record['protocol']}:"]
+    words = [f"{_title(record['corruption'], record['level'])} {record['method']} {record['protocol']}:"]
     for name in ("non_adapted", "adapted_last", "adapted_selected", "adapted_oracle"):
         words.append(f"{name.removeprefix('adapted_')} {100 * record[name]:.1f}")
     words.append(f"({record['metric']} in %, {record['seconds']:.0f} s)")
