@@ -122,3 +122,18 @@ def test_committed_tables_equal_their_records(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     assert "<!-- table: " in text
     assert pages.render_page(text, ROOT) == text
+
+
+@pytest.mark.parametrize("cell", ["WHN-L2", "ENSC-L2", "TST-L2"])
+def test_the_comparison_with_pytorch_quotes_the_records(cell):
+    """The hand-written table: its columns "here" are before, after epoch 1 and after epoch 15 of the record."""
+    corruption, level = cell.split("-")
+    (record,) = [
+        r
+        for r in records.read(ROOT / "docs" / "records" / "arabic_amaut_converted")
+        if (r["corruption"], r["level"], r["method"], r["protocol"]) == (corruption, level, "dhauds", "offline")
+    ]
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    (line,) = [row for row in text.splitlines() if row.startswith(f"| {cell} |")]
+    values = (record["non_adapted"], record["curve"][1]["metric"], record["curve"][15]["metric"])
+    assert line.split("|")[3:8:2] == [f" {100 * value:.1f} " for value in values]
