@@ -128,6 +128,13 @@ class AdaptState(NamedTuple):
     step: Int[Array, ""]
 
 
+class SourceData(NamedTuple):
+    """Labelled clips of the source, for methods that need some: (clips, time) waves, (clips,) class indices."""
+
+    waves: Float[Array, "clips time"]
+    labels: Int[Array, " clips"]
+
+
 class RunInfo(NamedTuple):
     """What a method may know of a run before it starts.
 
@@ -135,13 +142,15 @@ class RunInfo(NamedTuple):
       steps_per_epoch: updates in one pass over the set.
       clips: clips in the set.
       classes: classes of the classifier.
-      source: labelled source batches, only for methods whose `needs` say "source_data".
+      source: labelled source clips, only for methods whose `needs` say "source_data".
+      batch_size: clips in an update.
     """
 
     steps_per_epoch: int
     clips: int
     classes: int
-    source: Any = None
+    source: SourceData | None = None
+    batch_size: int = 0
 
 
 class Method(NamedTuple):
@@ -153,7 +162,9 @@ class Method(NamedTuple):
       predict: `(state, batch) -> logits`, evaluation as the method means it, nothing changes.
       adapts: the group of leaves that moves (`dhauds_jax.tta.masks`), "none" for methods without gradients.
       passes: forward passes and backward passes of one `step` per clip, for the cost column.
-      begin_epoch: `(state, outputs_over_set, key) -> state`, for methods that look at the whole set first.
+      begin_epoch: `(state, observed, key) -> state`, for methods that look at the whole set first; `observed` is what
+        `observe` gave for every clip, in the set's order. Protocols with one pass never call it.
+      observe: `(state, batch) -> pytree of (batch, ...)`, what `begin_epoch` looks at (None: `predict`).
       needs: subset of {"batch_norm", "source_data", "aux_head", "set_pass"}.
     """
 
@@ -164,6 +175,7 @@ class Method(NamedTuple):
     passes: tuple[int, int]
     begin_epoch: Callable[..., AdaptState] | None = None
     needs: tuple[str, ...] = ()
+    observe: Callable[[AdaptState, Batch], Any] | None = None
 
 
 def total(x: Any, axis_name: str | None) -> Any:

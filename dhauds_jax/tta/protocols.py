@@ -89,6 +89,7 @@ class Compiled(NamedTuple):
     method: Method
     step: Callable[..., tuple[AdaptState, Any]]
     predict: Callable[..., Array]
+    observe: Callable[..., Any]
 
 
 def compiled(method: Method) -> Compiled:
@@ -106,30 +107,35 @@ def compiled(method: Method) -> Compiled:
         return traced
 
     step = jax.jit(once("step", method.step), donate_argnums=0)
-    return Compiled(method, step, jax.jit(once("predict", method.predict)))
+    predict = jax.jit(once("predict", method.predict))
+    observe = predict if method.observe is None else jax.jit(once("observe", method.observe))
+    return Compiled(method, step, predict, observe)
 
 
 def evaluate(
-    predict: Callable[[AdaptState, Batch], Array],
+    predict: Callable[[AdaptState, Batch], Any],
     state: AdaptState,
     waves: np.ndarray,
     batch_size: int,
     order: np.ndarray | None = None,
-) -> np.ndarray:
-    """Logits (clips, classes) of a jitted `predict` over a set, in the set's order; nothing changes.
+) -> Any:
+    """What a jitted `predict` (or `observe`) says of a whole set: arrays (clips, ...) in the set's order.
 
     `order` says in which order the clips are batched: it matters to methods that use a batch's statistics.
     """
     order = np.arange(len(waves)) if order is None else order
-    out: list[tuple[np.ndarray, int, Array]] = []
+    out: list[tuple[np.ndarray, Any]] = []
     for rows, weights in padded_batches(order, batch_size):
         real = int(weights.sum())
-        out.append((rows[:real], real, predict(state, _batch(waves, rows, weights))))
-    classes = out[0][2].shape[-1]
-    logits = np.zeros((len(waves), classes), np.float32)
-    for rows, real, values in out:
-        logits[rows] = np.asarray(values)[:real]
-    return logits
+        out.append((rows[:real], predict(state, _batch(waves, rows, weights))))
+
+    def gathered(*parts: Array) -> np.ndarray:
+        whole = np.zeros((len(waves), *parts[0].shape[1:]), parts[0].dtype)
+        for (rows, _), part in zip(out, parts, strict=True):
+            whole[rows] = np.asarray(part)[: len(rows)]
+        return whole
+
+    return jax.tree.map(gathered, *(values for _, values in out))
 
 
 def _check_finite(losses: dict[str, Array], where: str) -> dict[str, float]:
@@ -202,8 +208,8 @@ def offline(
         batches = padded_batches(stream_order(jax.random.fold_in(order_key, 0), len(waves), epoch), batch_size)
         epoch_key = jax.random.fold_in(step_key, epoch)
         if run.method.begin_epoch is not None:
-            outputs = evaluate(run.predict, state, waves, batch_size, mixed)
-            state = run.method.begin_epoch(state, jnp.asarray(outputs), jax.random.fold_in(epoch_key, 2**31 - 1))
+            observed = jax.tree.map(jnp.asarray, evaluate(run.observe, state, waves, batch_size, mixed))
+            state = run.method.begin_epoch(state, observed, jax.random.fold_in(epoch_key, 2**31 - 1))
         state, losses = _adapt_one_epoch(run.step, state, waves, batches, epoch_key, epoch)
         logits = evaluate(run.predict, state, waves, batch_size, mixed)
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items() if name == "total"})

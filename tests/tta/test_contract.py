@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 
 from dhauds_jax.tta import masks, methods, protocols
-from dhauds_jax.types import Batch, RunInfo
+from dhauds_jax.types import Batch, RunInfo, SourceData
 from tests.tta import tiny
 
 BATCH = 8
-INFO = RunInfo(steps_per_epoch=3, clips=tiny.CLIPS, classes=tiny.CLASSES)
+
+
+def info(waves):
+    """The run's facts, with labelled source clips for the methods that need some."""
+    source = SourceData(jnp.asarray(waves), jnp.arange(len(waves), dtype=jnp.int32) % tiny.CLASSES)
+    return RunInfo(steps_per_epoch=3, clips=tiny.CLIPS, classes=tiny.CLASSES, source=source, batch_size=BATCH)
+
+
 ROWS = [
     pytest.param(method, net, marks=[pytest.mark.slow] if net in tiny.ZOO else [])
     for method in methods.METHODS
@@ -26,13 +33,14 @@ def made(method, net):
     classifier = tiny.NETS[net]()
     length = tiny.length_of(net)
     variables = tiny.variables_of(classifier, length)
+    waves = tiny.waves(length)
     built = methods.make(method, classifier, methods.resolve_options(method, "reference", {}))
     try:
-        methods.check_needs(method, built, variables, INFO)
-        built.init(variables, INFO)
+        methods.check_needs(method, built, variables, info(waves))
+        built.init(variables, info(waves))
     except ValueError as error:
         return str(error), None, None
-    return variables, tiny.waves(length), protocols.compiled(built)
+    return variables, waves, protocols.compiled(built)
 
 
 def fits(method, net):
@@ -53,7 +61,7 @@ def leaves_equal(a, b):
 
 def offline(row, begin=0, state=None, epochs=2):
     variables, waves, run = row
-    state = run.method.init(variables, INFO) if state is None else state
+    state = run.method.init(variables, info(waves)) if state is None else state
     out = []
     for epoch in protocols.offline(
         run, state, waves, epochs=epochs, batch_size=BATCH, key=jax.random.key(3), begin=begin
@@ -64,7 +72,7 @@ def offline(row, begin=0, state=None, epochs=2):
 
 def online(row, begin=0, state=None):
     variables, waves, run = row
-    state = run.method.init(variables, INFO) if state is None else state
+    state = run.method.init(variables, info(waves)) if state is None else state
     out = []
     for step in protocols.online(run, state, waves, batch_size=BATCH, key=jax.random.key(3), begin=begin):
         out.append((step.index, jax.tree.map(np.asarray, step.state), step.rows, step.logits))
@@ -109,13 +117,13 @@ def test_only_the_named_group_moves_and_the_state_keeps_its_shape(method, net):
     row = fits(method, net)
     if row is None:
         return
-    variables, _, run = row
+    variables, waves, run = row
     final = offline(row, epochs=1)[-1][1]
     moving, frozen = masks.split(final.variables["params"], run.method.adapts)
     before_moving, before_frozen = masks.split(variables["params"], run.method.adapts)
     assert leaves_equal(frozen, before_frozen)
     assert not moving or not leaves_equal(moving, before_moving)
-    start = run.method.init(variables, INFO)
+    start = run.method.init(variables, info(waves))
     assert jax.tree.structure(start) == jax.tree.structure(final)
     assert [(x.shape, x.dtype) for x in jax.tree.leaves(start)] == [(x.shape, x.dtype) for x in jax.tree.leaves(final)]
     if method == "source":
@@ -129,7 +137,7 @@ def test_a_step_traces_whole_and_padding_changes_nothing(method, net):
     if row is None:
         return
     variables, waves, run = row
-    state = run.method.init(variables, INFO)
+    state = run.method.init(variables, info(waves))
     weights = jnp.asarray([1.0] * 6 + [0.0] * 2)
     key = jax.random.key(1)
 
@@ -150,7 +158,7 @@ def test_a_step_traces_whole_and_padding_changes_nothing(method, net):
 @pytest.mark.parametrize("method", list(methods.METHODS))
 def test_jit_equals_no_jit(method):
     variables, waves, run = made(method, "batch_norm")
-    state = run.method.init(variables, INFO)
+    state = run.method.init(variables, info(waves))
     batch = Batch(jnp.asarray(waves[:8]), jnp.ones(8), jnp.arange(8, dtype=jnp.int32))
     eager_state, eager = run.method.step(state, batch, jax.random.key(2))
     jit_state, jitted = jax.jit(run.method.step)(state, batch, jax.random.key(2))
@@ -172,7 +180,7 @@ def test_tent_adapts_layer_norms_when_asked():
     classifier = tiny.NETS["layer_norm"]()
     variables = tiny.variables_of(classifier, tiny.LENGTH)
     method = methods.make("tent", classifier, methods.resolve_options("tent", "reference", {"group": "norm"}))
-    state = method.init(variables, INFO)
+    state = method.init(variables, info(tiny.waves()))
     batch = Batch(jnp.asarray(tiny.waves()[:8]), jnp.ones(8), jnp.arange(8, dtype=jnp.int32))
     after, prediction = jax.jit(method.step)(state, batch, jax.random.key(0))
     again = jax.jit(method.step)(after, batch, jax.random.key(0))[1]
