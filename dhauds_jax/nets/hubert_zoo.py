@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dhauds_jax.nets import class_names
+from dhauds_jax import class_names
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.hubert import Compute, Hubert
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from dhauds_jax import class_names
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, find_root
 
 FOLDER = "arabic-speech-commands"
-CLASSES = (
-    *("down", "eight", "five", "four", "left", "nine", "one", "right"),
-    *("seven", "six", "stop", "three", "two", "up", "zero"),
-)
+CLASSES = class_names.ARABIC_SPEECH_COMMANDS
 """In sorted order of the folder names; the words are spoken in Arabic."""
 
 
@@ -56,4 +54,11 @@ DATA_SET = DataSet(
     licence="CC BY 4.0",
     citation="A. Ghandoura, F. Hjabo, O. Al Dakkak, Building and benchmarking an Arabic Speech Commands dataset, 2021",
     listing=listing,
+    homepage="https://github.com/abdulkaderghandoura/arabic-speech-commands-dataset (15 of its 40 words)",
+    layout="""train.csv  val.csv  test.csv          columns: file, class
+dataset/<word>/<speaker>_NO_<take>.flac (or .wav)""",
+    counts={"train": 2_700, "val": 900, "test": 900},
+    class_counts={split: dict.fromkeys(CLASSES, count) for split, count in (("train", 180), ("val", 60), ("test", 60))},
+    seconds=(1.0, 1.0),
 )
+DATA_SETS = (DATA_SET,)

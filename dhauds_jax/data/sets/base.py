@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -52,16 +53,22 @@ class DataSet(NamedTuple):
     """A data set as data and functions.
 
     Attributes:
-      name: as given to `--dataset`.
+      name: as given to `--dataset`; a variant (a fold, a label order) is called "set/variant" and shares its draws.
       classes: class names; a label is an index into them.
-      sample_rate: the set's own rate in Hz.
-      length: the set's clip length in samples at that rate.
+      sample_rate: the files' own rate in Hz.
+      length: the clip length in samples at that rate; 0 for noise corpora, whose recordings have no common length.
       splits: names of its splits.
       metric: the published metric, "accuracy", "macro_f1" or "macro_roc_auc".
       order: pad, clip and stretch rules.
       licence, citation: one line each.
       listing: `(data_dir, split, allow_partial) -> (refs, notices)`; None for a generated set.
       generate: `(split, seed) -> Generated`; None for a set on disk.
+      homepage: where to get it.
+      layout: the published folders and files as a small tree, for the documentation and the download instructions.
+      counts: published number of clips of each split.
+      class_counts: published number of clips of each class, by split, where they are known.
+      seconds: shortest and longest clip that a good copy has, in seconds; None where nothing is known.
+      label_rows: for sets with several labels a clip: for each class the classes that are set with it.
     """
 
     name: str
@@ -75,6 +82,25 @@ class DataSet(NamedTuple):
     citation: str
     listing: Callable[[Path | str | None, str, bool], tuple[list[ClipRef], tuple[str, ...]]] | None = None
     generate: Callable[[str, int], Generated] | None = None
+    homepage: str = ""
+    layout: str = ""
+    counts: Mapping[str, int] = MappingProxyType({})
+    class_counts: Mapping[str, Mapping[str, int]] = MappingProxyType({})
+    seconds: tuple[float, float] | None = None
+    label_rows: tuple[tuple[int, ...], ...] | None = None
+
+
+def multi_hot(dataset: DataSet, labels: np.ndarray) -> np.ndarray:
+    """Rows of 0 and 1, float32 (clips, classes): the label and whatever `label_rows` sets with it."""
+    table = np.eye(len(dataset.classes), dtype=np.float32)
+    for label, others in enumerate(dataset.label_rows or ()):
+        table[label, list(others)] = 1
+    return table[labels]
+
+
+def draw_name(dataset: DataSet) -> str:
+    """The name that keys the corruption draws: all variants of a set share it."""
+    return dataset.name.partition("/")[0]
 
 
 def check_split(dataset: DataSet, split: str) -> None:

@@ -24,3 +24,4 @@ DATA_SET = DataSet(
     citation="dhauds_jax, embedded corpus of synthetic words",
     generate=generate,
 )
+DATA_SETS = (DATA_SET,)

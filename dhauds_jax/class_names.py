@@ -1,4 +1,4 @@
-"""Class names in the order of the published checkpoints' logits.
+"""Class names in the order of the published checkpoints' logits; nets and data sets share them.
 
 SpeechCommands V2 has the order of DHAuDS (that of the Audio Spectrogram Transformer's checkpoint), V1 that of the AMAuT
 repository; UrbanSound8K and VocalSound the order of their own index files.
@@ -15,6 +15,11 @@ SPEECH_COMMANDS_V2 = _words(
     "backward follow five bed zero on learn two house tree dog stop seven eight down six forward cat right visual four "
     "wow no nine off three left marvin yes up sheila happy bird go one"
 )
+SPEECH_COMMANDS_V2_AMAUT = _words(
+    "zero one two three four five six seven eight nine bed dog happy marvin off right up yes bird down house on "
+    "stop tree cat go left no sheila wow backward forward follow learn visual"
+)
+"""The same words in the order of the AMAuT repository: its weights need it."""
 SPEECH_COMMANDS_V1 = _words(
     "zero one two three four five six seven eight nine bed dog happy marvin off right up yes bird down house on stop "
     "tree cat go left no sheila wow"

@@ -1,0 +1,3 @@
+"""Small copies of the sets of voices, scenes, towns and reefs."""
+
+FAKES = {}

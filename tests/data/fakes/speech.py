@@ -1,0 +1,3 @@
+"""Small copies of the sets of spoken words, and of the noise corpora."""
+
+FAKES = {}
