@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -69,6 +69,7 @@ class DataSet(NamedTuple):
       class_counts: published number of clips of each class, by split, where they are known.
       seconds: shortest and longest clip that a good copy has, in seconds; None where nothing is known.
       label_rows: for sets with several labels a clip: for each class the classes that are set with it.
+      at: `data_dir -> DataSet` for a set whose classes, splits, rate and length are found on disk; `sets.get` calls it.
     """
 
     name: str
@@ -88,6 +89,7 @@ class DataSet(NamedTuple):
     class_counts: Mapping[str, Mapping[str, int]] = MappingProxyType({})
     seconds: tuple[float, float] | None = None
     label_rows: tuple[tuple[int, ...], ...] | None = None
+    at: Callable[[Path | str], DataSet] | None = None
 
 
 def multi_hot(dataset: DataSet, labels: np.ndarray) -> np.ndarray:
@@ -115,7 +117,7 @@ def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str,
     Args:
       data_dir: what the user gave.
       inside: relative folders to try, in this order, after `data_dir`.
-      marker: a file or folder that only the right folder has.
+      marker: a file or folder that only the right folder has, or a pattern such as "*.wav".
       name: the data set, for the message.
 
     Raises:
@@ -127,7 +129,7 @@ def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str,
     if not data_dir.is_dir():
         raise ValueError(f"--data_dir={data_dir}: no such folder, expected the folder of {name} that holds {marker}")
     for root in (data_dir, *(data_dir / name for name in inside)):
-        if (root / marker).exists():
+        if any(root.glob(marker)):
             return root
     raise ValueError(
         f"--data_dir={data_dir}: holds no {marker} and neither does {' nor '.join(inside)} inside it, "
@@ -156,3 +158,44 @@ def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tup
     if len(absent) == len(refs):
         raise ValueError(f"{counted}, so nothing is left; expected --data_dir to hold them")
     return [ref for ref in refs if ref.path.is_file()], (f"{counted}; going on with {len(refs) - len(absent)}",)
+
+
+def recordings(folder: Path, suffixes: tuple[str, ...] = (".wav",)) -> list[Path]:
+    """The audio files that lie in a folder itself, sorted by name; hidden ones (a Mac's "._x.wav") are no recordings.
+
+    Args:
+      folder: where to look; none are found in a folder that does not exist.
+      suffixes: admitted endings, in lower case (files may have them in capitals).
+    """
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in found if path.suffix.lower() in suffixes and not path.name.startswith("."))
+
+
+def check_groups(
+    found: Collection[str], expected: Sequence[str], *, what: str, source: Path, allow_partial: bool
+) -> tuple[str, ...]:
+    """Looks for whole groups of clips (words, speakers, environments) that a copy without list files lacks.
+
+    Args:
+      found: groups that have clips.
+      expected: the published groups.
+      what: what they are called, in the plural.
+      source: the folder, for the message.
+      allow_partial: go on without the absent ones and say how many they are.
+
+    Returns:
+      Notices, one or none.
+
+    Raises:
+      ValueError: groups are absent and `allow_partial` is off (how many, the first five), or none is there.
+    """
+    absent = [group for group in expected if group not in found]
+    if not absent:
+        return ()
+    first = ", ".join(absent[:5])
+    counted = f"{source} has no clips of {len(absent)} of its {len(expected)} {what} (the first: {first})"
+    if not allow_partial:
+        raise ValueError(f"{counted}; complete the copy, or give --allow_partial to go on without them")
+    if len(absent) == len(expected):
+        raise ValueError(f"{counted}, so nothing is left; expected --data_dir to hold them")
+    return (f"{counted}; going on with {len(expected) - len(absent)}",)
