@@ -1,4 +1,4 @@
-"""Protocols: in which order clips are seen, when a method predicts and when it adapts.
+"""Protocols: in which order clips are seen, when a method predicts, when it adapts and when it starts anew.
 
 A protocol never sees a label: it yields logits, and the caller scores them. All randomness follows from a key and the
 position (epoch, step), so a run that starts again from a saved state ends with the same bits.
@@ -7,7 +7,8 @@ position (epoch, step), so a run that starts again from a saved state ends with 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -16,9 +17,73 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from tqdm import tqdm
 
-from dhauds_jax.types import AdaptState, Batch, Method
+from dhauds_jax.tta import streams
+from dhauds_jax.tta.evaluation import Compiled, batch_of, check_finite, compiled, evaluate, own
+from dhauds_jax.tta.streams import StreamBatch, padded_batches
+from dhauds_jax.types import AdaptState
 
-PROTOCOLS = ("offline", "online")
+__all__ = [
+    "PROTOCOLS", "Compiled", "Epoch", "Protocol", "StreamStep", "check_protocol", "compiled", "evaluate", "make_stream",
+    "offline", "online", "order_checksum", "padded_batches", "resolve_options", "steps_per_epoch", "stream_order",
+    "updates_every",
+]  # fmt: skip
+
+ORDERS = ("predict_first", "adapt_first")
+
+
+class Protocol(NamedTuple):
+    """A protocol as data.
+
+    Attributes:
+      summary: one line.
+      domains: "one" (a corruption at a level), "several" (all corruptions of the run, one after the other or mixed) or
+        "levels" (one corruption, its levels as they grow and fall).
+      options: names with defaults.
+      epochs: whether the set is passed several times.
+      alone: whether clips are predicted one by one and adapted to when a buffer of a batch is full.
+      clean: whether the clean set is evaluated on the way.
+    """
+
+    summary: str
+    domains: str = "one"
+    options: Mapping[str, Any] = MappingProxyType({})
+    epochs: bool = False
+    alone: bool = False
+    clean: bool = False
+
+
+_STREAM = MappingProxyType({"reset": "none", "order": "predict_first"})
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        "offline": Protocol("epochs over the set, evaluated after each", options={"reset": "none"}, epochs=True),
+        "online": Protocol("one pass, every batch predicted and adapted to as it comes", options=_STREAM),
+        "episodic": Protocol(
+            "every batch from the source weights: `updates` updates, then predicted", options={"updates": 1}
+        ),
+        "continual": Protocol("one pass through corruption after corruption", "several", _STREAM),
+        "gradual": Protocol("one pass through clean, L1, L2, L1 of a corruption", "levels", _STREAM),
+        "mixed": Protocol("one pass, every clip in a corruption drawn for it", "several", _STREAM),
+        "correlated": Protocol(
+            "one pass in which clips of a class follow each other (Dirichlet)",
+            options={**_STREAM, "concentration": 0.1},
+        ),
+        "batch1": Protocol(
+            "clips come one by one; each is predicted alone, updates wait for a full buffer",
+            options={"reset": "none"},
+            alone=True,
+        ),
+        "label_shift": Protocol(
+            "one pass over a long-tailed part of the set", options={**_STREAM, "imbalance": 10.0}
+        ),
+        "timed": Protocol(
+            "one pass in which a slow method adapts to every k-th batch only; `budget` is in forward passes a batch",
+            options={**_STREAM, "budget": 3.0},
+        ),
+        "forgetting": Protocol(
+            "continual, with the clean set evaluated after every corruption", "several", _STREAM, clean=True
+        ),
+    }
+)  # fmt: skip
 
 
 class Epoch(NamedTuple):
@@ -38,7 +103,7 @@ class Epoch(NamedTuple):
 
 
 class StreamStep(NamedTuple):
-    """A step of the online protocol: `logits` belong to the clips `rows`, as predicted when they came by."""
+    """A step of a stream: `logits` belong to the clips `rows`, as predicted when they came by."""
 
     index: int
     state: AdaptState
@@ -53,9 +118,45 @@ def check_protocol(name: str) -> None:
         raise ValueError(f"unknown protocol {name!r}: expected one of {', '.join(PROTOCOLS)}")
 
 
+def resolve_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """A protocol's options overlaid with `given` (texts are converted by the default's type).
+
+    Raises:
+      ValueError: unknown protocol, an option it does not have, a value of the wrong kind or out of range.
+    """
+    check_protocol(name)
+    options = dict(PROTOCOLS[name].options)
+    for key, value in given.items():
+        if key not in options:
+            valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
+            raise ValueError(f"protocol {name} has no option {key!r}: valid ones with their values are {valid}")
+        try:
+            options[key] = type(options[key])(value)
+        except ValueError:
+            kind = type(options[key]).__name__
+            raise ValueError(f"protocol {name}: option {key} is {value!r}, expected a {kind}") from None
+    if options.get("order", ORDERS[0]) not in ORDERS:
+        raise ValueError(f"protocol {name}: option order is {options['order']!r}, expected {' or '.join(ORDERS)}")
+    for key in ("updates", "budget", "concentration", "imbalance"):
+        if options.get(key, 1) <= 0:
+            raise ValueError(f"protocol {name}: option {key} is {options[key]}, expected a number above 0")
+    return options
+
+
 def steps_per_epoch(clips: int, batch_size: int) -> int:
     """Updates in one pass, the last partial batch included."""
     return -(-clips // batch_size)
+
+
+def updates_every(passes: tuple[int, int], budget: float) -> int:
+    """Under a timed stream, a method adapts to every k-th batch: `k = ceil((forward + 2 backward) / budget)`.
+
+    A backward pass counts as two forward passes; `budget` is the forward passes that fit between two batches. Counted
+    passes stand for time so that results repeat on every machine.
+
+    Source: Alfarra et al., ICML 2024, arXiv 2304.04795 (there with measured times).
+    """
+    return max(1, int(np.ceil((passes[0] + 2 * passes[1]) / budget)))
 
 
 def stream_order(key: PRNGKeyArray, clips: int, epoch: int = 0) -> np.ndarray:
@@ -63,92 +164,32 @@ def stream_order(key: PRNGKeyArray, clips: int, epoch: int = 0) -> np.ndarray:
     return np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), clips))
 
 
+def make_stream(
+    name: str, key: PRNGKeyArray, *, clips: int, domains: int, labels: np.ndarray, options: Mapping[str, Any]
+) -> streams.Stream:
+    """The stream of a one-pass protocol over `domains` stacked copies of `clips` clips (see `tta.streams`).
+
+    Args:
+      name: the protocol.
+      key: of the run.
+      clips: clips of one domain.
+      domains: corruptions or levels, stacked one after the other.
+      labels: (clips,) classes; only "correlated" and "label_shift" look at them, for the order.
+      options: resolved options of the protocol.
+    """
+    order_key, _ = jax.random.split(key)
+    if name == "mixed":
+        return streams.mixed(order_key, clips, domains)
+    if name == "correlated":
+        return streams.correlated(order_key, labels, options["concentration"])
+    if name == "label_shift":
+        return streams.label_shift(order_key, labels, options["imbalance"])
+    return streams.continual(order_key, clips, domains)
+
+
 def order_checksum(order: np.ndarray) -> str:
     """Twelve hexadecimal digits that identify a stream's order."""
     return hashlib.sha256(np.ascontiguousarray(order, np.int64).tobytes()).hexdigest()[:12]
-
-
-def padded_batches(order: np.ndarray, batch_size: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Cuts an order into batches of equal size; the last is filled with its first clip, at weight 0."""
-    batches = []
-    for start in range(0, len(order), batch_size):
-        rows = order[start : start + batch_size]
-        weights = np.zeros(batch_size, np.float32)
-        weights[: len(rows)] = 1
-        batches.append((np.concatenate([rows, np.full(batch_size - len(rows), rows[0], rows.dtype)]), weights))
-    return batches
-
-
-def _batch(waves: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> Batch:
-    return Batch(jnp.asarray(waves[rows]), jnp.asarray(weights), jnp.asarray(rows, jnp.int32))
-
-
-class Compiled(NamedTuple):
-    """A method with its jitted functions; runs over sets of one shape share it and compile once."""
-
-    method: Method
-    step: Callable[..., tuple[AdaptState, Any]]
-    predict: Callable[..., Array]
-    observe: Callable[..., Any]
-
-
-def compiled(method: Method) -> Compiled:
-    """Jits a method's step (state donated) and prediction; a second compilation of either is a bug, and raises."""
-
-    def once(name: str, function: Callable) -> Callable:
-        traces = []
-
-        def traced(*args: Any) -> Any:
-            traces.append(1)
-            if len(traces) > 1:
-                raise RuntimeError(f"{name} was compiled twice in one run: shapes or types changed between batches")
-            return function(*args)
-
-        return traced
-
-    step = jax.jit(once("step", method.step), donate_argnums=0)
-    predict = jax.jit(once("predict", method.predict))
-    observe = predict if method.observe is None else jax.jit(once("observe", method.observe))
-    return Compiled(method, step, predict, observe)
-
-
-def evaluate(
-    predict: Callable[[AdaptState, Batch], Any],
-    state: AdaptState,
-    waves: np.ndarray,
-    batch_size: int,
-    order: np.ndarray | None = None,
-) -> Any:
-    """What a jitted `predict` (or `observe`) says of a whole set: arrays (clips, ...) in the set's order.
-
-    `order` says in which order the clips are batched: it matters to methods that use a batch's statistics.
-    """
-    order = np.arange(len(waves)) if order is None else order
-    out: list[tuple[np.ndarray, Any]] = []
-    for rows, weights in padded_batches(order, batch_size):
-        real = int(weights.sum())
-        out.append((rows[:real], predict(state, _batch(waves, rows, weights))))
-
-    def gathered(*parts: Array) -> np.ndarray:
-        whole = np.zeros((len(waves), *parts[0].shape[1:]), parts[0].dtype)
-        for (rows, _), part in zip(out, parts, strict=True):
-            whole[rows] = np.asarray(part)[: len(rows)]
-        return whole
-
-    return jax.tree.map(gathered, *(values for _, values in out))
-
-
-def _check_finite(losses: dict[str, Array], where: str) -> dict[str, float]:
-    values = {name: float(value) for name, value in losses.items()}
-    bad = [f"{name}={value}" for name, value in values.items() if not np.isfinite(value)]
-    if bad:
-        raise FloatingPointError(f"the loss is not finite at {where}: {', '.join(bad)}; lower the learning rate")
-    return values
-
-
-def _own(state: AdaptState) -> AdaptState:
-    """A copy whose buffers may be donated."""
-    return jax.tree.map(lambda x: jnp.array(x, copy=True), state)
 
 
 def _adapt_one_epoch(
@@ -163,11 +204,11 @@ def _adapt_one_epoch(
     history: list[dict[str, float]] = []
     pending: tuple[dict[str, Array], str] | None = None
     for index, (rows, weights) in enumerate(batches):
-        state, prediction = step(state, _batch(waves, rows, weights), jax.random.fold_in(key, index))
+        state, prediction = step(state, batch_of(waves, rows, weights), jax.random.fold_in(key, index))
         if pending is not None:
-            history.append(_check_finite(*pending))
+            history.append(check_finite(*pending))
         pending = (dict(prediction.losses), f"epoch {epoch + 1}, step {index + 1}")
-    history.append(_check_finite(*pending))
+    history.append(check_finite(*pending))
     return state, {name: float(np.mean([h[name] for h in history])) for name in history[0]}
 
 
@@ -197,7 +238,7 @@ def offline(
     Raises:
       FloatingPointError: a loss is not finite; it says in which epoch and step.
     """
-    state = _own(state)
+    state = own(state)
     order_key, step_key = jax.random.split(key)
     # Batches of an evaluation are mixed once: label-sorted test lists would starve batch statistics (quirk 68).
     mixed = stream_order(jax.random.fold_in(order_key, 1), len(waves))
@@ -224,22 +265,41 @@ def online(
     *,
     batch_size: int,
     key: PRNGKeyArray,
+    stream: Sequence[StreamBatch] | None = None,
+    order: str = "predict_first",
+    alone: bool = False,
+    every: int = 1,
+    fresh: Callable[[], AdaptState] | None = None,
     begin: int = 0,
     progress: str | None = None,
 ) -> Iterator[StreamStep]:
-    """The online protocol: one pass over a shuffled stream, each batch predicted and adapted to as it comes.
+    """One pass over a stream, each batch predicted and adapted to as it comes.
 
-    Arguments as in `offline`; `begin` is the number of steps that `state` has behind it. A method's docstring says
-    whether its step predicts before or after its update.
+    Arguments as in `offline`, and:
+      stream: the batches (None: all clips, shuffled).
+      order: "predict_first" takes the prediction of the method's own step (whose docstring says whether it was made
+        before the update or, for methods that mean it so, after); "adapt_first" predicts again after the step.
+      alone: clips come one by one: each is predicted as a batch of one, and the step follows when the batch is full.
+      every: the method adapts to every k-th batch; the others are predicted as they come by.
+      fresh: gives the state that every domain after the first starts with (None: no reset).
+      begin: steps that `state` has behind it.
     """
-    state = _own(state)
+    state = own(state)
     order_key, step_key = jax.random.split(key)
-    batches = padded_batches(stream_order(order_key, len(waves)), batch_size)
+    batches = streams.batches(streams.shuffled(order_key, len(waves)), batch_size) if stream is None else stream
     bar = tqdm(
         batches[begin:], desc=progress, disable=progress is None, initial=begin, total=len(batches), unit="batch"
     )
-    for index, (rows, weights) in enumerate(bar, start=begin):
-        state, prediction = run.step(state, _batch(waves, rows, weights), jax.random.fold_in(step_key, index))
-        losses = _check_finite(dict(prediction.losses), f"step {index + 1} of the stream")
-        real = int(weights.sum())
-        yield StreamStep(index, state, rows[:real], np.asarray(prediction.logits)[:real], losses)
+    for index, (rows, weights, domain, opens) in enumerate(bar, start=begin):
+        batch, real = batch_of(waves, rows, weights), int(weights.sum())
+        if opens and domain and fresh is not None:
+            state = own(fresh())
+        logits, losses = None, {}
+        if alone or index % every:
+            logits = (run.predict_alone if alone else run.predict)(state, batch)
+        if not index % every:
+            state, prediction = run.step(state, batch, jax.random.fold_in(step_key, index))
+            losses = check_finite(dict(prediction.losses), f"step {index + 1} of the stream")
+            if logits is None:
+                logits = prediction.logits if order == "predict_first" else run.predict(state, batch)
+        yield StreamStep(index, state, rows[:real], np.asarray(logits)[:real], losses)
