@@ -123,7 +123,7 @@ def reset_on_collapse(method: Method, share: float = COLLAPSE_SHARE, axis_name: 
     """
 
     def uniform(classes: int) -> Float[Array, " classes"]:
-        return jnp.full((classes,), 1 / classes)
+        return jnp.full((classes,), 1 / classes, jnp.float32)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         return _first(method, variables, info, uniform(info.classes))
