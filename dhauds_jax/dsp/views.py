@@ -139,3 +139,39 @@ def random_pad(
     missing = length - lengths
     head = jax.vmap(lambda i, m: jax.random.randint(jax.random.fold_in(key, i), (), 0, m + 1))(index, missing)
     return _roll_rows(padded, head)
+
+
+def random_fit(
+    key: PRNGKeyArray,
+    wave: Float[Array, "batch time"],
+    lengths: Int[Array, " batch"],
+    index: Int[Array, " batch"],
+    length: int,
+    *,
+    last_start: bool = False,
+) -> Float[Array, "batch {length}"]:
+    """Brings clips of any length to `length`: shorter ones at a random place in zeros, of longer ones a random piece.
+
+    With e = `lengths[row] - length`, a clip with e <= 0 gets 0 to -e zeros before it, both included, as `random_pad`
+    gives them; a clip with e > 0 is cut from a start in [0, e), or in [0, e] with `last_start`. Either number is drawn
+    from `fold_in(key, index[row])`.
+
+    Args:
+      key: random key.
+      wave: (batch, time) samples, each row its clip and then zeros; time is at least `length`.
+      lengths: (batch,) samples of each clip without its zeros.
+      index: (batch,) position of each clip in its set.
+      length: samples wanted.
+      last_start: whether the last admissible start may be drawn; the reference never draws it (quirk 34).
+
+    Raises:
+      ValueError: rows shorter than `length`.
+
+    Source: DHAuDS, lib/component.py (random pad and random clip).
+    """
+    if wave.shape[-1] < length:
+        raise ValueError(f"random_fit: rows have {wave.shape[-1]} samples, expected at least length = {length}")
+    excess = lengths - length
+    choices = jnp.where(excess > 0, excess + int(last_start), 1 - excess)
+    drawn = jax.vmap(lambda i, n: jax.random.randint(jax.random.fold_in(key, i), (), 0, n))(index, choices)
+    return _roll_rows(wave, jnp.where(excess > 0, -drawn, drawn))[:, :length]

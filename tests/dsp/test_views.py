@@ -1,11 +1,13 @@
 """Padding, cutting and rolling: exact samples, and nothing that depends on the batch."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.dsp.views import clip_to, pad_to, random_pad, random_roll, roll, rolled_views
+from dhauds_jax.dsp.views import clip_to, pad_to, random_fit, random_pad, random_roll, roll, rolled_views
 
 KEY = jax.random.key(7)
 
@@ -118,3 +120,23 @@ def test_random_pad_places_every_clip_whole():
         assert mine.max() == 10 - count
     with pytest.raises(ValueError, match="rows have 8 samples, expected at most length = 7"):
         random_pad(KEY, wave, lengths, jnp.arange(180), 7)
+
+
+def test_random_fit_pads_as_random_pad_and_cuts_from_a_random_start():
+    lengths, index, keys = jnp.array([4, 6, 9, 12]), jnp.arange(4), jax.random.split(KEY, 60)
+    wave = jnp.where(jnp.arange(12) < lengths[:, None], ramp(4, 12), 0.0)
+
+    def fit(last_start):
+        one = partial(random_fit, wave=wave, lengths=lengths, index=index, length=6, last_start=last_start)
+        return np.asarray(jax.vmap(one)(keys))
+
+    fitted = fit(False)
+    padded = jax.vmap(lambda key: random_pad(key, wave[:2, :6], lengths[:2], index[:2], 6))(keys)
+    np.testing.assert_array_equal(fitted[:, :2], padded)
+    starts = fitted[:, 2:, 0] - np.asarray(wave)[2:, 0]
+    np.testing.assert_array_equal(fitted[:, 2:], (np.asarray(wave)[2:, 0] + starts)[..., None] + np.arange(6))
+    # Quirk 34: starts 0 to excess - 1; with last_start the excess itself as well.
+    assert [set(column) for column in starts.T] == [{0, 1, 2}, {0, 1, 2, 3, 4, 5}]
+    assert set(fit(True)[:, 2, 0] - float(wave[2, 0])) == {0, 1, 2, 3}
+    with pytest.raises(ValueError, match="rows have 12 samples, expected at least length = 13"):
+        random_fit(KEY, wave, lengths, index, 13)
