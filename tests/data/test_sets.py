@@ -43,7 +43,9 @@ def load(data_dir, **options):
 
 
 def test_unknown_names_list_the_valid_ones():
-    with pytest.raises(ValueError, match=r"unknown data set 'nope', expected one of arabic_speech_commands, synthetic"):
+    with pytest.raises(
+        ValueError, match=r"unknown data set 'nope', expected one of .*arabic_speech_commands, .*synthetic"
+    ):
         sets.get("nope")
     with pytest.raises(ValueError, match=r"unknown split 'dev' of synthetic, expected one of train, val, test"):
         load_split("synthetic", None, "dev", sample_rate=16_000, length=16_000)
