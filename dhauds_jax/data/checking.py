@@ -1,0 +1,241 @@
+"""Checking a copy of a data set: its lists, its counts and every one of its files."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from dhauds_jax.data import sets
+from dhauds_jax.data.hearing import Heard, hear_all
+from dhauds_jax.data.sets.base import ClipRef, DataSet
+
+KINDS = (
+    "list",
+    "absent",
+    "count",
+    "missing class",
+    "class count",
+    "listed twice",
+    "unreadable",
+    "empty",
+    "silent",
+    "off-rate",
+    "off-length",
+    "duplicated",
+)
+"""What can be found, in the order of a report."""
+SILENT = 2.0**-15
+"""A clip whose largest and smallest sample differ by less (one step of 16 bit) is silent."""
+QUIET = 10 ** (-60 / 20)
+"""A clip that peaks below (-60 dB of full scale) is counted as quiet; sets of distant sounds have many."""
+
+
+class Finding(NamedTuple):
+    """One thing that is not as published.
+
+    Attributes:
+      kind: one of `KINDS`.
+      split: the split it was found in.
+      file: the file (from `data_dir` on), split or class that it is about.
+      found, expected: what is there and what should be.
+      fatal: whether the copy cannot serve because of it.
+    """
+
+    kind: str
+    split: str
+    file: str
+    found: str
+    expected: str
+    fatal: bool
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.file}: {self.found}" + (f", expected {self.expected}" if self.expected else "")
+
+
+class Report(NamedTuple):
+    """A checked copy.
+
+    Attributes:
+      dataset: the data set's name.
+      clips: clips of each split.
+      published: published clips of each split, where they are known.
+      files: files that were read.
+      audio_seconds: how long they last together.
+      quiet: how many of them peak below -60 dB of full scale.
+      notices: what the listings said.
+      findings: what is not as published, in the order of `KINDS`.
+      seconds: how long the check took.
+    """
+
+    dataset: str
+    clips: Mapping[str, int]
+    published: Mapping[str, int]
+    files: int
+    audio_seconds: float
+    quiet: int
+    notices: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    seconds: float
+
+    @property
+    def serves(self) -> bool:
+        """Whether runs on this copy give what they would on a whole one, but for what the warnings say."""
+        return not any(finding.fatal for finding in self.findings)
+
+
+def check_copy(
+    dataset: str | DataSet,
+    data_dir: Path | str | None,
+    *,
+    allow_partial: bool = False,
+    progress: bool = True,
+    workers: int | None = None,
+) -> Report:
+    """Reads every file of every split and compares lists, counts, rates and lengths with what is published.
+
+    Args:
+      dataset: name or record of a set on disk.
+      data_dir: its folder.
+      allow_partial: absent files, missing classes and other counts do not keep the copy from serving.
+      progress: show a progress bar.
+      workers: files read at once; as many as there are cores when not given.
+
+    Raises:
+      ValueError: an unknown or generated set, or a folder of which no split can be listed.
+    """
+    begun = time.perf_counter()
+    dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
+    if dataset.listing is None:
+        raise ValueError(f"{dataset.name} is made in memory, so there is no copy to check")
+    listed, notices, findings = _list_all(dataset, data_dir, allow_partial)
+    findings += _check_counts(dataset, listed, allow_partial)
+    findings += _check_ids(listed)
+    paths = {ref.path: split for split, refs in listed.items() for ref in refs}  # a file of two splits is read once
+    heard = dict(zip(paths, hear_all(list(paths), f"check {dataset.name}", progress, workers)))
+    named = {path: _name(path, data_dir) for path in paths}
+    findings += [found for path in paths for found in _check_file(dataset, paths[path], named[path], heard[path])]
+    findings += _check_duplicates(paths, named, heard)
+    return Report(
+        dataset=dataset.name,
+        clips={split: len(refs) for split, refs in listed.items()},
+        published=dataset.counts,
+        files=len(paths),
+        audio_seconds=sum(one.samples / one.sample_rate for one in heard.values() if one.sample_rate),
+        quiet=sum(one.span >= SILENT and one.peak < QUIET for one in heard.values()),
+        notices=tuple(dict.fromkeys(notices)),
+        findings=tuple(sorted(findings, key=lambda found: KINDS.index(found.kind))),
+        seconds=time.perf_counter() - begun,
+    )
+
+
+def _list_all(
+    dataset: DataSet, data_dir: Path | str | None, allow_partial: bool
+) -> tuple[dict[str, list[ClipRef]], list[str], list[Finding]]:
+    """The clips of every split that can be listed, notices, and what is wrong with the lists."""
+    listed, notices, findings, errors = {}, [], [], []
+    for split in dataset.splits:
+        complaint = ""
+        try:
+            refs, said = dataset.listing(data_dir, split, False)
+        except ValueError as strict:
+            complaint = str(strict)
+            try:
+                refs, said = dataset.listing(data_dir, split, True)
+            except ValueError as error:
+                errors.append(error)
+                findings.append(Finding("list", split, split, str(error), "", True))
+                continue
+            findings.append(Finding("absent", split, split, complaint, "", not allow_partial))
+        listed[split] = refs
+        notices += [text for text in said if text.partition(";")[0] != complaint.partition(";")[0]]
+    if not listed:
+        raise errors[0]
+    return listed, notices, findings
+
+
+def _check_counts(dataset: DataSet, listed: dict[str, list[ClipRef]], allow_partial: bool) -> list[Finding]:
+    findings = []
+    for split, refs in listed.items():
+        published = dataset.counts.get(split)
+        if published not in (None, len(refs)):
+            findings.append(Finding("count", split, split, f"{len(refs)} clips", str(published), not allow_partial))
+        counts = Counter(ref.label for ref in refs)
+        expected = dataset.class_counts.get(split, {})
+        for label, name in enumerate(dataset.classes):
+            wanted, found = expected.get(name), counts[label]
+            if not found and wanted != 0:
+                what, wanted = "missing class", wanted or "some"
+            elif wanted not in (None, found):
+                what = "class count"
+            else:
+                continue
+            findings.append(Finding(what, split, f"{split}/{name}", f"{found} clips", str(wanted), not allow_partial))
+    return findings
+
+
+def _check_ids(listed: dict[str, list[ClipRef]]) -> list[Finding]:
+    """Clips that are listed more than once; a validation split that is the whole test split is only a warning."""
+    findings = []
+    places: dict[str, list[str]] = {}
+    for split, refs in listed.items():
+        if split == "val" and {ref.id for ref in refs} == {ref.id for ref in listed.get("test", [])}:
+            found = f"its {len(refs)} clips are those of test"
+            findings.append(Finding("listed twice", split, split, found, "a split of its own", False))
+            continue
+        for ref in refs:
+            places.setdefault(ref.id, []).append(split)
+    for name, where in places.items():
+        if len(where) > 1:
+            found = f"listed {len(where)} times, in {' and '.join(where)}"
+            findings.append(Finding("listed twice", where[-1], name, found, "once", True))
+    return findings
+
+
+def _check_file(dataset: DataSet, split: str, name: str, heard: Heard) -> list[Finding]:
+    """What is wrong with one file by itself."""
+    if heard.kind:
+        found, _, expected = heard.reason.partition(", expected ")
+        return [Finding(heard.kind, split, name, found, expected or "a whole file", True)]
+    findings = []
+    if heard.span < SILENT:
+        found = f"its {heard.samples} samples differ by less than a step of 16 bit"
+        findings.append(Finding("silent", split, name, found, "sound", False))
+    if heard.sample_rate != dataset.sample_rate:
+        expected = f"{dataset.sample_rate} Hz (it is resampled)"
+        findings.append(Finding("off-rate", split, name, f"{heard.sample_rate} Hz", expected, False))
+    if dataset.seconds is not None:
+        low, high = dataset.seconds
+        seconds, step = heard.samples / heard.sample_rate, 1 / heard.sample_rate
+        if not low - step <= seconds <= high + step:  # rates that do not divide round by a sample
+            expected = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
+            findings.append(Finding("off-length", split, name, f"{seconds:.3f} s", expected, False))
+    return findings
+
+
+def _check_duplicates(
+    splits: Mapping[Path, str], named: Mapping[Path, str], heard: Mapping[Path, Heard]
+) -> list[Finding]:
+    """Files that hold the same samples at the same rate as an earlier one; silent ones do not count."""
+    findings: list[Finding] = []
+    first: dict[bytes, Path] = {}
+    for path, one in heard.items():
+        if one.kind or one.span < SILENT:
+            continue
+        twin = first.setdefault(one.digest, path)
+        if twin != path:
+            found = f"the same samples as {named[twin]}"
+            if splits[twin] != splits[path]:
+                found += f", which is in {splits[twin]}"
+            findings.append(Finding("duplicated", splits[path], named[path], found, "another recording", False))
+    return findings
+
+
+def _name(path: Path, data_dir: Path | str | None) -> str:
+    """The path from `data_dir` on, printable even where the file's name is not Unicode."""
+    with contextlib.suppress(ValueError):
+        path = path.relative_to(data_dir or ".")
+    return path.as_posix().encode("utf-8", "backslashreplace").decode()

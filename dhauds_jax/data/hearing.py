@@ -1,0 +1,77 @@
+"""Hearing many files at once: each one's rate, length, peak and hash, or why it is bad.
+
+Nothing heavier than NumPy and soundfile is imported here, so the processes that read start quickly.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import signal
+from collections.abc import Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dhauds_jax.data.audio import BadFile, decode
+
+_THREADS_FILL = 4  # cores
+_WORTH_PROCESSES = 2_000  # files; fewer are read before new processes have started
+
+
+class Heard(NamedTuple):
+    """What a file holds: its rate in Hz, samples, peak, largest less smallest sample, a hash; or why it is bad."""
+
+    sample_rate: int = 0
+    samples: int = 0
+    peak: float = 0.0
+    span: float = 0.0
+    digest: bytes = b""
+    kind: str = ""
+    reason: str = ""
+
+
+def hear(path: Path) -> Heard:
+    """Reads one file at its own rate; never raises for a bad one."""
+    try:
+        wave, rate, _ = decode(path)
+    except BadFile as error:
+        return Heard(kind="empty" if error.kind == "empty" else "unreadable", reason=error.reason)
+    low, high = float(wave.min()), float(wave.max())
+    digest = hashlib.sha256(np.ascontiguousarray(wave)).digest() + rate.to_bytes(4, "big")
+    return Heard(rate, len(wave), max(abs(low), abs(high)), high - low, digest)
+
+
+def hear_all(paths: Sequence[Path], what: str, progress: bool, workers: int | None) -> list[Heard]:
+    """Hears files in order, several at once; bad ones are described, not raised.
+
+    Threads start at once, and libsndfile, NumPy and the hash release Python's lock; but the quarter of the work on a
+    1-s clip that holds it keeps threads from filling more than four cores, so beyond that processes read. They start
+    afresh (never forked from one that may run JAX) and import neither JAX nor TensorFlow.
+
+    Args:
+      paths: the files.
+      what: label of the progress bar.
+      progress: show it.
+      workers: files read at once; as many as there are cores when not given.
+    """
+    workers = workers or len(os.sched_getaffinity(0))
+    if workers <= _THREADS_FILL or len(paths) < _WORTH_PROCESSES:
+        pool: Executor = ThreadPoolExecutor(workers)
+    else:
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts)
+    try:
+        results = pool.map(hear, paths, chunksize=min(64, 1 + len(paths) // (4 * workers)))
+        return list(tqdm(results, total=len(paths), desc=what, unit="file", disable=not progress))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _leave_interrupts() -> None:
+    """Ctrl-C is for the process that shows the progress bar."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
