@@ -47,7 +47,7 @@ def write_set(run: CorruptRun) -> str:
     Raises:
       ValueError: bad input, before anything is written.
     """
-    dataset = sets.get(run.dataset)
+    dataset = sets.get(run.dataset, run.data_dir)
     pairs = targets.expand(run.corruption, run.level)
     if (records.CLEAN, "-") in pairs:
         raise ValueError("--corruption=clean writes no corrupted set: name some of the corruptions, or all")

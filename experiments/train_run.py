@@ -69,7 +69,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
       ValueError: bad input, in one sentence, before anything is written.
       FloatingPointError: the loss is not finite.
     """
-    dataset = sets.get(run.dataset)
+    dataset = sets.get(run.dataset, run.data_dir)
     folder = Path(run.workdir) / "checkpoint"
     if folder.exists():
         _, _, extra = checkpoints.load(folder)

@@ -67,7 +67,7 @@ def load_split(
     Raises:
       ValueError: unknown names, missing folder, absent or bad files.
     """
-    dataset = sets.get(dataset) if isinstance(dataset, str) else dataset
+    dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
     check_split(dataset, split)
     if dataset.generate is not None:
         ids, read, labels, notices = _generate(dataset, split, seed, sample_rate)

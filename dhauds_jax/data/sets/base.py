@@ -193,7 +193,7 @@ def check_groups(
     if not absent:
         return ()
     first = ", ".join(absent[:5])
-    counted = f"{source} has no clips of {len(absent)} of its {len(expected)} {what} (the first: {first})"
+    counted = f"{source} has no clips of {len(absent)} of the {len(expected)} {what} (the first: {first})"
     if not allow_partial:
         raise ValueError(f"{counted}; complete the copy, or give --allow_partial to go on without them")
     if len(absent) == len(expected):

@@ -1,0 +1,68 @@
+"""Free Spoken Digit Dataset: ten digits, 50 times each by six speakers, at 8 kHz; split by the take's number."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dhauds_jax import class_names
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+
+FOLDER = "free-spoken-digit-dataset"
+INSIDE = ("recordings", f"{FOLDER}/recordings")
+CLASSES = class_names.AUDIO_MNIST
+SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+TAKES = {"train": range(10, 50), "val": range(5, 10), "test": range(5)}
+"""Published: takes 0-4 are the test split, 5-49 train. No validation split is, so takes 5-9 are kept out of train."""
+_NAME = re.compile(rf"(\d)_({'|'.join(SPEAKERS)})_([1-4]?\d)\.wav")
+
+
+def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
+    """Lists a split's clips, sorted by file name `<digit>_<speaker>_<take>.wav`.
+
+    Args:
+      data_dir: the folder `recordings/`, its parent or that one's.
+      split: "train" (takes 10-49), "val" (5-9) or "test" (0-4).
+      allow_partial: go on when digits or speakers have no clips.
+
+    Raises:
+      ValueError: unknown split, missing folder, digits or speakers without clips, a wav file with another kind of name.
+    """
+    check_split(DATA_SET, split)
+    root = find_root(data_dir, INSIDE, "*_*_*.wav", DATA_SET.name)
+    refs, speakers = [], set()
+    for path in recordings(root):
+        fields = _NAME.fullmatch(path.name)
+        if not fields:
+            raise ValueError(
+                f"{path}: expected the name <digit>_<speaker>_<take>.wav, digit 0 to 9, take 0 to 49, "
+                f"speaker {', '.join(SPEAKERS)}"
+            )
+        if int(fields[3]) in TAKES[split]:
+            refs.append(ClipRef(f"recordings/{path.name}", path, CLASSES.index(fields[1])))
+            speakers.add(fields[2])
+    digits = {CLASSES[ref.label] for ref in refs}
+    where = root / f"*_<{TAKES[split].start}-{TAKES[split].stop - 1}>.wav"
+    said = check_groups(digits, CLASSES, what="digits", source=where, allow_partial=allow_partial)
+    return refs, (*said, *check_groups(speakers, SPEAKERS, what="speakers", source=where, allow_partial=allow_partial))
+
+
+DATA_SET = DataSet(
+    name="free_spoken_digit",
+    classes=CLASSES,
+    sample_rate=8_000,
+    length=8_000,
+    splits=("train", "val", "test"),
+    metric="accuracy",
+    order=Order(stretch_both_ways=False),
+    licence="CC BY-SA 4.0",
+    citation="Z. Jackson, C. Souza, J. Flaks, Y. Pan, H. Nicolas, A. Thite, Free Spoken Digit Dataset v1.0.8, 2018, "
+    "doi:10.5281/zenodo.1342401",
+    listing=listing,
+    homepage="https://github.com/Jakobovski/free-spoken-digit-dataset",
+    layout="recordings/<digit>_<speaker>_<take>.wav   takes 0-4 test, 5-9 val, 10-49 train (5-49 as published)",
+    counts={"train": 2_400, "val": 300, "test": 300},
+    class_counts={split: dict.fromkeys(CLASSES, len(SPEAKERS) * len(takes)) for split, takes in TAKES.items()},
+    seconds=(0.1, 2.5),
+)
+DATA_SETS = (DATA_SET,)
