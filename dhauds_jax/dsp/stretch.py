@@ -12,21 +12,32 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Complex, Float
+from jaxtyping import Array, Complex, Float, Int, Key
 
 from dhauds_jax.dsp.resample import resample
 from dhauds_jax.dsp.stft import istft, stft
 
 
-def _magnitude(spectrum: Complex[Array, "*batch frames bins"]) -> Float[Array, "*batch frames bins"]:
-    """Absolute value with gradient 0 at 0."""
+def absolute(spectrum: Complex[Array, "*batch frames bins"]) -> Float[Array, "*batch frames bins"]:
+    """Magnitudes `|spectrum|`, with gradient 0 at 0."""
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     loud = power > 0
     return jnp.where(loud, jnp.sqrt(jnp.where(loud, power, 1.0)), 0.0)
 
 
-def _positions(frames: int, rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Both source neighbours of every stretched frame and the weight of the second (float32, as torchaudio)."""
+def stretch_positions(frames: int, rate: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both source frames of every stretched frame and the weight of the second (float32, as torchaudio).
+
+    Args:
+      frames: frames of the source; indices of `frames` and beyond are silence.
+      rate: speed, above 1 is faster.
+
+    Returns:
+      int32 and int32 (ceil(frames / rate),), float32 (ceil(frames / rate), 1).
+
+    Raises:
+      ValueError: a rate that is not positive.
+    """
     if not rate > 0:
         raise ValueError(f"the stretch rate is {rate}, expected a positive number (above 1 is faster)")
     steps = (np.arange(math.ceil(frames / rate)) * rate).astype(np.float32)
@@ -35,7 +46,7 @@ def _positions(frames: int, rate: float) -> tuple[np.ndarray, np.ndarray, np.nda
 
 def _neighbours(frames: Array, rate: float) -> tuple[Array, Array, np.ndarray]:
     """Both neighbours of every stretched frame, (..., stretched, bins) each, and the weight of the second."""
-    first, second, weight = _positions(frames.shape[-2], rate)
+    first, second, weight = stretch_positions(frames.shape[-2], rate)
     padded = jnp.pad(frames, [(0, 0)] * (frames.ndim - 2) + [(0, 2), (0, 0)])
     return padded[..., first, :], padded[..., second, :], weight
 
@@ -99,7 +110,7 @@ def phase_vocoder(
     if rate == 1:
         return spectrum
     angle = jnp.arctan2(spectrum.imag, spectrum.real)
-    magnitude = stretch_magnitude(_magnitude(spectrum), rate)
+    magnitude = stretch_magnitude(absolute(spectrum), rate)
     before, after, _ = _neighbours(angle, rate)
     advance = jnp.asarray(np.linspace(0, np.pi * hop, spectrum.shape[-1]), angle.dtype)
     step = after - before - advance
@@ -142,14 +153,14 @@ def griffin_lim(
     if not 0 <= momentum < 1:
         raise ValueError(f"griffin_lim: momentum is {momentum}, expected 0 <= momentum < 1")
     inertia = momentum / (1 + momentum)
-    target = _root(magnitude, power)
+    target = magnitude_root(magnitude, power)
 
     def round_trip(_: int | Array, waves: tuple[Array, Array]) -> tuple[Array, Array]:
         # torchaudio subtracts the previous spectrum; the transform is linear, so the previous *wave* serves as well and
         # the loop carries no spectra (which XLA would copy in every round).
         wave, previous = waves
         spectrum = stft(wave - inertia * previous, n_fft=n_fft, hop=hop)
-        gain = target / (_magnitude(spectrum) + 1e-16)
+        gain = target / (absolute(spectrum) + 1e-16)
         return istft(jax.lax.complex(gain * spectrum.real, gain * spectrum.imag), n_fft=n_fft, hop=hop), wave
 
     first = target + 0j if start is None else target * start
@@ -157,13 +168,30 @@ def griffin_lim(
     return jax.lax.fori_loop(0, iterations, round_trip, (wave, jnp.zeros_like(wave)))[0]
 
 
-def _root(magnitude: Float[Array, "*batch frames bins"], power: float) -> Float[Array, "*batch frames bins"]:
-    """`magnitude ** (1 / power)` with gradient 0 at 0."""
+def magnitude_root(magnitude: Float[Array, "*batch frames bins"], power: float) -> Float[Array, "*batch frames bins"]:
+    """`magnitude ** (1 / power)`, with gradient 0 at 0: what Griffin-Lim takes for the magnitude."""
     if power == 1:
         return magnitude
     loud = magnitude > 0
     safe = jnp.where(loud, magnitude, 1.0)
     return jnp.where(loud, jnp.sqrt(safe) if power == 2 else safe ** (1 / power), 0.0)
+
+
+def start_in_square(key: Key[Array, ""], frames: Int[Array, " frames"], bins: int) -> Complex[Array, "frames {bins}"]:
+    """Griffin-Lim's random start as the reference has it: complex numbers, both parts of U[0, 1).
+
+    Every frame has a key of its own, so its numbers do not depend on how many frames there are.
+
+    Args:
+      key: of the clip.
+      frames: the numbers of the frames wanted.
+      bins: of each frame.
+
+    Source: torchaudio's `griffinlim`.
+    """
+    keys = jax.vmap(lambda frame: jax.random.fold_in(key, frame))(frames)
+    parts = jax.vmap(lambda k: jax.random.uniform(k, (2, bins)))(keys)
+    return jax.lax.complex(parts[:, 0], parts[:, 1])
 
 
 def time_stretch_frames(length: int, rate: float, hop: int = 256) -> int:
@@ -174,7 +202,7 @@ def time_stretch_frames(length: int, rate: float, hop: int = 256) -> int:
       rate: speed, above 1 is faster.
       hop: distance of frames in samples.
     """
-    return len(_positions(length // hop + 1, rate)[0])
+    return len(stretch_positions(length // hop + 1, rate)[0])
 
 
 @functools.partial(jax.jit, static_argnames=("rate", "power", "n_fft", "hop"))
@@ -210,7 +238,7 @@ def time_stretch(
 
     Source: DHAuDS, lib/corruption.py (TST).
     """
-    magnitude = stretch_magnitude(_magnitude(stft(wave, n_fft=n_fft, hop=hop)), rate)
+    magnitude = stretch_magnitude(absolute(stft(wave, n_fft=n_fft, hop=hop)), rate)
     return griffin_lim(magnitude, n_fft=n_fft, hop=hop, power=power, start=start)
 
 
