@@ -25,6 +25,7 @@ from dhauds_jax.data.levels import (
     quirks_of,
 )
 from dhauds_jax.data.noise import NoiseBank, crop
+from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.dsp.mixing import add_noise
 from dhauds_jax.dsp.stretch import pitch_shift, time_stretch, time_stretch_frames
 
@@ -144,7 +145,7 @@ def corrupt(
     noisy = corruption in NOISE_CORRUPTIONS
     draws = draw_set(
         ids,
-        dataset=dataset.name,
+        dataset=draw_name(dataset),
         corruption=corruption,
         level=level,
         seed=seed,
