@@ -22,6 +22,9 @@ MIN_RATE, MAX_RATE = 1_000, 384_000
 BLOCK_SECONDS = 30
 """Longer recordings are resampled in blocks of this many seconds, so memory stays flat."""
 
+ON_BAD_FILE = ("stop", "skip")
+"""What a loader may do about a bad file."""
+
 _FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")  # libsndfile's names; of others a missing end would go unnoticed
 _BLOCK = 1 << 22  # samples decoded at once over all channels: a header that lies cannot ask for more memory
 _OGG_PAGE = 65_536  # no page is longer (bytes)
@@ -52,6 +55,12 @@ class Decoded(NamedTuple):
     wave: np.ndarray
     sample_rate: int
     channels: int
+
+
+def check_on_bad_file(on_bad_file: str) -> None:
+    """Raises `ValueError` unless it is "stop" or "skip"."""
+    if on_bad_file not in ON_BAD_FILE:
+        raise ValueError(f"--on_bad_file={on_bad_file}: expected {' or '.join(ON_BAD_FILE)}")
 
 
 def decode(path: Path | str) -> Decoded:

@@ -11,7 +11,7 @@ import numpy as np
 from tqdm import tqdm
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.audio import read_audio, resample_wave
+from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio, resample_wave
 from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.sets.base import check_split
 
@@ -29,6 +29,7 @@ class Clips(NamedTuple):
       classes: class names.
       sample_rate: Hz.
       notices: what had to be done to the files, as sentences.
+      skipped: (id, what is wrong with it) of every bad file that was left out.
     """
 
     ids: tuple[str, ...]
@@ -38,6 +39,7 @@ class Clips(NamedTuple):
     classes: tuple[str, ...]
     sample_rate: int
     notices: tuple[str, ...] = ()
+    skipped: tuple[tuple[str, str], ...] = ()
 
 
 def load_split(
@@ -48,6 +50,7 @@ def load_split(
     sample_rate: int,
     length: int,
     allow_partial: bool = False,
+    on_bad_file: str = "stop",
     seed: int = 0,
     progress: bool = True,
 ) -> Clips:
@@ -61,27 +64,37 @@ def load_split(
       length: wanted samples a clip (shorter clips are centred, longer ones cut, with a notice). For TST on sets with
         longer clips, load `length + length // 8` and let `corrupt` cut: a faster clip needs what comes after.
       allow_partial: go on when a list names absent files.
+      on_bad_file: "stop" at the first bad file, or "skip" the clip (see `Clips.skipped`); draws of the others stay.
       seed: of a set that is made in memory.
       progress: show a progress bar.
 
     Raises:
-      ValueError: unknown names, missing folder, absent or bad files.
+      ValueError: unknown names, missing folder, absent or bad files; with "skip" only if all files are bad.
     """
+    check_on_bad_file(on_bad_file)
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
     check_split(dataset, split)
+    skipped: tuple[tuple[str, str], ...] = ()
     if dataset.generate is not None:
         ids, read, labels, notices = _generate(dataset, split, seed, sample_rate)
     else:
         refs, notices = dataset.listing(data_dir, split, allow_partial)
+        what = f"{dataset.name} {split}"
+        read, said, bad = _read_all([ref.path for ref in refs], sample_rate, what, progress, on_bad_file == "skip")
+        skipped = tuple((refs[index].id, error.reason) for index, error in bad.items())
+        refs = [ref for index, ref in enumerate(refs) if index not in bad]
+        if not refs:
+            raise ValueError(
+                f"all {len(bad)} files of {what} are bad (the first: {bad[0]}), expected some that are not"
+            )
         ids, labels = tuple(ref.id for ref in refs), np.array([ref.label for ref in refs], np.int32)
-        read, said = _read_all([ref.path for ref in refs], sample_rate, f"{dataset.name} {split}", progress)
         notices = (*notices, *said)
     longer = sum(len(wave) > length for wave in read)
     if longer:
         notices = (*notices, f"{longer} of {len(read)} clips are longer than {length} samples, their heads are kept")
     lengths = np.array([min(len(wave), length) for wave in read], np.int32)
     waves = np.stack([lay_out(wave, length) for wave in read])
-    return Clips(ids, waves, labels, lengths, dataset.classes, sample_rate, notices)
+    return Clips(ids, waves, labels, lengths, dataset.classes, sample_rate, notices, skipped)
 
 
 def from_start(clips: Clips) -> np.ndarray:
@@ -101,16 +114,32 @@ def _generate(dataset: sets.DataSet, split: str, seed: int, sample_rate: int):
 
 
 def _read_all(
-    paths: list[Path], sample_rate: int, what: str, progress: bool
-) -> tuple[list[np.ndarray], tuple[str, ...]]:
-    """Reads files in threads, in order; equal notices are counted. The first bad file stops it."""
-    waves, counts = [], Counter()
+    paths: list[Path], sample_rate: int, what: str, progress: bool, skip: bool
+) -> tuple[list[np.ndarray], tuple[str, ...], dict[int, BadFile]]:
+    """Reads files in threads, in order; equal notices are counted. The first bad file stops it, or is left out."""
+    waves, counts, bad = [], Counter(), {}
+
+    def read(path: Path) -> tuple[np.ndarray, tuple[str, ...]] | BadFile:
+        try:
+            return read_audio(path, sample_rate)
+        except BadFile as error:
+            return error
+
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        results = pool.map(lambda path: read_audio(path, sample_rate), paths)
-        for wave, said in tqdm(results, total=len(paths), desc=what, unit="file", disable=not progress):
-            waves.append(wave)
-            counts.update(said)
+        results = tqdm(pool.map(read, paths), total=len(paths), desc=what, unit="file", disable=not progress)
+        for index, result in enumerate(results):
+            if not isinstance(result, BadFile):
+                waves.append(result[0])
+                counts.update(result[1])
+            elif skip:
+                bad[index] = result
+            else:
+                raise result
     finally:
         pool.shutdown(cancel_futures=True)
-    return waves, tuple(f"{count} of {len(paths)} files: {notice}" for notice, count in counts.items())
+    notices = [f"{count} of {len(paths)} files: {notice}" for notice, count in counts.items()]
+    if bad:
+        first = next(iter(bad.values()))
+        notices.append(f"{len(bad)} of {len(paths)} files are bad and were skipped (the first: {first})")
+    return waves, tuple(notices), bad

@@ -140,6 +140,35 @@ def test_a_bad_file_stops_the_loading(arabic):
         load(arabic)
 
 
+def test_bad_files_can_be_skipped_and_are_listed(arabic):
+    first, last = arabic / "dataset" / "down" / "test_00.flac", arabic / "dataset" / "up" / "test_01.flac"
+    whole = load(arabic)
+    first.write_bytes(b"")
+    last.write_text("text")
+    clips = load(arabic, on_bad_file="skip")
+    place = whole.ids.index("dataset/up/test_01.flac")
+    kept = [row for row in range(30) if row not in (0, place)]
+    assert clips.ids == tuple(whole.ids[row] for row in kept)
+    np.testing.assert_array_equal(clips.waves, whole.waves[kept])
+    np.testing.assert_array_equal(clips.labels, whole.labels[kept])
+    np.testing.assert_array_equal(clips.lengths, whole.lengths[kept])
+    assert clips.skipped[0] == ("dataset/down/test_00.flac", "empty (0 bytes), expected a wav, flac or ogg file")
+    assert clips.skipped[1][0] == "dataset/up/test_01.flac" and clips.skipped[1][1].startswith("cannot be read (")
+    assert clips.notices[-1] == (
+        f"2 of 30 files are bad and were skipped (the first: {first}: empty (0 bytes), expected a wav, flac or ogg file)"
+    )
+    assert whole.skipped == ()
+
+
+def test_a_split_of_bad_files_only_is_refused(arabic):
+    for path in arabic.glob("dataset/*/test_*.flac"):
+        path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"all 30 files of arabic_speech_commands test are bad \(the first: .*test_00"):
+        load(arabic, on_bad_file="skip")
+    with pytest.raises(ValueError, match="--on_bad_file=mend: expected stop or skip"):
+        load(arabic, on_bad_file="mend")
+
+
 def test_listing_needs_no_tensorflow():
     code = "import sys, dhauds_jax.data.sets, dhauds_jax.data.loading; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
