@@ -113,7 +113,7 @@ def check_copy(
         raise ValueError(f"{dataset.name} is made in memory, so there is no copy to check")
     listed, notices, findings = _list_all(dataset, data_dir, allow_partial)
     findings += _check_counts(dataset, listed, allow_partial)
-    findings += _check_ids(listed)
+    findings += _check_ids(listed, dataset.val_within)
     paths = {ref.path: split for split, refs in listed.items() for ref in refs}  # a file of two splits is read once
     heard = dict(zip(paths, hear_all(list(paths), f"check {dataset.name}", progress, workers)))
     named = {path: _name(path, data_dir) for path in paths}
@@ -177,13 +177,16 @@ def _check_counts(dataset: DataSet, listed: dict[str, list[ClipRef]], allow_part
     return findings
 
 
-def _check_ids(listed: dict[str, list[ClipRef]]) -> list[Finding]:
-    """Clips that are listed more than once; a validation split that is the whole test split is only a warning."""
+def _check_ids(listed: dict[str, list[ClipRef]], val_within: str) -> list[Finding]:
+    """Clips that are listed more than once; a validation split inside another one as published is only a warning."""
     findings = []
     places: dict[str, list[str]] = {}
     for split, refs in listed.items():
-        if split == "val" and {ref.id for ref in refs} == {ref.id for ref in listed.get("test", [])}:
-            found = f"its {len(refs)} clips are those of test"
+        ids = {ref.id for ref in refs}
+        same = ids == {ref.id for ref in listed.get("test", [])}
+        inside = val_within and ids <= {ref.id for ref in listed.get(val_within, [])}
+        if split == "val" and (same or inside):
+            found = f"its {len(refs)} clips are {'those of test' if same else f'in {val_within} too'}"
             findings.append(Finding("listed twice", split, split, found, "a split of its own", False))
             continue
         for ref in refs:

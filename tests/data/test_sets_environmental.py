@@ -138,7 +138,7 @@ def test_cochl_scene_is_sorted_and_misses_scenes(tmp_path):
     for name in ("Bus", "Street"):
         for path in (tmp_path / "Test" / name).iterdir():
             path.unlink()
-    check_bad("cochl_scene", tmp_path, r"Test has no clips of 2 of its 13 scenes \(the first: Bus, Street\)")
+    check_bad("cochl_scene", tmp_path, r"Test has no clips of 2 of the 13 scenes \(the first: Bus, Street\)")
     refs, notices = listed("cochl_scene", tmp_path, allow_partial=True)
     assert len(refs) == 22 and "going on with 11" in notices[0]
 

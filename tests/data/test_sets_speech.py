@@ -10,6 +10,7 @@ import pytest
 
 from dhauds_jax import class_names
 from dhauds_jax.data import sets
+from dhauds_jax.data.checking import check_copy
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.sets import audio_mnist
 from tests.data.fakes import speech
@@ -170,6 +171,10 @@ def test_german_accent_is_compared_exactly(copies):
     assert people["test"] == {1, *range(42, 61)}
     takes = {ref.id.split("_")[-1] for ref in listed(name, folder, "val")[0]}
     assert takes == {"0.wav"}
+    report = check_copy(name, folder, allow_partial=True, progress=False, workers=1)
+    twice = [str(finding) for finding in report.findings if finding.kind == "listed twice"]
+    assert report.serves
+    assert twice == ["listed twice: val: its 40 clips are in train too, expected a split of its own"]
 
 
 def test_german_accent_needs_a_readable_table(copies, tmp_path):

@@ -122,6 +122,7 @@ audioMNIST_meta.txt                   JSON by speaker; needed by audio_mnist/ger
         counts=counts,
         class_counts={split: dict.fromkeys(CLASSES, count // 10) for split, count in counts.items()},
         seconds=(0.25, 1.0),
+        val_within="train" if val_takes != TAKES else "",
     )
     return made
 

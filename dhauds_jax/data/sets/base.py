@@ -69,6 +69,7 @@ class DataSet(NamedTuple):
       class_counts: published number of clips of each class, by split, where they are known.
       seconds: shortest and longest clip that a good copy has, in seconds; None where nothing is known.
       label_rows: for sets with several labels a clip: for each class the classes that are set with it.
+      val_within: the split that val is a part of, where the publication has it so (as a whole or not); "" elsewhere.
       at: `data_dir -> DataSet` for a set whose classes, splits, rate and length are found on disk; `sets.get` calls it.
     """
 
@@ -89,6 +90,7 @@ class DataSet(NamedTuple):
     class_counts: Mapping[str, Mapping[str, int]] = MappingProxyType({})
     seconds: tuple[float, float] | None = None
     label_rows: tuple[tuple[int, ...], ...] | None = None
+    val_within: str = ""
     at: Callable[[Path | str], DataSet] | None = None
 
 
