@@ -80,13 +80,7 @@ def load_split(
     else:
         refs, notices = dataset.listing(data_dir, split, allow_partial)
         what = f"{dataset.name} {split}"
-        read, said, bad = _read_all([ref.path for ref in refs], sample_rate, what, progress, on_bad_file == "skip")
-        skipped = tuple((refs[index].id, error.reason) for index, error in bad.items())
-        refs = [ref for index, ref in enumerate(refs) if index not in bad]
-        if not refs:
-            raise ValueError(
-                f"all {len(bad)} files of {what} are bad (the first: {bad[0]}), expected some that are not"
-            )
+        refs, read, said, skipped = _read_all(refs, sample_rate, what, progress, on_bad_file == "skip")
         ids, labels = tuple(ref.id for ref in refs), np.array([ref.label for ref in refs], np.int32)
         notices = (*notices, *said)
     longer = sum(len(wave) > length for wave in read)
@@ -114,32 +108,38 @@ def _generate(dataset: sets.DataSet, split: str, seed: int, sample_rate: int):
 
 
 def _read_all(
-    paths: list[Path], sample_rate: int, what: str, progress: bool, skip: bool
-) -> tuple[list[np.ndarray], tuple[str, ...], dict[int, BadFile]]:
-    """Reads files in threads, in order; equal notices are counted. The first bad file stops it, or is left out."""
-    waves, counts, bad = [], Counter(), {}
+    refs: list[sets.ClipRef], sample_rate: int, what: str, progress: bool, skip: bool
+) -> tuple[list[sets.ClipRef], list[np.ndarray], tuple[str, ...], tuple[tuple[str, str], ...]]:
+    """Reads files in threads, in order: those that could be read, their waves, notices (equal ones counted), bad files.
 
-    def read(path: Path) -> tuple[np.ndarray, tuple[str, ...]] | BadFile:
+    The first bad file stops it unless it shall `skip` them; then only a split of nothing else does.
+    """
+    kept, waves, skipped, counts = [], [], [], Counter()
+
+    def read(ref: sets.ClipRef) -> tuple[np.ndarray, tuple[str, ...]] | BadFile:
         try:
-            return read_audio(path, sample_rate)
+            return read_audio(ref.path, sample_rate)
         except BadFile as error:
             return error
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        results = tqdm(pool.map(read, paths), total=len(paths), desc=what, unit="file", disable=not progress)
-        for index, result in enumerate(results):
-            if not isinstance(result, BadFile):
-                waves.append(result[0])
-                counts.update(result[1])
-            elif skip:
-                bad[index] = result
-            else:
-                raise result
+        results = tqdm(pool.map(read, refs), total=len(refs), desc=what, unit="file", disable=not progress)
+        for ref, result in zip(refs, results, strict=True):
+            if isinstance(result, BadFile):
+                if not skip:
+                    raise result
+                skipped.append((ref.id, result.reason))
+                continue
+            kept.append(ref)
+            waves.append(result[0])
+            counts.update(result[1])
     finally:
         pool.shutdown(cancel_futures=True)
-    notices = [f"{count} of {len(paths)} files: {notice}" for notice, count in counts.items()]
-    if bad:
-        first = next(iter(bad.values()))
-        notices.append(f"{len(bad)} of {len(paths)} files are bad and were skipped (the first: {first})")
-    return waves, tuple(notices), bad
+    notices = [f"{count} of {len(refs)} files: {notice}" for notice, count in counts.items()]
+    if skipped:
+        first = f"the first: {skipped[0][0]}: {skipped[0][1]}"
+        if not kept:
+            raise ValueError(f"all {len(refs)} files of {what} are bad ({first}); expected some that can be read")
+        notices.append(f"{len(skipped)} of {len(refs)} files are bad and were skipped ({first})")
+    return kept, waves, tuple(notices), tuple(skipped)

@@ -155,7 +155,8 @@ def test_bad_files_can_be_skipped_and_are_listed(arabic):
     assert clips.skipped[0] == ("dataset/down/test_00.flac", "empty (0 bytes), expected a wav, flac or ogg file")
     assert clips.skipped[1][0] == "dataset/up/test_01.flac" and clips.skipped[1][1].startswith("cannot be read (")
     assert clips.notices[-1] == (
-        f"2 of 30 files are bad and were skipped (the first: {first}: empty (0 bytes), expected a wav, flac or ogg file)"
+        "2 of 30 files are bad and were skipped (the first: dataset/down/test_00.flac: empty (0 bytes), "
+        "expected a wav, flac or ogg file)"
     )
     assert whole.skipped == ()
 
@@ -163,7 +164,9 @@ def test_bad_files_can_be_skipped_and_are_listed(arabic):
 def test_a_split_of_bad_files_only_is_refused(arabic):
     for path in arabic.glob("dataset/*/test_*.flac"):
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match=r"all 30 files of arabic_speech_commands test are bad \(the first: .*test_00"):
+    with pytest.raises(
+        ValueError, match=r"all 30 files of arabic_speech_commands test are bad \(the first: dataset/down/"
+    ):
         load(arabic, on_bad_file="skip")
     with pytest.raises(ValueError, match="--on_bad_file=mend: expected stop or skip"):
         load(arabic, on_bad_file="mend")
