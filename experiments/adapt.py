@@ -13,7 +13,13 @@ from absl import flags
 from dhauds_jax import app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset", None, "Data set: arabic_speech_commands or synthetic.")
+flags.DEFINE_string(
+    "dataset",
+    None,
+    "Data set: arabic_speech_commands, audio_mnist, cochl_scene, demand, esc50, folder, free_spoken_digit, qut_noise, "
+    "reef_set, speech_commands_noise, speech_commands_v1, speech_commands_v2, synthetic, urban_sound_8k, vocal_sound; "
+    "or a variant, such as audio_mnist/fold1 (docs/data.md).",
+)
 flags.DEFINE_string("data_dir", None, "Folder of the data set (not for synthetic).")
 flags.DEFINE_string("noise_dir", None, "Folder that holds QUT-NOISE/, DEMAND_16k/ or DEMAND_48k/, _background_noise_/.")
 flags.DEFINE_string("net", None, "Network, checked against the checkpoint's when given.")
@@ -21,7 +27,20 @@ flags.DEFINE_string("checkpoint", None, "Folder of the source model, of experime
 flags.DEFINE_list("method", ["dhauds"], "Methods: source, norm, tent, dhauds.")
 flags.DEFINE_list("corruption", None, "Corruptions: WHN, ENQ, END1, END2, ENSC, PSH, TST, all, or clean.")
 flags.DEFINE_list("level", ["L2"], "Levels: L1, L2.")
-flags.DEFINE_list("protocol", ["offline"], "Protocols: offline (epochs over the set), online (one pass).")
+flags.DEFINE_list(
+    "protocol",
+    ["offline"],
+    "Protocols: offline (epochs over the set); one pass: online, episodic (every batch from the source weights), "
+    "batch1 (clips one by one, a buffer of a batch), correlated (runs of one class), label_shift (long tail), timed "
+    "(slow methods skip batches); one pass over all corruptions of the run: continual, mixed, forgetting (continual, "
+    "the clean set watched); gradual (clean, L1, L2, L1 of each corruption).",
+)
+flags.DEFINE_list("protocol_options", [], "Options of the protocols, key=value or protocol.key=value.")
+flags.DEFINE_string("draw", "two", "two (offline: adapt to one draw, report another, as published) or single.")
+flags.DEFINE_integer("evaluation_seed", 123456, "Seed of the draw that is reported, with --draw=two.")
+flags.DEFINE_string("corrupted_dir", None, "Read the draw that is reported from this -C set instead of drawing it.")
+flags.DEFINE_string("adaptation_dir", None, "Read the draw that is adapted to from this -C set.")
+flags.DEFINE_integer("source_clips", 500, "Training clips that methods in need of source data get.")
 flags.DEFINE_string("profile", "reference", "reference (quirks of the PyTorch systems on) or corrected.")
 flags.DEFINE_integer("seed", 0, "Seed of the corruption draw and of the adaptation.")
 flags.DEFINE_integer("epochs", 15, "Passes of the offline protocol.")

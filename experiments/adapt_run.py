@@ -4,42 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dhauds_jax.data import sets
-from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
-from dhauds_jax.tta import methods, metrics, protocols, selection
+from dhauds_jax.tta import methods, metrics, protocols, selection, wrappers
+from dhauds_jax.types import SourceData
 from experiments import cells, records, targets
-
-
-class AdaptRun(NamedTuple):
-    """The flags of `experiments.adapt` (see its `--help`)."""
-
-    dataset: str
-    data_dir: str | None
-    noise_dir: str | None
-    net: str | None
-    checkpoint: str
-    method: Sequence[str]
-    corruption: Sequence[str]
-    level: Sequence[str]
-    protocol: Sequence[str]
-    profile: str
-    seed: int
-    epochs: int
-    batch_size: int
-    options: Sequence[str]
-    criterion: str
-    split: str
-    workdir: str
-    save_every_s: float
-    allow_partial: bool
+from experiments.works import DRAWS, AdaptRun, Work, title, works_of
 
 
 def parse_options(method: str, profile: str, given: Sequence[str], all_methods: Sequence[str]) -> dict[str, Any]:
@@ -48,17 +24,27 @@ def parse_options(method: str, profile: str, given: Sequence[str], all_methods: 
     Raises:
       ValueError: a text without "=", a key that the method does not have, a prefix that is no method of this run.
     """
+    return methods.resolve_options(method, profile, _mine("--options", method, given, all_methods))
+
+
+def parse_protocol_options(protocol: str, given: Sequence[str], all_protocols: Sequence[str]) -> dict[str, Any]:
+    """A protocol's options, as `parse_options` for methods."""
+    return protocols.resolve_options(protocol, _mine("--protocol_options", protocol, given, all_protocols))
+
+
+def _mine(flag: str, name: str, given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """The `key=value` texts that are for everyone or, with a prefix, for `name`."""
     mine = {}
     for text in given:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"--options: {text!r} has no value, expected key=value or method.key=value")
-        prefix, dot, name = key.partition(".")
-        if dot and prefix not in all_methods:
-            raise ValueError(f"--options: {prefix!r} in {text!r} is no method of this run ({', '.join(all_methods)})")
-        if not dot or prefix == method:
-            mine[name if dot else key] = value
-    return methods.resolve_options(method, profile, mine)
+            raise ValueError(f"{flag}: {text!r} has no value, expected key=value or NAME.key=value")
+        prefix, dot, rest = key.partition(".")
+        if dot and prefix not in names:
+            raise ValueError(f"{flag}: {prefix!r} in {text!r} is not of this run ({', '.join(names)})")
+        if not dot or prefix == name:
+            mine[rest if dot else key] = value
+    return mine
 
 
 def _check(run: AdaptRun) -> list[tuple[str, str]]:
@@ -68,6 +54,14 @@ def _check(run: AdaptRun) -> list[tuple[str, str]]:
         parse_options(name, run.profile, run.options, run.method)
     for name in run.protocol:
         protocols.check_protocol(name)
+        reset = parse_protocol_options(name, run.protocol_options, run.protocol).get("reset", "none")
+        if reset == "domain" and protocols.PROTOCOLS[name].domains == "one":
+            raise ValueError(
+                f"--protocol_options: reset=domain, but protocol {name} has one domain; expected another rule"
+            )
+        wrappers.check_rule(reset)
+    if run.draw not in DRAWS:
+        raise ValueError(f"--draw={run.draw}: expected {' or '.join(DRAWS)}")
     if run.criterion not in selection.CRITERIA:
         raise ValueError(f"--criterion={run.criterion}: expected one of {', '.join(selection.CRITERIA)}")
     if run.epochs < 1 or run.batch_size < 2:
@@ -76,21 +70,26 @@ def _check(run: AdaptRun) -> list[tuple[str, str]]:
 
 
 def load_source(run: AdaptRun) -> cells.Source:
-    """The source model of a run, checked against its data set and `--net`."""
+    """The source model of a run, checked against its data set and `--net`, with source clips if a method needs them."""
     variables, config, _ = checkpoints.load(run.checkpoint)
-    targets.check_fits(config, sets.get(run.dataset), run.checkpoint)
+    dataset = sets.get(run.dataset, run.data_dir)
+    targets.check_fits(config, dataset, run.checkpoint)
     if run.net and run.net != config.net:
         raise ValueError(f"--net={run.net}: the checkpoint {run.checkpoint} is of net {config.net}")
-    return cells.source(zoo.build(config), jax.tree.map(jnp.asarray, variables))
-
-
-def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
-    """Keeps the log-mel spectrogram (dB) of a cell's first clip, for the report's page of spectrograms."""
-    spec = MelSpec(
-        sample_rate=rate, n_fft=512, win_length=400, hop=160, n_mels=64, f_min=0.0, f_max=rate / 2, scale="slaney"
+    classifier = zoo.build(config)
+    made = (
+        methods.make(name, classifier, parse_options(name, run.profile, run.options, run.method)) for name in run.method
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / f"{name}.npz", log_mel=np.asarray(log_mel(jnp.asarray(wave), spec)), seconds=len(wave) / rate)
+    data = _source_data(run, config) if any("source_data" in method.needs for method in made) else None
+    return cells.source(classifier, jax.tree.map(jnp.asarray, variables), data)
+
+
+def _source_data(run: AdaptRun, config: Any) -> SourceData:
+    """The first `--source_clips` clips of the training split in an order that depends on their number alone."""
+    loaded = targets.load(run.dataset, run.data_dir, "train", config, allow_partial=run.allow_partial)
+    waves, _ = targets.laid_out(loaded)
+    rows = protocols.stream_order(jax.random.key(0), len(waves))[: run.source_clips]
+    return SourceData(jnp.asarray(waves[rows]), jnp.asarray(loaded.clips.labels[rows]))
 
 
 def adapt(run: AdaptRun, command: str) -> str:
@@ -107,19 +106,16 @@ def adapt(run: AdaptRun, command: str) -> str:
     workdir = Path(run.workdir)
     done = {record.get("cell") for record in records.read(workdir)}
     written = skipped = 0
-    for corruption, level in pairs:
-        corrupted = targets.corrupted(
-            loaded, corruption, level, seed=run.seed, profile=run.profile, noise_dir=run.noise_dir
-        )
-        target = cells.Target(corrupted.waves, loaded.clips.labels, loaded.dataset.metric)
-        _save_example(workdir / "examples", _title(corruption, level), corrupted.waves[0], loaded.clips.sample_rate)
-        for protocol in run.protocol:
+    for work in works_of(run, loaded, pairs):
+        for protocol in work.protocols:
             for method in run.method:
-                cell = _cell(run, source, corruption, level, protocol, method, corrupted)
+                cell = _cell(run, source, work, protocol, method)
                 if cells.cell_id(cell, source.sha256) in done:
                     skipped += 1
                     continue
-                record = cells.run_cell(cell, source, target, workdir, command=command, save_every_s=run.save_every_s)
+                record = cells.run_cell(
+                    cell, source, work.target, workdir, command=command, save_every_s=run.save_every_s
+                )
                 records.append(workdir, {**record, "notices": list(loaded.clips.notices)})
                 written += 1
                 print(_summary(record))
@@ -127,39 +123,28 @@ def adapt(run: AdaptRun, command: str) -> str:
     return f"{written} records written{there}: {workdir / records.FILE}"
 
 
-def _cell(
-    run: AdaptRun,
-    source: cells.Source,
-    corruption: str,
-    level: str,
-    protocol: str,
-    method: str,
-    corrupted: targets.Corrupted,
-) -> cells.Cell:
+def _cell(run: AdaptRun, source: cells.Source, work: Work, protocol: str, method: str) -> cells.Cell:
     options = parse_options(method, run.profile, run.options, run.method)
     return cells.Cell(
         dataset=run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
-        corruption=corruption,
-        level=level,
+        corruption=work.corruption,
+        level=work.level,
         net=source.classifier.config.net,
         method=method,
         protocol=protocol,
         profile=run.profile,
         seed=run.seed,
         options=tuple(sorted(options.items())),
-        epochs=run.epochs if protocol == "offline" and method != "source" else 1,
+        epochs=run.epochs if protocols.PROTOCOLS[protocol].epochs and method != "source" else 1,
         batch_size=run.batch_size,
         criterion=run.criterion,
-        draw=corrupted.draw,
+        draw=work.draw,
+        protocol_options=tuple(sorted(parse_protocol_options(protocol, run.protocol_options, run.protocol).items())),
     )
 
 
-def _title(corruption: str, level: str) -> str:
-    return corruption if corruption == records.CLEAN else f"{corruption}-{level}"
-
-
 def _summary(record: dict[str, Any]) -> str:
-    words = [f"{_title(record['corruption'], record['level'])} {record['method']} {record['protocol']}:"]
+    words = [f"{title(record['corruption'], record['level'])} {record['method']} {record['protocol']}:"]
     for name in ("non_adapted", "adapted_last", "adapted_selected", "adapted_oracle"):
         words.append(f"{name.removeprefix('adapted_')} {100 * record[name]:.1f}")
     words.append(f"({record['metric']} in %, {record['seconds']:.0f} s)")

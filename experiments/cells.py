@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,22 +12,27 @@ import jax
 import numpy as np
 
 from dhauds_jax.nets.checkpoint import variables_hash
-from dhauds_jax.tta import masks, methods, metrics, protocols, selection
-from dhauds_jax.types import AdaptState, Classifier, RunInfo, Variables
+from dhauds_jax.tta import masks, methods, metrics, protocols, selection, wrappers
+from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, SourceData, Variables
 from experiments import records
+from experiments.passes import Passage, Plan, Target, stream_of, through_epochs, through_stream
 from experiments.resume import Saver
+
+__all__ = ["Cell", "Source", "Target", "cell_id", "compiled_method", "run_cell", "source", "source_logits"]
 
 
 class Cell(NamedTuple):
     """What names a result: two runs with equal cells (and equal source weights) give equal numbers.
 
     Attributes:
-      dataset, corruption, level, net, method, protocol, profile, seed: as in the record.
+      dataset, corruption, level, net, method, protocol, profile, seed: as in the record; protocols over several
+        corruptions join their names by "+".
       options: the method's resolved options.
       epochs: passes of the offline protocol.
       batch_size: clips in an update.
       criterion: label-free choice of the epoch, a name of `tta.selection.CRITERIA`.
-      draw: the corruption draw's settings and checksum.
+      draw: the corruption draws' settings and checksums.
+      protocol_options: the protocol's resolved options.
     """
 
     dataset: str
@@ -45,27 +48,24 @@ class Cell(NamedTuple):
     batch_size: int
     criterion: str
     draw: tuple[tuple[str, Any], ...] = ()
-
-
-class Target(NamedTuple):
-    """The corrupted set: (clips, time) waves, labels (for scoring only), the name of its metric."""
-
-    waves: np.ndarray
-    labels: np.ndarray
-    metric: str
+    protocol_options: tuple[tuple[str, Any], ...] = ()
 
 
 class Source(NamedTuple):
-    """The classifier and the weights it starts from, with their hash."""
+    """The classifier and the weights it starts from, with their hash; labelled source clips for methods that need some.
+
+    The hash names the weights alone: the source clips are those the weights were trained on.
+    """
 
     classifier: Classifier
     variables: Variables
     sha256: str
+    data: SourceData | None = None
 
 
-def source(classifier: Classifier, variables: Variables) -> Source:
+def source(classifier: Classifier, variables: Variables, data: SourceData | None = None) -> Source:
     """A source model with its hash."""
-    return Source(classifier, variables, variables_hash(variables))
+    return Source(classifier, variables, variables_hash(variables), data)
 
 
 def cell_id(cell: Cell, source_hash: str) -> str:
@@ -77,11 +77,25 @@ def cell_id(cell: Cell, source_hash: str) -> str:
 _COMPILED: dict[Any, protocols.Compiled] = {}
 
 
-def compiled_method(cell: Cell, classifier: Classifier, shape: tuple[int, ...]) -> protocols.Compiled:
-    """The jitted method, shared by cells that differ in nothing that is compiled."""
-    key = (cell.method, cell.options, cell.batch_size, id(classifier), shape)
+def wrapped_method(cell: Cell, classifier: Classifier) -> Method:
+    """The cell's method under its protocol's rule of starting anew."""
+    method = methods.make(cell.method, classifier, dict(cell.options))
+    options = dict(cell.protocol_options)
+    if cell.protocol == "episodic":
+        return wrappers.episodic(method, options["updates"])
+    return wrappers.with_reset(method, options.get("reset", "none"))
+
+
+def compiled_method(cell: Cell, classifier: Classifier, method: Method, like: Any) -> protocols.Compiled:
+    """The jitted method, shared by cells that differ in nothing that is compiled.
+
+    `like` is a tree of arrays whose shapes enter the compiled functions: a state and some waves.
+    """
+    rules = (cell.protocol == "episodic", *(dict(cell.protocol_options).get(name) for name in ("reset", "updates")))
+    shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(like))
+    key = (cell.method, cell.options, cell.batch_size, id(classifier), shapes, rules)
     if key not in _COMPILED:
-        _COMPILED[key] = protocols.compiled(methods.make(cell.method, classifier, dict(cell.options)))
+        _COMPILED[key] = protocols.compiled(method)
     return _COMPILED[key]
 
 
@@ -90,98 +104,25 @@ def _source_predict(classifier: Classifier) -> Any:
     return jax.jit(methods.make("source", classifier, {}).predict)
 
 
-def source_logits(source: Source, target: Target, batch_size: int) -> np.ndarray:
-    """Logits of the unadapted model over the set."""
+def source_logits(source: Source, waves: np.ndarray, batch_size: int) -> np.ndarray:
+    """Logits of the unadapted model over a set."""
     state = AdaptState(source.variables, (), (), np.int32(0))
-    return protocols.evaluate(_source_predict(source.classifier), state, target.waves, batch_size)
+    return protocols.evaluate(_source_predict(source.classifier), state, waves, batch_size)
 
 
-def _scored(index: int, logits: np.ndarray, target: Target, losses: Mapping[str, float]) -> dict[str, Any]:
-    """One point of the curve: the metric, every label-free criterion, signs of collapse, mean losses."""
-    criteria = {name: f(logits) for name, f in selection.CRITERIA.items()}
-    return {
-        "epoch": index,
-        "metric": metrics.METRICS[target.metric](logits, target.labels),
-        "ece": metrics.ece(logits, target.labels),
-        "nll": metrics.nll(logits, target.labels),
-        "top_share": metrics.top_share(logits),
-        "collapsed": metrics.collapsed(logits),
-        "criteria": criteria,
-        "losses": dict(losses),
-    }
-
-
-def _offline(
-    cell: Cell, run: protocols.Compiled, state: AdaptState, target: Target, saver: Saver | None, progress: str | None
-) -> tuple[list[dict[str, Any]], float]:
-    """The curve of the offline protocol and the seconds it took, over all sittings."""
-    curve: list[dict[str, Any]] = []
-    spent = 0.0
-    found = saver.load(state) if saver else None
-    if found:
-        state, info = found
-        curve, spent = info["curve"], info["seconds"]
-    begun = time.perf_counter()
-    epochs = protocols.offline(
-        run,
-        state,
-        target.waves,
-        epochs=cell.epochs,
-        batch_size=cell.batch_size,
-        key=jax.random.key(cell.seed),
-        begin=len(curve) - 1 if curve else 0,
-        progress=progress,
-    )
-    for epoch in epochs:
-        curve.append(_scored(epoch.index, epoch.logits, target, epoch.losses))
-        if saver and epoch.index:
-            seconds = spent + time.perf_counter() - begun
-            saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": seconds})
-    return curve, spent + time.perf_counter() - begun
-
-
-def _online(
-    cell: Cell,
-    run: protocols.Compiled,
-    state: AdaptState,
-    target: Target,
-    unadapted: np.ndarray,
-    saver: Saver | None,
-    progress: str | None,
-) -> tuple[list[dict[str, Any]], float]:
-    """Two points: the unadapted model, and the predictions made as the stream went by."""
-    logits, losses, begin, spent = np.zeros_like(unadapted), [], 0, 0.0
-    found = saver.load((state, logits)) if saver else None
-    if found:
-        (state, logits), info = found
-        logits, losses, begin, spent = np.array(logits), info["losses"], info["position"], info["seconds"]
-    begun = time.perf_counter()
-    steps = protocols.online(
-        run,
-        state,
-        target.waves,
-        batch_size=cell.batch_size,
-        key=jax.random.key(cell.seed),
-        begin=begin,
-        progress=progress,
-    )
-    for step in steps:
-        logits[step.rows] = step.logits
-        losses.append(step.losses)
-        if saver:
-            seconds = spent + time.perf_counter() - begun
-            saver.save((step.state, logits), {"position": step.index + 1, "losses": losses, "seconds": seconds})
-    mean = {name: float(np.mean([item[name] for item in losses])) for name in losses[0]}
-    curve = [_scored(0, unadapted, target, {}), _scored(1, logits, target, mean)]
-    return curve, spent + time.perf_counter() - begun
-
-
-def _passes(method: Any, cell: Cell) -> dict[str, int]:
+def _passes(method: Method, cell: Cell, every: int) -> dict[str, float]:
     """Forward and backward passes per clip of the whole run, evaluations apart."""
     forward, backward = method.passes
-    times = cell.epochs if cell.protocol == "offline" else 1
-    evaluations = cell.epochs + 1 if cell.protocol == "offline" else 0
-    return {"forward": forward * times, "backward": backward * times, "evaluation": evaluations}
+    offline = protocols.PROTOCOLS[cell.protocol].epochs
+    times = cell.epochs if offline else 1 / every
+    return {"forward": forward * times, "backward": backward * times, "evaluation": cell.epochs + 1 if offline else 0}
+
+
+def plan_of(cell: Cell, passes: tuple[int, int]) -> Plan:
+    """How a cell goes through its target."""
+    options = dict(cell.protocol_options)
+    every = protocols.updates_every(passes, options["budget"]) if "budget" in options else 1
+    return Plan(cell.protocol, options, cell.epochs, cell.batch_size, jax.random.key(cell.seed), every)
 
 
 def run_cell(
@@ -208,63 +149,93 @@ def run_cell(
     Raises:
       ValueError: the network lacks what the method needs. FloatingPointError: a loss is not finite.
     """
+    method = wrapped_method(cell, source.classifier)
+    plan = plan_of(cell, method.passes)
+    offline = protocols.PROTOCOLS[cell.protocol].epochs
     info = RunInfo(
-        protocols.steps_per_epoch(len(target.waves), cell.batch_size),
+        protocols.steps_per_epoch(len(target.waves), cell.batch_size) if offline else len(stream_of(plan, target)),
         len(target.waves),
         len(source.classifier.config.classes),
+        source.data,
+        cell.batch_size,
     )
-    run = compiled_method(cell, source.classifier, target.waves.shape[1:])
-    methods.check_needs(cell.method, run.method, source.variables, info)
-    state = run.method.init(source.variables, info)
+    methods.check_needs(cell.method, method, source.variables, info)
+    state = method.init(source.variables, info)
+    run = compiled_method(cell, source.classifier, method, (state, target.waves[:1]))
     saver = Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
-    unadapted = source_logits(source, target, cell.batch_size)
+    unadapted = source_logits(source, target.waves, cell.batch_size)
     text = f"{cell.corruption}-{cell.level} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
-    if cell.protocol == "offline":
-        curve, seconds = _offline(cell, run, state, target, saver, text)
+    if offline:
+        passage = through_epochs(plan, run, state, target, saver, text)
     else:
-        curve, seconds = _online(cell, run, state, target, unadapted, saver, text)
-    record = _record(cell, source, target, unadapted, curve, seconds, run.method, command)
+        passage = through_stream(plan, run, state, target, unadapted, saver, text)
+    record = _record(cell, source, target, plan, unadapted, passage, run.method, command)
     saver.clear()
     return record
+
+
+def _chosen(cell: Cell, target: Target, unadapted: np.ndarray, passage: Passage, source: Source) -> dict[str, Any]:
+    """The four numbers of a record and which epochs they are of.
+
+    With an evaluation draw the epochs are chosen on the adaptation draw and the numbers are of the evaluation draw, as
+    the published tables have it.
+    """
+    curve = passage.curve
+    measured = [point.get("evaluation", point) for point in curve]
+    scores = [point["criteria"][cell.criterion] for point in curve]
+    selected, best = selection.choose(scores), selection.oracle([point["metric"] for point in curve])
+    if target.evaluation is not None:
+        logits = source_logits(source, target.evaluation, cell.batch_size)
+        non_adapted = metrics.METRICS[target.metric](logits, target.labels)
+    elif protocols.PROTOCOLS[cell.protocol].epochs:
+        non_adapted = metrics.METRICS[target.metric](unadapted, target.labels)
+    else:
+        non_adapted = curve[0]["metric"]
+    values = [point["metric"] for point in measured]
+    return {
+        "non_adapted": non_adapted,
+        "adapted_last": values[-1],
+        "adapted_selected": values[selected],
+        "adapted_oracle": values[best],
+        "selection": {"criterion": cell.criterion, "epoch": selected, "oracle_epoch": best},
+        "curve": curve,
+        "domains": passage.domains,
+        **{name: measured[-1][name] for name in ("ece", "nll", "collapsed")},
+    }
 
 
 def _record(
     cell: Cell,
     source: Source,
     target: Target,
+    plan: Plan,
     unadapted: np.ndarray,
-    curve: list[dict[str, Any]],
-    seconds: float,
-    method: Any,
+    passage: Passage,
+    method: Method,
     command: str,
 ) -> dict[str, Any]:
-    scores = [point["criteria"][cell.criterion] for point in curve]
-    values = [point["metric"] for point in curve]
-    selected, best = selection.choose(scores), selection.oracle(values)
-    order_key, _ = jax.random.split(jax.random.key(cell.seed))
+    order_key, _ = jax.random.split(plan.key)
+    if protocols.PROTOCOLS[cell.protocol].epochs:
+        order = protocols.stream_order(order_key, len(target.waves))
+    else:
+        order = np.concatenate([batch.rows[batch.weights > 0] for batch in stream_of(plan, target)])
+    extra = {"epochs": cell.epochs, "batch_size": cell.batch_size, **dict(cell.draw)}
     return {
         "cell": cell_id(cell, source.sha256),
         **{name: getattr(cell, name) for name in ("dataset", "corruption", "level", "net", "method", "protocol")},
         "profile": cell.profile,
         "metric": target.metric,
-        "n": len(target.waves),
+        "n": len(order),
         "seed": cell.seed,
-        "non_adapted": metrics.METRICS[target.metric](unadapted, target.labels),
-        "adapted_last": values[-1],
-        "adapted_selected": values[selected],
-        "adapted_oracle": values[best],
-        "selection": {"criterion": cell.criterion, "epoch": selected, "oracle_epoch": best},
-        "curve": curve,
-        "ece": curve[-1]["ece"],
-        "nll": curve[-1]["nll"],
-        "seconds": seconds,
-        "passes": _passes(method, cell),
+        **_chosen(cell, target, unadapted, passage, source),
+        "seconds": passage.seconds,
+        "passes": _passes(method, cell, plan.every),
         "parameters_moved": masks.count(source.variables["params"], method.adapts),
         "peak_memory_mb": records.peak_memory_mb(),
-        "collapsed": curve[-1]["collapsed"],
-        "options": {**dict(cell.options), "epochs": cell.epochs, "batch_size": cell.batch_size, **dict(cell.draw)},
+        "options": {**dict(cell.options), **extra},
+        "protocol_options": dict(cell.protocol_options),
         "source_checkpoint": source.sha256,
-        "stream_checksum": protocols.order_checksum(protocols.stream_order(order_key, len(target.waves))),
+        "stream_checksum": protocols.order_checksum(order),
         "git_revision": records.git_revision(),
         "versions": records.versions(),
         "device": records.device(),

@@ -76,6 +76,7 @@ def _adaptation(run: Quickstart, workdir: Path) -> AdaptRun:
         workdir=run.workdir,
         save_every_s=20.0,
         allow_partial=False,
+        draw="single",
     )
 
 

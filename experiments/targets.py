@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,6 +15,7 @@ from dhauds_jax.data.draws import checksum
 from dhauds_jax.data.levels import CORRUPTIONS, LEVELS, NOISE_CORRUPTIONS
 from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
+from dhauds_jax.data.sets.base import multi_hot
 from dhauds_jax.nets.config import ClassifierConfig
 from experiments.records import CLEAN
 
@@ -24,6 +26,13 @@ class Loaded(NamedTuple):
     dataset: sets.DataSet
     clips: Clips
     length: int
+
+    @property
+    def labels(self) -> np.ndarray:
+        """What predictions are scored against: class indices, or 0/1 rows for sets with several labels a clip."""
+        if self.dataset.label_rows is None:
+            return self.clips.labels
+        return multi_hot(self.dataset, self.clips.labels)
 
 
 class Corrupted(NamedTuple):
@@ -56,9 +65,10 @@ def load(
     Raises:
       ValueError: unknown names, missing folders or files, broken audio.
     """
+    record = sets.get(dataset, data_dir)
     # A faster clip is shorter: an eighth more than the classifier's length feeds the fastest stretch (1.12).
     clips = load_split(
-        dataset,
+        record,
         data_dir,
         split,
         sample_rate=config.sample_rate,
@@ -67,7 +77,7 @@ def load(
     )
     for notice in clips.notices:
         print(f"note: {notice}")
-    return Loaded(sets.get(dataset), clips, config.length)
+    return Loaded(record, clips, config.length)
 
 
 def laid_out(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
@@ -136,6 +146,28 @@ def corrupted(
     )
     digest = checksum(loaded.clips.ids, draws, corruption=corruption, level=level)
     return Corrupted(waves, (("draw", "single"), ("draw_seed", seed), ("draw_checksum", digest[:16])))
+
+
+def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> Corrupted:
+    """A cell of a -C set on disk, its clips in the order of the clean ones.
+
+    Raises:
+      ValueError: the folder has no such cell, or not the clips of this split.
+    """
+    from dhauds_jax.data.sets.corrupted import load_cell
+
+    rate = loaded.clips.sample_rate
+    clips = load_cell(loaded.dataset, folder, corruption, level, sample_rate=rate, length=loaded.length)
+    places = {clip: row for row, clip in enumerate(clips.ids)}
+    absent = [clip for clip in loaded.clips.ids if clip not in places]
+    if absent:
+        raise ValueError(
+            f"{folder}: {corruption}-{level} lacks {len(absent)} of {len(loaded.clips.ids)} clips (the first: "
+            f"{absent[0]}), expected the -C set of {loaded.dataset.name}"
+        )
+    waves = np.stack([clips.waves[places[clip]] for clip in loaded.clips.ids])
+    digest = hashlib.sha256(waves.tobytes()).hexdigest()
+    return Corrupted(waves, (("draw", "single"), ("draw_seed", "read"), ("draw_checksum", f"samples:{digest[:16]}")))
 
 
 def training_noise(dataset: sets.DataSet, noise_dir: str | None, kind: str, rate: int) -> np.ndarray | None:

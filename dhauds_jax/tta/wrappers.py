@@ -143,17 +143,22 @@ def reset_on_collapse(method: Method, share: float = COLLAPSE_SHARE, axis_name: 
     return _wrapped(method, init, step, method.passes)
 
 
+def check_rule(rule: str) -> None:
+    """Raises `ValueError` unless `rule` is "none", "domain", "collapse" or "every:K"."""
+    name, _, count = rule.partition(":")
+    if rule not in ("none", "domain", "collapse") and not (name == "every" and count.isdigit() and int(count) > 0):
+        raise ValueError(f"reset rule {rule!r}: expected none, domain, collapse or every:K with a number K of updates")
+
+
 def with_reset(method: Method, rule: str, axis_name: str | None = None) -> Method:
     """A method under a reset rule: "none", "domain" (the protocol's own doing), "collapse" or "every:K".
 
     Raises:
       ValueError: another rule.
     """
+    check_rule(rule)
     if rule in ("none", "domain"):
         return method
     if rule == "collapse":
         return reset_on_collapse(method, axis_name=axis_name)
-    name, _, count = rule.partition(":")
-    if name == "every" and count.isdigit() and int(count) > 0:
-        return reset_every(method, int(count))
-    raise ValueError(f"reset rule {rule!r}: expected none, domain, collapse or every:K with a number K of updates")
+    return reset_every(method, int(rule.partition(":")[2]))

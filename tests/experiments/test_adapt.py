@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.tta import protocols
-from experiments import cells, records, reporting, targets
+from experiments import cells, passes, records, reporting, targets
 from experiments.adapt_run import AdaptRun, adapt, parse_options
 from tests.experiments import tiny
 
@@ -41,6 +41,7 @@ def a_run(place, workdir, **changes):
         workdir=str(workdir),
         save_every_s=0.0,
         allow_partial=False,
+        draw="single",
     )
     return run._replace(**changes)
 
@@ -105,7 +106,7 @@ def test_a_killed_run_resumes_to_the_same_record(place, tmp_path, monkeypatch, m
                 raise Killed
 
     with monkeypatch.context() as patched:
-        patched.setattr(cells.protocols, protocol, dies)
+        patched.setattr(passes.protocols, protocol, dies)
         with pytest.raises(Killed):
             adapt(a_run(place, tmp_path / "killed", **changes), "c")
     assert records.read(tmp_path / "killed") == []
@@ -117,7 +118,7 @@ def test_a_killed_run_resumes_to_the_same_record(place, tmp_path, monkeypatch, m
             yield item
 
     with monkeypatch.context() as patched:
-        patched.setattr(cells.protocols, protocol, watched)
+        patched.setattr(passes.protocols, protocol, watched)
         adapt(a_run(place, tmp_path / "killed", **changes), "c")
     assert again[0] == after + 1, "the finished part is not run again"
     whole, resumed = (records.read(tmp_path / name)[0] for name in ("whole", "killed"))
@@ -211,7 +212,7 @@ def test_the_online_record_scores_predictions_as_they_came(place):
     """Two points: unadapted and streamed; their metric is accuracy over all clips of the logits given."""
     labels = np.array([0, 1, 1, 0])
     logits = np.eye(2)[[0, 1, 0, 0]] * 4
-    point = cells._scored(1, logits, cells.Target(np.zeros((4, 2)), labels, "accuracy"), {"total": 1.0})
+    point = passes.scored(1, logits, labels, "accuracy", {"total": 1.0})
     assert point["metric"] == 0.75
     assert point["top_share"] == 0.75
     assert point["losses"] == {"total": 1.0}

@@ -1,0 +1,223 @@
+"""Going through a target set: the epochs or the stream of one cell, resumable, each point of the curve scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dhauds_jax.tta import metrics, protocols, selection, streams
+from dhauds_jax.types import AdaptState
+from experiments.resume import Saver
+
+
+class Target(NamedTuple):
+    """The corrupted set of a cell.
+
+    Attributes:
+      waves: (domains * clips, time), domain after domain.
+      labels: of every row, for scoring and for label-ordered streams only: class indices, or 0/1 rows of classes.
+      metric: name of the data set's metric.
+      domains: (corruption, level) of each domain; one for most protocols.
+      evaluation: (clips, time) the evaluation draw of the same clips, or None where one draw serves both.
+      clean: (clips, time) the uncorrupted clips, for protocols that watch forgetting.
+    """
+
+    waves: np.ndarray
+    labels: np.ndarray
+    metric: str
+    domains: tuple[tuple[str, str], ...] = ()
+    evaluation: np.ndarray | None = None
+    clean: np.ndarray | None = None
+
+    @property
+    def clips(self) -> int:
+        """Clips of one domain."""
+        return len(self.waves) // max(1, len(self.domains))
+
+
+class Passage(NamedTuple):
+    """What going through a target gave: the curve, one entry a domain (streams of several), seconds, last state."""
+
+    curve: list[dict[str, Any]]
+    domains: list[dict[str, Any]]
+    seconds: float
+    state: AdaptState
+
+
+class Plan(NamedTuple):
+    """How a cell goes through its target: what `offline` and `online` need beside method, state and waves."""
+
+    protocol: str
+    options: Mapping[str, Any]
+    epochs: int
+    batch_size: int
+    key: Any
+    every: int = 1
+
+
+def scored(index: int, logits: np.ndarray, labels: np.ndarray, metric: str, losses: Mapping[str, float]) -> dict:
+    """One point of the curve: the metric, every label-free criterion, calibration, signs of collapse, mean losses."""
+    return {
+        "epoch": index,
+        **_measured(logits, labels, metric),
+        "criteria": {name: f(logits) for name, f in selection.CRITERIA.items()},
+        "losses": dict(losses),
+    }
+
+
+def _measured(logits: np.ndarray, labels: np.ndarray, metric: str) -> dict[str, Any]:
+    return {
+        "metric": metrics.METRICS[metric](logits, labels),
+        "ece": metrics.ece(logits, labels),
+        "nll": metrics.nll(logits, labels),
+        "top_share": metrics.top_share(logits),
+        "collapsed": metrics.collapsed(logits),
+    }
+
+
+class _Clock:
+    """Seconds of this sitting and of the earlier ones."""
+
+    def __init__(self, spent: float):
+        self._spent, self._begun = spent, time.perf_counter()
+
+    def seconds(self) -> float:
+        return self._spent + time.perf_counter() - self._begun
+
+
+def _resumed(saver: Saver | None, tree: Any) -> tuple[Any, dict[str, Any], _Clock]:
+    """The saved state and its facts, or `tree` and none."""
+    found = saver.load(tree) if saver else None
+    tree, info = found or (tree, {})
+    return tree, info, _Clock(info.get("seconds", 0.0))
+
+
+def through_epochs(
+    plan: Plan, run: protocols.Compiled, state: AdaptState, target: Target, saver: Saver | None, progress: str | None
+) -> Passage:
+    """The offline protocol; with an evaluation draw every point also holds what was measured there."""
+    state, info, clock = _resumed(saver, state)
+    curve: list[dict[str, Any]] = info.get("curve", [])
+    last = state
+    epochs = protocols.offline(
+        run,
+        state,
+        target.waves,
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        key=plan.key,
+        begin=len(curve) - 1 if curve else 0,
+        progress=progress,
+    )
+    for epoch in epochs:
+        point = scored(epoch.index, epoch.logits, target.labels, target.metric, epoch.losses)
+        if target.evaluation is not None:
+            logits = protocols.evaluate(run.predict, epoch.state, target.evaluation, plan.batch_size)
+            point["evaluation"] = _measured(logits, target.labels, target.metric)
+        curve.append(point)
+        if saver and epoch.index:
+            saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds()})
+        last = epoch.state
+    return Passage(curve, [], clock.seconds(), last)
+
+
+def stream_of(plan: Plan, target: Target) -> list[streams.StreamBatch]:
+    """The batches of a one-pass protocol."""
+    labels = target.labels[: target.clips]
+    stream = protocols.make_stream(
+        plan.protocol,
+        plan.key,
+        clips=target.clips,
+        domains=max(1, len(target.domains)),
+        labels=labels if labels.ndim == 1 else labels.argmax(-1),
+        options=plan.options,
+    )
+    return streams.batches(stream, plan.batch_size)
+
+
+def through_stream(
+    plan: Plan,
+    run: protocols.Compiled,
+    first: AdaptState,
+    target: Target,
+    unadapted: np.ndarray,
+    saver: Saver | None,
+    progress: str | None,
+) -> Passage:
+    """A one-pass protocol: the predictions made as the stream went by, domain by domain where there are several."""
+    stream = stream_of(plan, target)
+    protocol = protocols.PROTOCOLS[plan.protocol]
+    (state, logits), info, clock = _resumed(saver, (first, np.zeros_like(unadapted)))
+    logits, losses, clean = np.array(logits), info.get("losses", []), info.get("clean", [])
+    steps = protocols.online(
+        run,
+        state,
+        target.waves,
+        batch_size=plan.batch_size,
+        key=plan.key,
+        stream=stream,
+        order=plan.options.get("order", "predict_first"),
+        alone=protocol.alone,
+        every=plan.every,
+        fresh=(lambda: first) if plan.options.get("reset") == "domain" else None,
+        begin=info.get("position", 0),
+        progress=progress,
+    )
+    for step in steps:
+        logits[step.rows] = step.logits
+        losses.append(step.losses)
+        ends = step.index + 1 == len(stream) or stream[step.index + 1].opens
+        if protocol.clean and ends:
+            seen = protocols.evaluate(run.predict, step.state, target.clean, plan.batch_size)
+            clean.append(metrics.METRICS[target.metric](seen, target.labels[: target.clips]))
+        if saver:
+            facts = {"position": step.index + 1, "losses": losses, "clean": clean, "seconds": clock.seconds()}
+            saver.save((step.state, logits), facts)
+        state = step.state
+    rows = _rows(stream)
+    mean = _mean_losses(losses)
+    curve = [
+        scored(i, z[rows], target.labels[rows], target.metric, m) for i, z, m in ((0, unadapted, {}), (1, logits, mean))
+    ]
+    return Passage(curve, _by_domain(stream, target, unadapted, logits, clean), clock.seconds(), state)
+
+
+def _rows(stream: Sequence[streams.StreamBatch]) -> np.ndarray:
+    """The rows that a stream showed, sorted."""
+    return np.sort(np.concatenate([batch.rows[batch.weights > 0] for batch in stream]))
+
+
+def _mean_losses(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    updates = [item for item in losses if item]
+    return {name: float(np.mean([item[name] for item in updates])) for name in (updates[0] if updates else {})}
+
+
+def _by_domain(
+    stream: Sequence[streams.StreamBatch],
+    target: Target,
+    unadapted: np.ndarray,
+    logits: np.ndarray,
+    clean: Sequence[float],
+) -> list[dict[str, Any]]:
+    """For each of several domains: what was measured on its clips, and on the clean set when it had gone by."""
+    if len(target.domains) < 2:
+        return []
+    score, rows, out = metrics.METRICS[target.metric], _rows(stream), []
+    for d, (corruption, level) in enumerate(target.domains):
+        mine = rows[rows // target.clips == d]
+        if not len(mine):
+            continue
+        out.append(
+            {
+                "corruption": corruption,
+                "level": level,
+                "n": len(mine),
+                "non_adapted": score(unadapted[mine], target.labels[mine]),
+                "metric": score(logits[mine], target.labels[mine]),
+                **({"clean": clean[d]} if d < len(clean) else {}),
+            }
+        )
+    return out
