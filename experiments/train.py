@@ -11,7 +11,7 @@ from absl import flags
 from dhauds_jax import app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset", None, "Data set: arabic_speech_commands or synthetic.")
+flags.DEFINE_string("dataset", None, "Data set, or a variant of one (docs/data.md; an unknown name lists them).")
 flags.DEFINE_string("data_dir", None, "Folder of the data set (not for synthetic).")
 flags.DEFINE_string("noise_dir", None, "Folder that holds _background_noise_/, for the noise view.")
 flags.DEFINE_string("train_noise", "pink_noise", "Background noise of the noise view, by file name without ending.")
