@@ -40,6 +40,22 @@ def first_state(name: str, variables: Variables, optimiser: optax.GradientTransf
     return AdaptState(variables, optimiser.init(moving), (), jnp.zeros((), jnp.int32))
 
 
+def gradients(
+    variables: Variables, loss: LossFunction, group: str, axis_name: str | None = None
+) -> tuple[dict[str, Any], Evaluated]:
+    """Gradients of `loss(variables)` by the leaves of `group` alone, and what it evaluated.
+
+    With `axis_name`, losses are already equal on all devices (every batch sum is a psum) and gradients take one pmean.
+    """
+    moving, frozen = masks.split(variables["params"], group)
+
+    def of_moving(leaves: Any) -> tuple[Array, Evaluated]:
+        return loss({**variables, "params": masks.merge(leaves, frozen)})
+
+    (_, evaluated), grads = jax.value_and_grad(of_moving, has_aux=True)(moving)
+    return (grads if axis_name is None else jax.lax.pmean(grads, axis_name)), evaluated
+
+
 def gradient_update(
     state: AdaptState,
     loss: LossFunction,
@@ -47,18 +63,9 @@ def gradient_update(
     group: str,
     axis_name: str | None = None,
 ) -> tuple[AdaptState, Evaluated]:
-    """Differentiates `loss(variables)` by the leaves of `group` alone and takes one optimiser step.
-
-    With `axis_name`, losses are already equal on all devices (every batch sum is a psum) and gradients take one pmean.
-    """
+    """Takes one optimiser step of the leaves of `group` down the `gradients` of `loss(variables)`."""
+    grads, evaluated = gradients(state.variables, loss, group, axis_name)
     moving, frozen = masks.split(state.variables["params"], group)
-
-    def of_moving(leaves: Any) -> tuple[Array, Evaluated]:
-        return loss({**state.variables, "params": masks.merge(leaves, frozen)})
-
-    (_, evaluated), grads = jax.value_and_grad(of_moving, has_aux=True)(moving)
-    if axis_name is not None:
-        grads = jax.lax.pmean(grads, axis_name)
     updates, opt_state = optimiser.update(grads, state.opt_state, moving)
     params = masks.merge(optax.apply_updates(moving, updates), frozen)
     variables = {**state.variables, "params": params, "batch_stats": evaluated.batch_stats}

@@ -27,6 +27,15 @@ ROWS = [
 ]
 
 
+OPEN = {
+    "eata": {"margin": 1.0},
+    "rdumb": {"margin": 1.0},
+    "sar": {"margin": 1.0},
+    "deyo": {"entropy_limit": 1.0, "plpd_limit": -1.0},
+}
+"""Options that let the untrained nets' unsure predictions through the filters of methods that have some."""
+
+
 @functools.lru_cache
 def made(method, net):
     """(classifier's variables, waves, Compiled) of a row, or the sentence why the method cannot run on the net."""
@@ -34,7 +43,7 @@ def made(method, net):
     length = tiny.length_of(net)
     variables = tiny.variables_of(classifier, length)
     waves = tiny.waves(length)
-    built = methods.make(method, classifier, methods.resolve_options(method, "reference", {}))
+    built = methods.make(method, classifier, methods.resolve_options(method, "reference", OPEN.get(method, {})))
     try:
         methods.check_needs(method, built, variables, info(waves))
         built.init(variables, info(waves))

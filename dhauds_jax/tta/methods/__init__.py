@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dhauds_jax.tta import masks
-from dhauds_jax.tta.methods import dhauds, norm, source, tent
+from dhauds_jax.tta.methods import deyo, dhauds, eata, gala, norm, pseudo_label, rdumb, roid, sar, source, tent
 from dhauds_jax.types import Classifier, Method, RunInfo, Variables
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -15,6 +15,13 @@ METHODS: dict[str, Callable[..., Method]] = {
     "norm": norm.norm,
     "tent": tent.tent,
     "dhauds": dhauds.dhauds,
+    "eata": eata.eata,
+    "rdumb": rdumb.rdumb,
+    "sar": sar.sar,
+    "deyo": deyo.deyo,
+    "roid": roid.roid,
+    "gala": gala.gala,
+    "pseudo_label": pseudo_label.pseudo_label,
 }
 """Method name -> factory `(classifier, *, options...) -> Method`."""
 

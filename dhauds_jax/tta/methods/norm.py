@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax.nets import normalisers
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
+from dhauds_jax.types import (
+    AdaptState,
+    Batch,
+    Classifier,
+    Method,
+    Mode,
+    Normaliser,
+    Prediction,
+    RunInfo,
+    Running,
+    Variables,
+    total,
+)
 
 STATISTICS = ("running", "batch", "blend")
 
 
+def source_weighted(prior: float) -> Normaliser:
+    """Means and variances `N/(n+N) running + n/(n+N) batch` normalise, n the batch's real clips, `prior` = N.
+
+    Source: Schneider et al., NeurIPS 2020, arXiv 2006.16971, equation 2.
+    """
+
+    def blended(
+        x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None
+    ) -> tuple[Array, Running]:
+        mean, var, _ = normalisers.batch_moments(x, weights, axis_name)
+        clips = total(jnp.asarray(x.shape[0], x.dtype) if weights is None else weights.sum(), axis_name)
+        alpha = clips / (clips + prior)
+        mixed = alpha * mean + (1 - alpha) * running.mean
+        spread = alpha * var + (1 - alpha) * running.var
+        return (x - mixed) * jax.lax.rsqrt(spread + epsilon), running
+
+    return blended
+
+
 def norm(
-    classifier: Classifier, *, statistics: str = "running", alpha: float = 0.5, axis_name: str | None = None
+    classifier: Classifier,
+    *,
+    statistics: str = "running",
+    alpha: float = 0.5,
+    prior: float = 0.0,
+    axis_name: str | None = None,
 ) -> Method:
     """Re-estimates BatchNorm statistics from the unlabelled clips, without gradients.
 
@@ -23,16 +60,25 @@ def norm(
       statistics: "running" also moves the running statistics towards the batch's (0.9 old + 0.1 new), which later
         evaluations use; "batch" and "blend" change nothing and evaluate each batch with its own statistics.
       alpha: share of the batch's statistics in "blend", 0 to 1.
+      prior: above 0, "blend" takes the share n/(n + prior) instead, n the clips of the batch: the source counts as that
+        many clips.
       axis_name: the mapped axis over which the batch is spread.
+
+    Raises:
+      ValueError: unknown `statistics`, a negative `prior`, or one without "blend".
 
     Source: Nado et al. 2020, arXiv 2006.10963; Schneider et al., NeurIPS 2020, arXiv 2006.16971; TTA-in-AC, normAdapt.
     """
     if statistics not in STATISTICS:
         raise ValueError(f"norm: unknown statistics {statistics!r}, expected one of {', '.join(STATISTICS)}")
+    if prior < 0 or (prior > 0 and statistics != "blend"):
+        raise ValueError(
+            f"norm: prior is {prior} with statistics {statistics}, expected 0, or a number above 0 with blend"
+        )
     normalise = {
         "running": normalisers.batch,
         "batch": normalisers.batch_frozen,
-        "blend": normalisers.blend(alpha),
+        "blend": source_weighted(prior) if prior > 0 else normalisers.blend(alpha),
     }[statistics]
     while_adapting = Mode(dropout=False, norm=normalise)
     evaluating = normalisers.EVAL if statistics == "running" else while_adapting

@@ -1,0 +1,141 @@
+"""What the methods share that adapt normalisation parameters batch by batch on the clips they trust."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float
+
+from dhauds_jax.nets import normalisers
+from dhauds_jax.tta import masks
+from dhauds_jax.tta.update import LossFunction, gradient_update
+from dhauds_jax.types import AdaptState, Batch, Classifier, Mode, Prediction, Variables, total
+
+Rows = Float[Array, " batch"]
+Scalar = Float[Array, ""]
+
+
+class Passes(NamedTuple):
+    """Forward passes of a classifier without dropout.
+
+    Attributes:
+      adapt: `(variables, wave, weights) -> (logits, batch_stats)` with the batch's statistics; running ones follow.
+      look: `(variables, wave, weights) -> logits` with the batch's statistics; running ones stay.
+      predict: `(state, batch) -> logits`, an evaluation pass.
+    """
+
+    adapt: Callable[[Variables, Array, Array], tuple[Array, Mapping[str, Any]]]
+    look: Callable[[Variables, Array, Array], Array]
+    predict: Callable[[AdaptState, Batch], Array]
+
+
+class Snapshot(NamedTuple):
+    """The part of a state that a reset brings back: moving leaves, BatchNorm statistics, optimiser, memory."""
+
+    moving: Any
+    batch_stats: Any
+    opt_state: Any
+    memory: Any
+
+
+def check_choice(method: str, option: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raises `ValueError` with the valid values when `value` is none of them."""
+    if value not in choices:
+        raise ValueError(f"{method}: unknown {option} {value!r}, expected one of {', '.join(choices)}")
+
+
+def norm_passes(method: str, classifier: Classifier, evaluate: str, axis_name: str | None) -> Passes:
+    """The passes of a method whose BatchNorm layers use each batch's statistics while it adapts.
+
+    Args:
+      method: name for error messages.
+      classifier: the network.
+      evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (of each batch).
+      axis_name: the mapped axis over which the batch is spread.
+
+    Raises:
+      ValueError: an unknown `evaluate`.
+    """
+    check_choice(method, "evaluate", evaluate, ("running", "batch"))
+
+    def forward(variables: Variables, wave: Array, weights: Array, norm: Any) -> tuple[Array, Mapping[str, Any]]:
+        mode = Mode(dropout=False, norm=norm)
+        outputs, stats = classifier.apply(variables, wave, mode=mode, weights=weights, axis_name=axis_name)
+        return outputs.logits, stats
+
+    evaluating = normalisers.running if evaluate == "running" else normalisers.batch_frozen
+    return Passes(
+        lambda variables, wave, weights: forward(variables, wave, weights, normalisers.batch),
+        lambda variables, wave, weights: forward(variables, wave, weights, normalisers.batch_frozen)[0],
+        lambda state, batch: forward(state.variables, batch.wave, batch.weights, evaluating)[0],
+    )
+
+
+def make_optimiser(method: str, name: str, lr: float, momentum: float) -> optax.GradientTransformation:
+    """Plain SGD ("sgd", with `momentum`) or Adam ("adam": betas `momentum` and 0.999), without weight decay."""
+    check_choice(method, "optimiser", name, ("sgd", "adam"))
+    return optax.sgd(lr, momentum=momentum) if name == "sgd" else optax.adam(lr, b1=momentum)
+
+
+def chosen_mean(rows: Rows, chosen: Rows, axis_name: str | None) -> Scalar:
+    """`sum(chosen * rows) / sum(chosen)` over the whole batch, 0 (with gradient 0) when nothing is chosen."""
+    summed, count = total(((chosen * rows).sum(), chosen.sum()), axis_name)
+    return summed / jnp.where(count > 0, count, 1.0)
+
+
+def kept_share(chosen: Rows, weights: Rows, axis_name: str | None) -> Scalar:
+    """Share of the real rows of the whole batch that are chosen."""
+    kept, real = total(((chosen > 0).astype(weights.dtype).sum(), weights.sum()), axis_name)
+    return kept / real
+
+
+def where(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
+    """`new` where `condition` holds, else `old`: two pytrees of one structure."""
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def take_snapshot(state: AdaptState, group: str) -> Snapshot:
+    """What `restored` needs to bring this state back."""
+    moving, _ = masks.split(state.variables["params"], group)
+    return Snapshot(moving, state.variables["batch_stats"], state.opt_state, state.memory)
+
+
+def restored(state: AdaptState, snapshot: Snapshot, group: str, condition: Bool[Array, ""]) -> AdaptState:
+    """The snapshot's state where `condition` holds (`step` counts on), else the state as it is.
+
+    The snapshot's memory must have the structure of `state.memory`.
+    """
+    moving, frozen = masks.split(state.variables["params"], group)
+    now = Snapshot(moving, state.variables["batch_stats"], state.opt_state, state.memory)
+    back = where(condition, snapshot, now)
+    variables = {**state.variables, "params": masks.merge(back.moving, frozen), "batch_stats": back.batch_stats}
+    return AdaptState(variables, back.opt_state, back.memory, state.step)
+
+
+def update_if_kept(
+    state: AdaptState,
+    loss: LossFunction,
+    optimiser: optax.GradientTransformation,
+    group: str,
+    axis_name: str | None,
+) -> tuple[AdaptState, Prediction]:
+    """One `gradient_update`, undone (BatchNorm's running statistics apart) when `losses["kept"]` is 0.
+
+    Without this, momentum would go on moving the parameters on batches of which no clip is trusted.
+    """
+    updated, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
+    before, _ = masks.split(state.variables["params"], group)
+    after, frozen = masks.split(updated.variables["params"], group)
+    kept = evaluated.losses["kept"] > 0
+    params = masks.merge(where(kept, after, before), frozen)
+    state = AdaptState(
+        {**updated.variables, "params": params},
+        where(kept, updated.opt_state, state.opt_state),
+        state.memory,
+        updated.step,
+    )
+    return state, Prediction(evaluated.logits, evaluated.losses)

@@ -1,0 +1,201 @@
+"""EATA: entropy minimisation on reliable, non-redundant clips, held near the source by Fisher information."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from dhauds_jax.tta import losses, masks
+from dhauds_jax.tta.batchwise import Passes, chosen_mean, kept_share, make_optimiser, norm_passes, update_if_kept
+from dhauds_jax.tta.update import Evaluated, first_state, gradients
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables, total
+
+Rows = Float[Array, " batch"]
+
+
+class EataMemory(NamedTuple):
+    """What EATA remembers.
+
+    Attributes:
+      average: (classes,) moving average of the probabilities of the clips it learnt from.
+      seen: whether `average` holds anything yet.
+      fisher: diagonal Fisher information of the moving leaves, times the option `fisher`; () without.
+      anchor: the moving leaves of the source model; () without.
+    """
+
+    average: Float[Array, " classes"]
+    seen: Bool[Array, ""]
+    fisher: Any = ()
+    anchor: Any = ()
+
+
+def chosen_rows(
+    logits: Float[Array, "batch classes"], memory: EataMemory, weights: Rows, margin: float, redundancy: float
+) -> Rows:
+    """1 for real rows with entropy below `margin` nats whose softmax has |cosine| < `redundancy` with the average."""
+    p = jax.nn.softmax(logits, -1)
+    lengths = jnp.linalg.norm(p, axis=-1) * jnp.linalg.norm(memory.average)
+    cosine = (p @ memory.average) / jnp.maximum(lengths, 1e-8)
+    fresh = ~memory.seen | (jnp.abs(cosine) < redundancy)
+    return weights * (losses.entropy_rows(logits, 0.0) < margin) * fresh
+
+
+def fisher_diagonal(
+    classifier: Classifier, variables: Variables, group: str, waves: Float[Array, "clips *wave"], batch: int
+) -> dict[str, Any]:
+    """Mean over batches of the squared gradient of their mean cross-entropy against the model's own predictions.
+
+    `F = 1/Q sum_q (d CE(x_q, argmax f(x_q)) / d theta)^2`, BatchNorm with the statistics of each batch.
+
+    Args:
+      classifier: the network.
+      variables: its source variables.
+      group: parameters that move.
+      waves: source clips.
+      batch: clips in a batch; 1 gives the equation of the paper.
+    """
+    look = norm_passes("eata", classifier, "batch", None).look
+    rows = -(-len(waves) // batch) * batch
+    padded = jnp.concatenate([waves, jnp.zeros((rows - len(waves), *waves.shape[1:]), waves.dtype)])
+    weights = (jnp.arange(rows) < len(waves)).astype(jnp.float32)
+
+    def add(sums: Any, part: tuple[Array, Array]) -> tuple[Any, None]:
+        def loss(variables: Variables) -> tuple[Array, Evaluated]:
+            logits = look(variables, *part)
+            value = losses.smoothed_cross_entropy(logits, logits.argmax(-1), part[1], smoothing=0.0)
+            return value, Evaluated({}, {}, logits)
+
+        grads, _ = gradients(variables, loss, group)
+        return jax.tree.map(lambda s, g: s + jnp.square(g), sums, grads), None
+
+    parts = (padded.reshape(-1, batch, *waves.shape[1:]), weights.reshape(-1, batch))
+    zeros = jax.tree.map(jnp.zeros_like, masks.split(variables["params"], group)[0])
+    sums, _ = jax.jit(lambda parts: jax.lax.scan(add, zeros, parts))(parts)
+    return jax.tree.map(lambda s: s / (rows // batch), sums)
+
+
+def distance(variables: Variables, memory: EataMemory, group: str) -> Float[Array, ""]:
+    """`sum_i F_i (theta_i - theta_i^source)^2` over the moving leaves."""
+    moving, _ = masks.split(variables["params"], group)
+    terms = jax.tree.map(lambda f, p, a: (f * jnp.square(p - a)).sum(), memory.fisher, moving, memory.anchor)
+    return sum(jax.tree.leaves(terms))
+
+
+def remembered(
+    memory: EataMemory, logits: Float[Array, "batch classes"], chosen: Rows, axis_name: str | None
+) -> EataMemory:
+    """The memory after a batch: `average` becomes 0.9 of itself + 0.1 of the chosen rows' mean softmax (first: it)."""
+    summed, count = total((chosen @ jax.nn.softmax(logits, -1), chosen.sum()), axis_name)
+    mean = summed / jnp.where(count > 0, count, 1.0)
+    moved = jnp.where(memory.seen, 0.9 * memory.average + 0.1 * mean, mean)
+    return memory._replace(average=jnp.where(count > 0, moved, memory.average), seen=memory.seen | (count > 0))
+
+
+class Filter(NamedTuple):
+    """Thresholds of a clip filter: `margin` as a share of ln(classes), `redundancy` a cosine."""
+
+    margin: float
+    redundancy: float
+
+
+def filtered_entropy_step(
+    passes: Passes,
+    thresholds: Filter,
+    optimiser: optax.GradientTransformation,
+    group: str,
+    axis_name: str | None,
+) -> Any:
+    """The `step` of ETA and EATA, over states whose memory is an `EataMemory`."""
+
+    def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
+        memory = state.memory
+        margin = thresholds.margin * math.log(memory.average.shape[0])
+
+        def choose(logits: Array) -> Array:
+            return chosen_rows(jax.lax.stop_gradient(logits), memory, batch.weights, margin, thresholds.redundancy)
+
+        def loss(variables: Variables) -> tuple[Array, Evaluated]:
+            logits, stats = passes.adapt(variables, batch.wave, batch.weights)
+            entropy, chosen = losses.entropy_rows(logits, 0.0), choose(logits)
+            weighted = jnp.exp(margin - jax.lax.stop_gradient(entropy)) * entropy
+            terms = {
+                "total": chosen_mean(weighted, chosen, axis_name),
+                "entropy": losses.weighted_mean(entropy, batch.weights, axis_name),
+                "kept": kept_share(chosen, batch.weights, axis_name),
+            }
+            if memory.fisher:
+                terms["fisher"] = distance(variables, memory, group)
+                terms["total"] = terms["total"] + terms["fisher"]
+            return terms["total"], Evaluated(terms, stats, logits)
+
+        state, prediction = update_if_kept(state, loss, optimiser, group, axis_name)
+        chosen = choose(prediction.logits)
+        return state._replace(memory=remembered(memory, prediction.logits, chosen, axis_name)), prediction
+
+    return step
+
+
+def eata(
+    classifier: Classifier,
+    *,
+    lr: float = 2.5e-4,
+    momentum: float = 0.9,
+    optimiser: str = "sgd",
+    margin: float = 0.4,
+    redundancy: float = 0.4,
+    fisher: float = 2000.0,
+    fisher_clips: int = 2000,
+    fisher_batch: int = 64,
+    group: str = "batch_norm",
+    evaluate: str = "running",
+    axis_name: str | None = None,
+) -> Method:
+    """Minimises the weighted entropy of clips that are reliable and not redundant, near the source in Fisher's metric.
+
+    `mean_{b in S} exp(E0 - E_b) E_b + fisher sum_i F_i (theta_i - theta_i^source)^2`, the factor without gradient; S
+    are the clips with entropy `E_b < E0 = margin ln C` whose probabilities have a cosine below `redundancy` with the
+    moving average of those learnt from (0.9 old + 0.1 new; the first batch is not compared). A batch with empty S moves
+    nothing but BatchNorm's running statistics. A step's prediction is taken before its update.
+
+    Args:
+      classifier: the network.
+      lr: learning rate.
+      momentum: of SGD (or Adam's first decay).
+      optimiser: "sgd" as the authors, or "adam".
+      margin: E0 as a share of ln C.
+      redundancy: largest cosine; the authors have 0.4 for 10 classes and 0.05 for 1,000, where a sure prediction has
+        `1/sqrt(C)` with a uniform average.
+      fisher: rate of the anti-forgetting term; 0 is ETA, which needs no source clips. The authors have 2000 on ImageNet
+        and 1 on CIFAR-10.
+      fisher_clips: source clips used, the first ones.
+      fisher_batch: clips whose gradient is squared together: 64 in the authors' code, 1 in equation 9. Their labels are
+        the model's own predictions.
+      group: parameters that move, a name of `tta.masks.GROUPS`.
+      evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
+      axis_name: the mapped axis over which the batch is spread.
+
+    Source: Niu et al., ICML 2022, arXiv 2204.02610, equations 3 to 9.
+    """
+    passes = norm_passes("eata", classifier, evaluate, axis_name)
+    optimise = make_optimiser("eata", optimiser, lr, momentum)
+
+    def init(variables: Variables, info: RunInfo) -> AdaptState:
+        state = first_state("eata", variables, optimise, group)
+        memory = EataMemory(jnp.zeros(info.classes), jnp.zeros((), bool))
+        if fisher > 0:
+            if info.source is None:
+                raise ValueError("method eata needs source clips for its Fisher term: give some, or set fisher=0")
+            waves = info.source.waves[:fisher_clips]
+            diagonal = fisher_diagonal(classifier, variables, group, waves, min(fisher_batch, len(waves)))
+            anchor, _ = masks.split(variables["params"], group)
+            memory = memory._replace(fisher=jax.tree.map(lambda f: fisher * f, diagonal), anchor=anchor)
+        return state._replace(memory=memory)
+
+    step = filtered_entropy_step(passes, Filter(margin, redundancy), optimise, group, axis_name)
+    needs = ("source_data",) if fisher > 0 else ()
+    return Method(init, step, passes.predict, adapts=group, passes=(1, 1), needs=needs)
