@@ -16,6 +16,7 @@ from dhauds_jax.data.sets import audio_mnist
 from tests.data.fakes import speech
 from tests.data.fakes.audio import write_clip
 
+ROOT = Path(__file__).parents[2]
 NAMES = tuple(speech.FAKES)
 # The table of specs/dhauds.md, section 4.1: fold k tests on group k, validates on the group before.
 GROUPS = {
@@ -25,7 +26,7 @@ GROUPS = {
     3: {43, 58, 14, 25, 38, 3, 10, 20, 30, 40, 49, 55},
     4: {12, 47, 59, 15, 27, 41, 4, 11, 21, 31, 44, 50},
 }
-# Published folder -> what lies between it and its parents.
+# Where a published copy lies in its grandparent; in "x/" the folder of the lists is one deeper.
 PARENTS = {
     "audio_mnist": "AudioMNIST/data",
     "audio_mnist/fold3": "AudioMNIST/data",
@@ -102,6 +103,14 @@ def test_published_facts_agree(name):
     for split, per_class in data.class_counts.items():
         assert set(per_class) == set(data.classes)
         assert sum(per_class.values()) == data.counts[split]
+
+
+def test_the_docs_have_a_row_for_every_set():
+    rows = [line for line in (ROOT / "docs" / "data.md").read_text().splitlines() if line.startswith("|")]
+    for name in NAMES:
+        if "/" not in name:
+            (row,) = [row for row in rows if f"`{name}`" in row.split("|")[2]]
+            assert all(f"{count:,}" in row for count in sets.get(name).counts.values())
 
 
 def test_published_counts():
