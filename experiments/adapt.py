@@ -46,7 +46,12 @@ flags.DEFINE_integer("seed", 0, "Seed of the corruption draw and of the adaptati
 flags.DEFINE_integer("epochs", 15, "Passes of the offline protocol.")
 flags.DEFINE_integer("batch_size", 70, "Clips in an update; the last partial batch is kept.")
 flags.DEFINE_list("options", [], "Options of the methods, key=value or method.key=value (an unknown one lists them).")
-flags.DEFINE_string("criterion", "information", "Label-free choice of the epoch: information, negative_entropy.")
+flags.DEFINE_string(
+    "criterion",
+    "information",
+    "Label-free choice of the epoch: information, negative_entropy, nuclear_norm, neighbourhood_density, agreement.",
+)
+flags.DEFINE_bool("agreement", False, "Record the agreement of two views after each epoch (one evaluation more).")
 flags.DEFINE_string("split", "test", "Split to adapt to.")
 flags.DEFINE_string("workdir", None, "Folder for results.jsonl and the states of unfinished cells.")
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of an unfinished cell.")

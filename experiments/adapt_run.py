@@ -62,8 +62,11 @@ def _check(run: AdaptRun) -> list[tuple[str, str]]:
         wrappers.check_rule(reset)
     if run.draw not in DRAWS:
         raise ValueError(f"--draw={run.draw}: expected {' or '.join(DRAWS)}")
-    if run.criterion not in selection.CRITERIA:
-        raise ValueError(f"--criterion={run.criterion}: expected one of {', '.join(selection.CRITERIA)}")
+    if run.criterion not in (*selection.CRITERIA, *selection.WITH_VIEWS):
+        valid = ", ".join((*selection.CRITERIA, *selection.WITH_VIEWS))
+        raise ValueError(f"--criterion={run.criterion}: expected one of {valid}")
+    if run.criterion in selection.WITH_VIEWS and not run.agreement:
+        raise ValueError(f"--criterion={run.criterion} is recorded with --agreement alone: give it too")
     if run.epochs < 1 or run.batch_size < 2:
         raise ValueError("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two clips)")
     return targets.expand(run.corruption, run.level)

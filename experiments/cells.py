@@ -200,6 +200,7 @@ def _chosen(cell: Cell, target: Target, unadapted: np.ndarray, passage: Passage,
         "selection": {"criterion": cell.criterion, "epoch": selected, "oracle_epoch": best},
         "curve": curve,
         "domains": passage.domains,
+        "metrics": passage.final,
         **{name: measured[-1][name] for name in ("ece", "nll", "collapsed")},
     }
 

@@ -23,6 +23,7 @@ class Target(NamedTuple):
       domains: (corruption, level) of each domain; one for most protocols.
       evaluation: (clips, time) the evaluation draw of the same clips, or None where one draw serves both.
       clean: (clips, time) the uncorrupted clips, for protocols that watch forgetting.
+      view: (clips, time) a second view of `waves`, for criteria of agreement (offline only).
     """
 
     waves: np.ndarray
@@ -31,6 +32,7 @@ class Target(NamedTuple):
     domains: tuple[tuple[str, str], ...] = ()
     evaluation: np.ndarray | None = None
     clean: np.ndarray | None = None
+    view: np.ndarray | None = None
 
     @property
     def clips(self) -> int:
@@ -39,12 +41,21 @@ class Target(NamedTuple):
 
 
 class Passage(NamedTuple):
-    """What going through a target gave: the curve, one entry a domain (streams of several), seconds, last state."""
+    """What going through a target gave.
+
+    Attributes:
+      curve: points as `scored` makes them.
+      domains: one entry a domain, for streams of several.
+      seconds: over all sittings.
+      state: the last one.
+      final: every metric of the last predictions (of the evaluation draw where there is one).
+    """
 
     curve: list[dict[str, Any]]
     domains: list[dict[str, Any]]
     seconds: float
     state: AdaptState
+    final: dict[str, float]
 
 
 class Plan(NamedTuple):
@@ -114,14 +125,20 @@ def through_epochs(
     )
     for epoch in epochs:
         point = scored(epoch.index, epoch.logits, target.labels, target.metric, epoch.losses)
+        logits = epoch.logits
+        if target.view is not None:
+            seen = protocols.evaluate(run.predict, epoch.state, target.view, plan.batch_size)
+            point["criteria"]["agreement"] = selection.agreement(logits, seen)
         if target.evaluation is not None:
             logits = protocols.evaluate(run.predict, epoch.state, target.evaluation, plan.batch_size)
             point["evaluation"] = _measured(logits, target.labels, target.metric)
+        if epoch.index == plan.epochs:
+            point["metrics"] = metrics.everything(logits, target.labels)
         curve.append(point)
         if saver and epoch.index:
             saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds()})
         last = epoch.state
-    return Passage(curve, [], clock.seconds(), last)
+    return Passage(curve, [], clock.seconds(), last, curve[-1].pop("metrics", {}))
 
 
 def stream_of(plan: Plan, target: Target) -> list[streams.StreamBatch]:
@@ -182,7 +199,8 @@ def through_stream(
     curve = [
         scored(i, z[rows], target.labels[rows], target.metric, m) for i, z, m in ((0, unadapted, {}), (1, logits, mean))
     ]
-    return Passage(curve, _by_domain(stream, target, unadapted, logits, clean), clock.seconds(), state)
+    domains = _by_domain(stream, target, unadapted, logits, clean)
+    return Passage(curve, domains, clock.seconds(), state, metrics.everything(logits[rows], target.labels[rows]))
 
 
 def _rows(stream: Sequence[streams.StreamBatch]) -> np.ndarray:

@@ -48,6 +48,7 @@ class AdaptRun(NamedTuple):
     corrupted_dir: str | None = None
     adaptation_dir: str | None = None
     source_clips: int = 500
+    agreement: bool = False
 
 
 class Work(NamedTuple):
@@ -70,6 +71,9 @@ def works_of(run: AdaptRun, loaded: targets.Loaded, pairs: list[tuple[str, str]]
             Path(run.workdir) / "examples", title(corruption, level), drawn.waves[0], loaded.clips.sample_rate
         )
         target = cells.Target(drawn.waves, loaded.labels, loaded.dataset.metric, ((corruption, level),))
+        if run.agreement:
+            # The second view: rolled right by the share that the two-view losses roll at the most.
+            target = target._replace(view=np.roll(drawn.waves, int(0.17 * drawn.waves.shape[1]), axis=1))
         two = run.draw == "two" and corruption != records.CLEAN
         if two and any(protocols.PROTOCOLS[name].epochs for name in ordered):
             other = _evaluation(run, loaded, corruption, level)

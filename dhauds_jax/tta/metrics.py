@@ -1,6 +1,7 @@
 """Metrics of predictions against labels, and signs of collapse that need none (NumPy, on the host).
 
-`logits` are (clips, classes); `labels` (clips,) class indices.
+`logits` are (clips, classes); `labels` are (clips,) class indices or, for clips with several labels, (clips, classes)
+rows of 0 and 1. With rows, probabilities are sigmoids and every class is a yes-or-no question of its own.
 """
 
 from __future__ import annotations
@@ -20,13 +21,33 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return exponent / exponent.sum(-1, keepdims=True)
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Element-wise logistic function in float64."""
+    return 0.5 * (1 + np.tanh(0.5 * np.asarray(logits, np.float64)))
+
+
+def label_rows(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Labels as rows of 0 and 1, bool (clips, classes)."""
+    return np.asarray(labels, bool) if np.ndim(labels) == 2 else np.arange(classes) == np.asarray(labels)[:, None]
+
+
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Share of clips whose largest logit is their label's."""
-    return float(np.mean(np.argmax(logits, -1) == labels))
+    """Share of clips whose largest logit is their label's (or, with rows, is one of their labels)."""
+    top = np.argmax(logits, -1)
+    if np.ndim(labels) == 2:
+        return float(np.mean(np.asarray(labels)[np.arange(len(top)), top] > 0))
+    return float(np.mean(top == labels))
 
 
 def macro_f1(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over the classes that occur in labels or predictions of the F1 score (scikit-learn's rule)."""
+    """Mean F1 score over the classes that occur in labels or predictions (scikit-learn's rule).
+
+    With rows a class is predicted where its logit is above 0, and all classes count.
+    """
+    if np.ndim(labels) == 2:
+        said, true = np.asarray(logits) > 0, np.asarray(labels) > 0
+        hits, both = (said & true).sum(0), said.sum(0) + true.sum(0)
+        return float(np.mean(np.where(both > 0, 2 * hits / np.maximum(both, 1), 0.0)))
     predicted = np.argmax(logits, -1)
     scores = []
     for c in np.union1d(labels, predicted):
@@ -35,26 +56,96 @@ def macro_f1(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(scores))
 
 
+def macro_roc_auc(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over the classes of the area under the one-vs-rest ROC curve of the raw logits (ties count half).
+
+    Classes of which all or no clips are positive have no curve and are left out.
+
+    Raises:
+      ValueError: no class has both.
+    """
+    rows = label_rows(labels, logits.shape[-1])
+    positive = rows.sum(0)
+    judged = np.flatnonzero((positive > 0) & (positive < len(rows)))
+    if not len(judged):
+        raise ValueError(
+            "macro_roc_auc: no class has clips with and without it, expected labels of at least two classes"
+        )
+    from scipy.stats import rankdata
+
+    ranks = rankdata(np.asarray(logits, np.float64)[:, judged], axis=0)
+    p = positive[judged].astype(np.float64)
+    below = (ranks * rows[:, judged]).sum(0) - p * (p + 1) / 2
+    return float(np.mean(below / (p * (len(rows) - p))))
+
+
+def mean_average_precision(logits: np.ndarray, labels: np.ndarray) -> float:
+    """mAP: mean over the classes that have positives of the average precision `sum_k (R_k - R_{k-1}) P_k`.
+
+    Thresholds are the distinct logits, as in scikit-learn.
+    """
+    rows = label_rows(labels, logits.shape[-1])
+    scores = []
+    for c in np.flatnonzero(rows.any(0)):
+        order = np.argsort(-np.asarray(logits[:, c], np.float64), kind="stable")
+        hit, value = rows[order, c], logits[order, c]
+        last = np.append(value[1:] != value[:-1], True)
+        found = np.cumsum(hit)[last]
+        precision, recall = found / (np.flatnonzero(last) + 1), found / found[-1]
+        scores.append(np.sum(np.diff(recall, prepend=0.0) * precision))
+    return float(np.mean(scores))
+
+
+def brier(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Brier score: mean over clips of the squared distance of the probabilities from the label's row, 0 to 2.
+
+    With rows: mean over clips and classes of the squared error of each probability. Source: Brier 1950.
+    """
+    rows = label_rows(labels, logits.shape[-1])
+    if np.ndim(labels) == 2:
+        return float(np.mean((sigmoid(logits) - rows) ** 2))
+    return float(np.mean(((softmax(logits) - rows) ** 2).sum(-1)))
+
+
+def silhouette(embedding: np.ndarray, labels: np.ndarray) -> float:
+    """Mean silhouette coefficient (Euclidean) of embeddings (clips, features) grouped by class, -1 to 1.
+
+    Needs scikit-learn. Source: Rousseeuw 1987; DHAuDS computes it over the encoder's flattened tokens.
+    """
+    from sklearn.metrics import silhouette_score
+
+    return float(silhouette_score(np.asarray(embedding, np.float64), labels))
+
+
 def nll(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean negative log-likelihood of the labels, in nats."""
+    """Mean negative log-likelihood of the labels, in nats; with rows the mean over clips and classes."""
     logits = np.asarray(logits, np.float64)
+    if np.ndim(labels) == 2:
+        return float(np.mean(np.logaddexp(0.0, logits) - logits * (np.asarray(labels) > 0)))
     top = logits.max(-1)
     log_z = top + np.log(np.exp(logits - top[:, None]).sum(-1))
     return float(np.mean(log_z - logits[np.arange(len(labels)), labels]))
 
 
 def ece(logits: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Expected calibration error over `bins` equal bins of confidence, 0 to 1 (Guo et al. 2017, arXiv 1706.04599)."""
-    p = softmax(logits)
-    confidence = p.max(-1)
-    hit = p.argmax(-1) == labels
+    """Expected calibration error over `bins` equal bins of confidence, 0 to 1 (Guo et al. 2017, arXiv 1706.04599).
+
+    With rows every class of every clip is a two-way question, its confidence that of the likelier answer.
+    """
+    return float(sum(share * abs(right - said) for share, right, said in reliability(logits, labels, bins)))
+
+
+def reliability(logits: np.ndarray, labels: np.ndarray, bins: int = 15) -> list[tuple[float, float, float]]:
+    """The filled bins of a reliability diagram: (share of clips, share that is right, mean confidence)."""
+    if np.ndim(labels) == 2:
+        p = sigmoid(logits).ravel()
+        confidence, hit = np.maximum(p, 1 - p), (p > 0.5) == (np.asarray(labels).ravel() > 0)
+    else:
+        p = softmax(logits)
+        confidence, hit = p.max(-1), p.argmax(-1) == labels
     which = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    error = 0.0
-    for b in range(bins):
-        inside = which == b
-        if inside.any():
-            error += inside.mean() * abs(hit[inside].mean() - confidence[inside].mean())
-    return float(error)
+    inside = [which == b for b in range(bins)]
+    return [(float(i.mean()), float(hit[i].mean()), float(confidence[i].mean())) for i in inside if i.any()]
 
 
 def top_share(logits: np.ndarray) -> float:
@@ -67,5 +158,29 @@ def collapsed(logits: np.ndarray) -> bool:
     return top_share(logits) > COLLAPSE_SHARE
 
 
-METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {"accuracy": accuracy, "macro_f1": macro_f1}
+METRICS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": accuracy,
+    "macro_f1": macro_f1,
+    "macro_roc_auc": macro_roc_auc,
+}
 """A data set's main metric by name."""
+
+ALL: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    **METRICS,
+    "mean_average_precision": mean_average_precision,
+    "ece": ece,
+    "nll": nll,
+    "brier": brier,
+}
+"""Everything that is measured of logits against labels."""
+
+
+def everything(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    """All of `ALL`; the ROC curve's area is left out where no class has one."""
+    values = {}
+    for name, function in ALL.items():
+        try:
+            values[name] = function(logits, labels)
+        except ValueError:
+            continue
+    return values

@@ -28,11 +28,46 @@ def negative_entropy(logits: np.ndarray) -> float:
     return float(-_entropy(softmax(logits)).mean())
 
 
+def nuclear_norm(logits: np.ndarray) -> float:
+    """Nuclear norm of the softmax matrix over its largest possible value, 0 to 1: high is confident and diverse.
+
+    `||P||_* / sqrt(min(n, C) n)` for P of n rows and C classes. Source: Cui et al., CVPR 2020, arXiv 2003.12237.
+    """
+    p = softmax(logits)
+    return float(np.linalg.norm(p, "nuc") / np.sqrt(min(p.shape) * len(p)))
+
+
+def neighbourhood_density(logits: np.ndarray, temperature: float = 0.05, rows: int = 2000) -> float:
+    """Soft neighbourhood density in nats: high when clips have many close neighbours, as in tight clusters.
+
+    Mean over clips of the entropy of `softmax_j(<p_i, p_j> / temperature)` over the other clips, p being softmax rows
+    of unit length. Sets of more than `rows` clips are thinned evenly.
+
+    Source: Saito et al., ICCV 2021, arXiv 2108.10860, equations 1 to 3.
+    """
+    p = softmax(logits)
+    p = p[np.unique(np.linspace(0, len(p) - 1, min(len(p), rows)).astype(int))]
+    p /= np.linalg.norm(p, axis=-1, keepdims=True)
+    similarity = p @ p.T / temperature
+    np.fill_diagonal(similarity, -np.inf)
+    return float(_entropy(softmax(similarity)).mean())
+
+
+def agreement(logits: np.ndarray, other: np.ndarray) -> float:
+    """Share of clips to which two views give the same class, 0 to 1. It cannot tell a collapse from success."""
+    return float(np.mean(np.argmax(logits, -1) == np.argmax(other, -1)))
+
+
 CRITERIA: dict[str, Callable[[np.ndarray], float]] = {
     "information": information,
     "negative_entropy": negative_entropy,
+    "nuclear_norm": nuclear_norm,
+    "neighbourhood_density": neighbourhood_density,
 }
-"""Label-free criteria by name; the epoch with the highest value is chosen."""
+"""Label-free criteria of logits by name; the epoch with the highest value is chosen."""
+
+WITH_VIEWS = ("agreement",)
+"""Criteria that need the predictions of a second view; recorded when asked for, since they cost an evaluation."""
 
 
 def choose(scores: Sequence[float]) -> int:
