@@ -113,3 +113,8 @@ def smoothed_cross_entropy(
     log_p = jax.nn.log_softmax(logits, -1)
     hit = jnp.take_along_axis(log_p, labels[:, None], -1)[:, 0]
     return weighted_mean(-(1 - smoothing) * hit - smoothing * log_p.mean(-1), weights, axis_name)
+
+
+def mean_prediction(logits1: Logits, logits2: Logits) -> Logits:
+    """Log of the mean of two views' softmax rows."""
+    return jnp.logaddexp(*(jax.nn.log_softmax(z, -1) for z in (logits1, logits2))) - jnp.log(2.0)

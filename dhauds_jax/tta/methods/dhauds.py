@@ -6,14 +6,15 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax.dsp.views import rolled_views
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
-from dhauds_jax.tta import losses
+from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables, total
 
 Views = Callable[[PRNGKeyArray, Batch], tuple[Array, Array]]
 
@@ -43,8 +44,10 @@ def two_view_losses(
     epsilon: float,
     gent_views: str,
     partial_batch: str,
+    activation: str = "softmax",
 ) -> dict[str, Array]:
     """The terms of the two-view loss, each times its rate, and their sum `total`; a rate of 0 leaves a term out."""
+    losses = activation_losses(activation)
     zero = jnp.zeros((), logits1.dtype)
     both = (logits1, logits2)
     # As the reference codes it, the generalised entropy takes view 1 twice (quirk 1).
@@ -61,9 +64,75 @@ def two_view_losses(
     }
     if partial_batch == "rescaled" and weights is not None:
         # The column norm grows with the root of the rows: a partial batch is scaled as if it were full.
-        rows, real = losses.total((jnp.full((), weights.size, weights.dtype), weights.sum()), axis_name)
-        terms["nucnm"] = terms["nucnm"] * jnp.sqrt(rows / real)
+        terms["nucnm"] = terms["nucnm"] * root_of_missing_rows(weights, axis_name)
     return {"total": sum(terms.values()), **terms}
+
+
+def root_of_missing_rows(weights: Array, axis_name: str | None) -> Array:
+    """Square root of all rows over real ones: what a column norm of a padded batch lacks."""
+    rows, real = total((jnp.full((), weights.size, weights.dtype), weights.sum()), axis_name)
+    return jnp.sqrt(rows / real)
+
+
+def two_view_method(
+    name: str,
+    classifier: Classifier,
+    optimiser: optax.GradientTransformation,
+    make_views: Views,
+    view_losses: Callable[[Array, Array, Array], dict[str, Array]],
+    *,
+    group: str,
+    activation: str,
+    axis_name: str | None,
+) -> Method:
+    """A method that forwards two views in train mode, the first one first, and takes one step of scheduled SGD.
+
+    Each view has its own batch statistics, so the running ones move twice. A step's prediction is the mean probability
+    of both views before the update; `predict` runs the clip itself in evaluation mode.
+
+    Args:
+      name: the method's, for messages.
+      classifier: the network.
+      optimiser: of `tta.sgd.scheduled_sgd`.
+      make_views: `(key, batch) -> (view 1, view 2)`.
+      view_losses: `(logits 1, logits 2, weights) -> losses by name`; `total` is minimised.
+      group: parameters that move, a name of `tta.masks.GROUPS`.
+      activation: "softmax" or "sigmoid".
+      axis_name: the mapped axis over which the batch is spread.
+    """
+    mean_prediction = activation_losses(activation).mean_prediction
+
+    def init(variables: Variables, info: RunInfo) -> AdaptState:
+        state = first_state(name, variables, optimiser, group)
+        return state._replace(opt_state=with_steps_per_epoch(state.opt_state, info.steps_per_epoch))
+
+    def predict(state: AdaptState, batch: Batch) -> Array:
+        return classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits
+
+    def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
+        view_key, key1, key2 = jax.random.split(key, 3)
+        pair = make_views(view_key, batch)
+
+        def loss(variables: Variables) -> tuple[Array, Evaluated]:
+            logits = []
+            for wave, dropout_key in zip(pair, (key1, key2), strict=True):
+                outputs, stats = classifier.apply(
+                    variables,
+                    wave,
+                    mode=TRAIN,
+                    weights=batch.weights,
+                    rngs={"dropout": dropout_key},
+                    axis_name=axis_name,
+                )
+                variables = {**variables, "batch_stats": stats}
+                logits.append(outputs.logits)
+            terms = view_losses(*logits, batch.weights)
+            return terms["total"], Evaluated(terms, stats, mean_prediction(*logits))
+
+        state, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
+        return state, Prediction(evaluated.logits, evaluated.losses)
+
+    return Method(init, step, predict, adapts=group, passes=(2, 2))
 
 
 def dhauds(
@@ -89,6 +158,7 @@ def dhauds(
     partial_batch: str = "as_is",
     first_epoch_plain: bool = True,
     nesterov: bool = False,
+    activation: str = "softmax",
     views: Views | None = None,
     axis_name: str | None = None,
 ) -> Method:
@@ -122,6 +192,8 @@ def dhauds(
       partial_batch: "as_is" (quirk 22: a partial batch has a smaller nuclear-norm term) or "rescaled".
       first_epoch_plain: quirk 4, no momentum and decay in epoch 0.
       nesterov: False is quirk 3.
+      activation: "softmax", or "sigmoid" for multi-label networks (`tta.multilabel_losses`); the reference adapts even
+        those through a softmax (quirk 24).
       views: replaces the rolled views, `(key, batch) -> (view 1, view 2)`.
       axis_name: the mapped axis over which the batch is spread.
 
@@ -146,37 +218,17 @@ def dhauds(
     rates = dict(nucnm=nucnm, ent=ent, gent=gent, q=q, mse=mse, epsilon=epsilon)
     make_views = views or (lambda key, batch: rolled_views(key, batch.wave, batch.index, limit))
 
-    def init(variables: Variables, info: RunInfo) -> AdaptState:
-        state = first_state("dhauds", variables, optimiser, group)
-        return state._replace(opt_state=with_steps_per_epoch(state.opt_state, info.steps_per_epoch))
+    def view_losses(logits1: Array, logits2: Array, weights: Array) -> dict[str, Array]:
+        choices = dict(gent_views=gent_views, partial_batch=partial_batch, activation=activation)
+        return two_view_losses(logits1, logits2, weights, axis_name, **rates, **choices)
 
-    def predict(state: AdaptState, batch: Batch) -> Array:
-        return classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits
-
-    def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
-        view_key, key1, key2 = jax.random.split(key, 3)
-        pair = make_views(view_key, batch)
-
-        def loss(variables: Variables) -> tuple[Array, Evaluated]:
-            logits = []
-            for wave, dropout_key in zip(pair, (key1, key2), strict=True):
-                outputs, stats = classifier.apply(
-                    variables,
-                    wave,
-                    mode=TRAIN,
-                    weights=batch.weights,
-                    rngs={"dropout": dropout_key},
-                    axis_name=axis_name,
-                )
-                variables = {**variables, "batch_stats": stats}
-                logits.append(outputs.logits)
-            terms = two_view_losses(
-                *logits, batch.weights, axis_name, **rates, gent_views=gent_views, partial_batch=partial_batch
-            )
-            mean_log_p = jnp.logaddexp(*(jax.nn.log_softmax(z) for z in logits)) - jnp.log(2.0)
-            return terms["total"], Evaluated(terms, stats, mean_log_p)
-
-        state, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
-        return state, Prediction(evaluated.logits, evaluated.losses)
-
-    return Method(init, step, predict, adapts=group, passes=(2, 2))
+    return two_view_method(
+        "dhauds",
+        classifier,
+        optimiser,
+        make_views,
+        view_losses,
+        group=group,
+        activation=activation,
+        axis_name=axis_name,
+    )

@@ -6,7 +6,7 @@ import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax.nets import normalisers
-from dhauds_jax.tta import losses
+from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
@@ -19,6 +19,7 @@ def tent(
     b2: float = 0.99,
     group: str = "batch_norm",
     evaluate: str = "running",
+    activation: str = "softmax",
     axis_name: str | None = None,
 ) -> Method:
     """Minimises the mean entropy of the predictions by the normalisation layers' scales and shifts.
@@ -34,12 +35,14 @@ def tent(
       group: parameters that move, a name of `tta.masks.GROUPS`; "norm" takes layer and group norms too.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (of each batch, as the
         original, whose running statistics are removed).
+      activation: "softmax", or "sigmoid" for multi-label networks: the mean over classes of the binary entropies.
       axis_name: the mapped axis over which the batch is spread.
 
     Source: Wang et al., ICLR 2021, arXiv 2006.10726, equation 2; TTA-in-AC, tentAdapt.
     """
     if evaluate not in ("running", "batch"):
         raise ValueError(f"tent: unknown evaluate {evaluate!r}, expected running or batch")
+    losses = activation_losses(activation)
     optimiser = optax.adam(lr, b1=b1, b2=b2)
     adapting = Mode(dropout=False, norm=normalisers.batch)
     evaluating = Mode(dropout=False, norm=normalisers.running if evaluate == "running" else normalisers.batch_frozen)
