@@ -7,7 +7,24 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dhauds_jax.tta import masks
-from dhauds_jax.tta.methods import deyo, dhauds, eata, gala, norm, pseudo_label, rdumb, roid, sar, source, tent
+from dhauds_jax.tta.methods import (
+    deyo,
+    dhauds,
+    eata,
+    gala,
+    lame,
+    norm,
+    notela,
+    ntta,
+    pseudo_label,
+    rdumb,
+    roid,
+    sar,
+    shot,
+    source,
+    t3a,
+    tent,
+)
 from dhauds_jax.types import Classifier, Method, RunInfo, Variables
 
 METHODS: dict[str, Callable[..., Method]] = {
@@ -22,10 +39,15 @@ METHODS: dict[str, Callable[..., Method]] = {
     "roid": roid.roid,
     "gala": gala.gala,
     "pseudo_label": pseudo_label.pseudo_label,
+    "shot": shot.shot,
+    "notela": notela.notela,
+    "lame": lame.lame,
+    "t3a": t3a.t3a,
+    "ntta": ntta.ntta,
 }
 """Method name -> factory `(classifier, *, options...) -> Method`."""
 
-PROFILES: dict[str, Mapping[str, Mapping[str, Any]]] = {"dhauds": dhauds.PROFILES}
+PROFILES: dict[str, Mapping[str, Mapping[str, Any]]] = {"dhauds": dhauds.PROFILES, "ntta": ntta.PROFILES}
 """Method name -> profile -> options that the profile sets; methods without quirks are not listed."""
 
 _NOT_OPTIONS = ("classifier", "axis_name", "views")

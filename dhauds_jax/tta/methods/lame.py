@@ -1,0 +1,129 @@
+"""LAME: Laplacian adjusted maximum-likelihood estimation; predictions change, parameters do not."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.tta import neighbours
+from dhauds_jax.tta.whole_batch import own_rows, whole_batch
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
+
+AFFINITIES = ("knn", "rbf", "linear")
+
+
+def affinity_matrix(
+    features: Float[Array, "rows features"], weights: Float[Array, " rows"], kind: str, k: int
+) -> Float[Array, "rows rows"]:
+    """Affinity of each pair of real rows; 0 wherever a padded row is concerned.
+
+    Args:
+      features: (rows, features) embeddings of unit length.
+      weights: (rows,) 0 for padded rows.
+      kind: "knn": 1 where the second row is among the `k` nearest of the first; "rbf": `exp(-d^2 / (2 s^2))`, s the
+        mean distance to the `k`-th nearest, the row itself counted as the first (so k = 1 joins nothing); "linear": the
+        inner product.
+      k: see `kind`.
+    """
+    rows = features.shape[0]
+    if kind == "knn":
+        graph = neighbours.nearest(features, k, weights)
+        hits = jax.nn.one_hot(graph.index, rows, dtype=features.dtype)
+        return (graph.counts[..., None] * hits).sum(1)
+    pairs = weights[:, None] * weights
+    similarity = jnp.matmul(features, features.T, precision="highest")
+    if kind == "linear":
+        return pairs * similarity
+    squares = jnp.square(features).sum(-1)
+    distance = jnp.maximum(squares[:, None] + squares - 2 * similarity, 0.0) * (1 - jnp.eye(rows))
+    count = weights.sum()
+    # With fewer real rows than k, the farthest real one takes the k-th place.
+    place = jnp.minimum(k, count).astype(jnp.int32) - 1
+    ordered = jnp.sort(jnp.where(weights > 0, distance, jnp.inf), -1)
+    kth = jnp.sqrt(jnp.take_along_axis(ordered, jnp.full((rows, 1), place), -1)[:, 0])
+    scale = jnp.where(weights > 0, kth, 0.0).sum() / count
+    return pairs * jnp.exp(-distance / jnp.maximum(2 * scale**2, 1e-12))
+
+
+def adjusted(
+    log_p: Float[Array, "rows classes"], affinity: Float[Array, "rows rows"], iterations: int
+) -> Float[Array, "rows classes"]:
+    """Log of the assignments after `iterations` concave-convex steps `Z <- softmax(log p + W Z)`, from Z = p.
+
+    Each step minimises a bound of `sum_i KL(z_i || p_i) - sum_ij w_ij z_i . z_j`, so the energy never rises as long as
+    W is positive semi-definite (it is for "rbf" and "linear").
+    """
+
+    def body(_: Array, log_z: Array) -> Array:
+        pull = jnp.matmul(affinity, jnp.exp(log_z), precision="highest")
+        return jax.nn.log_softmax(log_p + pull, -1)
+
+    return jax.lax.fori_loop(0, iterations, body, jax.nn.log_softmax(log_p, -1))
+
+
+def energy_rows(log_z: Array, log_p: Array, affinity: Array) -> Float[Array, " rows"]:
+    """`KL(z_i || p_i) - sum_j w_ij z_i . z_j` of each row: LAME's energy is their sum."""
+    z = jnp.exp(log_z)
+    return (z * (log_z - log_p - jnp.matmul(affinity, z, precision="highest"))).sum(-1)
+
+
+def lame(
+    classifier: Classifier,
+    *,
+    affinity: str = "knn",
+    k: int = 5,
+    symmetric: bool = False,
+    iterations: int = 100,
+    axis_name: str | None = None,
+) -> Method:
+    """Corrects a batch's predictions so that clips with similar embeddings agree; nothing is learnt.
+
+    Minimises `sum_i KL(z_i || p_i) - sum_ij w_ij z_i . z_j` over the batch's assignments z by the fixed point
+    `z_i ~ p_i exp(sum_j w_ij z_j)`, p being the softmax in evaluation mode and w the affinity of the unit-length
+    embeddings. Steps and `predict` are the same: log z of the batch at hand, so predictions depend on how clips are
+    batched, and a batch of one is predicted as by the source model. There is no update to predict before or after.
+
+    Args:
+      classifier: the network.
+      affinity: "knn", "rbf" or "linear", see `affinity_matrix`.
+      k: neighbours of a clip in the batch.
+      symmetric: use `(W + W') / 2`.
+      iterations: concave-convex steps (the original: at most 100).
+      axis_name: the mapped axis over which the batch is spread.
+
+    Raises:
+      ValueError: an unknown affinity, or no neighbours.
+
+    Source: Boudiaf et al., CVPR 2022, arXiv 2201.05718; src/adaptation/lame.py of its code.
+    """
+    if affinity not in AFFINITIES:
+        raise ValueError(f"lame: unknown affinity {affinity!r}, expected one of {', '.join(AFFINITIES)}")
+    if k < 1:
+        raise ValueError(f"lame: k is {k}, expected at least 1 neighbour")
+
+    def init(variables: Variables, info: RunInfo) -> AdaptState:
+        return AdaptState(variables, (), (), jnp.zeros((), jnp.int32))
+
+    def forward(state: AdaptState, batch: Batch) -> tuple[Array, Array]:
+        """Log-assignments of this device's rows, and the mean energy over the whole batch."""
+        outputs, _ = classifier.apply(state.variables, batch.wave, mode=EVAL)
+        logits, embedding, weights = whole_batch((outputs.logits, outputs.embedding, batch.weights), axis_name)
+        length = jnp.linalg.norm(embedding, axis=-1, keepdims=True)
+        matrix = affinity_matrix(embedding / jnp.maximum(length, 1e-12), weights, affinity, k)
+        matrix = (matrix + matrix.T) / 2 if symmetric else matrix
+        # As in the original, probabilities have a floor: a class that the network rules out can come back.
+        log_p = jnp.log(jax.nn.softmax(logits, -1) + 1e-10)
+        log_z = adjusted(log_p, matrix, iterations)
+        energy = (weights * energy_rows(log_z, log_p, matrix)).sum() / weights.sum()
+        return own_rows(log_z, batch.weights.shape[0], axis_name), energy
+
+    def predict(state: AdaptState, batch: Batch) -> Array:
+        return forward(state, batch)[0]
+
+    def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
+        logits, energy = forward(state, batch)
+        return state._replace(step=state.step + 1), Prediction(logits, {"total": energy})
+
+    return Method(init, step, predict, adapts="none", passes=(1, 0))
