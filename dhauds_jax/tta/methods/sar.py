@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from dhauds_jax.tta import losses, masks
 from dhauds_jax.tta.batchwise import (
+    Passes,
     Snapshot,
     chosen_mean,
     kept_share,
@@ -37,6 +38,41 @@ def followed(memory: SarMemory, value: Float[Array, ""], some: Bool[Array, ""]) 
     """The memory after a batch: 0.9 old + 0.1 `value` (first: `value`) where `some` holds."""
     moved = jnp.where(memory.seen, 0.9 * memory.average + 0.1 * value, value)
     return memory._replace(average=jnp.where(some, moved, memory.average), seen=memory.seen | some)
+
+
+def sharp_gradients(
+    passes: Passes, variables: Variables, batch: Batch, group: str, margin: float, rho: float, axis_name: str | None
+) -> tuple[Any, Evaluated, Evaluated]:
+    """Gradients of the reliable clips' mean entropy at `theta + rho g / |g|`, g those at theta, and both passes.
+
+    Clips count at the second point when they are reliable at both.
+    """
+
+    def reliable(logits: Array, weights: Array) -> tuple[Array, Array]:
+        entropy = losses.entropy_rows(logits, 0.0)
+        return entropy, weights * (entropy < margin * math.log(logits.shape[-1]))
+
+    def at_theta(variables: Variables) -> tuple[Array, Evaluated]:
+        logits, stats = passes.adapt(variables, batch.wave, batch.weights)
+        entropy, chosen = reliable(logits, batch.weights)
+        mean = losses.weighted_mean(entropy, batch.weights, axis_name)
+        return chosen_mean(entropy, chosen, axis_name), Evaluated({"entropy": mean}, stats, logits)
+
+    climb, first = gradients(variables, at_theta, group, axis_name)
+    _, trusted = reliable(first.logits, batch.weights)
+
+    def climbed(variables: Variables) -> tuple[Array, Evaluated]:
+        logits = passes.look(variables, batch.wave, batch.weights)
+        entropy, chosen = reliable(logits, trusted)
+        value = chosen_mean(entropy, chosen, axis_name)
+        terms = {"total": value, "kept": kept_share(chosen, batch.weights, axis_name)}
+        return value, Evaluated(terms, first.batch_stats, logits)
+
+    moving, frozen = masks.split(variables["params"], group)
+    length = jnp.sqrt(sum(jnp.square(g).sum() for g in jax.tree.leaves(climb))) + 1e-12
+    up = jax.tree.map(lambda p, g: p + rho * g / length, moving, climb)
+    grads, second = gradients({**variables, "params": masks.merge(up, frozen)}, climbed, group, axis_name)
+    return grads, first, second
 
 
 def sar(
@@ -83,47 +119,18 @@ def sar(
         return state._replace(memory=SarMemory(jnp.zeros(()), jnp.zeros((), bool), take_snapshot(state, group)))
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
-        def reliable(entropy: Array, classes: int, weights: Array) -> Array:
-            return weights * (entropy < margin * math.log(classes))
-
-        def first(variables: Variables) -> tuple[Array, Evaluated]:
-            logits, stats = passes.adapt(variables, batch.wave, batch.weights)
-            entropy = losses.entropy_rows(logits, 0.0)
-            value = chosen_mean(entropy, reliable(entropy, logits.shape[-1], batch.weights), axis_name)
-            mean = losses.weighted_mean(entropy, batch.weights, axis_name)
-            return value, Evaluated({"entropy": mean}, stats, logits)
-
-        climb, seen = gradients(state.variables, first, group, axis_name)
-        classes = seen.logits.shape[-1]
-        trusted = reliable(losses.entropy_rows(seen.logits, 0.0), classes, batch.weights)
-
-        def second(variables: Variables) -> tuple[Array, Evaluated]:
-            logits = passes.look(variables, batch.wave, batch.weights)
-            entropy = losses.entropy_rows(logits, 0.0)
-            chosen = reliable(entropy, classes, trusted)
-            value = chosen_mean(entropy, chosen, axis_name)
-            return value, Evaluated(
-                {"total": value, "kept": kept_share(chosen, batch.weights, axis_name)}, seen.batch_stats, logits
-            )
-
+        grads, first, second = sharp_gradients(passes, state.variables, batch, group, margin, rho, axis_name)
         moving, frozen = masks.split(state.variables["params"], group)
-        length = jnp.sqrt(sum(jnp.square(g).sum() for g in jax.tree.leaves(climb))) + 1e-12
-        up = jax.tree.map(lambda p, g: p + rho * g / length, moving, climb)
-        grads, sharp = gradients({**state.variables, "params": masks.merge(up, frozen)}, second, group, axis_name)
         updates, opt_state = optimise.update(grads, state.opt_state, moving)
-        some = sharp.losses["kept"] > 0
+        some = second.losses["kept"] > 0
         moving, opt_state = where(some, (optax.apply_updates(moving, updates), opt_state), (moving, state.opt_state))
-        memory = followed(state.memory, sharp.losses["total"], some)
-        variables = {
-            **state.variables,
-            "params": masks.merge(moving, frozen),
-            "batch_stats": seen.batch_stats,
-        }
-        state = AdaptState(variables, opt_state, (), state.step + 1)
+        params = masks.merge(moving, frozen)
+        variables = {**state.variables, "params": params, "batch_stats": first.batch_stats}
+        memory = followed(state.memory, second.losses["total"], some)
         collapsed = memory.seen & (memory.average < recover)
-        state = restored(state, memory.start, group, collapsed)
+        state = restored(AdaptState(variables, opt_state, (), state.step + 1), memory.start, group, collapsed)
         memory = memory._replace(seen=memory.seen & ~collapsed)
-        terms = {**sharp.losses, **seen.losses, "recovered": collapsed.astype(jnp.float32)}
-        return state._replace(memory=memory), Prediction(seen.logits, terms)
+        terms = {**second.losses, **first.losses, "recovered": collapsed.astype(jnp.float32)}
+        return state._replace(memory=memory), Prediction(first.logits, terms)
 
     return Method(init, step, passes.predict, adapts=group, passes=(2, 2))
