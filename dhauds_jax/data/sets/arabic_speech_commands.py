@@ -6,7 +6,7 @@ import csv
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, find_root
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
 
 FOLDER = "arabic-speech-commands"
 CLASSES = class_names.ARABIC_SPEECH_COMMANDS
@@ -25,8 +25,9 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
       `(refs, notices)` in the order of the csv.
 
     Raises:
-      ValueError: folder, csv or columns missing, a class that is not one of the 15, absent files.
+      ValueError: unknown split, folder, csv or columns missing, a class that is not one of the 15, absent files.
     """
+    check_split(DATA_SET, split)
     root = find_root(data_dir, (FOLDER,), f"{split}.csv", DATA_SET.name)
     table = root / f"{split}.csv"
     with table.open(newline="", encoding="utf-8") as file:
