@@ -1,0 +1,88 @@
+"""What `experiments.check_data` prints, and the cache it prepares."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+from dhauds_jax.data import sets
+from dhauds_jax.data.checking import Report, check_copy
+from dhauds_jax.data.sets.base import draw_name
+
+
+class CheckRun(NamedTuple):
+    """The flags of `experiments.check_data` (see its `--help`)."""
+
+    dataset: str
+    data_dir: str
+    allow_partial: bool = False
+    json: bool = False
+    prepare: str | None = None
+
+
+def check(run: CheckRun) -> tuple[str, bool]:
+    """Checks a copy, prints its findings and prepares it if it can serve; returns a summary and whether it can.
+
+    Raises:
+      ValueError: an unknown set, or a folder of which no split can be listed.
+    """
+    report = check_copy(run.dataset, run.data_dir, allow_partial=run.allow_partial)
+    for finding in report.findings:
+        print(json.dumps(finding._asdict()) if run.json else finding)
+    prepared = str(prepare(run)) if run.prepare and report.serves else None
+    if run.json:
+        return _as_json(report, prepared), report.serves
+    return _as_text(report, run, prepared), report.serves
+
+
+def prepare(run: CheckRun) -> Path:
+    """Builds the set's TFDS cache (TFRecord files, clips whole at the set's own rate); returns its folder.
+
+    Raises:
+      ValueError: TensorFlow Datasets is not installed, or a file cannot be read.
+    """
+    from dhauds_jax.data.decoding import tensorflow
+
+    tensorflow()
+    from dhauds_jax.data.sets import builders
+
+    builder = builders.builder_class(draw_name(sets.get(run.dataset)))
+    variant = run.dataset.partition("/")[2]
+    name = "-".join(filter(None, (variant, "native", "partial" if run.allow_partial else "")))
+    config = builders.AudioConfig(name=name, variant=variant, allow_partial=True) if run.allow_partial else name
+    made = builder(data_dir=run.prepare, config=config)
+    manual = builders.tfds.download.DownloadConfig(manual_dir=str(Path(run.data_dir).resolve()))
+    with contextlib.redirect_stdout(sys.stderr):  # TFDS talks where the findings are printed
+        made.download_and_prepare(download_config=manual)
+    return Path(made.data_dir)
+
+
+def _kinds(report: Report) -> dict[str, int]:
+    return dict(Counter(finding.kind for finding in report.findings))
+
+
+def _as_json(report: Report, prepared: str | None) -> str:
+    summary = {"kind": "summary", **report._asdict(), "serves": report.serves, "prepared": prepared}
+    return json.dumps({**summary, "published": dict(report.published), "findings": _kinds(report)})
+
+
+def _as_text(report: Report, run: CheckRun, prepared: str | None) -> str:
+    splits = []
+    for split, count in report.clips.items():
+        published = report.published.get(split)
+        splits.append(f"{split} {count:,}" + ("" if published in (None, count) else f" of {published:,}"))
+    kinds = ", ".join(f"{count:,} {kind}" for kind, count in _kinds(report).items()) or "nothing"
+    length = f"{report.audio_seconds / 60:.1f} min of audio, {report.quiet:,} files below -60 dBFS"
+    lines = [
+        *(f"note: {notice}" for notice in report.notices),
+        f"{report.dataset}: {report.files:,} files ({', '.join(splits)}), {length}, checked in {report.seconds:.0f} s",
+        f"found: {kinds}",
+        f"the copy {'can' if report.serves else 'cannot'} serve: {run.data_dir}",
+    ]
+    if run.prepare:
+        lines.append(f"prepared: {prepared}" if prepared else "not prepared, as it cannot serve")
+    return "\n".join(lines)
