@@ -182,7 +182,9 @@ def _chosen(cell: Cell, target: Target, unadapted: np.ndarray, passage: Passage,
     """
     curve = passage.curve
     measured = [point.get("evaluation", point) for point in curve]
-    scores = [point["criteria"][cell.criterion] for point in curve]
+    # A second view is looked at offline alone.
+    criterion = cell.criterion if cell.criterion in curve[0]["criteria"] else selection.DEFAULT
+    scores = [point["criteria"][criterion] for point in curve]
     selected, best = selection.choose(scores), selection.oracle([point["metric"] for point in curve])
     if target.evaluation is not None:
         logits = source_logits(source, target.evaluation, cell.batch_size)
@@ -197,7 +199,7 @@ def _chosen(cell: Cell, target: Target, unadapted: np.ndarray, passage: Passage,
         "adapted_last": values[-1],
         "adapted_selected": values[selected],
         "adapted_oracle": values[best],
-        "selection": {"criterion": cell.criterion, "epoch": selected, "oracle_epoch": best},
+        "selection": {"criterion": criterion, "epoch": selected, "oracle_epoch": best},
         "curve": curve,
         "domains": passage.domains,
         "metrics": passage.final,

@@ -66,6 +66,8 @@ CRITERIA: dict[str, Callable[[np.ndarray], float]] = {
 }
 """Label-free criteria of logits by name; the epoch with the highest value is chosen."""
 
+DEFAULT = "information"
+
 WITH_VIEWS = ("agreement",)
 """Criteria that need the predictions of a second view; recorded when asked for, since they cost an evaluation."""
 
