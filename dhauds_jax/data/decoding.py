@@ -1,0 +1,171 @@
+"""Reading many audio files at once with tf.data, in order, as int16. TensorFlow is imported when something is read."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int16
+from tqdm import tqdm
+
+from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
+from dhauds_jax.data.sets.base import ClipRef
+
+
+class DecodedFile(NamedTuple):
+    """A file of a list: int16 (time,) wave, what had to be done to it; `bad` if it could not be read (no wave then)."""
+
+    wave: np.ndarray
+    notices: tuple[str, ...]
+    bad: BadFile | None = None
+
+
+def available() -> bool:
+    """Whether TensorFlow and TensorFlow Datasets are installed."""
+    return all(importlib.util.find_spec(name) for name in ("tensorflow", "tensorflow_datasets"))
+
+
+def tensorflow() -> Any:
+    """TensorFlow, with all GPUs hidden from it: it would take their memory away from JAX.
+
+    Raises:
+      ValueError: it is not installed, or somebody has let it use a GPU before.
+    """
+    if not available():
+        raise ValueError("tensorflow and tensorflow_datasets are not installed, expected: pip install dhauds_jax[data]")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    if not tf.config.get_visible_devices("GPU"):
+        return tf
+    try:
+        tf.config.set_visible_devices([], "GPU")
+    except RuntimeError as error:
+        raise ValueError(
+            "TensorFlow has taken a GPU already, expected tf.config.set_visible_devices([], 'GPU') before its first use"
+        ) from error
+    return tf
+
+
+def to_int16(wave: Float[np.ndarray, "*batch time"]) -> Int16[np.ndarray, "*batch time"]:
+    """Samples as 16-bit integers, `x * 32768` rounded to the nearest (ties to even), saturating at -32768 and 32767.
+
+    Exact for what was read from 16-bit files at their own rate; resampled, mixed-down, 24-bit and float samples move by
+    up to half a step (2^-16), and those beyond [-1, 1) are cut.
+
+    Args:
+      wave: float32 samples.
+    """
+    return np.clip(np.rint(wave * np.float32(32768)), -32768, 32767).astype(np.int16)
+
+
+def decode_files(
+    paths: Sequence[Path], sample_rate: int, *, workers: int = 4, on_bad_file: str = "stop"
+) -> Iterator[DecodedFile]:
+    """Reads files in parallel and yields them in order: mixed down to one channel, then resampled, then int16.
+
+    Nothing depends on the number of workers, and no more than about as many files are held at a time.
+
+    Args:
+      paths: the files.
+      sample_rate: wanted rate in Hz.
+      workers: files read at a time.
+      on_bad_file: "stop" raises at the first bad file of the list, "skip" yields it with `bad` set.
+
+    Raises:
+      BadFile: a file that cannot be used, with "stop". ValueError: an unknown `on_bad_file`.
+    """
+    check_on_bad_file(on_bad_file)
+    tf = tensorflow()
+
+    def read(name: bytes) -> tuple[np.ndarray, str, str, str]:
+        try:
+            wave, notices = read_audio(os.fsdecode(name), sample_rate)
+        except BadFile as error:  # a message from here would come out wrapped up by TensorFlow
+            return np.zeros(0, np.int16), "", error.reason, error.kind
+        return to_int16(wave), "\n".join(notices), "", ""
+
+    names = tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
+    decoded = names.map(
+        lambda name: tf.numpy_function(read, [name], [tf.int16, tf.string, tf.string, tf.string]),
+        num_parallel_calls=workers,
+        deterministic=True,
+    )
+    for path, (wave, notices, reason, kind) in zip(paths, decoded.as_numpy_iterator(), strict=True):
+        bad = BadFile(path, reason.decode(), kind.decode()) if reason else None
+        if bad and on_bad_file == "stop":
+            raise bad
+        yield DecodedFile(wave, tuple(notices.decode().split("\n")) if notices else (), bad)
+
+
+class Reading(NamedTuple):
+    """What was found while a split was read; filled as `read_clips` goes along.
+
+    Attributes:
+      kept: positions of the good clips in the list.
+      samples: how long each of them is.
+      counts: how many files had what done to them.
+      skipped: (id, what is wrong with it) of every bad file that was left out.
+    """
+
+    kept: list[int]
+    samples: list[int]
+    counts: Counter
+    skipped: list[tuple[str, str]]
+
+    def notices(self, files: int) -> tuple[str, ...]:
+        """What had to be done to the `files` files, as sentences."""
+        said = [f"{count} of {files} files: {notice}" for notice, count in self.counts.items()]
+        if self.skipped:
+            first = ": ".join(self.skipped[0])
+            said.append(f"{len(self.skipped)} of {files} files are bad and were skipped (the first: {first})")
+        return tuple(said)
+
+
+def start_reading() -> Reading:
+    """A report of nothing yet."""
+    return Reading([], [], Counter(), [])
+
+
+def read_clips(
+    refs: Sequence[ClipRef],
+    sample_rate: int,
+    reading: Reading,
+    *,
+    what: str,
+    workers: int = 4,
+    on_bad_file: str = "stop",
+    progress: bool = True,
+) -> Iterator[Int16[np.ndarray, " time"]]:
+    """The waves of the good clips of a list, in order; `reading` says which they are and what was done to them.
+
+    Args:
+      refs: the clips.
+      sample_rate: wanted rate in Hz.
+      reading: of `start_reading`.
+      what: the split's name, for the progress bar and for messages.
+      workers, on_bad_file: as `decode_files`.
+      progress: show a progress bar.
+
+    Raises:
+      BadFile: a file that cannot be used, with "stop". ValueError: none of the files can.
+    """
+    decoded = decode_files([ref.path for ref in refs], sample_rate, workers=workers, on_bad_file=on_bad_file)
+    for i, (wave, said, bad) in enumerate(tqdm(decoded, what, len(refs), unit="file", disable=not progress)):
+        if bad:
+            reading.skipped.append((refs[i].id, bad.reason))
+            continue
+        reading.kept.append(i)
+        reading.samples.append(len(wave))
+        reading.counts.update(said)
+        yield wave
+    if not reading.kept:
+        first = ": ".join(reading.skipped[0])
+        raise ValueError(
+            f"all {len(refs)} files of {what} are bad (the first: {first}); expected some that can be read"
+        )
