@@ -60,9 +60,8 @@ def listing(
     said = check_groups(words, classes, what=f"words of {release}", source=root, allow_partial=allow_partial)
     if split == "train":
         elsewhere = {name for part in LISTS for name in read_list(root, part, classes)}
-        paths = [path for word in words for path in recordings(root / word)]
-        refs = [_clip(root, f"{path.parent.name}/{path.name}", classes) for path in paths]
-        return [ref for ref in refs if ref.id not in elsewhere], said
+        names = (f"{word}/{path.name}" for word, paths in words.items() for path in paths)
+        return [_clip(root, name, classes) for name in names if name not in elsewhere], said
     refs = [_clip(root, name, classes) for name in read_list(root, split, classes)]
     refs, absent = check_present(refs, root / LISTS[split], allow_partial)
     return refs, (*said, *absent)
@@ -83,10 +82,10 @@ def read_list(root: Path, split: str, classes: tuple[str, ...]) -> list[str]:
     return names
 
 
-def _words(root: Path, classes: tuple[str, ...]) -> list[str]:
-    """The word folders that hold clips, sorted; raises `ValueError` for clips of an unknown word."""
-    found = sorted(path.name for path in root.iterdir() if path.is_dir() and recordings(path))
-    found = [word for word in found if word != BACKGROUND]
+def _words(root: Path, classes: tuple[str, ...]) -> dict[str, list[Path]]:
+    """The clips in each word's folder, words and files sorted; raises `ValueError` for clips of an unknown word."""
+    folders_here = sorted(path for path in root.iterdir() if path.is_dir() and path.name != BACKGROUND)
+    found = {folder.name: paths for folder in folders_here if (paths := recordings(folder))}
     for word in found:
         if word not in classes:
             raise ValueError(f"{root / word}: holds clips of an unknown word, expected {_one_of(classes)}")
