@@ -56,6 +56,12 @@ flags.DEFINE_string("split", "test", "Split to adapt to.")
 flags.DEFINE_string("workdir", None, "Folder for results.jsonl and the states of unfinished cells.")
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of an unfinished cell.")
 flags.DEFINE_bool("allow_partial", False, "Go on when a list names files that are absent (the count goes on record).")
+flags.DEFINE_enum(
+    "on_bad_file",
+    "stop",
+    ["stop", "skip"],
+    "At a bad file: stop, or leave it out and list it in WORKDIR/bad_files.txt.",
+)
 
 
 def main() -> str:

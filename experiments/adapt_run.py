@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from dhauds_jax.data import sets
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
+from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.tta import methods, metrics, protocols, selection, wrappers
 from dhauds_jax.types import SourceData
 from experiments import cells, records, targets
@@ -87,12 +88,24 @@ def load_source(run: AdaptRun) -> cells.Source:
     return cells.source(classifier, jax.tree.map(jnp.asarray, variables), data)
 
 
-def _source_data(run: AdaptRun, config: Any) -> SourceData:
+def _source_data(run: AdaptRun, config: ClassifierConfig) -> SourceData:
     """The first `--source_clips` clips of the training split in an order that depends on their number alone."""
-    loaded = targets.load(run.dataset, run.data_dir, "train", config, allow_partial=run.allow_partial)
+    loaded = _load(run, "train", config)
     waves, _ = targets.laid_out(loaded)
     rows = protocols.stream_order(jax.random.key(0), len(waves))[: run.source_clips]
     return SourceData(jnp.asarray(waves[rows]), jnp.asarray(loaded.clips.labels[rows]))
+
+
+def _load(run: AdaptRun, split: str, config: ClassifierConfig) -> targets.Loaded:
+    return targets.load(
+        run.dataset,
+        run.data_dir,
+        split,
+        config,
+        allow_partial=run.allow_partial,
+        on_bad_file=run.on_bad_file,
+        workdir=run.workdir,
+    )
 
 
 def adapt(run: AdaptRun, command: str) -> str:
@@ -103,13 +116,14 @@ def adapt(run: AdaptRun, command: str) -> str:
     """
     pairs = _check(run)
     source = load_source(run)
-    loaded = targets.load(
-        run.dataset, run.data_dir, run.split, source.classifier.config, allow_partial=run.allow_partial
-    )
+    loaded = _load(run, run.split, source.classifier.config)
+    left_out = len(loaded.clips.skipped)
     workdir = Path(run.workdir)
     done = {record.get("cell") for record in records.read(workdir)}
     written = skipped = 0
     for work in works_of(run, loaded, pairs):
+        if left_out:  # other clips, another cell
+            work = work._replace(draw=(*work.draw, ("skipped", left_out)))
         for protocol in work.protocols:
             for method in run.method:
                 cell = _cell(run, source, work, protocol, method)
@@ -119,7 +133,7 @@ def adapt(run: AdaptRun, command: str) -> str:
                 record = cells.run_cell(
                     cell, source, work.target, workdir, command=command, save_every_s=run.save_every_s
                 )
-                records.append(workdir, {**record, "notices": list(loaded.clips.notices)})
+                records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": left_out})
                 written += 1
                 print(_summary(record))
     there = f", {skipped} were there already" if skipped else ""

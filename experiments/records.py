@@ -47,6 +47,8 @@ KEYS = (
 """What every record has; more keys are welcome."""
 
 FILE = "results.jsonl"
+BAD_FILES = "bad_files.txt"
+"""Beside the results: what `--on_bad_file=skip` left out, one line a file."""
 
 CLEAN = "clean"
 """The corruption's name in records of uncorrupted clips; its level is "-"."""
@@ -118,6 +120,26 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def note_bad_files(folder: Path, skipped: Iterable[tuple[str, str]]) -> None:
+    """Adds files that were left out to `folder/bad_files.txt`: id, tab, what is wrong with it; earlier ones stay.
+
+    Args:
+      folder: where the results are.
+      skipped: (id, reason) of each; nothing is written for none.
+    """
+    found = {name: " ".join(reason.split()) for name, reason in skipped}
+    if not found:
+        return
+    path = Path(folder) / BAD_FILES
+    earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
+    lines = {**dict(line.partition("\t")[::2] for line in earlier), **found}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{BAD_FILES}.tmp-{os.getpid()}")
+    text = "".join(f"{name}\t{reason}\n" for name, reason in lines.items())
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    os.replace(temporary, path)
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
 from dhauds_jax.data.sets.base import multi_hot
 from dhauds_jax.nets.config import ClassifierConfig
-from experiments.records import CLEAN
+from experiments.records import CLEAN, note_bad_files
 
 
 class Loaded(NamedTuple):
@@ -58,9 +58,23 @@ def check_fits(config: ClassifierConfig, dataset: sets.DataSet, checkpoint: str)
 
 
 def load(
-    dataset: str, data_dir: str | None, split: str, config: ClassifierConfig, *, allow_partial: bool = False
+    dataset: str,
+    data_dir: str | None,
+    split: str,
+    config: ClassifierConfig,
+    *,
+    allow_partial: bool = False,
+    on_bad_file: str = "stop",
+    workdir: str | None = None,
 ) -> Loaded:
     """Loads a split at the classifier's rate; notices are printed.
+
+    Args:
+      dataset, data_dir, split: what to load.
+      config: of the classifier.
+      allow_partial: go on when a list names absent files.
+      on_bad_file: "stop", or "skip" the clip.
+      workdir: where skipped files are listed.
 
     Raises:
       ValueError: unknown names, missing folders or files, broken audio.
@@ -74,7 +88,10 @@ def load(
         sample_rate=config.sample_rate,
         length=config.length + config.length // 8,
         allow_partial=allow_partial,
+        on_bad_file=on_bad_file,
     )
+    if workdir:
+        note_bad_files(Path(workdir), clips.skipped)
     for notice in clips.notices:
         print(f"note: {notice}")
     return Loaded(record, clips, config.length)

@@ -216,3 +216,30 @@ def test_the_online_record_scores_predictions_as_they_came(place):
     assert point["metric"] == 0.75
     assert point["top_share"] == 0.75
     assert point["losses"] == {"total": 1.0}
+
+
+@pytest.mark.slow
+def test_bad_files_stop_a_run_or_are_left_out_and_recorded(tmp_path):
+    tiny.make_arabic(tmp_path / "data")
+    tiny.make_checkpoint(tmp_path / "checkpoint")
+    changes = {"method": ["source"], "corruption": ["clean", "WHN"], "protocol": ["online"]}
+    whole, out = a_run(tmp_path, tmp_path / "whole", **changes), tmp_path / "out"
+    adapt(whole, "c")
+    (tmp_path / "data" / "dataset" / "up" / "test_0.wav").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"up/test_0\.wav: empty \(0 bytes\), expected a wav, flac or ogg file"):
+        adapt(whole._replace(workdir=str(out)), "c")
+    assert not out.exists()
+    adapt(whole._replace(workdir=str(out), on_bad_file="skip"), "c")
+    reason = "empty (0 bytes), expected a wav, flac or ogg file"
+    assert (out / "bad_files.txt").read_text() == f"dataset/up/test_0.wav\t{reason}\n"
+    before, after = records.read(tmp_path / "whole"), records.read(out)
+    assert [(r["n"], r["skipped"]) for r in before + after] == [(15, 0), (15, 0), (14, 1), (14, 1)]
+    assert [r["options"].get("skipped") for r in before + after] == [None, None, 1, 1]
+    assert len({r["cell"] for r in before + after}) == 4, "other clips, other cells"
+    assert after[0]["notices"] == [
+        f"1 of 15 files are bad and were skipped (the first: dataset/up/test_0.wav: {reason})"
+    ]
+    for path in (tmp_path / "data" / "dataset").glob("*/test_0.wav"):
+        path.write_text("text")
+    with pytest.raises(ValueError, match="all 15 files of arabic_speech_commands test are bad"):
+        adapt(whole._replace(workdir=str(tmp_path / "none"), on_bad_file="skip"), "c")

@@ -47,6 +47,16 @@ def test_provenance_is_filled():
     assert json.dumps(records.git_revision())
 
 
+def test_bad_files_are_listed_once_each_and_earlier_ones_stay(tmp_path):
+    records.note_bad_files(tmp_path / "out", [])
+    assert not (tmp_path / "out").exists()
+    records.note_bad_files(tmp_path / "out", [("a/1.wav", "empty (0 bytes)"), ("a/2.wav", "cannot\tbe\nread")])
+    records.note_bad_files(tmp_path / "out", (("b/3.wav", "no such file"), ("a/1.wav", "truncated")))
+    text = (tmp_path / "out" / "bad_files.txt").read_text()
+    assert text == "a/1.wav\ttruncated\na/2.wav\tcannot be read\nb/3.wav\tno such file\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["bad_files.txt"]
+
+
 def test_folders_without_records_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no records in .*: expected a results\.jsonl there"):
         records.read_all([tmp_path])
