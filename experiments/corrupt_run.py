@@ -1,24 +1,25 @@
-"""Writing corrupted sets."""
+"""Writing and verifying corrupted sets."""
 
 from __future__ import annotations
 
-import json
-import os
-import shutil
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-from tqdm import tqdm
-
-from dhauds_jax.data import draws as drawing
-from dhauds_jax.data import sets
-from dhauds_jax.data.corruptions import corrupt
-from dhauds_jax.data.loading import load_split
+from dhauds_jax.data import cell_files, cells, sets, verifying
+from dhauds_jax.data.clip_source import ClipSource, open_clips
+from dhauds_jax.data.levels import NOISE_CORRUPTIONS, quirks_of
+from dhauds_jax.data.noise import NoiseBank, find_recordings, load_bank
+from dhauds_jax.data.pipeline import to_int16
+from dhauds_jax.data.sets.base import check_split
+from dhauds_jax.data.sets.corrupted import write_manifests
+from dhauds_jax.data.sets.corrupted_layouts import cell_path, layout_of
 from experiments import records, targets
 
-MANIFEST = "manifest.jsonl"
+__all__ = ["CorruptRun", "run_command", "to_int16", "verify_set", "write_set"]
+
+SHOWN = 20
+"""Files that differ and are named, a cell."""
 
 
 class CorruptRun(NamedTuple):
@@ -34,11 +35,33 @@ class CorruptRun(NamedTuple):
     seed: int
     split: str
     allow_partial: bool
+    on_bad_file: str = "stop"
+    runner: str = "direct"
+    beam_options: Sequence[str] = ()
+    verify: str = ""
 
 
-def to_int16(wave: np.ndarray) -> np.ndarray:
-    """Samples as 16-bit integers, times 32768, rounded to the nearest even; values beyond [-1, 1) saturate."""
-    return np.clip(np.rint(np.asarray(wave, np.float64) * 32768), -32768, 32767).astype(np.int16)
+def run_command(run: CorruptRun) -> str:
+    """Verifies or writes, as `run.verify` says."""
+    return verify_set(run) if run.verify else write_set(run)
+
+
+def cells_of(run: CorruptRun, dataset: sets.DataSet) -> list[cells.CellSpec]:
+    """The cells of the flags' lists; "all" stands for every corruption that the data set has.
+
+    Raises:
+      ValueError: unknown names.
+    """
+    check_split(dataset, run.split)
+    quirks_of(run.profile)
+    layout = layout_of(dataset, run.split)
+    names = [c for name in run.corruption for c in (layout.corruptions if name == "all" else (name,))]
+    pairs = targets.expand(names, run.level)
+    if (records.CLEAN, "-") in pairs:
+        raise ValueError("--corruption=clean writes no corrupted set: name some of the corruptions, or all")
+    for pair in pairs:
+        cell_path(layout, *pair)
+    return [cells.CellSpec(dataset, *pair, seed=run.seed, profile=run.profile, split=run.split) for pair in pairs]
 
 
 def write_set(run: CorruptRun) -> str:
@@ -48,71 +71,109 @@ def write_set(run: CorruptRun) -> str:
       ValueError: bad input, before anything is written.
     """
     dataset = sets.get(run.dataset, run.data_dir)
-    pairs = targets.expand(run.corruption, run.level)
-    if (records.CLEAN, "-") in pairs:
-        raise ValueError("--corruption=clean writes no corrupted set: name some of the corruptions, or all")
-    banks = {p: targets.bank_for(dataset, run.noise_dir, *p, dataset.sample_rate) for p in pairs}
-    clips = load_split(
-        dataset,
-        run.data_dir,
-        run.split,
-        sample_rate=dataset.sample_rate,
-        length=dataset.length + dataset.length // 8,
-        allow_partial=run.allow_partial,
-    )
-    for notice in clips.notices:
+    wanted = cells_of(run, dataset)
+    missing = [cell for cell in wanted if not _is_there(cell, run.output)]
+    for cell in wanted:
+        if cell not in missing:
+            print(f"already there: {cells.cell_folder(cell, run.output)}")
+    for cell in missing:
+        _check_noise(cell, run.noise_dir)
+    source = _open(run, dataset)
+    if missing:
+        where = {"ids": source.ids, "labels": source.labels, "split": run.split}
+        write_manifests(dataset, run.data_dir, run.output, **where)
+    told: set[str] = set()
+    for cell in missing:
+        bank = _bank(cell, run.noise_dir)
+        written = _write(run, cell, source, bank)
+        _tell(written, source, told)
+        record = written.record
+        print(
+            f"{cell.corruption}-{cell.level}: {record['clips']} clips, checksum of the draws "
+            f"{record['draws_sha256'][:16]}, of the samples {record['samples_sha256'][:16]}"
+        )
+    return f"{len(missing)} cells written, {len(wanted) - len(missing)} were there already: {run.output}"
+
+
+def verify_set(run: CorruptRun) -> str:
+    """Compares every cell of the flags' lists with a fresh computation, or with the checksums stored beside it.
+
+    Raises:
+      ValueError: bad input, a cell that is absent or was made with other settings, or files that differ.
+    """
+    dataset = sets.get(run.dataset, run.data_dir)
+    wanted = cells_of(run, dataset)
+    for cell in wanted:
+        if not _is_there(cell, run.output):
+            raise ValueError(f"{cells.cell_folder(cell, run.output)}: no such cell, expected it to verify it")
+    source = _open(run, dataset) if run.verify == "samples" else None
+    wrong = 0
+    for cell in wanted:
+        folder = cells.cell_folder(cell, run.output)
+        if source is None:
+            found = verifying.verify_checksums(folder)
+        else:
+            found = verifying.verify_samples(cell, source, _bank(cell, run.noise_dir), run.output)
+        wrong += len(found)
+        for difference in found[:SHOWN]:
+            print(f"{folder / difference.file}: {difference.reason}")
+        rest = f" ({len(found) - SHOWN} more)" if len(found) > SHOWN else ""
+        print(f"{cell.corruption}-{cell.level}: {f'{len(found)} files differ{rest}' if found else 'all files agree'}")
+    if wrong:
+        raise ValueError(f"{run.output}: {wrong} files differ, expected none; remove their cells to make them anew")
+    return f"{len(wanted)} cells agree: {run.output}"
+
+
+def _is_there(cell: cells.CellSpec, output: str) -> bool:
+    """Whether a cell is finished; raises `ValueError` if it was made with other settings."""
+    folder = cells.cell_folder(cell, output)
+    if not folder.is_dir():
+        return False
+    record = cell_files.read_record(folder)
+    for name, value in cells.identity(cell).items() if record else ():
+        if record.get(name) != value:
+            raise ValueError(f"{folder}: made with {name} {record.get(name)}, expected {value}; give another --output")
+    return True
+
+
+def _check_noise(cell: cells.CellSpec, noise_dir: str | None) -> None:
+    """Raises `ValueError` if the recordings of a noise corruption are not there, before any are read."""
+    if cell.corruption not in NOISE_CORRUPTIONS or (not noise_dir and cell.dataset.generate is not None):
+        return
+    if not noise_dir:
+        load_bank(noise_dir, cell.corruption, cell.level, cell.dataset.sample_rate)
+    find_recordings(Path(noise_dir), cell.corruption, cell.level, cell.dataset.sample_rate)
+
+
+def _bank(cell: cells.CellSpec, noise_dir: str | None) -> NoiseBank | None:
+    return targets.bank_for(cell.dataset, noise_dir, cell.corruption, cell.level, cell.dataset.sample_rate)
+
+
+def _open(run: CorruptRun, dataset: sets.DataSet) -> ClipSource:
+    source = open_clips(dataset, run.data_dir, run.split, allow_partial=run.allow_partial, on_bad_file=run.on_bad_file)
+    for notice in source.notices:
         print(f"note: {notice}")
-    written = 0
-    for (corruption, level), bank in banks.items():
-        folder = Path(run.output) / corruption / level
-        if folder.exists():
-            print(f"already there: {folder}")
-            continue
-        waves, draws = corrupt(
-            clips.waves,
-            clips.ids,
-            dataset=dataset,
-            corruption=corruption,
-            level=level,
-            seed=run.seed,
-            profile=run.profile,
-            bank=bank,
-            sample_rate=dataset.sample_rate,
-            length=dataset.length,
-            lengths=clips.lengths,
-            progress=True,
-        )
-        entries = drawing.records(
-            clips.ids, draws, corruption=corruption, level=level, noise_names=bank.names if bank else ()
-        )
-        _write_cell(folder, waves, entries, clips.labels, clips.classes, dataset.sample_rate, run)
-        digest = drawing.checksum(clips.ids, draws, corruption=corruption, level=level)
-        print(f"{corruption}-{level}: {len(waves)} clips, checksum of the draws {digest[:16]}")
-        written += 1
-    return f"{written} cells written, {len(pairs) - written} were there already: {run.output}"
+    return source
 
 
-def _write_cell(
-    folder: Path,
-    waves: np.ndarray,
-    entries: list[dict],
-    labels: np.ndarray,
-    classes: Sequence[str],
-    rate: int,
-    run: CorruptRun,
-) -> None:
-    """Writes a cell under a temporary name and renames it, so that a cell that is there is whole."""
-    import soundfile
+def _write(run: CorruptRun, cell: cells.CellSpec, source: ClipSource, bank: NoiseBank | None) -> cells.Written:
+    if run.runner == "direct":
+        return cells.write_cell(cell, source, bank, run.output)
+    from dhauds_jax.data.sets import beam
 
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
-    lines = []
-    for wave, entry, label in zip(tqdm(waves, desc="write", unit="clip"), entries, labels, strict=True):
-        file = PurePosixPath(entry["id"]).with_suffix(".wav")
-        path = temporary / file
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, to_int16(wave), rate, subtype="PCM_16")
-        lines.append({**entry, "file": str(file), "class": classes[label], "seed": run.seed, "profile": run.profile})
-    (temporary / MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    os.rename(temporary, folder)
+    return beam.write_cell(cell, source, bank, run.output, options=run.beam_options)
+
+
+def _tell(written: cells.Written, source: ClipSource, told: set[str]) -> None:
+    """Prints what had to be done to the files and which were left out, once for all cells."""
+    lines = [f"{count} of {len(source.ids)} files: {notice}" for notice, count in written.notices.items()]
+    lines += [f"left out: {error}" for _, error in written.bad]
+    for line in _new(lines, told):
+        print(f"note: {line}")
+
+
+def _new(lines: Sequence[str], told: set[str]) -> Iterator[str]:
+    for line in lines:
+        if line not in told:
+            told.add(line)
+            yield line

@@ -1,0 +1,298 @@
+"""Making the cells of a corrupted set: clips read in slices, corrupted in fixed chunks, written as 16-bit wav files.
+
+A clip's samples follow from the cell, its id and its own recording; slices, order and workers change no bit of them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import platform
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int16
+from tqdm import tqdm
+
+from dhauds_jax.data import cell_files, draws
+from dhauds_jax.data.audio import BadFile
+from dhauds_jax.data.clip_source import ClipSource, ReadClip
+from dhauds_jax.data.corruptions import CHUNK, corrupt
+from dhauds_jax.data.layout import lay_out
+from dhauds_jax.data.levels import NOISE_CORRUPTIONS
+from dhauds_jax.data.noise import NoiseBank
+from dhauds_jax.data.pipeline import to_int16
+from dhauds_jax.data.sets.base import DataSet, draw_name
+from dhauds_jax.data.sets.corrupted_layouts import cell_path, clip_length, file_name, layout_of
+
+SLICE_BYTES = 128 << 20
+"""Float samples of one slice (bytes): what bounds the memory of a set of any size."""
+THREADS = os.cpu_count() or 1
+
+
+class CellSpec(NamedTuple):
+    """What decides a cell besides the clips themselves and the noise recordings.
+
+    Attributes:
+      dataset: the clean set.
+      corruption, level: names.
+      seed: of the draws.
+      profile: "reference" or "corrected".
+      split: the split that is corrupted.
+    """
+
+    dataset: DataSet
+    corruption: str
+    level: str
+    seed: int
+    profile: str = "reference"
+    split: str = "test"
+
+    @property
+    def length(self) -> int:
+        """Samples of every clip of the cell."""
+        return clip_length(self.dataset, layout_of(self.dataset, self.split), self.corruption, self.level)
+
+
+class Slice(NamedTuple):
+    """Corrupted clips: rows of the source, int16 (clips, length) samples, notices counted, files that were left out."""
+
+    rows: list[int]
+    samples: np.ndarray
+    notices: Counter[str]
+    bad: list[tuple[int, BadFile]]
+
+
+class Written(NamedTuple):
+    """A finished cell: its record (`cell.json`), notices counted, bad files that were left out."""
+
+    record: dict[str, Any]
+    notices: Counter[str]
+    bad: list[tuple[int, BadFile]]
+
+
+def corrupt_clips(
+    cell: CellSpec, waves: Sequence[np.ndarray], ids: Sequence[str], bank: NoiseBank | None
+) -> Int16[np.ndarray, "clips length"]:
+    """Corrupts whole recordings; the result as 16-bit integers, times 32768, rounded, saturating.
+
+    Args:
+      cell: what to do.
+      waves: float32 (time,) each, at the set's rate.
+      ids: their names.
+      bank: recordings of the noise corruptions.
+    """
+    lengths = np.array([len(wave) for wave in waves])
+    rows = np.stack([lay_out(wave, int(lengths.max())) for wave in waves])
+    corrupted, _ = corrupt(
+        rows,
+        ids,
+        dataset=cell.dataset,
+        corruption=cell.corruption,
+        level=cell.level,
+        seed=cell.seed,
+        profile=cell.profile,
+        bank=bank,
+        sample_rate=cell.dataset.sample_rate,
+        length=cell.length,
+        lengths=lengths,
+    )
+    return to_int16(corrupted)
+
+
+def slice_clips(cell: CellSpec, slice_bytes: int = SLICE_BYTES) -> int:
+    """Clips in a slice: as many whole chunks as fit, at least four."""
+    return max(4, slice_bytes // (4 * cell.length * CHUNK)) * CHUNK
+
+
+def corrupted_slices(
+    cell: CellSpec, source: ClipSource, bank: NoiseBank | None, *, clips: int | None = None, threads: int = THREADS
+) -> Iterator[Slice]:
+    """Corrupts a split slice by slice; the next slice is read while one is computed.
+
+    Args:
+      cell: what to do.
+      source: the split.
+      bank: recordings of the noise corruptions.
+      clips: clips in a slice (None: `slice_clips`).
+      threads: files read at a time.
+
+    Raises:
+      BadFile: a file that cannot be used, if the source stops at it.
+    """
+    size = clips or slice_clips(cell)
+    pool = ThreadPoolExecutor(threads)
+    try:
+        batches = (range(first, min(first + size, len(source.ids))) for first in range(0, len(source.ids), size))
+        asked = ([(row, pool.submit(source.read, row)) for row in batch] for batch in batches)
+        current = next(asked, None)
+        while current is not None:
+            following = next(asked, None)
+            found = [(row, future.result()) for row, future in current]
+            yield _corrupt_slice(cell, source, bank, found)
+            current = following
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _corrupt_slice(
+    cell: CellSpec, source: ClipSource, bank: NoiseBank | None, found: list[tuple[int, ReadClip]]
+) -> Slice:
+    good = [(row, clip.wave) for row, clip in found if clip.bad is None]
+    bad = [(row, clip.bad) for row, clip in found if clip.bad is not None]
+    notices = Counter(itertools.chain.from_iterable(clip.notices for _, clip in found))
+    rows = [row for row, _ in good]
+    if not good:
+        return Slice(rows, np.zeros((0, cell.length), np.int16), notices, bad)
+    samples = corrupt_clips(cell, [wave for _, wave in good], [source.ids[row] for row in rows], bank)
+    return Slice(rows, samples, notices, bad)
+
+
+def write_cell(
+    cell: CellSpec,
+    source: ClipSource,
+    bank: NoiseBank | None,
+    root: Path | str,
+    *,
+    clips: int | None = None,
+    threads: int = THREADS,
+    progress: bool = True,
+) -> Written:
+    """Writes a cell under a temporary name and renames it, so that a cell that is there is whole.
+
+    Args:
+      cell: what to write.
+      source: the clean clips.
+      bank: recordings of the noise corruptions.
+      root: folder of the corrupted set.
+      clips: clips in a slice.
+      threads: files read and written at a time.
+      progress: show a progress bar.
+
+    Raises:
+      BadFile: a file that cannot be used, if the source stops at it. ValueError: no clip is left, the cell is there.
+    """
+    temporary = begin_cell(cell, root, source.ids)
+    digests: dict[str, str] = {}
+    notices: Counter[str] = Counter()
+    bad: list[tuple[int, BadFile]] = []
+    title = f"{cell.corruption}-{cell.level}"
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        tqdm(total=len(source.ids), desc=title, unit="clip", disable=not progress) as bar,
+    ):
+        for piece in corrupted_slices(cell, source, bank, clips=clips, threads=threads):
+            ids = [source.ids[row] for row in piece.rows]
+            paths = [temporary / file_name(clip_id) for clip_id in ids]
+            rates = itertools.repeat(cell.dataset.sample_rate)
+            digests |= zip(ids, pool.map(cell_files.write, paths, piece.samples, rates), strict=True)
+            notices += piece.notices
+            bad += piece.bad
+            bar.update(len(piece.rows) + len(piece.bad))
+    return Written(finish_cell(cell, root, source.ids, source.labels, digests, bank), notices, bad)
+
+
+def cell_folder(cell: CellSpec, root: Path | str) -> Path:
+    """Where a finished cell lies."""
+    return Path(root) / cell_path(layout_of(cell.dataset, cell.split), cell.corruption, cell.level)
+
+
+def begin_cell(cell: CellSpec, root: Path | str, ids: Sequence[str]) -> Path:
+    """Makes the folders of a cell anew under its temporary name; what a killed run left there is removed.
+
+    Raises:
+      ValueError: the cell is there already.
+    """
+    folder = cell_folder(cell, root)
+    if folder.exists():
+        raise ValueError(f"{folder}: is there already, expected it to be made by one command at a time")
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    for parent in {(temporary / file_name(clip_id)).parent for clip_id in ids} | {temporary}:
+        parent.mkdir(parents=True, exist_ok=True)
+    return temporary
+
+
+def finish_cell(
+    cell: CellSpec,
+    root: Path | str,
+    ids: Sequence[str],
+    labels: np.ndarray,
+    digests: Mapping[str, str],
+    bank: NoiseBank | None,
+) -> dict[str, Any]:
+    """Writes `manifest.jsonl` (a line a clip, its draw included) and `cell.json`, renames the cell; returns its record.
+
+    Args:
+      cell: what was written.
+      root: folder of the corrupted set.
+      ids, labels: the clean clips.
+      digests: SHA-256 of the samples of each clip that was written, by id.
+      bank: recordings of the noise corruptions.
+
+    Raises:
+      ValueError: no clip was written.
+    """
+    rows = [row for row, clip_id in enumerate(ids) if clip_id in digests]
+    if not rows:
+        raise ValueError(f"{cell.corruption}-{cell.level}: no clip of {cell.dataset.name} can be used")
+    kept = [ids[row] for row in rows]
+    entries, checksum = drawn(cell, kept, bank)
+    lines = [
+        {
+            **entry,
+            "file": str(file_name(clip_id)),
+            "class": cell.dataset.classes[labels[row]],
+            "seed": cell.seed,
+            "profile": cell.profile,
+            "sha256": digests[clip_id],
+        }
+        for row, clip_id, entry in zip(rows, kept, entries, strict=True)
+    ]
+    record = {
+        **identity(cell),
+        "clips": len(rows),
+        "left_out": [clip_id for clip_id in ids if clip_id not in digests],
+        "sample_rate": cell.dataset.sample_rate,
+        "length": cell.length,
+        "draws_sha256": checksum,
+        "samples_sha256": cell_files.samples_checksum(digests),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+    folder = cell_folder(cell, root)
+    temporary = folder.with_name(f"{folder.name}.tmp")
+    (temporary / cell_files.MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (temporary / cell_files.RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    os.rename(temporary, folder)
+    return record
+
+
+def identity(cell: CellSpec) -> dict[str, Any]:
+    """What names a cell in its record: two cells with equal clips, noise and identity have equal draws."""
+    names = ("split", "corruption", "level", "seed", "profile")
+    return {"dataset": draw_name(cell.dataset), **{name: getattr(cell, name) for name in names}}
+
+
+def drawn(cell: CellSpec, ids: Sequence[str], bank: NoiseBank | None) -> tuple[list[dict[str, Any]], str]:
+    """The draws of a cell's clips as records, and their checksum."""
+    noisy = cell.corruption in NOISE_CORRUPTIONS
+    made = draws.draw_set(
+        ids,
+        dataset=draw_name(cell.dataset),
+        corruption=cell.corruption,
+        level=cell.level,
+        seed=cell.seed,
+        profile=cell.profile,
+        noise_lengths=bank.lengths if noisy else None,
+        length=cell.length,
+        stretch_both_ways=cell.dataset.order.stretch_both_ways,
+    )
+    names = {"corruption": cell.corruption, "level": cell.level}
+    entries = draws.records(ids, made, **names, noise_names=bank.names if noisy else ())
+    return entries, draws.checksum(ids, made, **names)

@@ -1,0 +1,154 @@
+"""Corrupted ("-C") sets on disk: writing their lists, listing and loading their cells.
+
+The published archives (SpeechCommandsV2-C, VocalSound-C, ReefSet-C, UrbanSound8K-C) and what `experiments.corrupt`
+writes have the same layouts, so one loader serves both.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from dhauds_jax.data.audio import read_audio
+from dhauds_jax.data.layout import lay_out
+from dhauds_jax.data.levels import LEVELS
+from dhauds_jax.data.loading import Clips
+from dhauds_jax.data.sets.base import ClipRef, DataSet, check_present, find_root
+from dhauds_jax.data.sets.corrupted_layouts import cell_path, file_name, layout_of
+
+THREADS = os.cpu_count() or 1
+
+
+def write_manifests(
+    dataset: DataSet,
+    data_dir: Path | str | None,
+    root: Path | str,
+    *,
+    ids: Sequence[str],
+    labels: np.ndarray,
+    split: str = "test",
+) -> list[Path]:
+    """Copies or writes the lists that belong to a corrupted set, each under a temporary name that is then renamed.
+
+    Args:
+      dataset: the clean set.
+      data_dir: its folder; the lists are copied from there.
+      root: folder of the corrupted set.
+      ids, labels: the clean set's clips (written into `clips.csv` where there is no published list).
+      split: the split that is corrupted.
+
+    Returns:
+      The lists' paths.
+
+    Raises:
+      ValueError: a list of that name with other content is there (the folder is another set's), nothing is written
+        then; or the clean set's folder lacks its lists.
+    """
+    contents = layout_of(dataset, split).manifests(dataset, data_dir, ids, labels)
+    for name, content in contents.items():
+        path = Path(root) / name
+        if path.is_file() and path.read_bytes() != content:
+            raise ValueError(f"{path}: lists other clips than {dataset.name} {split} has here, give another --output")
+    for name, content in contents.items():
+        path = Path(root) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.tmp")
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    return [Path(root) / name for name in contents]
+
+
+def find(dataset: DataSet, root: Path | str | None, split: str = "test") -> Path:
+    """The folder of a corrupted set from itself or its parent; raises `ValueError` when it is neither."""
+    layout = layout_of(dataset, split)
+    return find_root(root, (layout.folder, f"{layout.folder}/{layout.folder}"), layout.manifest, layout.folder)
+
+
+def list_cell(
+    dataset: DataSet,
+    root: Path | str | None,
+    corruption: str,
+    level: str,
+    *,
+    split: str = "test",
+    allow_partial: bool = False,
+) -> tuple[list[ClipRef], tuple[str, ...]]:
+    """Lists a cell of a published archive or of one made here, in the order of its list.
+
+    Ids are the clean set's and labels those of the list, so draws and labels line up with the clean clips.
+
+    Args:
+      dataset: the clean set.
+      root: the corrupted set's folder (with its lists), or its parent.
+      corruption, level: names.
+      split: the split that was corrupted; only test splits are published.
+      allow_partial: go on when the list names absent files.
+
+    Returns:
+      `(refs, notices)`.
+
+    Raises:
+      ValueError: unknown names, a missing folder, list or cell, absent files.
+    """
+    layout = layout_of(dataset, split)
+    cell = cell_path(layout, corruption, level)
+    folder = find(dataset, root, split)
+    if not (folder / cell).is_dir():
+        there = [f"{c}-{v}" for c in layout.corruptions for v in LEVELS if (folder / cell_path(layout, c, v)).is_dir()]
+        raise ValueError(f"{folder}: no folder {cell}, the cells there are: {', '.join(there) or 'none'}")
+    clips = layout.clips(dataset, folder)
+    refs = [ClipRef(clip_id, folder / cell / file_name(clip_id), label) for clip_id, label in clips]
+    return check_present(refs, folder / layout.manifest, allow_partial)
+
+
+def load_cell(
+    dataset: DataSet,
+    root: Path | str | None,
+    corruption: str,
+    level: str,
+    *,
+    sample_rate: int,
+    length: int,
+    split: str = "test",
+    allow_partial: bool = False,
+    progress: bool = True,
+) -> Clips:
+    """Loads a cell of a corrupted set for a classifier: resampled, then cut at the head to its length.
+
+    That is how the published numbers are measured: UrbanSound8K-C comes at 44.1 kHz, and the stretched clips of it and
+    of ReefSet-C are longer than the classifier's.
+
+    Args:
+      dataset: the clean set.
+      root: the corrupted set's folder, or its parent.
+      corruption, level: names.
+      sample_rate: wanted rate in Hz.
+      length: wanted samples a clip (shorter ones are centred in zeros).
+      split: the split that was corrupted.
+      allow_partial: go on when the list names absent files.
+      progress: show a progress bar.
+
+    Raises:
+      ValueError: unknown names, a missing folder, list or cell, absent or bad files.
+
+    Source: DHAuDS, */analysis.py.
+    """
+    refs, notices = list_cell(dataset, root, corruption, level, split=split, allow_partial=allow_partial)
+    waves = np.zeros((len(refs), length), np.float32)
+    lengths = np.zeros(len(refs), np.int32)
+    said: Counter[str] = Counter()
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = pool.map(lambda ref: read_audio(ref.path, sample_rate), refs)
+        bar = tqdm(results, total=len(refs), desc=f"{corruption}-{level}", unit="file", disable=not progress)
+        for row, (wave, told) in enumerate(bar):
+            waves[row], lengths[row] = lay_out(wave, length), min(len(wave), length)
+            said.update((*told, *((f"longer than {length} samples, the head is kept",) if len(wave) > length else ())))
+    notices = (*notices, *(f"{count} of {len(refs)} files: {notice}" for notice, count in said.items()))
+    labels = np.array([ref.label for ref in refs], np.int32)
+    return Clips(tuple(ref.id for ref in refs), waves, labels, lengths, dataset.classes, sample_rate, notices)

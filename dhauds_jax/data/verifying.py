@@ -1,0 +1,130 @@
+"""Comparing the files of a corrupted set's cells with what they should hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Int16
+from tqdm import tqdm
+
+from dhauds_jax.data.cell_files import (
+    MANIFEST,
+    RECORD,
+    Difference,
+    digest,
+    read_manifest,
+    read_record,
+    read_samples,
+    samples_checksum,
+)
+from dhauds_jax.data.cells import CellSpec, cell_folder, corrupted_slices
+from dhauds_jax.data.clip_source import ClipSource
+from dhauds_jax.data.noise import NoiseBank
+from dhauds_jax.data.sets.corrupted_layouts import file_name
+
+THREADS = os.cpu_count() or 1
+
+
+def compare(path: Path, sample_rate: int, length: int, expected: Int16[np.ndarray, " time"] | str) -> Difference | None:
+    """Compares a file with samples or with their digest; None when they are equal."""
+    found = read_samples(path, sample_rate, length)
+    if isinstance(found, Difference):
+        return found
+    if isinstance(expected, str):
+        return None if digest(found) == expected else Difference(path.name, "has other samples than its checksum says")
+    steps = np.abs(found.astype(np.int32) - expected)
+    if not steps.any():
+        return None
+    reason = f"differs in {int((steps > 0).sum())} of {length} samples, by up to {int(steps.max())} steps of 16 bit"
+    return Difference(path.name, reason)
+
+
+def unlisted(folder: Path, files: Iterable[str]) -> list[Difference]:
+    """The wav files below a cell's folder that are not among `files` (relative paths)."""
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.wav")}
+    return [Difference(name, "belongs to no clip of the list") for name in sorted(found - set(files))]
+
+
+def verify_checksums(folder: Path, *, threads: int = THREADS, progress: bool = True) -> list[Difference]:
+    """Compares the files of a cell with the checksums that were stored when it was written.
+
+    Args:
+      folder: the cell.
+      threads: files read at a time.
+      progress: show a progress bar.
+
+    Returns:
+      What differs, in the order of the manifest; a changed manifest comes first.
+
+    Raises:
+      ValueError: the cell has no manifest or no record.
+    """
+    entries, record = read_manifest(folder), read_record(folder)
+    if record is None:
+        raise ValueError(f"{folder / RECORD}: no such file, expected a cell that experiments.corrupt has written")
+    differences = []
+    if samples_checksum({entry["id"]: entry["sha256"] for entry in entries}) != record["samples_sha256"]:
+        differences.append(Difference(MANIFEST, f"is not the one that {RECORD} was written with"))
+
+    def check(entry: dict[str, Any]) -> Difference | None:
+        found = compare(folder / entry["file"], record["sample_rate"], record["length"], entry["sha256"])
+        return found and found._replace(file=entry["file"])
+
+    with ThreadPoolExecutor(threads) as pool:
+        results = pool.map(check, entries)
+        title = f"verify {record['corruption']}-{record['level']}"
+        results = tqdm(results, total=len(entries), desc=title, unit="file", disable=not progress)
+        differences += [found for found in results if found]
+    return differences + unlisted(folder, {entry["file"] for entry in entries})
+
+
+def verify_samples(
+    cell: CellSpec,
+    source: ClipSource,
+    bank: NoiseBank | None,
+    root: Path | str,
+    *,
+    clips: int | None = None,
+    threads: int = THREADS,
+    progress: bool = True,
+) -> list[Difference]:
+    """Makes every clip of a cell again and compares it with its file, sample by sample.
+
+    Args:
+      cell: what the files should be.
+      source: the clean clips.
+      bank: recordings of the noise corruptions.
+      root: folder of the corrupted set.
+      clips: clips in a slice.
+      threads: files read at a time.
+      progress: show a progress bar.
+
+    Returns:
+      What differs, in the order of the clips.
+
+    Raises:
+      BadFile: a clean file that cannot be used, if the source stops at it.
+    """
+    folder = cell_folder(cell, root)
+    differences = []
+
+    def check(clip_id: str, samples: Int16[np.ndarray, " time"]) -> Difference | None:
+        file = file_name(clip_id)
+        found = compare(folder / file, cell.dataset.sample_rate, cell.length, samples)
+        return found and found._replace(file=str(file))
+
+    title = f"verify {cell.corruption}-{cell.level}"
+    with (
+        ThreadPoolExecutor(threads) as pool,
+        tqdm(total=len(source.ids), desc=title, unit="clip", disable=not progress) as bar,
+    ):
+        for piece in corrupted_slices(cell, source, bank, clips=clips, threads=threads):
+            results = pool.map(check, [source.ids[row] for row in piece.rows], piece.samples)
+            differences += [found for found in results if found]
+            bar.update(len(piece.rows) + len(piece.bad))
+    return differences + unlisted(folder, [str(file_name(clip_id)) for clip_id in source.ids])

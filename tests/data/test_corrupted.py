@@ -1,0 +1,376 @@
+"""Corrupted sets: published layouts and lists, cells made in slices, read back and verified."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from dhauds_jax.data import cell_files, cells, sets, verifying
+from dhauds_jax.data.audio import BadFile, resample_wave
+from dhauds_jax.data.clip_source import ClipSource, ReadClip, open_clips
+from dhauds_jax.data.corruptions import corrupt
+from dhauds_jax.data.noise import synthetic_bank
+from dhauds_jax.data.sets.base import DataSet, Order
+from dhauds_jax.data.sets.corrupted import list_cell, load_cell, write_manifests
+from dhauds_jax.data.sets.corrupted_layouts import cell_path, clip_length, file_name, layout_of
+from tests.data.fakes import FAKES
+from tests.data.fakes.environmental import reef_set
+
+PUBLISHED = {
+    "speech_commands_v2": ("SpeechCommandsV2-C", "PSH/L2", 14, 16_000, (16_000, 16_000)),
+    "speech_commands_v2/amaut": ("SpeechCommandsV2-C", "PSH/L2", 14, 16_000, (16_000, 16_000)),
+    "vocal_sound": ("VocalSound-C", "audio_16k/PSH/L2", 14, 160_000, (160_000, 160_000)),
+    "vocal_sound/44k": ("VocalSound-C", "data_44k/PSH/L2", 14, 441_000, (441_000, 441_000)),
+    "reef_set": ("ReefSet-C", "PSH/L2", 14, 30_080, (31_884, 33_689)),
+    "reef_set/multiple": ("ReefSet-C", "PSH/L2", 14, 30_080, (31_884, 33_689)),
+    "urban_sound_8k": ("UrbanSound8K-C", "audio/PSH/L2", 8, 176_400, (186_984, 197_568)),
+    "urban_sound_8k/fold3": ("UrbanSound8K-C", "audio/PSH/L2", 8, 176_400, (186_984, 197_568)),
+    "arabic_speech_commands": ("arabic_speech_commands-C", "PSH/L2", 14, 16_000, (16_000, 16_000)),
+}
+RATE = 16_000
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_layouts_are_the_published_ones(name):
+    folder, cell, count, length, stretched = PUBLISHED[name]
+    data = sets.get(name)
+    layout = layout_of(data)
+    assert (layout.folder, str(cell_path(layout, "PSH", "L2")), 2 * len(layout.corruptions)) == (folder, cell, count)
+    assert {clip_length(data, layout, "WHN", level) for level in ("L1", "L2")} == {length}
+    assert tuple(clip_length(data, layout, "TST", level) for level in ("L1", "L2")) == stretched
+    with pytest.raises(ValueError, match="unknown level 'L3'"):
+        cell_path(layout, "PSH", "L3")
+
+
+def test_urban_sound_has_four_corruptions():
+    layout = layout_of(sets.get("urban_sound_8k"))
+    with pytest.raises(
+        ValueError, match="unknown corruption of UrbanSound8K-C 'ENQ', expected one of WHN, ENSC, PSH, TST"
+    ):
+        cell_path(layout, "ENQ", "L1")
+    assert layout_of(sets.get("urban_sound_8k"), "train").corruptions == layout.corruptions
+
+
+def test_files_keep_the_names_of_the_clips():
+    names = {
+        "up/a.wav": "up/a.wav",
+        "dataset/up/b_NO_1.flac": "dataset/up/b_NO_1.wav",
+        "test/3_s.00": "test/3_s.00.wav",
+    }
+    assert {clip: str(file_name(clip)) for clip in names} == names
+
+
+def published(name, folder, corruption, level, seconds=0.01):
+    """A clean copy and a cell with the authors' paths, spelt out by hand: `(data set, clean refs, -C folder)`."""
+    FAKES[name](folder / "clean")
+    data = sets.get(name)
+    refs, _ = data.listing(folder / "clean", "test", False)
+    root = folder / layout_of(data).folder
+    for ref in refs:
+        inside = {"vocal_sound": "audio_16k/", "urban_sound_8k": "audio/"}.get(name.split("/")[0], "")
+        path = root / f"{inside}{corruption}/{level}/{ref.id}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.full(int(seconds * data.sample_rate), 0.25), data.sample_rate, subtype="PCM_16")
+    write_manifests(
+        data, folder / "clean", root, ids=[ref.id for ref in refs], labels=np.array([r.label for r in refs])
+    )
+    return data, refs, root
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "speech_commands_v2",
+        "speech_commands_v2/amaut",
+        "vocal_sound",
+        "reef_set",
+        "urban_sound_8k",
+        "urban_sound_8k/fold3",
+    ],
+)
+def test_a_published_cell_has_the_clean_ids_and_labels(name, tmp_path):
+    data, refs, root = published(name, tmp_path, "TST", "L1")
+    for where in (root, tmp_path):
+        found, notices = list_cell(data, where, "TST", "L1")
+        assert [(ref.id, ref.label) for ref in found] == [(ref.id, ref.label) for ref in refs] and notices == ()
+    found[0].path.unlink()
+    found[-1].path.unlink()
+    with pytest.raises(ValueError, match=rf"names {len(refs)} files and 2 of them are absent \(the first: ") as caught:
+        list_cell(data, root, "TST", "L1")
+    assert layout_of(data).manifest in str(caught.value) and "\n" not in str(caught.value)
+    assert len(list_cell(data, root, "TST", "L1", allow_partial=True)[0]) == len(refs) - 2
+    with pytest.raises(ValueError, match=r"no folder .*WHN/L2, the cells there are: TST-L1"):
+        list_cell(data, root, "WHN", "L2")
+    with pytest.raises(ValueError, match=f"expected the folder of {layout_of(data).folder} or its parent"):
+        list_cell(data, Path(__file__).parent, "WHN", "L2")
+
+
+def test_lists_are_copied(tmp_path):
+    cases = {
+        "speech_commands_v2": {"testing_list.txt"},
+        "vocal_sound": {"datafiles/te.json", "meta/te_meta.csv", "class_labels_indices_vs.csv"},
+        "vocal_sound/44k": {"datafiles/te_rev.json", "meta/te_meta.csv", "class_labels_indices_vs.csv"},
+        "reef_set": {"test_annotations.csv"},
+    }
+    for name, files in cases.items():
+        clean, root = tmp_path / name / "clean", tmp_path / name / "c"
+        FAKES[name](clean)
+        write_manifests(sets.get(name), clean, root, ids=["x"], labels=np.array([0]))
+        assert {path.relative_to(root).as_posix() for path in root.rglob("*.*")} == files
+        for file in files:
+            assert (root / file).read_bytes() == (clean / file).read_bytes()
+
+
+def test_the_urban_list_keeps_the_test_folds_in_order(tmp_path):
+    FAKES["urban_sound_8k"](tmp_path / "clean")
+    table = "metadata/UrbanSound8K.csv"
+    write_manifests(sets.get("urban_sound_8k"), tmp_path / "clean", tmp_path, ids=["fold10/a", "fold8/b", "fold9/c"],
+                    labels=np.zeros(3, np.int32))  # fmt: skip
+    lines = (tmp_path / table).read_text().splitlines()
+    clean = (tmp_path / "clean" / table).read_text().splitlines()
+    assert lines[0] == clean[0] and len(lines) == 32 and set(lines) < set(clean)
+    folds = [row["fold"] for row in csv.DictReader(lines)]
+    assert folds == ["8"] * 11 + ["9"] * 10 + ["10"] * 10
+    with pytest.raises(ValueError, match=r"UrbanSound8K.csv: lists other clips than urban_sound_8k test has here"):
+        write_manifests(sets.get("urban_sound_8k"), tmp_path / "clean", tmp_path, ids=["fold1/a"], labels=np.array([0]))
+    assert (tmp_path / table).read_text().splitlines() == lines
+
+
+def test_a_rebuilt_reef_split_gets_a_list_like_the_published_one(tmp_path):
+    reef_set(tmp_path / "clean", per_label=4, rebuilt=True)
+    data = sets.get("reef_set")
+    refs, _ = data.listing(tmp_path / "clean", "test", False)
+    write_manifests(data, tmp_path / "clean", tmp_path, ids=[], labels=np.array([]))
+    rows = list(csv.DictReader((tmp_path / "test_annotations.csv").read_text().splitlines()))
+    assert list(rows[0]) == ["", "id", "file_name", "label", "data_sharer", "dataset", "recorder"]
+    assert [(row[""], row["file_name"]) for row in rows] == [(str(i), ref.id) for i, ref in enumerate(refs)]
+    assert rows[0]["id"] == rows[0]["file_name"].split(".")[0]
+
+
+def test_other_sets_get_a_list_of_their_own(tmp_path):
+    data = sets.get("arabic_speech_commands")
+    ids, labels = ["dataset/up/a.flac", "dataset/two/b.wav"], np.array([data.classes.index(n) for n in ("up", "two")])
+    write_manifests(data, None, tmp_path, ids=ids, labels=labels)
+    assert (tmp_path / "clips.csv").read_text() == (
+        "id,file,class\ndataset/up/a.flac,dataset/up/a.wav,up\ndataset/two/b.wav,dataset/two/b.wav,two\n"
+    )
+    for name in ("up/a.wav", "two/b.wav"):
+        path = tmp_path / "PSH" / "L1" / "dataset" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.zeros(8), RATE)
+    refs, _ = list_cell(data, tmp_path, "PSH", "L1")
+    assert [(ref.id, ref.label) for ref in refs] == list(zip(ids, labels)) and refs[0].path.name == "a.wav"
+    with pytest.raises(ValueError, match=r"two clips would be written to a\.wav"):
+        write_manifests(data, None, tmp_path / "b", ids=["a.wav", "a.flac"], labels=labels)
+    (tmp_path / "clips.csv").write_text("id,file,class\na,a.wav,elephant\n")
+    with pytest.raises(ValueError, match="class 'elephant', expected one of down, eight"):
+        list_cell(data, tmp_path, "PSH", "L1")
+
+
+def test_urban_clips_are_resampled_then_cut(tmp_path):
+    data, refs, root = published("urban_sound_8k", tmp_path, "TST", "L2", seconds=0.1)
+    rng = np.random.default_rng(0)
+    path = root / "audio" / "TST" / "L2" / refs[3].id
+    soundfile.write(path, rng.uniform(-0.5, 0.5, 4_410), 44_100, subtype="PCM_16")
+    clips = load_cell(data, root, "TST", "L2", sample_rate=RATE, length=1_200, progress=False)
+    wave, _ = soundfile.read(path, dtype="float32")
+    expected = resample_wave(wave, 44_100, RATE)
+    assert len(expected) == 1_600 and clips.waves.shape == (31, 1_200)
+    np.testing.assert_array_equal(clips.waves[3], expected[:1_200])
+    assert clips.notices == (
+        "31 of 31 files: resampled from 44100 Hz to 16000 Hz",
+        "31 of 31 files: longer than 1200 samples, the head is kept",
+    )
+    assert clips.labels.tolist() == [ref.label for ref in refs] and set(clips.lengths.tolist()) == {1_200}
+
+
+def test_longer_reef_clips_keep_their_head(tmp_path):
+    data, refs, root = published("reef_set", tmp_path, "TST", "L1")
+    ramp = np.arange(31_884, dtype=np.int16)
+    soundfile.write(root / "TST" / "L1" / refs[5].id, ramp, RATE, subtype="PCM_16")
+    clips = load_cell(data, root, "TST", "L1", sample_rate=RATE, length=30_080, progress=False)
+    np.testing.assert_array_equal(clips.waves[5], ramp[:30_080].astype(np.float32) / 32768)
+    # The others are 160 samples long here: centred.
+    assert clips.lengths[0] == 160 and clips.waves[0, 14_960] == 0.25 and not clips.waves[0, :14_960].any()
+
+
+def tiny(corruption="WHN", level="L1", seed=3):
+    """A data set of two classes, clips of 0.2 s; a cell of it."""
+    order = Order(stretch_both_ways=True)
+    data = DataSet("tiny", ("a", "b"), RATE, 3_200, ("test",), "accuracy", order, "none", "none")
+    return cells.CellSpec(data, corruption, level, seed)
+
+
+def made(count=40, bad=()):
+    """Clips of 1,500 to 4,000 samples, some longer than the set's length; loud, so that some samples saturate."""
+    rng = np.random.default_rng(1)
+    waves = [rng.uniform(-0.99, 0.99, int(n)).astype(np.float32) for n in rng.integers(1_500, 4_000, count)]
+
+    def read(row):
+        if row in bad:
+            return ReadClip(np.zeros(0, np.float32), bad=BadFile(f"{row}.wav", "is empty", "empty"))
+        return ReadClip(waves[row], ("resampled from 8 Hz to 9 Hz",) if row == 0 else ())
+
+    return ClipSource(tuple(f"x/{row:02d}.flac" for row in range(count)), np.arange(count) % 2, read)
+
+
+def permuted(source, order):
+    read = lambda row: source.read(int(order[row]))  # noqa: E731
+    return ClipSource(tuple(source.ids[i] for i in order), source.labels[order], read)
+
+
+def contents(folder):
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.wav")}
+
+
+@pytest.mark.parametrize(
+    "corruption", ["WHN", *(pytest.param(c, marks=pytest.mark.slow) for c in ("ENQ", "PSH", "TST"))]
+)
+def test_slices_order_and_threads_change_no_bit(corruption, tmp_path):
+    cell, source = tiny(corruption, "L2"), made(20 if corruption == "TST" else 40)
+    bank = synthetic_bank("ENQ", "L2", seconds=0.5) if corruption == "ENQ" else None
+    first = cells.write_cell(cell, source, bank, tmp_path / "a", progress=False).record
+    order = np.random.default_rng(2).permutation(len(source.ids))
+    options = {"clips": 7, "threads": 1, "progress": False}
+    second = cells.write_cell(cell, permuted(source, order), bank, tmp_path / "b", **options).record
+    one = contents(tmp_path / "a" / corruption / "L2")
+    assert len(one) == len(source.ids) and one == contents(tmp_path / "b" / corruption / "L2")
+    assert first == second
+    assert verifying.verify_samples(cell, source, bank, tmp_path / "b", clips=11, progress=False) == []
+
+
+def test_files_are_16_bit_and_saturate(tmp_path):
+    cell, source = tiny(), made()
+    record = cells.write_cell(cell, source, None, tmp_path, progress=False).record
+    folder = tmp_path / "WHN" / "L1"
+    row = next(row for row, line in enumerate(cell_files.read_manifest(folder)) if line["source"] == "gaussian")
+    wave = source.read(row).wave
+    data = (folder / "x" / f"{row:02d}.wav").read_bytes()
+    # RIFF header of 44 bytes: PCM (1), one channel, 16 bits a sample; then 3,200 samples.
+    assert data[20:24] == b"\x01\x00\x01\x00" and data[34:36] == b"\x10\x00" and len(data) == 44 + 2 * 3_200
+    samples = np.frombuffer(data[44:], "<i2")
+    assert samples.max() == 32_767 and samples.min() == -32_768
+    options = {"dataset": cell.dataset, "corruption": "WHN", "level": "L1", "seed": 3, "sample_rate": RATE}
+    floats, _ = corrupt(wave[None], [source.ids[row]], length=3_200, **options)
+    assert floats.max() > 1 and floats.min() < -1
+    np.testing.assert_array_equal(samples, np.clip(np.rint(floats[0] * 32768.0), -32768, 32767))
+    assert (record["clips"], record["length"], record["sample_rate"], record["left_out"]) == (40, 3_200, RATE, [])
+
+
+def test_the_manifest_has_every_draw_and_digest(tmp_path):
+    cell, source = tiny("ENQ", "L1"), made(5)
+    bank = synthetic_bank("ENQ", "L1", seconds=0.5)
+    written = cells.write_cell(cell, source, bank, tmp_path, progress=False)
+    folder = tmp_path / "ENQ" / "L1"
+    lines = cell_files.read_manifest(folder)
+    assert [line["id"] for line in lines] == list(source.ids) and [line["class"] for line in lines] == list("ababa")
+    for line in lines:
+        assert line["file"] == f"x/{line['id'][2:4]}.wav" and line["snr_db"] in (5.0, 5.5, 6.0) and line["seed"] == 3
+        assert line["noise"] == bank.names[line["noise_index"]] and 0 <= line["start"] <= 8_000 - 3_200
+        samples, _ = soundfile.read(folder / line["file"], dtype="int16")
+        assert line["sha256"] == cell_files.digest(samples)
+    digests = {line["id"]: line["sha256"] for line in reversed(lines)}
+    assert written.record["samples_sha256"] == cell_files.samples_checksum(digests)
+    assert written.notices == {"resampled from 8 Hz to 9 Hz": 1}
+    assert json.loads((folder / "cell.json").read_text()) == written.record
+
+
+def test_a_killed_cell_is_made_anew_and_others_stay(tmp_path):
+    cell, source = tiny(), made()
+    cells.write_cell(tiny(level="L2"), source, None, tmp_path, progress=False)
+    finished = contents(tmp_path / "WHN" / "L2")
+
+    def killed(row):
+        if row == 39:
+            raise KeyboardInterrupt
+        return source.read(row)
+
+    with pytest.raises(KeyboardInterrupt):
+        cells.write_cell(cell, source._replace(read=killed), None, tmp_path, clips=16, progress=False)
+    left = tmp_path / "WHN" / "L1.tmp"
+    assert len(contents(left)) >= 16 and not (tmp_path / "WHN" / "L1").exists()
+    (left / "x" / "stray.wav").write_bytes(b"")
+    cells.write_cell(cell, source, None, tmp_path, progress=False)
+    assert len(contents(tmp_path / "WHN" / "L1")) == 40 and not left.exists()
+    assert contents(tmp_path / "WHN" / "L2") == finished
+    with pytest.raises(ValueError, match="WHN/L1: is there already"):
+        cells.write_cell(cell, source, None, tmp_path, progress=False)
+
+
+def test_bad_files_are_left_out_and_named(tmp_path):
+    source = made(20, bad=(0, 3))
+    written = cells.write_cell(tiny(), source, None, tmp_path, progress=False)
+    assert [row for row, _ in written.bad] == [0, 3] and str(written.bad[1][1]) == "3.wav: is empty"
+    assert written.record["clips"] == 18 and written.record["left_out"] == ["x/00.flac", "x/03.flac"]
+    whole = cells.write_cell(tiny(), made(20), None, tmp_path / "whole", progress=False)
+    kept, all_of_them = contents(tmp_path / "WHN" / "L1"), contents(tmp_path / "whole" / "WHN" / "L1")
+    assert kept == {name: data for name, data in all_of_them.items() if name not in ("x/00.wav", "x/03.wav")}
+    assert written.record["draws_sha256"] != whole.record["draws_sha256"]
+    with pytest.raises(ValueError, match="no clip of tiny can be used"):
+        cells.write_cell(tiny(level="L2"), made(3, bad=(0, 1, 2)), None, tmp_path, progress=False)
+
+
+def test_reading_stops_at_a_bad_file_or_hands_it_back(tmp_path):
+    FAKES["reef_set"](tmp_path)
+    data = sets.get("reef_set")
+    refs, _ = data.listing(tmp_path, "test", False)
+    refs[2].path.write_bytes(b"")
+    with pytest.raises(BadFile, match="empty"):
+        open_clips(data, tmp_path, "test").read(2)
+    source = open_clips(data, tmp_path, "test", on_bad_file="skip")
+    assert source.read(2).bad.path == refs[2].path and source.read(1).bad is None
+    assert source.paths == tuple(ref.path for ref in refs) and source.labels.tolist() == [ref.label for ref in refs]
+    with pytest.raises(ValueError, match="--on_bad_file=go: expected stop or skip"):
+        open_clips(data, tmp_path, "test", on_bad_file="go")
+
+
+def test_verifying_names_every_changed_file(tmp_path):
+    cell, source = tiny(), made(20)
+    cells.write_cell(cell, source, None, tmp_path, progress=False)
+    folder = tmp_path / "WHN" / "L1"
+    check = lambda: verifying.verify_samples(cell, source, None, tmp_path, progress=False)  # noqa: E731
+    assert check() == [] and verifying.verify_checksums(folder, progress=False) == []
+    samples, _ = soundfile.read(folder / "x" / "04.wav", dtype="int16")
+    samples[100] += 3 if samples[100] < 0 else -3
+    soundfile.write(folder / "x" / "04.wav", samples, RATE, subtype="PCM_16")
+    soundfile.write(folder / "x" / "05.wav", samples, 8_000, subtype="PCM_16")
+    soundfile.write(folder / "x" / "06.wav", samples / 32768, RATE, subtype="FLOAT")
+    soundfile.write(folder / "x" / "07.wav", samples[:-1], RATE, subtype="PCM_16")
+    (folder / "x" / "08.wav").unlink()
+    (folder / "x" / "09.wav").write_bytes(b"text")
+    soundfile.write(folder / "x" / "more.wav", samples, RATE, subtype="PCM_16")
+    other_format = "expected WAV PCM_16 16000 1 3200"
+    expected = [
+        ("x/04.wav", "differs in 1 of 3200 samples, by up to 3 steps of 16 bit"),
+        ("x/05.wav", f"is WAV PCM_16 8000 1 3200, {other_format}"),
+        ("x/06.wav", f"is WAV FLOAT 16000 1 3200, {other_format}"),
+        ("x/07.wav", f"is WAV PCM_16 16000 1 3199, {other_format}"),
+        ("x/08.wav", "is absent"),
+        ("x/09.wav", "cannot be read"),
+        ("x/more.wav", "belongs to no clip of the list"),
+    ]
+    for found in (check(), verifying.verify_checksums(folder, progress=False)):
+        assert [difference.file for difference in found] == [file for file, _ in expected]
+        for difference, (_, reason) in list(zip(found, expected))[1:]:
+            assert difference.reason.startswith(reason)
+    assert check()[0].reason == expected[0][1]
+    assert verifying.verify_checksums(folder, progress=False)[0].reason == "has other samples than its checksum says"
+
+
+def test_verifying_notices_a_changed_manifest_and_other_cells(tmp_path):
+    cell, source = tiny(), made(20)
+    cells.write_cell(cell, source, None, tmp_path, progress=False)
+    folder = tmp_path / "WHN" / "L1"
+    found = verifying.verify_samples(cell._replace(seed=4), source, None, tmp_path, progress=False)
+    assert len(found) == 20 and all("steps of 16 bit" in difference.reason for difference in found)
+    lines = cell_files.read_manifest(folder)
+    lines[0]["sha256"] = lines[1]["sha256"]
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    found = verifying.verify_checksums(folder, progress=False)
+    assert [difference.file for difference in found] == ["manifest.jsonl", "x/00.wav"]
+    (folder / "manifest.jsonl").unlink()
+    with pytest.raises(ValueError, match="expected a cell that experiments"):
+        verifying.verify_checksums(folder, progress=False)
