@@ -20,6 +20,7 @@ CANNOT_SERVE = 1
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Data set or noise corpus (an unknown name lists them).")
 flags.DEFINE_string("data_dir", None, "Folder of the data set.")
+flags.DEFINE_list("split", [], "Splits to check (default: all of the set's).")
 flags.DEFINE_bool("allow_partial", False, "Absent files, missing classes and other counts are warnings only.")
 flags.DEFINE_string("prepare", None, "If the copy can serve, build its TFDS cache (TFRecord files) in this folder.")
 flags.DEFINE_bool("json", False, "Print one JSON object a finding, and a last one with the summary.")

@@ -6,6 +6,7 @@ import contextlib
 import json
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ class CheckRun(NamedTuple):
 
     dataset: str
     data_dir: str
+    split: Sequence[str] = ()
     allow_partial: bool = False
     json: bool = False
     prepare: str | None = None
@@ -30,7 +32,7 @@ def check(run: CheckRun) -> tuple[str, bool]:
     Raises:
       ValueError: an unknown set, or a folder of which no split can be listed.
     """
-    report = check_copy(run.dataset, run.data_dir, allow_partial=run.allow_partial)
+    report = check_copy(run.dataset, run.data_dir, splits=run.split, allow_partial=run.allow_partial)
     for finding in report.findings:
         print(json.dumps(finding._asdict()) if run.json else finding)
     prepared = str(prepare(run)) if run.prepare and report.serves else None
@@ -45,11 +47,10 @@ def prepare(run: CheckRun) -> Path:
     Raises:
       ValueError: TensorFlow Datasets is not installed, or a file cannot be read.
     """
-    from dhauds_jax.data.decoding import tensorflow
-
-    tensorflow()
-    from dhauds_jax.data.sets import builders
-
+    try:
+        from dhauds_jax.data.sets import builders
+    except ImportError as error:
+        raise ValueError(f"--prepare needs TensorFlow ({error}), expected: pip install 'dhauds_jax[data]'") from error
     builder = builders.builder_class(draw_name(sets.get(run.dataset)))
     variant = run.dataset.partition("/")[2]
     name = "-".join(filter(None, (variant, "native", "partial" if run.allow_partial else "")))
@@ -76,7 +77,7 @@ def _as_text(report: Report, run: CheckRun, prepared: str | None) -> str:
         published = report.published.get(split)
         splits.append(f"{split} {count:,}" + ("" if published in (None, count) else f" of {published:,}"))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in _kinds(report).items()) or "nothing"
-    length = f"{report.audio_seconds / 60:.1f} min of audio, {report.quiet:,} files below -60 dBFS"
+    length = f"{report.audio_seconds / 60:.1f} min of audio, {report.quiet:,} files quieter than -60 dBFS"
     lines = [
         *(f"note: {notice}" for notice in report.notices),
         f"{report.dataset}: {report.files:,} files ({', '.join(splits)}), {length}, checked in {report.seconds:.0f} s",

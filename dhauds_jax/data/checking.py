@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.hearing import Heard, hear_all
-from dhauds_jax.data.sets.base import ClipRef, DataSet
+from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split
 
 KINDS = (
     "list",
@@ -31,7 +31,7 @@ KINDS = (
 SILENT = 2.0**-15
 """A clip whose largest and smallest sample differ by less (one step of 16 bit) is silent."""
 QUIET = 10 ** (-60 / 20)
-"""A clip that peaks below (-60 dB of full scale) is counted as quiet; sets of distant sounds have many."""
+"""A clip whose root mean square is lower (-60 dB of full scale) is counted as quiet; such clips are no fault."""
 
 
 class Finding(NamedTuple):
@@ -65,7 +65,7 @@ class Report(NamedTuple):
       published: published clips of each split, where they are known.
       files: files that were read.
       audio_seconds: how long they last together.
-      quiet: how many of them peak below -60 dB of full scale.
+      quiet: how many of them have a root mean square below -60 dB of full scale, and are not silent.
       notices: what the listings said.
       findings: what is not as published, in the order of `KINDS`.
       seconds: how long the check took.
@@ -91,6 +91,7 @@ def check_copy(
     dataset: str | DataSet,
     data_dir: Path | str | None,
     *,
+    splits: Sequence[str] | None = None,
     allow_partial: bool = False,
     progress: bool = True,
     workers: int | None = None,
@@ -100,18 +101,21 @@ def check_copy(
     Args:
       dataset: name or record of a set on disk.
       data_dir: its folder.
+      splits: those to check; all of the set's when not given.
       allow_partial: absent files, missing classes and other counts do not keep the copy from serving.
       progress: show a progress bar.
       workers: files read at once; as many as there are cores when not given.
 
     Raises:
-      ValueError: an unknown or generated set, or a folder of which no split can be listed.
+      ValueError: an unknown or generated set, an unknown split, or a folder of which none can be listed.
     """
     begun = time.perf_counter()
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
     if dataset.listing is None:
         raise ValueError(f"{dataset.name} is made in memory, so there is no copy to check")
-    listed, notices, findings = _list_all(dataset, data_dir, allow_partial)
+    for split in splits or ():
+        check_split(dataset, split)
+    listed, notices, findings = _list_all(dataset, data_dir, splits or dataset.splits, allow_partial)
     findings += _check_counts(dataset, listed, allow_partial)
     findings += _check_ids(listed, dataset.val_within)
     paths = {ref.path: split for split, refs in listed.items() for ref in refs}  # a file of two splits is read once
@@ -125,7 +129,7 @@ def check_copy(
         published=dataset.counts,
         files=len(paths),
         audio_seconds=sum(one.samples / one.sample_rate for one in heard.values() if one.sample_rate),
-        quiet=sum(one.span >= SILENT and one.peak < QUIET for one in heard.values()),
+        quiet=sum(one.span >= SILENT and one.rms < QUIET for one in heard.values()),
         notices=tuple(dict.fromkeys(notices)),
         findings=tuple(sorted(findings, key=lambda found: KINDS.index(found.kind))),
         seconds=time.perf_counter() - begun,
@@ -133,11 +137,11 @@ def check_copy(
 
 
 def _list_all(
-    dataset: DataSet, data_dir: Path | str | None, allow_partial: bool
+    dataset: DataSet, data_dir: Path | str | None, splits: Sequence[str], allow_partial: bool
 ) -> tuple[dict[str, list[ClipRef]], list[str], list[Finding]]:
-    """The clips of every split that can be listed, notices, and what is wrong with the lists."""
+    """The clips of the splits that can be listed, notices, and what is wrong with the lists."""
     listed, notices, findings, errors = {}, [], [], []
-    for split in dataset.splits:
+    for split in splits:
         complaint = ""
         try:
             refs, said = dataset.listing(data_dir, split, False)

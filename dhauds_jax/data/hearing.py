@@ -1,4 +1,4 @@
-"""Hearing many files at once: each one's rate, length, peak and hash, or why it is bad.
+"""Hearing many files at once: each one's rate, length, loudness and hash, or why it is bad.
 
 Nothing heavier than NumPy and soundfile is imported here, so the processes that read start quickly.
 """
@@ -24,11 +24,11 @@ _WORTH_PROCESSES = 2_000  # files; fewer are read before new processes have star
 
 
 class Heard(NamedTuple):
-    """What a file holds: its rate in Hz, samples, peak, largest less smallest sample, a hash; or why it is bad."""
+    """What a file holds: its rate in Hz, samples, RMS, largest less smallest sample, a hash; or why it is bad."""
 
     sample_rate: int = 0
     samples: int = 0
-    peak: float = 0.0
+    rms: float = 0.0
     span: float = 0.0
     digest: bytes = b""
     kind: str = ""
@@ -41,9 +41,9 @@ def hear(path: Path) -> Heard:
         wave, rate, _ = decode(path)
     except BadFile as error:
         return Heard(kind="empty" if error.kind == "empty" else "unreadable", reason=error.reason)
-    low, high = float(wave.min()), float(wave.max())
+    rms = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
     digest = hashlib.sha256(np.ascontiguousarray(wave)).digest() + rate.to_bytes(4, "big")
-    return Heard(rate, len(wave), max(abs(low), abs(high)), high - low, digest)
+    return Heard(rate, len(wave), rms, float(wave.max()) - float(wave.min()), digest)
 
 
 def hear_all(paths: Sequence[Path], what: str, progress: bool, workers: int | None) -> list[Heard]:

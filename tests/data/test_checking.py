@@ -83,7 +83,7 @@ def test_warnings_do_not_keep_a_copy_from_serving(copy):
     write(two / "val_0.wav", np.full(4_000, 0.25))
     write(two / "train_0.wav", tone(2, 0, 2_000), 8_000)
     write(two / "train_1.wav", tone(2, 1, 5_000))
-    write(six / "train_0.wav", 4e-4 * tone(2, 0))
+    write(six / "train_0.wav", 4e-3 * tone(2, 0))  # RMS 0.3 / sqrt(2) * 4e-3 = 8.5e-4, just below 1e-3
     shutil.copy(six / "train_1.wav", six / "test_0.wav")
     write(six / "val_0.wav", soundfile.read(six / "train_1.wav")[0], subtype="PCM_24")
     report = check(copy)
@@ -146,6 +146,15 @@ def test_a_list_that_cannot_be_read_is_a_finding_and_the_rest_is_checked(copy):
         "the folder of arabic_speech_commands or its parent"
     ]
     assert not report.serves and report.files == 45 and report.clips == {"train": 30, "test": 15}
+
+
+def test_only_the_splits_asked_for_are_checked(copy):
+    (copy / "val.csv").unlink()
+    (copy / "dataset" / "up" / "train_0.wav").write_bytes(b"")
+    report = check(copy, splits=("test",))
+    assert report.findings == () and report.clips == {"test": 15} and report.files == 15
+    with pytest.raises(ValueError, match="unknown split 'dev' of arabic_speech_commands, expected one of train, val"):
+        check(copy, splits=("test", "dev"))
 
 
 def test_clips_listed_twice(copy):

@@ -109,7 +109,7 @@ def test_a_whole_copy_gives_a_summary_only(copy, capsys):
     assert lines == [] and serves
     first, second, third = text.splitlines()
     assert first.startswith(
-        "arabic_speech_commands: 60 files (train 30, val 15, test 15), 0.2 min of audio, 0 files below -60 dBFS, "
+        "arabic_speech_commands: 60 files (train 30, val 15, test 15), 0.2 min of audio, 0 files quieter than -60 "
     )
     assert (second, third) == ("found: nothing", f"the copy can serve: {copy}")
 
@@ -184,6 +184,13 @@ def test_a_copy_that_serves_is_prepared_for_tfds(copy, capsys, tmp_path):
     assert {split: info.num_examples for split, info in made.info.splits.items()} == {**COUNTS, "train": 29}
     first = next(iter(made.as_dataset(split="test").as_numpy_iterator()))
     np.testing.assert_array_equal(first["audio"], soundfile.read(copy / "dataset/down/test_0.wav", dtype="int16")[0])
+
+
+def test_preparing_without_tensorflow_is_refused_in_one_sentence(copy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dhauds_jax.data.sets.builders", None)
+    monkeypatch.delattr("dhauds_jax.data.sets.builders", raising=False)
+    with pytest.raises(ValueError, match=r"--prepare needs TensorFlow \(.*\), expected: pip install 'dhauds_jax\[data"):
+        check(CheckRun("arabic_speech_commands", str(copy), prepare="cache"))
 
 
 def test_a_noise_corpus_has_no_common_length_but_a_usual_one(tmp_path, capsys):
