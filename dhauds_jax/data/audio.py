@@ -94,7 +94,8 @@ def decode(path: Path | str) -> Decoded:
     except OSError as error:
         raise BadFile(path, f"cannot be opened ({error.strerror or error})") from error
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError, ValueError) as error:
-        raise BadFile(path, f"cannot be read ({error}), expected a wav, flac or ogg file") from error
+        reason = getattr(error, "error_string", str(error)).rstrip(".")  # libsndfile's words without the path
+        raise BadFile(path, f"cannot be read ({reason}), expected a wav, flac or ogg file") from error
     wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
     if len(wave) < promised:
         raise BadFile(path, f"truncated, its header promises {promised} samples and {len(wave)} could be read")

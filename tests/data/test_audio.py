@@ -155,7 +155,9 @@ def test_truncated_files_are_refused(tmp_path, tone, name, keep):
 
 def test_text_and_half_a_header_are_refused(tmp_path):
     (tmp_path / "text.wav").write_text("this is not audio at all, only text")
-    with pytest.raises(ValueError, match=r"text\.wav: cannot be read .* expected a wav, flac or ogg file"):
+    with pytest.raises(
+        ValueError, match=r"text\.wav: cannot be read \(Format not recognised\), expected a wav, flac or"
+    ):
         read_audio(tmp_path / "text.wav", 16_000)
     soundfile.write(tmp_path / "half.wav", np.zeros(100), 16_000)
     (tmp_path / "half.wav").write_bytes((tmp_path / "half.wav").read_bytes()[:30])

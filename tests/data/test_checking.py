@@ -65,8 +65,7 @@ def test_damaged_files_are_named_with_what_was_found_and_expected(copy):
     report = check(copy)
     assert not report.serves
     assert lines(report) == [
-        "unreadable: dataset/up/train_1.wav: cannot be read (Error opening "
-        f"{str(up / 'train_1.wav').encode()!r}: Format not recognised.), expected a wav, flac or ogg file",
+        "unreadable: dataset/up/train_1.wav: cannot be read (Format not recognised), expected a wav, flac or ogg file",
         "unreadable: dataset/up/val_0.wav: truncated, a RIFF header without audio (30 bytes), expected a whole file",
         "unreadable: dataset/one/test_0.wav: 4000 of 4000 samples are NaN or infinite, expected finite numbers",
         "unreadable: dataset/up/test_0.wav: truncated, its header promises 8000 bytes of audio and 4000 exist, "
