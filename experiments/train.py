@@ -33,11 +33,20 @@ flags.DEFINE_integer("warmup_epochs", 2, "adamw: epochs of linear warm-up.")
 flags.DEFINE_float("smoothing", 0.1, "Label smoothing, 0 to 1.")
 flags.DEFINE_list("views", ["shift", "noise"], "Augmented views whose losses are summed: shift, noise, clean.")
 flags.DEFINE_float("shift", 0.17, "Largest roll of the shift view, as a share of the clip.")
+flags.DEFINE_enum("crop", "random", ["random", "head"], "Clips longer than the network's: a random piece, or the head.")
 flags.DEFINE_float("noise_snr_db", 50.0, "Signal-to-noise ratio of the noise view, in dB.")
 flags.DEFINE_string("group", "all", "Parameters that move: norm, batch_norm, head, encoder, front_end_frozen or all.")
 flags.DEFINE_enum("selection", None, ["last", "best_validation"], "Epoch to keep (default: last in profile reference).")
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of the unfinished run.")
+flags.DEFINE_float("memory_budget_mb", 4096.0, "Most memory (MiB) for clips; splits beyond it are streamed from disk.")
+flags.DEFINE_string("cache_dir", None, "Folder of the prepared files of streamed splits (default: WORKDIR/cache).")
 flags.DEFINE_bool("allow_partial", False, "Go on when a list names files that are absent.")
+flags.DEFINE_enum(
+    "on_bad_file",
+    "stop",
+    ["stop", "skip"],
+    "At a bad file: stop, or leave it out and list it in WORKDIR/bad_files.txt.",
+)
 
 
 def main() -> str:
@@ -52,6 +61,7 @@ def main() -> str:
         views=tuple(FLAGS.views),
         selection=FLAGS.selection or ("last" if faithful else "best_validation"),
         first_epoch_plain=faithful,
+        crop_last_start=not faithful,
         nesterov=not faithful,
     )
     run = TrainRun(**{n: getattr(FLAGS, n) for n in TrainRun._fields if n != "options"}, options=options)

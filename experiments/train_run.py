@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,14 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax.data import sets
+from dhauds_jax.data import pipeline, sets
+from dhauds_jax.data.loading import load_split
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Classifier, Variables
 from experiments import records, targets
 from experiments.resume import Saver
-from experiments.training import Labelled, TrainOptions, check_options, chosen, train, workdir_state
+from experiments.training import TrainOptions, check_options, chosen, train, workdir_state
 
 
 class TrainRun(NamedTuple):
@@ -36,6 +38,9 @@ class TrainRun(NamedTuple):
     profile: str = "reference"
     save_every_s: float = 20.0
     allow_partial: bool = False
+    on_bad_file: str = "stop"
+    memory_budget_mb: float = pipeline.MEMORY_BUDGET_MB
+    cache_dir: str | None = None
 
 
 def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, Variables]:
@@ -49,11 +54,35 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
     return classifier, classifier.init(jax.random.key(run.seed), jnp.zeros((2, config.length)))
 
 
-def labelled(run: TrainRun, config: ClassifierConfig, split: str) -> Labelled:
-    """A split, laid out for the classifier."""
-    loaded = targets.load(run.dataset, run.data_dir, split, config, allow_partial=run.allow_partial)
-    waves, lengths = targets.laid_out(loaded)
-    return Labelled(waves, lengths, loaded.clips.labels)
+def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainOptions) -> int:
+    """Samples of a training row: the network's, or the data set's own when a random piece of longer clips is wanted."""
+    if options.crop == "head":
+        return config.length
+    longest = max(dataset.length / dataset.sample_rate, dataset.seconds[1] if dataset.seconds else 0.0)
+    return max(config.length, math.ceil(longest * config.sample_rate))
+
+
+def open_clips(
+    run: TrainRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float
+) -> pipeline.Source:
+    """A split in memory or streamed; notices are printed, skipped files listed in the workdir.
+
+    Without TensorFlow the split is read into memory whatever the budget, to the same bits.
+    """
+    options = {"sample_rate": rate, "allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file}
+    if dataset.generate is not None or pipeline.available():
+        options |= {"budget_mb": budget_mb, "cache_dir": run.cache_dir or Path(run.workdir) / "cache"}
+        clips = pipeline.open_split(dataset, run.data_dir, split, width=width, **options)
+    else:
+        print("note: TensorFlow is not installed (pip install dhauds_jax[data]): all clips are held in memory")
+        read = load_split(dataset, run.data_dir, split, length=width, **options)
+        rows = pipeline.to_int16(read.waves)
+        clips = pipeline.from_arrays(read.ids, rows, read.labels, read.lengths, classes=read.classes, sample_rate=rate)
+        clips = clips._replace(notices=read.notices, skipped=read.skipped)
+    records.note_bad_files(Path(run.workdir), clips.skipped)
+    for notice in clips.notices:
+        print(f"note: {notice}")
+    return clips
 
 
 def _identity(run: TrainRun) -> dict[str, Any]:
@@ -81,11 +110,16 @@ def train_and_save(run: TrainRun, command: str) -> str:
     )
     check_options(run.options, noise)
     classifier, variables = first_variables(run, dataset)
-    clips, validation = (labelled(run, classifier.config, split) for split in ("train", "val"))
+    config = classifier.config
+    width = train_width(dataset, config, run.options)
+    clips = open_clips(run, dataset, "train", config.sample_rate, width, run.memory_budget_mb)
+    clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
+    left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
+    validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
     saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s)
     history: list[dict[str, float]] = []
     begun = time.perf_counter()
-    state = None
+    state, updating, waited = None, 0.0, 0.0
     for epoch in train(
         classifier,
         variables,
@@ -97,13 +131,16 @@ def train_and_save(run: TrainRun, command: str) -> str:
         saver=saver,
         history=history,
     ):
-        state = epoch.state
+        state, updating, waited = epoch.state, updating + epoch.seconds, waited + epoch.waited
     seconds = time.perf_counter() - begun
     training = {
         "identity": _identity(run),
         "history": history,
         "seconds": seconds,
-        "clips": len(clips.waves),
+        "clips": len(clips.ids),
+        "streamed": clips.records is not None,
+        "skipped": {"train": len(clips.skipped), "val": len(validation.skipped)},
+        "data_wait_share": waited / updating if updating else None,
         "command": command,
         "git_revision": records.git_revision(),
         "versions": records.versions(),
@@ -111,7 +148,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
         "peak_memory_mb": records.peak_memory_mb(),
     }
     kept = jax.tree.map(np.asarray, chosen(state, run.options))
-    checkpoints.save(folder, kept, classifier.config, {"training": training})
+    checkpoints.save(folder, kept, config, {"training": training})
     saver.clear()
     best = max(h["validation"] for h in history)
     return (

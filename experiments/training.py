@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,13 +14,15 @@ import optax
 from jaxtyping import Array
 from tqdm import tqdm
 
+from dhauds_jax.data.pipeline import ClipBatch as TrainBatch
+from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
 from dhauds_jax.dsp.mixing import add_noise
-from dhauds_jax.dsp.views import random_pad, random_roll, roll
+from dhauds_jax.dsp.views import random_fit, random_pad, random_roll, roll
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.tta import losses, masks, metrics
-from dhauds_jax.tta.protocols import evaluate, padded_batches, stream_order
+from dhauds_jax.tta.protocols import stream_order
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd
-from dhauds_jax.types import AdaptState, Classifier, Variables
+from dhauds_jax.types import Classifier, Variables
 from experiments.resume import Saver
 
 
@@ -38,6 +41,8 @@ class TrainOptions(NamedTuple):
       views: augmented views of a clip, each a forward pass: "shift" (two-sided roll up to `shift` of the clip),
         "noise" (training noise at `noise_snr_db`, no roll), "clean".
       shift: largest roll as a share of the clip.
+      crop: of clips longer than the network's: "random", a piece from anywhere, anew each time, or "head".
+      crop_last_start: whether a random piece may be the clip's very end (quirk 34: the reference's never is).
       noise_snr_db: SNR of the noise view in dB.
       group: parameters that move, a name of `tta.masks.GROUPS`.
       selection: "last" (what the reference does by a slip, quirk 7) or "best_validation".
@@ -57,6 +62,8 @@ class TrainOptions(NamedTuple):
     smoothing: float = 0.1
     views: tuple[str, ...] = ("shift", "noise")
     shift: float = 0.17
+    crop: str = "random"
+    crop_last_start: bool = False
     noise_snr_db: float = 50.0
     group: str = "all"
     selection: str = "last"
@@ -67,30 +74,12 @@ class TrainOptions(NamedTuple):
 VIEWS = ("shift", "noise", "clean")
 
 
-class Labelled(NamedTuple):
-    """Labelled clips: float32 (clips, length) centre-padded waves, raw lengths in samples, int32 labels."""
-
-    waves: np.ndarray
-    lengths: np.ndarray
-    labels: np.ndarray
-
-
 class TrainState(NamedTuple):
     """What changes while training; `best` are the variables of the best validation epoch so far."""
 
     variables: Variables
     opt_state: Any
     best: Variables
-
-
-class TrainBatch(NamedTuple):
-    """One training batch: as `types.Batch`, with labels and raw lengths in samples."""
-
-    wave: Array
-    lengths: Array
-    labels: Array
-    weights: Array
-    index: Array
 
 
 def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
@@ -104,6 +93,8 @@ def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
         raise ValueError(f"--optimiser={options.optimiser}: expected sgd or adamw")
     if options.selection not in ("last", "best_validation"):
         raise ValueError(f"--selection={options.selection}: expected last or best_validation")
+    if options.crop not in ("random", "head"):
+        raise ValueError(f"--crop={options.crop}: expected random or head")
     if options.epochs < 1 or options.batch_size < 2:
         raise ValueError("--epochs must be at least 1 and --batch_size at least 2 (BatchNorm needs two clips)")
     masks.check_group(options.group)
@@ -122,32 +113,44 @@ def make_optimiser(options: TrainOptions, steps_per_epoch: int) -> optax.Gradien
     return scheduled_sgd(SGDOptions(**{name: getattr(options, name) for name in names}), steps_per_epoch)
 
 
-def _padded_at_random(key: Array, batch: TrainBatch) -> Array:
-    """Clips shorter than the row, put at a random place in it (they come centre-padded)."""
-    length = batch.wave.shape[-1]
-    left = roll(batch.wave, -((length - batch.lengths) // 2))
+def _fitted(key: Array, batch: TrainBatch, length: int, last_start: bool) -> Array:
+    """Clips (centred in their rows) brought to `length`: shorter ones put anywhere in it, of longer ones any piece."""
+    width = batch.wave.shape[-1]
+    left = roll(batch.wave, -((width - batch.lengths) // 2))
+    if width > length:
+        return random_fit(key, left, batch.lengths, batch.index, length, last_start=last_start)
     return random_pad(key, left, batch.lengths, batch.index, length)
 
 
 def make_view(
-    name: str, options: TrainOptions, noise: Array | None, short: bool
+    name: str, options: TrainOptions, noise: Array | None, short: bool, length: int | None = None
 ) -> Callable[[Array, TrainBatch], Array]:
-    """The augmentation `(key, batch) -> wave` of one view; `short` says whether some clips are padded."""
+    """The augmentation `(key, batch) -> wave` of one view.
+
+    Args:
+      name: of `VIEWS`.
+      options: the recipe.
+      noise: (samples,) of the noise view.
+      short: whether some rows are padded.
+      length: samples of the result (None: of the rows); noise comes before a longer clip is cut.
+    """
 
     def view(key: Array, batch: TrainBatch) -> Array:
         pad_key, own_key = jax.random.split(key)
         if name == "noise":
-            length = batch.wave.shape[-1]
+            width = batch.wave.shape[-1]
             starts = jax.vmap(
-                lambda i: jax.random.randint(jax.random.fold_in(own_key, i), (), 0, noise.shape[0] - length + 1)
+                lambda i: jax.random.randint(jax.random.fold_in(own_key, i), (), 0, noise.shape[0] - width + 1)
             )(batch.index)
-            crops = jax.vmap(lambda start: jax.lax.dynamic_slice(noise, (start,), (length,)))(starts)
+            crops = jax.vmap(lambda start: jax.lax.dynamic_slice(noise, (start,), (width,)))(starts)
             # The SNR is that of the clip alone: its padding holds neither speech nor noise.
-            position = jnp.arange(length)
-            head = ((length - batch.lengths) // 2)[:, None]
+            position = jnp.arange(width)
+            head = ((width - batch.lengths) // 2)[:, None]
             inside = (position >= head) & (position < head + batch.lengths[:, None])
             batch = batch._replace(wave=add_noise(batch.wave, crops * inside, jnp.float32(options.noise_snr_db)))
-        wave = _padded_at_random(pad_key, batch) if short else batch.wave
+        wanted = length or batch.wave.shape[-1]
+        fits = not short and wanted == batch.wave.shape[-1]
+        wave = batch.wave if fits else _fitted(pad_key, batch, wanted, options.crop_last_start)
         return random_roll(own_key, wave, batch.index, options.shift) if name == "shift" else wave
 
     return view
@@ -161,7 +164,7 @@ def make_step(
     short: bool,
 ) -> Callable[[Variables, Any, TrainBatch, Array], tuple[Variables, Any, Array]]:
     """One update `(variables, opt_state, batch, key) -> (variables, opt_state, loss)`: K views, losses summed."""
-    views = [make_view(name, options, noise, short) for name in options.views]
+    views = [make_view(name, options, noise, short, classifier.config.length) for name in options.views]
 
     def step(variables: Variables, opt_state: Any, batch: TrainBatch, key: Array) -> tuple[Variables, Any, Array]:
         moving, frozen = masks.split(variables["params"], options.group)
@@ -191,47 +194,83 @@ def make_step(
     return step
 
 
+class _Pass(NamedTuple):
+    """One epoch's updates: what came of them, seconds they took, seconds of these that the host waited for data."""
+
+    variables: Variables
+    opt_state: Any
+    loss: float
+    seconds: float
+    waited: float
+
+
 def _epoch(
-    step: Callable, state: TrainState, clips: Labelled, batch_size: int, key: Array, epoch: int, bar: tqdm
-) -> Any:
-    """One pass; returns (variables, optimiser state, mean loss)."""
+    step: Callable, state: TrainState, clips: Source, batch_size: int, key: Array, epoch: int, bar: tqdm, fresh: bool
+) -> _Pass:
+    """One pass. With `fresh` the step compiles in its first update, which then is not timed."""
     order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
     variables, opt_state, seen, pending = state.variables, state.opt_state, [], None
-    for index, (rows, weights) in enumerate(padded_batches(stream_order(order_key, len(clips.waves)), batch_size)):
-        batch = TrainBatch(clips.waves[rows], clips.lengths[rows], clips.labels[rows], weights, rows.astype(np.int32))
+    feed = to_device(batches(clips, stream_order(order_key, len(clips.ids)), batch_size))
+    begun, waited = time.perf_counter(), 0.0
+    for index in range(-(-len(clips.ids) // batch_size)):
+        asked = time.perf_counter()
+        batch = next(feed)
+        waited += time.perf_counter() - asked
+        batch = batch._replace(wave=to_float(batch.wave))
         variables, opt_state, loss = step(variables, opt_state, batch, jax.random.fold_in(step_key, index))
         bar.update()
+        if fresh and index == 0:
+            begun, waited = time.perf_counter(), 0.0
         if pending is not None:
             seen.append(float(pending))  # one step late, so the device never waits
         pending = loss
         if seen and not np.isfinite(seen[-1]):
             break
+    feed.close()
     seen.append(float(pending))
     if not np.all(np.isfinite(seen)):
         raise FloatingPointError(f"the training loss is {seen[-1]} in epoch {epoch + 1}: lower --lr")
-    return variables, opt_state, float(np.mean(seen))
+    return _Pass(variables, opt_state, float(np.mean(seen)), time.perf_counter() - begun, waited)
 
 
 class TrainEpoch(NamedTuple):
-    """The end of an epoch: epochs done, mean loss, validation accuracy, the state."""
+    """The end of an epoch.
+
+    Attributes:
+      index: epochs done.
+      loss: mean over the updates.
+      validation: accuracy.
+      state: the state.
+      seconds: that the updates took (in the first epoch of a sitting without the first of them, which compiles).
+      waited: seconds of these in which the host had no batch; the device may have been busy with the last one, so it
+        waited for data no longer than that.
+    """
 
     index: int
     loss: float
     validation: float
     state: TrainState
+    seconds: float = 0.0
+    waited: float = 0.0
 
 
-def make_evaluator(classifier: Classifier, batch_size: int) -> Callable[[Variables, np.ndarray], np.ndarray]:
-    """`(variables, waves) -> logits` in evaluation mode, compiled once for a clip length."""
-    forward = jax.jit(lambda state, batch: classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits)
-    return lambda variables, waves: evaluate(forward, AdaptState(variables, (), (), jnp.int32(0)), waves, batch_size)
+def make_evaluator(classifier: Classifier, batch_size: int) -> Callable[[Variables, Source], np.ndarray]:
+    """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's."""
+    forward = jax.jit(lambda variables, wave: classifier.apply(variables, wave, mode=EVAL)[0].logits)
+
+    def score(variables: Variables, clips: Source) -> np.ndarray:
+        feed = to_device(batches(clips, np.arange(len(clips.ids)), batch_size))
+        logits = [forward(variables, to_float(batch.wave)) for batch in feed]
+        return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
+
+    return score
 
 
 def train(
     classifier: Classifier,
     variables: Variables,
-    clips: Labelled,
-    validation: Labelled,
+    clips: Source,
+    validation: Source,
     options: TrainOptions,
     *,
     seed: int,
@@ -244,8 +283,8 @@ def train(
     Args:
       classifier: the network.
       variables: first variables.
-      clips: training clips.
-      validation: clips scored after each epoch.
+      clips: training clips, in rows at least as long as the network's clips.
+      validation: clips scored after each epoch, in rows exactly as long.
       options: the recipe.
       seed: everything random follows from it and the position.
       noise: (samples,) training noise at the classifier's rate, for the "noise" view.
@@ -253,11 +292,13 @@ def train(
       history: filled with one dict an epoch, earlier ones of a resumed run included.
 
     Raises:
-      ValueError: options that cannot be. FloatingPointError: the loss is not finite.
+      ValueError: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
     """
     check_options(options, noise)
+    if "noise" in options.views and len(noise) < clips.width:
+        raise ValueError(f"the training noise has {len(noise)} samples, expected at least the clips' {clips.width}")
     history = [] if history is None else history
-    steps = -(-len(clips.waves) // options.batch_size)
+    steps = -(-len(clips.ids) // options.batch_size)
     optimiser = make_optimiser(options, steps)
     state = TrainState(variables, optimiser.init(masks.split(variables["params"], options.group)[0]), variables)
     found = saver.load(state) if saver else None
@@ -268,23 +309,24 @@ def train(
     if len(history) == options.epochs:  # killed between the last epoch and its checkpoint
         yield TrainEpoch(len(history), history[-1]["loss"], history[-1]["validation"], state)
         return
-    short = bool(np.any(clips.lengths < clips.waves.shape[-1]))
+    short = bool(np.any(clips.lengths < clips.width))
     noise = None if noise is None else jnp.asarray(noise)
     step = jax.jit(make_step(classifier, options, optimiser, noise, short), donate_argnums=(0, 1))
-    score = make_evaluator(classifier, min(100, len(validation.waves)))
+    score = make_evaluator(classifier, min(100, len(validation.ids)))
     key = jax.random.key(seed)
     with tqdm(total=steps * options.epochs, initial=steps * len(history), desc="train", unit="step") as bar:
-        for epoch in range(len(history), options.epochs):
-            variables, opt_state, loss = _epoch(step, state, clips, options.batch_size, key, epoch, bar)
-            accuracy = metrics.accuracy(score(variables, validation.waves), validation.labels)
+        first = len(history)
+        for epoch in range(first, options.epochs):
+            done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, fresh=epoch == first)
+            accuracy = metrics.accuracy(score(done.variables, validation), validation.labels)
             better = accuracy >= max((h["validation"] for h in history), default=0.0)
-            best = jax.tree.map(jnp.copy, variables) if better else state.best
-            state = TrainState(variables, opt_state, best)
-            history.append({"epoch": epoch + 1, "loss": loss, "validation": accuracy})
-            bar.set_postfix(loss=f"{loss:.3f}", validation=f"{accuracy:.3f}")
+            best = jax.tree.map(jnp.copy, done.variables) if better else state.best
+            state = TrainState(done.variables, done.opt_state, best)
+            history.append({"epoch": epoch + 1, "loss": done.loss, "validation": accuracy})
+            bar.set_postfix(loss=f"{done.loss:.3f}", validation=f"{accuracy:.3f}")
             if saver:
                 saver.save(state, {"position": epoch + 1, "history": history})
-            yield TrainEpoch(epoch + 1, loss, accuracy, state)
+            yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited)
 
 
 def chosen(state: TrainState, options: TrainOptions) -> Variables:

@@ -11,12 +11,12 @@ import soundfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from dhauds_jax.data import pipeline, sets, tfrecord
+from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions import corrupt
-from dhauds_jax.data.decoding import decode_files, to_int16
-from dhauds_jax.data.feature_dataset import feature_dataset
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.noise import NoiseBank
+from dhauds_jax.data.pipeline import feature_dataset, tfrecord, to_int16
+from dhauds_jax.data.pipeline.decoding import decode_files
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.dsp.views import rolled_views
 from dhauds_jax.tta.protocols import stream_order
@@ -135,6 +135,21 @@ def test_resumed_at_any_batch_and_shared_by_four_processes(kind, request):
         pipeline.batches(source, order, 8, shard=(0, 3))
     with pytest.raises(ValueError, match="shard 4 of 4"):
         pipeline.batches(source, order, 8, shard=(4, 4))
+
+
+@pytest.mark.parametrize("kind", ["in_memory", "streamed"])
+def test_rows_can_be_narrowed_to_the_longest_clip(kind, request):
+    source = request.getfixturevalue(kind)
+    (batch,) = pipeline.batches(pipeline.narrowed(source, 4_000), np.arange(2), 2)
+    np.testing.assert_array_equal(batch.wave, next(pipeline.batches(source, np.arange(2), 2)).wave)
+    short = source._replace(lengths=np.minimum(source.lengths, 3_000), width=4_001)
+    if source.waves is not None:
+        short = short._replace(waves=np.pad(source.waves[:, 500:3_500], [(0, 0), (500, 501)]))
+    wave = next(pipeline.batches(pipeline.narrowed(short, 3_100), np.array([0]), 1)).wave[0]
+    np.testing.assert_array_equal(wave[50:3_050], next(pipeline.batches(source, np.array([0]), 1)).wave[0, 500:3_500])
+    assert not wave[:50].any() and not wave[3_050:].any()
+    with pytest.raises(ValueError, match="width 3999, expected at least the longest clip's 4000"):
+        pipeline.narrowed(source, 3_999)
 
 
 def test_batches_move_to_the_device_one_ahead(in_memory):

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.decoding import decode_files
+from dhauds_jax.data.pipeline.decoding import decode_files
 from dhauds_jax.data.sets.base import DataSet, draw_name, multi_hot
 
 RATES = ("native", 16_000)

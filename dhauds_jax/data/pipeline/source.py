@@ -15,12 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray, Shaped
 
-from dhauds_jax.data import sets, tfrecord
+from dhauds_jax.data import sets
 from dhauds_jax.data.audio import check_on_bad_file
-from dhauds_jax.data.decoding import Reading, read_clips, start_reading
 from dhauds_jax.data.loading import load_split
+from dhauds_jax.data.pipeline import tfrecord
+from dhauds_jax.data.pipeline.decoding import Reading, read_clips, start_reading
+from dhauds_jax.data.pipeline.tfrecord import Records
 from dhauds_jax.data.sets.base import ClipRef, check_split
-from dhauds_jax.data.tfrecord import Records
 
 MEMORY_BUDGET_MB = 4096
 """The most memory, in MiB, that an opened split takes unless told otherwise."""
@@ -164,6 +165,23 @@ def from_arrays(
     return Source(
         tuple(ids), labels, lengths, waves.shape[1], tuple(classes), sample_rate, notices, waves=np.asarray(waves)
     )
+
+
+def narrowed(source: Source, width: int) -> Source:
+    """The same clips in rows of `width` samples, centred anew; `width` holds the longest clip.
+
+    Raises:
+      ValueError: it does not.
+    """
+    if width < source.lengths.max():
+        raise ValueError(f"narrowed: width {width}, expected at least the longest clip's {source.lengths.max()}")
+    if width == source.width or source.waves is None:
+        return source._replace(width=width)
+    waves = np.zeros((len(source.ids), width), source.waves.dtype)
+    for row, wave, length in zip(waves, source.waves, source.lengths, strict=True):
+        head, old_head = (width - length) // 2, (source.width - length) // 2
+        row[head : head + length] = wave[old_head : old_head + length]
+    return source._replace(width=width, waves=waves)
 
 
 def memory_mb(source: Source) -> float:

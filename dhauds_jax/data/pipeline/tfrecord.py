@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Int, Int16
 
-from dhauds_jax.data.decoding import read_clips, start_reading, tensorflow
+from dhauds_jax.data.pipeline.decoding import read_clips, start_reading, tensorflow
 from dhauds_jax.data.sets.base import ClipRef, DataSet
 
 CLIPS_PER_FILE = 4096

@@ -12,11 +12,11 @@ from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import corrupt
-from dhauds_jax.data.decoding import tensorflow
 from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.levels import NOISE_CORRUPTIONS, Quirks
 from dhauds_jax.data.noise import NoiseBank, load_bank
-from dhauds_jax.data.pipeline import ClipBatch, Source, batches, epoch_order, open_split, to_float
+from dhauds_jax.data.pipeline.decoding import tensorflow
+from dhauds_jax.data.pipeline.source import ClipBatch, Source, batches, epoch_order, open_split, to_float
 from dhauds_jax.data.sets.base import multi_hot
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.dsp.views import rolled_views
@@ -53,7 +53,7 @@ def feature_dataset(
     `tta.protocols.offline` with the method `dhauds`; the features are those of the jitted step within float32 rounding.
 
     Args:
-      dataset, data_dir, split: as `pipeline.open_split`.
+      dataset, data_dir, split: as `open_split`.
       features: `(batch, time) -> (batch, ...)`, a classifier's `features`, or the constants of a log-mel front end.
       sample_rate: Hz.
       length: samples of a clip.
@@ -69,7 +69,7 @@ def feature_dataset(
       batch_size: clips of a global batch.
       begin: batches left out at the start.
       shard: `(index, count)`, which part of every batch.
-      opening: other options of `pipeline.open_split`.
+      opening: other options of `open_split`.
 
     Raises:
       ValueError: unknown names, missing noise, bad files.
