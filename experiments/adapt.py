@@ -51,6 +51,7 @@ flags.DEFINE_string(
     "information",
     "Label-free choice of the epoch: information, negative_entropy, nuclear_norm, neighbourhood_density, agreement.",
 )
+flags.DEFINE_string("subset", None, "Take these clips of the split alone: a file of clip ids, one a line.")
 flags.DEFINE_bool("agreement", False, "Record the agreement of two views after each epoch (one evaluation more).")
 flags.DEFINE_string("split", "test", "Split to adapt to.")
 flags.DEFINE_string("workdir", None, "Folder for results.jsonl and the states of unfinished cells.")

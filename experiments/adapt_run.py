@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.tta import methods, metrics, protocols, selection, wrappers
-from dhauds_jax.types import SourceData
+from dhauds_jax.types import Classifier, SourceData
 from experiments import cells, records, targets
 from experiments.works import DRAWS, AdaptRun, Work, title, works_of
 
@@ -73,6 +74,9 @@ def _check(run: AdaptRun) -> list[tuple[str, str]]:
     return targets.expand(run.corruption, run.level)
 
 
+_CLASSIFIERS: dict[str, Classifier] = {}
+
+
 def load_source(run: AdaptRun) -> cells.Source:
     """The source model of a run, checked against its data set and `--net`, with source clips if a method needs them."""
     variables, config, _ = checkpoints.load(run.checkpoint)
@@ -80,7 +84,8 @@ def load_source(run: AdaptRun) -> cells.Source:
     targets.check_fits(config, dataset, run.checkpoint)
     if run.net and run.net != config.net:
         raise ValueError(f"--net={run.net}: the checkpoint {run.checkpoint} is of net {config.net}")
-    classifier = zoo.build(config)
+    # One object a configuration: runs of several seeds then share what was compiled.
+    classifier = _CLASSIFIERS.setdefault(config.to_json(), zoo.build(config))
     made = (
         methods.make(name, classifier, parse_options(name, run.profile, run.options, run.method)) for name in run.method
     )
@@ -108,34 +113,71 @@ def _load(run: AdaptRun, split: str, config: ClassifierConfig) -> targets.Loaded
     )
 
 
-def adapt(run: AdaptRun, command: str) -> str:
+def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[], Any]) -> Any:
+    """What `make` gave for this key in the call before, else what it gives now; the older thing is dropped first."""
+    if memory is None:
+        return make()
+    if memory.get(name, (None,))[0] != key:
+        memory.pop(name, None)
+        memory[name] = (key, make())
+    return memory[name][1]
+
+
+def _drawing(run: AdaptRun) -> AdaptRun:
+    """A run without what does not touch its corrupted sets."""
+    return run._replace(
+        method=(), options=(), epochs=0, batch_size=0, criterion="", protocol_options=(), save_every_s=0.0, workdir=""
+    )
+
+
+def adapt(
+    run: AdaptRun,
+    command: str,
+    on_cell: Callable[[bool], None] = lambda ran: None,
+    *,
+    extra: Mapping[str, Any] = MappingProxyType({}),
+    memory: dict[str, Any] | None = None,
+) -> str:
     """Runs every cell of the flags' lists that has no record yet; returns the sentence that says where they are.
+
+    `on_cell` is told of every cell, and whether it was run or was there already. `extra` goes into every record.
+    `memory` hands the loaded split and the last drawn sets on to the next call that is given the same dict.
 
     Raises:
       ValueError: bad input, before anything is written. FloatingPointError: a loss is not finite.
     """
     pairs = _check(run)
     source = load_source(run)
-    loaded = _load(run, run.split, source.classifier.config)
+    config = source.classifier.config
+    place = (run.dataset, run.data_dir, run.split, run.allow_partial, run.on_bad_file)
+    place = (*place, config.sample_rate, config.length)
+    loaded = _kept(memory, "split", place, lambda: _load(run, run.split, config))
+    if run.subset:
+        loaded = targets.only(loaded, run.subset)
     left_out = len(loaded.clips.skipped)
     workdir = Path(run.workdir)
     done = {record.get("cell") for record in records.read(workdir)}
     written = skipped = 0
-    for work in works_of(run, loaded, pairs):
+    gather = iter if memory is None else list
+    for work in _kept(memory, "works", (place, _drawing(run)), lambda: gather(works_of(run, loaded, pairs))):
         if left_out:  # other clips, another cell
             work = work._replace(draw=(*work.draw, ("skipped", left_out)))
+        if run.subset:
+            work = work._replace(draw=(*work.draw, ("subset", Path(run.subset).name)))
         for protocol in work.protocols:
             for method in run.method:
                 cell = _cell(run, source, work, protocol, method)
                 if cells.cell_id(cell, source.sha256) in done:
                     skipped += 1
+                    on_cell(False)
                     continue
                 record = cells.run_cell(
                     cell, source, work.target, workdir, command=command, save_every_s=run.save_every_s
                 )
-                records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": left_out})
+                records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": left_out, **extra})
                 written += 1
                 print(_summary(record))
+                on_cell(True)
     there = f", {skipped} were there already" if skipped else ""
     return f"{written} records written{there}: {workdir / records.FILE}"
 

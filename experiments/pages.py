@@ -10,12 +10,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from experiments import records, reporting
+from experiments import records, reporting, standings
 
 TABLES = {
     "summary": reporting.summary_table,
     "detail": reporting.detail_table,
     "provenance": reporting.provenance,
+    "leaderboard": standings.leaderboard,
+    "by_corruption": standings.by_corruption,
+    "versus": standings.versus,
+    "criteria": standings.criteria,
 }
 
 _BLOCK = re.compile(r"(<!-- (table: [^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)

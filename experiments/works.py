@@ -49,6 +49,7 @@ class AdaptRun(NamedTuple):
     adaptation_dir: str | None = None
     source_clips: int = 500
     agreement: bool = False
+    subset: str | None = None
     on_bad_file: str = "stop"
 
 

@@ -1,0 +1,85 @@
+"""What is tuned of each method: one option, five values, so that every method gets the same budget."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dhauds_jax.tta import methods
+
+TRIALS = 5
+"""Values that are tried of each method's option."""
+
+FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Learning rates are the default times these."""
+
+SPACES: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "norm": ("prior", (0.0, 4.0, 16.0, 64.0, 256.0)),
+    "lame": ("k", (1, 3, 5, 7, 9)),
+    "t3a": ("supports", (5, 10, 20, 50, 100)),
+}
+"""Methods without a learning rate: the option that decides most, and its values."""
+
+
+class Tuned(NamedTuple):
+    """A row of a file of tuned options."""
+
+    method: str
+    option: str
+    value: str
+    score: float
+
+
+def space(method: str, profile: str) -> list[dict[str, Any]]:
+    """The trials of a method, the default among them: options that differ from the defaults.
+
+    `source` has nothing to tune. Raises `ValueError` for an unknown method.
+    """
+    defaults = methods.default_options(method, profile)
+    if method in SPACES:
+        option, values = SPACES[method]
+        fixed = {"statistics": "batch"} if method == "norm" else {}
+        return [{**fixed, option: value} for value in values]
+    if "lr" not in defaults:
+        return [{}]
+    return [{"lr": float(f"{defaults['lr'] * factor:.6g}")} for factor in FACTORS]
+
+
+def write(path: Path, rows: Sequence[Tuned]) -> None:
+    """Writes tuned options as csv, in one piece."""
+    temporary = path.with_name(path.name + ".tmp")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([Tuned._fields, *((*row[:3], f"{row.score:.4f}") for row in rows)])
+    temporary.replace(path)
+
+
+def read(path: Path | str) -> dict[str, list[str]]:
+    """`key=value` texts by method, as `--options` takes them.
+
+    Raises:
+      ValueError: no such file, other columns, an unknown method or option (row and column are named).
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"--tuned={path}: no such file, expected one that experiments.tune wrote")
+    found: dict[str, list[str]] = {}
+    with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        if tuple(reader.fieldnames or ()) != Tuned._fields:
+            raise ValueError(f"{path}: columns {reader.fieldnames}, expected {', '.join(Tuned._fields)}")
+        for number, row in enumerate(reader, 2):
+            if row["method"] not in methods.METHODS:
+                raise ValueError(f"{path} row {number}, column method: unknown method {row['method']!r}")
+            if not row["option"]:
+                found[row["method"]] = []
+                continue
+            texts = [f"{k}={v}" for k, v in zip(row["option"].split(" "), row["value"].split(" "), strict=True)]
+            try:
+                methods.resolve_options(row["method"], "reference", dict(t.split("=", 1) for t in texts))
+            except ValueError as error:
+                raise ValueError(f"{path} row {number}, column option: {error}") from error
+            found[row["method"]] = texts
+    return found

@@ -1,0 +1,116 @@
+"""Equal tuning and the leaderboard's grid: budgets, files, and a whole tiny run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dhauds_jax.tta import methods
+from experiments import leaderboard_run, records, tune_run, tuning
+from tests.experiments import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("method", [name for name in methods.METHODS if name != "source"])
+def test_every_method_has_the_same_number_of_trials_and_its_options_exist(method):
+    space = tuning.space(method, "reference")
+    assert len(space) == tuning.TRIALS
+    assert len({str(options) for options in space}) == tuning.TRIALS
+    for options in space:
+        resolved = methods.resolve_options(method, "reference", {k: str(v) for k, v in options.items()})
+        assert all(resolved[key] == value for key, value in options.items())
+
+
+def test_learning_rates_are_the_default_times_the_factors():
+    assert [o["lr"] for o in tuning.space("tent", "reference")] == [1e-4, 3e-4, 1e-3, 3e-3, 1e-2]
+    assert tuning.space("source", "reference") == [{}]
+
+
+def test_the_best_trial_wins_and_the_default_wins_ties():
+    space = tuning.space("tent", "reference")
+    assert tune_run._best("tent", "reference", space, [0.1, 0.5, 0.2, 0.4, 0.3]) == ("tent", "lr", "0.0003", 0.5)
+    assert tune_run._best("tent", "reference", space, [0.5, 0.1, 0.5, 0.5, 0.3]) == ("tent", "lr", "0.001", 0.5)
+    assert tune_run._best("tent", "reference", space, [0.1, 0.1, 0.2, 0.5, 0.5]) == ("tent", "lr", "0.003", 0.5)
+
+
+def test_tuned_files_are_read_back_and_refused_with_row_and_column(tmp_path):
+    path = tmp_path / "tuned.csv"
+    tuning.write(
+        path, [tuning.Tuned("tent", "lr", "0.003", 0.5), tuning.Tuned("norm", "statistics prior", "batch 16", 0.4)]
+    )
+    assert tuning.read(path) == {"tent": ["lr=0.003"], "norm": ["statistics=batch", "prior=16"]}
+    path.write_text("method,option,value,score\ntent,lr,0.1,0.5\nteint,lr,0.1,0.5\n")
+    with pytest.raises(ValueError, match=r"tuned\.csv row 3, column method: unknown method 'teint'"):
+        tuning.read(path)
+    path.write_text("method,option,value,score\ntent,rate,0.1,0.5\n")
+    with pytest.raises(ValueError, match=r"tuned\.csv row 2, column option: method tent has no option 'rate'"):
+        tuning.read(path)
+    path.write_text("a,b\n")
+    with pytest.raises(ValueError, match=r"columns \['a', 'b'\], expected method, option, value, score"):
+        tuning.read(path)
+    with pytest.raises(ValueError, match="no such file, expected one that experiments.tune wrote"):
+        tuning.read(tmp_path / "nothing.csv")
+
+
+def a_run(folder, **changes):
+    run = tune_run.TuneRun(
+        dataset="arabic_speech_commands",
+        data_dir=str(folder / "data"),
+        noise_dir=None,
+        checkpoint=str(folder / "checkpoint"),
+        method=["t3a"],
+        corruption="WHN",
+        level="L2",
+        profile="reference",
+        split="val",
+        clips=8,
+        epochs=1,
+        batch_size=4,
+        seed=0,
+        workdir=str(folder / "tune"),
+        output=str(folder / "tuned.csv"),
+    )
+    return run._replace(**changes)
+
+
+def test_the_test_split_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="--split=test: options must not be chosen on test labels"):
+        tune_run.tune(a_run(tmp_path, split="test"), "c")
+
+
+@pytest.mark.slow
+def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path):
+    tiny.make_arabic(tmp_path / "data")
+    tiny.make_checkpoint(tmp_path / "checkpoint")
+    text = tune_run.tune(a_run(tmp_path), "c")
+    assert text.endswith(f"1 methods tuned: {tmp_path / 'tuned.csv'}")
+    found = records.read(tmp_path / "tune")
+    assert [r["options"]["supports"] for r in found] == [5, 10, 20, 50, 100]
+    assert {(r["n"], r["dataset"]) for r in found} == {(8, "arabic_speech_commands/val")}
+    (options,) = tuning.read(tmp_path / "tuned.csv").values()
+    winner = next(r for r in found if f"supports={r['options']['supports']}" in options)
+    assert winner["adapted_last"] == max(r["adapted_last"] for r in found)
+    tune_run.tune(a_run(tmp_path), "c")
+    assert len(records.read(tmp_path / "tune")) == 5
+
+
+def test_shards_share_the_methods_and_phases_put_offline_and_online_first():
+    names = list("abcdefg")
+    parts = [leaderboard_run.my_share(names, f"{i}/3") for i in (1, 2, 3)]
+    assert parts == [["a", "d", "g"], ["b", "e"], ["c", "f"]]
+    with pytest.raises(ValueError, match="--shard=4/3: expected PLACE/COUNT"):
+        leaderboard_run.my_share(names, "4/3")
+    assert leaderboard_run.phases(["mixed", "online", "batch1", "offline"]) == [
+        ["offline", "online"],
+        ["mixed"],
+        ["batch1"],
+    ]
+    assert leaderboard_run.phases(["mixed"]) == [["mixed"]]
+
+
+def test_the_subset_of_the_leaderboard_has_twenty_clips_a_class():
+    ids = (ROOT / "experiments" / "recipes" / "arabic_test_300.txt").read_text().split()
+    assert len(ids) == len(set(ids)) == 300
+    counts = np.unique([name.split("/")[1] for name in ids], return_counts=True)[1]
+    assert list(counts) == [20] * 15
