@@ -206,7 +206,6 @@ def test_what_cannot_be_checked_at_all(tmp_path):
 def test_threads_and_processes_find_the_same(copy, monkeypatch, workers):
     (copy / "dataset" / "up" / "train_0.wav").write_bytes(b"")
     expected = check(copy, workers=2)
-    monkeypatch.setattr(hearing, "_THREADS_FILL", 2)
     monkeypatch.setattr(hearing, "_WORTH_PROCESSES", 0)
     found = check(copy, workers=workers)
     assert found._replace(seconds=0) == expected._replace(seconds=0)
