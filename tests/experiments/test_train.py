@@ -142,3 +142,19 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, cha
         train_and_save(a_run(place, tmp_path / "out", **changes), "c")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_bad_files_are_left_out_of_training_and_recorded(tmp_path):
+    tiny.make_arabic(tmp_path / "data")
+    (tmp_path / "data" / "dataset" / "up" / "train_1.wav").write_text("text")
+    (tmp_path / "data" / "dataset" / "up" / "val_0.wav").write_bytes(b"")
+    options = OPTIONS._replace(epochs=1, views=("clean",), group="head")
+    run = a_run(tmp_path, tmp_path / "out", options=options, noise_dir=None)
+    with pytest.raises(ValueError, match=r"up/train_1\.wav: cannot be read"):
+        train_and_save(run, "c")
+    train_and_save(run._replace(on_bad_file="skip"), "c")
+    _, _, extra = checkpoint.load(tmp_path / "out" / "checkpoint")
+    assert extra["training"]["skipped"] == {"train": 1, "val": 1} and extra["training"]["clips"] == 29
+    lines = (tmp_path / "out" / "bad_files.txt").read_text().splitlines()
+    assert [line.partition("\t")[0] for line in lines] == ["dataset/up/train_1.wav", "dataset/up/val_0.wav"]
