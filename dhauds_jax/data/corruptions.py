@@ -1,9 +1,14 @@
-"""The seven corruptions: `draw` makes all random choices, `apply` carries them out, `corrupt` does a whole set."""
+"""The seven corruptions: `draw` makes all random choices, `apply` carries them out, `corrupt` does a whole set.
+
+Shifts (corruptions with parameters, see `shifts`) are drawn, applied and named in the same way.
+"""
 
 from __future__ import annotations
 
+import collections
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,21 +31,21 @@ from dhauds_jax.data.levels import (
 )
 from dhauds_jax.data.noise import NoiseBank, crop
 from dhauds_jax.data.sets.base import draw_name
+from dhauds_jax.data.shifts import SHIFTS, needs_noise
+from dhauds_jax.data.stretching import HOP, N_FFT, stretched
 from dhauds_jax.dsp.mixing import add_noise
-from dhauds_jax.dsp.stretch import pitch_shift, time_stretch, time_stretch_frames
+from dhauds_jax.dsp.stretch import pitch_shift, start_in_square, time_stretch, time_stretch_frames
 
 __all__ = [
     "CORRECTED", "CORRUPTIONS", "LEVELS", "NOISE_CORRUPTIONS", "REFERENCE", "Draw", "Quirks", "apply", "checksum",
-    "clip_key", "clip_keys", "corrupt", "draw", "draw_set", "lay_out", "raw_clip", "records",
+    "clip_key", "clip_keys", "corrupt", "draw", "draw_clips", "draw_set", "lay_out", "raw_clip", "records",
 ]  # fmt: skip
 
 CHUNK = 16
 """Clips in one compiled batch. Fixed, and short batches are filled up, so that the size, the order and the grouping of
 a set change no bit of a clip."""
-N_FFT, HOP = 1024, 256
-"""Short-time Fourier transform of the time stretch, in samples."""
-SHORTEST_STRETCHED = N_FFT
-"""A shorter clip (samples) is centred in as many zeros before it is stretched."""
+_AHEAD = 2
+"""Chunks in the making at once: the next one is begun before the last one is fetched, so that no core waits."""
 
 
 def apply(
@@ -73,7 +78,7 @@ def apply(
 
     Source: DHAuDS, lib/corruption.py.
     """
-    check_choice("corruption", corruption, CORRUPTIONS)
+    check_choice("corruption", corruption, (*CORRUPTIONS, *SHIFTS))
     quirks = quirks_of(profile)
     if corruption == "PSH":
         return pitch_shift(wave, sample_rate, int(draw.semitones if step is None else step))
@@ -81,6 +86,8 @@ def apply(
         rate = nominal_rate(draw.rate if step is None else step)
         start = _start_phase(draw.key, wave.shape[-1], rate) if quirks.start_phase_in_square else None
         return time_stretch(wave, rate, power=quirks.griffin_lim_power, start=start, n_fft=N_FFT, hop=HOP)
+    if corruption == "UNI":
+        return wave + draw.scale * _uniform(draw.key, wave.shape[-1], quirks)
     if corruption == "WHN":
         noise = _white_noise(draw, wave.shape[-1], quirks)
     elif noise is None:
@@ -89,16 +96,17 @@ def apply(
 
 
 def _white_noise(draw: Draw, length: int, quirks: Quirks) -> Float[Array, " time"]:
-    uniform = jax.random.uniform(draw.key, (length,))
-    if not quirks.uniform_noise_off_centre:
-        uniform = uniform - 0.5
-    return jnp.where(draw.kind == 0, jax.random.normal(draw.key, (length,)), uniform)
+    return jnp.where(draw.kind == 0, jax.random.normal(draw.key, (length,)), _uniform(draw.key, length, quirks))
+
+
+def _uniform(key: Array, length: int, quirks: Quirks) -> Float[Array, " time"]:
+    uniform = jax.random.uniform(key, (length,))
+    return uniform if quirks.uniform_noise_off_centre else uniform - 0.5
 
 
 def _start_phase(key: Array, length: int, rate: float) -> Array:
-    """Griffin-Lim's start as the reference has it: complex (frames, bins), both parts of U[0, 1)."""
-    real, imaginary = jax.random.uniform(key, (2, time_stretch_frames(length, rate, HOP), N_FFT // 2 + 1))
-    return jax.lax.complex(real, imaginary)
+    """Griffin-Lim's random start for all frames of a stretched clip, complex (frames, bins)."""
+    return start_in_square(key, jnp.arange(time_stretch_frames(length, rate, HOP)), N_FFT // 2 + 1)
 
 
 def corrupt(
@@ -118,17 +126,18 @@ def corrupt(
 ) -> tuple[Float[np.ndarray, "clips {length}"], Draw]:
     """Corrupts a whole set in the order of its data set's operations.
 
-    All but TST: lay out to `length` (centre pad, head cut), then corrupt. TST: stretch the clip as recorded, then lay
-    out. A clip's samples depend on (seed, data set's name, corruption, level, id) and its own wave alone.
+    All but TST: lay out to `length` (centre pad, or a random one where the level says so; head cut), then corrupt. TST:
+    stretch the clip as recorded, then lay out. A clip's samples depend on (seed, data set's name without its variant,
+    corruption, level, id) and its own wave alone.
 
     Args:
       waves: clips centred in rows of any width.
       ids: (clips,) names; the draws are keyed by them.
       dataset: name or record; its name keys the draws and its order says which way TST may go.
-      corruption, level: names.
+      corruption, level: names (of shifts too).
       seed: of the draws.
       profile: "reference", "corrected" or a `Quirks` record.
-      bank: recordings of the noise corruptions, at `sample_rate`.
+      bank: recordings of corruptions that mix some in, at `sample_rate`.
       sample_rate: Hz.
       length: samples of the result.
       lengths: (clips,) samples of each clip without its padding (None: whole rows).
@@ -142,32 +151,80 @@ def corrupt(
     """
     dataset = sets.get(dataset) if isinstance(dataset, str) else dataset
     _check(waves, ids, corruption, bank, sample_rate)
-    noisy = corruption in NOISE_CORRUPTIONS
-    draws = draw_set(
+    bank = bank if needs_noise(corruption) else None
+    draws = draw_clips(
         ids,
+        bank,
         dataset=draw_name(dataset),
         corruption=corruption,
         level=level,
         seed=seed,
         profile=profile,
-        noise_lengths=bank.lengths if noisy else None,
         length=length,
         stretch_both_ways=dataset.order.stretch_both_ways,
     )
     lengths = np.full(len(ids), waves.shape[1]) if lengths is None else np.asarray(lengths)
+    quirks = quirks_of(profile)
+    if corruption == "TST":
+        results = stretched(waves, lengths, draws, level=level, length=length, quirks=quirks)
+    else:
+        results = _applied(waves, lengths, draws, bank, length, corruption, quirks, sample_rate)
     out = np.zeros((len(ids), length), np.float32)
     with tqdm(total=len(ids), desc=f"{corruption}-{level}", unit="clip", disable=not progress) as bar:
-        for rows, step, width in _chunks(corruption, draws, lengths, length):
-            filled = np.resize(rows, CHUNK)
-            batch = np.stack([lay_out(raw_clip(waves[i], int(lengths[i])), width) for i in filled])
-            crops = None
-            if noisy:
-                crops = np.stack([crop(bank.waves[draws.noise_index[i]], int(draws.start[i]), length) for i in filled])
-            result = _apply_chunk(batch, _take(draws, filled), crops, corruption, quirks_of(profile), sample_rate, step)
-            for i, wave in zip(rows, np.asarray(result)):
-                out[i] = lay_out(wave, length)
+        for rows, result, samples in _ahead(results, _AHEAD):
+            for i, wave, own in zip(rows, np.asarray(result), samples):
+                out[i] = lay_out(wave[:own], length)
             bar.update(len(rows))
     return out, draws
+
+
+def draw_clips(ids: Sequence[str], bank: NoiseBank | None = None, **options: Any) -> Draw:
+    """`draw_set` with a bank: of recordings on disk it looks only at those that are drawn.
+
+    Args:
+      ids: clip ids.
+      bank: recordings of corruptions that mix some in.
+      options: of `draw_set`, all but `noise_lengths`.
+    """
+    if bank is None or not needs_noise(options["corruption"]):
+        return draw_set(ids, **options)
+    # Which recording is drawn does not depend on their lengths, only where in it the crop starts.
+    drawn = draw_set(ids, noise_lengths=np.ones(len(bank.names), np.int32), **options)
+    return draw_set(ids, noise_lengths=bank.lengths_of(drawn.noise_index), **options)
+
+
+def _ahead(results: Iterable, count: int) -> Iterator:
+    """The same results, each handed on when `count` later ones have been asked for."""
+    waiting = collections.deque()
+    for result in results:
+        waiting.append(result)
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _applied(
+    waves: np.ndarray,
+    lengths: np.ndarray,
+    draws: Draw,
+    bank: NoiseBank | None,
+    length: int,
+    corruption: str,
+    quirks: Quirks,
+    sample_rate: int,
+) -> Iterator[tuple[np.ndarray, Array, np.ndarray]]:
+    """Corrupts laid-out clips: `(rows, result, samples that are the clip's)` of up to CHUNK clips at a time."""
+    for rows, semitones in _chunks(draws.semitones):
+        filled = np.resize(rows, CHUNK)
+        clips = [raw_clip(waves[i], int(lengths[i])) for i in filled]
+        batch = np.stack([lay_out(clip, length, float(draws.pad[i])) for i, clip in zip(filled, clips)])
+        crops = None
+        if bank is not None:
+            # Recordings on disk are read once for each clip, so those that only fill the chunk up are not read again.
+            taken = [crop(bank.waves[int(draws.noise_index[i])], int(draws.start[i]), length) for i in rows]
+            crops = np.resize(np.stack(taken), (CHUNK, length))
+        result = _apply_chunk(batch, _take(draws, filled), crops, corruption, quirks, sample_rate, semitones)
+        yield rows, result, np.full(len(rows), length)
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5, 6))
@@ -180,30 +237,21 @@ def _take(draws: Draw, rows: np.ndarray) -> Draw:
     return Draw(*(jnp.asarray(field[rows]) for field in draws[:-1]), key=draws.key[rows])
 
 
-def _chunks(
-    corruption: str, draws: Draw, lengths: np.ndarray, length: int
-) -> Iterator[tuple[np.ndarray, float | None, int]]:
-    """Rows of up to CHUNK clips that share a compiled program: `(rows, step, samples that go in)`."""
-    groups: dict[tuple[float | None, int], list[int]] = {}
-    for row in range(len(lengths)):
-        if corruption == "TST":
-            # The recording's own length decides the number of frames.
-            key = (nominal_rate(draws.rate[row]), max(int(lengths[row]), SHORTEST_STRETCHED))
-        else:
-            key = (int(draws.semitones[row]) if corruption == "PSH" else None, length)
-        groups.setdefault(key, []).append(row)
-    for (step, width), rows in groups.items():
+def _chunks(semitones: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
+    """Rows of up to CHUNK clips that share a compiled program: `(rows, their semitones)`, 0 of all but PSH."""
+    for step in dict.fromkeys(semitones.tolist()):
+        rows = np.flatnonzero(semitones == step)
         for first in range(0, len(rows), CHUNK):
-            yield np.array(rows[first : first + CHUNK]), step, width
+            yield rows[first : first + CHUNK], step
 
 
 def _check(waves: np.ndarray, ids: Sequence[str], corruption: str, bank: NoiseBank | None, sample_rate: int) -> None:
-    check_choice("corruption", corruption, CORRUPTIONS)
+    check_choice("corruption", corruption, (*CORRUPTIONS, *SHIFTS))
     if len(waves) != len(ids):
         raise ValueError(f"corrupt: {len(waves)} clips and {len(ids)} ids, expected as many")
     if len(set(ids)) != len(ids):
         raise ValueError("corrupt: two clips share an id, expected each to have its own")
-    if corruption not in NOISE_CORRUPTIONS:
+    if not needs_noise(corruption):
         return
     if bank is None:
         raise ValueError(f"{corruption} needs a noise bank, found none (see --noise_dir)")

@@ -13,17 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, Key
 
-from dhauds_jax.data.levels import (
-    CORRUPTIONS,
-    LEVELS,
-    NOISE_CORRUPTIONS,
-    SEMITONES,
-    SNR_DB,
-    Quirks,
-    check_choice,
-    quirks_of,
-    rate_offsets,
-)
+from dhauds_jax.data.levels import SEMITONES, SNR_DB, Quirks, quirks_of, rate_offsets
+from dhauds_jax.data.shifts import SHIFTS, check_cell, needs_noise, parse
 
 _IMPL = "threefry2x32"  # fixed, so that a user's default generator does not change the draws
 _CHUNK = 1024  # clips in one compiled program, so that sets of all sizes share it
@@ -42,7 +33,9 @@ class Draw(NamedTuple):
       snr_db: signal-to-noise ratio in dB, 0 without noise.
       semitones: pitch shift, 0 for none.
       rate: time-stretch rate, 1 for none; above 1 is faster and shorter.
-      key: key of the noise samples (WHN) or of Griffin-Lim's start phase (TST).
+      scale: factor of the uniform samples (UNI), else 0.
+      pad: share of a shorter clip's padding that lies before it (levels with a random pad), -1 for the centre.
+      key: key of the noise samples (WHN, UNI) or of Griffin-Lim's start phase (TST).
     """
 
     kind: Int[Array, "*clips"]
@@ -51,16 +44,22 @@ class Draw(NamedTuple):
     snr_db: Array
     semitones: Int[Array, "*clips"]
     rate: Array
+    scale: Array
+    pad: Array
     key: Array
+
+
+_NEUTRAL = dict(kind=0, noise_index=-1, start=-1, snr_db=0.0, semitones=0, rate=1.0, scale=0.0, pad=-1.0)
 
 
 def clip_keys(seed: int, dataset: str, corruption: str, level: str, ids: Sequence[str]) -> Array:
     """Keys (clips,): the first 64 bits of SHA-256 of "seed / data set / corruption / level / clip id".
 
-    Nothing else enters, so batches, order, workers, devices and profiles do not change a clip's key.
+    Nothing else enters, so batches, order, workers, devices and profiles do not change a clip's key. Variants of a data
+    set ("name/variant") share their keys: only what stands before the "/" counts.
     """
-    check_choice("corruption", corruption, CORRUPTIONS)
-    check_choice("level", level, LEVELS)
+    check_cell(corruption, level)
+    dataset = dataset.partition("/")[0]
     words = np.zeros((len(ids), 2), np.uint32)
     for row, clip_id in enumerate(ids):
         text = json.dumps([int(seed), dataset, corruption, level, clip_id])
@@ -85,15 +84,16 @@ def draw(
 ) -> Draw:
     """Draws one clip's corruption; pure, `vmap` it over keys.
 
-    Every grid is drawn uniformly, both ends included. A crop starts anywhere in a recording where it fits (the last
-    start included); in a recording shorter than the clip, which is then repeated, at any of its samples.
+    Every grid is drawn uniformly, both ends included; a shift's numbers are what its level says. A crop starts anywhere
+    in a recording where it fits (the last start included); in a recording shorter than the clip, which is then
+    repeated, at any of its samples.
 
     Args:
       key: from `clip_key`.
-      corruption, level: names.
+      corruption, level: names (of shifts too, see `shifts`).
       profile: "reference", "corrected" or a `Quirks` record.
-      noise_lengths: samples of each recording of the bank, noise corruptions only.
-      length: samples of the clip, noise corruptions only.
+      noise_lengths: samples of each recording of the bank, only where recordings are mixed in.
+      length: samples of the clip, only where recordings are mixed in.
       stretch_both_ways: TST may also be slower (rate 1-r, with probability 1/2).
 
     Raises:
@@ -101,13 +101,18 @@ def draw(
 
     Source: DHAuDS, lib/corruption.py and lib/constants.py.
     """
-    check_choice("corruption", corruption, CORRUPTIONS)
-    check_choice("level", level, LEVELS)
+    check_cell(corruption, level)
     quirks = quirks_of(profile)
     # One block of bits serves all choices: compiling a `randint` for each costs seconds over all corruptions.
-    first, second, third = jax.random.bits(key, (3,), jnp.uint32)
-    neutral = (jnp.int32(0), jnp.int32(-1), jnp.int32(-1), jnp.float32(0), jnp.int32(0), jnp.float32(1))
-    none = Draw(*neutral, key=jax.random.fold_in(key, _SAMPLES))
+    first, second, third, *fourth = jax.random.bits(key, (4 if corruption in SHIFTS else 3,), jnp.uint32)
+    neutral = {n: jnp.asarray(x, jnp.int32 if isinstance(x, int) else jnp.float32) for n, x in _NEUTRAL.items()}
+    none = Draw(**neutral, key=jax.random.fold_in(key, _SAMPLES))
+    if corruption in SHIFTS:
+        shift = parse(corruption, level)
+        pad = (fourth[0] >> 8).astype(jnp.float32) / (1 << 24) if shift.random_pad else none.pad
+        none = none._replace(scale=jnp.float32(shift.scale), pad=pad)
+        if not needs_noise(corruption):
+            return none
     if corruption == "PSH":
         sign = 1 - 2 * _below(second, 2)
         return none._replace(semitones=sign * _pick(first, SEMITONES[level], jnp.int32))
@@ -118,7 +123,8 @@ def draw(
             return none._replace(rate=faster)
         slower = _pick(first, [1 - r for r in offsets], jnp.float32)
         return none._replace(rate=jnp.where(_below(second, 2) == 1, slower, faster))
-    snr_db = _pick(second, SNR_DB[corruption, level], jnp.float32)
+    grid = (shift.snr_db,) if corruption in SHIFTS else SNR_DB[corruption, level]
+    snr_db = _pick(second, grid, jnp.float32)
     if corruption == "WHN":
         return none._replace(kind=_below(first, 2), snr_db=snr_db)
     if noise_lengths is None or length is None:
@@ -152,7 +158,7 @@ def draw_set(
 ) -> Draw:
     """Draws for all clips of a set; fields are NumPy arrays (clips,), the keys a key array. Arguments as `draw`."""
     keys = clip_keys(seed, dataset, corruption, level, ids)
-    if corruption in NOISE_CORRUPTIONS and noise_lengths is None:
+    if needs_noise(corruption) and noise_lengths is None:
         raise ValueError(f"{corruption} needs a noise bank, found none")
     lengths = None if noise_lengths is None else jnp.asarray(noise_lengths, jnp.int32)
     parts = []
@@ -197,19 +203,24 @@ def records(
     key_data = np.asarray(jax.random.key_data(draws.key))
     for row, clip_id in enumerate(ids):
         record: dict[str, Any] = {"id": clip_id, "corruption": corruption, "level": level}
-        if corruption == "PSH":
+        if corruption == "UNI":
+            record["scale"] = parse(corruption, level).scale
+        elif corruption == "PSH":
             record["semitones"] = int(draws.semitones[row])
         elif corruption == "TST":
             record["rate"] = nominal_rate(draws.rate[row])
         else:
-            record["snr_db"] = float(draws.snr_db[row])
+            fixed = corruption in SHIFTS
+            record["snr_db"] = parse(corruption, level).snr_db if fixed else float(draws.snr_db[row])
         if corruption == "WHN":
             record["source"] = SOURCES[int(draws.kind[row])]
-        if corruption in NOISE_CORRUPTIONS:
+        if needs_noise(corruption):
             index = int(draws.noise_index[row])
             record |= {"noise_index": index, "start": int(draws.start[row])}
             if noise_names:
                 record["noise"] = noise_names[index]
+        if draws.pad[row] >= 0:
+            record["pad"] = float(draws.pad[row])
         record["key"] = f"{int(key_data[row, 0]):08x}{int(key_data[row, 1]):08x}"
         out.append(record)
     return out

@@ -12,9 +12,17 @@ def raw_clip(row: Float[np.ndarray, " width"], length: int) -> Float[np.ndarray,
     return row[head : head + length]
 
 
-def lay_out(wave: Float[np.ndarray, " time"], length: int) -> Float[np.ndarray, " {length}"]:
-    """Centres a shorter clip in `length` samples of silence; keeps the head of a longer one."""
+def lay_out(wave: Float[np.ndarray, " time"], length: int, share: float = -1.0) -> Float[np.ndarray, " {length}"]:
+    """Puts a shorter clip into `length` samples of silence; keeps the head of a longer one.
+
+    Args:
+      wave: (time,) samples.
+      length: samples of the result.
+      share: 0 to below 1 puts `int(share * (missing + 1))` of the missing samples before the clip; below 0, half of
+        them, rounded down.
+    """
     out = np.zeros(length, np.float32)
-    head = max(0, length - len(wave)) // 2
+    missing = max(0, length - len(wave))
+    head = missing // 2 if share < 0 else int(share * (missing + 1))
     out[head : head + len(wave)] = wave[:length]
     return out

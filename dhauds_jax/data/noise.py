@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from dhauds_jax.data.levels import LEVELS, NOISE_CORRUPTIONS, check_choice
+from dhauds_jax.data.levels import NOISE_CORRUPTIONS, check_choice
+from dhauds_jax.data.shifts import CLIP_SETS, KINDS, NOISY_SHIFTS, check_cell, find_clips, parse, stand_ins
 
 SYNTHETIC_SECONDS = 20
 """Length of each recording of a synthetic bank in seconds."""
@@ -22,7 +23,7 @@ _DEMAND = {
 }
 _BACKGROUND = {
     "L1": ("exercise_bike", "pink_noise", "running_tap", "white_noise"),
-    "L2": ("doing_the_dishes", "dude_miaowing", "exercise_bike", "pink_noise", "running_tap", "white_noise"),
+    "L2": KINDS,
 }
 _SYNTHETIC = {
     "ENQ": {"L1": ("babble", "pink", "hum"), "L2": ("babble", "pink", "hum", "babble", "clicks")},
@@ -32,35 +33,78 @@ _SYNTHETIC = {
 }
 
 
+class Recordings(Sequence):
+    """Recordings that are read when asked for and then forgotten: for folders larger than memory."""
+
+    def __init__(self, paths: Sequence[Path], sample_rate: int):
+        self.paths, self.sample_rate = tuple(paths), sample_rate
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Reads one, float32 (time,) at the wanted rate; raises `ValueError` naming an unreadable file."""
+        from dhauds_jax.data.audio import read_audio
+
+        return read_audio(self.paths[index], self.sample_rate)[0]
+
+    def samples(self, index: int) -> int:
+        """How many samples it has at the wanted rate, from its header; raises `ValueError` for a file without one."""
+        import soundfile
+
+        try:
+            info = soundfile.info(str(self.paths[index]))
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"{self.paths[index]}: cannot be read ({error}), expected a wav file") from error
+        return -(-self.sample_rate * info.frames // info.samplerate)
+
+
 class NoiseBank(NamedTuple):
     """The recordings of one corruption and level.
 
     Attributes:
       names: "CLASS/file" of each, in sorted order; a draw is an index into them.
-      waves: float32 (time,) each, at `sample_rate`.
+      waves: float32 (time,) each, at `sample_rate`; in memory, or `Recordings` read one by one.
       sample_rate: Hz.
       notices: what had to be done to the files.
     """
 
     names: tuple[str, ...]
-    waves: list[np.ndarray]
+    waves: Sequence[np.ndarray]
     sample_rate: int
     notices: tuple[str, ...] = ()
 
     @property
     def lengths(self) -> np.ndarray:
         """Samples of each recording, int32 (recordings,)."""
-        return np.array([len(wave) for wave in self.waves], np.int32)
+        return self.lengths_of(np.arange(len(self.names)))
+
+    def lengths_of(self, drawn: np.ndarray) -> np.ndarray:
+        """Samples of each recording, int32 (recordings,); 1 for those on disk that were not drawn: only headers of
+        recordings drawn are read.
+
+        Args:
+          drawn: indices of recordings.
+        """
+        if not isinstance(self.waves, Recordings):
+            return np.array([len(wave) for wave in self.waves], np.int32)
+        lengths = np.ones(len(self.waves), np.int32)
+        for index in np.unique(drawn):
+            lengths[index] = self.waves.samples(int(index))
+        return lengths
 
 
 def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_rate: int) -> NoiseBank:
     """Reads the recordings of a noise corruption, listings sorted (the reference took the folder's own order).
 
+    Clips of whole data sets (CLP) are only listed here: each is read when it is mixed in.
+
     Args:
       noise_dir: the folder that holds `QUT-NOISE/` (ENQ), `DEMAND_16k/` or `DEMAND_48k/` (END1, END2; the one
-        nearest to `sample_rate` first), `_background_noise_/` (ENSC; also inside a SpeechCommands folder).
-      corruption: ENQ, END1, END2 or ENSC.
-      level: L1 or L2 (more classes).
+        nearest to `sample_rate` first), `_background_noise_/` (ENSC, SCN; also inside a SpeechCommands folder),
+        `VocalSound/` or `CochlScene/` (CLP).
+      corruption: ENQ, END1, END2, ENSC, SCN or CLP.
+      level: L1 or L2 (more classes), or a shift's.
       sample_rate: wanted rate in Hz.
 
     Raises:
@@ -70,11 +114,14 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
     """
     from dhauds_jax.data.audio import read_audio
 
-    check_choice("noise corruption", corruption, NOISE_CORRUPTIONS)
-    check_choice("level", level, LEVELS)
+    check_choice("noise corruption", corruption, (*NOISE_CORRUPTIONS, *NOISY_SHIFTS))
+    check_cell(corruption, level)
     if not noise_dir:
         raise ValueError(f"{corruption} needs --noise_dir, the folder that holds {_expected(corruption)}")
     found = find_recordings(Path(noise_dir), corruption, level, sample_rate)
+    if corruption == "CLP":
+        names, paths = zip(*found)
+        return NoiseBank(names, Recordings(paths, sample_rate), sample_rate)
     waves, notices = [], {}
     for _, path in found:
         wave, said = read_audio(path, sample_rate)
@@ -87,9 +134,12 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
 
 def find_recordings(noise_dir: Path, corruption: str, level: str, sample_rate: int) -> list[tuple[str, Path]]:
     """Lists `(name, path)` of a bank's recordings, sorted by class, then file name (arguments as `load_bank`)."""
-    if corruption == "ENSC":
+    if corruption == "CLP":
+        return find_clips(noise_dir, parse(corruption, level).noise, sample_rate)
+    if corruption in ("ENSC", "SCN"):
+        kinds = _BACKGROUND[level] if corruption == "ENSC" else (parse(corruption, level).noise,)
         roots = [noise_dir / parent / "_background_noise_" for parent in ("", *_speech_commands_folders())]
-        return _collect([noise_dir, *roots], corruption, noise_dir, _BACKGROUND[level], _one_file)
+        return _collect([noise_dir, *roots], corruption, noise_dir, kinds, _one_file)
     if corruption == "ENQ":
         roots = [noise_dir / "QUT-NOISE", noise_dir / "QUT-NOISE" / "QUT-NOISE", noise_dir]
         return _collect(roots, corruption, noise_dir, _QUT[level], _by_prefix)
@@ -139,6 +189,8 @@ def _expected(corruption: str) -> str:
         "END1": "DEMAND_16k/<CLASS>/*.wav or DEMAND_48k/<CLASS>/*.wav (DEMAND corpus)",
         "END2": "DEMAND_16k/<CLASS>/*.wav or DEMAND_48k/<CLASS>/*.wav (DEMAND corpus)",
         "ENSC": "_background_noise_/<kind>.wav (SpeechCommands v0.02)",
+        "SCN": "_background_noise_/<kind>.wav (SpeechCommands v0.02)",
+        "CLP": "VocalSound/ or CochlScene/ (the data set whose clips are the noise)",
     }[corruption]
 
 
@@ -147,9 +199,11 @@ def synthetic_bank(
 ) -> NoiseBank:
     """A stand-in bank of synthetic noises: as many classes as the real one has, L2's first ones being L1's.
 
+    For a shift, one noise of the kind nearest to the one it names (SCN), or a few short ones (CLP).
+
     Args:
-      corruption: ENQ, END1, END2 or ENSC.
-      level: L1 or L2.
+      corruption: ENQ, END1, END2, ENSC, SCN or CLP.
+      level: L1 or L2, or a shift's.
       seed: of the recordings; every corruption has its own.
       sample_rate: Hz.
       seconds: length of each recording.
@@ -159,10 +213,17 @@ def synthetic_bank(
     """
     from dhauds_jax.data.synthetic_noises import make_noise
 
-    check_choice("noise corruption", corruption, NOISE_CORRUPTIONS)
-    check_choice("level", level, LEVELS)
-    kinds = _SYNTHETIC[corruption][level]
-    first = 1000 * seed + 100 * NOISE_CORRUPTIONS.index(corruption)
+    shared = (*NOISE_CORRUPTIONS, *NOISY_SHIFTS)
+    check_choice("noise corruption", corruption, shared)
+    check_cell(corruption, level)
+    first = 1000 * seed + 100 * shared.index(corruption)
+    if corruption in NOISY_SHIFTS:
+        noise = parse(corruption, level).noise
+        kinds = stand_ins(noise)
+        first += 10 * (KINDS + CLIP_SETS).index(noise)
+        seconds = seconds if corruption == "SCN" else seconds / 4
+    else:
+        kinds = _SYNTHETIC[corruption][level]
     samples = round(seconds * sample_rate)
     waves = [make_noise(k, seed=first + i, samples=samples, sample_rate=sample_rate) for i, k in enumerate(kinds)]
     return NoiseBank(tuple(f"{kind}/{i}" for i, kind in enumerate(kinds)), waves, sample_rate)

@@ -138,16 +138,22 @@ def test_slower_clips_are_cut_at_the_head():
 
 def test_short_clips_noise_after_padding_stretch_before():
     lengths = np.full(40, LENGTH)
-    lengths[:3] = 2_500, 2_501, 300
+    lengths[:9] = [2_500] * 8 + [300]
     rows = np.stack([lay_out(raw_clip(w, n), LENGTH) for w, n in zip(WAVES, lengths.tolist())])
     noisy, _ = run("WHN", rows, lengths=lengths)
     head = (LENGTH - 2_500) // 2
     assert np.abs(noisy[0, :head]).mean() > 1e-4
     stretched, draws = run("TST", rows, lengths=lengths, profile="corrected")
-    alone = np.asarray(time_stretch(jnp.asarray(raw_clip(rows[0], 2_500)), D.nominal_rate(draws.rate[0]), power=1.0))
-    np.testing.assert_allclose(stretched[0], lay_out(alone, LENGTH), atol=3e-2 * np.abs(alone).max())
+    alone = [
+        time_stretch(jnp.asarray(raw_clip(rows[i], 2_500)), D.nominal_rate(draws.rate[i]), power=1.0) for i in range(8)
+    ]
+    alone = np.stack([lay_out(np.asarray(wave), LENGTH) for wave in alone])
+    # 32 rounds amplify rounding by a factor that varies from clip to clip: in float32 either program is 1e-4 away from
+    # the same sum in float64 for half of all clips and up to 4e-2 for one in a hundred. A wrong layout is near 1.
+    away = np.sqrt(((stretched[:8] - alone) ** 2).sum(1) / (alone**2).sum(1))
+    assert np.median(away) < 1e-3 and away.max() < 8e-2
     # Too short for a transform: stretched inside a frame of silence.
-    assert np.isfinite(stretched[2]).all() and 0 < np.abs(stretched[2]).max() < 1
+    assert np.isfinite(stretched[8]).all() and 0 < np.abs(stretched[8]).max() < 1
 
 
 def test_wider_rows_give_the_stretch_what_comes_after():
