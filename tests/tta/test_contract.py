@@ -32,8 +32,10 @@ OPEN = {
     "rdumb": {"margin": 1.0},
     "sar": {"margin": 1.0},
     "deyo": {"entropy_limit": 1.0, "plpd_limit": -1.0},
+    # Adam makes whole steps of the rounding errors in a gradient that is 0 (a bias before BatchNorm).
+    "cotta": {"group": "norm"},
 }
-"""Options that let the untrained nets' unsure predictions through the filters of methods that have some."""
+"""Options that let the untrained nets' unsure predictions through the filters of methods that have some, and others."""
 
 
 @functools.lru_cache

@@ -63,7 +63,7 @@ def tiny_classifier(kind: str) -> Classifier:
         last = variables["params"]["head"]["classify"]
         return Linear(last["kernel"], last["bias"])
 
-    config = zoo.preset("amaut_tiny", [f"class{i}" for i in range(CLASSES)])
+    config = zoo.preset("amaut_tiny", [f"class{i}" for i in range(CLASSES)]).replace(length=LENGTH)
     return Classifier(init, apply, lambda wave: wave, apply, head, config)
 
 

@@ -8,20 +8,25 @@ from typing import Any
 
 from dhauds_jax.tta import masks
 from dhauds_jax.tta.methods import (
+    cotta,
     deyo,
     dhauds,
     eata,
     gala,
     lame,
+    memo,
     norm,
+    note,
     notela,
     ntta,
     pseudo_label,
     rdumb,
     roid,
+    rotta,
     sar,
     shot,
     source,
+    suta,
     t3a,
     tent,
 )
@@ -44,6 +49,11 @@ METHODS: dict[str, Callable[..., Method]] = {
     "lame": lame.lame,
     "t3a": t3a.t3a,
     "ntta": ntta.ntta,
+    "note": note.note,
+    "rotta": rotta.rotta,
+    "cotta": cotta.cotta,
+    "memo": memo.memo,
+    "suta": suta.suta,
 }
 """Method name -> factory `(classifier, *, options...) -> Method`."""
 

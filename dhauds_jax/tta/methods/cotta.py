@@ -1,0 +1,166 @@
+"""CoTTA: pseudo-labels of a slow teacher, averaged over copies where the source is unsure, and some forgetting."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
+
+from dhauds_jax.nets import normalisers
+from dhauds_jax.tta import losses, masks
+from dhauds_jax.tta.augment import Augmentation, augmented, checked
+from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables, total
+
+
+class CottaMemory(NamedTuple):
+    """Memory of CoTTA: the moving leaves of the student and of the source."""
+
+    student: Any
+    source: Any
+
+
+def restored(key: PRNGKeyArray, leaves: Any, source: Any, share: float) -> Any:
+    """Stochastic restore: each number of `leaves` goes back to the source's with probability `share`.
+
+    Source: Wang et al., CVPR 2022, arXiv 2203.13591, equations 7 and 8.
+    """
+    flat, structure = jax.tree.flatten(leaves)
+    keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(flat))))
+    return jax.tree.map(
+        lambda k, now, then: jnp.where(jax.random.bernoulli(k, share, now.shape), then, now), keys, leaves, source
+    )
+
+
+def unsure_rows(
+    logits: Float[Array, "batch classes"],
+    weights: Float[Array, " batch"],
+    p_th: float,
+    confidence: str,
+    axis_name: str | None,
+) -> Bool[Array, " batch"]:
+    """Which clips' pseudo-labels are averaged: those whose largest probability (or its mean) is below `p_th`.
+
+    Args:
+      logits: (batch, classes) of the source.
+      weights: (batch,) 0 for padded rows.
+      p_th: threshold, 0 to 1.
+      confidence: "batch" compares the mean over the batch, "clip" each clip.
+      axis_name: the mapped axis over which the batch is spread.
+    """
+    rows = jax.nn.softmax(logits, -1).max(-1)
+    if confidence == "batch":
+        rows = jnp.broadcast_to(losses.weighted_mean(rows, weights, axis_name), rows.shape)
+    return rows < p_th
+
+
+def cotta(
+    classifier: Classifier,
+    *,
+    lr: float = 1e-3,
+    teacher_momentum: float = 0.999,
+    p_th: float = 0.92,
+    restore: float = 0.01,
+    augmentations: int = 8,
+    shift: float = 0.1,
+    gain_db: float = 3.0,
+    noise: float = 0.05,
+    confidence: str = "batch",
+    evaluate: str = "running",
+    group: str = "all",
+    axis_name: str | None = None,
+) -> Method:
+    """A student follows the pseudo-labels of its own slow average; now and then single weights return to the source.
+
+    Per batch, all with the batch's statistics and without dropout: the source's confidence; the teacher's logits, or,
+    where the source is less sure than `p_th`, their mean over augmented copies (computed only if it is needed); one
+    Adam step of the student on `mean_b (-sum_c p_teacher log p_student)` over the clips themselves; teacher =
+    `m teacher + (1 - m) student`; each moving number of the student goes back to the source with probability `restore`.
+    A step's prediction is that pseudo-label, before the update. The state's variables are the teacher's, with running
+    statistics that follow the batches.
+
+    Args:
+      classifier: the network.
+      lr: Adam's learning rate (the paper's for its CIFAR networks; large for all weights of a transformer).
+      teacher_momentum: m, the share of the old teacher.
+      p_th: confidence of the source below which copies are averaged (the paper's for CIFAR-10; 0: never, 2: always).
+      restore: probability that a number returns to the source.
+      augmentations: copies that are averaged (32 in the paper; 8 here, for the cost grows with them).
+      shift: largest circular shift of a copy, as a share of the clip (images: colours, affine maps, flips).
+      gain_db: its largest gain or loss in dB.
+      noise: its noise, as a share of the clip's root mean square.
+      confidence: "batch" compares the batch's mean confidence, as the paper's code; "clip" each clip's, as its text.
+      evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
+      group: parameters that move, a name of `tta.masks.GROUPS`.
+      axis_name: the mapped axis over which the batch is spread.
+
+    Source: Wang et al., CVPR 2022, arXiv 2203.13591, equations 1 to 5, 7, 8 and algorithm 1.
+    """
+    augmentation = checked("cotta", Augmentation(shift, gain_db, noise))
+    _check_options(augmentations, confidence, evaluate)
+    optimiser = optax.adam(lr)
+    following, fixed = (Mode(dropout=False, norm=n) for n in (normalisers.batch, normalisers.batch_frozen))
+    evaluating = normalisers.EVAL if evaluate == "running" else fixed
+
+    def init(variables: Variables, info: RunInfo) -> AdaptState:
+        state = first_state("cotta", variables, optimiser, group)
+        moving = masks.split(variables["params"], group)[0]
+        return state._replace(memory=CottaMemory(*(jax.tree.map(jnp.copy, moving) for _ in range(2))))
+
+    def forward(variables: Variables, batch: Batch, mode: Mode) -> tuple[Array, Any]:
+        outputs, stats = classifier.apply(variables, batch.wave, mode=mode, weights=batch.weights, axis_name=axis_name)
+        return outputs.logits, stats
+
+    def predict(state: AdaptState, batch: Batch) -> Array:
+        return forward(state.variables, batch, evaluating)[0]
+
+    def pseudo_labels(teacher: Variables, source: Variables, batch: Batch, key: PRNGKeyArray) -> Array:
+        unsure = unsure_rows(forward(source, batch, fixed)[0], batch.weights, p_th, confidence, axis_name)
+        plain = forward(teacher, batch, fixed)[0]
+
+        def averaged() -> Array:
+            def add(summed: Array, k: PRNGKeyArray) -> tuple[Array, None]:
+                copy = augmented(k, batch.wave, batch.index, augmentation)
+                return summed + forward(teacher, batch._replace(wave=copy), fixed)[0], None
+
+            summed, _ = jax.lax.scan(add, jnp.zeros_like(plain), jax.random.split(key, augmentations))
+            return jnp.where(unsure[:, None], summed / augmentations, plain)
+
+        some = total((batch.weights * unsure).sum(), axis_name) > 0
+        return jax.lax.cond(some, averaged, lambda: plain)
+
+    def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
+        copy_key, restore_key = jax.random.split(key)
+        slow, frozen = masks.split(state.variables["params"], group)
+        kept = state.memory
+        student, source = ({**state.variables, "params": masks.merge(leaves, frozen)} for leaves in kept)
+        wanted = pseudo_labels(state.variables, source, batch, copy_key)
+
+        def loss(variables: Variables) -> tuple[Array, Evaluated]:
+            logits, stats = forward(variables, batch, following)
+            rows = -(jax.nn.softmax(wanted) * jax.nn.log_softmax(logits)).sum(-1)
+            value = losses.weighted_mean(rows, batch.weights, axis_name)
+            return value, Evaluated({"total": value}, stats, logits)
+
+        after, evaluated = gradient_update(state._replace(variables=student), loss, optimiser, group, axis_name)
+        fast = masks.split(after.variables["params"], group)[0]
+        slow = jax.tree.map(lambda t, s: teacher_momentum * t + (1 - teacher_momentum) * s, slow, fast)
+        fast = restored(restore_key, fast, kept.source, restore)
+        teacher = {**after.variables, "params": masks.merge(slow, frozen)}
+        return after._replace(variables=teacher, memory=kept._replace(student=fast)), Prediction(
+            wanted, evaluated.losses
+        )
+
+    return Method(init, step, predict, adapts=group, passes=(3 + augmentations, 1))
+
+
+def _check_options(augmentations: int, confidence: str, evaluate: str) -> None:
+    if augmentations < 1:
+        raise ValueError(f"cotta: augmentations is {augmentations}, expected at least 1")
+    if confidence not in ("batch", "clip"):
+        raise ValueError(f"cotta: unknown confidence {confidence!r}, expected batch or clip")
+    if evaluate not in ("running", "batch"):
+        raise ValueError(f"cotta: unknown evaluate {evaluate!r}, expected running or batch")
