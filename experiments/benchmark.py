@@ -1,4 +1,4 @@
-"""Times forward passes, adaptation steps and corruptions on this machine, on random weights and noise.
+"""Times forward passes, adaptation steps, corruptions and the input pipeline on this machine, on made-up data.
 
 Example: python -m experiments.benchmark --what=forward,adapt --net=hubert_base --batch=8 --seconds=1 --json
 PyTorch beside it: python benchmarks/torch_adaptation.py --batch 8 (needs torch and torchaudio).
@@ -11,7 +11,9 @@ from absl import flags
 from dhauds_jax import app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("what", ["forward", "adapt"], "What to time: forward (evaluation pass), adapt (one update), corrupt.")
+flags.DEFINE_list(
+    "what", ["forward", "adapt"], "What to time: forward (evaluation pass), adapt (one update), corrupt, pipeline."
+)
 flags.DEFINE_string("net", "hubert_base", "Network, a name of the zoo (an unknown one lists them).")
 flags.DEFINE_integer("classes", 35, "Classes of the network.")
 flags.DEFINE_integer("batch", 8, "Clips in a batch.")

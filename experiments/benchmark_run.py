@@ -18,7 +18,7 @@ from dhauds_jax.tta import methods
 from dhauds_jax.types import Batch, Classifier, RunInfo
 from experiments import records, targets
 
-WHATS = ("forward", "adapt", "corrupt")
+WHATS = ("forward", "adapt", "corrupt", "pipeline")
 
 
 class Benchmark(NamedTuple):
@@ -144,6 +144,10 @@ def benchmark(run: Benchmark) -> str:
             _print_rows(_model_rows(run), shared, run.json)
         if "corrupt" in run.what:
             _print_rows(_corruption_rows(run), shared, run.json)
+        if "pipeline" in run.what:
+            from experiments import benchmark_pipeline
+
+            _print_rows(benchmark_pipeline.rows(run.seconds, run.batch, run.rounds), shared, run.json)
     return "" if run.json else f"peak memory {records.peak_memory_mb():.0f} MiB; --json prints one object a line"
 
 
@@ -158,7 +162,7 @@ def _print_rows(rows: Iterator[dict[str, Any]], shared: dict[str, Any], as_json:
         if as_json:
             print(json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
         else:
-            name = " ".join(str(row[k]) for k in ("what", "net", "method", "corruption") if k in row)
+            name = " ".join(str(row[k]) for k in ("what", "net", "method", "corruption", "stage") if k in row)
             print(
                 f"{name}: {1000 * row['seconds']:.1f} ms a batch of {row['batch']} x {row['clip_seconds']:g} s "
                 f"({1000 * row['fastest']:.1f} to {1000 * row['slowest']:.1f}), {row['clips_per_s']:.1f} clips/s, "

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from experiments import benchmark_pipeline
 from experiments.benchmark_run import Benchmark, benchmark
 
 
@@ -41,7 +42,7 @@ def test_rows_are_json_with_the_agreed_keys(capsys):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"what": ["speed"]}, "--what: unknown 'speed', expected some of forward, adapt, corrupt"),
+        ({"what": ["speed"]}, "--what: unknown 'speed', expected some of forward, adapt, corrupt, pipeline"),
         ({"net": "resnet"}, "net: 'resnet' is unknown"),
         ({"batch": 1}, "--batch must be at least 2"),
         ({"dtype": "bfloat16"}, "family 'amaut' has no options"),
@@ -52,3 +53,15 @@ def test_bad_input_gets_one_sentence(changes, message):
     with pytest.raises(ValueError, match=message) as caught:
         benchmark(a_run(**changes))
     assert "\n" not in str(caught.value)
+
+
+def test_pipeline_rows_are_there_for_every_stage(capsys, monkeypatch):
+    monkeypatch.setattr(benchmark_pipeline, "MEBIBYTES", 1)
+    assert benchmark(a_run(what=["pipeline"], seconds=0.5, batch=8)) == ""
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [row["stage"] for row in rows] == ["decode", "memory", "prepare", "streamed"]
+    for row in rows:
+        assert (row["what"], row["batch"], row["clip_seconds"], row["clips"]) == ("pipeline", 8, 0.5, 65)
+        assert 0 < row["fastest"] <= row["seconds"] <= row["slowest"]
+        assert row["clips_per_s"] > 0
+    assert len(rows[3]["resident_mb"]) == 4 and min(rows[3]["resident_mb"]) > 50
