@@ -11,6 +11,7 @@ import soundfile
 from dhauds_jax.data import checking, hearing, sets
 from dhauds_jax.data.checking import Finding, check_copy
 from dhauds_jax.data.sets.base import ClipRef
+from tests.data.fakes import FAKES
 from tests.experiments.tiny import RATE, make_arabic, tone
 
 ARABIC = sets.get("arabic_speech_commands")
@@ -189,6 +190,16 @@ def test_recordings_of_no_common_length(tmp_path):
     )  # fmt: skip
     report = check(tmp_path, noise)
     assert report.findings == () and report.notices == ("a note",) and report.clips == {"noise": 2}
+
+
+@pytest.mark.parametrize("name", [name for name in FAKES if "/fold" not in name])
+def test_small_copies_of_every_set_lack_nothing_but_clips(name, tmp_path):
+    counts = FAKES[name](tmp_path / "copy")
+    report = check(tmp_path / "copy", name, allow_partial=True)
+    assert report.serves and report.clips == counts
+    shortened = {"count", "missing class", "class count", "off-length"}
+    as_published = {"off-rate", "listed twice"} if report.notices or name.endswith("german_accent") else set()
+    assert {finding.kind for finding in report.findings} <= shortened | as_published
 
 
 def test_what_cannot_be_checked_at_all(tmp_path):
