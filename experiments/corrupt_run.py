@@ -87,6 +87,7 @@ def write_set(run: CorruptRun) -> str:
         bank = _bank(cell, run.noise_dir)
         written = _write(run, cell, source, bank)
         _tell(written, source, told)
+        records.note_bad_files(Path(run.output), [(source.ids[row], error.reason) for row, error in written.bad])
         record = written.record
         print(
             f"{cell.corruption}-{cell.level}: {record['clips']} clips, checksum of the draws "

@@ -147,6 +147,8 @@ def test_bad_files_are_skipped_on_request(place, tmp_path, capsys):
     assert "left out: " in capsys.readouterr().out
     record = json.loads((tmp_path / "a" / "WHN" / "L1" / "cell.json").read_text())
     assert record["clips"] == 14 and record["left_out"] == ["dataset/up/test_0.wav"]
+    listed = "dataset/up/test_0.wav\ttruncated, a RIFF header without audio (4 bytes)\n"
+    assert (tmp_path / "a" / "bad_files.txt").read_text() == listed
     assert verify_set(run._replace(on_bad_file="skip", verify="samples")).startswith("1 cells agree")
 
 
