@@ -1,0 +1,135 @@
+"""Elections over views and models, one record a mode and corruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dhauds_jax.data import sets
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import zoo
+from dhauds_jax.tta import election, metrics
+from experiments import cells, records, targets
+from experiments.passes import scored
+
+
+class ElectRun(NamedTuple):
+    """The flags of `experiments.elect` (see its `--help`)."""
+
+    dataset: str
+    data_dir: str | None
+    noise_dir: str | None
+    checkpoint: Sequence[str]
+    corruption: Sequence[str]
+    level: Sequence[str]
+    profile: str
+    seed: int
+    shift: float
+    average: str
+    batch_size: int
+    split: str
+    workdir: str
+
+
+def run_election(run: ElectRun, command: str) -> str:
+    """Scores every mode on every corruption; returns the sentence that says where the records are.
+
+    Raises:
+      ValueError: bad input; models whose layouts or classes differ.
+    """
+    pairs = targets.expand(run.corruption, run.level)
+    if run.average not in election.AVERAGES:
+        raise ValueError(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
+    sources = _models(run)
+    config = sources[0].classifier.config
+    loaded = targets.load(run.dataset, run.data_dir, run.split, config)
+    written = 0
+    for corruption, level in pairs:
+        drawn = targets.corrupted(
+            loaded, corruption, level, seed=run.seed, profile=run.profile, noise_dir=run.noise_dir
+        )
+        begun = time.perf_counter()
+        said = election.elect(
+            [lambda waves, s=s: cells.source_logits(s, waves, run.batch_size) for s in sources],
+            drawn.waves,
+            share=run.shift,
+            average=run.average,
+        )
+        seconds = time.perf_counter() - begun
+        for mode, logits in said.items():
+            record = _record(run, sources, loaded, (corruption, level), drawn, mode, said["single"], logits)
+            records.append(Path(run.workdir), {**record, "seconds": seconds, "command": command})
+            written += 1
+            print(f"{corruption} {level} {mode}: {100 * record['adapted_last']:.2f} % {loaded.dataset.metric}")
+    return f"{written} records written: {Path(run.workdir) / records.FILE}"
+
+
+def _models(run: ElectRun) -> list[cells.Source]:
+    """The models, checked against the data set and against each other."""
+    sources = []
+    for folder in run.checkpoint:
+        variables, config, _ = checkpoints.load(folder)
+        targets.check_fits(config, sets.get(run.dataset, run.data_dir), folder)
+        first = sources[0].classifier.config if sources else config
+        if (config.sample_rate, config.length) != (first.sample_rate, first.length):
+            raise ValueError(
+                f"{folder}: clips of {config.length} samples at {config.sample_rate} Hz, expected those of the first "
+                f"model, {first.length} at {first.sample_rate} Hz"
+            )
+        sources.append(cells.source(zoo.build(config), jax.tree.map(jnp.asarray, variables)))
+    return sources
+
+
+def _record(
+    run: ElectRun,
+    sources: Sequence[cells.Source],
+    loaded: targets.Loaded,
+    names: tuple[str, str],
+    drawn: targets.Corrupted,
+    mode: str,
+    single: np.ndarray,
+    logits: np.ndarray,
+) -> dict[str, Any]:
+    metric, labels = loaded.dataset.metric, loaded.labels
+    options = {"shift": run.shift, "average": run.average, "models": len(sources), **dict(drawn.draw)}
+    hashes = "+".join(s.sha256 for s in sources)
+    curve = [scored(0, single, labels, metric, {}), scored(1, logits, labels, metric, {})]
+    views = 3 if mode in ("aug_elect", "hybrid") else 1
+    models = len(sources) if mode in ("multi_train", "hybrid") else 1
+    name = json.dumps([run.dataset, run.split, names, mode, run.profile, run.seed, options, hashes])
+    value = curve[1]["metric"]
+    return {
+        "cell": hashlib.sha256(name.encode()).hexdigest()[:16],
+        "dataset": run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
+        "corruption": names[0],
+        "level": names[1],
+        "net": sources[0].classifier.config.net,
+        "method": mode,
+        "protocol": "election",
+        "profile": run.profile,
+        "metric": metric,
+        "n": len(labels),
+        "seed": run.seed,
+        "non_adapted": curve[0]["metric"],
+        **{key: value for key in ("adapted_last", "adapted_selected", "adapted_oracle")},
+        "selection": {"criterion": "none", "epoch": 1, "oracle_epoch": 1},
+        "curve": curve,
+        "metrics": metrics.everything(logits, labels),
+        **{key: curve[1][key] for key in ("ece", "nll", "collapsed")},
+        "passes": {"forward": views * models, "backward": 0, "evaluation": 0},
+        "parameters_moved": 0,
+        "peak_memory_mb": records.peak_memory_mb(),
+        "options": options,
+        "source_checkpoint": hashes,
+        "git_revision": records.git_revision(),
+        "versions": records.versions(),
+        "device": records.device(),
+    }
