@@ -21,11 +21,20 @@ flags.DEFINE_string(
     "or a variant, such as audio_mnist/fold1 (docs/data.md).",
 )
 flags.DEFINE_string("data_dir", None, "Folder of the data set (not for synthetic).")
-flags.DEFINE_string("noise_dir", None, "Folder that holds QUT-NOISE/, DEMAND_16k/ or DEMAND_48k/, _background_noise_/.")
+flags.DEFINE_string(
+    "noise_dir",
+    None,
+    "Folder that holds QUT-NOISE/, DEMAND_16k/ or DEMAND_48k/, _background_noise_/ (CLP: VocalSound/, CochlScene/).",
+)
 flags.DEFINE_string("net", None, "Network, checked against the checkpoint's when given.")
 flags.DEFINE_string("checkpoint", None, "Folder of the source model, of experiments.train or converters.convert.")
 flags.DEFINE_list("method", ["dhauds"], "Methods: source, norm, tent, dhauds.")
-flags.DEFINE_list("corruption", None, "Corruptions: WHN, ENQ, END1, END2, ENSC, PSH, TST, all, or clean.")
+flags.DEFINE_list(
+    "corruption",
+    None,
+    "Corruptions: WHN, ENQ, END1, END2, ENSC, PSH, TST, all, or clean; shifts: SCN:running_tap@10dB, "
+    "CLP:vocal_sound@3dB, UNI:0.005 (docs/data.md).",
+)
 flags.DEFINE_list("level", ["L2"], "Levels: L1, L2.")
 flags.DEFINE_list(
     "protocol",

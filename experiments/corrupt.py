@@ -29,8 +29,17 @@ class _Verify(flags.ArgumentParser):
 
 flags.DEFINE_string("dataset", None, "Name of the data set (an unknown one lists them).")
 flags.DEFINE_string("data_dir", None, "Folder of the data set (not for sets that are made in memory).")
-flags.DEFINE_string("noise_dir", None, "Folder that holds QUT-NOISE/, DEMAND_16k/ or DEMAND_48k/, _background_noise_/.")
-flags.DEFINE_list("corruption", None, "Corruptions: WHN, ENQ, END1, END2, ENSC, PSH, TST, or all that the set has.")
+flags.DEFINE_string(
+    "noise_dir",
+    None,
+    "Folder that holds QUT-NOISE/, DEMAND_16k/ or DEMAND_48k/, _background_noise_/ (CLP: VocalSound/, CochlScene/).",
+)
+flags.DEFINE_list(
+    "corruption",
+    None,
+    "Corruptions: WHN, ENQ, END1, END2, ENSC, PSH, TST, or all that the set has; shifts: SCN:running_tap@10dB, "
+    "CLP:vocal_sound@3dB, UNI:0.005 (docs/data.md).",
+)
 flags.DEFINE_list("level", ["L1", "L2"], "Levels: L1, L2.")
 flags.DEFINE_string("output", None, "Folder of the corrupted set.")
 flags.DEFINE_string("profile", "reference", "reference (quirks of the PyTorch corruptions on) or corrected.")

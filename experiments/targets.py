@@ -12,10 +12,11 @@ import numpy as np
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import corrupt, lay_out, raw_clip
 from dhauds_jax.data.draws import checksum
-from dhauds_jax.data.levels import CORRUPTIONS, LEVELS, NOISE_CORRUPTIONS
+from dhauds_jax.data.levels import CORRUPTIONS, LEVELS
 from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
 from dhauds_jax.data.sets.base import multi_hot
+from dhauds_jax.data.shifts import EXAMPLES, SHIFTS, check_cell, needs_noise
 from dhauds_jax.nets.config import ClassifierConfig
 from experiments.records import CLEAN, note_bad_files
 
@@ -130,6 +131,8 @@ def laid_out(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
 def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str, str]]:
     """The cells of two lists of names; "all" stands for every corruption, "clean" for none.
 
+    CODE:LEVEL is one cell whatever the levels: of a shift (SCN:running_tap@10dB), or of a corruption (WHN:L1).
+
     Raises:
       ValueError: an unknown name; the valid ones are listed.
     """
@@ -138,8 +141,18 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
         if name == CLEAN:
             cells.append((CLEAN, "-"))
             continue
+        code, colon, level = name.partition(":")
+        if colon and code in (*CORRUPTIONS, *SHIFTS):
+            check_cell(code, level)
+            cells.append((code, level))
+            continue
+        if name in SHIFTS:
+            raise ValueError(f"shift {name} has no level: expected it after a colon, as in {EXAMPLES[name]}")
         if name not in CORRUPTIONS:
-            raise ValueError(f"unknown corruption {name!r}: expected some of {', '.join(CORRUPTIONS)}, all or {CLEAN}")
+            raise ValueError(
+                f"unknown corruption {name!r}: expected some of {', '.join(CORRUPTIONS)}, all, {CLEAN}, or shifts such "
+                f"as {', '.join(EXAMPLES.values())}"
+            )
         for level in levels:
             if level not in LEVELS:
                 raise ValueError(f"unknown level {level!r}: expected some of {', '.join(LEVELS)}")
@@ -149,7 +162,7 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
 
 def bank_for(dataset: sets.DataSet, noise_dir: str | None, corruption: str, level: str, rate: int) -> NoiseBank | None:
     """The recordings a corruption needs: from `noise_dir`, or made in memory for a data set made in memory."""
-    if corruption not in NOISE_CORRUPTIONS:
+    if not needs_noise(corruption):
         return None
     if not noise_dir and dataset.generate is not None:
         return synthetic_bank(corruption, level, sample_rate=rate)

@@ -13,11 +13,12 @@ from jaxtyping import Array, PRNGKeyArray
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import corrupt
 from dhauds_jax.data.layout import lay_out, raw_clip
-from dhauds_jax.data.levels import NOISE_CORRUPTIONS, Quirks
+from dhauds_jax.data.levels import Quirks
 from dhauds_jax.data.noise import NoiseBank, load_bank
 from dhauds_jax.data.pipeline.decoding import tensorflow
 from dhauds_jax.data.pipeline.source import ClipBatch, Source, batches, epoch_order, open_split, to_float
 from dhauds_jax.data.sets.base import multi_hot
+from dhauds_jax.data.shifts import needs_noise
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.dsp.views import rolled_views
 
@@ -76,7 +77,7 @@ def feature_dataset(
     """
     tf = tensorflow()
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
-    if corruption in NOISE_CORRUPTIONS and bank is None:
+    if corruption and needs_noise(corruption) and bank is None:
         bank = load_bank(noise_dir, corruption, level, sample_rate)
     # A faster clip is shorter: what comes after the clip's length is needed.
     width = length + length // 8
