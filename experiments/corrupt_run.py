@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from dhauds_jax.data import cell_files, cells, sets, verifying
 from dhauds_jax.data.clip_source import ClipSource, open_clips
-from dhauds_jax.data.levels import NOISE_CORRUPTIONS, quirks_of
+from dhauds_jax.data.levels import quirks_of
 from dhauds_jax.data.noise import NoiseBank, find_recordings, load_bank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.data.sets.corrupted import write_manifests
 from dhauds_jax.data.sets.corrupted_layouts import cell_path, layout_of
+from dhauds_jax.data.shifts import needs_noise
 from experiments import records, targets
 
 __all__ = ["CorruptRun", "run_command", "to_int16", "verify_set", "write_set"]
@@ -70,6 +72,8 @@ def write_set(run: CorruptRun) -> str:
     Raises:
       ValueError: bad input, before anything is written.
     """
+    if run.runner == "beam" and importlib.util.find_spec("apache_beam") is None:
+        raise ValueError("--runner=beam: apache_beam is not installed, expected: pip install dhauds_jax[beam]")
     dataset = sets.get(run.dataset, run.data_dir)
     wanted = cells_of(run, dataset)
     missing = [cell for cell in wanted if not _is_there(cell, run.output)]
@@ -84,8 +88,7 @@ def write_set(run: CorruptRun) -> str:
         write_manifests(dataset, run.data_dir, run.output, **where)
     told: set[str] = set()
     for cell in missing:
-        bank = _bank(cell, run.noise_dir)
-        written = _write(run, cell, source, bank)
+        written = _write(run, cell, source)
         _tell(written, source, told)
         records.note_bad_files(Path(run.output), [(source.ids[row], error.reason) for row, error in written.bad])
         record = written.record
@@ -139,7 +142,7 @@ def _is_there(cell: cells.CellSpec, output: str) -> bool:
 
 def _check_noise(cell: cells.CellSpec, noise_dir: str | None) -> None:
     """Raises `ValueError` if the recordings of a noise corruption are not there, before any are read."""
-    if cell.corruption not in NOISE_CORRUPTIONS or (not noise_dir and cell.dataset.generate is not None):
+    if not needs_noise(cell.corruption) or (not noise_dir and cell.dataset.generate is not None):
         return
     if not noise_dir:
         load_bank(noise_dir, cell.corruption, cell.level, cell.dataset.sample_rate)
@@ -157,12 +160,15 @@ def _open(run: CorruptRun, dataset: sets.DataSet) -> ClipSource:
     return source
 
 
-def _write(run: CorruptRun, cell: cells.CellSpec, source: ClipSource, bank: NoiseBank | None) -> cells.Written:
+def _write(run: CorruptRun, cell: cells.CellSpec, source: ClipSource) -> cells.Written:
     if run.runner == "direct":
-        return cells.write_cell(cell, source, bank, run.output)
+        return cells.write_cell(cell, source, _bank(cell, run.noise_dir), run.output)
     from dhauds_jax.data.sets import beam
 
-    return beam.write_cell(cell, source, bank, run.output, options=run.beam_options)
+    names = ("dataset", "data_dir", "noise_dir", "seed", "profile", "split", "on_bad_file")
+    settings = {name: getattr(run, name) for name in names}
+    job = beam.Job(corruption=cell.corruption, level=cell.level, **settings)
+    return beam.write_cell(job, source, run.output, options=run.beam_options)
 
 
 def _tell(written: cells.Written, source: ClipSource, told: set[str]) -> None:

@@ -23,9 +23,8 @@ from tqdm import tqdm
 from dhauds_jax.data import cell_files, draws
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip
-from dhauds_jax.data.corruptions import CHUNK, corrupt
+from dhauds_jax.data.corruptions import CHUNK, corrupt, draw_clips
 from dhauds_jax.data.layout import lay_out
-from dhauds_jax.data.levels import NOISE_CORRUPTIONS
 from dhauds_jax.data.noise import NoiseBank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import DataSet, draw_name
@@ -281,18 +280,17 @@ def identity(cell: CellSpec) -> dict[str, Any]:
 
 def drawn(cell: CellSpec, ids: Sequence[str], bank: NoiseBank | None) -> tuple[list[dict[str, Any]], str]:
     """The draws of a cell's clips as records, and their checksum."""
-    noisy = cell.corruption in NOISE_CORRUPTIONS
-    made = draws.draw_set(
+    made = draw_clips(
         ids,
+        bank,
         dataset=draw_name(cell.dataset),
         corruption=cell.corruption,
         level=cell.level,
         seed=cell.seed,
         profile=cell.profile,
-        noise_lengths=bank.lengths if noisy else None,
         length=cell.length,
         stretch_both_ways=cell.dataset.order.stretch_both_ways,
     )
     names = {"corruption": cell.corruption, "level": cell.level}
-    entries = draws.records(ids, made, **names, noise_names=bank.names if noisy else ())
+    entries = draws.records(ids, made, **names, noise_names=bank.names if bank else ())
     return entries, draws.checksum(ids, made, **names)

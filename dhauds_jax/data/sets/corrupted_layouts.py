@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dhauds_jax.data.levels import CORRUPTIONS, LEVELS, check_choice
+from dhauds_jax.data.levels import CORRUPTIONS, check_choice
 from dhauds_jax.data.sets import reef_set, speech_commands, urban_sound_8k, vocal_sound
 from dhauds_jax.data.sets.base import DataSet, draw_name, find_root
+from dhauds_jax.data.shifts import SHIFTS, check_cell
 
 CLIPS = "clips.csv"
 """List of a corrupted set that has no published layout: columns id, file, class."""
@@ -26,7 +27,7 @@ class CorruptedLayout(NamedTuple):
     Attributes:
       folder: name of its folder.
       cell: folder of a cell inside it, a pattern of {corruption} and {level}.
-      corruptions: those that the set has, in the published order.
+      corruptions: those that the set has, in the published order (shifts are admitted besides).
       manifest: the list of its clips, relative to the folder.
       manifests: `(dataset, data_dir, ids, labels) -> {relative path: content}`, the lists to write or copy.
       clips: `(dataset, folder) -> [(id, label)]`, the clips of every cell as the manifest has them.
@@ -53,13 +54,14 @@ def layout_of(dataset: DataSet, split: str = "test") -> CorruptedLayout:
 
 
 def cell_path(layout: CorruptedLayout, corruption: str, level: str) -> PurePosixPath:
-    """Folder of a cell, relative to the set's.
+    """Folder of a cell, relative to the set's; of a shift too, its level's text being the folder's name.
 
     Raises:
       ValueError: the set has no such corruption, or an unknown level.
     """
-    check_choice(f"corruption of {layout.folder}", corruption, layout.corruptions)
-    check_choice("level", level, LEVELS)
+    if corruption not in SHIFTS:
+        check_choice(f"corruption of {layout.folder}", corruption, layout.corruptions)
+    check_cell(corruption, level)
     return PurePosixPath(layout.cell.format(corruption=corruption, level=level))
 
 
