@@ -3,7 +3,7 @@
 Example: python -m experiments.tune --dataset=arabic_speech_commands --data_dir=FOLDER --noise_dir=FOLDER \
 --checkpoint=out/train/checkpoint --method=tent,shot --corruption=CLP:esc50@6dB --workdir=out/tune --output=tuned.csv
 The corruption must not be one of the test's (a held-out noise), and the split is "val": test labels are never used.
-Of each method one option is tried at five values (experiments/tuning.py); the value with the best metric after the last
+Of each method one option is tried at four values (experiments/tuning.py); the value with the best metric after the last
 epoch wins, the default in a tie. Trials are records in WORKDIR and are not repeated.
 """
 

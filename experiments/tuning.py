@@ -1,4 +1,4 @@
-"""What is tuned of each method: one option, five values, so that every method gets the same budget."""
+"""What is tuned of each method: one option, four values, so that every method gets the same budget."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 
 from dhauds_jax.tta import methods
 
-TRIALS = 5
+TRIALS = 4
 """Values that are tried of each method's option."""
 
-FACTORS = (0.1, 0.3, 1.0, 3.0, 10.0)
+FACTORS = (0.3, 1.0, 5.0, 25.0)
 """Learning rates are the default times these."""
 
-SPACES: dict[str, tuple[str, tuple[Any, ...]]] = {
-    "norm": ("prior", (0.0, 4.0, 16.0, 64.0, 256.0)),
-    "lame": ("k", (1, 3, 5, 7, 9)),
-    "t3a": ("supports", (5, 10, 20, 50, 100)),
+SPACES: dict[str, tuple[dict[str, Any], ...]] = {
+    "norm": ({"statistics": "running"}, *({"statistics": "blend", "prior": prior} for prior in (16.0, 64.0, 256.0))),
+    "lame": tuple({"k": k} for k in (1, 3, 5, 9)),
+    "t3a": tuple({"supports": supports} for supports in (5, 20, 50, 100)),
 }
-"""Methods without a learning rate: the option that decides most, and its values."""
+"""Methods without a learning rate: the trials of the option that decides most."""
 
 
 class Tuned(NamedTuple):
@@ -39,9 +39,7 @@ def space(method: str, profile: str) -> list[dict[str, Any]]:
     """
     defaults = methods.default_options(method, profile)
     if method in SPACES:
-        option, values = SPACES[method]
-        fixed = {"statistics": "batch"} if method == "norm" else {}
-        return [{**fixed, option: value} for value in values]
+        return [dict(trial) for trial in SPACES[method]]
     if "lr" not in defaults:
         return [{}]
     return [{"lr": float(f"{defaults['lr'] * factor:.6g}")} for factor in FACTORS]

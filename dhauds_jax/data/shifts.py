@@ -26,17 +26,18 @@ SHIFTS = ("SCN", "CLP", "UNI")
 NOISY_SHIFTS = ("SCN", "CLP")
 KINDS = ("doing_the_dishes", "dude_miaowing", "exercise_bike", "pink_noise", "running_tap", "white_noise")
 """Background noises of SpeechCommands v0.02."""
-CLIP_SETS = ("cochl_scene", "vocal_sound")
-"""Data sets whose clips serve as noise."""
+CLIP_SETS = ("cochl_scene", "esc50", "vocal_sound")
+"""Data sets whose clips serve as noise; NTTA used CochlScene and VocalSound, ESC-50 is there to tune on."""
 RANDOM_PAD = "+random_pad"
 EXAMPLES = {"SCN": "SCN:running_tap@10dB", "CLP": "CLP:vocal_sound@3dB", "UNI": "UNI:0.005"}
 
 _SOURCES = {"SCN": KINDS, "CLP": CLIP_SETS}
-_FOLDERS = {"vocal_sound": "VocalSound", "cochl_scene": "CochlScene"}
+_FOLDERS = {"vocal_sound": "VocalSound", "cochl_scene": "CochlScene", "esc50": "ESC-50"}
 _STAND_INS = {
     **{kind: (noise,) for kind, noise in zip(KINDS, ("clicks", "babble", "hum", "pink", "white", "white"))},
     "vocal_sound": ("babble",) * 4,
     "cochl_scene": ("babble", "clicks", "hum", "pink"),
+    "esc50": ("pink", "hum", "clicks"),
 }
 
 
@@ -120,8 +121,8 @@ def find_clips(noise_dir: Path, clip_set: str, sample_rate: int) -> list[tuple[s
     """Lists `(name, path)` of all clips of a data set that serves as noise, sorted by name, whatever their split.
 
     Args:
-      noise_dir: the folder that holds `VocalSound/` or `CochlScene/`, or one of these itself.
-      clip_set: "vocal_sound" or "cochl_scene".
+      noise_dir: the folder that holds `VocalSound/`, `CochlScene/` or `ESC-50/`, or one of these itself.
+      clip_set: "vocal_sound", "cochl_scene" or "esc50".
       sample_rate: wanted rate in Hz; above 16,000 the 44.1 kHz release of VocalSound comes first.
 
     Raises:
@@ -134,6 +135,10 @@ def find_clips(noise_dir: Path, clip_set: str, sample_rate: int) -> list[tuple[s
         parents = (f"{folder}/", "", *(f"{p}vs_release_{r}/" for p in (f"{folder}/", "") for r in ("16k", "44k")))
         found = next((f for name in inside for p in parents if (f := _named([noise_dir / p / name], 1))), [])
         expected = "VocalSound/audio_16k/*.wav"
+    elif clip_set == "esc50":
+        roots = [noise_dir / folder / "audio", noise_dir / "audio"]
+        found = next((f for root in roots if (f := _named([root], 1))), [])
+        expected = "ESC-50/audio/*.wav"
     else:
         roots = [noise_dir / folder, noise_dir / folder / folder, noise_dir]
         found = next((f for root in roots if (f := _named([root / s for s in ("Train", "Val", "Test")], 3))), [])

@@ -86,7 +86,7 @@ def test_unknown_names_list_the_shifts_too():
         D.clip_keys(0, "set", "GAU", "L1", ["a"])
     with pytest.raises(ValueError, match="unknown level 'L3', expected one of L1, L2"):
         shifts.check_cell("WHN", "L3")
-    with pytest.raises(ValueError, match="expected one of cochl_scene, vocal_sound, then @"):
+    with pytest.raises(ValueError, match="expected one of cochl_scene, esc50, vocal_sound, then @"):
         shifts.check_cell("CLP", "esc50@3dB")
 
 
