@@ -14,7 +14,7 @@ import numpy as np
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.tta import masks, methods, metrics, protocols, selection, wrappers
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, SourceData, Variables
-from experiments import records
+from experiments import costs, records
 from experiments.passes import Passage, Plan, Target, stream_of, through_epochs, through_stream
 from experiments.resume import Saver
 
@@ -75,6 +75,7 @@ def cell_id(cell: Cell, source_hash: str) -> str:
 
 
 _COMPILED: dict[Any, protocols.Compiled] = {}
+_FLOPS: dict[int, float | None] = {}
 
 
 def wrapped_method(cell: Cell, classifier: Classifier) -> Method:
@@ -99,6 +100,13 @@ def compiled_method(cell: Cell, classifier: Classifier, method: Method, like: An
     return _COMPILED[key]
 
 
+def forget_compiled() -> None:
+    """Drops every compiled method, whose programs would fill the memory of a long sweep over many networks."""
+    _COMPILED.clear()
+    _FLOPS.clear()
+    _source_predict.cache_clear()
+
+
 @functools.lru_cache(maxsize=4)
 def _source_predict(classifier: Classifier) -> Any:
     return jax.jit(methods.make("source", classifier, {}).predict)
@@ -116,6 +124,13 @@ def _passes(method: Method, cell: Cell, every: int) -> dict[str, float]:
     offline = protocols.PROTOCOLS[cell.protocol].epochs
     times = cell.epochs if offline else 1 / every
     return {"forward": forward * times, "backward": backward * times, "evaluation": cell.epochs + 1 if offline else 0}
+
+
+def _flops(run: protocols.Compiled, state: AdaptState, cell: Cell, samples: int) -> float | None:
+    """Operations of one update a clip, counted once for what was compiled once."""
+    if id(run) not in _FLOPS:
+        _FLOPS[id(run)] = costs.flops_per_clip(run.method, state, cell.batch_size, samples)
+    return _FLOPS[id(run)]
 
 
 def plan_of(cell: Cell, passes: tuple[int, int]) -> Plan:
@@ -170,6 +185,7 @@ def run_cell(
     else:
         passage = through_stream(plan, run, state, target, unadapted, saver, text)
     record = _record(cell, source, target, plan, unadapted, passage, run.method, command)
+    record["flops_per_clip"] = _flops(run, passage.state, cell, target.waves.shape[1])
     saver.clear()
     return record
 
