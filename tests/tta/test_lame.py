@@ -88,12 +88,21 @@ def test_neighbours_outvote_an_unsure_clip():
     assert z[2].argmax() == 0
 
 
-@pytest.mark.parametrize("options", [{}, {"affinity": "rbf", "symmetric": True}, {"affinity": "linear", "k": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"affinity": "rbf", "symmetric": True},
+        {"affinity": "linear", "k": 2},
+        {"statistics": "batch", "affinity": "rbf"},
+    ],
+)
 def test_step_and_predict_give_the_assignments_of_the_batch(options):
     method = methods.make("lame", linear_classifier(), {"iterations": 30, **options})
     state = method.init(VARIABLES, RunInfo(2, 8, 2))
     after, prediction = jax.jit(method.step)(state, BATCH, jax.random.key(0))
-    logits = WAVE.astype(np.float64) / np.sqrt(1 + 1e-5) * [1.0, 2.0] + [0.1, -0.2]
+    mean, var = (WAVE.mean(0), WAVE.var(0)) if options.get("statistics") == "batch" else (0.0, 1.0)
+    logits = (WAVE - mean).astype(np.float64) / np.sqrt(var + 1e-5) * [1.0, 2.0] + [0.1, -0.2]
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True) + 1e-10
     unit = logits / np.linalg.norm(logits, axis=1, keepdims=True)
     w = numpy_affinity(unit, options.get("affinity", "knn"), options.get("k", 5))
@@ -120,6 +129,7 @@ def test_a_batch_of_one_is_the_source_model_s():
     ("options", "message"),
     [
         ({"affinity": "cosine"}, "lame: unknown affinity 'cosine', expected one of knn, rbf, linear"),
+        ({"statistics": "mine"}, "lame: unknown statistics 'mine', expected one of running, batch"),
         ({"k": 0}, "lame: k is 0, expected at least 1 neighbour"),
     ],
 )

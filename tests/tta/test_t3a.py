@@ -112,6 +112,25 @@ def test_predict_uses_the_supports_and_adds_none():
     assert np.abs(before - prediction.logits).max() > 1e-3
 
 
-def test_no_places_at_all_are_refused():
-    with pytest.raises(ValueError, match="t3a: supports is 0, expected at least 1 place a class"):
-        methods.make("t3a", tiny.NETS["layer_norm"](), {"supports": 0})
+def test_embeddings_follow_the_statistics_asked_for():
+    """With the batch's own statistics a constant added to every clip changes nothing; with the source's it does."""
+    gaps = []
+    for statistics in ("running", "batch"):
+        _, _, method, state = built("batch_norm", statistics=statistics)
+        waves = [tiny.waves()[:8], tiny.waves()[:8] + 0.3]
+        one, two = (method.predict(state, Batch(jnp.asarray(w), jnp.ones(8), jnp.arange(8))) for w in waves)
+        gaps.append(float(jnp.abs(one - two).max()))
+    assert gaps[0] > 1e-2
+    assert gaps[1] < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"supports": 0}, "t3a: supports is 0, expected at least 1 place a class"),
+        ({"statistics": "mine"}, "t3a: unknown statistics 'mine', expected one of running, batch"),
+    ],
+)
+def test_bad_options_get_one_sentence(options, message):
+    with pytest.raises(ValueError, match=message):
+        methods.make("t3a", tiny.NETS["layer_norm"](), options)

@@ -6,12 +6,16 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import neighbours
 from dhauds_jax.tta.whole_batch import own_rows, whole_batch
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 AFFINITIES = ("knn", "rbf", "linear")
+
+STATISTICS = {"running": EVAL, "batch": Mode(dropout=False, norm=normalisers.batch_frozen)}
+"""Whose statistics BatchNorm uses -> mode of the forward pass."""
 
 
 def affinity_matrix(
@@ -76,12 +80,13 @@ def lame(
     k: int = 5,
     symmetric: bool = False,
     iterations: int = 100,
+    statistics: str = "running",
     axis_name: str | None = None,
 ) -> Method:
     """Corrects a batch's predictions so that clips with similar embeddings agree; nothing is learnt.
 
     Minimises `sum_i KL(z_i || p_i) - sum_ij w_ij z_i . z_j` over the batch's assignments z by the fixed point
-    `z_i ~ p_i exp(sum_j w_ij z_j)`, p being the softmax in evaluation mode and w the affinity of the unit-length
+    `z_i ~ p_i exp(sum_j w_ij z_j)`, p being the softmax without dropout and w the affinity of the unit-length
     embeddings. Steps and `predict` are the same: log z of the batch at hand, so predictions depend on how clips are
     batched, and a batch of one is predicted as by the source model. There is no update to predict before or after.
 
@@ -91,15 +96,18 @@ def lame(
       k: neighbours of a clip in the batch.
       symmetric: use `(W + W') / 2`.
       iterations: concave-convex steps (the original: at most 100).
+      statistics: BatchNorm's, "running" (the source's, as in the original) or "batch" (of each batch).
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: an unknown affinity, or no neighbours.
+      ValueError: an unknown choice, or no neighbours.
 
     Source: Boudiaf et al., CVPR 2022, arXiv 2201.05718; src/adaptation/lame.py of its code.
     """
     if affinity not in AFFINITIES:
         raise ValueError(f"lame: unknown affinity {affinity!r}, expected one of {', '.join(AFFINITIES)}")
+    if statistics not in STATISTICS:
+        raise ValueError(f"lame: unknown statistics {statistics!r}, expected one of {', '.join(STATISTICS)}")
     if k < 1:
         raise ValueError(f"lame: k is {k}, expected at least 1 neighbour")
 
@@ -108,7 +116,9 @@ def lame(
 
     def forward(state: AdaptState, batch: Batch) -> tuple[Array, Array]:
         """Log-assignments of this device's rows, and the mean energy over the whole batch."""
-        outputs, _ = classifier.apply(state.variables, batch.wave, mode=EVAL)
+        outputs, _ = classifier.apply(
+            state.variables, batch.wave, mode=STATISTICS[statistics], weights=batch.weights, axis_name=axis_name
+        )
         logits, embedding, weights = whole_batch((outputs.logits, outputs.embedding, batch.weights), axis_name)
         length = jnp.linalg.norm(embedding, axis=-1, keepdims=True)
         matrix = affinity_matrix(embedding / jnp.maximum(length, 1e-12), weights, affinity, k)

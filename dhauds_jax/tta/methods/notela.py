@@ -10,9 +10,10 @@ import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from dhauds_jax.nets import normalisers
+from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import neighbours
 from dhauds_jax.tta.losses import weighted_mean
-from dhauds_jax.tta.methods.shot import Observed, observe_with
+from dhauds_jax.tta.methods.shot import Observed
 from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.tta.whole_batch import own_rows, whole_batch
@@ -79,7 +80,7 @@ def notela(
     """Teaches the network under dropout what it says without, smoothed over neighbours in embedding space.
 
     Teacher: `y_i ~ p_i^(1/alpha) exp((laplacian/alpha) mean_j p_j)` over the `k` nearest clips j of the whole set,
-    without dropout and in evaluation mode, anew before each epoch (`memory`: soft labels of every clip). Student: one
+    without dropout, anew before each epoch (`memory`: soft labels of every clip). Student: one
     Adam step on the mean cross-entropy `-sum_c y log p`, with dropout. Protocols with one pass never look at the set:
     clips without a label get one from the neighbours in their own batch. A step predicts before its update, by the
     teacher's forward pass (no dropout); `predict` is evaluation mode. Networks without dropout have a student without
@@ -120,8 +121,11 @@ def notela(
         memory = PseudoLabels(jnp.zeros((info.clips, info.classes)), jnp.zeros(info.clips, bool))
         return first_state("notela", variables, optimiser, group)._replace(memory=memory)
 
-    def observe(state: AdaptState, batch: Batch) -> Observed:
-        return observe_with(classifier, state, batch)
+    def without_noise(state: AdaptState, batch: Batch) -> Observed:
+        outputs, _ = classifier.apply(
+            state.variables, batch.wave, mode=teaching, weights=batch.weights, axis_name=axis_name
+        )
+        return Observed(outputs.logits, outputs.embedding)
 
     def begin_epoch(state: AdaptState, observed: Observed, key: PRNGKeyArray) -> AdaptState:
         graph = neighbours.nearest(observed.embedding, k, mutual=mutual)
@@ -129,18 +133,16 @@ def notela(
         return state._replace(memory=PseudoLabels(labels, jnp.ones(len(labels), bool)))
 
     def predict(state: AdaptState, batch: Batch) -> Array:
-        return observe(state, batch).logits
+        return classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits
 
     def teach(state: AdaptState, batch: Batch) -> tuple[Array, Array]:
         """The noiseless logits of this device's rows, and the labels that the student learns."""
-        outputs, _ = classifier.apply(
-            state.variables, batch.wave, mode=teaching, weights=batch.weights, axis_name=axis_name
-        )
-        logits, embedding, weights = whole_batch((outputs.logits, outputs.embedding, batch.weights), axis_name)
+        own = without_noise(state, batch)
+        (logits, embedding), weights = whole_batch((own, batch.weights), axis_name)
         graph = neighbours.nearest(embedding, k, weights, mutual=mutual)
         here = own_rows(adjusted_labels(logits, graph, **rule), batch.weights.shape[0], axis_name)
         known = state.memory.known[batch.index]
-        return outputs.logits, jnp.where(known[:, None], state.memory.labels[batch.index], here)
+        return own.logits, jnp.where(known[:, None], state.memory.labels[batch.index], here)
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
         logits, labels = teach(state, batch)
@@ -168,5 +170,5 @@ def notela(
         passes=(2, 1),
         begin_epoch=begin_epoch,
         needs=("set_pass",),
-        observe=observe,
+        observe=without_noise,
     )

@@ -23,12 +23,6 @@ class Observed(NamedTuple):
     embedding: Float[Array, "clips features"]
 
 
-def observe_with(classifier: Classifier, state: AdaptState, batch: Batch) -> Observed:
-    """Logits and embeddings of a batch in evaluation mode."""
-    outputs, _ = classifier.apply(state.variables, batch.wave, mode=EVAL)
-    return Observed(outputs.logits, outputs.embedding)
-
-
 def _unit(x: Array) -> Array:
     return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
@@ -159,7 +153,8 @@ def shot(
         return state._replace(opt_state=opt_state, memory=jnp.full((info.clips,), -1, jnp.int32))
 
     def observe(state: AdaptState, batch: Batch) -> Observed:
-        return observe_with(classifier, state, batch)
+        outputs, _ = classifier.apply(state.variables, batch.wave, mode=EVAL)
+        return Observed(outputs.logits, outputs.embedding)
 
     def begin_epoch(state: AdaptState, observed: Observed, key: PRNGKeyArray) -> AdaptState:
         return state._replace(memory=centroid_labels(observed.logits, observed.embedding, **choices))

@@ -8,10 +8,25 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.whole_batch import whole_batch
-from dhauds_jax.types import AdaptState, Batch, Classifier, Linear, Method, Prediction, RunInfo, Variables
+from dhauds_jax.types import (
+    AdaptState,
+    Batch,
+    Classifier,
+    Linear,
+    Method,
+    Mode,
+    Outputs,
+    Prediction,
+    RunInfo,
+    Variables,
+)
+
+STATISTICS = {"running": EVAL, "batch": Mode(dropout=False, norm=normalisers.batch_frozen)}
+"""Whose statistics BatchNorm uses -> mode of the forward pass."""
 
 
 class Supports(NamedTuple):
@@ -82,7 +97,9 @@ def prototypes(supports: Supports) -> Float[Array, "classes features"]:
     return _unit(jnp.where(filled, _unit(supports.embedding), 0.0).sum(1))
 
 
-def t3a(classifier: Classifier, *, supports: int = 20, axis_name: str | None = None) -> Method:
+def t3a(
+    classifier: Classifier, *, supports: int = 20, statistics: str = "running", axis_name: str | None = None
+) -> Method:
     """Classifies by prototypes that the test clips themselves build up; the network stays as it is.
 
     Each clip's embedding z joins the supports of its predicted class; each class keeps the `supports` ones of lowest
@@ -94,26 +111,33 @@ def t3a(classifier: Classifier, *, supports: int = 20, axis_name: str | None = N
     Args:
       classifier: the network.
       supports: places of a class (the paper's M, chosen from 1, 5, 20, 50, 100 and no limit).
+      statistics: BatchNorm's, "running" (the source's, as in the original) or "batch" (of each batch).
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: fewer than one place.
+      ValueError: fewer than one place, or unknown statistics.
 
     Source: Iwasawa and Matsuo, NeurIPS 2021 (no arXiv number), algorithm 1; domainbed/adapt_algorithms.py of its code.
     """
     if supports < 1:
         raise ValueError(f"t3a: supports is {supports}, expected at least 1 place a class")
+    if statistics not in STATISTICS:
+        raise ValueError(f"t3a: unknown statistics {statistics!r}, expected one of {', '.join(STATISTICS)}")
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         memory = first_supports(classifier.head(variables), supports)
         return AdaptState(variables, (), memory, jnp.zeros((), jnp.int32))
 
+    def forward(state: AdaptState, batch: Batch) -> Outputs:
+        return classifier.apply(
+            state.variables, batch.wave, mode=STATISTICS[statistics], weights=batch.weights, axis_name=axis_name
+        )[0]
+
     def predict(state: AdaptState, batch: Batch) -> Array:
-        outputs, _ = classifier.apply(state.variables, batch.wave, mode=EVAL)
-        return outputs.embedding @ prototypes(state.memory).T
+        return forward(state, batch).embedding @ prototypes(state.memory).T
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
-        outputs, _ = classifier.apply(state.variables, batch.wave, mode=EVAL)
+        outputs = forward(state, batch)
         whole = whole_batch((outputs.embedding, outputs.logits, batch.index, batch.weights), axis_name)
         memory = added(state.memory, *whole)
         logits = outputs.embedding @ prototypes(memory).T
