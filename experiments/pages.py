@@ -10,12 +10,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from experiments import records, reporting, standings
+from experiments import published, records, reporting, standings
 
 TABLES = {
     "summary": reporting.summary_table,
     "detail": reporting.detail_table,
     "provenance": reporting.provenance,
+    "overview": published.overview,
+    "published": published.beside_published,
     "leaderboard": standings.leaderboard,
     "by_corruption": standings.by_corruption,
     "versus": standings.versus,

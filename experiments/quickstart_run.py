@@ -10,7 +10,8 @@ import numpy as np
 
 from experiments import records
 from experiments.adapt_run import AdaptRun, adapt
-from experiments.reporting import latest, write_report
+from experiments.report_run import write_report
+from experiments.reporting import latest
 from experiments.train_run import TrainRun, train_and_save
 from experiments.training import TrainOptions
 

@@ -1,7 +1,8 @@
 """Makes tables and figures from the records of one or more work folders.
 
 Example: python -m experiments.report --workdir=out
-Writes WORKDIR/report/report.md and its PNG figures (of the first folder when several are given).
+Writes WORKDIR/report/report.md and its PNG figures (of the first folder when several are given), with --html also
+report.html, one page that holds them all. Records of experiments.sweep are printed beside the published values.
 With --fill=docs/results.md the tables marked in that page are rendered anew from the records that its marks name.
 """
 
@@ -14,21 +15,24 @@ from dhauds_jax import app
 FLAGS = flags.FLAGS
 flags.DEFINE_list("workdir", None, "Folders with results.jsonl, comma-separated; their records are put together.")
 flags.DEFINE_string("output", None, "Folder for the report (default: report/ in the first work folder).")
+flags.DEFINE_bool("html", False, "Also write report.html: tables and figures in one self-contained page.")
 flags.DEFINE_string("fill", None, "Render the marked tables of this Markdown page instead of a report.")
 
 
 def main() -> str:
     if bool(FLAGS.fill) == bool(FLAGS.workdir):
         raise ValueError("expected either --workdir=FOLDER[,FOLDER] for a report or --fill=PAGE for a page's tables")
+    if FLAGS.fill and (FLAGS.html or FLAGS.output):
+        raise ValueError("--fill renders a page in place, expected it without --html and --output")
     if FLAGS.fill:
         from pathlib import Path
 
         from experiments.pages import fill_page
 
         return fill_page(Path(FLAGS.fill))
-    from experiments.reporting import write_report
+    from experiments.report_run import write_report
 
-    return write_report(FLAGS.workdir, FLAGS.output)
+    return write_report(FLAGS.workdir, FLAGS.output, FLAGS.html)
 
 
 if __name__ == "__main__":

@@ -1,19 +1,20 @@
-"""Reports: Markdown tables from records, and the figures beside them."""
+"""Tables of a report: Markdown from records."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments import figures, records
+from experiments import records
 
 Record = dict[str, Any]
 
 GROUP = ("dataset", "net", "metric", "profile", "protocol")
 """What must be equal for records to stand in one table."""
+
+_CELL = ("corruption", "level", "seed", "source_checkpoint")
 
 
 def latest(found: Iterable[Record]) -> list[Record]:
@@ -30,6 +31,31 @@ def grouped(found: Sequence[Record], keys: Sequence[str]) -> dict[tuple, list[Re
     for record in found:
         groups.setdefault(tuple(record[key] for key in keys), []).append(record)
     return groups
+
+
+def settings(record: Record) -> dict[str, Any]:
+    """What a record was run with, draws apart: the method's options, and the protocol's as `protocol.NAME`."""
+    own = {name: value for name, value in record["options"].items() if "draw" not in name}
+    return {**own, **{f"protocol.{name}": value for name, value in record.get("protocol_options", {}).items()}}
+
+
+def with_variants(found: Sequence[Record]) -> list[Record]:
+    """The records, their methods renamed where one cell was run with several settings: dhauds [momentum=0.7].
+
+    Without this, runs that differ only in a setting would be averaged as if they were seeds.
+    """
+    varying: dict[tuple, dict[str, None]] = {}
+    for (*place, _, _, _, _), cell in grouped(found, (*GROUP, "method", *_CELL)).items():
+        tried = [settings(r) for r in cell]
+        for name in dict.fromkeys(name for one in tried for name in one):
+            if len({str(one.get(name)) for one in tried}) > 1:
+                varying.setdefault(tuple(place), {})[name] = None
+    out = []
+    for record in found:
+        names = varying.get(tuple(record[key] for key in (*GROUP, "method")), {})
+        told = ", ".join(f"{name}={settings(record).get(name)}" for name in names)
+        out.append({**record, "method": f"{record['method']} [{told}]"} if told else record)
+    return out
 
 
 def spread(values: Sequence[float], scale: float = 100.0, digits: int = 1) -> str:
@@ -125,49 +151,12 @@ def provenance(found: Sequence[Record]) -> str:
             f"- {method}: {mine[0]['parameters_moved']:,} parameters moved, passes a clip {passes['forward']} forward "
             f"and {passes['backward']} backward; options {', '.join(f'{k}={v}' for k, v in own.items())}"
         )
+    rows: dict[str, list[int]] = {}
+    for record in found:
+        if record.get("recipe"):
+            rows.setdefault(record["recipe"]["name"], []).append(record["recipe"]["row"])
+    for name, numbers in rows.items():
+        lines.append(f"- recipe: {name}, rows {', '.join(map(str, sorted(set(numbers))))}")
     criteria = sorted({r["selection"]["criterion"] for r in found})
     lines.append(f"- label-free choice of the epoch: highest {', '.join(criteria)} (dhauds_jax/tta/selection.py)")
     return "\n".join(lines) + "\n"
-
-
-def render(found: Sequence[Record], folder: Path, examples: Path | None) -> str:
-    """The report's text; figures are written into `folder`."""
-    parts = ["# Report", ""]
-    parts.append(
-        "Every number comes from the records in results.jsonl. *last*: after the last epoch; *label-free*: the epoch "
-        "that a criterion without labels chose; *oracle*: the best epoch by test labels, which is what published "
-        "tables show. "
-        "Values in % (± standard deviation over seeds)."
-    )
-    for number, (group, members) in enumerate(grouped(found, GROUP).items(), 1):
-        dataset, net, metric, profile, protocol = group
-        parts += ["", f"## {dataset}, {net}: {protocol}, profile {profile} ({metric})", ""]
-        parts += ["After the last epoch (online: as the stream went by):", "", summary_table(members)]
-        gain, curves = f"gain-{number}.png", f"curves-{number}.png"
-        figures.gain(members, folder / gain)
-        parts += [f"![before and after]({gain})", ""]
-        if protocol == "offline":
-            figures.curves(members, folder / curves)
-            parts += [f"![over epochs]({curves})", ""]
-        parts += ["Three choices of epoch, calibration and cost:", "", detail_table(members)]
-        parts += ["Provenance:", "", provenance(members)]
-    if examples is not None and any(examples.glob("*.npz")):
-        figures.spectrograms(examples, folder / "spectrograms.png")
-        parts += ["", "## One clip under each corruption", "", "![spectrograms](spectrograms.png)", ""]
-    return "\n".join(parts)
-
-
-def write_report(workdirs: Sequence[str], output: str | None = None) -> str:
-    """Writes `report.md` and its figures; returns the sentence that says where.
-
-    Raises:
-      ValueError: a folder without records.
-    """
-    found = latest(records.read_all(Path(w) for w in workdirs))
-    folder = Path(output) if output else Path(workdirs[0]) / "report"
-    folder.mkdir(parents=True, exist_ok=True)
-    text = render(found, folder, Path(workdirs[0]) / "examples")
-    temporary = folder / "report.md.tmp"
-    temporary.write_text(text)
-    temporary.replace(folder / "report.md")
-    return f"{len(found)} records reported: {folder / 'report.md'}"

@@ -81,6 +81,21 @@ def test_the_last_record_of_a_cell_wins():
     assert next(r for r in kept if r["cell"] == again["cell"])["adapted_last"] == 0.9
 
 
+def test_runs_of_one_cell_with_other_settings_are_no_seeds():
+    """Only what differs within a cell is named; a draw's seed is no setting."""
+    low = a_record("WHN", "tent", 0, 0.2, 0.8, options={"lr": 0.01, "draw_seed": 0})
+    named = reporting.with_variants([*FOUND, low])
+    assert [r["method"] for r in named] == ["source"] * 2 + ["tent [lr=0.1]"] * 2 + ["source", "tent [lr=0.01]"]
+    assert reporting.with_variants(FOUND) == FOUND
+    lines = reporting.summary_table(named).splitlines()
+    assert lines[2] == "| WHN | L2 | 30.0 ± 14.1 | 30.0 ± 14.1 | 60.0 ± 14.1 | 80.0 |"
+
+
+def test_provenance_names_the_recipe():
+    found = [{**FOUND[0], "recipe": {"name": "dhauds", "row": row}} for row in (7, 3, 7)]
+    assert "- recipe: dhauds, rows 3, 7" in reporting.provenance(found).splitlines()
+
+
 def test_marks_are_rendered_and_everything_else_stays(tmp_path):
     for record in FOUND:
         records.append(tmp_path / "r", record)

@@ -1,0 +1,111 @@
+"""One self-contained web page from a report: its Markdown as HTML, its figures as data URIs, no scripts."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
+  padding: 0 1.2rem; }
+h1, h2, h3 { line-height: 1.2; margin: 2rem 0 .6rem; }
+h2 { border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; margin: .6rem 0; }
+th, td { padding: .2rem .6rem; border-bottom: 1px solid #e3e3e3; text-align: right; white-space: nowrap; }
+th { border-bottom: 2px solid #888; }
+td.text, th.text { text-align: left; }
+tr:hover td { background: #f3f6fa; }
+img { max-width: 100%; height: auto; display: block; margin: .8rem 0; }
+code { font-size: 12px; background: #f4f4f4; padding: 0 .2rem; overflow-wrap: anywhere; }
+li { margin: .15rem 0; }
+"""
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+_IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
+
+
+def page(markdown: str, folder: Path) -> str:
+    """A report's Markdown as one HTML page.
+
+    Knows what reports are written in: headings, paragraphs, lists, tables, images, code, bold and italics.
+
+    Args:
+      markdown: the report.
+      folder: where its PNG figures are.
+
+    Raises:
+      ValueError: a figure that is not there.
+    """
+    title = next((line[2:] for line in markdown.splitlines() if line.startswith("# ")), "Report")
+    head = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{html.escape(title)}</title>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<style>{STYLE}</style></head>\n<body>\n"
+    )
+    return head + "\n".join(_block(lines, folder) for lines in _blocks(markdown)) + "\n</body></html>\n"
+
+
+def _blocks(markdown: str) -> Iterator[list[str]]:
+    """Runs of lines of one kind."""
+    block: list[str] = []
+    kind = ""
+    for line in [*markdown.splitlines(), ""]:
+        found = next((mark for mark in ("#", "|", "- ", "![") if line.startswith(mark)), "text" if line.strip() else "")
+        if block and (found != kind or found in ("#", "![")):
+            yield block
+            block = []
+        kind = found
+        if found:
+            block.append(line)
+
+
+def _block(lines: list[str], folder: Path) -> str:
+    first = lines[0]
+    if first.startswith("#"):
+        level = len(first) - len(first.lstrip("#"))
+        return f"<h{level}>{_inline(first.lstrip('# '))}</h{level}>"
+    if first.startswith("|"):
+        return _table(lines)
+    if first.startswith("- "):
+        return "<ul>\n" + "\n".join(f"<li>{_inline(line[2:])}</li>" for line in lines) + "\n</ul>"
+    image = _IMAGE.fullmatch(first.strip())
+    if image:
+        return _image(image[1], folder / image[2])
+    return f"<p>{_inline(' '.join(lines))}</p>"
+
+
+def _image(words: str, file: Path) -> str:
+    if not file.is_file():
+        raise ValueError(f"{file}: no such figure, expected the PNG that the report names")
+    data = base64.b64encode(file.read_bytes()).decode()
+    return f'<figure><img alt="{html.escape(words)}" src="data:image/png;base64,{data}"></figure>'
+
+
+def _table(lines: list[str]) -> str:
+    header, marks, *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines)
+    kinds = ["" if mark.endswith(":") else ' class="text"' for mark in marks]
+
+    def row(cells: list[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}{k}>{_inline(c)}</{tag}>" for c, k in zip(cells, kinds)) + "</tr>"
+
+    body = "\n".join(row(cells, "td") for cells in rows)
+    return f'<div class="wide"><table>\n<thead>{row(header, "th")}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _inline(text: str) -> str:
+    """Escapes a line; code, bold and italics become elements, and nothing inside code does."""
+    parts = re.split(r"`([^`]*)`", text)
+    out = []
+    for index, part in enumerate(parts):
+        safe = html.escape(part)
+        if index % 2:
+            out.append(f"<code>{safe}</code>")
+            continue
+        safe = re.sub(r"\*\*([^*]+)\*\*", r"<strong>\1</strong>", safe)
+        out.append(re.sub(r"\*([^*]+)\*", r"<em>\1</em>", safe))
+    return "".join(out)
