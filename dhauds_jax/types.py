@@ -38,10 +38,12 @@ class Mode(NamedTuple):
     Attributes:
       dropout: whether dropout, LayerDrop and token dropout are active (they then need `rngs={"dropout": key}`).
       norm: what BatchNorm layers do, a `Normaliser`.
+      aux: what those of an auxiliary head do (None: as `norm`).
     """
 
     dropout: bool
     norm: Normaliser
+    aux: Normaliser | None = None
 
 
 class Outputs(NamedTuple):
@@ -51,11 +53,14 @@ class Outputs(NamedTuple):
       logits: (batch, classes), before any softmax.
       embedding: (batch, features), the input of the last linear layer.
       frames: (batch, tokens, width), the encoder's tokens.
+      aux: (batch, auxiliary classes), the logits of the auxiliary head, for nets that have one (`params` then has an
+        entry "aux"; None: they have not).
     """
 
     logits: Float[Array, "batch classes"]
     embedding: Float[Array, "batch features"]
     frames: Float[Array, "batch tokens width"]
+    aux: Float[Array, "batch aux_classes"] | None = None
 
 
 class Linear(NamedTuple):

@@ -17,6 +17,7 @@ HEADS = {
     "audio_classifier": ("hidden", "features"),
     "fce": (),
     "hub_classifier": ("stages",),
+    "linear": ("softmax_output",),
 }
 """Heads by kind, with the keys that each must have."""
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
@@ -125,7 +126,38 @@ class HuBClassifier(nn.Module):
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
 
-def build_head(record: Mapping[str, Any], classes: int) -> AudioClassifier | FCEClassifier | HuBClassifier:
+class LinearHead(nn.Module):
+    """A linear layer over all tokens side by side, channel by channel as PyTorch flattens an image.
+
+    `softmax_output` keeps a quirk of TTA-in-AC's CNN: what it returns as logits has gone through a softmax, and cross
+    entropy and entropy put another one on top (lib/models.py, WavClassifier).
+    """
+
+    classes: int
+    softmax_output: bool = False
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
+        x = jnp.swapaxes(tokens, 1, 2).reshape(tokens.shape[0], -1)
+        logits = Dense(self.classes, name="classifier")(x)
+        return jax.nn.softmax(logits, -1) if self.softmax_output else logits, x
+
+    @staticmethod
+    def linear(params: Mapping[str, Any]) -> Linear:
+        return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
+
+
+Head = AudioClassifier | FCEClassifier | HuBClassifier | LinearHead
+
+
+def build_head(record: Mapping[str, Any], classes: int) -> Head:
     """The head that a config's `head` describes.
 
     Raises:
@@ -143,4 +175,6 @@ def build_head(record: Mapping[str, Any], classes: int) -> AudioClassifier | FCE
     if kind == "hub_classifier":
         stages = take(sizes, ("stages",), "config head")["stages"]
         return HuBClassifier(classes, tuple(stages))
-    raise ValueError(f"config head: kind is {kind!r}, expected audio_classifier, fce or hub_classifier")
+    if kind == "linear":
+        return LinearHead(classes, **take(sizes, ("softmax_output",), "config head"))
+    raise ValueError(f"config head: kind is {kind!r}, expected audio_classifier, fce, hub_classifier or linear")

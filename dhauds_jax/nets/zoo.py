@@ -1,7 +1,7 @@
 """Every network by name: `build(preset("amaut_sc2"))`.
 
-A new family is one entry in `FAMILIES` (its encoder), one in `DEAD_PARAMETERS` if published totals count more than the
-tree holds, and its presets in `PRESETS`.
+A new family is one entry in `FAMILIES` (its encoder), one in `AUX_HEADS` if it may have an auxiliary head, one in
+`DEAD_PARAMETERS` if published totals count more than the tree holds, and its presets in `PRESETS`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from dhauds_jax.dsp.mel import MelSpec
 from dhauds_jax.dsp.mel import log_mel as _log_mel
-from dhauds_jax.nets import amaut, hubert_zoo, presets
+from dhauds_jax.nets import amaut, hubert_zoo, presets, resnet_zoo
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
@@ -26,16 +26,29 @@ from dhauds_jax.types import Classifier, Linear, Mode, Outputs, Variables
 FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "amaut": amaut.build_encoder,
     "hubert": hubert_zoo.build_encoder,
+    "resnet": resnet_zoo.build_resnet,
+    "cnn": resnet_zoo.build_cnn,
 }
-"""Family -> builder of its encoder, a module called `(features, *, mode, weights, axis_name) -> tokens`."""
+"""Family -> builder of its encoder, a module called `(features, *, mode, weights, axis_name) -> tokens`; with an
+auxiliary head, `-> (tokens, what that head takes)`."""
+
+AUX_HEADS: dict[str, Callable[[ClassifierConfig], nn.Module | None]] = {"resnet": resnet_zoo.build_aux}
+"""Family -> builder of its auxiliary head, called as an encoder; None where a config has none (absent: never)."""
 
 COMPUTE: dict[str, tuple[str, ...]] = {"hubert": hubert_zoo.COMPUTE}
 """Family -> names of the options that its builder takes beside the config: how to compute, not what (absent: none)."""
 
-DEAD_PARAMETERS: dict[str, Callable[[ClassifierConfig], int]] = {"amaut": amaut.dead_parameters}
-"""Family -> parameters that published totals count although nothing reads them (absent: 0)."""
+DEAD_PARAMETERS: dict[str, Callable[[ClassifierConfig], int]] = {
+    "amaut": amaut.dead_parameters,
+    "resnet": resnet_zoo.counted_twice,
+}
+"""Family -> what published totals count beyond the tree: parameters that nothing reads, or twice (absent: 0)."""
 
-PRESETS: dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]] = {**presets.PRESETS, **hubert_zoo.PRESETS}
+PRESETS: dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]] = {
+    **presets.PRESETS,
+    **hubert_zoo.PRESETS,
+    **resnet_zoo.PRESETS,
+}
 """Name -> a function from class names (None: the published ones) to the classifier's record."""
 
 
@@ -62,12 +75,17 @@ def preset(name: str, classes: Sequence[str] | None = None) -> ClassifierConfig:
 class _Net(nn.Module):
     encoder: nn.Module
     head: nn.Module
+    aux: nn.Module | None = None
 
     def __call__(self, features: Array, *, mode: Mode, weights: Array | None, axis_name: str | None) -> Outputs:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
-        tokens = self.encoder(features, **batch)
+        encoded = self.encoder(features, **batch)
+        tokens, shared = (encoded, None) if self.aux is None else encoded
         logits, embedding = self.head(tokens, **batch)
-        return Outputs(logits, embedding, tokens)
+        if self.aux is None:
+            return Outputs(logits, embedding, tokens)
+        aux_mode = mode if mode.aux is None else mode._replace(norm=mode.aux)
+        return Outputs(logits, embedding, tokens, self.aux(shared, **{**batch, "mode": aux_mode}))
 
 
 def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
@@ -110,7 +128,8 @@ def build(config: ClassifierConfig, **compute: Any) -> Classifier:
             f"net: family {config.family!r} has no options {foreign}, only {COMPUTE.get(config.family, ())}"
         )
     head = build_head(config.head, len(config.classes))
-    net = _Net(FAMILIES[config.family](config, **compute), head)
+    aux = AUX_HEADS.get(config.family, lambda _: None)(config)
+    net = _Net(FAMILIES[config.family](config, **compute), head, aux)
     features = front_end(config)
 
     def init(key: PRNGKeyArray, wave: Float[Array, "batch time"]) -> Variables:
@@ -167,6 +186,6 @@ def parameter_count(variables: Variables) -> int:
 
 
 def published_parameter_count(config: ClassifierConfig) -> int:
-    """What a published table says: the tree's parameters and the dead ones of the reference."""
+    """What a published table says: the tree's parameters, and what the reference counts beyond them."""
     dead = DEAD_PARAMETERS.get(config.family, lambda _: 0)(config)
     return parameter_count(shapes(build(config))) + dead

@@ -87,7 +87,7 @@ def change(section, **values):
         (change("front_end", sample_rate=8000), "front_end.sample_rate is 8000 Hz, sample_rate 16000 Hz"),
         (change("front_end", colour="pink"), r"config front_end: .*foreign keys \['colour'\]"),
         (change("head", pair="ends"), r"config head: .*foreign keys \['pair'\]"),
-        (zoo.preset("amaut_tiny", CLASSES).replace(family="resnet"), "family 'resnet' is unknown, expected one of"),
+        (zoo.preset("amaut_tiny", CLASSES).replace(family="lstm"), "family 'lstm' is unknown, expected one of"),
         (
             zoo.preset("amaut_tiny", CLASSES).replace(front_end={"kind": "wave", "normalise": False}),
             "family 'amaut' has front end 'wave'",
