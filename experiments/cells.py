@@ -14,8 +14,8 @@ import numpy as np
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.tta import masks, methods, metrics, protocols, selection, wrappers
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, SourceData, Variables
-from experiments import costs, records
-from experiments.passes import Passage, Plan, Target, stream_of, through_epochs, through_stream
+from experiments import costs, embeddings, records
+from experiments.passes import Passage, Plan, Target, bins, stream_of, through_epochs, through_stream
 from experiments.resume import Saver
 
 __all__ = ["Cell", "Source", "Target", "cell_id", "compiled_method", "run_cell", "source", "source_logits"]
@@ -149,6 +149,7 @@ def run_cell(
     command: str,
     save_every_s: float = 20.0,
     progress: bool = True,
+    with_embeddings: bool = False,
 ) -> dict[str, Any]:
     """Runs a cell, or goes on with it, and returns its record (not yet written).
 
@@ -160,6 +161,7 @@ def run_cell(
       command: the command line, for the record.
       save_every_s: least seconds between two saved states.
       progress: whether to show a bar.
+      with_embeddings: whether to keep embeddings under `workdir/embeddings`.
 
     Raises:
       ValueError: the network lacks what the method needs. FloatingPointError: a loss is not finite.
@@ -175,6 +177,8 @@ def run_cell(
         cell.batch_size,
     )
     methods.check_needs(cell.method, method, source.variables, info)
+    if with_embeddings:  # said now, not after the run
+        embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], source.classifier.config.classes)
     state = method.init(source.variables, info)
     run = compiled_method(cell, source.classifier, method, (state, target.waves[:1]))
     saver = Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
@@ -186,6 +190,10 @@ def run_cell(
         passage = through_stream(plan, run, state, target, unadapted, saver, text)
     record = _record(cell, source, target, plan, unadapted, passage, run.method, command)
     record["flops_per_clip"] = _flops(run, passage.state, cell, target.waves.shape[1])
+    if with_embeddings:
+        path = workdir / "embeddings" / f"{record['cell']}.npz"
+        both = (source.variables, passage.state.variables)
+        record |= embeddings.keep(path, source.classifier, both, target, cell.batch_size)
     saver.clear()
     return record
 
@@ -202,11 +210,12 @@ def _chosen(cell: Cell, target: Target, unadapted: np.ndarray, passage: Passage,
     criterion = cell.criterion if cell.criterion in curve[0]["criteria"] else selection.DEFAULT
     scores = [point["criteria"][criterion] for point in curve]
     selected, best = selection.choose(scores), selection.oracle([point["metric"] for point in curve])
-    if target.evaluation is not None:
-        logits = source_logits(source, target.evaluation, cell.batch_size)
+    reliability = dict(passage.reliability)
+    if protocols.PROTOCOLS[cell.protocol].epochs:
+        other = target.evaluation
+        logits = unadapted if other is None else source_logits(source, other, cell.batch_size)
         non_adapted = metrics.METRICS[target.metric](logits, target.labels)
-    elif protocols.PROTOCOLS[cell.protocol].epochs:
-        non_adapted = metrics.METRICS[target.metric](unadapted, target.labels)
+        reliability = {"before": bins(logits, target.labels), **reliability}
     else:
         non_adapted = curve[0]["metric"]
     values = [point["metric"] for point in measured]
@@ -219,6 +228,7 @@ def _chosen(cell: Cell, target: Target, unadapted: np.ndarray, passage: Passage,
         "curve": curve,
         "domains": passage.domains,
         "metrics": passage.final,
+        "reliability": reliability,
         **{name: measured[-1][name] for name in ("ece", "nll", "collapsed")},
     }
 
