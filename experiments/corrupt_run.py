@@ -80,12 +80,17 @@ def write_set(run: CorruptRun) -> str:
     for cell in wanted:
         if cell not in missing:
             print(f"already there: {cells.cell_folder(cell, run.output)}")
+    if missing:
+        _write_cells(run, dataset, missing)
+    return f"{len(missing)} cells written, {len(wanted) - len(missing)} were there already: {run.output}"
+
+
+def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[cells.CellSpec]) -> None:
     for cell in missing:
         _check_noise(cell, run.noise_dir)
     source = _open(run, dataset)
-    if missing:
-        where = {"ids": source.ids, "labels": source.labels, "split": run.split}
-        write_manifests(dataset, run.data_dir, run.output, **where)
+    where = {"ids": source.ids, "labels": source.labels, "split": run.split}
+    write_manifests(dataset, run.data_dir, run.output, **where)
     told: set[str] = set()
     for cell in missing:
         written = _write(run, cell, source)
@@ -96,7 +101,6 @@ def write_set(run: CorruptRun) -> str:
             f"{cell.corruption}-{cell.level}: {record['clips']} clips, checksum of the draws "
             f"{record['draws_sha256'][:16]}, of the samples {record['samples_sha256'][:16]}"
         )
-    return f"{len(missing)} cells written, {len(wanted) - len(missing)} were there already: {run.output}"
 
 
 def verify_set(run: CorruptRun) -> str:
@@ -121,8 +125,9 @@ def verify_set(run: CorruptRun) -> str:
         wrong += len(found)
         for difference in found[:SHOWN]:
             print(f"{folder / difference.file}: {difference.reason}")
-        rest = f" ({len(found) - SHOWN} more)" if len(found) > SHOWN else ""
-        print(f"{cell.corruption}-{cell.level}: {f'{len(found)} files differ{rest}' if found else 'all files agree'}")
+        most = max((difference.steps for difference in found), default=0)
+        far = f", by up to {most} steps of 16 bit" if most else ""
+        print(f"{cell.corruption}-{cell.level}: {f'{len(found)} files differ{far}' if found else 'all files agree'}")
     if wrong:
         raise ValueError(f"{run.output}: {wrong} files differ, expected none; remove their cells to make them anew")
     return f"{len(wanted)} cells agree: {run.output}"

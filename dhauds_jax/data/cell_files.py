@@ -19,10 +19,11 @@ RECORD = "cell.json"
 
 
 class Difference(NamedTuple):
-    """A file of a cell that is not as it should be, and why."""
+    """A file of a cell that is not as it should be, and why; `steps` of 16 bit is how far its samples are off."""
 
     file: str
     reason: str
+    steps: int = 0
 
 
 def write(path: Path, samples: Int16[np.ndarray, " time"], sample_rate: int) -> str:

@@ -40,8 +40,9 @@ def compare(path: Path, sample_rate: int, length: int, expected: Int16[np.ndarra
     steps = np.abs(found.astype(np.int32) - expected)
     if not steps.any():
         return None
-    reason = f"differs in {int((steps > 0).sum())} of {length} samples, by up to {int(steps.max())} steps of 16 bit"
-    return Difference(path.name, reason)
+    most = int(steps.max())
+    reason = f"differs in {int((steps > 0).sum())} of {length} samples, by up to {most} steps of 16 bit"
+    return Difference(path.name, reason, most)
 
 
 def unlisted(folder: Path, files: Iterable[str]) -> list[Difference]:

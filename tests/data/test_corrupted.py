@@ -54,6 +54,14 @@ def test_urban_sound_has_four_corruptions():
     assert layout_of(sets.get("urban_sound_8k"), "train").corruptions == layout.corruptions
 
 
+def test_shifts_have_cells_too():
+    layout = layout_of(sets.get("urban_sound_8k"))
+    assert str(cell_path(layout, "UNI", "0.005")) == "audio/UNI/0.005"
+    assert str(cell_path(layout, "SCN", "running_tap@10dB")) == "audio/SCN/running_tap@10dB"
+    with pytest.raises(ValueError, match=r"unknown level '0\.0050' of UNI"):
+        cell_path(layout, "UNI", "0.0050")
+
+
 def test_files_keep_the_names_of_the_clips():
     names = {
         "up/a.wav": "up/a.wav",
