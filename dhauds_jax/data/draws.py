@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +19,7 @@ from dhauds_jax.data.shifts import SHIFTS, check_cell, needs_noise, parse
 _IMPL = "threefry2x32"  # fixed, so that a user's default generator does not change the draws
 _CHUNK = 1024  # clips in one compiled program, so that sets of all sizes share it
 _SAMPLES = 0x5A5A5A5A  # names the stream of the noise samples, apart from the bits of the choices
+Numbers = Array | np.ndarray
 SOURCES = ("gaussian", "uniform")
 """Kinds of white noise, in the order of `Draw.kind`."""
 
@@ -101,47 +102,68 @@ def draw(
 
     Source: DHAuDS, lib/corruption.py and lib/constants.py.
     """
+    return _choose(jnp, *_bits(key), corruption, level, quirks_of(profile), noise_lengths, length, stretch_both_ways)
+
+
+def _bits(key: Array) -> tuple[Array, Array]:
+    """Four times 32 random bits and the key of the samples.
+
+    One block of bits serves all choices, and one program all cells: the generator takes a second to compile.
+    """
+    return jax.random.bits(key, (4,), jnp.uint32), jax.random.fold_in(key, _SAMPLES)
+
+
+def _choose(
+    xp: ModuleType,
+    bits: Numbers,
+    key: Array,
+    corruption: str,
+    level: str,
+    quirks: Quirks,
+    noise_lengths: Numbers | None,
+    length: int | None,
+    both_ways: bool,
+) -> Draw:
+    """Turns (..., 4) random bits into choices, with jax.numpy (`draw`) or on the host with numpy (`draw_set`)."""
     check_cell(corruption, level)
-    quirks = quirks_of(profile)
-    # One block of bits serves all choices: compiling a `randint` for each costs seconds over all corruptions.
-    first, second, third, *fourth = jax.random.bits(key, (4 if corruption in SHIFTS else 3,), jnp.uint32)
-    neutral = {n: jnp.asarray(x, jnp.int32 if isinstance(x, int) else jnp.float32) for n, x in _NEUTRAL.items()}
-    none = Draw(**neutral, key=jax.random.fold_in(key, _SAMPLES))
+    first, second, third, fourth = (bits[..., i] for i in range(4))
+    neutral = {n: xp.full(first.shape, x, xp.int32 if isinstance(x, int) else xp.float32) for n, x in _NEUTRAL.items()}
+    none = Draw(**neutral, key=key)
     if corruption in SHIFTS:
         shift = parse(corruption, level)
-        pad = (fourth[0] >> 8).astype(jnp.float32) / (1 << 24) if shift.random_pad else none.pad
-        none = none._replace(scale=jnp.float32(shift.scale), pad=pad)
+        pad = (fourth >> 8).astype(xp.float32) / xp.float32(1 << 24) if shift.random_pad else none.pad
+        none = none._replace(scale=xp.full(first.shape, shift.scale, xp.float32), pad=pad)
         if not needs_noise(corruption):
             return none
     if corruption == "PSH":
-        sign = 1 - 2 * _below(second, 2)
-        return none._replace(semitones=sign * _pick(first, SEMITONES[level], jnp.int32))
+        sign = 1 - 2 * _below(xp, second, 2)
+        return none._replace(semitones=sign * _pick(xp, first, SEMITONES[level], xp.int32))
     if corruption == "TST":
         offsets = rate_offsets(level, quirks)
-        faster = _pick(first, [1 + r for r in offsets], jnp.float32)
-        if not stretch_both_ways:
+        faster = _pick(xp, first, [1 + r for r in offsets], xp.float32)
+        if not both_ways:
             return none._replace(rate=faster)
-        slower = _pick(first, [1 - r for r in offsets], jnp.float32)
-        return none._replace(rate=jnp.where(_below(second, 2) == 1, slower, faster))
+        slower = _pick(xp, first, [1 - r for r in offsets], xp.float32)
+        return none._replace(rate=xp.where(_below(xp, second, 2) == 1, slower, faster))
     grid = (shift.snr_db,) if corruption in SHIFTS else SNR_DB[corruption, level]
-    snr_db = _pick(second, grid, jnp.float32)
+    snr_db = _pick(xp, second, grid, xp.float32)
     if corruption == "WHN":
-        return none._replace(kind=_below(first, 2), snr_db=snr_db)
+        return none._replace(kind=_below(xp, first, 2), snr_db=snr_db)
     if noise_lengths is None or length is None:
         raise ValueError(f"{corruption} needs a noise bank and the clips' length, found none")
-    index = _below(first, len(noise_lengths))
-    available = jnp.asarray(noise_lengths, jnp.int32)[index]
-    starts = jnp.where(available >= length, available - length + 1, available)
-    return none._replace(noise_index=index, start=_below(third, starts), snr_db=snr_db)
+    index = _below(xp, first, len(noise_lengths))
+    available = xp.asarray(noise_lengths, xp.int32)[index]
+    starts = xp.where(available >= length, available - length + 1, available)
+    return none._replace(noise_index=index, start=_below(xp, third, starts), snr_db=snr_db)
 
 
-def _below(bits: Array, count: int | Array) -> Array:
+def _below(xp: ModuleType, bits: Numbers, count: int | Numbers) -> Numbers:
     """A whole number below `count` from 32 random bits (a value's probability is off by at most count / 2^32 of it)."""
-    return (bits % jnp.asarray(count, jnp.uint32)).astype(jnp.int32)
+    return (bits % xp.asarray(count).astype(xp.uint32)).astype(xp.int32)
 
 
-def _pick(bits: Array, grid: Sequence[float], dtype: Any) -> Array:
-    return jnp.asarray(grid, dtype)[_below(bits, len(grid))]
+def _pick(xp: ModuleType, bits: Numbers, grid: Sequence[float], dtype: Any) -> Numbers:
+    return xp.asarray(grid, dtype)[_below(xp, bits, len(grid))]
 
 
 def draw_set(
@@ -160,27 +182,16 @@ def draw_set(
     keys = clip_keys(seed, dataset, corruption, level, ids)
     if needs_noise(corruption) and noise_lengths is None:
         raise ValueError(f"{corruption} needs a noise bank, found none")
-    lengths = None if noise_lengths is None else jnp.asarray(noise_lengths, jnp.int32)
     parts = []
     for first in range(0, len(ids), _CHUNK):
         rows = np.minimum(np.arange(first, first + _CHUNK), len(ids) - 1)
-        parts.append(_draw_chunk(keys[rows], lengths, corruption, level, quirks_of(profile), length, stretch_both_ways))
-    fields = [np.concatenate([np.asarray(f) for f in field])[: len(ids)] for field in list(zip(*parts))[:-1]]
-    return Draw(*fields, key=jnp.concatenate([part.key for part in parts])[: len(ids)])
+        parts.append(_bits_chunk(keys[rows]))
+    bits, samples = (jnp.concatenate(part)[: len(ids)] for part in zip(*parts))
+    quirks = quirks_of(profile)
+    return _choose(np, np.asarray(bits), samples, corruption, level, quirks, noise_lengths, length, stretch_both_ways)
 
 
-@functools.partial(jax.jit, static_argnums=(2, 3, 4, 5, 6))
-def _draw_chunk(keys, noise_lengths, corruption, level, quirks, length, stretch_both_ways) -> Draw:
-    one = functools.partial(
-        draw,
-        corruption=corruption,
-        level=level,
-        profile=quirks,
-        noise_lengths=noise_lengths,
-        length=length,
-        stretch_both_ways=stretch_both_ways,
-    )
-    return jax.vmap(one)(keys)
+_bits_chunk = jax.jit(jax.vmap(_bits))
 
 
 def nominal_rate(rate: Any) -> float:

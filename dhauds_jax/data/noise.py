@@ -102,7 +102,7 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
     Args:
       noise_dir: the folder that holds `QUT-NOISE/` (ENQ), `DEMAND_16k/` or `DEMAND_48k/` (END1, END2; the one
         nearest to `sample_rate` first), `_background_noise_/` (ENSC, SCN; also inside a SpeechCommands folder),
-        `VocalSound/` or `CochlScene/` (CLP).
+        `VocalSound/`, `CochlScene/` or `ESC-50/` (CLP).
       corruption: ENQ, END1, END2, ENSC, SCN or CLP.
       level: L1 or L2 (more classes), or a shift's.
       sample_rate: wanted rate in Hz.
@@ -190,7 +190,7 @@ def _expected(corruption: str) -> str:
         "END2": "DEMAND_16k/<CLASS>/*.wav or DEMAND_48k/<CLASS>/*.wav (DEMAND corpus)",
         "ENSC": "_background_noise_/<kind>.wav (SpeechCommands v0.02)",
         "SCN": "_background_noise_/<kind>.wav (SpeechCommands v0.02)",
-        "CLP": "VocalSound/ or CochlScene/ (the data set whose clips are the noise)",
+        "CLP": "VocalSound/, CochlScene/ or ESC-50/ (the data set whose clips are the noise)",
     }[corruption]
 
 

@@ -47,6 +47,8 @@ def noise_dir(tmp_path_factory):
         write(root / "VocalSound" / "audio_16k" / f"f{i:04d}_0_laughter.wav", RNG.normal(size=1_500 + 900 * i) * 0.1)
     for split, scene in (("Train", "Bus"), ("Val", "Bus"), ("Test", "Park"), ("Train", "Cafe")):
         write(root / "CochlScene" / split / scene / f"{scene}_1.wav", RNG.normal(size=44_100) * 0.1, 44_100)
+    for take in ("1-17367-A-10", "1-100032-A-0"):
+        write(root / "ESC-50" / "audio" / f"{take}.wav", RNG.normal(size=44_100) * 0.1, 44_100)
     for kind in shifts.KINDS:
         write(root / "_background_noise_" / f"{kind}.wav", RNG.normal(size=9_000) * 0.1)
     return root
@@ -87,7 +89,7 @@ def test_unknown_names_list_the_shifts_too():
     with pytest.raises(ValueError, match="unknown level 'L3', expected one of L1, L2"):
         shifts.check_cell("WHN", "L3")
     with pytest.raises(ValueError, match="expected one of cochl_scene, esc50, vocal_sound, then @"):
-        shifts.check_cell("CLP", "esc50@3dB")
+        shifts.check_cell("CLP", "demand@3dB")
 
 
 @pytest.mark.parametrize(("corruption", "level"), CELLS)
@@ -217,6 +219,8 @@ def test_scenes_are_listed_sorted_and_resampled(noise_dir):
             "Val/Bus/Bus_1.wav",
         )
     assert bank.lengths.tolist() == [16_000] * 4 == [len(wave) for wave in bank.waves]
+    for place in (noise_dir, noise_dir / "ESC-50"):
+        assert load_bank(place, "CLP", "esc50@10dB", RATE).names == ("1-100032-A-0.wav", "1-17367-A-10.wav")
     waves, _ = run("CLP", "cochl_scene@10dB", bank=bank)
     np.testing.assert_allclose(snr_db(WAVES, waves), 10.0, atol=2e-3)
 
@@ -249,11 +253,13 @@ def test_stand_ins_differ_by_noise():
     banks = [synthetic_bank("SCN", f"{kind}@3dB", seconds=0.1) for kind in ("running_tap", "white_noise", "pink_noise")]
     assert [bank.names for bank in banks] == [("white/0",), ("white/0",), ("pink/0",)]
     assert not np.array_equal(banks[0].waves[0], banks[1].waves[0])
-    assert len(synthetic_bank("CLP", "cochl_scene@3dB", seconds=0.4).names) == 4
+    assert len(synthetic_bank("CLP", "esc50@3dB", seconds=0.4).names) == 3
 
 
 def test_absent_recordings_are_named(tmp_path, noise_dir):
-    with pytest.raises(ValueError, match="CLP needs --noise_dir, the folder that holds VocalSound/ or CochlScene/"):
+    with pytest.raises(
+        ValueError, match="CLP needs --noise_dir, the folder that holds VocalSound/, CochlScene/ or ESC"
+    ):
         load_bank(None, "CLP", "vocal_sound@3dB", RATE)
     with pytest.raises(ValueError, match="no clips of vocal_sound for CLP, expected VocalSound/audio_16k/"):
         load_bank(tmp_path, "CLP", "vocal_sound@3dB", RATE)
