@@ -49,6 +49,7 @@ class Passage(NamedTuple):
       seconds: over all sittings.
       state: the last one.
       final: every metric of the last predictions (of the evaluation draw where there is one).
+      reliability: bins of the same predictions ("after"), and of the unadapted ones where it saw them ("before").
     """
 
     curve: list[dict[str, Any]]
@@ -56,6 +57,7 @@ class Passage(NamedTuple):
     seconds: float
     state: AdaptState
     final: dict[str, float]
+    reliability: dict[str, list[list[float]]]
 
 
 class Plan(NamedTuple):
@@ -87,6 +89,11 @@ def _measured(logits: np.ndarray, labels: np.ndarray, metric: str) -> dict[str, 
         "top_share": metrics.top_share(logits),
         "collapsed": metrics.collapsed(logits),
     }
+
+
+def bins(logits: np.ndarray, labels: np.ndarray) -> list[list[float]]:
+    """The filled bins of a reliability diagram as a record holds them: [share, share that is right, confidence]."""
+    return [list(row) for row in metrics.reliability(logits, labels)]
 
 
 class _Clock:
@@ -134,11 +141,13 @@ def through_epochs(
             point["evaluation"] = _measured(logits, target.labels, target.metric)
         if epoch.index == plan.epochs:
             point["metrics"] = metrics.everything(logits, target.labels)
+            point["reliability"] = {"after": bins(logits, target.labels)}
         curve.append(point)
         if saver and epoch.index:
             saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds()})
         last = epoch.state
-    return Passage(curve, [], clock.seconds(), last, curve[-1].pop("metrics", {}))
+    final, filled = (curve[-1].pop(name, {}) for name in ("metrics", "reliability"))
+    return Passage(curve, [], clock.seconds(), last, final, filled)
 
 
 def stream_of(plan: Plan, target: Target) -> list[streams.StreamBatch]:
@@ -200,7 +209,9 @@ def through_stream(
         scored(i, z[rows], target.labels[rows], target.metric, m) for i, z, m in ((0, unadapted, {}), (1, logits, mean))
     ]
     domains = _by_domain(stream, target, unadapted, logits, clean)
-    return Passage(curve, domains, clock.seconds(), state, metrics.everything(logits[rows], target.labels[rows]))
+    labels = target.labels[rows]
+    filled = {"before": bins(unadapted[rows], labels), "after": bins(logits[rows], labels)}
+    return Passage(curve, domains, clock.seconds(), state, metrics.everything(logits[rows], labels), filled)
 
 
 def _rows(stream: Sequence[streams.StreamBatch]) -> np.ndarray:
