@@ -17,10 +17,11 @@ FACTORS = (0.3, 1.0, 5.0, 25.0)
 
 SPACES: dict[str, tuple[dict[str, Any], ...]] = {
     "norm": ({"statistics": "running"}, *({"statistics": "blend", "prior": prior} for prior in (16.0, 64.0, 256.0))),
-    "lame": tuple({"k": k} for k in (1, 3, 5, 9)),
-    "t3a": tuple({"supports": supports} for supports in (5, 20, 50, 100)),
+    "lame": ({"statistics": "running"}, *({"statistics": "batch", "k": k} for k in (1, 5, 9))),
+    "t3a": ({"statistics": "running"}, *({"statistics": "batch", "supports": count} for count in (5, 20, 100))),
+    "notela": ({"statistics": "running"}, *({"statistics": "batch", "lr": lr} for lr in (1e-4, 1e-3, 5e-3))),
 }
-"""Methods without a learning rate: the trials of the option that decides most."""
+"""Methods for which something else than the learning rate decides most; the default is the first trial."""
 
 
 class Tuned(NamedTuple):

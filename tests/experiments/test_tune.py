@@ -86,10 +86,13 @@ def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path
     text = tune_run.tune(a_run(tmp_path), "c")
     assert text.endswith(f"1 methods tuned: {tmp_path / 'tuned.csv'}")
     found = records.read(tmp_path / "tune")
-    assert [r["options"]["supports"] for r in found] == [5, 20, 50, 100]
+    tried = [(r["options"]["statistics"], r["options"]["supports"]) for r in found]
+    assert tried == [("running", 20), ("batch", 5), ("batch", 20), ("batch", 100)]
     assert {(r["n"], r["dataset"]) for r in found} == {(8, "arabic_speech_commands/val")}
     (options,) = tuning.read(tmp_path / "tuned.csv").values()
-    winner = next(r for r in found if f"supports={r['options']['supports']}" in options)
+    winner = next(
+        r for r in found if all(f"{key}={r['options'][key]}" in options for key in dict(o.split("=") for o in options))
+    )
     assert winner["adapted_last"] == max(r["adapted_last"] for r in found)
     tune_run.tune(a_run(tmp_path), "c")
     assert len(records.read(tmp_path / "tune")) == 4
