@@ -62,6 +62,12 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("subset", None, "Take these clips of the split alone: a file of clip ids, one a line.")
 flags.DEFINE_bool("agreement", False, "Record the agreement of two views after each epoch (one evaluation more).")
+flags.DEFINE_bool(
+    "embeddings",
+    False,
+    "Store up to 500 embeddings a cell before and after adaptation in WORKDIR/embeddings, their silhouettes in the "
+    "record (finished cells are skipped).",
+)
 flags.DEFINE_string("split", "test", "Split to adapt to.")
 flags.DEFINE_string("workdir", None, "Folder for results.jsonl and the states of unfinished cells.")
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of an unfinished cell.")

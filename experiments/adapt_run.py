@@ -172,7 +172,13 @@ def adapt(
                     on_cell(False)
                     continue
                 record = cells.run_cell(
-                    cell, source, work.target, workdir, command=command, save_every_s=run.save_every_s
+                    cell,
+                    source,
+                    work.target,
+                    workdir,
+                    command=command,
+                    save_every_s=run.save_every_s,
+                    with_embeddings=run.embeddings,
                 )
                 records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": left_out, **extra})
                 written += 1

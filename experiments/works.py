@@ -51,6 +51,7 @@ class AdaptRun(NamedTuple):
     agreement: bool = False
     subset: str | None = None
     on_bad_file: str = "stop"
+    embeddings: bool = False
 
 
 class Work(NamedTuple):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.tta import protocols
-from experiments import cells, passes, records, reporting, targets
+from experiments import cells, passes, records, report_run, targets
 from experiments.adapt_run import AdaptRun, adapt, parse_options
 from tests.experiments import tiny
 
@@ -78,7 +78,7 @@ def test_records_are_whole_true_and_repeat(place, tmp_path):
     assert [without_cost(r) for r in records.read(tmp_path / "b")] == [without_cost(r) for r in found]
     text = adapt(a_run(place, tmp_path / "a"), "again")
     assert "0 records written, 4 were there already" in text
-    report = reporting.write_report([str(tmp_path / "a")])
+    report = report_run.write_report([str(tmp_path / "a")])
     assert report.startswith("4 records reported")
     written = (tmp_path / "a" / "report" / "report.md").read_text()
     assert f"{100 * norm_offline['adapted_last']:.1f}" in written
