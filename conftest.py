@@ -6,9 +6,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import jax
 import jaxtyping
+import pytest
 
 import tests.typecheck  # noqa: F401  (the hook looks it up as an attribute of `tests`)
 
 jaxtyping.install_import_hook("dhauds_jax", "tests.typecheck.check")
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_platforms", "cpu")
+
+
+def pytest_collection_modifyitems(items):
+    """Keeps each file's tests on one worker, unless they name a group: they share fixtures and compiled functions."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.location[0]))
