@@ -14,16 +14,16 @@ import optax
 from jaxtyping import Array
 from tqdm import tqdm
 
-from dhauds_jax.data.pipeline import ClipBatch as TrainBatch
 from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
-from dhauds_jax.dsp.mixing import add_noise
-from dhauds_jax.dsp.views import random_fit, random_pad, random_roll, roll
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.tta import losses, masks, metrics
+from dhauds_jax.tta.aux_tasks import SHIFT
 from dhauds_jax.tta.protocols import stream_order
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd
 from dhauds_jax.types import Classifier, Variables
 from experiments.resume import Saver
+from experiments.training_aux import check_aux_options, class_statistics, make_aux_loss
+from experiments.training_views import VIEWS, TrainBatch, make_view
 
 
 class TrainOptions(NamedTuple):
@@ -32,10 +32,12 @@ class TrainOptions(NamedTuple):
     Attributes:
       epochs: passes over the training clips.
       batch_size: clips in an update.
-      optimiser: "sgd" (the reference's, `tta.sgd`) or "adamw" (linear warm-up, then a cosine to 0).
+      optimiser: "sgd" (the reference's, `tta.sgd`), "adamw" (linear warm-up, then a cosine to 0), or those of
+        TTA-in-AC: "multistep" (SGD, a tenth of the rate from each of `milestones` on) and "adam" (a constant rate).
       lr: learning rate (the peak for adamw).
-      cardinality, gamma, threshold, momentum: schedule and momentum of "sgd".
-      weight_decay: coupled for sgd, decoupled for adamw.
+      cardinality, gamma, threshold: schedule of "sgd".
+      momentum: of sgd and multistep.
+      weight_decay: decoupled for adamw, else coupled.
       warmup_epochs: adamw's warm-up.
       smoothing: label smoothing, 0 to 1.
       views: augmented views of a clip, each a forward pass: "shift" (two-sided roll up to `shift` of the clip),
@@ -47,6 +49,10 @@ class TrainOptions(NamedTuple):
       group: parameters that move, a name of `tta.masks.GROUPS`.
       selection: "last" (what the reference does by a slip, quirk 7) or "best_validation".
       first_epoch_plain, nesterov: quirks 4 and 3 of the optimiser.
+      milestones: epochs after which the rate of "multistep" falls.
+      aux_task: "none", or "time_shift": the auxiliary head learns the shift of each clip (`training_aux`).
+      aux_labels: one "random" shift a clip, or all three of each ("expand").
+      aux_shift: shift as a share of the clip.
     """
 
     epochs: int = 24
@@ -69,9 +75,10 @@ class TrainOptions(NamedTuple):
     selection: str = "last"
     first_epoch_plain: bool = True
     nesterov: bool = False
-
-
-VIEWS = ("shift", "noise", "clean")
+    milestones: tuple[int, ...] = ()
+    aux_task: str = "none"
+    aux_labels: str = "random"
+    aux_shift: float = SHIFT
 
 
 class TrainState(NamedTuple):
@@ -89,8 +96,8 @@ def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
         raise ValueError(f"--views: unknown {', '.join(unknown) or 'empty list'}, expected some of {', '.join(VIEWS)}")
     if "noise" in options.views and noise is None:
         raise ValueError("--views holds noise, but there is no training noise: give --noise_dir, or --views=shift")
-    if options.optimiser not in ("sgd", "adamw"):
-        raise ValueError(f"--optimiser={options.optimiser}: expected sgd or adamw")
+    if options.optimiser not in ("sgd", "adamw", "multistep", "adam"):
+        raise ValueError(f"--optimiser={options.optimiser}: expected sgd, adamw, multistep or adam")
     if options.selection not in ("last", "best_validation"):
         raise ValueError(f"--selection={options.selection}: expected last or best_validation")
     if options.crop not in ("random", "head"):
@@ -109,51 +116,12 @@ def make_optimiser(options: TrainOptions, steps_per_epoch: int) -> optax.Gradien
         return optax.chain(
             optax.clip_by_global_norm(1.0), optax.adamw(rate, b2=0.98, weight_decay=options.weight_decay)
         )
+    if options.optimiser in ("multistep", "adam"):
+        rate = optax.piecewise_constant_schedule(options.lr, {m * steps_per_epoch: 0.1 for m in options.milestones})
+        rule = optax.adam(options.lr) if options.optimiser == "adam" else optax.sgd(rate, momentum=options.momentum)
+        return optax.chain(optax.add_decayed_weights(options.weight_decay), rule)
     names = set(SGDOptions._fields) & set(TrainOptions._fields)
     return scheduled_sgd(SGDOptions(**{name: getattr(options, name) for name in names}), steps_per_epoch)
-
-
-def _fitted(key: Array, batch: TrainBatch, length: int, last_start: bool) -> Array:
-    """Clips (centred in their rows) brought to `length`: shorter ones put anywhere in it, of longer ones any piece."""
-    width = batch.wave.shape[-1]
-    left = roll(batch.wave, -((width - batch.lengths) // 2))
-    if width > length:
-        return random_fit(key, left, batch.lengths, batch.index, length, last_start=last_start)
-    return random_pad(key, left, batch.lengths, batch.index, length)
-
-
-def make_view(
-    name: str, options: TrainOptions, noise: Array | None, short: bool, length: int | None = None
-) -> Callable[[Array, TrainBatch], Array]:
-    """The augmentation `(key, batch) -> wave` of one view.
-
-    Args:
-      name: of `VIEWS`.
-      options: the recipe.
-      noise: (samples,) of the noise view.
-      short: whether some rows are padded.
-      length: samples of the result (None: of the rows); noise comes before a longer clip is cut.
-    """
-
-    def view(key: Array, batch: TrainBatch) -> Array:
-        pad_key, own_key = jax.random.split(key)
-        if name == "noise":
-            width = batch.wave.shape[-1]
-            starts = jax.vmap(
-                lambda i: jax.random.randint(jax.random.fold_in(own_key, i), (), 0, noise.shape[0] - width + 1)
-            )(batch.index)
-            crops = jax.vmap(lambda start: jax.lax.dynamic_slice(noise, (start,), (width,)))(starts)
-            # The SNR is that of the clip alone: its padding holds neither speech nor noise.
-            position = jnp.arange(width)
-            head = ((width - batch.lengths) // 2)[:, None]
-            inside = (position >= head) & (position < head + batch.lengths[:, None])
-            batch = batch._replace(wave=add_noise(batch.wave, crops * inside, jnp.float32(options.noise_snr_db)))
-        wanted = length or batch.wave.shape[-1]
-        fits = not short and wanted == batch.wave.shape[-1]
-        wave = batch.wave if fits else _fitted(pad_key, batch, wanted, options.crop_last_start)
-        return random_roll(own_key, wave, batch.index, options.shift) if name == "shift" else wave
-
-    return view
 
 
 def make_step(
@@ -165,6 +133,7 @@ def make_step(
 ) -> Callable[[Variables, Any, TrainBatch, Array], tuple[Variables, Any, Array]]:
     """One update `(variables, opt_state, batch, key) -> (variables, opt_state, loss)`: K views, losses summed."""
     views = [make_view(name, options, noise, short, classifier.config.length) for name in options.views]
+    auxiliary = make_aux_loss(classifier, options, make_view("clean", options, noise, short, classifier.config.length))
 
     def step(variables: Variables, opt_state: Any, batch: TrainBatch, key: Array) -> tuple[Variables, Any, Array]:
         moving, frozen = masks.split(variables["params"], options.group)
@@ -174,17 +143,21 @@ def make_step(
             value, stats = jnp.zeros(()), variables["batch_stats"]
             params = masks.merge(leaves, frozen)
             for i, wave in enumerate(waves):
-                outputs, stats = classifier.apply(
+                outputs, new = classifier.apply(
                     {"params": params, "batch_stats": stats},
                     wave,
                     mode=TRAIN,
                     weights=batch.weights,
                     rngs={"dropout": jax.random.fold_in(key, 1000 + i)},
                 )
+                stats = class_statistics(stats, new)
                 value += losses.smoothed_cross_entropy(
                     outputs.logits, batch.labels, batch.weights, smoothing=options.smoothing
                 )
-            return value, stats
+            if auxiliary is None:
+                return value, stats
+            more, stats = auxiliary(params, stats, batch, key)
+            return value + more, stats
 
         (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(moving)
         updates, opt_state = optimiser.update(grads, opt_state, moving)
@@ -295,6 +268,7 @@ def train(
       ValueError: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
     """
     check_options(options, noise)
+    check_aux_options(options, variables)
     if "noise" in options.views and len(noise) < clips.width:
         raise ValueError(f"the training noise has {len(noise)} samples, expected at least the clips' {clips.width}")
     history = [] if history is None else history

@@ -1,0 +1,60 @@
+"""The augmented views of source training: noise, random place or piece, random roll."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from dhauds_jax.data.pipeline import ClipBatch as TrainBatch
+from dhauds_jax.dsp.mixing import add_noise
+from dhauds_jax.dsp.views import random_fit, random_pad, random_roll, roll
+
+VIEWS = ("shift", "noise", "clean")
+"""Names of views; `training.TrainOptions` says what they are."""
+
+
+def _fitted(key: Array, batch: TrainBatch, length: int, last_start: bool) -> Array:
+    """Clips (centred in their rows) brought to `length`: shorter ones put anywhere in it, of longer ones any piece."""
+    width = batch.wave.shape[-1]
+    left = roll(batch.wave, -((width - batch.lengths) // 2))
+    if width > length:
+        return random_fit(key, left, batch.lengths, batch.index, length, last_start=last_start)
+    return random_pad(key, left, batch.lengths, batch.index, length)
+
+
+def make_view(
+    name: str, options: Any, noise: Array | None, short: bool, length: int | None = None
+) -> Callable[[Array, TrainBatch], Array]:
+    """The augmentation `(key, batch) -> wave` of one view.
+
+    Args:
+      name: of `VIEWS`.
+      options: the recipe, a `training.TrainOptions`.
+      noise: (samples,) of the noise view.
+      short: whether some rows are padded.
+      length: samples of the result (None: of the rows); noise comes before a longer clip is cut.
+    """
+
+    def view(key: Array, batch: TrainBatch) -> Array:
+        pad_key, own_key = jax.random.split(key)
+        if name == "noise":
+            width = batch.wave.shape[-1]
+            starts = jax.vmap(
+                lambda i: jax.random.randint(jax.random.fold_in(own_key, i), (), 0, noise.shape[0] - width + 1)
+            )(batch.index)
+            crops = jax.vmap(lambda start: jax.lax.dynamic_slice(noise, (start,), (width,)))(starts)
+            # The SNR is that of the clip alone: its padding holds neither speech nor noise.
+            position = jnp.arange(width)
+            head = ((width - batch.lengths) // 2)[:, None]
+            inside = (position >= head) & (position < head + batch.lengths[:, None])
+            batch = batch._replace(wave=add_noise(batch.wave, crops * inside, jnp.float32(options.noise_snr_db)))
+        wanted = length or batch.wave.shape[-1]
+        fits = not short and wanted == batch.wave.shape[-1]
+        wave = batch.wave if fits else _fitted(pad_key, batch, wanted, options.crop_last_start)
+        return random_roll(own_key, wave, batch.index, options.shift) if name == "shift" else wave
+
+    return view
