@@ -25,7 +25,7 @@ from experiments.records import CLEAN
 from experiments.works import DRAWS, title
 
 FOLDER = Path(__file__).resolve().parent / "recipes"
-NAMES = ("dhauds", "ntta", "amaut", "tta_in_ac", "synthetic")
+NAMES = ("dhauds", "iom_eolr", "ntta", "amaut", "tta_in_ac", "synthetic")
 """Tables that come with the package."""
 
 REQUIRED = ("dataset", "net", "corruption", "level", "method", "epochs", "batch_size", "seed")

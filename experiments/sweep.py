@@ -15,7 +15,7 @@ from absl import flags
 from dhauds_jax import app
 
 FLAGS = flags.FLAGS
-flags.DEFINE_string("recipes", None, "Table: dhauds, ntta, amaut, tta_in_ac, synthetic, or a csv file of that kind.")
+flags.DEFINE_string("recipes", None, "Table: dhauds, iom_eolr, ntta, amaut, tta_in_ac, synthetic, or a csv file.")
 flags.DEFINE_list(
     "only",
     [],
