@@ -22,13 +22,14 @@ flags.DEFINE_string("profile", "reference", "reference (quirks of the PyTorch tr
 flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
 flags.DEFINE_integer("epochs", 24, "Passes over the training clips.")
 flags.DEFINE_integer("batch_size", 32, "Clips in an update.")
-flags.DEFINE_enum("optimiser", "sgd", ["sgd", "adamw"], "Optimiser.")
+flags.DEFINE_enum("optimiser", "sgd", ["sgd", "adamw", "multistep", "adam"], "Optimiser.")
 flags.DEFINE_float("lr", 0.05, "Learning rate (adamw: at its peak).")
 flags.DEFINE_integer("cardinality", 34, "sgd: epochs over which the rate would fall.")
 flags.DEFINE_float("gamma", 10.0, "sgd: steepness of the fall, lr * (1 + gamma * epoch / cardinality) ** -0.75.")
 flags.DEFINE_integer("threshold", 1, "sgd: epochs at the end of the schedule in which the rate stands still.")
-flags.DEFINE_float("momentum", 0.9, "sgd: momentum.")
-flags.DEFINE_float("weight_decay", 1e-3, "Weight decay: coupled for sgd, decoupled for adamw.")
+flags.DEFINE_float("momentum", 0.9, "sgd, multistep: momentum.")
+flags.DEFINE_list("milestones", [], "multistep: epochs after each of which the rate falls to a tenth, such as 5,10.")
+flags.DEFINE_float("weight_decay", 1e-3, "Weight decay: decoupled for adamw, else coupled.")
 flags.DEFINE_integer("warmup_epochs", 2, "adamw: epochs of linear warm-up.")
 flags.DEFINE_float("smoothing", 0.1, "Label smoothing, 0 to 1.")
 flags.DEFINE_list("views", ["shift", "noise"], "Augmented views whose losses are summed: shift, noise, clean.")
@@ -37,6 +38,14 @@ flags.DEFINE_enum("crop", "random", ["random", "head"], "Clips longer than the n
 flags.DEFINE_float("noise_snr_db", 50.0, "Signal-to-noise ratio of the noise view, in dB.")
 flags.DEFINE_string("group", "all", "Parameters that move: norm, batch_norm, head, encoder, front_end_frozen or all.")
 flags.DEFINE_enum("selection", None, ["last", "best_validation"], "Epoch to keep (default: last in profile reference).")
+flags.DEFINE_enum(
+    "aux_task",
+    "none",
+    ["none", "time_shift"],
+    "What the auxiliary head learns beside the classes, for --method=ttt later.",
+)
+flags.DEFINE_enum("aux_labels", "random", ["random", "expand"], "aux_task: one random shift a clip, or all three.")
+flags.DEFINE_float("aux_shift", 0.2625, "aux_task: shift to the left or right, as a share of the clip.")
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of the unfinished run.")
 flags.DEFINE_float("memory_budget_mb", 4096.0, "Most memory (MiB) for clips; splits beyond it are streamed from disk.")
 flags.DEFINE_string("cache_dir", None, "Folder of the prepared files of streamed splits (default: WORKDIR/cache).")
@@ -56,9 +65,12 @@ def main() -> str:
     if FLAGS.profile not in ("reference", "corrected"):
         raise ValueError(f"--profile={FLAGS.profile}: expected reference or corrected")
     faithful = FLAGS.profile == "reference"
+    if not all(epoch.isdigit() for epoch in FLAGS.milestones):
+        raise ValueError(f"--milestones={','.join(FLAGS.milestones)}: expected whole numbers of epochs, such as 5,10")
     names = [n for n in TrainOptions._fields if n in FLAGS and n != "selection"]
     options = TrainOptions(**{n: getattr(FLAGS, n) for n in names})._replace(
         views=tuple(FLAGS.views),
+        milestones=tuple(int(epoch) for epoch in FLAGS.milestones),
         selection=FLAGS.selection or ("last" if faithful else "best_validation"),
         first_epoch_plain=faithful,
         crop_last_start=not faithful,

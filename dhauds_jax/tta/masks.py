@@ -28,10 +28,12 @@ GROUPS: dict[str, Callable[[Path], bool]] = {
     "norm": _is_norm,
     "head": lambda path: path[0] == "head",
     "encoder": lambda path: path[0] == "encoder",
+    "aux_path": lambda path: path[0] == "aux" or "extractor" in path,
     "front_end_frozen": lambda path: "front_end" not in path,
     "all": lambda path: True,
 }
-"""Group name -> whether the leaf at a path of `variables["params"]` belongs to it."""
+"""Group name -> whether the leaf at a path of `variables["params"]` belongs to it; "aux_path" is the auxiliary head and
+what it shares with the classifier."""
 
 
 def check_group(group: str) -> None:

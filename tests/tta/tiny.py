@@ -35,19 +35,41 @@ class _TinyHead(nn.Module):
         return Dense(CLASSES, name="classify")(embedding), embedding
 
 
+class _TinyShared(nn.Module):
+    @nn.compact
+    def __call__(self, wave, **batch):
+        return _TinyEncoder("batch_norm", name="extractor")(wave, **batch)
+
+
+class _TinyAux(nn.Module):
+    @nn.compact
+    def __call__(self, tokens, *, mode, weights, axis_name):
+        mode = mode if mode.aux is None else mode._replace(norm=mode.aux)
+        x = BatchNorm(name="batch_norm")(tokens.mean(1), mode=mode, weights=weights, axis_name=axis_name)
+        return Dense(3, name="classify")(x)
+
+
 class _TinyNet(nn.Module):
     kind: str
 
     def setup(self):
-        self.encoder, self.head = _TinyEncoder(self.kind), _TinyHead()
+        self.head = _TinyHead()
+        if self.kind == "aux":
+            self.encoder, self.aux = _TinyShared(), _TinyAux()
+        else:
+            self.encoder = _TinyEncoder(self.kind)
 
     def __call__(self, wave, *, mode, weights=None, axis_name=None):
-        tokens = self.encoder(wave, mode=mode, weights=weights, axis_name=axis_name)
-        return Outputs(*self.head(tokens), tokens)
+        batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
+        tokens = self.encoder(wave, **batch)
+        return Outputs(*self.head(tokens), tokens, self.aux(tokens, **batch) if self.kind == "aux" else None)
 
 
 def tiny_classifier(kind: str) -> Classifier:
-    """A linear encoder with "batch_norm" or "layer_norm", dropout 0.1, and a linear head, on clips of 256 samples."""
+    """A linear encoder, dropout 0.1, and a linear head, on clips of 256 samples.
+
+    `kind` is "batch_norm", "layer_norm", or "aux": with BatchNorm and an auxiliary head of three classes.
+    """
     net = _TinyNet(kind)
 
     def init(key, wave):
@@ -75,6 +97,7 @@ def from_zoo(name: str) -> Classifier:
 NETS = {
     "batch_norm": lambda: tiny_classifier("batch_norm"),
     "layer_norm": lambda: tiny_classifier("layer_norm"),
+    "aux": lambda: tiny_classifier("aux"),
     "amaut_tiny": lambda: from_zoo("amaut_tiny"),
     "hubert_tiny": lambda: from_zoo("hubert_tiny"),
 }

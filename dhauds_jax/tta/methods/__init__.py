@@ -29,6 +29,7 @@ from dhauds_jax.tta.methods import (
     suta,
     t3a,
     tent,
+    ttt,
 )
 from dhauds_jax.types import Classifier, Method, RunInfo, Variables
 
@@ -54,6 +55,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "cotta": cotta.cotta,
     "memo": memo.memo,
     "suta": suta.suta,
+    "ttt": ttt.ttt,
 }
 """Method name -> factory `(classifier, *, options...) -> Method`."""
 

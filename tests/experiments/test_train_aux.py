@@ -1,0 +1,120 @@
+"""Training with an auxiliary head: one step worked out view by view, the falling rate, what is refused."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from dhauds_jax.nets.normalisers import TRAIN
+from dhauds_jax.tta import masks
+from dhauds_jax.tta.aux_tasks import random_labels
+from experiments.training import TrainBatch, TrainOptions, make_optimiser, make_step
+from experiments.training_aux import check_aux_options
+from tests.tta import tiny
+
+OPTIONS = TrainOptions(
+    optimiser="multistep",
+    lr=0.1,
+    weight_decay=5e-4,
+    smoothing=0.0,
+    views=("clean",),
+    milestones=(2,),
+    aux_task="time_shift",
+)
+KEY = jax.random.key(2)
+SHIFT = 67  # 0.2625 of 256 samples
+
+
+@pytest.fixture(scope="module")
+def net():
+    classifier = tiny.NETS["aux"]()
+    return classifier, tiny.variables_of(classifier, tiny.LENGTH)
+
+
+def a_batch():
+    wave = np.array(tiny.waves()[:6])
+    wave[5] = 7.0
+    weights = jnp.asarray([1.0] * 5 + [0.0])
+    full = jnp.full(6, tiny.LENGTH, jnp.int32)
+    labels, index = jnp.arange(6, dtype=jnp.int32) % tiny.CLASSES, jnp.arange(6, dtype=jnp.int32)
+    return TrainBatch(wave=jnp.asarray(wave), labels=labels, lengths=full, index=index, weights=weights)
+
+
+@pytest.mark.parametrize("labels", ["random", "expand"])
+def test_a_step_descends_both_losses_and_each_head_sees_its_own_view(net, labels):
+    classifier, variables = net
+    options = OPTIONS._replace(aux_labels=labels)
+    batch = a_batch()
+    optimiser = make_optimiser(options, steps_per_epoch=3)
+    step = jax.jit(make_step(classifier, options, optimiser, None, short=False))
+    after, _, loss = step(variables, optimiser.init(variables["params"]), batch, KEY)
+
+    wave = np.asarray(batch.wave)
+    if labels == "expand":
+        copies = np.concatenate([wave, np.roll(wave, -SHIFT, 1), np.roll(wave, SHIFT, 1)])
+        shifts, weights = np.repeat([0, 1, 2], 6), np.tile(batch.weights, 3)
+    else:
+        shifts = np.asarray(random_labels(jax.random.fold_in(KEY, 2000), batch.index, 1)[:, 0])
+        copies = np.stack([np.roll(row, {0: 0, 1: -SHIFT, 2: SHIFT}[int(s)]) for row, s in zip(wave, shifts)])
+        weights = np.asarray(batch.weights)
+        assert len(set(shifts[:5])) > 1
+    real = weights > 0
+
+    def forward(params, stats, x, w, key):
+        rngs = {"dropout": jax.random.fold_in(KEY, key)}
+        return classifier.apply({"params": params, "batch_stats": stats}, x, mode=TRAIN, weights=w, rngs=rngs)
+
+    def both(params):
+        first, stats = forward(params, variables["batch_stats"], batch.wave, batch.weights, 1000)
+        second, last = forward(params, stats, jnp.asarray(copies), jnp.asarray(weights), 2001)
+        picked = jax.nn.log_softmax(first.logits)[np.arange(5), batch.labels[:5]]
+        shifted = jax.nn.log_softmax(second.aux)[np.flatnonzero(real), shifts[real]]
+        return -picked.mean() - shifted.mean(), last
+
+    (value, stats), slopes = jax.jit(jax.value_and_grad(both, has_aux=True))(variables["params"])
+    np.testing.assert_allclose(loss, value, rtol=1e-5)
+    wanted = jax.tree.map(lambda p, g: p - 0.1 * (g + 5e-4 * p), variables["params"], slopes)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after["params"], wanted)
+    # The extractor's statistics follow both views; the auxiliary head's only its own, so not the first one's.
+    found = after["batch_stats"]
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found["encoder"], stats["encoder"])
+    _, once = forward(variables["params"], variables["batch_stats"], jnp.asarray(copies), jnp.asarray(weights), 2001)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), found["aux"], once["aux"])
+    assert np.abs(found["aux"]["batch_norm"]["mean"] - stats["aux"]["batch_norm"]["mean"]).max() > 1e-4
+    assert masks.count(after["params"], "aux_path") > 0
+
+
+@pytest.mark.parametrize(("momentum", "steps"), [(0.0, [0.1] * 6 + [0.01] * 3), (0.5, [0.1, 0.15, 0.175])])
+def test_the_rate_falls_to_a_tenth_after_each_milestone(momentum, steps):
+    optimiser = make_optimiser(OPTIONS._replace(momentum=momentum, weight_decay=0.0), steps_per_epoch=3)
+    state = optimiser.init(jnp.zeros(()))
+    for wanted in steps:
+        update, state = optimiser.update(jnp.ones(()), state, jnp.zeros(()))
+        assert float(update) == pytest.approx(-wanted, rel=1e-5)
+
+
+def test_adam_keeps_its_rate_and_decays_with_the_gradient():
+    optimiser = make_optimiser(OPTIONS._replace(optimiser="adam", weight_decay=1.0, lr=0.01), steps_per_epoch=3)
+    plain = optax.adam(0.01)
+    state, reference = optimiser.init(jnp.ones(())), plain.init(jnp.ones(()))
+    for _ in range(8):
+        update, state = optimiser.update(jnp.asarray(0.5), state, jnp.asarray(2.0))
+        wanted, reference = plain.update(jnp.asarray(2.5), reference)
+        assert float(update) == pytest.approx(float(wanted), rel=1e-6)
+
+
+def test_what_cannot_be_is_refused(net):
+    _, variables = net
+    check_aux_options(OPTIONS, variables)
+    for changes, message in (
+        ({"aux_task": "angle"}, "--aux_task=angle: expected none or time_shift"),
+        ({"aux_labels": "all"}, "--aux_labels=all: expected random or expand"),
+        ({"aux_shift": 1.0}, "--aux_shift=1.0: expected a share of the clip"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            check_aux_options(OPTIONS._replace(**changes), variables)
+    without = {"params": {"encoder": {}, "head": {}}}
+    check_aux_options(TrainOptions(), without)
+    with pytest.raises(ValueError, match="--aux_task=time_shift: the network has no auxiliary head"):
+        check_aux_options(OPTIONS, without)
