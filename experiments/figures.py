@@ -122,14 +122,15 @@ def curves(found: Sequence[Record], path: Path) -> None:
     for row in axes:
         shown = {label: line for ax in row for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
         if shown:
-            row[-1].legend(shown.values(), shown, fontsize=8, frameon=False)
+            beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+            row[-1].legend(shown.values(), shown, fontsize=8, frameon=False, **beside)
     save(figure, path)
 
 
 def _metric_curves(axes: Any, here: Sequence[Record], methods: Sequence[str]) -> None:
     for index, method in enumerate(methods):
         for i, record in enumerate(r for r in here if r["method"] == method):
-            points = [(p["epoch"], 100 * p["metric"]) for p in record["curve"]]
+            points = [(p["epoch"], 100 * p.get("evaluation", p)["metric"]) for p in record["curve"]]
             axes.plot(*zip(*points, strict=True), **line_look(index), lw=1.2, label=method if i == 0 else None)
     axes.axhline(100 * np.mean([r["non_adapted"] for r in here]), color="0.5", lw=1, ls=":")
     axes.set_ylim(0, 102)

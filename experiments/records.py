@@ -167,6 +167,12 @@ def read_all(folders: Iterable[Path]) -> list[dict[str, Any]]:
     records = []
     for folder in folders:
         found = read(folder)
+        path = Path(folder) / FILE
+        if not found and path.exists() and path.stat().st_size:
+            raise ValueError(
+                f"no records in {folder}: no line of its {FILE} has all the keys that this version writes; expected "
+                "records of this version, run the experiment anew"
+            )
         if not found:
             raise ValueError(f"no records in {folder}: expected a {FILE} there, as experiments.adapt writes it")
         records += found

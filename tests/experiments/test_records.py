@@ -60,3 +60,6 @@ def test_bad_files_are_listed_once_each_and_earlier_ones_stay(tmp_path):
 def test_folders_without_records_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no records in .*: expected a results\.jsonl there"):
         records.read_all([tmp_path])
+    (tmp_path / "results.jsonl").write_text('{"dataset": "of an older version"}\n')
+    with pytest.raises(ValueError, match="has all the keys that this version writes"):
+        records.read_all([tmp_path])
