@@ -109,10 +109,11 @@ _SAID += ("batch_size", "seed", "evaluation_seed", "workdir")
 def command(run: AdaptRun) -> str:
     """The command line of a run; flags that are empty or at their defaults are left out, but for those of a recipe."""
     words = ["python -m experiments.adapt"]
-    defaults = AdaptRun._field_defaults | {"criterion": "information", "split": "test", "save_every_s": 20.0}
+    defaults = {**AdaptRun._field_defaults, "criterion": "information", "split": "test", "save_every_s": 20.0}
+    defaults["allow_partial"] = False
     for name, value in run._asdict().items():
-        if not value or (name not in _SAID and value == defaults.get(name)):
+        if value in (None, "", [], ()) or (name not in _SAID and value == defaults.get(name)):
             continue
-        text = ",".join(value) if isinstance(value, list | tuple) else str(value).lower() if value is True else value
+        text = ",".join(value) if isinstance(value, list | tuple) else value
         words.append(f"--{name}={shlex.quote(str(text))}")
     return " ".join(words)

@@ -101,7 +101,8 @@ def test_some_recipes_by_hand(dhauds):
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("dhauds", 124), ("ntta", 33), ("amaut", 9), ("tta_in_ac", 216), ("synthetic", 16)]
+    ("name", "count"),
+    [("dhauds", 124), ("iom_eolr", 9), ("ntta", 33), ("amaut", 9), ("tta_in_ac", 216), ("synthetic", 16)],
 )
 def test_rows_name_what_there_is_or_what_they_wait_for(name, count):
     rows = recipes.read(name).rows
@@ -197,7 +198,7 @@ def test_a_bad_header_or_option_is_named(tmp_path, header, row, message):
 
 
 def test_a_table_that_is_none_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="--recipes=nothing: no such file, expected one of dhauds, ntta"):
+    with pytest.raises(ValueError, match=r"--recipes=nothing: no such file, expected one of dhauds, .*ntta"):
         recipes.read("nothing")
     with pytest.raises(ValueError, match=r"mine\.csv: has no rows"):
         recipes.read(table(tmp_path))
