@@ -71,12 +71,13 @@ def macro_roc_auc(logits: np.ndarray, labels: np.ndarray) -> float:
         raise ValueError(
             "macro_roc_auc: no class has clips with and without it, expected labels of at least two classes"
         )
-    from scipy.stats import rankdata
-
-    ranks = rankdata(np.asarray(logits, np.float64)[:, judged], axis=0)
-    p = positive[judged].astype(np.float64)
-    below = (ranks * rows[:, judged]).sum(0) - p * (p + 1) / 2
-    return float(np.mean(below / (p * (len(rows) - p))))
+    areas = []
+    for c in judged:
+        _, place, count = np.unique(np.asarray(logits[:, c], np.float64), return_inverse=True, return_counts=True)
+        ranks = (np.cumsum(count) - (count - 1) / 2)[place]  # ties share the mean of their ranks
+        p = int(positive[c])
+        areas.append((ranks[rows[:, c]].sum() - p * (p + 1) / 2) / (p * (len(rows) - p)))
+    return float(np.mean(areas))
 
 
 def mean_average_precision(logits: np.ndarray, labels: np.ndarray) -> float:
@@ -110,11 +111,32 @@ def brier(logits: np.ndarray, labels: np.ndarray) -> float:
 def silhouette(embedding: np.ndarray, labels: np.ndarray) -> float:
     """Mean silhouette coefficient (Euclidean) of embeddings (clips, features) grouped by class, -1 to 1.
 
-    Needs scikit-learn. Source: Rousseeuw 1987; DHAuDS computes it over the encoder's flattened tokens.
-    """
-    from sklearn.metrics import silhouette_score
+    `(b - a) / max(a, b)`, a the mean distance to the clips of the own class and b that to the nearest other class; 0
+    for a clip that is alone in its class.
 
-    return float(silhouette_score(np.asarray(embedding, np.float64), labels))
+    Raises:
+      ValueError: fewer than two classes, or as many classes as clips.
+
+    Source: Rousseeuw 1987; DHAuDS computes it over the encoder's flattened tokens.
+    """
+    x, (names, own) = np.asarray(embedding, np.float64), np.unique(labels, return_inverse=True)
+    if not 2 <= len(names) < len(x):
+        raise ValueError(f"silhouette: {len(names)} classes among {len(x)} clips, expected from 2 to clips - 1")
+    member = np.eye(len(names))[own]
+    counts, sums = member.sum(0), np.zeros((len(x), len(names)))
+    squares = (x**2).sum(-1)
+    for first in range(0, len(x), 512):
+        rows = slice(first, first + 512)
+        distance = np.sqrt(np.maximum(squares[rows, None] + squares - 2 * x[rows] @ x.T, 0.0))
+        distance[np.arange(len(distance)), np.arange(first, first + len(distance))] = 0.0
+        sums[rows] = distance @ member
+    here = np.arange(len(x)), own
+    a = sums[here] / np.maximum(counts[own] - 1, 1)
+    means = sums / counts
+    means[here] = np.inf
+    b = means.min(-1)
+    scores = np.where(counts[own] > 1, (b - a) / np.maximum(np.maximum(a, b), 1e-300), 0.0)
+    return float(scores.mean())
 
 
 def nll(logits: np.ndarray, labels: np.ndarray) -> float:
