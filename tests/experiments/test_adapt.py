@@ -137,7 +137,7 @@ def test_a_killed_run_resumes_to_the_same_record(place, tmp_path, monkeypatch, m
         ({"profile": "faithful"}, "unknown profile 'faithful'"),
         ({"criterion": "luck"}, "--criterion=luck: expected one of information"),
         ({"options": ["lr=2"]}, "method source has no option 'lr'"),
-        ({"options": ["tent.lr=2"]}, "'tent' in 'tent.lr=2' is no method of this run"),
+        ({"options": ["tent.lr=2"]}, "'tent' in 'tent.lr=2' is not of this run"),
         ({"options": ["lr"]}, "'lr' has no value, expected key=value"),
         ({"data_dir": "nowhere"}, "--data_dir=nowhere: no such folder"),
         ({"data_dir": None}, "arabic_speech_commands needs --data_dir"),
