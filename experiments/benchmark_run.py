@@ -98,14 +98,14 @@ def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
 def _corruption_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
     """Times whole sets of `batch` clips, draws included, at level 2 with synthetic noises."""
     from dhauds_jax.data.corruptions import corrupt
-    from dhauds_jax.data.levels import NOISE_CORRUPTIONS
     from dhauds_jax.data.noise import synthetic_bank
+    from dhauds_jax.data.shifts import needs_noise
 
     length = round((run.seconds or 1.0) * 16_000)
     waves = (0.1 * np.random.default_rng(0).normal(size=(run.batch, length))).astype(np.float32)
     ids = [f"clip{i}" for i in range(run.batch)]
     for name, level in targets.expand(run.corruption, ["L2"]):
-        bank = synthetic_bank(name, level) if name in NOISE_CORRUPTIONS else None
+        bank = synthetic_bank(name, level) if needs_noise(name) else None
 
         def whole(name: str = name, level: str = level, bank: Any = bank) -> np.ndarray:
             return corrupt(
