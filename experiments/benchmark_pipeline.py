@@ -29,7 +29,8 @@ def rows(seconds: float, batch: int, rounds: int) -> Iterator[dict[str, Any]]:
 
     Args:
       seconds: of a clip; 0 for 1 s and 10 s.
-      batch: clips of a batch; `seconds` of a row are those of a batch.
+      batch: clips of a batch; `seconds` of a row are those of a batch, as are `cpu_seconds` (of all threads, which a
+        busy machine does not lengthen).
       rounds: timed passes of `memory` and `streamed`; their median counts.
     """
     for length in (seconds,) if seconds else (1.0, 10.0):
@@ -72,14 +73,18 @@ def _rows_of(folder: Path, seconds: float, batch: int, rounds: int) -> Iterator[
         ("decode", "memory", {}),
         ("prepare", "streamed", {"budget_mb": 0, "cache_dir": folder / "cache"}),
     ):
-        begun = time.perf_counter()
+        begun, used = time.perf_counter(), time.process_time()
         source = pipeline.open_split(made, folder, "train", **opening, **options)
-        once = (time.perf_counter() - begun) * share
-        yield {**shared, "stage": first, "seconds": once, "fastest": once, "slowest": once, "first_call": once}
+        once, used = (time.perf_counter() - begun) * share, (time.process_time() - used) * share
+        timed = {"seconds": once, "fastest": once, "slowest": once, "first_call": once, "cpu_seconds": used}
+        yield {**shared, "stage": first, **timed}
         held: list[int] = []
-        passes = [_one_pass(source, batch, number, held) * share for number in range(rounds + 1)]
+        passes, used = [_one_pass(source, batch, 0, held) * share], time.process_time()
+        passes += [_one_pass(source, batch, number, held) * share for number in range(1, rounds + 1)]
+        used = (time.process_time() - used) * share / rounds
         timed = {"seconds": statistics.median(passes[1:]), "fastest": min(passes[1:]), "slowest": max(passes[1:])}
-        yield {**shared, "stage": then, **timed, "first_call": passes[0], "resident_mb": held[-4:]}
+        timed |= {"first_call": passes[0], "cpu_seconds": used, "resident_mb": held[-4:]}
+        yield {**shared, "stage": then, **timed}
 
 
 def _one_pass(source: pipeline.Source, batch: int, number: int, held: list[int]) -> float:

@@ -8,7 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Int16
@@ -18,6 +18,7 @@ from dhauds_jax.data.sets.base import ClipRef, DataSet
 
 CLIPS_PER_FILE = 4096
 _INDEX = "index.npz"
+_PENDING_BYTES = 4 << 20  # written at once: after every call the writer writes all of TFDS's descriptions anew
 _FRAME = (12, 4)  # bytes before a record (its length and that one's checksum) and after it (its own checksum)
 
 
@@ -171,8 +172,13 @@ def _write(
     reading = start_reading()
     what = f"{dataset.name} {split}"
     options = {"what": what, "workers": workers, "on_bad_file": on_bad_file, "progress": progress}
+    pending: list[dict[str, Any]] = []
     for wave in read_clips(refs, sample_rate, reading, **options):
-        writer.add_examples({stored: [builders.example(dataset, refs[reading.kept[-1]], wave)]})
+        pending.append(builders.example(dataset, refs[reading.kept[-1]], wave))
+        if sum(one["audio"].nbytes for one in pending) > _PENDING_BYTES:
+            writer.add_examples({stored: pending})
+            pending = []
+    writer.add_examples({stored: pending})
     writer.close_splits([stored])
     return {
         "kept": np.array(reading.kept),
