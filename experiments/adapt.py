@@ -28,7 +28,12 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("net", None, "Network, checked against the checkpoint's when given.")
 flags.DEFINE_string("checkpoint", None, "Folder of the source model, of experiments.train or converters.convert.")
-flags.DEFINE_list("method", ["dhauds"], "Methods: source, norm, tent, dhauds.")
+flags.DEFINE_list(
+    "method",
+    ["dhauds"],
+    "Methods: source, norm, tent, dhauds, eata, rdumb, sar, deyo, roid, gala, pseudo_label, shot, notela, lame, t3a, "
+    "ntta, note, rotta, cotta, memo, suta, ttt (docs/methods.md).",
+)
 flags.DEFINE_list(
     "corruption",
     None,

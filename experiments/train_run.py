@@ -50,6 +50,8 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
         targets.check_fits(config, dataset, run.checkpoint)
         return zoo.build(config), jax.tree.map(jnp.asarray, variables)
     config = zoo.preset(run.net, dataset.classes)
+    if run.profile == "corrected" and config.head.get("softmax_output"):  # quirk 63
+        config = config.replace(head={**config.head, "softmax_output": False})
     classifier = zoo.build(config)
     return classifier, classifier.init(jax.random.key(run.seed), jnp.zeros((2, config.length)))
 

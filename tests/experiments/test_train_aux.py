@@ -6,9 +6,11 @@ import numpy as np
 import optax
 import pytest
 
-from dhauds_jax.nets.normalisers import TRAIN
+from dhauds_jax.data import sets
+from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.tta import masks
 from dhauds_jax.tta.aux_tasks import random_labels
+from experiments.train_run import TrainRun, first_variables
 from experiments.training import TrainBatch, TrainOptions, make_optimiser, make_step
 from experiments.training_aux import check_aux_options
 from tests.tta import tiny
@@ -118,3 +120,13 @@ def test_what_cannot_be_is_refused(net):
     check_aux_options(TrainOptions(), without)
     with pytest.raises(ValueError, match="--aux_task=time_shift: the network has no auxiliary head"):
         check_aux_options(OPTIONS, without)
+
+
+@pytest.mark.parametrize(("profile", "twice"), [("reference", True), ("corrected", False)])
+def test_the_double_softmax_is_the_profiles(profile, twice):
+    run = TrainRun("synthetic", None, None, "tta_in_ac_cnn_sc1", "nowhere", 0, OPTIONS, profile=profile)
+    classifier, variables = first_variables(run, sets.get("synthetic", None))
+    assert classifier.config.head["softmax_output"] is twice
+    wave = jnp.asarray(np.random.default_rng(0).normal(0, 0.1, (2, 16000)), jnp.float32)
+    sums = classifier.apply(variables, wave, mode=EVAL)[0].logits.sum(1)
+    assert bool(np.allclose(sums, 1.0, atol=1e-5)) is twice
