@@ -13,6 +13,7 @@ from experiments.reporting import grouped, table
 
 Record = dict[str, Any]
 PROTOCOLS = ("offline", "online", "continual", "mixed", "batch1")
+"""Columns of the leaderboard, measured or not."""
 OPEN = "open"
 """What stands in a cell that nobody has measured yet."""
 
@@ -40,7 +41,7 @@ def leaderboard(found: Sequence[Record]) -> str:
     Mean over the corruptions, then over seeds, with a 95 % bootstrap interval over seeds. A protocol's column is filled
     only by seeds for which all its corruptions are there. Sorted by the first column.
     """
-    columns = [name for name in PROTOCOLS if any(r["protocol"] == name for r in found)]
+    columns = PROTOCOLS
     seeds = len({r["seed"] for r in found})
     wanted = {name: len({r["corruption"] for r in found if r["protocol"] == name}) for name in columns}
     by = grouped(found, ("method", "protocol"))
