@@ -29,8 +29,8 @@ class Quirks(NamedTuple):
 
     Attributes:
       top_rate_lost: the largest rate offset of each level is never drawn (a float division is truncated).
-      uniform_noise_off_centre: half of the WHN clips get noise of U[0, 1), an offset that carries 3/4 of its energy;
-        off: U[-0.5, 0.5).
+      uniform_noise_off_centre: half of the WHN clips, and all of the shift UNI, get noise of U[0, 1), an offset that
+        carries 3/4 of its energy; off: U[-0.5, 0.5).
       griffin_lim_power: the power that Griffin-Lim believes the magnitude to have; 2 takes its square root and so
         halves every level in dB, 1 is right.
       start_phase_in_square: Griffin-Lim starts from random complex numbers with both parts of U[0, 1); off: zero phase.
