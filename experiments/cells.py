@@ -183,7 +183,8 @@ def run_cell(
     run = compiled_method(cell, source.classifier, method, (state, target.waves[:1]))
     saver = Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
     unadapted = source_logits(source, target.waves, cell.batch_size)
-    text = f"{cell.corruption}-{cell.level} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
+    shift = cell.corruption if cell.level == "-" else f"{cell.corruption}-{cell.level}"
+    text = f"{shift} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
     if offline:
         passage = through_epochs(plan, run, state, target, saver, text)
     else:
