@@ -5,6 +5,7 @@ A clip's samples follow from the cell, its id and its own recording; slices, ord
 
 from __future__ import annotations
 
+import collections
 import itertools
 import json
 import os
@@ -12,7 +13,7 @@ import platform
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -102,7 +103,10 @@ def corrupt_clips(
         length=cell.length,
         lengths=lengths,
     )
-    return to_int16(corrupted)
+    samples = np.empty(corrupted.shape, np.int16)
+    for row, wave in enumerate(corrupted):  # one by one: a whole slice would be held three times more
+        samples[row] = to_int16(wave)
+    return samples
 
 
 def slice_clips(cell: CellSpec, slice_bytes: int = SLICE_BYTES) -> int:
@@ -127,22 +131,25 @@ def corrupted_slices(
     """
     size = clips or slice_clips(cell)
     pool = ThreadPoolExecutor(threads)
+    waiting: collections.deque[list[tuple[int, Future[ReadClip]]]] = collections.deque()
     try:
-        batches = (range(first, min(first + size, len(source.ids))) for first in range(0, len(source.ids), size))
-        asked = ([(row, pool.submit(source.read, row)) for row in batch] for batch in batches)
-        current = next(asked, None)
-        while current is not None:
-            following = next(asked, None)
-            found = [(row, future.result()) for row, future in current]
-            yield _corrupt_slice(cell, source, bank, found)
-            current = following
+        for first in range(0, len(source.ids), size):
+            rows = range(first, min(first + size, len(source.ids)))
+            waiting.append([(row, pool.submit(source.read, row)) for row in rows])
+            if len(waiting) > 1:
+                yield _corrupt_slice(cell, source, bank, waiting.popleft())
+        while waiting:
+            yield _corrupt_slice(cell, source, bank, waiting.popleft())
     finally:
         pool.shutdown(cancel_futures=True)
 
 
 def _corrupt_slice(
-    cell: CellSpec, source: ClipSource, bank: NoiseBank | None, found: list[tuple[int, ReadClip]]
+    cell: CellSpec, source: ClipSource, bank: NoiseBank | None, asked: list[tuple[int, Future[ReadClip]]]
 ) -> Slice:
+    """Waits for the clips asked for and corrupts them; nothing of them is held when it is done."""
+    found = [(row, future.result()) for row, future in asked]
+    asked.clear()
     good = [(row, clip.wave) for row, clip in found if clip.bad is None]
     bad = [(row, clip.bad) for row, clip in found if clip.bad is not None]
     notices = Counter(itertools.chain.from_iterable(clip.notices for _, clip in found))
