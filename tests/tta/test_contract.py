@@ -20,8 +20,6 @@ def info(waves):
     return RunInfo(steps_per_epoch=3, clips=tiny.CLIPS, classes=tiny.CLASSES, source=source, batch_size=BATCH)
 
 
-
-
 def marks(method, net):
     """Rows of one method and net share a worker and what it compiles; the larger nets are slow."""
     # To all methods but one the net with an auxiliary head is one more with BatchNorm.
