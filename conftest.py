@@ -1,6 +1,7 @@
 """Installs shape checking before anything imports the package, and fixes the numerics that the goldens need."""
 
 import os
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -13,6 +14,16 @@ import tests.typecheck  # noqa: F401  (the hook looks it up as an attribute of `
 jaxtyping.install_import_hook("dhauds_jax", "tests.typecheck.check")
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_platforms", "cpu")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_compiled_programs():
+    """Drops what a file compiled when it is done: a worker that keeps every program grows by gigabytes."""
+    yield
+    cells = sys.modules.get("experiments.cells")
+    if cells is not None:
+        cells.forget_compiled()
+    jax.clear_caches()
 
 
 def pytest_collection_modifyitems(items):

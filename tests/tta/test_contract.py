@@ -41,7 +41,7 @@ OPEN = {
 """Options that let the untrained nets' unsure predictions through the filters of methods that have some, and others."""
 
 
-@functools.lru_cache
+@functools.lru_cache(maxsize=2)
 def made(method, net):
     """(classifier's variables, waves, Compiled) of a row, or the sentence why the method cannot run on the net."""
     classifier = tiny.NETS[net]()
