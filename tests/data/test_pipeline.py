@@ -16,7 +16,7 @@ from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions import corrupt
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.noise import NoiseBank
-from dhauds_jax.data.pipeline import feature_dataset, tfrecord, to_int16
+from dhauds_jax.data.pipeline import decoding, feature_dataset, tfrecord, to_int16
 from dhauds_jax.data.pipeline.decoding import decode_files
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.dsp.views import rolled_views
@@ -263,8 +263,22 @@ def test_a_set_made_in_memory_stays_as_it_is_made():
     assert batch.labels.tolist() == [0, 1]
 
 
-def test_gpus_are_hidden_from_tensorflow(in_memory):
-    assert tf.config.get_visible_devices("GPU") == []
+def test_gpus_are_hidden_from_tensorflow(monkeypatch):
+    hidden = []
+    monkeypatch.setattr(tf.config, "get_visible_devices", lambda kind: ["a GPU"])
+    monkeypatch.setattr(tf.config, "set_visible_devices", lambda devices, kind: hidden.append((devices, kind)))
+    assert decoding.tensorflow() is tf
+    assert hidden == [([], "GPU")]
+
+    def too_late(devices, kind):
+        raise RuntimeError("Visible devices cannot be modified after being initialized")
+
+    monkeypatch.setattr(tf.config, "set_visible_devices", too_late)
+    with pytest.raises(ValueError, match="TensorFlow has taken a GPU already, expected"):
+        decoding.tensorflow()
+    monkeypatch.setattr(decoding, "available", lambda: False)
+    with pytest.raises(ValueError, match=r"not installed, expected: pip install dhauds_jax\[data\]"):
+        decoding.tensorflow()
 
 
 SPEC = MelSpec(RATE, 512, 400, 160, 40, 0.0, 8_000.0, "slaney", divisor=40.0)
