@@ -243,3 +243,57 @@ def test_bad_files_stop_a_run_or_are_left_out_and_recorded(tmp_path):
         path.write_text("text")
     with pytest.raises(ValueError, match="all 15 files of arabic_speech_commands test are bad"):
         adapt(whole._replace(workdir=str(tmp_path / "none"), on_bad_file="skip"), "c")
+
+
+@pytest.mark.slow
+def test_two_draws_and_a_set_read_from_disk(place, tmp_path):
+    """Adapted to the draw of --seed; reported on that of --evaluation_seed, drawn in memory or read from a -C set."""
+    from experiments.corrupt_run import CorruptRun, write_set
+
+    changes = {"method": ["norm"], "protocol": ["offline"], "epochs": 2, "draw": "two", "evaluation_seed": 5}
+    adapt(a_run(place, tmp_path / "drawn", **changes), "c")
+    (record,) = records.read(tmp_path / "drawn")
+    assert [record["options"][k] for k in ("draw", "draw_seed", "evaluation_draw_seed")] == ["two", 1, 5]
+    assert record["options"]["draw_checksum"] != record["options"]["evaluation_draw_checksum"]
+    assert [record["adapted_last"], record["nll"]] == [record["curve"][-1]["evaluation"][k] for k in ("metric", "nll")]
+    assert record["curve"][-1]["evaluation"]["nll"] != record["curve"][-1]["nll"]
+    adapt(a_run(place, tmp_path / "single", **changes | {"draw": "single"}), "c")
+    (single,) = records.read(tmp_path / "single")
+    assert [p["nll"] for p in single["curve"]] == [p["nll"] for p in record["curve"]], "the same draw is adapted to"
+    assert "evaluation" not in single["curve"][-1]
+
+    data = {"dataset": "arabic_speech_commands", "data_dir": str(place / "data"), "noise_dir": None}
+    cell = {"corruption": ["WHN"], "level": ["L2"], "output": str(tmp_path / "c"), "profile": "reference", "seed": 5}
+    write_set(CorruptRun(**data, **cell, split="test", allow_partial=False))
+    adapt(a_run(place, tmp_path / "read", **changes | {"corrupted_dir": str(tmp_path / "c")}), "c")
+    (read,) = records.read(tmp_path / "read")
+    assert read["options"]["evaluation_draw_seed"] == "read"
+    assert read["options"]["evaluation_draw_checksum"].startswith("samples:")
+    # The files are of the set's length, a second, and the tiny network hears a quarter of it: other samples of the same
+    # draw, so the numbers are near and not equal.
+    assert read["nll"] == pytest.approx(record["nll"], rel=0.03)
+    assert read["nll"] != record["nll"]
+
+
+def test_a_domain_reset_needs_several_domains(place, tmp_path):
+    with pytest.raises(ValueError, match="reset=domain, but protocol online has one domain"):
+        adapt(a_run(place, tmp_path / "x", protocol=["online"], protocol_options=["reset=domain"]), "c")
+    with pytest.raises(ValueError, match="--draw=three: expected two or single"):
+        adapt(a_run(place, tmp_path / "x", draw="three"), "c")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_streams_over_several_corruptions_report_each(place, tmp_path):
+    changes = {"method": ["tent"], "corruption": ["WHN", "PSH"], "protocol": ["continual", "mixed", "forgetting"]}
+    adapt(a_run(place, tmp_path, **changes), "c")
+    continual, mixed, forgetting = records.read(tmp_path)
+    assert {r["corruption"] for r in (continual, mixed, forgetting)} == {"WHN+PSH"}
+    assert (continual["n"], mixed["n"], forgetting["n"]) == (30, 15, 30)
+    assert [(d["corruption"], d["n"]) for d in continual["domains"]] == [("WHN", 15), ("PSH", 15)]
+    assert sum(d["n"] for d in mixed["domains"]) == 15
+    mean = np.mean([d["metric"] for d in continual["domains"]])
+    assert continual["adapted_last"] == pytest.approx(mean)
+    assert all(0 <= d["clean"] <= 1 for d in forgetting["domains"])
+    assert "clean" not in continual["domains"][0]
+    assert len({r["stream_checksum"] for r in (continual, mixed)}) == 2
