@@ -58,10 +58,11 @@ def my_share(names: Sequence[str], shard: str) -> list[str]:
 
 def able(names: Sequence[str], classifier: Classifier) -> list[str]:
     """The methods that the network has what they need for; the others are said with the reason."""
+    headed = "aux" in zoo.shapes(classifier)["params"]
     kept = []
     for name in names:
         needs = methods.make(name, classifier, methods.default_options(name, "reference")).needs
-        if "aux_head" in needs:
+        if "aux_head" in needs and not headed:
             print(f"note: {name} is left out: it needs a network trained with an auxiliary head")
         else:
             kept.append(name)

@@ -10,9 +10,12 @@ import numpy as np
 from tqdm import tqdm
 
 from dhauds_jax.data import sets
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import zoo
 from dhauds_jax.tta import methods
 from experiments import records, tuning
 from experiments.adapt_run import adapt
+from experiments.leaderboard_run import able
 from experiments.works import AdaptRun
 
 
@@ -45,6 +48,7 @@ def tune(run: TuneRun, command: str) -> str:
     if run.split == "test":
         raise ValueError("--split=test: options must not be chosen on test labels, expected val or train")
     names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,)) if m != "source"]
+    names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)))
     trials = {name: tuning.space(name, run.profile) for name in names}
     subset = _subset(run)
     chosen = []

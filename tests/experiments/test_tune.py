@@ -8,6 +8,7 @@ import pytest
 from dhauds_jax.tta import methods
 from experiments import leaderboard_run, records, tune_run, tuning
 from tests.experiments import tiny
+from tests.tta import tiny as contract
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -110,6 +111,12 @@ def test_shards_share_the_methods_and_phases_put_offline_and_online_first():
         ["batch1"],
     ]
     assert leaderboard_run.phases(["mixed"]) == [["mixed"]]
+
+
+def test_ttt_is_left_out_unless_the_network_has_its_head(capsys):
+    kept = [leaderboard_run.able(["source", "ttt"], contract.NETS[net]()) for net in ("batch_norm", "aux")]
+    assert kept == [["source"], ["source", "ttt"]]
+    assert capsys.readouterr().out.count("note: ttt is left out: it needs a network") == 1
 
 
 def test_the_subset_of_the_leaderboard_has_twenty_clips_a_class():

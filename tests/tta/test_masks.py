@@ -20,6 +20,7 @@ SIZES = {
     "norm": 15,
     "head": 18,
     "encoder": 10,
+    "aux_path": 0,
     "front_end_frozen": 26,
     "all": 28,
 }
@@ -34,6 +35,14 @@ def test_groups_hold_the_leaves_their_names_say(group):
 def test_split_and_merge_are_inverse(group):
     moving, frozen = masks.split(PARAMS, group)
     assert masks.merge(moving, frozen) == PARAMS
+
+
+def test_the_path_of_an_auxiliary_head_is_the_head_and_what_it_shares():
+    shared = {"extractor": {"conv": np.zeros(2)}, "last_group": {"conv": np.zeros(3)}}
+    params = {"encoder": shared, "aux": {"kernel": np.zeros(5)}, "head": {"kernel": np.zeros(7)}}
+    moving, _ = masks.split(params, "aux_path")
+    assert moving == {"encoder": {"extractor": shared["extractor"]}, "aux": params["aux"]}
+    assert masks.count(params, "aux_path") == 7
 
 
 def test_unknown_group_lists_the_valid_ones():
