@@ -28,7 +28,16 @@ flags.DEFINE_integer("cardinality", 34, "sgd: epochs over which the rate would f
 flags.DEFINE_float("gamma", 10.0, "sgd: steepness of the fall, lr * (1 + gamma * epoch / cardinality) ** -0.75.")
 flags.DEFINE_integer("threshold", 1, "sgd: epochs at the end of the schedule in which the rate stands still.")
 flags.DEFINE_float("momentum", 0.9, "sgd, multistep: momentum.")
-flags.DEFINE_list("milestones", [], "multistep: epochs after each of which the rate falls to a tenth, such as 5,10.")
+flags.DEFINE_list("milestones", [], "multistep, adam: epochs after each of which the rate falls, such as 5,10.")
+flags.DEFINE_float("decay_factor", 0.1, "multistep, adam: what the rate is multiplied by at each of --milestones.")
+flags.DEFINE_integer("warmup_steps", 0, "multistep, adam: updates in which the rate rises, in stairs of 50.")
+flags.DEFINE_float("b1", 0.9, "adam: decay of the mean of the gradients.")
+flags.DEFINE_float("b2", 0.999, "adam: decay of the mean of their squares.")
+flags.DEFINE_enum("loss", "cross_entropy", ["cross_entropy", "binary"], "Loss: one class a clip, or each class alone.")
+flags.DEFINE_float("mixup", 0.0, "Share of the clips that are mixed with another one, 0 to 1.")
+flags.DEFINE_integer("freq_mask", 0, "Bins that a mask over the filter bank is narrower than (0: none).")
+flags.DEFINE_integer("time_mask", 0, "Frames that a mask over time is narrower than (0: none).")
+flags.DEFINE_bool("spectrogram_noise", False, "Noise and a roll of -10 to 9 frames in the filter bank.")
 flags.DEFINE_float("weight_decay", 1e-3, "Weight decay: decoupled for adamw, else coupled.")
 flags.DEFINE_integer("warmup_epochs", 2, "adamw: epochs of linear warm-up.")
 flags.DEFINE_float("smoothing", 0.1, "Label smoothing, 0 to 1.")
@@ -37,7 +46,13 @@ flags.DEFINE_float("shift", 0.17, "Largest roll of the shift view, as a share of
 flags.DEFINE_enum("crop", "random", ["random", "head"], "Clips longer than the network's: a random piece, or the head.")
 flags.DEFINE_float("noise_snr_db", 50.0, "Signal-to-noise ratio of the noise view, in dB.")
 flags.DEFINE_string("group", "all", "Parameters that move: norm, batch_norm, head, encoder, front_end_frozen or all.")
-flags.DEFINE_enum("selection", None, ["last", "best_validation"], "Epoch to keep (default: last in profile reference).")
+flags.DEFINE_enum(
+    "selection",
+    None,
+    ["last", "best_validation", "average"],
+    "Epoch to keep (default: last in profile reference, else best_validation); average: the mean of the weights.",
+)
+flags.DEFINE_integer("average_from", 1, "selection=average: first epoch of the mean; the last one is --epochs.")
 flags.DEFINE_enum(
     "aux_task",
     "none",

@@ -17,111 +17,22 @@ from tqdm import tqdm
 from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.tta import losses, masks, metrics
-from dhauds_jax.tta.aux_tasks import SHIFT
 from dhauds_jax.tta.protocols import stream_order
-from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd
 from dhauds_jax.types import Classifier, Variables
 from experiments.resume import Saver
+from experiments.training_augment import check_augmentation, make_augment, mix, target_loss
 from experiments.training_aux import check_aux_options, class_statistics, make_aux_loss
-from experiments.training_views import VIEWS, TrainBatch, make_view
-
-
-class TrainOptions(NamedTuple):
-    """Source training. Defaults are the recipe of the small AMAuT (24 epochs, SGD at 0.05, two views).
-
-    Attributes:
-      epochs: passes over the training clips.
-      batch_size: clips in an update.
-      optimiser: "sgd" (the reference's, `tta.sgd`), "adamw" (linear warm-up, then a cosine to 0), or those of
-        TTA-in-AC: "multistep" (SGD, a tenth of the rate from each of `milestones` on) and "adam" (a constant rate).
-      lr: learning rate (the peak for adamw).
-      cardinality, gamma, threshold: schedule of "sgd".
-      momentum: of sgd and multistep.
-      weight_decay: decoupled for adamw, else coupled.
-      warmup_epochs: adamw's warm-up.
-      smoothing: label smoothing, 0 to 1.
-      views: augmented views of a clip, each a forward pass: "shift" (two-sided roll up to `shift` of the clip),
-        "noise" (training noise at `noise_snr_db`, no roll), "clean".
-      shift: largest roll as a share of the clip.
-      crop: of clips longer than the network's: "random", a piece from anywhere, anew each time, or "head".
-      crop_last_start: whether a random piece may be the clip's very end (quirk 34: the reference's never is).
-      noise_snr_db: SNR of the noise view in dB.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
-      selection: "last" (what the reference does by a slip, quirk 7) or "best_validation".
-      first_epoch_plain, nesterov: quirks 4 and 3 of the optimiser.
-      milestones: epochs after which the rate of "multistep" falls.
-      aux_task: "none", or "time_shift": the auxiliary head learns the shift of each clip (`training_aux`).
-      aux_labels: one "random" shift a clip, or all three of each ("expand").
-      aux_shift: shift as a share of the clip.
-    """
-
-    epochs: int = 24
-    batch_size: int = 32
-    optimiser: str = "sgd"
-    lr: float = 0.05
-    cardinality: int = 34
-    gamma: float = 10.0
-    threshold: int = 1
-    momentum: float = 0.9
-    weight_decay: float = 1e-3
-    warmup_epochs: int = 2
-    smoothing: float = 0.1
-    views: tuple[str, ...] = ("shift", "noise")
-    shift: float = 0.17
-    crop: str = "random"
-    crop_last_start: bool = False
-    noise_snr_db: float = 50.0
-    group: str = "all"
-    selection: str = "last"
-    first_epoch_plain: bool = True
-    nesterov: bool = False
-    milestones: tuple[int, ...] = ()
-    aux_task: str = "none"
-    aux_labels: str = "random"
-    aux_shift: float = SHIFT
+from experiments.training_optimisers import make_optimiser
+from experiments.training_options import TrainOptions, check_options
+from experiments.training_views import TrainBatch, make_view
 
 
 class TrainState(NamedTuple):
-    """What changes while training; `best` are the variables of the best validation epoch so far."""
+    """What changes while training; `best` are the variables of the best validation epoch so far, or their average."""
 
     variables: Variables
     opt_state: Any
     best: Variables
-
-
-def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
-    """Raises `ValueError` in one sentence for options that cannot be."""
-    unknown = [view for view in options.views if view not in VIEWS]
-    if unknown or not options.views:
-        raise ValueError(f"--views: unknown {', '.join(unknown) or 'empty list'}, expected some of {', '.join(VIEWS)}")
-    if "noise" in options.views and noise is None:
-        raise ValueError("--views holds noise, but there is no training noise: give --noise_dir, or --views=shift")
-    if options.optimiser not in ("sgd", "adamw", "multistep", "adam"):
-        raise ValueError(f"--optimiser={options.optimiser}: expected sgd, adamw, multistep or adam")
-    if options.selection not in ("last", "best_validation"):
-        raise ValueError(f"--selection={options.selection}: expected last or best_validation")
-    if options.crop not in ("random", "head"):
-        raise ValueError(f"--crop={options.crop}: expected random or head")
-    if options.epochs < 1 or options.batch_size < 2:
-        raise ValueError("--epochs must be at least 1 and --batch_size at least 2 (BatchNorm needs two clips)")
-    masks.check_group(options.group)
-
-
-def make_optimiser(options: TrainOptions, steps_per_epoch: int) -> optax.GradientTransformation:
-    """The optimiser of a training run."""
-    if options.optimiser == "adamw":
-        rate = optax.warmup_cosine_decay_schedule(
-            0.0, options.lr, options.warmup_epochs * steps_per_epoch, options.epochs * steps_per_epoch
-        )
-        return optax.chain(
-            optax.clip_by_global_norm(1.0), optax.adamw(rate, b2=0.98, weight_decay=options.weight_decay)
-        )
-    if options.optimiser in ("multistep", "adam"):
-        rate = optax.piecewise_constant_schedule(options.lr, {m * steps_per_epoch: 0.1 for m in options.milestones})
-        rule = optax.adam(options.lr) if options.optimiser == "adam" else optax.sgd(rate, momentum=options.momentum)
-        return optax.chain(optax.add_decayed_weights(options.weight_decay), rule)
-    names = set(SGDOptions._fields) & set(TrainOptions._fields)
-    return scheduled_sgd(SGDOptions(**{name: getattr(options, name) for name in names}), steps_per_epoch)
 
 
 def make_step(
@@ -133,27 +44,45 @@ def make_step(
 ) -> Callable[[Variables, Any, TrainBatch, Array], tuple[Variables, Any, Array]]:
     """One update `(variables, opt_state, batch, key) -> (variables, opt_state, loss)`: K views, losses summed."""
     views = [make_view(name, options, noise, short, classifier.config.length) for name in options.views]
+    augment = make_augment(options, classifier.config)
+    classes = len(classifier.config.classes)
+    # Labels as they are, unless something needs them as rows.
+    plain = options.loss == "cross_entropy" and not options.mixup
     auxiliary = make_aux_loss(classifier, options, make_view("clean", options, noise, short, classifier.config.length))
 
     def step(variables: Variables, opt_state: Any, batch: TrainBatch, key: Array) -> tuple[Variables, Any, Array]:
         moving, frozen = masks.split(variables["params"], options.group)
         waves = [view(jax.random.fold_in(key, i), batch) for i, view in enumerate(views)]
+        targets = [None if plain else jax.nn.one_hot(batch.labels, classes)] * len(views)
+        if options.mixup:
+            keys = [jax.random.fold_in(key, 3000 + i) for i in range(len(views))]
+            rows = (batch.weights, batch.index, options.mixup)
+            mixed = [mix(k, wave, target, *rows) for k, wave, target in zip(keys, waves, targets)]
+            waves, targets = (list(parts) for parts in zip(*mixed))
+
+        def seen(wave: Array, key: Array) -> Array:
+            features = classifier.features(wave)
+            return features if augment is None else augment(key, features, batch.index)
 
         def loss(leaves: Any) -> tuple[Array, Any]:
             value, stats = jnp.zeros(()), variables["batch_stats"]
             params = masks.merge(leaves, frozen)
-            for i, wave in enumerate(waves):
-                outputs, new = classifier.apply(
+            for i, (wave, target) in enumerate(zip(waves, targets)):
+                outputs, new = classifier.apply_features(
                     {"params": params, "batch_stats": stats},
-                    wave,
+                    seen(wave, jax.random.fold_in(key, 4000 + i)),
                     mode=TRAIN,
                     weights=batch.weights,
                     rngs={"dropout": jax.random.fold_in(key, 1000 + i)},
                 )
                 stats = class_statistics(stats, new)
-                value += losses.smoothed_cross_entropy(
-                    outputs.logits, batch.labels, batch.weights, smoothing=options.smoothing
-                )
+                if plain:
+                    value += losses.smoothed_cross_entropy(
+                        outputs.logits, batch.labels, batch.weights, smoothing=options.smoothing
+                    )
+                else:
+                    settings = {"loss": options.loss, "smoothing": options.smoothing}
+                    value += target_loss(outputs.logits, target, batch.weights, **settings)
             if auxiliary is None:
                 return value, stats
             more, stats = auxiliary(params, stats, batch, key)
@@ -269,6 +198,7 @@ def train(
     """
     check_options(options, noise)
     check_aux_options(options, variables)
+    check_augmentation(options, classifier.config)
     if "noise" in options.views and len(noise) < clips.width:
         raise ValueError(f"the training noise has {len(noise)} samples, expected at least the clips' {clips.width}")
     history = [] if history is None else history
@@ -293,9 +223,9 @@ def train(
         for epoch in range(first, options.epochs):
             done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, fresh=epoch == first)
             accuracy = metrics.accuracy(score(done.variables, validation), validation.labels)
-            better = accuracy >= max((h["validation"] for h in history), default=0.0)
-            best = jax.tree.map(jnp.copy, done.variables) if better else state.best
-            state = TrainState(done.variables, done.opt_state, best)
+            state = TrainState(
+                done.variables, done.opt_state, _kept(state.best, done.variables, accuracy, history, options)
+            )
             history.append({"epoch": epoch + 1, "loss": done.loss, "validation": accuracy})
             bar.set_postfix(loss=f"{done.loss:.3f}", validation=f"{accuracy:.3f}")
             if saver:
@@ -303,9 +233,22 @@ def train(
             yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited)
 
 
+def _kept(
+    best: Variables, now: Variables, accuracy: float, history: list[dict[str, float]], options: TrainOptions
+) -> Variables:
+    """What a state keeps beside the newest variables: those of the best epoch so far, or the mean from an epoch on."""
+    if options.selection == "average":
+        count = len(history) + 2 - options.average_from  # epochs in the mean, this one included
+        if count <= 1:
+            return jax.tree.map(jnp.copy, now)
+        return jax.tree.map(lambda mean, new: mean + (new - mean) / count, best, now)
+    better = accuracy >= max((h["validation"] for h in history), default=0.0)
+    return jax.tree.map(jnp.copy, now) if better else best
+
+
 def chosen(state: TrainState, options: TrainOptions) -> Variables:
     """The variables that the run ends with."""
-    return state.best if options.selection == "best_validation" else state.variables
+    return state.variables if options.selection == "last" else state.best
 
 
 def workdir_state(workdir: Path) -> Path:
