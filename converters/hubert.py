@@ -104,7 +104,7 @@ WRAPPERS = ("hubert.", "wav2vec2.")
 """Prefixes under which a larger model of transformers or torchaudio keeps the encoder."""
 
 
-def _fused(depth: int) -> Transform:
+def fused(depth: int) -> Transform:
     """Per block q, k and v (in this order) become one array side by side, the blocks a stack."""
 
     def there(arrays: list[np.ndarray]) -> list[np.ndarray]:
@@ -143,7 +143,7 @@ def encoder_leaves(geometry: Mapping[str, Any], style: str) -> list[Leaf]:
     blocks = [names.block.format(i) for i in range(depth)]
     for ending, name in (("weight", "kernel"), ("bias", "bias")):
         keys = tuple(f"{block}.{part}.{ending}" for block in blocks for part in names.q_k_v_out[:3])
-        leaves.append(Leaf((("params", ours, "blocks", "qkv", name),), keys, _fused(depth)))
+        leaves.append(Leaf((("params", ours, "blocks", "qkv", name),), keys, fused(depth)))
     linear = {"out": names.q_k_v_out[3], "intermediate": names.feed_forward[0], "output": names.feed_forward[1]}
     for name, part in linear.items():
         path = f"params/{ours}/blocks/{name}"

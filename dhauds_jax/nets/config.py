@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 FRONT_ENDS = {
+    "kaldi_fbank": ("sample_rate", "n_mels", "frame_length", "hop", "frames", "mean", "std"),
     "log_mel": ("sample_rate", "n_fft", "win_length", "hop", "n_mels", "f_min", "f_max", "scale"),
     "wave": ("normalise",),
 }
@@ -18,6 +19,7 @@ HEADS = {
     "fce": (),
     "hub_classifier": ("stages",),
     "linear": ("softmax_output",),
+    "token_pool": ("pool", "prefix", "epsilon"),
 }
 """Heads by kind, with the keys that each must have."""
 
@@ -41,7 +43,8 @@ class ClassifierConfig:
       geometry: sizes of the encoder, as its family names them.
       head: `kind` (a key of `HEADS`) and its sizes.
       front_end: `kind` (a key of `FRONT_ENDS`) and its constants; for "log_mel" the fields of
-        `dhauds_jax.dsp.mel.MelSpec` (those with a default may be left out), for "wave" `normalise` (true or false).
+        `dhauds_jax.dsp.mel.MelSpec` and for "kaldi_fbank" those of `dhauds_jax.dsp.kaldi.FbankSpec` (those with a
+        default may be left out), for "wave" `normalise` (true or false).
       sample_rate: of the waveform that goes in, in Hz.
       length: of the waveform that goes in, in samples.
       classes: names of the classes in the order of the logits.

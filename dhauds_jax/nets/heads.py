@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dhauds_jax.nets.config import take
+from dhauds_jax.nets.config import HEADS, take
 from dhauds_jax.nets.convolution import conv1d
 from dhauds_jax.nets.layers import (
     BatchNorm,
@@ -154,7 +154,36 @@ class LinearHead(nn.Module):
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
 
-Head = AudioClassifier | FCEClassifier | HuBClassifier | LinearHead
+class TokenPool(nn.Module):
+    """Mean of the patches' tokens ("average") or of the first `prefix` ("cls"), LayerNorm (the embedding), linear.
+
+    The head of AST ("cls") and SSAST (either; arXiv 2110.09784, `ft_avgtok` and `ft_cls`).
+    """
+
+    classes: int
+    pool: str = "average"
+    prefix: int = 2
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch width"]]:
+        chosen = tokens[:, self.prefix :] if self.pool == "average" else tokens[:, : self.prefix]
+        x = nn.LayerNorm(self.epsilon, use_fast_variance=False, name="layer_norm")(chosen.mean(1))
+        return Dense(self.classes, name="classifier")(x), x
+
+    @staticmethod
+    def linear(params: Mapping[str, Any]) -> Linear:
+        return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
+
+
+Head = AudioClassifier | FCEClassifier | HuBClassifier | LinearHead | TokenPool
 
 
 def build_head(record: Mapping[str, Any], classes: int) -> Head:
@@ -177,4 +206,8 @@ def build_head(record: Mapping[str, Any], classes: int) -> Head:
         return HuBClassifier(classes, tuple(stages))
     if kind == "linear":
         return LinearHead(classes, **take(sizes, ("softmax_output",), "config head"))
-    raise ValueError(f"config head: kind is {kind!r}, expected audio_classifier, fce, hub_classifier or linear")
+    if kind == "token_pool":
+        if sizes["pool"] not in ("average", "cls"):
+            raise ValueError(f"config head: pool is {sizes['pool']!r}, expected 'average' or 'cls'")
+        return TokenPool(classes, **take(sizes, ("pool", "prefix", "epsilon"), "config head"))
+    raise ValueError(f"config head: kind is {kind!r}, expected one of {', '.join(HEADS)}")

@@ -15,9 +15,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax.dsp.kaldi import FbankSpec
+from dhauds_jax.dsp.kaldi import fbank as _fbank
 from dhauds_jax.dsp.mel import MelSpec
 from dhauds_jax.dsp.mel import log_mel as _log_mel
-from dhauds_jax.nets import amaut, hubert_zoo, presets, resnet_zoo
+from dhauds_jax.nets import amaut, hubert_zoo, presets, resnet_zoo, spectrogram_zoo
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
@@ -28,6 +30,7 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "hubert": hubert_zoo.build_encoder,
     "resnet": resnet_zoo.build_resnet,
     "cnn": resnet_zoo.build_cnn,
+    "spectrogram_transformer": spectrogram_zoo.build_encoder,
 }
 """Family -> builder of its encoder, a module called `(features, *, mode, weights, axis_name) -> tokens`; with an
 auxiliary head, `-> (tokens, what that head takes)`."""
@@ -35,7 +38,10 @@ auxiliary head, `-> (tokens, what that head takes)`."""
 AUX_HEADS: dict[str, Callable[[ClassifierConfig], nn.Module | None]] = {"resnet": resnet_zoo.build_aux}
 """Family -> builder of its auxiliary head, called as an encoder; None where a config has none (absent: never)."""
 
-COMPUTE: dict[str, tuple[str, ...]] = {"hubert": hubert_zoo.COMPUTE}
+COMPUTE: dict[str, tuple[str, ...]] = {
+    "hubert": hubert_zoo.COMPUTE,
+    "spectrogram_transformer": spectrogram_zoo.COMPUTE,
+}
 """Family -> names of the options that its builder takes beside the config: how to compute, not what (absent: none)."""
 
 DEAD_PARAMETERS: dict[str, Callable[[ClassifierConfig], int]] = {
@@ -48,6 +54,7 @@ PRESETS: dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]] = {
     **presets.PRESETS,
     **hubert_zoo.PRESETS,
     **resnet_zoo.PRESETS,
+    **spectrogram_zoo.PRESETS,
 }
 """Name -> a function from class names (None: the published ones) to the classifier's record."""
 
@@ -98,10 +105,11 @@ def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
     if config.front_end["kind"] == "wave":
         normalise = take(constants, ("normalise",), "config front_end")["normalise"]
         return normalise_wave if normalise else lambda wave: wave
-    spec = MelSpec(**take({**MelSpec._field_defaults, **constants}, MelSpec._fields, "config front_end"))
+    kind, compute = (FbankSpec, _fbank) if config.front_end["kind"] == "kaldi_fbank" else (MelSpec, _log_mel)
+    spec = kind(**take({**kind._field_defaults, **constants}, kind._fields, "config front_end"))
     if spec.sample_rate != config.sample_rate:
         raise ValueError(f"config: front_end.sample_rate is {spec.sample_rate} Hz, sample_rate {config.sample_rate} Hz")
-    return lambda wave: _log_mel(wave, spec)
+    return lambda wave: compute(wave, spec)
 
 
 def normalise_wave(wave: Float[Array, "batch time"]) -> Float[Array, "batch time"]:

@@ -1,0 +1,192 @@
+"""Sizes and presets of AST and SSAST, and one very small transformer for tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dhauds_jax import class_names
+from dhauds_jax.dsp.kaldi import FbankSpec, frame_count
+from dhauds_jax.nets.config import ClassifierConfig, take
+from dhauds_jax.nets.spectrogram_transformer import ATTENTION, Compute, SpectrogramTransformer, grid_of
+
+GEOMETRY = ("width", "depth", "heads", "mlp", "patch", "stride", "prefix", "epsilon")
+"""The keys of the geometry; `geometry` explains them."""
+
+PATCH, FRAME = (16, 16), (128, 2)
+"""Published patches: bins of frequency by frames of time."""
+
+
+def geometry(
+    *,
+    width: int,
+    heads: int,
+    patch: tuple[int, int] = PATCH,
+    stride: tuple[int, int] = (10, 10),
+    depth: int = 12,
+    mlp: int | None = None,
+    prefix: int = 2,
+    epsilon: float = 1e-6,
+) -> dict[str, Any]:
+    """The sizes of a spectrogram transformer as a plain dict, for `ClassifierConfig.geometry`.
+
+    Args:
+      width, depth, heads: of the transformer blocks.
+      mlp: width inside their feed-forward, None for four times `width`.
+      patch: bins of frequency and frames of time in a patch.
+      stride: distance of patches along both.
+      prefix: 2 for a cls and a distillation token, 1 for a cls token alone (base_nokd).
+      epsilon: of the layer norms: 1e-6 in the original AST and in SSAST, 1e-12 in Hugging Face's AST.
+    """
+    values = {**locals(), "mlp": mlp or 4 * width}
+    return {key: list(values[key]) if key in ("patch", "stride") else values[key] for key in GEOMETRY}
+
+
+SIZES: dict[str, dict[str, int]] = {
+    "tiny": {"width": 192, "heads": 3},
+    "small": {"width": 384, "heads": 6},
+    "base": {"width": 768, "heads": 12},
+    "base_nokd": {"width": 768, "heads": 12, "prefix": 1},
+}
+"""SSAST's sizes; all have 12 blocks."""
+
+KINDS = {
+    "patch": {"patch": PATCH, "stride": (10, 10)},
+    "frame": {"patch": FRAME, "stride": (128, 1)},
+}
+"""SSAST's tokens with the strides of fine-tuning; pretraining's stride is the patch."""
+
+STATISTICS = {
+    "audioset": (-4.2677393, 4.5689974),
+    "esc50": (-6.6268077, 5.358466),
+    "speech_commands": (-6.845978, 5.5654526),
+}
+"""Mean and deviation of filter banks by data set; "audioset" is also LibriSpeech's and pretraining's."""
+
+
+def fbank(frames: int | None, statistics: str, sample_rate: int = 16000, n_mels: int = 128) -> dict[str, Any]:
+    """The front end of AST and SSAST: 25 ms frames every 10 ms, `(x - mean) / (2 std)` after padding."""
+    mean, std = STATISTICS[statistics]
+    length, hop = sample_rate // 40, sample_rate // 100
+    spec = FbankSpec(sample_rate, n_mels, length, hop, frames, mean, std)
+    return {"kind": "kaldi_fbank", **spec._asdict()}
+
+
+def head(pool: str = "average", prefix: int = 2, epsilon: float = 1e-5) -> dict[str, Any]:
+    """Mean over the patches ("average") or the first `prefix` tokens ("cls"), layer norm, linear layer.
+
+    `epsilon` is PyTorch's default in the original AST and in SSAST, 1e-12 in Hugging Face's AST.
+    """
+    return {"kind": "token_pool", "pool": pool, "prefix": prefix, "epsilon": epsilon}
+
+
+def config_grid(config: ClassifierConfig) -> tuple[int, int]:
+    """Patches along frequency and time of a config's clips.
+
+    Raises:
+      ValueError: the front end is no filter bank, or the spectrogram is smaller than one patch.
+    """
+    front_end, sizes = config.front_end, config.geometry
+    if front_end["kind"] not in ("kaldi_fbank", "log_mel"):
+        raise ValueError(
+            f"config: family {config.family!r} has front end {front_end['kind']!r}, expected 'kaldi_fbank' or 'log_mel'"
+        )
+    frames = front_end.get("frames")
+    if frames is None and front_end["kind"] == "kaldi_fbank":
+        spec = FbankSpec(**{key: value for key, value in front_end.items() if key != "kind"})
+        frames = frame_count(config.length, spec)
+    elif frames is None:
+        frames = 1 + config.length // front_end["hop"]
+    grid = grid_of(front_end["n_mels"], frames, tuple(sizes["patch"]), tuple(sizes["stride"]))
+    if min(grid) < 1:
+        raise ValueError(
+            f"config: the spectrogram has {front_end['n_mels']} mels and {frames} frames, expected at least one patch "
+            f"of {sizes['patch'][0]} x {sizes['patch'][1]}: choose another length, frames or patch"
+        )
+    return grid
+
+
+def build_encoder(config: ClassifierConfig, **compute: Any) -> SpectrogramTransformer:
+    """The encoder that a config's `geometry` describes; `compute` replaces fields of `spectrogram_transformer.Compute`.
+
+    Raises:
+      ValueError: a size or option is missing, foreign or out of its choices, or the front end gives no patches.
+    """
+    sizes = take(config.geometry, GEOMETRY, "config geometry of family 'spectrogram_transformer'")
+    if sizes["width"] % sizes["heads"]:
+        raise ValueError(f"config geometry: width {sizes['width']} is no multiple of {sizes['heads']} heads")
+    if sizes["prefix"] not in (1, 2):
+        raise ValueError(f"config geometry: prefix is {sizes['prefix']}, expected 1 (cls) or 2 (cls and distillation)")
+    if config.head.get("prefix", sizes["prefix"]) != sizes["prefix"]:
+        raise ValueError(f"config: head.prefix is {config.head['prefix']}, geometry.prefix {sizes['prefix']}")
+    options = Compute(**compute)
+    if options.attention not in ATTENTION:
+        raise ValueError(f"net: attention is {options.attention!r}, expected one of {', '.join(ATTENTION)}")
+    if options.attention == "cudnn" and options.dtype is None:
+        raise ValueError("net: attention 'cudnn' computes in half types only, expected dtype=bfloat16 beside it")
+    pairs = {key: tuple(sizes[key]) for key in ("patch", "stride")}
+    return SpectrogramTransformer(**{**sizes, **pairs}, grid=config_grid(config), compute=options)
+
+
+# Data set: (class names or None, samples at 16 kHz, frames, statistics)
+_TASKS: dict[str, tuple[tuple[str, ...] | None, int, int, str]] = {
+    "sc2": (class_names.SPEECH_COMMANDS_V2, 16000, 128, "speech_commands"),
+    "sc1": (class_names.SPEECH_COMMANDS_V1, 16000, 128, "speech_commands"),
+    "rs": (class_names.REEF_SET, 30080, 186, "audioset"),
+    "us8": (class_names.URBAN_SOUND_8K, 64000, 400, "audioset"),
+    "vs": (class_names.VOCAL_SOUND, 160000, 1024, "audioset"),
+    "esc50": (None, 80000, 512, "esc50"),
+}
+_SECOND = (None, 16000, 100, "audioset")
+_AUDIOSET = (None, 160000, 1024, "audioset")
+_UNLABELLED = (("unlabelled",), 163840, 1024, "audioset")
+
+
+def _preset(
+    name: str, sizes: dict[str, Any], head: dict[str, Any], task: tuple[tuple[str, ...] | None, int, int, str]
+) -> Callable[[tuple[str, ...] | None], ClassifierConfig]:
+    names, length, frames, statistics = task
+
+    def make(classes: tuple[str, ...] | None) -> ClassifierConfig:
+        chosen = classes or names
+        if chosen is None:
+            raise ValueError(f"net {name!r} has no classes of its own, expected their names in order")
+        front_end = fbank(frames, statistics)
+        return ClassifierConfig(name, "spectrogram_transformer", sizes, head, front_end, 16000, length, chosen)
+
+    return make
+
+
+def _presets() -> dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]]:
+    table = {}
+    for size, sizes in SIZES.items():
+        pooled = head(prefix=sizes.get("prefix", 2))
+        for kind, tokens in KINDS.items():
+            name = f"ssast_{size}_{kind}"
+            table[name] = _preset(name, geometry(**sizes, **tokens), pooled, _SECOND)
+            unmoved = geometry(**sizes, patch=tokens["patch"], stride=tokens["patch"])
+            table[f"{name}_pretrain"] = _preset(f"{name}_pretrain", unmoved, pooled, _UNLABELLED)
+            for task, values in _TASKS.items() if size in ("tiny", "base") else ():
+                table[f"{name}_{task}"] = _preset(f"{name}_{task}", geometry(**sizes, **tokens), pooled, values)
+        table[f"ssast_{size}"] = _preset(f"ssast_{size}", geometry(**sizes, **KINDS["patch"]), pooled, _SECOND)
+    published, pooled = geometry(**SIZES["base"], epsilon=1e-12), head("cls", epsilon=1e-12)
+    table["ast_sc2"] = _preset("ast_sc2", published, pooled, _TASKS["sc2"])
+    table["ast_audioset"] = _preset("ast_audioset", published, pooled, _AUDIOSET)
+    table["ssast_test"] = _test_preset
+    return table
+
+
+def _test_preset(classes: tuple[str, ...] | None) -> ClassifierConfig:
+    """For tests: 4000 samples, 5 x 3 patches, two blocks of width 16."""
+    if classes is None:
+        raise ValueError("net 'ssast_test' has no classes of its own, expected their names in order")
+    sizes = geometry(width=16, heads=2, depth=2, patch=(8, 8), stride=(6, 6))
+    front_end = fbank(24, "audioset", n_mels=32)
+    return ClassifierConfig("ssast_test", "spectrogram_transformer", sizes, head(), front_end, 16000, 4000, classes)
+
+
+COMPUTE = Compute._fields
+"""Names of the options of `build_encoder`."""
+
+PRESETS = _presets()
+"""Name -> a function from class names (None: the published ones) to the classifier's record."""
