@@ -33,7 +33,7 @@ def silence(config: ClassifierConfig) -> float:
             f"--freq_mask, --time_mask and --spectrogram_noise are for nets on Kaldi filter banks such as ssast_tiny, "
             f"and the front end of {config.net} is {front_end['kind']}: leave them out"
         )
-    return -front_end["mean"] / (front_end["factor"] * front_end["std"])
+    return -front_end["mean"] / (front_end["std_factor"] * front_end["std"])
 
 
 def _masked(key: PRNGKeyArray, size: int, widest: int) -> Array:
