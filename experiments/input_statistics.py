@@ -37,8 +37,8 @@ def with_measured_statistics(
         return config
     if config.front_end["kind"] != "kaldi_fbank":
         raise ValueError(
-            f"--input_statistics=train_set: the front end of {config.net} is {config.front_end['kind']}, expected a net "
-            f"on Kaldi filter banks such as ssast_tiny"
+            f"--input_statistics=train_set: the front end of {config.net} is {config.front_end['kind']}, expected a "
+            "net on Kaldi filter banks such as ssast_tiny"
         )
     bare = config.replace(front_end={**config.front_end, "mean": 0.0, "std": 1.0, "std_factor": 1.0})
     features = zoo.front_end(bare)

@@ -63,7 +63,7 @@ class PretrainOptions(NamedTuple):
 
 
 class PretrainState(NamedTuple):
-    """What changes: the variables, Adam's state, and the plateau rule's (factor of the rate, best accuracy, patience)."""
+    """What changes: the variables, Adam's state, and the plateau rule's (`next_plateau`)."""
 
     variables: Variables
     opt_state: Any

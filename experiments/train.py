@@ -17,7 +17,7 @@ flags.DEFINE_string("noise_dir", None, "Folder that holds _background_noise_/, f
 flags.DEFINE_string("train_noise", "pink_noise", "Background noise of the noise view, by file name without ending.")
 flags.DEFINE_string("net", "amaut_small", "Network, a name of the zoo (an unknown one lists them).")
 flags.DEFINE_string("workdir", None, "Folder for the checkpoint and the state of an unfinished run.")
-flags.DEFINE_string("checkpoint", None, "Start from this checkpoint instead of from random weights.")
+flags.DEFINE_string("checkpoint", None, "Start from this checkpoint or pretraining instead of from random weights.")
 flags.DEFINE_string("profile", "reference", "reference (quirks of the PyTorch training on) or corrected.")
 flags.DEFINE_integer("seed", 0, "Seed of weights, order and augmentation.")
 flags.DEFINE_integer("epochs", 24, "Passes over the training clips.")
@@ -61,6 +61,12 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_enum("aux_labels", "random", ["random", "expand"], "aux_task: one random shift a clip, or all three.")
 flags.DEFINE_float("aux_shift", 0.2625, "aux_task: shift to the left or right, as a share of the clip.")
+flags.DEFINE_enum(
+    "input_statistics",
+    "preset",
+    ["preset", "train_set"],
+    "Mean and deviation of Kaldi filter banks: the preset's (or the checkpoint's), or measured over the training clips.",
+)
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of the unfinished run.")
 flags.DEFINE_float("memory_budget_mb", 4096.0, "Most memory (MiB) for clips; splits beyond it are streamed from disk.")
 flags.DEFINE_string("cache_dir", None, "Folder of the prepared files of streamed splits (default: WORKDIR/cache).")

@@ -15,10 +15,11 @@ import numpy as np
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Classifier, Variables
 from experiments import records, targets
+from experiments.input_statistics import with_measured_statistics
 from experiments.resume import Saver
 from experiments.training import TrainOptions, check_options, chosen, train, workdir_state
 
@@ -36,6 +37,7 @@ class TrainRun(NamedTuple):
     train_noise: str = "pink_noise"
     checkpoint: str | None = None
     profile: str = "reference"
+    input_statistics: str = "preset"
     save_every_s: float = 20.0
     allow_partial: bool = False
     on_bad_file: str = "stop"
@@ -44,12 +46,24 @@ class TrainRun(NamedTuple):
 
 
 def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, Variables]:
-    """The network with random weights, or with those of `--checkpoint`."""
-    if run.checkpoint:
-        variables, config, _ = checkpoints.load(run.checkpoint)
-        targets.check_fits(config, dataset, run.checkpoint)
-        return zoo.build(config), jax.tree.map(jnp.asarray, variables)
+    """The network with random weights, or with those of `--checkpoint`.
+
+    A spectrogram transformer also starts from one for other clips or classes, such as a pretraining: its positions are
+    cut or interpolated, its head is new, and it keeps the statistics of its filter banks.
+    """
     config = zoo.preset(run.net, dataset.classes)
+    if run.checkpoint:
+        variables, found, _ = checkpoints.load(run.checkpoint)
+        pretrained = found.net.endswith("_pretrain") or found.classes != config.classes
+        if found.family == config.family == spectrogram_transfer.FAMILY and pretrained:
+            kept = {name: found.front_end[name] for name in ("mean", "std", "std_factor")}
+            config = config.replace(front_end={**config.front_end, **kept})
+            key = jax.random.key(run.seed)
+            variables = spectrogram_transfer.for_clips(variables, found, config, key, run.profile)
+        else:
+            targets.check_fits(found, dataset, run.checkpoint)
+            config = found
+        return zoo.build(config), jax.tree.map(jnp.asarray, variables)
     if run.profile == "corrected" and config.head.get("softmax_output"):  # quirk 63
         config = config.replace(head={**config.head, "softmax_output": False})
     classifier = zoo.build(config)
@@ -89,7 +103,7 @@ def open_clips(
 
 def _identity(run: TrainRun) -> dict[str, Any]:
     """What must be equal for a checkpoint in the workdir to be this run's."""
-    named = {n: getattr(run, n) for n in ("dataset", "net", "seed", "checkpoint", "profile")}
+    named = {n: getattr(run, n) for n in ("dataset", "net", "seed", "checkpoint", "profile", "input_statistics")}
     return json.loads(json.dumps({**named, "options": run.options._asdict()}))
 
 
@@ -116,6 +130,9 @@ def train_and_save(run: TrainRun, command: str) -> str:
     width = train_width(dataset, config, run.options)
     clips = open_clips(run, dataset, "train", config.sample_rate, width, run.memory_budget_mb)
     clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
+    if run.input_statistics != "preset":
+        config = with_measured_statistics(config, clips, run.input_statistics)
+        classifier = zoo.build(config)
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
     validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
     saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s)
