@@ -65,7 +65,7 @@ flags.DEFINE_enum(
     "input_statistics",
     "preset",
     ["preset", "train_set"],
-    "Mean and deviation of Kaldi filter banks: the preset's (or the checkpoint's), or measured over the training clips.",
+    "Mean and deviation of filter banks: the preset's (or the checkpoint's), or measured over the training clips.",
 )
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of the unfinished run.")
 flags.DEFINE_float("memory_budget_mb", 4096.0, "Most memory (MiB) for clips; splits beyond it are streamed from disk.")
