@@ -12,6 +12,7 @@ from dhauds_jax import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Data set, or a variant of one (docs/data.md; an unknown name lists them).")
+flags.DEFINE_string("recipe", None, "Row of a table that sets the other flags' defaults, such as ssast:esc50_patch.")
 flags.DEFINE_string("data_dir", None, "Folder of the data set (not for synthetic).")
 flags.DEFINE_string("noise_dir", None, "Folder that holds _background_noise_/, for the noise view.")
 flags.DEFINE_string("train_noise", "pink_noise", "Background noise of the noise view, by file name without ending.")
@@ -80,9 +81,13 @@ flags.DEFINE_enum(
 
 
 def main() -> str:
+    from experiments import training_recipes
     from experiments.train_run import TrainRun, train_and_save
     from experiments.training import TrainOptions
 
+    recipe = training_recipes.apply(FLAGS.recipe, FLAGS) if FLAGS.recipe else None
+    if not FLAGS.dataset:
+        raise ValueError("--dataset: missing, expected a data set, or a --recipe that names one")
     if FLAGS.profile not in ("reference", "corrected"):
         raise ValueError(f"--profile={FLAGS.profile}: expected reference or corrected")
     faithful = FLAGS.profile == "reference"
@@ -98,9 +103,10 @@ def main() -> str:
         nesterov=not faithful,
     )
     run = TrainRun(**{n: getattr(FLAGS, n) for n in TrainRun._fields if n != "options"}, options=options)
-    return train_and_save(run, app.command())
+    text = train_and_save(run, app.command())
+    return f"{text}\n{training_recipes.said(recipe)}" if recipe else text
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["dataset", "workdir"])
+    flags.mark_flags_as_required(["workdir"])
     app.run(main)
