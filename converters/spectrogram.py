@@ -71,7 +71,8 @@ STYLES: dict[str, Names] = {
     "huggingface_bare": _FACE._replace(top=""),
     "huggingface_4_bare": _FACE4._replace(top=""),
 }
-"""Key styles by the package that writes them; Hugging Face's transformers has other names before version 5."""
+"""Key styles by the package that writes them. transformers has new names in memory since version 5, its files keep the
+old ones ("huggingface_4")."""
 
 IGNORE = (r"v\.(head|head_dist)\.(weight|bias)", r"p_input_[ft]dim")
 """Keys set aside: timm's two ImageNet heads, which nothing reads, and the size of pretraining's spectrogram."""
