@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from converters import hubert, presets, report
+from converters import hubert, presets, report, spectrogram, spectrogram_plan
 from converters.families import FAMILIES, Family, Part, describe, inferred_head, part_of
 from converters.mapping import Converted, flatten, split, to_flax, to_torch, unflatten
 from converters.read import EXTRA_HINT, Source, read
@@ -21,6 +21,13 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.hubert import frames_of
 from dhauds_jax.nets.normalisers import EVAL
+
+CONTENTS = {
+    "hubert": "HuBERT encoder",
+    "amaut": "AMAuT encoder",
+    "spectrogram_transformer": "spectrogram transformer",
+}
+"""Family of a network -> what `families.describe` says of its first file."""
 
 HEAD_SEED = 0
 """Seed of the head's random weights where the source has no head."""
@@ -34,6 +41,7 @@ def convert(
     config: str | Path | None = None,
     preset: str | None = None,
     verify: bool = False,
+    profile: str = "reference",
 ) -> report.Report:
     """Turns PyTorch files into a checkpoint folder with `config.json`, `report.json` and `report.md`.
 
@@ -44,6 +52,7 @@ def convert(
       config: JSON file with what the files do not show (see `presets.read_config`).
       preset: name of the network to take such things from.
       verify: run the PyTorch side on noise too and report the largest difference by layer.
+      profile: "reference" or "corrected", how SSAST's positions are cut (`nets.spectrogram_transfer.CUTS`).
 
     Raises:
       ValueError: anything that the user can mend, in one sentence; nothing is written then.
@@ -53,16 +62,21 @@ def convert(
     parts = {name: part_of(file.state) for name, file in zip(kind.files, files)}
     _check_contents(family, kind, files, parts)
     given = {} if config is None else presets.read_config(config)
-    head = inferred_head(parts["head"].state) if "head" in parts else None
-    elsewhere = hubert.huggingface_geometry(files[0].record or {})
-    resolved = presets.resolve(kind, kind.infer(parts["encoder"]), head, preset, given, elsewhere)
-    resolved = resolved.replace(source=_source_record(family, kind, files, parts))
-    converted = _to_variables(kind, resolved, files, parts)
+    source = _source_record(family, kind, files, parts)
+    if kind.net == "spectrogram_transformer":
+        resolved, converted, more, notes = _whole_network(family, kind, files[0], parts, preset, given, profile)
+        resolved = resolved.replace(source=source)
+    else:
+        head = inferred_head(parts["head"].state) if "head" in parts else None
+        elsewhere = hubert.huggingface_geometry(files[0].record or {})
+        resolved = presets.resolve(kind, kind.infer(parts["encoder"]), head, preset, given, elsewhere)
+        resolved = resolved.replace(source=source)
+        converted, more, notes = _to_variables(kind, resolved, files, parts), {}, []
     for held in (*(file.state for file in files), *(part.state for part in parts.values())):
         held.clear()  # saving then needs the room of one copy of the weights, not two
     verified = largest_differences(family, converted.variables, resolved) if verify else {}
     aside = {f"{part}/{parts[part].original[key]}": array for part, key, array in _ignored(converted)}
-    extra = {"conversion": {"ignored": {name: array for name, array in aside.items()}}}
+    extra = {"conversion": {"ignored": {name: array for name, array in aside.items()}}, **more}
     folder = checkpoint.save(output, converted.variables, resolved, extra)
     made = report.Report(
         family=family,
@@ -72,7 +86,7 @@ def convert(
         ignored=sorted(aside),
         parameters=zoo.parameter_count(converted.variables),
         checksum=checkpoint.variables_hash(converted.variables),
-        notes=_notes(kind, files, resolved),
+        notes=[*_notes(kind, files, resolved), *notes],
         verified=verified,
     )
     report.write(made, folder)
@@ -83,7 +97,8 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
     """Turns a checkpoint folder into safetensors files under the names that its PyTorch files had.
 
     Args:
-      family: as at the conversion; "hubert" writes the encoder alone.
+      family: as at the conversion; "hubert" writes the encoder alone, "ast" and "ssast" a file with the head, or, for
+        pretraining's checkpoints, with the mask's embedding and the predictors.
       source: folder of the checkpoint (converted, trained or adapted).
       output: folder for the files, made with its parents.
 
@@ -104,7 +119,11 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
     origin = {file["part"]: file for file in config.source.get("files", [])}
     style = origin.get("encoder", {}).get("style", "")
     kept = extra.get("conversion", {}).get("ignored", {})
-    leaves = kind.leaves(config, style)
+    if "pretraining" in extra and kind.net == "spectrogram_transformer":
+        variables = {**variables, "pretraining": extra["pretraining"]}
+        leaves = spectrogram.leaves(config, style, pretraining=True)
+    else:
+        leaves = kind.leaves(config, style)
     wanted = {path for each in leaves for path in each.paths}
     flat = {path: leaf for path, leaf in flatten(variables).items() if path in wanted or "head" in kind.files}
     state = split({**({} if kept else kind.fresh(config)), **to_torch(unflatten(flat), leaves)})
@@ -137,7 +156,7 @@ def _family(name: str, sources: int | None, flag: str) -> Family:
 
 
 def _check_contents(family: str, kind: Family, files: Sequence[Source], parts: dict[str, Part]) -> None:
-    expected = {"encoder": {"hubert": "HuBERT encoder", "amaut": "AMAuT encoder"}[kind.net], "head": "head"}
+    expected = {"encoder": CONTENTS[kind.net], "head": "head"}
     for name, file in zip(kind.files, files):
         found = describe(parts[name].state)
         if found != expected[name]:
@@ -192,6 +211,22 @@ def _to_variables(kind: Family, config: ClassifierConfig, files: Sequence[Source
     return converted
 
 
+def _whole_network(
+    family: str,
+    kind: Family,
+    file: Source,
+    parts: dict[str, Part],
+    preset: str | None,
+    given: dict[str, Any],
+    profile: str,
+) -> tuple[ClassifierConfig, Converted, dict[str, Any], list[str]]:
+    """AST and SSAST, whose one file holds encoder and head: config, variables, extra arrays and notes."""
+    part = parts["encoder"]
+    plan = spectrogram_plan.plan(family, kind, file, part, preset, given)
+    converted, extra = spectrogram_plan.carry_out(plan, part, file.path.name, HEAD_SEED, profile)
+    return plan.target, converted, extra, spectrogram_plan.notes(plan, part, HEAD_SEED)
+
+
 def _fresh_head(config: ClassifierConfig) -> dict[str, Any]:
     frames = max(2, frames_of(config.length, config.geometry["convs"]))
     tokens = jnp.zeros((1, frames, config.geometry["width"]))
@@ -221,6 +256,6 @@ def _notes(kind: Family, files: Sequence[Source], config: ClassifierConfig) -> l
                 f"{file.path.name}: preprocessor_config.json has do_normalize={states}, the preset's or --config's "
                 f"normalise={config.front_end.get('normalise')} was kept"
             )
-    if "head" not in kind.files:
+    if "head" not in kind.files and kind.net == "hubert":
         notes.append(f"the source has no classification head: random weights, seed {HEAD_SEED}; train before use")
     return notes

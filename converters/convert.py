@@ -4,9 +4,15 @@ Examples:
   python -m converters.convert --family=hubert_classifier --source=hubert-base-SC2.pt,clsModel-base-SC2.pt \
       --preset=hubert_base_sc2 --output=out/hubert_sc2
   python -m converters.convert --family=hubert --source=hubert_base_ls960.pt --preset=hubert_base_vs --output=out/base
+  python -m converters.convert --family=ssast --source=SSAST-Base-Patch-400.pth --preset=ssast_base_patch_sc2 \
+      --output=out/ssast
+  python -m converters.convert --family=ast --source=ast-finetuned-speech-commands-v2 --preset=ast_sc2 --output=out/ast
   python -m converters.convert --family=hubert_classifier --source=out/adapted --output=out/pytorch --reverse
 
 The checkpoint (Orbax + config.json) is what experiments.train, adapt and classify load; report.md lies beside it.
+
+AST and SSAST come out for any clip length and any classes: those of --preset or of --config (length, front_end.frames,
+classes). Positions are cut or interpolated; a head for other classes is left out and the new one must be trained.
 """
 
 from __future__ import annotations
@@ -17,7 +23,10 @@ from dhauds_jax import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
-    "family", None, "What the source is: hubert (encoder alone), hubert_classifier (pair), amaut (pair)."
+    "family",
+    None,
+    "What the source is: hubert (encoder alone), hubert_classifier (pair), amaut (pair), ast (one file of the authors "
+    "or a Hugging Face folder), ssast (one file, self-supervised or fine-tuned).",
 )
 flags.DEFINE_list(
     "source",
@@ -36,6 +45,9 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("output", None, "Folder to write; an older one is replaced when the new one is complete.")
 flags.DEFINE_bool("reverse", False, "Checkpoint folder to PyTorch names, as .safetensors.")
+flags.DEFINE_string(
+    "profile", "reference", "ssast: cut positions as the reference (stops where that is wrong) or corrected."
+)
 flags.DEFINE_bool("verify", False, "Also run the PyTorch side on noise and print the largest difference by layer.")
 
 
@@ -51,7 +63,13 @@ def main() -> str:
         written = conversion.reverse(FLAGS.family, FLAGS.source[0], FLAGS.output)
         return f"PyTorch files: {', '.join(str(path) for path in written)}"
     made = conversion.convert(
-        FLAGS.family, FLAGS.source, FLAGS.output, config=FLAGS.config, preset=FLAGS.preset, verify=FLAGS.verify
+        FLAGS.family,
+        FLAGS.source,
+        FLAGS.output,
+        config=FLAGS.config,
+        preset=FLAGS.preset,
+        verify=FLAGS.verify,
+        profile=FLAGS.profile,
     )
     return f"{report.text(made)}\ncheckpoint: {FLAGS.output}"
 

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import amaut, hubert
+from converters import amaut, hubert, spectrogram
 from converters.mapping import Leaf, canonical
-from dhauds_jax.nets import hubert_zoo
+from dhauds_jax.nets import hubert_zoo, spectrogram_zoo
 from dhauds_jax.nets.amaut import GEOMETRY as AMAUT_GEOMETRY
 from dhauds_jax.nets.config import ClassifierConfig
 
@@ -21,7 +21,7 @@ class Part(NamedTuple):
 
     Attributes:
       state: canonical names without prefixes -> arrays.
-      style: key style of a HuBERT ("torchaudio", ...), else "".
+      style: key style of a HuBERT ("torchaudio", ...) or a spectrogram transformer ("original", ...), else "".
       original: canonical name -> name in the file.
     """
 
@@ -59,15 +59,17 @@ def part_of(state: Arrays) -> Part:
     for key in state:
         name = next(iter(canonical({key: state[key]})))
         original[name.removeprefix(wrapper) if wrapper else name] = key
-    return Part(bare, hubert.style_of(bare) or "", original)
+    return Part(bare, hubert.style_of(bare) or spectrogram.style_of(bare) or "", original)
 
 
 def describe(state: Arrays) -> str:
-    """What a file holds, by its keys: "HuBERT encoder", "AMAuT encoder", "head" or "unknown network"."""
+    """What a file holds, by its keys, e.g. "HuBERT encoder", "head" or "unknown network"."""
     if hubert.style_of(state):
         return "HuBERT encoder"
     if "cls_token" in state and "embedding.restnet.root.0.weight" in state:
         return "AMAuT encoder"
+    if spectrogram.style_of(state):
+        return "spectrogram transformer"
     if head_kind(state):
         return "head"
     return "unknown network"
@@ -158,6 +160,18 @@ def _hubert(files: tuple[str, ...]) -> Family:
     )
 
 
+def _spectrogram() -> Family:
+    return Family(
+        "spectrogram_transformer",
+        ("encoder",),
+        spectrogram_zoo.GEOMETRY,
+        lambda part: spectrogram.inferred_geometry(part.state, part.style),
+        lambda config, style: spectrogram.leaves(config, style or "original", pretraining=False),
+        lambda config, style: tuple(f"encoder/{pattern}" for pattern in spectrogram.IGNORE),
+        spectrogram.fresh_ignored,
+    )
+
+
 FAMILIES: dict[str, Family] = {
     "hubert": _hubert(("encoder",)),
     "hubert_classifier": _hubert(("encoder", "head")),
@@ -170,5 +184,7 @@ FAMILIES: dict[str, Family] = {
         lambda config, style: amaut.ignore(config),
         amaut.fresh_ignored,
     ),
+    "ast": _spectrogram(),
+    "ssast": _spectrogram(),
 }
 """The choices of `--family`."""

@@ -45,6 +45,7 @@ def resolve(
     preset: str | None,
     given: Mapping[str, Any],
     elsewhere: Mapping[str, Any],
+    stated: Mapping[str, Any] | None = None,
 ) -> ClassifierConfig:
     """The config of the network that the files hold.
 
@@ -55,6 +56,7 @@ def resolve(
       preset: name of a preset of the family's network, or None.
       given: `read_config`'s record, or {}.
       elsewhere: geometry that the source's own config file states, or {}.
+      stated: what else that file states, of `TOP`; preset and --config go before it.
 
     Raises:
       ValueError: an unknown preset or one of another family; values that disagree with the shapes; another number of
@@ -64,7 +66,7 @@ def resolve(
     geometry = {**elsewhere, **base.get("geometry", {}), **given.get("geometry", {})}
     problems = _conflicts(geometry, inferred, given.get("geometry", {}), preset)
     problems += _source_conflicts(geometry, elsewhere)
-    record = {**base, **{key: value for key, value in given.items() if key in TOP or key == "net"}}
+    record = {**(stated or {}), **base, **{key: value for key, value in given.items() if key in TOP or key == "net"}}
     if head is not None:
         problems += [
             f"head.{key} is {head[0][key]!r} by the file's keys and shapes, {value!r} by preset or --config"
@@ -93,7 +95,7 @@ def resolve(
 
 def names(family: Family) -> list[str]:
     """The presets of a family's network."""
-    return [name for name in zoo.names() if name.startswith(family.net)]
+    return [name for name in zoo.names() if zoo.preset(name, ("any",)).family == family.net]
 
 
 def _preset_record(family: Family, name: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -112,12 +114,15 @@ def _plain(value: Any) -> Any:
 def _conflicts(
     geometry: Mapping[str, Any], inferred: Mapping[str, Any], given: Mapping[str, Any], preset: str | None
 ) -> list[str]:
-    """What disagrees with the shapes. Only the convolutions' bias may differ from a preset: sources differ in it."""
+    """What disagrees with the file. Only the convolutions' bias and the norms' epsilon may differ from a preset's:
+    sources of one network differ in them."""
     return [
         f"geometry.{key} is {inferred[key]!r} by the file's shapes, {value!r} by "
         + ("--config" if key in given else f"preset {preset}")
         for key, value in geometry.items()
-        if key in inferred and _plain(value) != _plain(inferred[key]) and not (key == "conv_bias" and key not in given)
+        if key in inferred
+        and _plain(value) != _plain(inferred[key])
+        and (key in given or key not in ("conv_bias", "epsilon"))
     ]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from converters.hubert import fused
 from converters.mapping import LINEAR, Leaf, StateDict, Transform, dense, leaf, norm, prefixed, stack
+from dhauds_jax.nets.config import ClassifierConfig
 
 
 class Names(NamedTuple):
@@ -70,9 +71,10 @@ STYLES: dict[str, Names] = {
     "huggingface_bare": _FACE._replace(top=""),
     "huggingface_4_bare": _FACE4._replace(top=""),
 }
-"""Key styles by the package that writes them; Hugging Face's transformers has other names before version 5."""
+"""Key styles by the package that writes them. transformers has new names in memory since version 5, its files keep the
+old ones ("huggingface_4")."""
 
-IGNORE = (r"v\.(head|head_dist)\.(weight|bias)", r"p_input_[ft]dim", r"p_[ft]_dim")
+IGNORE = (r"v\.(head|head_dist)\.(weight|bias)", r"p_input_[ft]dim")
 """Keys set aside: timm's two ImageNet heads, which nothing reads, and the size of pretraining's spectrogram."""
 
 PREDICTORS = {"contrast": "cpredlayer", "generate": "gpredlayer"}
@@ -122,6 +124,19 @@ def head_leaves(style: str) -> list[Leaf]:
     """The leaves of the head."""
     before, last = STYLES[style].head
     return norm("head/layer_norm", before) + dense("head/classifier", last)
+
+
+def leaves(config: ClassifierConfig, style: str, pretraining: bool) -> list[Leaf]:
+    """The leaves of a file whose keys start with `encoder/`: encoder and pretraining's, or encoder and head.
+
+    A bare encoder of Hugging Face's has no head.
+    """
+    found = encoder_leaves(config.geometry, style)
+    if pretraining:
+        found += pretraining_leaves()
+    elif not style.endswith("_bare"):
+        found += head_leaves(style)
+    return prefixed(found, "encoder/")
 
 
 def pretraining_leaves() -> list[Leaf]:
@@ -178,6 +193,21 @@ def inferred_geometry(state: StateDict, style: str) -> dict[str, Any]:
         "patch": [bins, frames],
         "prefix": 2 if names.top + names.tokens[1] in state else 1,
     }
+
+
+def fresh_ignored(config: ClassifierConfig) -> dict[str, np.ndarray]:
+    """What the authors' modules have and our tree has not: two unread heads (zeros), pretraining's spectrogram size."""
+    files = config.source.get("files", [])
+    if files and files[0].get("style", "original") != "original":
+        return {}
+    width, made = config.geometry["width"], {}
+    for name in ("head", "head_dist") if config.geometry["prefix"] == 2 else ("head",):
+        made[f"encoder/v.{name}.weight"] = np.zeros((1000, width), np.float32)
+        made[f"encoder/v.{name}.bias"] = np.zeros(1000, np.float32)
+    if config.geometry["stride"] == config.geometry["patch"]:
+        made["encoder/p_input_fdim"] = np.asarray(config.front_end["n_mels"], np.int64)
+        made["encoder/p_input_tdim"] = np.asarray(config.front_end["frames"], np.int64)
+    return made
 
 
 def patches_of(state: StateDict, style: str, prefix: int) -> int:

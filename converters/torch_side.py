@@ -1,4 +1,4 @@
-"""AMAuT and the classification heads as plain PyTorch functions over a state dict, for `--verify` alone.
+"""AMAuT, AST and SSAST and the classification heads as plain PyTorch functions over a state dict, for `--verify` alone.
 
 Written from the published layout and not from our networks, so that a comparison means something; evaluation mode.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from converters import amaut
+from converters import amaut, spectrogram
 from converters.heads import head_leaves
 from converters.mapping import flatten, to_torch, unflatten
 from dhauds_jax.nets.config import ClassifierConfig
@@ -69,7 +69,9 @@ def _bottleneck(state: Mapping[str, Any], name: str, x: Any, stride: int) -> Any
 
 def head_logits(variables: Mapping[str, Any], config: ClassifierConfig, tokens: Any) -> Any:
     """Logits (batch, classes) of a config's head over tokens (batch, tokens, width), all torch tensors."""
-    state, kind = _state(variables, head_leaves(config.head)), config.head["kind"]
+    kind = config.head["kind"]
+    leaves = spectrogram.head_leaves("original") if kind == "token_pool" else head_leaves(config.head)
+    state = _state(variables, leaves)
     if kind == "audio_classifier":
         x = _linear(state, "fc2", _linear(state, "fc1", tokens.mean(1)))
         x = _batch_norm(state, "bn2", x, 1e-6)
@@ -82,6 +84,10 @@ def head_logits(variables: Mapping[str, Any], config: ClassifierConfig, tokens: 
                 x = _bottleneck(state, f"layers.{block}", x, 2 if i == 0 else 1)
                 block += 1
         return _linear(state, "fc2", _layer_norm(state, "norm1", _linear(state, "fc1", x.mean(-1)), 1e-5))
+    if kind == "token_pool":
+        prefix, epsilon = config.head["prefix"], config.head["epsilon"]
+        pooled = (tokens[:, prefix:] if config.head["pool"] == "average" else tokens[:, :prefix]).mean(1)
+        return _linear(state, "mlp_head.1", _layer_norm(state, "mlp_head.0", pooled, epsilon))
     import torch
 
     two = tokens[:, :2] if config.head.get("pair", "ends") == "first" else tokens[:, [0, -1]]
@@ -125,3 +131,37 @@ def _amaut_block(state: Mapping[str, Any], name: str, x: Any, sizes: Mapping[str
     x = x + _linear(state, f"{name}.attention.o", mixed)
     y = _layer_norm(state, f"{name}.ffn_norm", x, 1e-6) if sizes["mlp_norm"] == "applied" else x
     return x + _linear(state, f"{name}.ffn.fc2", F.gelu(_linear(state, f"{name}.ffn.fc1", y)))
+
+
+def spectrogram_layers(variables: Mapping[str, Any], config: ClassifierConfig, features: Any) -> dict[str, Any]:
+    """A spectrogram transformer's activations by our names, (batch, tokens, width); features (batch, frames, mels)."""
+    state = _state(variables, spectrogram.encoder_leaves(config.geometry, "original"))
+    return spectrogram_activations(state, config.geometry, features)
+
+
+def spectrogram_activations(state: Mapping[str, Any], sizes: Mapping[str, Any], features: Any) -> dict[str, Any]:
+    """As `spectrogram_layers`, from torch tensors under the authors' names and a geometry."""
+    import torch
+    from torch.nn import functional as F
+
+    patch = state["v.patch_embed.proj.weight"], state["v.patch_embed.proj.bias"]
+    x = F.conv2d(features.transpose(1, 2)[:, None], *patch, stride=tuple(sizes["stride"])).flatten(2).transpose(1, 2)
+    seen: dict[str, Any] = {"patches": x}
+    ends = [state[f"v.{name}"].expand(len(x), 1, -1) for name in ("cls_token", "dist_token")[: sizes["prefix"]]]
+    x = torch.cat([*ends, x], 1) + state["v.pos_embed"]
+    for i in range(sizes["depth"]):
+        x = _vit_block(state, f"v.blocks.{i}", x, sizes)
+        seen[f"block {i + 1}"] = x
+    seen["tokens"] = _layer_norm(state, "v.norm", x, sizes["epsilon"])
+    return seen
+
+
+def _vit_block(state: Mapping[str, Any], name: str, x: Any, sizes: Mapping[str, Any]) -> Any:
+    from torch.nn import functional as F
+
+    y = _linear(state, f"{name}.attn.qkv", _layer_norm(state, f"{name}.norm1", x, sizes["epsilon"]))
+    q, k, v = y.unflatten(-1, (3, sizes["heads"], -1)).permute(2, 0, 3, 1, 4)
+    mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+    x = x + _linear(state, f"{name}.attn.proj", mixed)
+    y = _linear(state, f"{name}.mlp.fc1", _layer_norm(state, f"{name}.norm2", x, sizes["epsilon"]))
+    return x + _linear(state, f"{name}.mlp.fc2", F.gelu(y))

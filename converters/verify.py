@@ -11,9 +11,9 @@ import numpy as np
 
 from converters import hubert
 from converters.mapping import to_torch
-from converters.torch_side import amaut_layers, head_logits
+from converters.torch_side import amaut_layers, head_logits, spectrogram_layers
 from dhauds_jax.nets import amaut as amaut_net
-from dhauds_jax.nets import hubert_zoo, zoo
+from dhauds_jax.nets import hubert_zoo, spectrogram_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 
@@ -24,7 +24,8 @@ CLIPS = 2
 def largest_differences(family: str, variables: Mapping[str, Any], config: ClassifierConfig) -> dict[str, float]:
     """Largest absolute difference of each layer between PyTorch and ours, evaluation mode, on two clips of noise.
 
-    HuBERT's encoder is torchaudio's model; AMAuT and the heads, which no package has, are plain PyTorch functions.
+    HuBERT's encoder is torchaudio's model; AMAuT, AST, SSAST and the heads are plain PyTorch functions (AST beside
+    transformers stands in the tests).
 
     Raises:
       ValueError: torch or torchaudio cannot be imported (the extra is named).
@@ -38,6 +39,8 @@ def largest_differences(family: str, variables: Mapping[str, Any], config: Class
         inputs = torch.from_numpy(np.array(features))
         if config.family == "hubert":
             ours, theirs, tokens = _hubert_layers(variables, config, features, inputs)
+        elif config.family == "spectrogram_transformer":
+            ours, theirs, tokens = _spectrogram_layers(variables, config, features, inputs)
         else:
             ours, theirs, tokens = _amaut_layers(variables, config, features, inputs)
         outputs, _ = jax.jit(lambda v, f: classifier.apply_features(v, f, mode=EVAL))(variables, features)
@@ -113,3 +116,19 @@ def _amaut_layers(
     ours |= {name: seen[name]["__call__"][0] for name in seen if name.startswith(("block", "layer"))}
     theirs = amaut_layers(variables, config, inputs)
     return ours, theirs, theirs["tokens"]
+
+
+def _spectrogram_layers(
+    variables: Mapping[str, Any], config: ClassifierConfig, features: Any, inputs: Any
+) -> tuple[dict[str, Any], dict[str, Any], Any]:
+    net = spectrogram_zoo.build_encoder(config)
+
+    def layers(params: Any, features: Any) -> dict[str, Any]:
+        embedded = net.apply({"params": params}, features, method="embed")
+        encoded = net.apply({"params": params}, embedded, True, method="encode")
+        blocks = {f"block {i + 1}": layer for i, layer in enumerate(encoded.layers)}
+        return {"patches": embedded, **blocks, "tokens": encoded.tokens}
+
+    ours = jax.jit(layers)(variables["params"]["encoder"], features)
+    theirs = spectrogram_layers(variables, config, inputs)
+    return dict(ours), theirs, theirs["tokens"]

@@ -48,9 +48,9 @@ class FbankSpec(NamedTuple):
     f_max: float | None = None
 
 
-def frame_count(samples: int, spec: FbankSpec) -> int:
-    """Frames that lie wholly inside a clip of `samples` samples (none of them is padded), 0 if it is too short."""
-    return max(0, 1 + (samples - spec.frame_length) // spec.hop)
+def frame_count(samples: int, frame_length: int, hop: int) -> int:
+    """Frames that lie wholly inside a clip (all lengths in samples; nothing is padded), 0 if it is too short."""
+    return max(0, 1 + (samples - frame_length) // hop)
 
 
 def _mel(hz: np.ndarray) -> np.ndarray:
@@ -97,7 +97,7 @@ def log_filter_bank(wave: Float[Array, "*batch time"], spec: FbankSpec) -> Float
 
     Source: Kaldi's `compute-fbank-feats` with a Hann window; layout as `torchaudio.compliance.kaldi.fbank`.
     """
-    if frame_count(wave.shape[-1], spec) < 1:
+    if frame_count(wave.shape[-1], spec.frame_length, spec.hop) < 1:
         raise ValueError(f"the clip has {wave.shape[-1]} samples, expected at least frame_length = {spec.frame_length}")
     window, filters, n_fft = _tables(spec)
     frames = frame(wave - wave.mean(-1, keepdims=True), spec.frame_length, spec.hop)

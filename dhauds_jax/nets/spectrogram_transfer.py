@@ -43,12 +43,15 @@ CUTS = {"reference": Cut(True, True), "corrected": Cut(False, False)}
 
 
 def _interpolated(grid: np.ndarray, axis: int, size: int) -> np.ndarray:
-    """One axis of PyTorch's bilinear `interpolate` without aligned corners, in float32 as there."""
+    """One axis of PyTorch's bilinear `interpolate` without aligned corners, in float32 as there.
+
+    Places are rounded once, after product and difference: PyTorch's compilers fuse the two.
+    """
     length = grid.shape[axis]
     if length == size:
         return grid
     scale = np.float32(length) / np.float32(size)
-    place = np.maximum((np.arange(size, dtype=np.float32) + np.float32(0.5)) * scale - np.float32(0.5), np.float32(0))
+    place = np.maximum((np.arange(size) + 0.5) * np.float64(scale) - 0.5, 0.0).astype(np.float32)
     low = np.minimum(place.astype(np.int64), length - 1)
     share = (place - low.astype(np.float32)).reshape([-1 if a == axis else 1 for a in range(grid.ndim)])
     high = np.minimum(low + 1, length - 1)

@@ -93,8 +93,7 @@ def config_grid(config: ClassifierConfig) -> tuple[int, int]:
         )
     frames = front_end.get("frames")
     if frames is None and front_end["kind"] == "kaldi_fbank":
-        spec = FbankSpec(**{key: value for key, value in front_end.items() if key != "kind"})
-        frames = frame_count(config.length, spec)
+        frames = frame_count(config.length, front_end["frame_length"], front_end["hop"])
     elif frames is None:
         frames = 1 + config.length // front_end["hop"]
     grid = grid_of(front_end["n_mels"], frames, tuple(sizes["patch"]), tuple(sizes["stride"]))
@@ -128,7 +127,7 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> SpectrogramTransf
     return SpectrogramTransformer(**{**sizes, **pairs}, grid=config_grid(config), compute=options)
 
 
-# Data set: (class names or None, samples at 16 kHz, frames, statistics)
+# Data set: (class names or None, samples at 16 kHz, frames or None for as many as the clip has, statistics)
 _TASKS: dict[str, tuple[tuple[str, ...] | None, int, int, str]] = {
     "sc2": (class_names.SPEECH_COMMANDS_V2, 16000, 128, "speech_commands"),
     "sc1": (class_names.SPEECH_COMMANDS_V1, 16000, 128, "speech_commands"),
@@ -137,13 +136,13 @@ _TASKS: dict[str, tuple[tuple[str, ...] | None, int, int, str]] = {
     "vs": (class_names.VOCAL_SOUND, 160000, 1024, "audioset"),
     "esc50": (None, 80000, 512, "esc50"),
 }
-_SECOND = (None, 16000, 100, "audioset")
+_SECOND = (None, 16000, None, "audioset")
 _AUDIOSET = (None, 160000, 1024, "audioset")
 _UNLABELLED = (("unlabelled",), 163840, 1024, "audioset")
 
 
 def _preset(
-    name: str, sizes: dict[str, Any], head: dict[str, Any], task: tuple[tuple[str, ...] | None, int, int, str]
+    name: str, sizes: dict[str, Any], head: dict[str, Any], task: tuple[tuple[str, ...] | None, int, int | None, str]
 ) -> Callable[[tuple[str, ...] | None], ClassifierConfig]:
     names, length, frames, statistics = task
 
@@ -181,7 +180,7 @@ def _test_preset(classes: tuple[str, ...] | None) -> ClassifierConfig:
     if classes is None:
         raise ValueError("net 'ssast_test' has no classes of its own, expected their names in order")
     sizes = geometry(width=16, heads=2, depth=2, patch=(8, 8), stride=(6, 6))
-    front_end = fbank(24, "audioset", n_mels=32)
+    front_end = fbank(None, "audioset", n_mels=32)
     return ClassifierConfig("ssast_test", "spectrogram_transformer", sizes, head(), front_end, 16000, 4000, classes)
 
 

@@ -22,13 +22,13 @@ def pretrained():
 
 def test_grids_and_tree(pretrained):
     _, variables = pretrained
-    assert config_grid(CONFIG) == (5, 3) and config_grid(BEFORE) == (4, 3)
-    assert BEFORE.front_end["frames"] == 24 and BEFORE.net == "ssast_test_pretrain"
+    assert config_grid(CONFIG) == (5, 3) and config_grid(BEFORE) == (4, 2)
+    assert BEFORE.front_end["frames"] == 16 and BEFORE.net == "ssast_test_pretrain"
     assert ssast_pretrain.pretraining_config(BEFORE) == BEFORE
     assert set(variables["params"]) == {"encoder", *ssast_pretrain.EXTRA}
     shapes = jax.tree.map(jnp.shape, variables["params"]["encoder"])
     expected = jax.tree.map(jnp.shape, zoo.shapes(zoo.build(CONFIG))["params"]["encoder"])
-    assert shapes.pop("positions") == (14, 16) and expected.pop("positions") == (17, 16)
+    assert shapes.pop("positions") == (10, 16) and expected.pop("positions") == (17, 16)
     assert shapes == expected
     with pytest.raises(ValueError, match=r"stride is \[6, 6\], patch \[8, 8\], expected equal ones"):
         ssast_pretrain.build(CONFIG)
@@ -37,28 +37,28 @@ def test_grids_and_tree(pretrained):
 def test_masked_patches_have_no_influence(pretrained):
     net, variables = pretrained
     rng = np.random.default_rng(0)
-    features = rng.standard_normal((2, 24, 32)).astype(np.float32)
-    mask = np.zeros((2, 12), bool)
-    mask[0, 4] = mask[1, 0] = True  # row 1, column 1 of the first clip; row 0, column 0 of the second
+    features = rng.standard_normal((2, 16, 32)).astype(np.float32)
+    mask = np.zeros((2, 8), bool)
+    mask[0, 3] = mask[1, 0] = True  # row 1, column 1 of the first clip; row 0, column 0 of the second
     run = jax.jit(net.apply)
     found = run(variables, features, mask)
-    assert found.contrast.shape == found.generate.shape == found.patches.shape == (2, 12, 64)
+    assert found.contrast.shape == found.generate.shape == found.patches.shape == (2, 8, 64)
     other = features.copy()
     other[0, 8:16, 8:16] = 9.0
     other[1, :8, :8] = -9.0
     again = run(variables, other, mask)
     np.testing.assert_allclose(again.tokens, found.tokens, atol=1e-6)
-    np.testing.assert_array_equal(again.patches[0, 4], 9.0)
+    np.testing.assert_array_equal(again.patches[0, 3], 9.0)
     # A patch's values: frequency first, as PyTorch unfolds the (mels, frames) image.
-    np.testing.assert_array_equal(found.patches[0, 4], features[0, 8:16, 8:16].T.ravel())
-    seen = run(variables, other, np.zeros((2, 12), bool))
+    np.testing.assert_array_equal(found.patches[0, 3], features[0, 8:16, 8:16].T.ravel())
+    seen = run(variables, other, np.zeros((2, 8), bool))
     assert np.abs(seen.tokens - found.tokens).max() > 1e-2
 
 
 def test_unmasked_tokens_are_the_classifiers(pretrained):
     net, variables = pretrained
-    features = jnp.asarray(np.random.default_rng(1).standard_normal((2, 24, 32)), jnp.float32)
-    tokens = net.apply(variables, features, jnp.zeros((2, 12), bool)).tokens
+    features = jnp.asarray(np.random.default_rng(1).standard_normal((2, 16, 32)), jnp.float32)
+    tokens = net.apply(variables, features, jnp.zeros((2, 8), bool)).tokens
     classifier = zoo.build(BEFORE)
     weights = for_clips(variables, BEFORE, BEFORE, jax.random.key(1))
     outputs, _ = classifier.apply_features(weights, features, mode=EVAL)
@@ -87,8 +87,8 @@ def test_checkpoint_there_and_back_and_on_to_a_classifier(pretrained, tmp_path):
 
 def test_gradients_reach_the_mask_and_one_predictor(pretrained):
     net, variables = pretrained
-    features = jnp.asarray(np.random.default_rng(2).standard_normal((1, 24, 32)), jnp.float32)
-    mask = jnp.arange(12)[None] < 5
+    features = jnp.asarray(np.random.default_rng(2).standard_normal((1, 16, 32)), jnp.float32)
+    mask = jnp.arange(8)[None] < 5
 
     def loss(v):
         found = net.apply(v, features, mask)
