@@ -168,6 +168,9 @@ def _presets() -> dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]
             for task, values in _TASKS.items() if size in ("tiny", "base") else ():
                 table[f"{name}_{task}"] = _preset(f"{name}_{task}", geometry(**sizes, **tokens), pooled, values)
         table[f"ssast_{size}"] = _preset(f"ssast_{size}", geometry(**sizes, **KINDS["patch"]), pooled, _SECOND)
+    # Less than half of the patches of overlapping ones: for training on a CPU.
+    apart = geometry(**SIZES["tiny"], patch=PATCH, stride=PATCH)
+    table["ssast_tiny_stride16"] = _preset("ssast_tiny_stride16", apart, head(), _SECOND)
     published, pooled = geometry(**SIZES["base"], epsilon=1e-12), head("cls", epsilon=1e-12)
     table["ast_sc2"] = _preset("ast_sc2", published, pooled, _TASKS["sc2"])
     table["ast_audioset"] = _preset("ast_audioset", published, pooled, _AUDIOSET)
