@@ -17,7 +17,7 @@ from dhauds_jax.nets import ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Variables
 from experiments import records
-from experiments.input_statistics import with_measured_statistics
+from experiments.filter_bank_statistics import with_measured_statistics
 from experiments.pretraining import PretrainOptions, check_options, pretrain
 from experiments.resume import Saver
 from experiments.train_run import open_clips

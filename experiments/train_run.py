@@ -19,7 +19,7 @@ from dhauds_jax.nets import spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Classifier, Variables
 from experiments import records, targets
-from experiments.input_statistics import with_measured_statistics
+from experiments.filter_bank_statistics import with_measured_statistics
 from experiments.resume import Saver
 from experiments.training import TrainOptions, check_options, chosen, train, workdir_state
 

@@ -10,7 +10,7 @@ import pytest
 from dhauds_jax.nets import checkpoint, ssast_pretrain, zoo
 from dhauds_jax.nets.spectrogram_transfer import for_clips
 from experiments import pretrain_run
-from experiments.input_statistics import with_measured_statistics
+from experiments.filter_bank_statistics import with_measured_statistics
 from experiments.pretrain_run import PretrainRun, pretrain_and_save
 from experiments.pretraining import FIRST_PLATEAU, PretrainOptions, check_options, make_objective, next_plateau
 from experiments.train_run import TrainRun, first_variables, open_clips, train_and_save
