@@ -19,6 +19,9 @@ flags.DEFINE_integer("classes", 35, "Classes of the network.")
 flags.DEFINE_integer("batch", 8, "Clips in a batch.")
 flags.DEFINE_float("seconds", 0.0, "Clip length in seconds; 0 takes the network's own.")
 flags.DEFINE_enum("dtype", "float32", ["float32", "tf32", "bfloat16"], "Type of the arithmetic; weights are float32.")
+flags.DEFINE_list(
+    "compute", [], "How to compute the network, key=value of its family: attention=cudnn, scan=false, remat=true."
+)
 flags.DEFINE_string("method", "dhauds", "Method of the timed update.")
 flags.DEFINE_list("options", [], "Options of the method, key=value.")
 flags.DEFINE_list("corruption", ["all"], "Corruptions to time: WHN, ENQ, END1, END2, ENSC, PSH, TST, or all.")

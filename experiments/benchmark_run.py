@@ -16,7 +16,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import methods
 from dhauds_jax.types import Batch, Classifier, RunInfo
-from experiments import records, targets
+from experiments import costs, records, targets
 
 WHATS = ("forward", "adapt", "corrupt", "pipeline")
 
@@ -30,6 +30,7 @@ class Benchmark(NamedTuple):
     batch: int
     seconds: float
     dtype: str
+    compute: Sequence[str]
     method: str
     options: Sequence[str]
     corruption: Sequence[str]
@@ -55,18 +56,44 @@ def _timed(call: Callable[[], Any], rounds: int) -> dict[str, float]:
     }
 
 
-def build(run: Benchmark) -> Classifier:
-    """The network of a benchmark, at the asked clip length and type.
+def compute_options(run: Benchmark) -> dict[str, Any]:
+    """How the network is computed, from `--dtype` and `--compute`.
 
     Raises:
-      ValueError: an unknown net, or a type that the net's family cannot compute in.
+      ValueError: not written as key=value.
+    """
+    options: dict[str, Any] = {"dtype": jnp.bfloat16} if run.dtype == "bfloat16" else {}
+    for text in run.compute:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"--compute: {text!r}, expected key=value such as attention=cudnn or scan=false")
+        options[key] = {"true": True, "false": False}.get(value.lower(), value)
+    return options
+
+
+def build(run: Benchmark, **more: Any) -> Classifier:
+    """The network of a benchmark, at the asked clip length and type; `more` goes before `--compute`.
+
+    Raises:
+      ValueError: an unknown net, or an option that the net's family does not have.
     """
     config = zoo.preset(run.net, [f"class{i}" for i in range(run.classes)])
     if run.seconds:
         config = config.replace(length=round(run.seconds * config.sample_rate))
-    if run.dtype == "bfloat16":
-        return zoo.build(config, dtype=jnp.bfloat16)
-    return zoo.build(config)
+    return zoo.build(config, **{**compute_options(run), **more})
+
+
+def _unrolled(run: Benchmark, classifier: Classifier) -> Classifier:
+    """The same network without a loop over its blocks, whose body XLA would count once."""
+    return build(run, scan=False) if "scan" in zoo.COMPUTE.get(classifier.config.family, ()) else classifier
+
+
+def _counts(run: Benchmark, seconds: float, function: Callable[..., Any], *args: Any) -> dict[str, float | None]:
+    """Operations by XLA's count, before it optimises the program: of a clip, and of the whole batch a second."""
+    flops = costs.counted(function, *costs.shapes_of(args))
+    if flops is None:
+        return {"gflops_per_clip": None, "gflops_per_s": None}
+    return {"gflops_per_clip": flops / run.batch / 1e9, "gflops_per_s": flops / seconds / 1e9}
 
 
 def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
@@ -77,7 +104,10 @@ def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
     shared = {"net": run.net, "batch": run.batch, "clip_seconds": length / classifier.config.sample_rate}
     if "forward" in run.what:
         forward = jax.jit(lambda v, w: classifier.apply(v, w, mode=EVAL)[0].logits)
-        yield {"what": "forward", **shared, **_timed(lambda: forward(variables, wave), run.rounds)}
+        timed = _timed(lambda: forward(variables, wave), run.rounds)
+        plain = _unrolled(run, classifier)
+        counts = _counts(run, timed["seconds"], lambda v, w: plain.apply(v, w, mode=EVAL)[0].logits, variables, wave)
+        yield {"what": "forward", **shared, **timed, **counts}
     if "adapt" in run.what:
         given = dict(text.partition("=")[::2] for text in run.options)
         options = methods.resolve_options(run.method, "reference", given)
@@ -92,7 +122,10 @@ def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
             held[0], prediction = step(held[0], batch, jax.random.key(1))
             return held[0], prediction
 
-        yield {"what": "adapt", "method": run.method, **shared, **_timed(update, run.rounds)}
+        timed = _timed(update, run.rounds)
+        plain = methods.make(run.method, _unrolled(run, classifier), options)
+        counts = _counts(run, timed["seconds"], plain.step, held[0], batch, jax.random.key(1))
+        yield {"what": "adapt", "method": run.method, **shared, **timed, **counts}
 
 
 def _corruption_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
@@ -166,6 +199,7 @@ def _print_rows(rows: Iterator[dict[str, Any]], shared: dict[str, Any], as_json:
             print(
                 f"{name}: {1000 * row['seconds']:.1f} ms a batch of {row['batch']} x {row['clip_seconds']:g} s "
                 f"({1000 * row['fastest']:.1f} to {1000 * row['slowest']:.1f}), {row['clips_per_s']:.1f} clips/s, "
-                f"first call {row['first_call']:.1f} s",
+                f"first call {row['first_call']:.1f} s"
+                + (f", {row['gflops_per_clip']:.2f} GFLOP a clip" if row.get("gflops_per_clip") else ""),
                 flush=True,
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -22,13 +23,24 @@ def flops_per_clip(method: Method, state: AdaptState, batch_size: int, samples: 
       batch_size: clips of a batch.
       samples: samples of a clip.
     """
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.asarray(x).dtype), state)
+    shapes = shapes_of(state)
     batch = Batch(
         jax.ShapeDtypeStruct((batch_size, samples), jnp.float32),
         jax.ShapeDtypeStruct((batch_size,), jnp.float32),
         jax.ShapeDtypeStruct((batch_size,), jnp.int32),
     )
     key = jax.eval_shape(lambda: jax.random.key(0))
-    counted: Any = jax.jit(method.step).lower(shapes, batch, key).cost_analysis()
-    flops = (counted or {}).get("flops")
-    return None if flops is None else float(flops) / batch_size
+    flops = counted(method.step, shapes, batch, key)
+    return None if flops is None else flops / batch_size
+
+
+def shapes_of(tree: Any) -> Any:
+    """A tree of arrays as `jax.ShapeDtypeStruct`."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.asarray(x).dtype), tree)
+
+
+def counted(function: Callable[..., Any], *args: Any) -> float | None:
+    """Floating-point operations of a function by XLA's count, from shapes alone; bodies of loops count once."""
+    found: Any = jax.jit(function).lower(*args).cost_analysis()
+    flops = (found or {}).get("flops")
+    return None if flops is None else float(flops)

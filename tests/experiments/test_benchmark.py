@@ -16,6 +16,7 @@ def a_run(**changes):
         batch=4,
         seconds=0.0,
         dtype="float32",
+        compute=[],
         method="norm",
         options=[],
         corruption=["WHN"],
@@ -39,6 +40,18 @@ def test_rows_are_json_with_the_agreed_keys(capsys):
     assert rows[2]["ms_per_clip"] == pytest.approx(250 * rows[2]["seconds"], rel=0.01)
 
 
+def test_operations_are_counted_with_every_block(capsys):
+    """Two blocks of width 16 over 17 tokens, patches of 64 values, ten classes: the products, and little else."""
+    benchmark(a_run(what=["forward"], net="ssast_test", classes=10, rounds=1))
+    row = json.loads(capsys.readouterr().out)
+    block = 17 * 16 * (3 * 16 + 16 + 2 * 64) + 2 * 17 * 17 * 16
+    products = 2 * (15 * 64 * 16 + 2 * block + 16 * 10) / 1e9
+    filter_bank = 24 * 2 * 257 * 32 / 1e9
+    # Elementwise work and the spectrum come on top.
+    assert products + filter_bank < row["gflops_per_clip"] < 3 * (products + filter_bank)
+    assert row["gflops_per_s"] == pytest.approx(4 * row["gflops_per_clip"] / row["seconds"], rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -47,6 +60,8 @@ def test_rows_are_json_with_the_agreed_keys(capsys):
         ({"batch": 1}, "--batch must be at least 2"),
         ({"dtype": "bfloat16"}, "family 'amaut' has no options"),
         ({"method": "tnt", "what": ["adapt"]}, "unknown method 'tnt'"),
+        ({"compute": ["remat"], "net": "ssast_test"}, "--compute: 'remat', expected key=value such as"),
+        ({"compute": ["attention=fast"], "net": "ssast_test"}, "attention is 'fast', expected one of xla, cudnn"),
     ],
 )
 def test_bad_input_gets_one_sentence(changes, message):
