@@ -154,6 +154,14 @@ def test_hugging_face_folders(style, tmp_path):
     np.testing.assert_array_equal(variables["params"]["encoder"]["blocks"]["qkv"]["kernel"][0, :, :16], q.T)
     (written,) = conversion.reverse("ast", tmp_path / "out", tmp_path / "back")
     assert_same_bits(state, safetensors_numpy.load_file(written))
+    if style != "huggingface":
+        return
+    # A preset without classes of its own takes the folder's; one that pools otherwise starts a head afresh.
+    made = conversion.convert("ast", [folder], tmp_path / "pooled", preset="ssast_test")
+    assert any("head is another" in note for note in made.notes)
+    _, config, _ = checkpoint.load(tmp_path / "pooled")
+    assert config.classes == ("c", "b", "a") and config.head == {**CONFIG.head, "epsilon": 1e-12}
+    assert config.geometry["epsilon"] == 1e-12
 
 
 def test_the_files_order_of_classes_wins_over_a_presets(tmp_path):
