@@ -57,13 +57,16 @@ def plan(name: str, kind: Family, file: Source, part: Part, preset: str | None, 
     geometry = {**_default_stride(inferred), **geometry}
     if preset is None and "preset" not in given and "heads" not in {**geometry, **given.get("geometry", {})}:
         geometry["heads"] = max(1, inferred["width"] // 64)  # as in every published size
+    explicit = "classes" in given
+    if not explicit and "classes" in top and _lacks_classes(preset or given.get("preset")):
+        given = {**given, "classes": top["classes"]}
     target = presets.resolve(kind, inferred, None, preset, given, geometry, top)
     epsilon = top["head"]["epsilon"]
     chosen = {**target.head, "prefix": inferred["prefix"], **({"epsilon": epsilon} if "head" not in given else {})}
     target = target.replace(head=chosen)
     outputs = spectrogram.classes_of(state, style)
     names = _class_names(outputs, top.get("classes"), target.classes)
-    target = _with_the_files_order(target, names, "classes" in given)
+    target = _with_the_files_order(target, names, explicit)
     source = _file_config(target, file, part, geometry, pretraining).replace(classes=names)
     if name == "ast":
         source = source.replace(head={**source.head, "pool": "cls"})
@@ -95,6 +98,14 @@ def stated(name: str, file: Source, style: str) -> tuple[dict[str, Any], dict[st
         mean, std = (extra["mean"], extra["std"]) if extra.get("do_normalize", True) else (0.0, 0.5)
         top |= {"front_end": {**front_end, "mean": mean, "std": std}, "sample_rate": rate}
     return geometry, top
+
+
+def _lacks_classes(preset: str | None) -> bool:
+    """Whether a preset has no class names of its own."""
+    try:
+        return preset is not None and preset in zoo.PRESETS and not zoo.preset(preset).classes
+    except ValueError:
+        return True
 
 
 def _default_stride(inferred: Mapping[str, Any]) -> dict[str, Any]:

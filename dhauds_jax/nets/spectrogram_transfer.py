@@ -85,7 +85,7 @@ def fit_grid(
 def fit_positions(
     table: Float[np.ndarray, "tokens width"], prefix: int, had: tuple[int, int], wanted: tuple[int, int], cut: Cut
 ) -> Float[np.ndarray, "new_tokens width"]:
-    """A whole position table for another grid; the first `prefix` rows stay.
+    """A whole position table for another grid; the first `prefix` rows stay, and all of them where the grids are equal.
 
     Args:
       table: (prefix + had[0] * had[1], width).

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from dhauds_jax import class_names
 from dhauds_jax.dsp.kaldi import FbankSpec, frame_count
 from dhauds_jax.nets.config import ClassifierConfig, take
@@ -123,6 +125,10 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> SpectrogramTransf
         raise ValueError(f"net: attention is {options.attention!r}, expected one of {', '.join(ATTENTION)}")
     if options.attention == "cudnn" and options.dtype is None:
         raise ValueError("net: attention 'cudnn' computes in half types only, expected dtype=bfloat16 beside it")
+    if options.attention == "cudnn" and jax.default_backend() != "gpu":
+        raise ValueError(
+            f"net: attention 'cudnn' needs a GPU, found {jax.default_backend()!r}, expected attention='xla'"
+        )
     pairs = {key: tuple(sizes[key]) for key in ("patch", "stride")}
     return SpectrogramTransformer(**{**sizes, **pairs}, grid=config_grid(config), compute=options)
 

@@ -380,4 +380,6 @@ def test_families_and_their_files():
         "hubert": ("encoder",),
         "hubert_classifier": ("encoder", "head"),
         "amaut": ("encoder", "head"),
+        "ast": ("encoder",),
+        "ssast": ("encoder",),
     }

@@ -145,8 +145,10 @@ def test_hugging_face_folders(style, tmp_path):
     statistics = {"mean": -1.5, "std": 2.5, "max_length": 23, "num_mel_bins": 32, "sampling_rate": 16000}
     (folder / "preprocessor_config.json").write_text(json.dumps(statistics))
     (tmp_path / "length.json").write_text(json.dumps({"length": 4000}))
-    made = conversion.convert("ast", [folder], tmp_path / "out", config=tmp_path / "length.json", verify=True)
-    assert max(made.verified.values()) < 1e-5 and made.used == len(state)
+    length = tmp_path / "length.json"
+    made = conversion.convert("ast", [folder], tmp_path / "out", config=length, verify=style == "huggingface_4")
+    assert made.used == len(state) and all(value < 1e-5 for value in made.verified.values())
+    assert len(made.verified) == (5 if style == "huggingface_4" else 0)
     variables, config, _ = checkpoint.load(tmp_path / "out")
     assert config.classes == ("c", "b", "a") and config.geometry["epsilon"] == config.head["epsilon"] == 1e-12
     assert (config.front_end["mean"], config.front_end["std"], config.head["pool"]) == (-1.5, 2.5, "cls")
@@ -154,6 +156,14 @@ def test_hugging_face_folders(style, tmp_path):
     np.testing.assert_array_equal(variables["params"]["encoder"]["blocks"]["qkv"]["kernel"][0, :, :16], q.T)
     (written,) = conversion.reverse("ast", tmp_path / "out", tmp_path / "back")
     assert_same_bits(state, safetensors_numpy.load_file(written))
+    if style != "huggingface":
+        return
+    # A preset without classes of its own takes the folder's; one that pools otherwise starts a head afresh.
+    made = conversion.convert("ast", [folder], tmp_path / "pooled", preset="ssast_test")
+    assert any("head is another" in note for note in made.notes)
+    _, config, _ = checkpoint.load(tmp_path / "pooled")
+    assert config.classes == ("c", "b", "a") and config.head == {**CONFIG.head, "epsilon": 1e-12}
+    assert config.geometry["epsilon"] == 1e-12
 
 
 def test_the_files_order_of_classes_wins_over_a_presets(tmp_path):

@@ -192,6 +192,7 @@ def changed(section, **values):
         (CONFIG.replace(front_end={"kind": "wave", "normalise": True}), {}, "has front end 'wave', expected"),
         (CONFIG, {"attention": "flash"}, "attention is 'flash', expected one of xla, cudnn"),
         (CONFIG, {"attention": "cudnn"}, "computes in half types only, expected dtype=bfloat16"),
+        (CONFIG, {"attention": "cudnn", "dtype": jnp.bfloat16}, "needs a GPU, found 'cpu', expected attention='xla'"),
         (CONFIG, {"positional": "fft"}, r"has no options \['positional'\]"),
     ],
 )
