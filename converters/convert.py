@@ -17,12 +17,15 @@ from dhauds_jax import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
-    "family", None, "What the source is: hubert (encoder alone), hubert_classifier (pair), amaut (pair)."
+    "family",
+    None,
+    "What the source is: hubert (encoder alone), hubert_classifier (pair), amaut (pair), conmix (R50+ViT-B_16.npz), "
+    "conmix_classifier (modelF, modelB, modelC).",
 )
 flags.DEFINE_list(
     "source",
     None,
-    "One path, or encoder and head with a comma between: .pt, .bin, .safetensors, or a Hugging Face folder. "
+    "One path, or encoder and head with a comma between: .pt, .bin, .safetensors, .npz, or a Hugging Face folder. "
     "With --reverse the folder of a checkpoint.",
 )
 flags.DEFINE_string(

@@ -380,4 +380,6 @@ def test_families_and_their_files():
         "hubert": ("encoder",),
         "hubert_classifier": ("encoder", "head"),
         "amaut": ("encoder", "head"),
+        "conmix": ("encoder",),
+        "conmix_classifier": ("encoder", "bottleneck", "classifier"),
     }
