@@ -19,6 +19,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Classifier, Variables
 from experiments import records, targets
+from experiments.input_statistics import normalising, of_clips
 from experiments.resume import Saver
 from experiments.training import TrainOptions, check_options, chosen, train, workdir_state
 
@@ -116,6 +117,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
     width = train_width(dataset, config, run.options)
     clips = open_clips(run, dataset, "train", config.sample_rate, width, run.memory_budget_mb)
     clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
+    variables = normalising(variables, of_clips(config, clips, run.options))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
     validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
     saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s)

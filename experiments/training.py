@@ -23,7 +23,7 @@ from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd
 from dhauds_jax.types import Classifier, Variables
 from experiments.resume import Saver
 from experiments.training_aux import check_aux_options, class_statistics, make_aux_loss
-from experiments.training_views import VIEWS, TrainBatch, make_view
+from experiments.training_views import VIEWS, TrainBatch, make_features, make_view
 
 
 class TrainOptions(NamedTuple):
@@ -53,6 +53,7 @@ class TrainOptions(NamedTuple):
       aux_task: "none", or "time_shift": the auxiliary head learns the shift of each clip (`training_aux`).
       aux_labels: one "random" shift a clip, or all three of each ("expand").
       aux_shift: shift as a share of the clip.
+      time_flip: quirk 42, half of the images are mirrored in time (nets over images alone).
     """
 
     epochs: int = 24
@@ -79,6 +80,7 @@ class TrainOptions(NamedTuple):
     aux_task: str = "none"
     aux_labels: str = "random"
     aux_shift: float = SHIFT
+    time_flip: bool = True
 
 
 class TrainState(NamedTuple):
@@ -133,6 +135,7 @@ def make_step(
 ) -> Callable[[Variables, Any, TrainBatch, Array], tuple[Variables, Any, Array]]:
     """One update `(variables, opt_state, batch, key) -> (variables, opt_state, loss)`: K views, losses summed."""
     views = [make_view(name, options, noise, short, classifier.config.length) for name in options.views]
+    features = make_features(classifier, options)
     auxiliary = make_aux_loss(classifier, options, make_view("clean", options, noise, short, classifier.config.length))
 
     def step(variables: Variables, opt_state: Any, batch: TrainBatch, key: Array) -> tuple[Variables, Any, Array]:
@@ -143,9 +146,9 @@ def make_step(
             value, stats = jnp.zeros(()), variables["batch_stats"]
             params = masks.merge(leaves, frozen)
             for i, wave in enumerate(waves):
-                outputs, new = classifier.apply(
+                outputs, new = classifier.apply_features(
                     {"params": params, "batch_stats": stats},
-                    wave,
+                    features(jax.random.fold_in(key, 3000 + i), wave, batch.index),
                     mode=TRAIN,
                     weights=batch.weights,
                     rngs={"dropout": jax.random.fold_in(key, 1000 + i)},
