@@ -12,22 +12,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from converters import hubert, presets, report, spectrogram, spectrogram_plan
-from converters.families import FAMILIES, Family, Part, describe, inferred_head, part_of
+from converters.families import FAMILIES, Family, Part, describe, head_of, part_of
 from converters.mapping import Converted, flatten, split, to_flax, to_torch, unflatten
 from converters.read import EXTRA_HINT, Source, read
 from converters.verify import largest_differences
-from dhauds_jax.nets import checkpoint, zoo
+from dhauds_jax.nets import checkpoint, mel_image, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.hubert import frames_of
+from dhauds_jax.nets.layers import Dense
 from dhauds_jax.nets.normalisers import EVAL
-
-CONTENTS = {
-    "hubert": "HuBERT encoder",
-    "amaut": "AMAuT encoder",
-    "spectrogram_transformer": "spectrogram transformer",
-}
-"""Family of a network -> what `families.describe` says of its first file."""
 
 HEAD_SEED = 0
 """Seed of the head's random weights where the source has no head."""
@@ -47,7 +41,7 @@ def convert(
 
     Args:
       family: a key of `families.FAMILIES`.
-      sources: one path, or two (encoder, head), as the family has it.
+      sources: one path, or several (encoder, head), as the family has it.
       output: folder of the checkpoint; one that is there is replaced, but only once all is converted.
       config: JSON file with what the files do not show (see `presets.read_config`).
       preset: name of the network to take such things from.
@@ -67,7 +61,7 @@ def convert(
         resolved, converted, more, notes = _whole_network(family, kind, files[0], parts, preset, given, profile)
         resolved = resolved.replace(source=source)
     else:
-        head = inferred_head(parts["head"].state) if "head" in parts else None
+        head = head_of(parts)
         elsewhere = hubert.huggingface_geometry(files[0].record or {})
         resolved = presets.resolve(kind, kind.infer(parts["encoder"]), head, preset, given, elsewhere)
         resolved = resolved.replace(source=source)
@@ -156,12 +150,11 @@ def _family(name: str, sources: int | None, flag: str) -> Family:
 
 
 def _check_contents(family: str, kind: Family, files: Sequence[Source], parts: dict[str, Part]) -> None:
-    expected = {"encoder": CONTENTS[kind.net], "head": "head"}
-    for name, file in zip(kind.files, files):
+    for name, file, expected in zip(kind.files, files, kind.holds):
         found = describe(parts[name].state)
-        if found != expected[name]:
+        if found != expected:
             keys = ", ".join(sorted(parts[name].state)[:4])
-            raise ValueError(f"{file.path}: holds {found} ({keys}, ...), expected {expected[name]} for family {family}")
+            raise ValueError(f"{file.path}: holds {found} ({keys}, ...), expected {expected} for family {family}")
 
 
 def _source_record(family: str, kind: Family, files: Sequence[Source], parts: dict[str, Part]) -> dict[str, Any]:
@@ -171,7 +164,6 @@ def _source_record(family: str, kind: Family, files: Sequence[Source], parts: di
         part = parts[name]
         original = list(part.original.values())
         module = "module." if all(key.startswith("module.") for key in original) else ""
-        wrapper = next((w for w in hubert.WRAPPERS if any(k.startswith(module + w) for k in original)), "")
         old = any(key.endswith(".weight_g") for key in original)
         records.append(
             {
@@ -180,7 +172,7 @@ def _source_record(family: str, kind: Family, files: Sequence[Source], parts: di
                 "sha256": file.sha256,
                 "types": list(file.types),
                 "style": part.style,
-                "prefix": module + (wrapper if name == "encoder" else ""),
+                "prefix": module + part.wrapper,
                 "weight_norm": "weight_g" if old else "parametrizations",
             }
         )
@@ -195,19 +187,18 @@ def _original_name(key: str, record: dict[str, Any]) -> str:
 
 
 def _to_variables(kind: Family, config: ClassifierConfig, files: Sequence[Source], parts: dict[str, Part]) -> Converted:
-    """Every key used or on the ignore list; a head that no file has starts from `HEAD_SEED`."""
+    """Every key used or on the ignore list; what no file has starts from `HEAD_SEED`, or as the config says."""
     merged = {f"{name}/{key}": array for name, part in parts.items() for key, array in part.state.items()}
     style = parts["encoder"].style
-    expected = zoo.shapes(zoo.build(config))
-    if "head" not in parts:
-        expected = {"params": {"encoder": expected["params"]["encoder"]}, "batch_stats": {}}
+    shapes = flatten(zoo.shapes(zoo.build(config)))
+    ours = [path for path in shapes if any(f"{'/'.join(path)}/".startswith(f"{each}/") for each in kind.ours)]
+    expected = unflatten({path: shape for path, shape in shapes.items() if path not in ours})
     where = ", ".join(file.path.name for file in files)
     converted = to_flax(merged, kind.leaves(config, style), kind.ignore(config, style), expected, where)
-    if "head" not in parts:
-        fresh = _fresh_head(config)
-        converted.variables["params"]["head"] = fresh["params"]
-        if "batch_stats" in fresh:
-            converted.variables["batch_stats"]["head"] = fresh["batch_stats"]
+    if ours:
+        fresh = _fresh(config)
+        filled = {**flatten(converted.variables), **{path: fresh[path] for path in ours}}
+        converted = converted._replace(variables=unflatten(filled))
     return converted
 
 
@@ -227,12 +218,22 @@ def _whole_network(
     return plan.target, converted, extra, spectrogram_plan.notes(plan, part, HEAD_SEED)
 
 
-def _fresh_head(config: ClassifierConfig) -> dict[str, Any]:
-    frames = max(2, frames_of(config.length, config.geometry["convs"]))
-    tokens = jnp.zeros((1, frames, config.geometry["width"]))
-    head = build_head(config.head, len(config.classes))
-    variables = jax.jit(lambda key: head.init({"params": key}, tokens, mode=EVAL))(jax.random.key(HEAD_SEED))
-    return jax.tree.map(np.asarray, variables)
+def _fresh(config: ClassifierConfig) -> dict[tuple[str, ...], np.ndarray]:
+    """Leaves that a file may lack: a random head, for CoNMix its encoder's last layer and the config's statistics."""
+    sizes, head = config.geometry, build_head(config.head, len(config.classes))
+    key, flat = jax.random.key(HEAD_SEED), {}
+    if config.family == "conmix":
+        last = Dense(sizes["features"]).init(jax.random.fold_in(key, 1), jnp.zeros((1, sizes["width"])))["params"]
+        flat = {("params", "encoder", "expand", name): array for name, array in last.items()}
+        for name in ("mean", "deviation"):
+            flat["batch_stats", "encoder", mel_image.NAME, name] = np.full((1,), config.front_end[name], np.float32)
+        tokens = jnp.zeros((1, 1, sizes["features"]))
+    else:
+        tokens = jnp.zeros((1, max(2, frames_of(config.length, sizes["convs"])), sizes["width"]))
+    variables = jax.jit(lambda key: head.init({"params": key}, tokens, mode=EVAL))(key)
+    for kind, tree in variables.items():
+        flat |= {(kind, "head", *path): array for path, array in flatten(tree).items()}
+    return {path: np.asarray(array) for path, array in flat.items()}
 
 
 def _ignored(converted: Converted) -> list[tuple[str, str, np.ndarray]]:
@@ -256,6 +257,12 @@ def _notes(kind: Family, files: Sequence[Source], config: ClassifierConfig) -> l
                 f"{file.path.name}: preprocessor_config.json has do_normalize={states}, the preset's or --config's "
                 f"normalise={config.front_end.get('normalise')} was kept"
             )
-    if "head" not in kind.files and kind.net == "hubert":
+    if "params/head" in kind.ours:
         notes.append(f"the source has no classification head: random weights, seed {HEAD_SEED}; train before use")
+    if config.front_end["kind"] == mel_image.KIND:
+        mean, deviation = (config.front_end[name] for name in ("mean", "deviation"))
+        notes.append(
+            f"the files hold no statistics of the input: images are normalised with the config's mean {mean} and "
+            f"deviation {deviation} dB, or in profile reference with those of the evaluated set"
+        )
     return notes

@@ -26,12 +26,13 @@ flags.DEFINE_string(
     "family",
     None,
     "What the source is: hubert (encoder alone), hubert_classifier (pair), amaut (pair), ast (one file of the authors "
-    "or a Hugging Face folder), ssast (one file, self-supervised or fine-tuned).",
+    "or a Hugging Face folder), ssast (one file, self-supervised or fine-tuned), conmix (R50+ViT-B_16.npz), "
+    "conmix_classifier (modelF, modelB, modelC).",
 )
 flags.DEFINE_list(
     "source",
     None,
-    "One path, or encoder and head with a comma between: .pt, .bin, .safetensors, or a Hugging Face folder. "
+    "One path, or encoder and head with a comma between: .pt, .bin, .safetensors, .npz, or a Hugging Face folder. "
     "With --reverse the folder of a checkpoint.",
 )
 flags.DEFINE_string(

@@ -1,4 +1,4 @@
-"""Reads PyTorch checkpoints as NumPy arrays: .pt/.bin/.pth files, .safetensors files and Hugging Face folders.
+"""Reads checkpoints as NumPy arrays: .pt/.bin/.pth, .safetensors and .npz files and Hugging Face folders.
 
 PyTorch files are read with `weights_only=True`: tensors and plain containers, nothing that runs. fairseq's files also
 hold configuration objects; for a short list of their classes an inert stand-in is put there, any other is refused.
@@ -11,6 +11,7 @@ import json
 import pickle
 import re
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,8 +92,8 @@ def read(path: str | Path) -> Source:
     """Reads one checkpoint.
 
     Args:
-      path: a .safetensors file, any file that `torch.save` wrote, or a Hugging Face folder (`config.json` with
-        `model.safetensors` or `pytorch_model.bin`).
+      path: a .safetensors or .npz file, any file that `torch.save` wrote, or a Hugging Face folder (`config.json`
+        with `model.safetensors` or `pytorch_model.bin`).
 
     Raises:
       ValueError: nothing there, an HTML page, a truncated or foreign file, a class that is not on the list, or a
@@ -109,7 +110,7 @@ def read(path: str | Path) -> Source:
         raise ValueError(f"{path}: is empty, expected a PyTorch or safetensors file")
     if start.lstrip()[:1] == b"<" and re.search(rb"<(!doctype|html|head|body|\?xml)", start, re.IGNORECASE):
         raise ValueError(f"{path}: is an HTML page, expected a PyTorch file; the download failed, fetch it again")
-    state = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
+    state = {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix, _torch)(path)
     types = tuple(sorted({str(array.dtype) for array in state.values()}))
     return Source(path, state, _sha256(path), types)
 
@@ -154,6 +155,14 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
         return load_file(path)
     except (SafetensorError, ValueError, KeyError) as error:
         raise ValueError(f"{path}: is truncated or no safetensors file ({_first_line(error)})") from None
+
+
+def _npz(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: is truncated or no .npz file ({_first_line(error)})") from None
 
 
 def _torch(path: Path) -> dict[str, np.ndarray]:

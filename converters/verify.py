@@ -28,8 +28,10 @@ def largest_differences(family: str, variables: Mapping[str, Any], config: Class
     transformers stands in the tests).
 
     Raises:
-      ValueError: torch or torchaudio cannot be imported (the extra is named).
+      ValueError: torch or torchaudio cannot be imported (the extra is named); a family without a PyTorch side here.
     """
+    if config.family == "conmix":
+        raise ValueError("--verify: there is no PyTorch side for CoNMix here; convert without it")
     torch = _import("torch")
     variables = jax.tree.map(np.asarray, variables)
     wave = 0.1 * np.random.default_rng(NOISE_SEED).standard_normal((CLIPS, config.length)).astype(np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.tta import masks, methods, metrics, protocols, selection, wrappers
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, SourceData, Variables
-from experiments import costs, embeddings, records
+from experiments import costs, embeddings, input_statistics, records
 from experiments.passes import Passage, Plan, Target, bins, stream_of, through_epochs, through_stream
 from experiments.resume import Saver
 
@@ -167,7 +167,9 @@ def run_cell(
       ValueError: the network lacks what the method needs. FloatingPointError: a loss is not finite.
     """
     method = wrapped_method(cell, source.classifier)
-    plan = plan_of(cell, method.passes)
+    rule, measured = _input_rule(cell, source), functools.partial(_measured, cell, source)
+    plan = plan_of(cell, method.passes)._replace(statistics=(measured(target.evaluation), measured(target.clean)))
+    source = source._replace(variables=input_statistics.normalising(source.variables, measured(target.waves)))
     offline = protocols.PROTOCOLS[cell.protocol].epochs
     info = RunInfo(
         protocols.steps_per_epoch(len(target.waves), cell.batch_size) if offline else len(stream_of(plan, target)),
@@ -190,16 +192,28 @@ def run_cell(
     else:
         passage = through_stream(plan, run, state, target, unadapted, saver, text)
     record = _record(cell, source, target, plan, unadapted, passage, run.method, command)
+    if rule is not None:
+        record["options"]["input_statistics"] = rule
     record["flops_per_clip"] = _flops(run, passage.state, cell, target.waves.shape[1])
     if with_embeddings:
         path = workdir / "embeddings" / f"{record['cell']}.npz"
-        both = (source.variables, passage.state.variables)
+        both = input_statistics.normalising((source.variables, passage.state.variables), plan.statistics[0])
         record |= embeddings.keep(path, source.classifier, both, target, cell.batch_size)
     saver.clear()
     return record
 
 
-def _chosen(cell: Cell, target: Target, unadapted: np.ndarray, passage: Passage, source: Source) -> dict[str, Any]:
+def _input_rule(cell: Cell, source: Source) -> str | None:
+    return input_statistics.rule_of(source.classifier.config, cell.profile, dict(cell.options))
+
+
+def _measured(cell: Cell, source: Source, waves: np.ndarray | None) -> Any:
+    return input_statistics.measured(source.classifier.config, _input_rule(cell, source), waves)
+
+
+def _chosen(
+    cell: Cell, target: Target, plan: Plan, unadapted: np.ndarray, passage: Passage, source: Source
+) -> dict[str, Any]:
     """The four numbers of a record and which epochs they are of.
 
     With an evaluation draw the epochs are chosen on the adaptation draw and the numbers are of the evaluation draw, as
@@ -214,7 +228,11 @@ def _chosen(cell: Cell, target: Target, unadapted: np.ndarray, passage: Passage,
     reliability = dict(passage.reliability)
     if protocols.PROTOCOLS[cell.protocol].epochs:
         other = target.evaluation
-        logits = unadapted if other is None else source_logits(source, other, cell.batch_size)
+        if other is None:
+            logits = unadapted
+        else:
+            variables = input_statistics.normalising(source.variables, plan.statistics[0])
+            logits = source_logits(source._replace(variables=variables), other, cell.batch_size)
         non_adapted = metrics.METRICS[target.metric](logits, target.labels)
         reliability = {"before": bins(logits, target.labels), **reliability}
     else:
@@ -257,7 +275,7 @@ def _record(
         "metric": target.metric,
         "n": len(order),
         "seed": cell.seed,
-        **_chosen(cell, target, unadapted, passage, source),
+        **_chosen(cell, target, plan, unadapted, passage, source),
         "seconds": passage.seconds,
         "passes": _passes(method, cell, plan.every),
         "parameters_moved": masks.count(source.variables["params"], method.adapts),

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dhauds_jax.nets.mel_image import Statistics
 from dhauds_jax.tta import metrics, protocols, selection, streams
 from dhauds_jax.types import AdaptState
+from experiments.input_statistics import normalising
 from experiments.resume import Saver
 
 
@@ -61,7 +63,11 @@ class Passage(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How a cell goes through its target: what `offline` and `online` need beside method, state and waves."""
+    """How a cell goes through its target: what `offline` and `online` need beside method, state and waves.
+
+    `statistics`: of the images of the target's evaluation draw and of its clean clips, where they have their own
+    (`experiments.input_statistics`).
+    """
 
     protocol: str
     options: Mapping[str, Any]
@@ -69,6 +75,7 @@ class Plan(NamedTuple):
     batch_size: int
     key: Any
     every: int = 1
+    statistics: tuple[Statistics | None, Statistics | None] = (None, None)
 
 
 def scored(index: int, logits: np.ndarray, labels: np.ndarray, metric: str, losses: Mapping[str, float]) -> dict:
@@ -137,7 +144,8 @@ def through_epochs(
             seen = protocols.evaluate(run.predict, epoch.state, target.view, plan.batch_size)
             point["criteria"]["agreement"] = selection.agreement(logits, seen)
         if target.evaluation is not None:
-            logits = protocols.evaluate(run.predict, epoch.state, target.evaluation, plan.batch_size)
+            other = normalising(epoch.state, plan.statistics[0])
+            logits = protocols.evaluate(run.predict, other, target.evaluation, plan.batch_size)
             point["evaluation"] = _measured(logits, target.labels, target.metric)
         if epoch.index == plan.epochs:
             point["metrics"] = metrics.everything(logits, target.labels)
@@ -197,7 +205,8 @@ def through_stream(
         losses.append(step.losses)
         ends = step.index + 1 == len(stream) or stream[step.index + 1].opens
         if protocol.clean and ends:
-            seen = protocols.evaluate(run.predict, step.state, target.clean, plan.batch_size)
+            other = normalising(step.state, plan.statistics[1])
+            seen = protocols.evaluate(run.predict, other, target.clean, plan.batch_size)
             clean.append(metrics.METRICS[target.metric](seen, target.labels[: target.clips]))
         if saver:
             facts = {"position": step.index + 1, "losses": losses, "clean": clean, "seconds": clock.seconds()}

@@ -45,6 +45,9 @@ flags.DEFINE_float("smoothing", 0.1, "Label smoothing, 0 to 1.")
 flags.DEFINE_list("views", ["shift", "noise"], "Augmented views whose losses are summed: shift, noise, clean.")
 flags.DEFINE_float("shift", 0.17, "Largest roll of the shift view, as a share of the clip.")
 flags.DEFINE_enum("crop", "random", ["random", "head"], "Clips longer than the network's: a random piece, or the head.")
+flags.DEFINE_bool(
+    "time_flip", None, "Nets over images: mirror half of them in time (default: in profile reference, quirk 42)."
+)
 flags.DEFINE_float("noise_snr_db", 50.0, "Signal-to-noise ratio of the noise view, in dB.")
 flags.DEFINE_string("group", "all", "Parameters that move: norm, batch_norm, head, encoder, front_end_frozen or all.")
 flags.DEFINE_enum(
@@ -93,7 +96,7 @@ def main() -> str:
     faithful = FLAGS.profile == "reference"
     if not all(epoch.isdigit() for epoch in FLAGS.milestones):
         raise ValueError(f"--milestones={','.join(FLAGS.milestones)}: expected whole numbers of epochs, such as 5,10")
-    names = [n for n in TrainOptions._fields if n in FLAGS and n != "selection"]
+    names = [n for n in TrainOptions._fields if n in FLAGS and n not in ("selection", "time_flip")]
     options = TrainOptions(**{n: getattr(FLAGS, n) for n in names})._replace(
         views=tuple(FLAGS.views),
         milestones=tuple(int(epoch) for epoch in FLAGS.milestones),
@@ -101,6 +104,7 @@ def main() -> str:
         first_epoch_plain=faithful,
         crop_last_start=not faithful,
         nesterov=not faithful,
+        time_flip=faithful if FLAGS.time_flip is None else FLAGS.time_flip,
     )
     run = TrainRun(**{n: getattr(FLAGS, n) for n in TrainRun._fields if n != "options"}, options=options)
     text = train_and_save(run, app.command())

@@ -20,6 +20,7 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Classifier, Variables
 from experiments import records, targets
 from experiments.filter_bank_statistics import with_measured_statistics
+from experiments.input_statistics import normalising, of_clips
 from experiments.resume import Saver
 from experiments.training import TrainOptions, check_options, chosen, train, workdir_state
 
@@ -133,6 +134,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
     if run.input_statistics != "preset":
         config = with_measured_statistics(config, clips, run.input_statistics)
         classifier = zoo.build(config)
+    variables = normalising(variables, of_clips(config, clips, run.options))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
     validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
     saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s)

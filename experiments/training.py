@@ -24,7 +24,7 @@ from experiments.training_augment import check_augmentation, make_augment, mix, 
 from experiments.training_aux import check_aux_options, class_statistics, make_aux_loss
 from experiments.training_optimisers import make_optimiser
 from experiments.training_options import TrainOptions, check_options
-from experiments.training_views import TrainBatch, make_view
+from experiments.training_views import TrainBatch, make_features, make_view
 
 
 class TrainState(NamedTuple):
@@ -44,6 +44,7 @@ def make_step(
 ) -> Callable[[Variables, Any, TrainBatch, Array], tuple[Variables, Any, Array]]:
     """One update `(variables, opt_state, batch, key) -> (variables, opt_state, loss)`: K views, losses summed."""
     views = [make_view(name, options, noise, short, classifier.config.length) for name in options.views]
+    features = make_features(classifier, options)
     augment = make_augment(options, classifier.config)
     classes = len(classifier.config.classes)
     # Labels as they are, unless something needs them as rows.
@@ -61,8 +62,8 @@ def make_step(
             waves, targets = (list(parts) for parts in zip(*mixed))
 
         def seen(wave: Array, key: Array) -> Array:
-            features = classifier.features(wave)
-            return features if augment is None else augment(key, features, batch.index)
+            inputs = features(key, wave, batch.index)
+            return inputs if augment is None else augment(key, inputs, batch.index)
 
         def loss(leaves: Any) -> tuple[Array, Any]:
             value, stats = jnp.zeros(()), variables["batch_stats"]

@@ -51,6 +51,7 @@ class TrainOptions(NamedTuple):
       aux_task: "none", or "time_shift": the auxiliary head learns the shift of each clip (`training_aux`).
       aux_labels: one "random" shift a clip, or all three of each ("expand").
       aux_shift: shift as a share of the clip.
+      time_flip: quirk 42, half of the images are mirrored in time (nets over images alone).
     """
 
     epochs: int = 24
@@ -87,6 +88,7 @@ class TrainOptions(NamedTuple):
     aux_task: str = "none"
     aux_labels: str = "random"
     aux_shift: float = SHIFT
+    time_flip: bool = True
 
 
 def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:

@@ -1,4 +1,4 @@
-"""The augmented views of source training: noise, random place or piece, random roll."""
+"""The augmented views of source training: noise, random place or piece, random roll; for images a random piece."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from jaxtyping import Array
 from dhauds_jax.data.pipeline import ClipBatch as TrainBatch
 from dhauds_jax.dsp.mixing import add_noise
 from dhauds_jax.dsp.views import random_fit, random_pad, random_roll, roll
+from dhauds_jax.nets import mel_image
+from dhauds_jax.types import Classifier
 
 VIEWS = ("shift", "noise", "clean")
 """Names of views; `training.TrainOptions` says what they are."""
@@ -58,3 +60,14 @@ def make_view(
         return random_roll(own_key, wave, batch.index, options.shift) if name == "shift" else wave
 
     return view
+
+
+def make_features(classifier: Classifier, options: Any) -> Callable[[Array, Array, Array], Array]:
+    """The front end in training, `(key, wave, index) -> features`: nets over images take a random piece of each image.
+
+    With `options.time_flip` half of the pieces are mirrored in time (quirk 42).
+    """
+    spec = mel_image.spec_of(classifier.config.front_end)
+    if spec is None:
+        return lambda key, wave, index: classifier.features(wave)
+    return lambda key, wave, index: mel_image.cropped_images(key, wave, index, spec, flip=options.time_flip)

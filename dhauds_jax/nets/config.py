@@ -10,12 +10,17 @@ from typing import Any
 FRONT_ENDS = {
     "kaldi_fbank": ("sample_rate", "n_mels", "frame_length", "hop", "frames", "mean", "std"),
     "log_mel": ("sample_rate", "n_fft", "win_length", "hop", "n_mels", "f_min", "f_max", "scale"),
+    "mel_image": (
+        *("sample_rate", "n_fft", "win_length", "hop", "n_mels", "f_min", "f_max", "scale"),
+        *("image", "resize", "mean", "deviation"),
+    ),
     "wave": ("normalise",),
 }
 """Front ends by kind, with the keys that each must have (more are passed on to it)."""
 
 HEADS = {
     "audio_classifier": ("hidden", "features"),
+    "bottleneck": ("features",),
     "fce": (),
     "hub_classifier": ("stages",),
     "linear": ("softmax_output",),
@@ -43,8 +48,9 @@ class ClassifierConfig:
       geometry: sizes of the encoder, as its family names them.
       head: `kind` (a key of `HEADS`) and its sizes.
       front_end: `kind` (a key of `FRONT_ENDS`) and its constants; for "log_mel" the fields of
-        `dhauds_jax.dsp.mel.MelSpec` and for "kaldi_fbank" those of `dhauds_jax.dsp.kaldi.FbankSpec` (those with a
-        default may be left out), for "wave" `normalise` (true or false).
+        `dhauds_jax.dsp.mel.MelSpec`, for "kaldi_fbank" those of `dhauds_jax.dsp.kaldi.FbankSpec` (those with a default
+        may be left out), for "mel_image" MelSpec's and those of `dhauds_jax.nets.mel_image.ImageSpec`, for "wave"
+        `normalise` (true or false).
       sample_rate: of the waveform that goes in, in Hz.
       length: of the waveform that goes in, in samples.
       classes: names of the classes in the order of the logits.

@@ -58,6 +58,33 @@ class AudioClassifier(nn.Module):
         return Linear(weight_norm_kernel(last["v"], last["g"]), last["bias"])
 
 
+class BottleneckClassifier(nn.Module):
+    """Mean over tokens, a linear map, BatchNorm (the embedding), a weight-normed linear layer: CoNMix's head.
+
+    No non-linearity, as the reference has it: the ReLU and the dropout that it makes are never called (DHAuDS,
+    CoNMix/lib/models.py:46).
+    """
+
+    classes: int
+    features: int = 256
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
+        zeros = nn.initializers.zeros_init()
+        x = Dense(self.features, kernel_init=xavier_normal, bias_init=zeros, name="squeeze")(tokens.mean(1))
+        x = BatchNorm(1e-5, name="batch_norm")(x, mode=mode, weights=weights, axis_name=axis_name)
+        return WeightNormDense(self.classes, name="classifier")(x), x
+
+    linear = staticmethod(AudioClassifier.linear)
+
+
 class FCEClassifier(nn.Module):
     """A 15-tap convolution along the features of two tokens, LayerNorm (the embedding), a linear layer.
 
@@ -183,7 +210,7 @@ class TokenPool(nn.Module):
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
 
-Head = AudioClassifier | FCEClassifier | HuBClassifier | LinearHead | TokenPool
+Head = AudioClassifier | BottleneckClassifier | FCEClassifier | HuBClassifier | LinearHead | TokenPool
 
 
 def build_head(record: Mapping[str, Any], classes: int) -> Head:
@@ -195,6 +222,8 @@ def build_head(record: Mapping[str, Any], classes: int) -> Head:
     kind, sizes = record["kind"], {key: value for key, value in record.items() if key != "kind"}
     if kind == "audio_classifier":
         return AudioClassifier(classes, **take(sizes, ("hidden", "features"), "config head"))
+    if kind == "bottleneck":
+        return BottleneckClassifier(classes, **take(sizes, ("features",), "config head"))
     if kind == "fce":
         pair = sizes.get("pair", "ends")
         take(sizes, ("pair",) if sizes else (), "config head")

@@ -115,10 +115,11 @@ class WeightNormDense(nn.Module):
         return x @ weight_norm_kernel(v, g) + bias
 
 
-def standardise(kernel: Float[Array, "taps inputs outputs"]) -> Float[Array, "taps inputs outputs"]:
+def standardise(kernel: Float[Array, "*taps inputs outputs"]) -> Float[Array, "*taps inputs outputs"]:
     """Weight standardisation per output channel: `(w - mean) / sqrt(var + 1e-5)`, biased variance (1903.10520)."""
-    centred = kernel - kernel.mean((0, 1))
-    return centred * jax.lax.rsqrt(jnp.square(centred).mean((0, 1)) + 1e-5)
+    axes = tuple(range(kernel.ndim - 1))
+    centred = kernel - kernel.mean(axes)
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean(axes) + 1e-5)
 
 
 class StdConv1d(nn.Module):

@@ -19,7 +19,7 @@ from dhauds_jax.dsp.kaldi import FbankSpec
 from dhauds_jax.dsp.kaldi import fbank as _fbank
 from dhauds_jax.dsp.mel import MelSpec
 from dhauds_jax.dsp.mel import log_mel as _log_mel
-from dhauds_jax.nets import amaut, hubert_zoo, presets, resnet_zoo, spectrogram_zoo
+from dhauds_jax.nets import amaut, conmix_zoo, hubert_zoo, mel_image, presets, resnet_zoo, spectrogram_zoo
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
@@ -27,6 +27,7 @@ from dhauds_jax.types import Classifier, Linear, Mode, Outputs, Variables
 
 FAMILIES: dict[str, Callable[..., nn.Module]] = {
     "amaut": amaut.build_encoder,
+    "conmix": conmix_zoo.build_encoder,
     "hubert": hubert_zoo.build_encoder,
     "resnet": resnet_zoo.build_resnet,
     "cnn": resnet_zoo.build_cnn,
@@ -39,6 +40,7 @@ AUX_HEADS: dict[str, Callable[[ClassifierConfig], nn.Module | None]] = {"resnet"
 """Family -> builder of its auxiliary head, called as an encoder; None where a config has none (absent: never)."""
 
 COMPUTE: dict[str, tuple[str, ...]] = {
+    "conmix": conmix_zoo.COMPUTE,
     "hubert": hubert_zoo.COMPUTE,
     "spectrogram_transformer": spectrogram_zoo.COMPUTE,
 }
@@ -46,12 +48,14 @@ COMPUTE: dict[str, tuple[str, ...]] = {
 
 DEAD_PARAMETERS: dict[str, Callable[[ClassifierConfig], int]] = {
     "amaut": amaut.dead_parameters,
+    "conmix": conmix_zoo.dead_parameters,
     "resnet": resnet_zoo.counted_twice,
 }
 """Family -> what published totals count beyond the tree: parameters that nothing reads, or twice (absent: 0)."""
 
 PRESETS: dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]] = {
     **presets.PRESETS,
+    **conmix_zoo.PRESETS,
     **hubert_zoo.PRESETS,
     **resnet_zoo.PRESETS,
     **spectrogram_zoo.PRESETS,
@@ -106,10 +110,14 @@ def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
         normalise = take(constants, ("normalise",), "config front_end")["normalise"]
         return normalise_wave if normalise else lambda wave: wave
     kind, compute = (FbankSpec, _fbank) if config.front_end["kind"] == "kaldi_fbank" else (MelSpec, _log_mel)
-    spec = kind(**take({**kind._field_defaults, **constants}, kind._fields, "config front_end"))
+    image = mel_image.spec_of(config.front_end)
+    if image is None:
+        spec = kind(**take({**kind._field_defaults, **constants}, kind._fields, "config front_end"))
+    else:
+        spec = image.mel
     if spec.sample_rate != config.sample_rate:
         raise ValueError(f"config: front_end.sample_rate is {spec.sample_rate} Hz, sample_rate {config.sample_rate} Hz")
-    return lambda wave: compute(wave, spec)
+    return (lambda wave: compute(wave, spec)) if image is None else (lambda wave: mel_image.images(wave, image))
 
 
 def normalise_wave(wave: Float[Array, "batch time"]) -> Float[Array, "batch time"]:

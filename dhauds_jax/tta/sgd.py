@@ -32,6 +32,8 @@ class SGDOptions(NamedTuple):
       weight_decay: coupled decay (added to the gradient) on every leaf.
       first_epoch_plain: quirk 4: neither momentum nor decay in epoch 0, and no buffer carried into epoch 1.
       nesterov: False is quirk 3 (the reference's key is misspelt, so Nesterov momentum never acts).
+      first_call: k of the scheduler's first call, after the first epoch: 0, or 1 where a counter of batches gives it
+        (CoNMix), so that the second epoch's rate has fallen already.
     """
 
     lr: float
@@ -44,6 +46,7 @@ class SGDOptions(NamedTuple):
     weight_decay: float = 1e-3
     first_epoch_plain: bool = True
     nesterov: bool = False
+    first_call: int = 0
 
 
 def rate_factor(path: tuple[Any, ...], options: SGDOptions) -> float:
@@ -55,11 +58,11 @@ def rate_factor(path: tuple[Any, ...], options: SGDOptions) -> float:
 def schedule(epoch: Array, options: SGDOptions) -> tuple[Array, Array]:
     """Returns (factor on the learning rate, whether momentum and decay are on) in a 0-based epoch.
 
-    The reference calls its scheduler after each epoch, so epochs 0 and 1 have the full rate, and calls beyond
-    `cardinality - threshold` do nothing (quirk 4; lib/lr_utils.py).
+    The reference calls its scheduler after each epoch, so epochs 0 and 1 have the full rate (with `first_call` 0), and
+    calls beyond `cardinality - threshold` do nothing (quirk 4; lib/lr_utils.py).
     """
     called = jnp.clip(epoch, 0, max(options.cardinality - options.threshold, 0))
-    falling = (1 + options.gamma * (called - 1) / options.cardinality) ** -0.75
+    falling = (1 + options.gamma * (called - 1 + options.first_call) / options.cardinality) ** -0.75
     on = called > 0
     return jnp.where(on, falling, 1.0), on if options.first_epoch_plain else jnp.ones_like(on)
 

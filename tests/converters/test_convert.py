@@ -382,4 +382,6 @@ def test_families_and_their_files():
         "amaut": ("encoder", "head"),
         "ast": ("encoder",),
         "ssast": ("encoder",),
+        "conmix": ("encoder",),
+        "conmix_classifier": ("encoder", "bottleneck", "classifier"),
     }

@@ -96,8 +96,17 @@ def test_some_recipes_by_hand(dhauds):
     expected |= dict(threshold=1, momentum=0.7, weight_decay=1e-3, limit=0.17, classifier_rate=1.0, nesterov=False)
     resolved = methods.resolve_options("dhauds", "reference", dict(reef.options))
     assert {name: resolved[name] for name in expected} == expected
-    assert {(r.epochs, r.waits_for) for r in dhauds if r.method == "conmix"} == {(16, ("conmix",))}
+    assert {(r.epochs, r.waits_for) for r in dhauds if r.method == "conmix"} == {(16, ())}
     assert sum(r.method == "conmix" for r in dhauds) == 24
+    resolved = methods.resolve_options("conmix", "reference", dict(rows["reef_set/conmix_rs/ENQ-L1/conmix"].options))
+    expected = dict(lr=1e-4, backbone=0.1, cls=0.2, cls_mode="logsoft_nll", nucnm=6.0, const=0.2, gamma=30.0)
+    expected |= dict(momentum=0.75, early_stop=15, stops_late=True, plr=True, alpha=0.9, alpha_term="index")
+    assert {name: resolved[name] for name in expected} == expected
+    other = {row.name: row for row in recipes.read("tta_in_ac").rows if row.method == "conmix"}
+    row = other["audio_mnist/german_accent/conmix_am/UNI-0.005+random_pad/conmix"]
+    resolved = methods.resolve_options("conmix", "reference", dict(row.options))
+    expected = dict(lr=5e-4, cls=1.0, cls_mode="logsoft_ce", nucnm=4.0, gamma=10.0, early_stop=0, nesterov=True)
+    assert {name: resolved[name] for name in expected} == expected and row.waits_for == ()
 
 
 @pytest.mark.parametrize(
@@ -205,11 +214,11 @@ def test_a_table_that_is_none_is_refused(tmp_path):
 
 
 def test_what_a_row_waits_for_excuses_its_family_alone(tmp_path):
-    waiting = GOOD.replace("amaut_tiny", "conmix_tiny").replace("tent", "conmix").replace(",0.5,,", ",0.5,conmix,")
+    waiting = GOOD.replace("amaut_tiny", "vggish_tiny").replace("tent", "vggish").replace(",0.5,,", ",0.5,vggish,")
     (row,) = recipes.read(table(tmp_path, waiting)).rows
-    assert row.waits_for == ("conmix",)
-    with pytest.raises(ValueError, match="column net: unknown net 'conmixed'"):
-        recipes.read(table(tmp_path, waiting.replace("conmix_tiny", "conmixed")))
+    assert row.waits_for == ("vggish",)
+    with pytest.raises(ValueError, match="column net: unknown net 'vggished'"):
+        recipes.read(table(tmp_path, waiting.replace("vggish_tiny", "vggished")))
 
 
 def test_remarks_and_published_numbers_do_not_make_another_table(tmp_path):

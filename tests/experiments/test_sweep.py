@@ -87,11 +87,11 @@ def test_what_cannot_run_is_listed_with_its_reason_and_tried_again(place, tmp_pa
         WHN.replace(SET, "esc50,amaut_tiny"),
         WHN.replace("amaut_tiny", "amaut_small"),
         WHN.replace("WHN", "ENQ"),
-        WHN.replace("source,1", "conmix,1"),
+        WHN.replace("source,1", "vggish,1"),
         WHN.replace("amaut_tiny", "amaut_arabic15"),
         WHN.replace("L1", "L2"),
     ]
-    lines = [row + (",conmix" if "conmix" in row else ",") for row in rows]
+    lines = [row + (",vggish" if "vggish" in row else ",") for row in rows]
     path, out = table(tmp_path, *lines, header=HEADER + ",waits_for"), tmp_path / "out"
     mine = tmp_path / "mine"
     mine.mkdir()
@@ -116,7 +116,7 @@ def test_what_cannot_run_is_listed_with_its_reason_and_tried_again(place, tmp_pa
     assert f"{place / 'data' / 'esc50'} is no folder, expected the data set esc50" in found[2][1]
     assert "amaut_small_arabic_speech_commands has no config.json, expected one of amaut_small" in found[3][1]
     assert "no recordings of HOME, REVERB, STREET for ENQ" in found[4][1]
-    assert found[5][1] == "waits for conmix"
+    assert found[5][1] == "waits for vggish"
     assert "--net=amaut_arabic15: the checkpoint" in found[6][1]
     tiny.make_checkpoint(mine / "amaut_small_arabic_speech_commands")  # still of another net: now it stops
     _, code = sweep(run._replace(only=["*/amaut_small/*"]), "c")

@@ -14,6 +14,7 @@ from tests.tta import tiny
     ("name", "options"),
     [
         ("shot", {"lr": 0.1}),
+        ("conmix", {"lr": 0.1, "semitones": 0}),
         ("notela", {"k": 2, "statistics": "batch"}),
         ("lame", {"k": 2}),
         ("lame", {"affinity": "rbf"}),

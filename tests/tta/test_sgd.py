@@ -79,6 +79,21 @@ def test_corrected_profile_has_momentum_from_the_start_and_nesterov():
     np.testing.assert_allclose(seen, [-0.15, -0.175], rtol=1e-6)
 
 
+def test_a_counter_of_batches_gives_the_second_epoch_a_lower_rate_already():
+    """CoNMix: after epoch e the rate is lr (1 + 30 (e + 1) / 50)^-0.75, with momentum and decay from then on."""
+    optimiser = with_options(lr=0.1, cardinality=50, gamma=30.0, threshold=0, momentum=0.5, first_call=1)
+    params = {"head": jnp.ones(1)}
+    state, buffer, theta = optimiser.init(params), 0.0, 1.0
+    for step in range(8):
+        updates, state = optimiser.update({"head": params["head"]}, state, params)
+        params = optax.apply_updates(params, updates)
+        epoch = step // 2
+        gradient = theta + (1e-3 * theta if epoch else 0.0)
+        buffer = 0.5 * buffer + gradient if epoch else 0.0
+        theta -= 0.1 * (1 + 30 * epoch / 50) ** -0.75 * (buffer if epoch else gradient)
+        assert float(params["head"][0]) == pytest.approx(theta, rel=1e-5)
+
+
 def test_schedule_that_never_starts():
     """With cardinality <= threshold the reference's scheduler is never applied."""
     factor, on = schedule(jnp.asarray(9), SGDOptions(lr=1.0, cardinality=5, threshold=5))

@@ -8,6 +8,7 @@ from typing import Any
 
 from dhauds_jax.tta import masks
 from dhauds_jax.tta.methods import (
+    conmix,
     cotta,
     deyo,
     dhauds,
@@ -56,10 +57,15 @@ METHODS: dict[str, Callable[..., Method]] = {
     "memo": memo.memo,
     "suta": suta.suta,
     "ttt": ttt.ttt,
+    "conmix": conmix.conmix,
 }
 """Method name -> factory `(classifier, *, options...) -> Method`."""
 
-PROFILES: dict[str, Mapping[str, Mapping[str, Any]]] = {"dhauds": dhauds.PROFILES, "ntta": ntta.PROFILES}
+PROFILES: dict[str, Mapping[str, Mapping[str, Any]]] = {
+    "conmix": conmix.PROFILES,
+    "dhauds": dhauds.PROFILES,
+    "ntta": ntta.PROFILES,
+}
 """Method name -> profile -> options that the profile sets; methods without quirks are not listed."""
 
 _NOT_OPTIONS = ("classifier", "axis_name", "views")

@@ -27,7 +27,7 @@ def _unit(x: Array) -> Array:
     return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
-def centroid_labels(
+def centroid_scores(
     logits: Float[Array, "rows classes"],
     embedding: Float[Array, "rows features"],
     weights: Float[Array, " rows"] | None = None,
@@ -35,12 +35,13 @@ def centroid_labels(
     *,
     rounds: int = 2,
     threshold: int = 0,
-) -> Int[Array, " rows"]:
-    """The class whose centroid is nearest to each row by cosine distance.
+    unit: bool = True,
+) -> Float[Array, "rows classes"]:
+    """How near each row is to the centroid of each class: cosines, or products with centroids of any length.
 
-    With f the embedding and a constant 1, of unit length: `c_k = sum_i a_ik f_i / sum_i a_ik`, label = argmax of
-    `cos(f_i, c_k)` over the classes with more than `threshold` labels. In the first round a is the softmax; in later
-    ones it is the one-hot of the last round's labels.
+    With f the embedding and a constant 1, of unit length: `c_k = sum_i a_ik f_i / (1e-8 + sum_i a_ik)`, score
+    `cos(f_i, c_k)`, or `f_i c_k` without `unit`; -inf for classes of `threshold` labels or fewer. In the first round a
+    is the softmax; in later ones it is the one-hot of the last round's best scores.
 
     Args:
       logits: (rows, classes).
@@ -49,6 +50,7 @@ def centroid_labels(
       axis_name: the mapped axis over which the rows are spread.
       rounds: self-supervised rounds (the paper: 2).
       threshold: classes with this many labels or fewer have no centroid; with none left, all have.
+      unit: whether centroids are brought to unit length (SHOT does, CoNMix does not).
 
     Source: Liang et al., ICML 2020, arXiv 2002.08546, equations 4 to 6; object/image_target.py of its code.
     """
@@ -59,12 +61,27 @@ def centroid_labels(
     for _ in range(rounds):
         hard = jax.nn.one_hot(labels, classes)
         sums, mass, count = total(((w * share).T @ features, (w * share).sum(0), (w * hard).sum(0)), axis_name)
-        centroids = _unit(sums / (1e-8 + mass[:, None]))
+        centroids = sums / (1e-8 + mass[:, None])
         eligible = count > threshold
         eligible = eligible | ~eligible.any()
-        labels = jnp.where(eligible, features @ centroids.T, -jnp.inf).argmax(-1)
+        scores = jnp.where(eligible, features @ (_unit(centroids) if unit else centroids).T, -jnp.inf)
+        labels = scores.argmax(-1)
         share = jax.nn.one_hot(labels, classes)
-    return labels.astype(jnp.int32)
+    return scores
+
+
+def centroid_labels(
+    logits: Float[Array, "rows classes"],
+    embedding: Float[Array, "rows features"],
+    weights: Float[Array, " rows"] | None = None,
+    axis_name: str | None = None,
+    *,
+    rounds: int = 2,
+    threshold: int = 0,
+) -> Int[Array, " rows"]:
+    """The class whose centroid is nearest to each row by cosine distance (see `centroid_scores`)."""
+    scores = centroid_scores(logits, embedding, weights, axis_name, rounds=rounds, threshold=threshold)
+    return scores.argmax(-1).astype(jnp.int32)
 
 
 def information_losses(
