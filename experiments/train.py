@@ -41,11 +41,11 @@ flags.DEFINE_enum("selection", None, ["last", "best_validation"], "Epoch to keep
 flags.DEFINE_enum(
     "aux_task",
     "none",
-    ["none", "time_shift"],
+    ["none", "time_shift", "rotation"],
     "What the auxiliary head learns beside the classes, for --method=ttt later.",
 )
-flags.DEFINE_enum("aux_labels", "random", ["random", "expand"], "aux_task: one random shift a clip, or all three.")
-flags.DEFINE_float("aux_shift", 0.2625, "aux_task: shift to the left or right, as a share of the clip.")
+flags.DEFINE_enum("aux_labels", "random", ["random", "expand"], "aux_task: one random class a clip, or all of each.")
+flags.DEFINE_float("aux_shift", 0.2625, "aux_task=time_shift: shift to the left or right, as a share of the clip.")
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of the unfinished run.")
 flags.DEFINE_float("memory_budget_mb", 4096.0, "Most memory (MiB) for clips; splits beyond it are streamed from disk.")
 flags.DEFINE_string("cache_dir", None, "Folder of the prepared files of streamed splits (default: WORKDIR/cache).")

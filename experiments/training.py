@@ -50,8 +50,9 @@ class TrainOptions(NamedTuple):
       selection: "last" (what the reference does by a slip, quirk 7) or "best_validation".
       first_epoch_plain, nesterov: quirks 4 and 3 of the optimiser.
       milestones: epochs after which the rate of "multistep" falls.
-      aux_task: "none", or "time_shift": the auxiliary head learns the shift of each clip (`training_aux`).
-      aux_labels: one "random" shift a clip, or all three of each ("expand").
+      aux_task: "none", or what the auxiliary head learns: the shift of each clip ("time_shift") or the rotation of its
+        spectrogram ("rotation"), see `training_aux`.
+      aux_labels: one "random" class a clip, or all of them of each ("expand").
       aux_shift: shift as a share of the clip.
     """
 
