@@ -1,4 +1,4 @@
-"""TTT: the gate and the step of a clip, worked out in numpy over all its copies; shifts and rotations; clips in order."""
+"""TTT: a clip's gate and step, worked out in numpy over all its copies; shifts and rotations; clips in order."""
 
 import jax
 import jax.numpy as jnp
