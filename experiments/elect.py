@@ -23,6 +23,12 @@ flags.DEFINE_string("profile", "reference", "reference or corrected.")
 flags.DEFINE_integer("seed", 0, "Seed of the corruption draw.")
 flags.DEFINE_float("shift", 0.17, "Roll of the views as a share of the clip.")
 flags.DEFINE_string("average", "logits", "What is averaged: logits, or softmax.")
+flags.DEFINE_string(
+    "views",
+    None,
+    "Views of clips with their padding (padded) or of their own samples (unpadded; clean clips only). Default: padded, "
+    "but with --profile=reference unpadded on clean audio_mnist, vocal_sound and cochl_scene, as published.",
+)
 flags.DEFINE_integer("batch_size", 70, "Clips in a forward pass.")
 flags.DEFINE_string("split", "test", "Split to score.")
 flags.DEFINE_string("workdir", None, "Folder for results.jsonl.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,9 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax.data import sets
+from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import election, metrics
+from dhauds_jax.tta.streams import padded_batches
 from experiments import cells, records, targets
 from experiments.passes import scored
 
@@ -37,6 +41,11 @@ class ElectRun(NamedTuple):
     batch_size: int
     split: str
     workdir: str
+    views: str | None = None
+
+
+UNPADDED_SETS = ("audio_mnist", "vocal_sound", "cochl_scene")
+"""Data sets whose published elections have views of unpadded clips (quirk 61)."""
 
 
 def run_election(run: ElectRun, command: str) -> str:
@@ -50,6 +59,8 @@ def run_election(run: ElectRun, command: str) -> str:
         raise ValueError(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
     sources = _models(run)
     config = sources[0].classifier.config
+    views = {pair: _views(run, config, pair[0]) for pair in pairs}
+    models = [_model(source, run.batch_size) for source in sources]
     loaded = targets.load(run.dataset, run.data_dir, run.split, config)
     written = 0
     for corruption, level in pairs:
@@ -58,18 +69,62 @@ def run_election(run: ElectRun, command: str) -> str:
         )
         begun = time.perf_counter()
         said = election.elect(
-            [lambda waves, s=s: cells.source_logits(s, waves, run.batch_size) for s in sources],
+            models,
             drawn.waves,
             share=run.shift,
             average=run.average,
+            lengths=_lengths(loaded, config) if views[corruption, level] == "unpadded" else None,
         )
         seconds = time.perf_counter() - begun
         for mode, logits in said.items():
-            record = _record(run, sources, loaded, (corruption, level), drawn, mode, said["single"], logits)
+            drawn_as = drawn._replace(draw=(*drawn.draw, ("views", views[corruption, level])))
+            record = _record(run, sources, loaded, (corruption, level), drawn_as, mode, said["single"], logits)
             records.append(Path(run.workdir), {**record, "seconds": seconds, "command": command})
             written += 1
             print(f"{corruption} {level} {mode}: {100 * record['adapted_last']:.2f} % {loaded.dataset.metric}")
     return f"{written} records written: {Path(run.workdir) / records.FILE}"
+
+
+def _views(run: ElectRun, config: ClassifierConfig, corruption: str) -> str:
+    """What the views of a cell are of; raises `ValueError` where clips cannot be had without their padding."""
+    possible = corruption == records.CLEAN and config.front_end["kind"] == "log_mel"
+    if run.views not in (None, "padded", "unpadded"):
+        raise ValueError(f"--views={run.views}: expected padded or unpadded")
+    if run.views == "unpadded" and not possible:
+        raise ValueError(
+            f"--views=unpadded: {corruption} on {config.net}, expected clean clips (corruptions cover the padding too) "
+            "and a network over log-mel spectrograms"
+        )
+    published = run.profile == "reference" and run.dataset.split("/")[0] in UNPADDED_SETS and possible
+    return run.views or ("unpadded" if published else "padded")
+
+
+def _lengths(loaded: targets.Loaded, config: ClassifierConfig) -> np.ndarray:
+    """Samples of each laid out clip that are its own."""
+    lengths, least = np.minimum(loaded.clips.lengths, loaded.length), config.front_end["n_fft"] // 2
+    if lengths.min() <= least:
+        clip = loaded.clips.ids[int(lengths.argmin())]
+        raise ValueError(f"{clip}: has {lengths.min()} samples, expected more than {least}: choose --views=padded")
+    return lengths
+
+
+def _model(source: cells.Source, batch_size: int) -> Callable[[Any], np.ndarray]:
+    """The logits of a model, of padded clips or (compiled once for all lengths) of `election.OwnSamples`."""
+    classifier = source.classifier
+
+    @jax.jit
+    def alone(variables: Any, waves: jax.Array, lengths: jax.Array) -> jax.Array:
+        spec = MelSpec(**{key: value for key, value in classifier.config.front_end.items() if key != "kind"})
+        return classifier.apply_features(variables, ragged_log_mel(waves, lengths, spec), mode=EVAL)[0].logits
+
+    def predict(view: Any) -> np.ndarray:
+        if not isinstance(view, election.OwnSamples):
+            return cells.source_logits(source, view, batch_size)
+        batches = padded_batches(np.arange(len(view.waves)), batch_size)
+        said = [alone(source.variables, jnp.asarray(view.waves[r]), jnp.asarray(view.lengths[r])) for r, _ in batches]
+        return np.concatenate(said)[: len(view.waves)]
+
+    return predict
 
 
 def _models(run: ElectRun) -> list[cells.Source]:

@@ -60,11 +60,11 @@ flags.DEFINE_integer("average_from", 1, "selection=average: first epoch of the m
 flags.DEFINE_enum(
     "aux_task",
     "none",
-    ["none", "time_shift"],
+    ["none", "time_shift", "rotation"],
     "What the auxiliary head learns beside the classes, for --method=ttt later.",
 )
-flags.DEFINE_enum("aux_labels", "random", ["random", "expand"], "aux_task: one random shift a clip, or all three.")
-flags.DEFINE_float("aux_shift", 0.2625, "aux_task: shift to the left or right, as a share of the clip.")
+flags.DEFINE_enum("aux_labels", "random", ["random", "expand"], "aux_task: one random class a clip, or all of each.")
+flags.DEFINE_float("aux_shift", 0.2625, "aux_task=time_shift: shift to the left or right, as a share of the clip.")
 flags.DEFINE_enum(
     "input_statistics",
     "preset",

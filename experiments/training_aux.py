@@ -1,4 +1,4 @@
-"""Source training with an auxiliary task beside the classes, for test-time training: which way was the clip shifted?"""
+"""Source training with an auxiliary task beside the classes, for test-time training: was the clip shifted, rotated?"""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from jaxtyping import Array
 
 from dhauds_jax.nets.normalisers import TRAIN
 from dhauds_jax.tta import losses, masks
-from dhauds_jax.tta.aux_tasks import TIME_SHIFTS, random_labels, time_shifted
+from dhauds_jax.tta.aux_tasks import TASKS as AUX_TASKS
+from dhauds_jax.tta.aux_tasks import check_head, random_labels
 from dhauds_jax.types import Classifier, Variables
 from experiments.training_views import TrainBatch
 
-TASKS = ("none", "time_shift")
+TASKS = ("none", *AUX_TASKS)
 """Values of `training.TrainOptions.aux_task`."""
 
 LABELS = ("random", "expand")
@@ -29,13 +30,13 @@ def check_aux_options(options: Any, variables: Variables) -> None:
     """Raises `ValueError` in one sentence for options that cannot be, or that the network has no head for."""
     for name, known in (("aux_task", TASKS), ("aux_labels", LABELS)):
         if getattr(options, name) not in known:
-            raise ValueError(f"--{name}={getattr(options, name)}: expected {' or '.join(known)}")
+            raise ValueError(f"--{name}={getattr(options, name)}: expected {', '.join(known[:-1])} or {known[-1]}")
     if not 0.0 < options.aux_shift < 1.0:
         raise ValueError(f"--aux_shift={options.aux_shift}: expected a share of the clip between 0 and 1")
     if options.aux_task != "none" and "aux" not in variables["params"]:
         raise ValueError(
             f"--aux_task={options.aux_task}: the network has no auxiliary head, expected one that has, such as "
-            "--net=tta_in_ac_resnet26_sc1"
+            f"--net=tta_in_ac_resnet26_{'rotation_am' if options.aux_task == 'rotation' else 'sc1'}"
         )
 
 
@@ -47,35 +48,41 @@ def class_statistics(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[
 def make_aux_loss(classifier: Classifier, options: Any, view: Callable[[Array, TrainBatch], Array]) -> AuxLoss | None:
     """The second loss of a training step, `(params, batch_stats, batch, key) -> (loss, batch_stats)`; None for none.
 
-    Mean cross-entropy of the auxiliary head over the clips, each shifted by a random label, or ("expand") all clips
-    under each label. Only the extractor and the auxiliary head take new BatchNorm statistics from them.
+    Mean cross-entropy of the auxiliary head over the clips, each shifted or rotated by a random label, or
+    ("expand") all clips under each label. Only the extractor and the auxiliary head take new BatchNorm statistics from
+    them.
 
     Args:
       classifier: a network with an auxiliary head.
       options: the recipe, a `training.TrainOptions`.
       view: `(key, batch) -> wave`, the clips at the network's length.
 
-    Source: Sun et al., ICML 2020, arXiv 1909.13231, equation 1; TTA-in-AC, ttt/pre_time_shift_train.py.
+    Source: Sun et al., ICML 2020, arXiv 1909.13231, equation 1; TTA-in-AC, ttt/pre_time_shift_train.py and
+    ttt/pre_angle_shift_train.py.
     """
     if options.aux_task == "none":
         return None
-    shifts = len(TIME_SHIFTS)
+    task, classes = AUX_TASKS[options.aux_task], len(AUX_TASKS[options.aux_task].classes)
 
     def loss(
         params: Any, batch_stats: Mapping[str, Any], batch: TrainBatch, key: Array
     ) -> tuple[Array, Mapping[str, Any]]:
         wave, weights = view(jax.random.fold_in(key, 0), batch), batch.weights
-        labels = random_labels(jax.random.fold_in(key, 2000), batch.index, 1)[:, 0]
+        labels = random_labels(jax.random.fold_in(key, 2000), batch.index, 1, classes)[:, 0]
         if options.aux_labels == "expand":
-            labels = jnp.repeat(jnp.arange(shifts), wave.shape[0])
-            wave, weights = jnp.tile(wave, (shifts, 1)), jnp.tile(weights, shifts)
-        outputs, new = classifier.apply(
+            labels, weights = jnp.repeat(jnp.arange(classes), wave.shape[0]), jnp.tile(weights, classes)
+            views = jnp.swapaxes(task.views(classifier, wave, options.aux_shift), 0, 1)
+            features = views.reshape(-1, *views.shape[2:])
+        else:
+            features = task.view(classifier, wave, labels, options.aux_shift)
+        outputs, new = classifier.apply_features(
             {"params": params, "batch_stats": batch_stats},
-            time_shifted(wave, labels, options.aux_shift),
+            features,
             mode=TRAIN,
             weights=weights,
             rngs={"dropout": jax.random.fold_in(key, 2001)},
         )
+        check_head(f"--aux_task={options.aux_task}", options.aux_task, outputs.aux.shape[-1])
         rows = optax.softmax_cross_entropy_with_integer_labels(outputs.aux, labels)
         kept = masks.split(batch_stats, "aux_path")[1]
         return losses.weighted_mean(rows, weights), masks.merge(masks.split(new, "aux_path")[0], kept)

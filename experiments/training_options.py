@@ -48,8 +48,9 @@ class TrainOptions(NamedTuple):
       freq_mask, time_mask: bins and frames that a mask is narrower than (0: no mask); Kaldi filter banks only.
       spectrogram_noise: noise and a small roll of the filter banks.
       average_from: selection "average" keeps the mean of the weights after this epoch and all later ones.
-      aux_task: "none", or "time_shift": the auxiliary head learns the shift of each clip (`training_aux`).
-      aux_labels: one "random" shift a clip, or all three of each ("expand").
+      aux_task: "none", or what the auxiliary head learns: the shift of each clip ("time_shift") or the rotation of its
+        spectrogram ("rotation"), see `training_aux`.
+      aux_labels: one "random" class a clip, or all of them of each ("expand").
       aux_shift: shift as a share of the clip.
       time_flip: quirk 42, half of the images are mirrored in time (nets over images alone).
     """

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from dhauds_jax.dsp.stft import stft
 
@@ -161,3 +161,37 @@ def log_mel(wave: Float[Array, "*batch time"], spec: MelSpec) -> Float[Array, "*
     features = features[..., : spec.frames, :]
     missing = spec.frames - features.shape[-2]
     return jnp.pad(features, [(0, 0)] * (features.ndim - 2) + [(0, missing), (0, 0)])
+
+
+def ragged_log_mel(
+    wave: Float[Array, "batch time"], lengths: Int[Array, " batch"], spec: MelSpec
+) -> Float[Array, "batch frames mels"]:
+    """Log-mel features of clips that were not padded: of each row's own samples, then frames of 0, in one program.
+
+    Row by row `log_mel(wave[row, :lengths[row]], spec)`, extended with zeros to `spec.frames` (None: to the frames of a
+    whole row), so that clips of any lengths share a compilation: a clip's reflection is written behind it.
+
+    Args:
+      wave: (batch, time) samples at `spec.sample_rate` Hz, each row its clip and then anything.
+      lengths: (batch,) samples of each clip, more than `spec.n_fft // 2`, at most time.
+      spec: the constants.
+
+    Returns:
+      (batch, frames, mels) dB / divisor; frames behind a clip's end hold 0.
+
+    Raises:
+      ValueError: ends that are not reflected.
+    """
+    if spec.pad_mode != "reflect":
+        raise ValueError(f"ragged_log_mel: pad_mode is {spec.pad_mode!r}, expected 'reflect'")
+    time, lengths = wave.shape[-1], lengths[:, None]
+    place = jnp.arange(time + spec.n_fft // 2)
+    source = jnp.where(place < lengths, place, 2 * (lengths - 1) - place)
+    extended = jnp.take_along_axis(wave, jnp.clip(source, 0, time - 1), 1)
+    power = mel_spectrogram(jnp.where(place < lengths + spec.n_fft // 2, extended, 0.0), spec)
+    inside = (jnp.arange(power.shape[1]) <= lengths // spec.hop)[..., None]
+    # Frames outside count as silence, which is never above a clip's maximum.
+    db = decibels(jnp.where(inside, power, 0.0), amin=spec.amin, top_db=spec.top_db)
+    features = jnp.where(inside, db / spec.divisor, 0.0)
+    wanted = spec.frames or 1 + time // spec.hop
+    return jnp.pad(features[:, :wanted], [(0, 0), (0, max(0, wanted - features.shape[1])), (0, 0)])

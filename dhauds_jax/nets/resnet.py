@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 
 from dhauds_jax.nets.heads import LinearHead
 from dhauds_jax.nets.layers import BatchNorm, torch_uniform
-from dhauds_jax.types import Mode
+from dhauds_jax.types import Mode, Variables
 
 _he_fan_out = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 _he_leaky = nn.initializers.variance_scaling(2.0 / (1 + 0.1**2), "fan_in", "normal")
@@ -165,10 +165,7 @@ class ResNet(nn.Module):
 
 
 class AuxHead(nn.Module):
-    """The auxiliary head: a last group of its own and a linear layer over the extractor's image.
-
-    The reference begins with a copy of the classifier's last group; here both are drawn.
-    """
+    """The auxiliary head: a last group of its own and a linear layer over the extractor's image."""
 
     features: int
     blocks: int
@@ -187,6 +184,14 @@ class AuxHead(nn.Module):
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
         tokens = LastGroup(self.features, self.blocks, self.pool, name="last_group")(shared, **batch)
         return LinearHead(self.classes, name="linear")(tokens, **batch)[0]
+
+    @staticmethod
+    def begun(variables: Variables) -> Variables:
+        """Drawn variables with the last group copied from the classifier's, as the reference begins its training."""
+        return {
+            kind: {**tree, "aux": {**tree["aux"], "last_group": tree["encoder"]["last_group"]}}
+            for kind, tree in variables.items()
+        }
 
 
 class SmallCNN(nn.Module):

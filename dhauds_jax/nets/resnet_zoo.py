@@ -83,8 +83,8 @@ _HEADS = {name: {"kind": "linear", "softmax_output": name == "cnn"} for name in 
 _CNN = {"channels": [8, 16, 32, 64]}
 
 
-def _resnet(blocks: int) -> dict[str, Any]:
-    return {"widths": [16, 32, 64], "blocks": blocks, "pool": 8, "aux_classes": 3}
+def _resnet(blocks: int, aux_classes: int = 3) -> dict[str, Any]:
+    return {"widths": [16, 32, 64], "blocks": blocks, "pool": 8, "aux_classes": aux_classes}
 
 
 def _front_end(rate: int, n_fft: int, hop: int, mels: int) -> dict[str, Any]:
@@ -113,6 +113,10 @@ def _presets() -> dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]
             name = f"tta_in_ac_resnet{depth}_{place}"
             sizes = _resnet((depth - 2) // 6)
             table[name] = _preset(name, "resnet", sizes, _front_end(rate, 1024, hop, 64), rate, names)
+    # As many mels as frames, for an auxiliary head that tells the four rotations of the spectrogram.
+    names, rate, _, hop = _SETS["am"]
+    name = "tta_in_ac_resnet26_rotation_am"
+    table[name] = _preset(name, "resnet", _resnet(4, aux_classes=4), _front_end(rate, 1024, hop, 96), rate, names)
     tiny = {"widths": [4, 4, 8], "blocks": 1, "pool": 2, "aux_classes": 3}
     table["resnet_tiny"] = _preset("resnet_tiny", "resnet", tiny, _front_end(16000, 512, 256, 16), 4000, None)
     return table

@@ -37,7 +37,8 @@ FAMILIES: dict[str, Callable[..., nn.Module]] = {
 auxiliary head, `-> (tokens, what that head takes)`."""
 
 AUX_HEADS: dict[str, Callable[[ClassifierConfig], nn.Module | None]] = {"resnet": resnet_zoo.build_aux}
-"""Family -> builder of its auxiliary head, called as an encoder; None where a config has none (absent: never)."""
+"""Family -> builder of its auxiliary head, called as an encoder, whose `begun(variables)` makes the first variables of
+drawn ones; None where a config has none (absent: never)."""
 
 COMPUTE: dict[str, tuple[str, ...]] = {
     "conmix": conmix_zoo.COMPUTE,
@@ -152,7 +153,7 @@ def build(config: ClassifierConfig, **compute: Any) -> Classifier:
         def draw(key: PRNGKeyArray) -> Variables:
             inputs = jnp.zeros(jax.eval_shape(features, wave).shape)
             variables = net.init({"params": key}, inputs, mode=EVAL, weights=None, axis_name=None)
-            return {"batch_stats": {}, **variables}
+            return {"batch_stats": {}, **(variables if aux is None else aux.begun(variables))}
 
         if isinstance(key, jax.core.Tracer):
             return draw(key)

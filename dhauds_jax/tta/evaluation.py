@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -32,8 +33,12 @@ class Compiled(NamedTuple):
     predict_alone: Callable[..., Array]
 
 
-def compiled(method: Method) -> Compiled:
-    """Jits a method's step (state donated) and prediction; a second compilation of either is a bug, and raises."""
+def compiled(method: Method, compiler_options: Mapping[str, Any] | None = None) -> Compiled:
+    """Jits a method's step (state donated) and prediction; a second compilation of either is a bug, and raises.
+
+    `compiler_options` go to XLA, such as `{"xla_backend_optimization_level": 0}` for short runs of many methods.
+    """
+    jit = functools.partial(jax.jit, compiler_options=None if compiler_options is None else dict(compiler_options))
 
     def once(name: str, function: Callable) -> Callable:
         traces = []
@@ -46,9 +51,9 @@ def compiled(method: Method) -> Compiled:
 
         return traced
 
-    step = jax.jit(once("step", method.step), donate_argnums=0)
-    predict = jax.jit(once("predict", method.predict))
-    observe = predict if method.observe is None else jax.jit(once("observe", method.observe))
+    step = jit(once("step", method.step), donate_argnums=0)
+    predict = jit(once("predict", method.predict))
+    observe = predict if method.observe is None else jit(once("observe", method.observe))
 
     def alone(state: AdaptState, batch: Batch) -> Array:
         def one(wave: Array, weight: Array, index: Array) -> Array:
@@ -57,7 +62,7 @@ def compiled(method: Method) -> Compiled:
         # Padded rows count as real here: each is a batch of its own, and a batch without a clip has no statistics.
         return jax.vmap(one)(batch.wave, jnp.ones_like(batch.weights), batch.index)
 
-    return Compiled(method, step, predict, observe, jax.jit(once("predict_alone", alone)))
+    return Compiled(method, step, predict, observe, jit(once("predict_alone", alone)))
 
 
 def evaluate(

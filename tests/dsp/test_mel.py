@@ -9,7 +9,7 @@ import librosa
 import numpy as np
 import pytest
 
-from dhauds_jax.dsp.mel import MelSpec, decibels, log_mel, mel_filters, mel_spectrogram
+from dhauds_jax.dsp.mel import MelSpec, decibels, log_mel, mel_filters, mel_spectrogram, ragged_log_mel
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "mel_features.npz"
 AMAUT = MelSpec(
@@ -115,6 +115,23 @@ def test_frames_are_padded_with_zero_after_the_decibels_or_cut():
     assert float(jnp.abs(padded[:, 104:]).max()) == 0.0
     assert float(free.max()) < 0.0  # so the padding is louder than every bin, as in the reference
     np.testing.assert_array_equal(log_mel(wave, AMAUT._replace(frames=50)), free[:, :50])
+
+
+@pytest.mark.parametrize("frames", [None, 12, 30])
+def test_clips_of_several_lengths_are_each_as_if_alone(frames):
+    spec = MelSpec(16000, 512, 400, 154, 20, 0.0, 8000.0, "slaney", divisor=40.0, frames=frames)
+    lengths = [300, 1540, 2001, 3000]
+    rng = np.random.default_rng(0)
+    waves = rng.normal(size=(4, 3000)).astype(np.float32) * np.array([[1e-4], [1.0], [0.1], [1.0]], np.float32)
+    found = jax.jit(ragged_log_mel, static_argnums=2)(waves, jnp.asarray(lengths), spec)
+    wanted = frames or 1 + 3000 // 154
+    assert found.shape == (4, wanted, 20)
+    for row, length in enumerate(lengths):
+        alone = np.asarray(log_mel(jnp.asarray(waves[row, :length]), spec._replace(frames=wanted)))
+        np.testing.assert_allclose(found[row], alone, atol=2e-5)
+        assert not np.any(found[row, 1 + length // 154 :])
+    with pytest.raises(ValueError, match="pad_mode is 'constant', expected 'reflect'"):
+        ragged_log_mel(jnp.asarray(waves), jnp.asarray(lengths), spec._replace(pad_mode="constant"))
 
 
 def test_spec_is_hashable_and_survives_json():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from experiments import records
+from dhauds_jax.nets import zoo
+from experiments import elect_run, records
 from experiments.elect_run import ElectRun, run_election
 from tests.experiments import tiny
 
@@ -27,6 +28,24 @@ def a_run(folder, **changes):
     return run._replace(**changes)
 
 
+@pytest.mark.parametrize(
+    ("changes", "corruption", "wanted"),
+    [
+        ({"dataset": "vocal_sound"}, "clean", "unpadded"),
+        ({"dataset": "audio_mnist/fold2"}, "clean", "unpadded"),
+        ({"dataset": "vocal_sound", "profile": "corrected"}, "clean", "padded"),
+        ({"dataset": "vocal_sound", "views": "padded"}, "clean", "padded"),
+        ({"dataset": "speech_commands_v1"}, "clean", "padded"),
+        ({"dataset": "vocal_sound"}, "WHN", "padded"),
+    ],
+)
+def test_views_are_unpadded_where_the_published_ones_are(tmp_path, changes, corruption, wanted):
+    config = zoo.preset("amaut_tiny", ["a", "b"])
+    assert elect_run._views(a_run(tmp_path, **changes), config, corruption) == wanted
+    with pytest.raises(ValueError, match="--views=unpadded: clean on hubert_tiny, expected clean clips"):
+        elect_run._views(a_run(tmp_path, views="unpadded"), zoo.preset("hubert_tiny", ["a", "b"]), "clean")
+
+
 @pytest.mark.slow
 def test_a_record_a_mode_and_corruption(tmp_path):
     tiny.make_arabic(tmp_path / "data")
@@ -42,5 +61,12 @@ def test_a_record_a_mode_and_corruption(tmp_path):
         assert np.isclose(views["nll"], both["nll"])
         assert views["metrics"]["accuracy"] == views["adapted_last"]
     assert len({r["cell"] for r in found}) == 8
+    # These clips fill their rows: without padding there is nothing to leave out.
+    run_election(a_run(tmp_path, corruption=["clean"], views="unpadded", workdir=str(tmp_path / "alone")), "c")
+    alone = records.read(tmp_path / "alone")
+    assert [r["options"]["views"] for r in (found[0], alone[0])] == ["padded", "unpadded"]
+    np.testing.assert_allclose([r["nll"] for r in alone], [r["nll"] for r in found[:4]], rtol=1e-5)
+    with pytest.raises(ValueError, match="--views=unpadded: WHN on amaut_tiny, expected clean clips"):
+        run_election(a_run(tmp_path, views="unpadded"), "c")
     with pytest.raises(ValueError, match="--average=median: expected logits or softmax"):
         run_election(a_run(tmp_path, average="median"), "c")

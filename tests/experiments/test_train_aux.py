@@ -1,5 +1,7 @@
 """Training with an auxiliary head: one step worked out view by view, the falling rate, what is refused."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,8 +32,15 @@ SHIFT = 67  # 0.2625 of 256 samples
 
 @pytest.fixture(scope="module")
 def net():
+    """With features of 16 x 16 samples; a fourth auxiliary logit, for rotations, is always 0."""
     classifier = tiny.NETS["aux"]()
-    return classifier, tiny.variables_of(classifier, tiny.LENGTH)
+
+    def apply_features(variables, image, **batch):
+        outputs, stats = classifier.apply(variables, image.reshape(len(image), tiny.LENGTH), **batch)
+        return outputs._replace(aux=jnp.pad(outputs.aux, ((0, 0), (0, image.shape[1] // 16)))), stats
+
+    square = classifier._replace(features=lambda wave: wave.reshape(-1, 16, 16), apply_features=apply_features)
+    return {"time_shift": classifier, "rotation": square}, tiny.variables_of(classifier, tiny.LENGTH)
 
 
 def a_batch():
@@ -43,24 +52,32 @@ def a_batch():
     return TrainBatch(wave=jnp.asarray(wave), labels=labels, lengths=full, index=index, weights=weights)
 
 
+def changed(row, label, task):
+    if task == "rotation":
+        return np.rot90(row.reshape(16, 16).T, label).T.reshape(-1)
+    return np.roll(row, [0, -SHIFT, SHIFT][label])
+
+
+@pytest.mark.parametrize("task", ["time_shift", "rotation"])
 @pytest.mark.parametrize("labels", ["random", "expand"])
-def test_a_step_descends_both_losses_and_each_head_sees_its_own_view(net, labels):
-    classifier, variables = net
-    options = OPTIONS._replace(aux_labels=labels)
+def test_a_step_descends_both_losses_and_each_head_sees_its_own_view(net, task, labels):
+    classifier, variables = net[0][task], net[1]
+    options = OPTIONS._replace(aux_task=task, aux_labels=labels)
     batch = a_batch()
     optimiser = make_optimiser(options, steps_per_epoch=3)
-    step = jax.jit(make_step(classifier, options, optimiser, None, short=False))
+    jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # each runs once
+    step = jit(make_step(classifier, options, optimiser, None, short=False))
     after, _, loss = step(variables, optimiser.init(variables["params"]), batch, KEY)
 
-    wave = np.asarray(batch.wave)
+    wave, classes = np.asarray(batch.wave), {"time_shift": 3, "rotation": 4}[task]
     if labels == "expand":
-        copies = np.concatenate([wave, np.roll(wave, -SHIFT, 1), np.roll(wave, SHIFT, 1)])
-        shifts, weights = np.repeat([0, 1, 2], 6), np.tile(batch.weights, 3)
+        shifts, weights = np.repeat(range(classes), 6), np.tile(batch.weights, classes)
     else:
-        shifts = np.asarray(random_labels(jax.random.fold_in(KEY, 2000), batch.index, 1)[:, 0])
-        copies = np.stack([np.roll(row, {0: 0, 1: -SHIFT, 2: SHIFT}[int(s)]) for row, s in zip(wave, shifts)])
+        shifts = np.asarray(random_labels(jax.random.fold_in(KEY, 2000), batch.index, 1, classes)[:, 0])
         weights = np.asarray(batch.weights)
         assert len(set(shifts[:5])) > 1
+    rows = np.tile(wave, (classes, 1)) if labels == "expand" else wave
+    copies = np.stack([changed(row, int(s), task) for row, s in zip(rows, shifts)])
     real = weights > 0
 
     def forward(params, stats, x, w, key):
@@ -70,11 +87,12 @@ def test_a_step_descends_both_losses_and_each_head_sees_its_own_view(net, labels
     def both(params):
         first, stats = forward(params, variables["batch_stats"], batch.wave, batch.weights, 1000)
         second, last = forward(params, stats, jnp.asarray(copies), jnp.asarray(weights), 2001)
+        second = second._replace(aux=jnp.pad(second.aux, ((0, 0), (0, classes - 3))))
         picked = jax.nn.log_softmax(first.logits)[np.arange(5), batch.labels[:5]]
         shifted = jax.nn.log_softmax(second.aux)[np.flatnonzero(real), shifts[real]]
         return -picked.mean() - shifted.mean(), last
 
-    (value, stats), slopes = jax.jit(jax.value_and_grad(both, has_aux=True))(variables["params"])
+    (value, stats), slopes = jit(jax.value_and_grad(both, has_aux=True))(variables["params"])
     np.testing.assert_allclose(loss, value, rtol=1e-5)
     wanted = jax.tree.map(lambda p, g: p - 0.1 * (g + 5e-4 * p), variables["params"], slopes)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), after["params"], wanted)
@@ -110,7 +128,7 @@ def test_what_cannot_be_is_refused(net):
     _, variables = net
     check_aux_options(OPTIONS, variables)
     for changes, message in (
-        ({"aux_task": "angle"}, "--aux_task=angle: expected none or time_shift"),
+        ({"aux_task": "angle"}, "--aux_task=angle: expected none, time_shift or rotation"),
         ({"aux_labels": "all"}, "--aux_labels=all: expected random or expand"),
         ({"aux_shift": 1.0}, "--aux_shift=1.0: expected a share of the clip"),
     ):

@@ -32,6 +32,7 @@ def tiny():
         ("tta_in_ac_cnn_am", None, 25_404, 25_404),
         ("tta_in_ac_cnn_sc1", None, 26_704, 26_704),
         ("tta_in_ac_resnet26_am", None, 737_005 - 88_432, 737_005),
+        ("tta_in_ac_resnet26_rotation_am", None, 740_078 - 88_432, 740_078),
         ("tta_in_ac_resnet26_sc1", None, 740_481 - 88_432, 740_481),
         ("tta_in_ac_resnet50_sc1", None, 1_518_209 - 181_360, 1_518_209),
         ("tta_in_ac_resnet50_sc1", DIGITS, 1_513_069 - 181_360, 1_513_069),
@@ -57,11 +58,11 @@ def test_resnet26_by_hand():
 
 
 def test_images_are_those_of_the_reference():
-    frames = {"cnn_am": 94, "cnn_sc1": 32, "resnet26_am": 96, "resnet26_sc1": 64}
+    frames = {"cnn_am": 94, "cnn_sc1": 32, "resnet26_am": 96, "resnet26_sc1": 64, "resnet26_rotation_am": 96}
     for name, wanted in frames.items():
         config = zoo.preset(f"tta_in_ac_{name}")
         shape = jax.eval_shape(zoo.front_end(config), jax.ShapeDtypeStruct((2, config.length), jnp.float32)).shape
-        assert shape == (2, wanted, 64)
+        assert shape == (2, wanted, 96 if "rotation" in name else 64)
         spec = config.front_end
         assert (spec["n_fft"], spec["win_length"], spec["scale"], spec["top_db"]) == (1024, 1024, "htk", 80.0)
         assert (spec["divisor"], spec["f_max"]) == (1.0, config.sample_rate / 2)
@@ -120,6 +121,17 @@ def test_outputs_and_their_last_layer(tiny):
     np.testing.assert_array_equal(outputs.embedding[:, :4], outputs.frames[:, :, 0])
     kernel, bias = net.head(variables)
     np.testing.assert_allclose(outputs.embedding @ kernel + bias, outputs.logits, atol=1e-5)
+
+
+def test_the_auxiliary_head_begins_as_a_copy_of_the_last_group():
+    net = zoo.build(zoo.preset("resnet_tiny", DIGITS))
+    variables = net.init(jax.random.key(1), jnp.zeros((1, net.config.length)))
+    for kind in ("params", "batch_stats"):
+        group, copy = variables[kind]["encoder"]["last_group"], variables[kind]["aux"]["last_group"]
+        jax.tree.map(np.testing.assert_array_equal, copy, group)
+    first = variables["params"]["aux"]["last_group"]["group"]["block0"]["conv1"]["kernel"]
+    assert np.abs(first).max() > 0.1
+    assert set(variables["params"]["aux"]) == {"last_group", "linear"}
 
 
 def test_the_auxiliary_head_may_have_a_mode_of_its_own(tiny):

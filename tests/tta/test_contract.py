@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.tta import masks, methods, protocols
+from dhauds_jax.tta import evaluation, masks, methods, protocols
 from dhauds_jax.types import Batch, RunInfo, SourceData
 from tests.tta import tiny
 
@@ -27,7 +27,11 @@ def marks(method, net):
     return [pytest.mark.xdist_group(f"{method} {net}"), *([pytest.mark.slow] if slow else [])]
 
 
-ROWS = [pytest.param(method, net, marks=marks(method, net)) for method in methods.METHODS for net in tiny.NETS]
+ROWS = pytest.mark.parametrize(
+    ("method", "net"),
+    [pytest.param(method, net, marks=marks(method, net)) for method in methods.METHODS for net in tiny.NETS],
+    scope="module",  # so that pytest runs all tests of a row before those of the next
+)
 
 
 OPEN = {
@@ -41,20 +45,33 @@ OPEN = {
 """Options that let the untrained nets' unsure predictions through the filters of methods that have some, and others."""
 
 
-@functools.lru_cache(maxsize=2)
+UNOPTIMISED = {"xla_backend_optimization_level": 0}
+LONG_RUNS = ("memo", "suta")
+"""Methods with a loop over clips in their step: unoptimised, it would take longer than optimising it."""
+
+
+@functools.lru_cache(maxsize=len(tiny.NETS))
+def net_of(net):
+    """(classifier, variables, waves), made once for all methods."""
+    classifier, length = tiny.NETS[net](), tiny.length_of(net)
+    return classifier, tiny.variables_of(classifier, length), tiny.waves(length)
+
+
+@functools.lru_cache(maxsize=1)
 def made(method, net):
-    """(classifier's variables, waves, Compiled) of a row, or the sentence why the method cannot run on the net."""
-    classifier = tiny.NETS[net]()
-    length = tiny.length_of(net)
-    variables = tiny.variables_of(classifier, length)
-    waves = tiny.waves(length)
+    """(classifier's variables, waves, Compiled) of a row, or the sentence why the method cannot run on the net.
+
+    The four tests of a row follow each other and share what is compiled here. Optimising programs that run a few dozen
+    times would take most of the table's time, and none of its facts is about speed.
+    """
+    classifier, variables, waves = net_of(net)
     built = methods.make(method, classifier, methods.resolve_options(method, "reference", OPEN.get(method, {})))
     try:
         methods.check_needs(method, built, variables, info(waves))
         built.init(variables, info(waves))
     except ValueError as error:
         return str(error), None, None
-    return variables, waves, protocols.compiled(built)
+    return variables, waves, protocols.compiled(built, None if method in LONG_RUNS else UNOPTIMISED)
 
 
 def fits(method, net):
@@ -93,7 +110,7 @@ def online(row, begin=0, state=None):
     return out
 
 
-@pytest.mark.parametrize(("method", "net"), ROWS)
+@ROWS
 def test_offline_runs_repeats_and_resumes_to_the_same_bits(method, net):
     row = fits(method, net)
     if row is None:
@@ -112,7 +129,7 @@ def test_offline_runs_repeats_and_resumes_to_the_same_bits(method, net):
     assert np.array_equal(resumed[-1][2], first[-1][2])
 
 
-@pytest.mark.parametrize(("method", "net"), ROWS)
+@ROWS
 def test_online_sees_every_clip_once_and_resumes_to_the_same_bits(method, net):
     row = fits(method, net)
     if row is None:
@@ -126,7 +143,7 @@ def test_online_sees_every_clip_once_and_resumes_to_the_same_bits(method, net):
     assert np.array_equal(resumed[-1][3], steps[-1][3])
 
 
-@pytest.mark.parametrize(("method", "net"), ROWS)
+@ROWS
 def test_only_the_named_group_moves_and_the_state_keeps_its_shape(method, net):
     row = fits(method, net)
     if row is None:
@@ -144,8 +161,18 @@ def test_only_the_named_group_moves_and_the_state_keeps_its_shape(method, net):
         assert leaves_equal(final.variables, variables)
 
 
-@pytest.mark.parametrize(("method", "net"), ROWS)
-def test_a_step_traces_whole_and_padding_changes_nothing(method, net):
+def equals_no_jit(run, state, waves):
+    """On one net a method: operation by operation, every one is compiled by itself."""
+    batch = Batch(jnp.asarray(waves[:8]), jnp.ones(8), jnp.arange(8, dtype=jnp.int32))
+    eager_state, eager = run.method.step(state, batch, jax.random.key(2))
+    jit_state, jitted = run.step(evaluation.own(state), batch, jax.random.key(2))
+    np.testing.assert_allclose(eager.logits, jitted.logits, rtol=1e-5, atol=1e-5)
+    for a, b in zip(jax.tree.leaves(eager_state), jax.tree.leaves(jit_state), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+@ROWS
+def test_a_step_traces_whole_equals_itself_unjitted_and_padding_changes_nothing(method, net):
     """One jaxpr holds the step (no hidden host sync), and what lies in padded rows reaches neither state nor losses."""
     row = fits(method, net)
     if row is None:
@@ -159,26 +186,14 @@ def test_a_step_traces_whole_and_padding_changes_nothing(method, net):
         wave = np.concatenate([waves[:6], np.full((2, waves.shape[1]), fill, np.float32)])
         return Batch(jnp.asarray(wave), weights, jnp.arange(8, dtype=jnp.int32))
 
-    jaxpr = jax.make_jaxpr(run.method.step)(state, batch(0.0), key)
-    assert len(jaxpr.eqns) > 0
-    step = jax.jit(run.method.step)
-    state_a, prediction_a = step(state, batch(0.0), key)
-    state_b, prediction_b = step(state, batch(0.7), key)
+    assert len(run.step.trace(state, batch(0.0), key).jaxpr.eqns) > 0
+    state_a, prediction_a = run.step(evaluation.own(state), batch(0.0), key)
+    state_b, prediction_b = run.step(evaluation.own(state), batch(0.7), key)
     for a, b in zip(jax.tree.leaves(state_a), jax.tree.leaves(state_b), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(prediction_a.logits[:6], prediction_b.logits[:6], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("method", list(methods.METHODS))
-def test_jit_equals_no_jit(method):
-    variables, waves, run = made(method, "aux" if method == "ttt" else "batch_norm")
-    state = run.method.init(variables, info(waves))
-    batch = Batch(jnp.asarray(waves[:8]), jnp.ones(8), jnp.arange(8, dtype=jnp.int32))
-    eager_state, eager = run.method.step(state, batch, jax.random.key(2))
-    jit_state, jitted = jax.jit(run.method.step)(state, batch, jax.random.key(2))
-    np.testing.assert_allclose(eager.logits, jitted.logits, rtol=1e-5, atol=1e-5)
-    for a, b in zip(jax.tree.leaves(eager_state), jax.tree.leaves(jit_state), strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+    if net == ("aux" if method == "ttt" else "batch_norm"):
+        equals_no_jit(run, state, waves)
 
 
 def test_ttt_needs_an_auxiliary_head():

@@ -1,12 +1,13 @@
-"""TTT: the gate and the step of a clip, worked out in numpy over all its copies; the shifts; clips in order."""
+"""TTT: a clip's gate and step, worked out in numpy over all its copies; shifts and rotations; clips in order."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.nets import zoo
 from dhauds_jax.tta import methods
-from dhauds_jax.tta.aux_tasks import random_labels, time_shifted
+from dhauds_jax.tta.aux_tasks import TASKS, random_labels, rotations, time_shifted
 from dhauds_jax.types import Batch, Classifier, Linear, Outputs, RunInfo, Running
 from tests.tta import tiny
 
@@ -53,29 +54,34 @@ def tree(values, mean=MEAN, var=VAR):
 
 
 def classifier(aux_classes=3):
-    """Four samples, a linear map to two numbers, BatchNorm; two logits, and BatchNorm and three auxiliary ones."""
+    """Four samples, a linear map to two numbers, BatchNorm; two logits, and BatchNorm and three auxiliary ones.
+
+    Features are 2 x 2 images; a fourth auxiliary logit is always 0.
+    """
 
     def normed(x, params, stats, norm, weights):
         y, kept = norm(x, Running(stats["mean"], stats["var"]), 1e-5, weights, None)
         return y * params["scale"] + params["bias"], {"mean": kept.mean, "var": kept.var}
 
-    def apply(variables, wave, *, mode, weights=None, rngs=None, axis_name=None):
+    def apply(variables, image, *, mode, weights=None, rngs=None, axis_name=None):
         p, s = variables["params"], variables["batch_stats"]
         shared, auxiliary = p["encoder"]["extractor"], p["aux"]
         shared_stats = s["encoder"]["extractor"]["batch_norm"]
-        x, kept = normed(wave @ shared["kernel"], shared["batch_norm"], shared_stats, mode.norm, weights)
+        x, kept = normed(
+            image.reshape(len(image), 4) @ shared["kernel"], shared["batch_norm"], shared_stats, mode.norm, weights
+        )
         a, aux_kept = normed(x, auxiliary["batch_norm"], s["aux"]["batch_norm"], mode.aux or mode.norm, weights)
         aux = jnp.pad(a @ auxiliary["kernel"], ((0, 0), (0, aux_classes - 3)))
         stats = {"encoder": {"extractor": {"batch_norm": kept}}, "aux": {"batch_norm": aux_kept}}
         return Outputs(x @ p["head"]["kernel"], x, x[:, None], aux), stats
 
     head = lambda variables: Linear(variables["params"]["head"]["kernel"], jnp.zeros(2))  # noqa: E731
-    return Classifier(None, apply, lambda wave: wave, apply, head, None)
+    return Classifier(None, apply, lambda wave: wave.reshape(-1, 2, 2), apply, head, None)
 
 
 def make(**options):
     options = methods.resolve_options("ttt", "reference", {"lr": 0.5, "copies": 7, "threshold": 1.0, **options})
-    method = methods.make("ttt", classifier(), options)
+    method = methods.make("ttt", classifier(4 if options["task"] == "rotation" else 3), options)
     return method._replace(step=jax.jit(method.step)), method.init(tree(START), INFO)
 
 
@@ -93,19 +99,21 @@ def embedded(values, x, mean, var):
     return (x @ values["kernel"] - mean) / np.sqrt(var + 1e-5) * values["scale"] + values["bias"]
 
 
-def aux_logits(values, x, mean, var):
+def aux_logits(values, x, mean, var, classes=3):
     a = (embedded(values, x, mean, var) - AUX_MEAN) / np.sqrt(AUX_VAR + 1e-5)
-    return (a * values["aux_scale"] + values["aux_bias"]) @ values["aux_kernel"]
+    return np.pad((a * values["aux_scale"] + values["aux_bias"]) @ values["aux_kernel"], ((0, 0), (0, classes - 3)))
 
 
-def copies_of(row, labels):
-    """All the copies, one by one: 0.2625 of four samples is one sample."""
+def copies_of(row, labels, classes=3):
+    """All the copies, one by one: 0.2625 of four samples is one sample; images are turned with mels as rows."""
     x = WAVE[row].astype(np.float64)
+    if classes == 4:
+        return np.stack([np.rot90(x.reshape(2, 2).T, int(label)).T.reshape(4) for label in labels])
     return np.stack([{0: x, 1: np.roll(x, -1), 2: np.roll(x, 1)}[int(label)] for label in labels])
 
 
-def copies_loss(values, copies, labels):
-    p = softmax(aux_logits(values, copies, *moments(values, copies)))
+def copies_loss(values, copies, labels, classes):
+    p = softmax(aux_logits(values, copies, *moments(values, copies), classes))
     return -np.log(p[np.arange(len(labels)), labels]).mean()
 
 
@@ -114,7 +122,7 @@ def moments(values, copies):
     return x.mean(0), x.var(0)
 
 
-def slopes(values, copies, labels):
+def slopes(values, copies, labels, classes):
     """Central differences by every number of every moving array."""
     found = {}
     for name in NAMES:
@@ -124,30 +132,33 @@ def slopes(values, copies, labels):
             for sign in (1, -1):
                 moved = {**values, name: values[name].copy()}
                 moved[name][place] += sign * 1e-6
-                ends.append(copies_loss(moved, copies, labels))
+                ends.append(copies_loss(moved, copies, labels, classes))
             found[name][place] = (ends[0] - ends[1]) / 2e-6
     return found
 
 
-def learnt(row, updates, values, mean, var):
+def learnt(row, updates, values, mean, var, classes):
     """(values, running mean and variance, last loss) after a clip."""
-    labels = np.asarray(random_labels(KEY, jnp.asarray([row]), 7)[0])
-    copies = copies_of(row, labels)
+    labels = np.asarray(random_labels(KEY, jnp.asarray([row]), 7, classes)[0])
+    assert len(set(labels)) == classes
+    copies = copies_of(row, labels, classes)
     for _ in range(updates):
-        loss = copies_loss(values, copies, labels)
+        loss = copies_loss(values, copies, labels, classes)
         batch_mean, batch_var = moments(values, copies)
-        slope = slopes(values, copies, labels)
+        slope = slopes(values, copies, labels, classes)
         values = {name: values[name] - 0.5 * slope[name] for name in NAMES}
         mean = 0.9 * mean + 0.1 * batch_mean
         var = 0.9 * var + 0.1 * batch_var * 7 / 6
     return values, mean, var, loss
 
 
-@pytest.mark.parametrize("updates", [1, 2])
-def test_a_clips_steps_are_those_over_all_its_copies(updates):
-    method, state = make(updates=updates)
+@pytest.mark.parametrize(("task", "updates"), [("time_shift", 1), ("time_shift", 2), ("rotation", 2)])
+def test_a_clips_steps_are_those_over_all_its_copies(task, updates):
+    method, state = make(task=task, updates=updates)
+    classes = len(TASKS[task].classes)
+    assert method.passes == (2 + classes * updates, classes * updates)
     after, prediction = method.step(state, batch([2]), KEY)
-    values, mean, var, loss = learnt(2, updates, START, MEAN, VAR)
+    values, mean, var, loss = learnt(2, updates, START, MEAN, VAR, classes)
     wanted = tree(values, mean, var)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), after.variables, wanted)
     moved = np.abs(values["kernel"] - START["kernel"]).max()
@@ -221,6 +232,36 @@ def test_shifts_are_those_of_the_reference():
     assert int(time_shifted(jnp.eye(1, 48000), jnp.asarray([2])).argmax()) == 12600
 
 
+def test_rotations_are_those_of_the_reference():
+    """It turns images of mels by frames: 1 flips time and transposes, 3 transposes and flips what then is time."""
+    image = np.arange(18.0).reshape(2, 3, 3)
+    turned = [image, image[..., ::-1].swapaxes(1, 2), image[:, ::-1, ::-1], image.swapaxes(1, 2)[..., ::-1]]
+    found = rotations(jnp.asarray(image.swapaxes(1, 2)))
+    np.testing.assert_array_equal(found, np.stack(turned, 1).swapaxes(2, 3))
+    net = classifier()
+    waves, labels = jnp.asarray(WAVE), jnp.asarray([3, 0, 2, 1])
+    for name, task in TASKS.items():
+        picked = labels % len(task.classes)
+        views = task.views(net, waves, 0.2625)
+        assert views.shape == (4, len(task.classes), 2, 2), name
+        np.testing.assert_array_equal(task.view(net, waves, picked, 0.2625), views[jnp.arange(4), picked])
+    with pytest.raises(ValueError, match=r"square spectrograms, and these are 96 x 64 \(frames x mels\): choose a net"):
+        rotations(jnp.zeros((1, 96, 64)))
+
+
+def test_a_rotation_step_fits_the_networks_of_the_zoo():
+    config = zoo.preset("resnet_tiny", ["a", "b"])
+    net = zoo.build(config.replace(geometry={**config.geometry, "aux_classes": 4}))
+    options = methods.resolve_options("ttt", "reference", {"task": "rotation"})
+    method = methods.make("ttt", net, options)
+    waves = jax.ShapeDtypeStruct((2, config.length), jnp.float32)
+    batch = Batch(waves, jax.ShapeDtypeStruct((2,), jnp.float32), jax.ShapeDtypeStruct((2,), jnp.int32))
+    state = jax.eval_shape(lambda v: method.init(v, INFO), zoo.shapes(net))
+    after, prediction = jax.eval_shape(method.step, state, batch, KEY)
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+    assert prediction.logits.shape == (2, 2)
+
+
 def test_labels_follow_the_clip_alone():
     labels = np.asarray(random_labels(KEY, jnp.arange(100), 42))
     assert labels.shape == (100, 42)
@@ -235,6 +276,7 @@ def test_labels_follow_the_clip_alone():
         ({"copies": 0}, "ttt: copies is 0 and updates 1, expected at least 1"),
         ({"updates": 0}, "ttt: copies is 7 and updates 0"),
         ({"shift": 0.0}, "ttt: shift is 0.0, expected a share"),
+        ({"task": "colour"}, "ttt: task is 'colour', expected time_shift or rotation"),
     ],
 )
 def test_impossible_options_are_refused(options, message):

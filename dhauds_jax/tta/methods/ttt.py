@@ -1,4 +1,4 @@
-"""TTT: before a clip is classified, the shared layers learn from it which way its copies were shifted."""
+"""TTT: before a clip is classified, the shared layers learn from it how its copies were shifted or rotated."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import masks
-from dhauds_jax.tta.aux_tasks import SHIFT, TIME_SHIFTS, random_labels, time_shifted
+from dhauds_jax.tta.aux_tasks import SHIFT, TASKS, check_head, random_labels
 from dhauds_jax.tta.update import Evaluated, gradients
 from dhauds_jax.tta.whole_batch import own_rows, whole_batch
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
@@ -22,18 +22,23 @@ ADAPTING = Mode(dropout=False, norm=normalisers.batch, aux=normalisers.running)
 
 
 def aux_loss(
-    classifier: Classifier, variables: Variables, views: Float[Array, "3 ..."], counts: Float[Array, "3"]
+    classifier: Classifier,
+    variables: Variables,
+    views: Float[Array, "classes ..."],
+    counts: Float[Array, " classes"],
+    task: str = "time_shift",
 ) -> tuple[Float[Array, ""], Evaluated]:
-    """Mean cross-entropy of the auxiliary head over copies of one clip, each shift as often as `counts` says.
+    """Mean cross-entropy of the auxiliary head over copies of one clip, each class as often as `counts` says.
 
-    `-sum_s counts_s log p(s | view_s) / sum_s counts_s`. Copies with one label are equal, so the views weighted by
+    `-sum_c counts_c log p(c | view_c) / sum_c counts_c`. Copies with one label are equal, so the views weighted by
     their counts give the loss, the gradients and the BatchNorm statistics of all the copies.
 
     Args:
       classifier: a network with an auxiliary head.
       variables: its variables.
-      views: features of the clip under each of `TIME_SHIFTS`.
+      views: features of the clip under each class of the task.
       counts: copies of each view.
+      task: a name of `aux_tasks.TASKS`.
 
     Returns:
       The loss, and what it evaluated: of the BatchNorm statistics, those of the shared extractor are new.
@@ -42,12 +47,8 @@ def aux_loss(
       ValueError: an auxiliary head of another task.
     """
     outputs, stats = classifier.apply_features(variables, views, mode=ADAPTING, weights=counts)
-    if outputs.aux.shape[-1] != len(TIME_SHIFTS):
-        raise ValueError(
-            f"method ttt needs an auxiliary head of {len(TIME_SHIFTS)} classes ({', '.join(TIME_SHIFTS)}), and this "
-            f"one has {outputs.aux.shape[-1]}"
-        )
-    rows = optax.softmax_cross_entropy_with_integer_labels(outputs.aux, jnp.arange(len(TIME_SHIFTS)))
+    check_head("method ttt", task, outputs.aux.shape[-1])
+    rows = optax.softmax_cross_entropy_with_integer_labels(outputs.aux, jnp.arange(len(counts)))
     value = (counts * rows).sum() / counts.sum()
     _, others = masks.split(variables["batch_stats"], GROUP)
     stats = masks.merge(masks.split(stats, GROUP)[0], others)
@@ -62,47 +63,52 @@ def ttt(
     copies: int = 42,
     updates: int = 1,
     shift: float = SHIFT,
+    task: str = "time_shift",
     axis_name: str | None = None,
 ) -> Method:
     """Test-time training online: clip by clip, SGD on an auxiliary task, then the clip's class; never reset.
 
-    If the auxiliary head gives an unshifted clip less than `threshold` for "no shift", `updates` steps of plain SGD
-    descend its mean cross-entropy over `copies` copies of the clip, each shifted left, right or not at all by a random
-    label (`aux_loss`). The shared extractor and the auxiliary head move; the extractor's BatchNorm uses the copies'
-    statistics and its running ones follow, the head's uses the running ones and keeps them. Then the clip is
-    classified, in evaluation mode, with the extractor as it is now, and the next clip starts from there. Clips of a
-    batch are taken in order; padded ones are passed over. Dropout, which the reference's networks have not, is off.
+    If the auxiliary head gives a clip as it is less than `threshold` for "no shift" (or "no rotation"), `updates` steps
+    of plain SGD descend its mean cross-entropy over `copies` copies of the clip, each shifted left, right or not at all
+    (or its spectrogram rotated by 0 to 3 quarter turns) by a random label (`aux_loss`). The shared extractor and the
+    auxiliary head move; the extractor's BatchNorm uses the copies' statistics and its running ones follow, the head's
+    uses the running ones and keeps them. Then the clip is classified, in evaluation mode, with the extractor as it is
+    now, and the next clip starts from there. Clips of a batch are taken in order; padded ones are passed over. Dropout,
+    which the reference's networks have not, is off.
 
     A step's predictions are thus taken after the update for each clip and before those for the clips behind it.
-    `passes` counts a clip that is adapted to, its three different copies as three.
+    `passes` counts a clip that is adapted to, its three (four) different copies as three (four).
 
     Args:
-      classifier: a network whose auxiliary head was trained on this task (`experiments.train --aux_task=time_shift`).
+      classifier: a network whose auxiliary head was trained on this task (`experiments.train --aux_task=TASK`).
       lr: learning rate.
       threshold: probability of "no shift" from which on a clip is left alone; 1 adapts to nearly every clip.
       copies: copies of a clip in a step.
       updates: steps for a clip, on the same copies (10 in what TTA-in-AC calls offline).
-      shift: of the copies, as a share of the clip.
+      shift: of the copies, as a share of the clip (nothing to rotations).
+      task: "time_shift" or "rotation".
       axis_name: the mapped axis over which the batch is spread; every device then goes through the whole batch.
 
     Raises:
       ValueError: impossible options.
 
-    Source: Sun et al., ICML 2020, arXiv 1909.13231, section 2 (online version); TTA-in-AC, ttt/time_shift_analysis.py.
+    Source: Sun et al., ICML 2020, arXiv 1909.13231, section 2 (online version); TTA-in-AC, ttt/time_shift_analysis.py
+    and ttt/angle_shift_analysis.py.
     """
-    _check(threshold, copies, updates, shift)
+    _check(threshold, copies, updates, shift, task)
+    classes = len(TASKS[task].classes)
 
     def evaluated(variables: Variables, features: Array) -> tuple[Array, Array]:
-        """Logits, and the probability of "no shift", of one clip."""
+        """Logits, and the probability that a clip is as it was recorded."""
         outputs, _ = classifier.apply_features(variables, features, mode=EVAL)
         return outputs.logits[0], jax.nn.softmax(outputs.aux[0])[0]
 
     def learn(variables: Variables, views: Array, key: PRNGKeyArray, index: Array) -> tuple[Variables, Array]:
-        labels = random_labels(key, index[None], copies)[0]
-        counts = (labels[:, None] == jnp.arange(len(TIME_SHIFTS))).sum(0).astype(jnp.float32)
+        labels = random_labels(key, index[None], copies, classes)[0]
+        counts = (labels[:, None] == jnp.arange(classes)).sum(0).astype(jnp.float32)
 
         def update(variables: Variables, _: Any) -> tuple[Variables, Array]:
-            grads, found = gradients(variables, lambda v: aux_loss(classifier, v, views, counts), GROUP)
+            grads, found = gradients(variables, lambda v: aux_loss(classifier, v, views, counts, task), GROUP)
             moving, frozen = masks.split(variables["params"], GROUP)
             moved = jax.tree.map(lambda p, g: p - lr * g, moving, grads)
             params = masks.merge(moved, frozen)
@@ -121,10 +127,7 @@ def ttt(
         return outputs.logits
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
-        rows, shifts = batch.wave.shape[0], len(TIME_SHIFTS)
-        views = time_shifted(jnp.repeat(batch.wave, shifts, 0), jnp.tile(jnp.arange(shifts), rows), shift)
-        features = classifier.features(views)
-        features = features.reshape(rows, shifts, *features.shape[1:])
+        features = TASKS[task].views(classifier, batch.wave, shift)
 
         def clip(variables: Variables, row: tuple[Array, Array, Array]) -> tuple[Variables, tuple[Array, ...]]:
             views, weight, index = row
@@ -144,13 +147,15 @@ def ttt(
         count, real = due.sum(), clips[1].sum()
         terms = {"total": losses.sum() / jnp.maximum(count, 1), "adapted": count / jnp.maximum(real, 1.0)}
         state = AdaptState(variables, (), (), state.step + 1)
-        return state, Prediction(own_rows(logits, rows, axis_name), terms)
+        return state, Prediction(own_rows(logits, batch.wave.shape[0], axis_name), terms)
 
-    passes = (2 + len(TIME_SHIFTS) * updates, len(TIME_SHIFTS) * updates)
+    passes = (2 + classes * updates, classes * updates)
     return Method(init, step, predict, adapts=GROUP, passes=passes, needs=("aux_head",))
 
 
-def _check(threshold: float, copies: int, updates: int, shift: float) -> None:
+def _check(threshold: float, copies: int, updates: int, shift: float, task: str) -> None:
+    if task not in TASKS:
+        raise ValueError(f"ttt: task is {task!r}, expected {' or '.join(TASKS)}")
     if not 0.0 <= threshold <= 1.0:
         raise ValueError(f"ttt: threshold is {threshold}, expected a probability from 0 to 1")
     if copies < 1 or updates < 1:
