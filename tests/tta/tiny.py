@@ -100,8 +100,10 @@ NETS = {
     "aux": lambda: tiny_classifier("aux"),
     "amaut_tiny": lambda: from_zoo("amaut_tiny"),
     "hubert_tiny": lambda: from_zoo("hubert_tiny"),
+    "ssast_test": lambda: from_zoo("ssast_test"),
+    "conmix_tiny": lambda: from_zoo("conmix_tiny"),
 }
-ZOO = ("amaut_tiny", "hubert_tiny")
+ZOO = ("amaut_tiny", "hubert_tiny", "ssast_test", "conmix_tiny")
 """Those of `NETS` that take their time to compile."""
 
 
