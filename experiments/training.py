@@ -35,6 +35,7 @@ class TrainOptions(NamedTuple):
       optimiser: "sgd" (the reference's, `tta.sgd`), "adamw" (linear warm-up, then a cosine to 0), or those of
         TTA-in-AC: "multistep" (SGD, a tenth of the rate from each of `milestones` on) and "adam" (a constant rate).
       lr: learning rate (the peak for adamw).
+      backbone: of "sgd", factor on the rate of the encoder (CoNMix: 0.1).
       cardinality, gamma, threshold: schedule of "sgd".
       momentum: of sgd and multistep.
       weight_decay: decoupled for adamw, else coupled.
@@ -81,6 +82,7 @@ class TrainOptions(NamedTuple):
     aux_labels: str = "random"
     aux_shift: float = SHIFT
     time_flip: bool = True
+    backbone: float = 1.0
 
 
 class TrainState(NamedTuple):
