@@ -20,7 +20,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.tta import methods, metrics, protocols, selection, streams
 from dhauds_jax.types import AdaptState, RunInfo
-from experiments import records
+from experiments import input_statistics, records
 from experiments.adapt_run import parse_options
 from experiments.advice import Signs, advise, signs
 from experiments.resume import Saver
@@ -74,6 +74,8 @@ def classify(run: ClassifyRun, command: str) -> str:
         on_bad_file=run.on_bad_file,
     )
     print(_described(found, config))
+    rule = input_statistics.rule_of(config, run.profile, options)
+    variables = input_statistics.normalising(variables, input_statistics.measured(config, rule, found.waves))
     method = methods.make(run.method, classifier, options)
     if run.method != "source" and len(found.waves) < 2:
         raise ValueError(

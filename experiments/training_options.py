@@ -25,6 +25,7 @@ class TrainOptions(NamedTuple):
         TTA-in-AC and SSAST: "multistep" (SGD) and "adam", whose rate is multiplied by `decay_factor` from each of
         `milestones` on.
       lr: learning rate (the peak for adamw).
+      backbone: of "sgd", factor on the rate of the encoder (CoNMix: 0.1).
       cardinality, gamma, threshold: schedule of "sgd".
       momentum: of sgd and multistep.
       weight_decay: decoupled for adamw, else coupled.
@@ -90,6 +91,7 @@ class TrainOptions(NamedTuple):
     aux_labels: str = "random"
     aux_shift: float = SHIFT
     time_flip: bool = True
+    backbone: float = 1.0
 
 
 def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
