@@ -1,7 +1,9 @@
 """Installs shape checking before anything imports the package, and fixes the numerics that the goldens need."""
 
 import os
+import shutil
 import sys
+import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -14,6 +16,14 @@ import tests.typecheck  # noqa: F401  (the hook looks it up as an attribute of `
 jaxtyping.install_import_hook("dhauds_jax", "tests.typecheck.check")
 jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_platforms", "cpu")
+
+# Programs that several tests, workers or child processes compile are compiled once a session: the folder is new each
+# time, workers and children find it in their environment, and whoever made it removes it.
+_MADE = None if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix="compiled-programs-")
+if _MADE is not None:
+    for _name, _value in (("compilation_cache_dir", _MADE), ("persistent_cache_min_compile_time_secs", 0.3)):
+        jax.config.update(f"jax_{_name}", _value)
+        os.environ[f"JAX_{_name.upper()}"] = str(_value)
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,3 +41,9 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.location[0]))
+
+
+def pytest_unconfigure():
+    """Removes the programs that this session kept on disk."""
+    if _MADE is not None:
+        shutil.rmtree(_MADE, ignore_errors=True)
