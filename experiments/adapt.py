@@ -31,8 +31,8 @@ flags.DEFINE_string("checkpoint", None, "Folder of the source model, of experime
 flags.DEFINE_list(
     "method",
     ["dhauds"],
-    "Methods: source, norm, tent, dhauds, eata, rdumb, sar, deyo, roid, gala, pseudo_label, shot, notela, lame, t3a, "
-    "ntta, note, rotta, cotta, memo, suta, ttt (docs/methods.md).",
+    "Methods: source, norm, tent, dhauds, eata, rdumb, sar, deyo, roid, gala, pseudo_label, shot, notela, conmix, "
+    "lame, t3a, ntta, note, rotta, cotta, memo, suta, ttt (docs/methods.md).",
 )
 flags.DEFINE_list(
     "corruption",
