@@ -1,5 +1,6 @@
 """CoNMix's files: the ImageNet checkpoint, made in the test, and the three trained ones, there and back."""
 
+import functools
 import json
 
 import jax
@@ -105,12 +106,22 @@ def test_the_imagenet_checkpoint(tmp_path, config):
     assert logits.shape == (2, 5) and np.all(np.isfinite(logits))
 
 
+@functools.lru_cache
+def trained_variables():
+    config = zoo.preset("conmix_tiny", CLASSES)
+    start = mel_image.Statistics(*(np.full((1,), config.front_end[name], np.float32) for name in ("mean", "deviation")))
+    drawn = jax.tree.map(
+        lambda leaf: np.random.default_rng(leaf.size).standard_normal(leaf.shape).astype(np.float32),
+        zoo.shapes(zoo.build(config)),
+    )
+    return jax.tree.map(np.asarray, mel_image.with_statistics(drawn, start)), config
+
+
 def trained_files(folder, wrapped):
     """The three files of a trained network of the test size, with a decoder, and its variables."""
     from safetensors.numpy import save_file
 
-    config = zoo.preset("conmix_tiny", CLASSES)
-    variables = jax.tree.map(np.asarray, zoo.build(config).init(jax.random.key(4), jnp.zeros((1, config.length))))
+    variables, config = trained_variables()
     leaves = conmix.leaves(config, "torch")
     held = {path for each in leaves for path in each.paths}
     flat = unflatten({path: array for path, array in flatten(variables).items() if path in held})
@@ -129,7 +140,7 @@ def trained_files(folder, wrapped):
     return paths, variables
 
 
-@pytest.mark.parametrize("wrapped", [False, True])
+@pytest.mark.parametrize("wrapped", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_the_trained_files_there_and_back(tmp_path, config, wrapped):
     load_file = pytest.importorskip("safetensors.numpy").load_file
     paths, variables = trained_files(tmp_path, wrapped)
