@@ -16,11 +16,10 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Variables
-from experiments import records
 from experiments.filter_bank_statistics import with_measured_statistics
 from experiments.pretraining import PretrainOptions, check_options, pretrain
 from experiments.resume import Saver
-from experiments.train_run import open_clips
+from experiments.train_run import is_finished, open_clips, provenance
 
 CURVE = "pretraining.csv"
 
@@ -83,11 +82,8 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     """
     dataset = sets.get(run.dataset, run.data_dir)
     folder = Path(run.workdir) / "checkpoint"
-    if folder.exists():
-        _, _, extra = checkpoints.load(folder)
-        if extra.get("training", {}).get("identity") == _identity(run):
-            return f"already pretrained: {folder}"
-        raise ValueError(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")
+    if is_finished(folder, _identity(run)):
+        return f"already pretrained: {folder}"
     config = zoo.preset(run.net, dataset.classes)
     if config.family != "spectrogram_transformer":
         raise ValueError(f"--net={run.net}: is of family {config.family}, expected an SSAST such as ssast_tiny_patch")
@@ -107,13 +103,8 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     training = {
         "identity": _identity(run),
         "history": history,
-        "seconds": time.perf_counter() - begun,
         "clips": len(clips.ids),
-        "command": command,
-        "git_revision": records.git_revision(),
-        "versions": records.versions(),
-        "device": records.device(),
-        "peak_memory_mb": records.peak_memory_mb(),
+        **provenance(command, time.perf_counter() - begun),
     }
     kept = jax.tree.map(np.asarray, state.variables)
     variables, extra = ssast_pretrain.to_checkpoint(kept, config, jax.random.key(run.seed))

@@ -108,6 +108,28 @@ def _identity(run: TrainRun) -> dict[str, Any]:
     return json.loads(json.dumps({**named, "options": run.options._asdict()}))
 
 
+def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
+    """Whether a checkpoint is there that this very run wrote; `ValueError` if another run wrote it."""
+    if not folder.exists():
+        return False
+    _, _, extra = checkpoints.load(folder)
+    if extra.get("training", {}).get("identity") == identity:
+        return True
+    raise ValueError(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")
+
+
+def provenance(command: str, seconds: float) -> dict[str, Any]:
+    """What a checkpoint says of how it came about; `seconds` are those of the last sitting."""
+    return {
+        "seconds": seconds,
+        "command": command,
+        "git_revision": records.git_revision(),
+        "versions": records.versions(),
+        "device": records.device(),
+        "peak_memory_mb": records.peak_memory_mb(),
+    }
+
+
 def train_and_save(run: TrainRun, command: str) -> str:
     """Trains a classifier and writes `workdir/checkpoint`; returns the sentence that says so.
 
@@ -117,11 +139,8 @@ def train_and_save(run: TrainRun, command: str) -> str:
     """
     dataset = sets.get(run.dataset, run.data_dir)
     folder = Path(run.workdir) / "checkpoint"
-    if folder.exists():
-        _, _, extra = checkpoints.load(folder)
-        if extra.get("training", {}).get("identity") == _identity(run):
-            return f"already trained: {folder}"
-        raise ValueError(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")
+    if is_finished(folder, _identity(run)):
+        return f"already trained: {folder}"
     noise = targets.training_noise(
         dataset, run.noise_dir, run.train_noise, zoo.preset(run.net, dataset.classes).sample_rate
     )
@@ -157,16 +176,11 @@ def train_and_save(run: TrainRun, command: str) -> str:
     training = {
         "identity": _identity(run),
         "history": history,
-        "seconds": seconds,
         "clips": len(clips.ids),
         "streamed": clips.records is not None,
         "skipped": {"train": len(clips.skipped), "val": len(validation.skipped)},
         "data_wait_share": waited / updating if updating else None,
-        "command": command,
-        "git_revision": records.git_revision(),
-        "versions": records.versions(),
-        "device": records.device(),
-        "peak_memory_mb": records.peak_memory_mb(),
+        **provenance(command, seconds),
     }
     kept = jax.tree.map(np.asarray, chosen(state, run.options))
     checkpoints.save(folder, kept, config, {"training": training})
