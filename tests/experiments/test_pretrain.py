@@ -51,8 +51,10 @@ def test_it_learns_and_writes_checkpoint_and_curve(pretrained):
     variables, config, extra = checkpoint.load(folder / "checkpoint")
     history = extra["training"]["history"]
     assert [row["epoch"] for row in history] == [1, 2, 3, 4]
-    assert history[-1]["loss"] < 0.8 * history[0]["loss"]
-    assert history[-1]["validation_reconstruction"] < history[0]["validation_reconstruction"]
+    # Validation masks are the same every epoch; training ones are not, and their loss is noisy over so few clips.
+    losses = [row["validation_loss"] for row in history]
+    assert losses == sorted(losses, reverse=True) and losses[-1] < 0.95 * losses[0]
+    assert history[-1]["validation_reconstruction"] < 0.95 * history[0]["validation_reconstruction"]
     assert history[0]["contrast"] == pytest.approx(np.log(5), rel=0.1)  # nothing known yet: ln of the hidden patches
     with (folder / "pretraining.csv").open() as file:
         rows = list(csv.DictReader(file))
