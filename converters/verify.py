@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from converters import hubert
+from converters import hubert, torch_conmix
 from converters.mapping import to_torch
 from converters.torch_side import amaut_layers, head_logits
 from dhauds_jax.nets import amaut as amaut_net
-from dhauds_jax.nets import hubert_zoo, zoo
+from dhauds_jax.nets import conmix_zoo, hubert_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 
@@ -24,13 +24,12 @@ CLIPS = 2
 def largest_differences(family: str, variables: Mapping[str, Any], config: ClassifierConfig) -> dict[str, float]:
     """Largest absolute difference of each layer between PyTorch and ours, evaluation mode, on two clips of noise.
 
-    HuBERT's encoder is torchaudio's model; AMAuT and the heads, which no package has, are plain PyTorch functions.
+    HuBERT's encoder is torchaudio's model; AMAuT, CoNMix and the heads, which no package has, are plain PyTorch
+    functions.
 
     Raises:
-      ValueError: torch or torchaudio cannot be imported (the extra is named); a family without a PyTorch side here.
+      ValueError: torch or torchaudio cannot be imported (the extra is named).
     """
-    if config.family == "conmix":
-        raise ValueError("--verify: there is no PyTorch side for CoNMix here; convert without it")
     torch = _import("torch")
     variables = jax.tree.map(np.asarray, variables)
     wave = 0.1 * np.random.default_rng(NOISE_SEED).standard_normal((CLIPS, config.length)).astype(np.float32)
@@ -38,12 +37,16 @@ def largest_differences(family: str, variables: Mapping[str, Any], config: Class
     with jax.default_matmul_precision("highest"), torch.no_grad():
         features = classifier.features(jnp.asarray(wave))
         inputs = torch.from_numpy(np.array(features))
-        if config.family == "hubert":
+        if config.family == "conmix":
+            ours, theirs = _conmix_layers(variables, config, features), torch_conmix.layers(variables, config, inputs)
+        elif config.family == "hubert":
             ours, theirs, tokens = _hubert_layers(variables, config, features, inputs)
         else:
             ours, theirs, tokens = _amaut_layers(variables, config, features, inputs)
         outputs, _ = jax.jit(lambda v, f: classifier.apply_features(v, f, mode=EVAL))(variables, features)
-        ours["logits"], theirs["logits"] = outputs.logits, head_logits(variables, config, tokens)
+        ours["logits"] = outputs.logits
+        if config.family != "conmix":
+            theirs["logits"] = head_logits(variables, config, tokens)
     return {name: float(np.max(np.abs(np.asarray(ours[name]) - theirs[name].numpy()))) for name in theirs}
 
 
@@ -115,3 +118,12 @@ def _amaut_layers(
     ours |= {name: seen[name]["__call__"][0] for name in seen if name.startswith(("block", "layer"))}
     theirs = amaut_layers(variables, config, inputs)
     return ours, theirs, theirs["tokens"]
+
+
+def _conmix_layers(variables: Mapping[str, Any], config: ClassifierConfig, features: Any) -> dict[str, Any]:
+    net = conmix_zoo.build_encoder(config)
+    encoder = {kind: tree["encoder"] for kind, tree in variables.items()}
+    tokens, seen = jax.jit(
+        lambda v, f: net.apply(v, f, mode=EVAL, capture_intermediates=True, mutable=["intermediates"])
+    )(encoder, features)
+    return {"resnet": seen["intermediates"]["resnet"]["__call__"][0], "tokens": tokens}
