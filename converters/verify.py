@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from converters import hubert
+from converters import hubert, torch_conmix
 from converters.mapping import to_torch
 from converters.torch_side import amaut_layers, head_logits, spectrogram_layers
 from dhauds_jax.nets import amaut as amaut_net
-from dhauds_jax.nets import hubert_zoo, spectrogram_zoo, zoo
+from dhauds_jax.nets import conmix_zoo, hubert_zoo, spectrogram_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 
@@ -24,14 +24,12 @@ CLIPS = 2
 def largest_differences(family: str, variables: Mapping[str, Any], config: ClassifierConfig) -> dict[str, float]:
     """Largest absolute difference of each layer between PyTorch and ours, evaluation mode, on two clips of noise.
 
-    HuBERT's encoder is torchaudio's model; AMAuT, AST, SSAST and the heads are plain PyTorch functions (AST beside
-    transformers stands in the tests).
+    HuBERT's encoder is torchaudio's model; AMAuT, AST, SSAST, CoNMix and the heads are plain PyTorch functions (AST
+    beside transformers stands in the tests).
 
     Raises:
-      ValueError: torch or torchaudio cannot be imported (the extra is named); a family without a PyTorch side here.
+      ValueError: torch or torchaudio cannot be imported (the extra is named).
     """
-    if config.family == "conmix":
-        raise ValueError("--verify: there is no PyTorch side for CoNMix here; convert without it")
     torch = _import("torch")
     variables = jax.tree.map(np.asarray, variables)
     wave = 0.1 * np.random.default_rng(NOISE_SEED).standard_normal((CLIPS, config.length)).astype(np.float32)
@@ -39,14 +37,13 @@ def largest_differences(family: str, variables: Mapping[str, Any], config: Class
     with jax.default_matmul_precision("highest"), torch.no_grad():
         features = classifier.features(jnp.asarray(wave))
         inputs = torch.from_numpy(np.array(features))
-        if config.family == "hubert":
-            ours, theirs, tokens = _hubert_layers(variables, config, features, inputs)
-        elif config.family == "spectrogram_transformer":
-            ours, theirs, tokens = _spectrogram_layers(variables, config, features, inputs)
+        if config.family == "conmix":
+            ours, theirs = _conmix_layers(variables, config, features), torch_conmix.layers(variables, config, inputs)
         else:
-            ours, theirs, tokens = _amaut_layers(variables, config, features, inputs)
+            ours, theirs, tokens = _LAYERS[config.family](variables, config, features, inputs)
+            theirs["logits"] = head_logits(variables, config, tokens)
         outputs, _ = jax.jit(lambda v, f: classifier.apply_features(v, f, mode=EVAL))(variables, features)
-        ours["logits"], theirs["logits"] = outputs.logits, head_logits(variables, config, tokens)
+        ours["logits"] = outputs.logits
     return {name: float(np.max(np.abs(np.asarray(ours[name]) - theirs[name].numpy()))) for name in theirs}
 
 
@@ -134,3 +131,16 @@ def _spectrogram_layers(
     ours = jax.jit(layers)(variables["params"]["encoder"], features)
     theirs = spectrogram_layers(variables, config, inputs)
     return dict(ours), theirs, theirs["tokens"]
+
+
+def _conmix_layers(variables: Mapping[str, Any], config: ClassifierConfig, features: Any) -> dict[str, Any]:
+    net = conmix_zoo.build_encoder(config)
+    encoder = {kind: tree["encoder"] for kind, tree in variables.items()}
+    tokens, seen = jax.jit(
+        lambda v, f: net.apply(v, f, mode=EVAL, capture_intermediates=True, mutable=["intermediates"])
+    )(encoder, features)
+    return {"resnet": seen["intermediates"]["resnet"]["__call__"][0], "tokens": tokens}
+
+
+_LAYERS = {"hubert": _hubert_layers, "amaut": _amaut_layers, "spectrogram_transformer": _spectrogram_layers}
+"""Family -> what `(variables, config, features, inputs)` gives: our layers, PyTorch's, and its tokens for the head."""
