@@ -39,10 +39,12 @@ class Compute(NamedTuple):
     Attributes:
       dtype: of matrix products and convolutions (None: float32). Parameters, norms and the softmax stay float32.
       remat: recompute transformer blocks in the backward pass instead of keeping their inner activations.
+      scan: one compiled block run `depth` times (compiles fast), or as many copies of it. Same parameters, stacked.
     """
 
     dtype: DTypeLike | None = None
     remat: bool = False
+    scan: bool = True
 
 
 class InputNorm(nn.Module):
@@ -248,10 +250,11 @@ class Hybrid(nn.Module):
         keys = None if key is None else jax.vmap(lambda site: jax.random.fold_in(key, site))(jnp.arange(self.depth))
         sizes: dict[str, Any] = {"heads": self.heads, "mlp": self.mlp, "dropout": self.dropout}
         stack = nn.scan(
-            nn.remat(Block, prevent_cse=False) if self.compute.remat else Block,
+            nn.remat(Block, prevent_cse=not self.compute.scan) if self.compute.remat else Block,
             variable_axes={"params": 0},
             split_rngs={"params": True},
             in_axes=nn.broadcast if key is None else 0,
             length=self.depth,
+            unroll=1 if self.compute.scan else self.depth,
         )
         return stack(**sizes, dtype=self.compute.dtype, axis_name=axis_name, name="blocks")(x, keys)[0]
