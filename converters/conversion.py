@@ -113,6 +113,9 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
     origin = {file["part"]: file for file in config.source.get("files", [])}
     style = origin.get("encoder", {}).get("style", "")
     kept = extra.get("conversion", {}).get("ignored", {})
+    fresh = {} if kept else kind.fresh(config)
+    if "pretraining" not in extra:  # a classifier whose patches lie side by side
+        fresh = {name: array for name, array in fresh.items() if not name.startswith("encoder/p_input_")}
     if "pretraining" in extra and kind.net == "spectrogram_transformer":
         variables = {**variables, "pretraining": extra["pretraining"]}
         leaves = spectrogram.leaves(config, style, pretraining=True)
@@ -120,7 +123,7 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
         leaves = kind.leaves(config, style)
     wanted = {path for each in leaves for path in each.paths}
     flat = {path: leaf for path, leaf in flatten(variables).items() if path in wanted or "head" in kind.files}
-    state = split({**({} if kept else kind.fresh(config)), **to_torch(unflatten(flat), leaves)})
+    state = split({**fresh, **to_torch(unflatten(flat), leaves)})
     for name, array in kept.items():
         part, key = name.split("/", 1)
         if part in kind.files:

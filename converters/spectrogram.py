@@ -204,7 +204,7 @@ def fresh_ignored(config: ClassifierConfig) -> dict[str, np.ndarray]:
     for name in ("head", "head_dist") if config.geometry["prefix"] == 2 else ("head",):
         made[f"encoder/v.{name}.weight"] = np.zeros((1000, width), np.float32)
         made[f"encoder/v.{name}.bias"] = np.zeros(1000, np.float32)
-    if config.geometry["stride"] == config.geometry["patch"]:
+    if config.geometry["stride"] == config.geometry["patch"] and config.front_end["frames"]:
         made["encoder/p_input_fdim"] = np.asarray(config.front_end["n_mels"], np.int64)
         made["encoder/p_input_tdim"] = np.asarray(config.front_end["frames"], np.int64)
     return made

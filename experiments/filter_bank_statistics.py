@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Array
 from tqdm import tqdm
 
-from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
+from dhauds_jax.data.pipeline import ClipBatch, Source, batches, to_device, to_float
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 
-CHOICES = ("preset", "train_set")
+CHOICES = ("checkpoint", "preset", "train_set")
 """Values of `--input_statistics`."""
 
 
+NAMES = ("mean", "std", "std_factor")
+"""The constants of a front end that are meant."""
+
+
+def with_statistics_of(config: ClassifierConfig, found: ClassifierConfig, choice: str) -> ClassifierConfig:
+    """The config of a network that starts from the weights of another: with that one's statistics for "checkpoint"."""
+    if choice != "checkpoint" or {found.front_end["kind"], config.front_end["kind"]} != {"kaldi_fbank"}:
+        return config
+    return config.replace(front_end={**config.front_end, **{name: found.front_end[name] for name in NAMES}})
+
+
 def with_measured_statistics(
-    config: ClassifierConfig, clips: Source, choice: str, batch_size: int = 100
+    config: ClassifierConfig,
+    clips: Source,
+    choice: str,
+    view: Callable[[Array, ClipBatch], Array] | None = None,
+    batch_size: int = 100,
 ) -> ClassifierConfig:
     """The config with the mean and the deviation of all filter-bank values of the clips ("train_set"), or as it is.
 
@@ -24,16 +42,17 @@ def with_measured_statistics(
 
     Args:
       config: of a network on Kaldi filter banks.
-      clips: rows as long as the config's clips, or longer (their heads count).
-      choice: of `CHOICES`.
+      clips: rows as long as the config's clips; longer ones need a `view`.
+      choice: of `CHOICES`; "checkpoint" and "preset" leave the config as it is.
+      view: `(key, batch) -> wave`, the clips at the config's length, such as training's "clean" view.
       batch_size: clips at a time.
 
     Raises:
       ValueError: an unknown choice, or another front end.
     """
     if choice not in CHOICES:
-        raise ValueError(f"--input_statistics={choice}: expected {' or '.join(CHOICES)}")
-    if choice == "preset":
+        raise ValueError(f"--input_statistics={choice}: expected one of {', '.join(CHOICES)}")
+    if choice != "train_set":
         return config
     if config.front_end["kind"] != "kaldi_fbank":
         raise ValueError(
@@ -45,7 +64,8 @@ def with_measured_statistics(
 
     @jax.jit
     def sums(batch):
-        values = features(to_float(batch.wave)[:, : config.length])
+        batch = batch._replace(wave=to_float(batch.wave))
+        values = features(batch.wave if view is None else view(jax.random.key(0), batch))
         weights = jnp.asarray(batch.weights)[:, None, None]
         return (weights * values).sum(), (weights * values**2).sum(), weights.sum() * values[0].size
 

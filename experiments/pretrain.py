@@ -1,6 +1,6 @@
 """Pretrains an SSAST on unlabelled clips: hidden patches are told apart and drawn again.
 
-Example: python -m experiments.pretrain --dataset=synthetic --net=ssast_tiny --mask_patches=37 --workdir=out/pretrain
+Example: python -m experiments.pretrain --dataset=synthetic --net=ssast_tiny --workdir=out/pretrain
 then     python -m experiments.train --dataset=synthetic --net=ssast_tiny --checkpoint=out/pretrain/checkpoint ...
 The checkpoint (Orbax + config.json) appears in WORKDIR/checkpoint, the curve in WORKDIR/pretraining.csv. A killed run
 goes on with the same command. Labels are never looked at.
@@ -29,8 +29,10 @@ flags.DEFINE_float("weight_decay", 5e-7, "Coupled weight decay.")
 flags.DEFINE_float("b1", 0.95, "Adam: decay of the mean of the gradients.")
 flags.DEFINE_float("b2", 0.999, "Adam: decay of the mean of their squares.")
 flags.DEFINE_integer("warmup_steps", 1000, "Updates in which the rate rises, in stairs of 50 from 0.")
-flags.DEFINE_integer("patience", 2, "Epochs without a better validation accuracy after which the rate halves.")
-flags.DEFINE_integer("mask_patches", 400, "Hidden patches of a clip (SSAST: 400 of the 512 of 10 s).")
+flags.DEFINE_integer(
+    "patience", 2, "The rate halves after more than this many epochs without a better validation accuracy."
+)
+flags.DEFINE_integer("mask_patches", 0, "Hidden patches of a clip; 0: 78 % of them, SSAST's 400 of 512.")
 flags.DEFINE_enum(
     "clusters", "auto", ["auto", "true", "false"], "Hide squares of patches; auto: unless patches are frames."
 )
@@ -39,9 +41,10 @@ flags.DEFINE_integer("passes", 2, "2: a mask and a forward pass for each objecti
 flags.DEFINE_float("shift", 0.0, "Largest roll of a clip, as a share of it (SSAST: 0).")
 flags.DEFINE_enum(
     "input_statistics",
-    "preset",
-    ["preset", "train_set"],
-    "Mean and deviation that filter banks are normalised with: the preset's, or measured over the training clips.",
+    "checkpoint",
+    ["checkpoint", "preset", "train_set"],
+    "Mean and deviation of filter banks: those of --checkpoint (without one the preset's), the preset's, or measured "
+    "over the training clips.",
 )
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of the unfinished run.")
 flags.DEFINE_float("memory_budget_mb", 4096.0, "Most memory (MiB) for clips; splits beyond it are streamed from disk.")

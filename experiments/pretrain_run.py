@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +16,17 @@ from dhauds_jax.data import pipeline, sets
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.spectrogram_zoo import config_grid
 from dhauds_jax.types import Variables
-from experiments.filter_bank_statistics import with_measured_statistics
+from experiments.filter_bank_statistics import with_measured_statistics, with_statistics_of
 from experiments.pretraining import PretrainOptions, check_options, pretrain
 from experiments.resume import Saver
 from experiments.train_run import is_finished, open_clips, provenance
 
 CURVE = "pretraining.csv"
+
+HIDDEN_SHARE = 400 / 512
+"""Share of the patches that SSAST hides."""
 
 
 class PretrainRun(NamedTuple):
@@ -34,7 +39,7 @@ class PretrainRun(NamedTuple):
     seed: int
     options: PretrainOptions
     checkpoint: str | None = None
-    input_statistics: str = "preset"
+    input_statistics: str = "checkpoint"
     save_every_s: float = 20.0
     allow_partial: bool = False
     on_bad_file: str = "stop"
@@ -46,13 +51,26 @@ def _first(run: PretrainRun, config: ClassifierConfig) -> Variables:
     """Random weights, or those of `--checkpoint`."""
     if not run.checkpoint:
         return ssast_pretrain.init(ssast_pretrain.build(config), config, jax.random.key(run.seed))
-    variables, found, extra = checkpoints.load(run.checkpoint)
-    if found.geometry != config.geometry or found.front_end["frames"] != config.front_end["frames"]:
-        raise ValueError(
-            f"--checkpoint={run.checkpoint}: holds {found.net} with {found.front_end['frames']} frames, expected a "
-            f"pretraining of {config.net} with {config.front_end['frames']}"
-        )
+    variables, _, extra = checkpoints.load(run.checkpoint)
     return ssast_pretrain.from_checkpoint(variables, extra)
+
+
+def _config(run: PretrainRun, dataset: sets.DataSet) -> ClassifierConfig:
+    """The config of the pretraining, with the statistics of `--checkpoint` where these are wanted."""
+    config = zoo.preset(run.net, dataset.classes)
+    if config.family != "spectrogram_transformer":
+        raise ValueError(f"--net={run.net}: is of family {config.family}, expected an SSAST such as ssast_tiny_patch")
+    config = ssast_pretrain.pretraining_config(config)
+    if not run.checkpoint:
+        return config
+    found = checkpoints.load_config(run.checkpoint)
+    frames = (found.front_end.get("frames"), config.front_end["frames"])
+    if found.geometry != config.geometry or frames[0] != frames[1]:
+        raise ValueError(
+            f"--checkpoint={run.checkpoint}: holds {found.net} ({frames[0]} frames, geometry {found.geometry}), "
+            f"expected a pretraining like {config.net} ({frames[1]} frames, geometry {config.geometry})"
+        )
+    return with_statistics_of(config, found, run.input_statistics)
 
 
 def _identity(run: PretrainRun) -> dict[str, Any]:
@@ -81,22 +99,22 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
       FloatingPointError: the loss is not finite.
     """
     dataset = sets.get(run.dataset, run.data_dir)
+    config = _config(run, dataset)
+    if not run.options.mask_patches:
+        hidden = round(HIDDEN_SHARE * math.prod(config_grid(config)))
+        run = run._replace(options=run.options._replace(mask_patches=hidden))
     folder = Path(run.workdir) / "checkpoint"
     if is_finished(folder, _identity(run)):
         return f"already pretrained: {folder}"
-    config = zoo.preset(run.net, dataset.classes)
-    if config.family != "spectrogram_transformer":
-        raise ValueError(f"--net={run.net}: is of family {config.family}, expected an SSAST such as ssast_tiny_patch")
-    config = ssast_pretrain.pretraining_config(config)
     net = ssast_pretrain.build(config)
     check_options(run.options, net.encoder.grid)
+    first = _first(run, config)
     clips = open_clips(run, dataset, "train", config.sample_rate, config.length, run.memory_budget_mb)
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
     validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
     config = with_measured_statistics(config, clips, run.input_statistics)
-    saver = Saver(Path(run.workdir) / "state" / "pretrain", run.save_every_s)
+    saver = Saver(Path(run.workdir) / "state" / "pretrain", run.save_every_s, _identity(run))
     begun, history, state = time.perf_counter(), [], None
-    first = _first(run, config)
     for epoch in pretrain(net, config, first, clips, validation, run.options, seed=run.seed, saver=saver):
         history, state = epoch.history, epoch.state
         _write_curve(Path(run.workdir), history)

@@ -34,7 +34,7 @@ class PretrainOptions(NamedTuple):
       epochs: passes over the clips.
       batch_size: clips in an update.
       lr: Adam's rate; it rises over `warmup_steps` updates in stairs of 50 and halves when the accuracy of the
-        validation clips has not risen for `patience` evaluations.
+        validation clips has not risen for more than `patience` evaluations.
       weight_decay: coupled.
       b1, b2: of Adam.
       warmup_steps, patience: see `lr`.
@@ -79,6 +79,11 @@ def check_options(options: PretrainOptions, grid: tuple[int, int]) -> None:
         raise ValueError(f"--profile={options.profile}: expected {' or '.join(OVER)}")
     if options.passes not in (1, 2):
         raise ValueError(f"--passes={options.passes}: expected 1 or 2")
+    if options.warmup_steps < 0 or options.patience < 0 or not 0.0 <= options.shift <= 1.0:
+        raise ValueError(
+            f"--warmup_steps={options.warmup_steps}, --patience={options.patience}, --shift={options.shift}: expected "
+            "numbers from 0 on, the shift at most 1"
+        )
     if options.epochs < 1 or options.batch_size < 1:
         raise ValueError(f"--epochs={options.epochs}, --batch_size={options.batch_size}: expected at least 1")
     ssast_masks.check_hidden(grid, options.mask_patches, options.clusters)

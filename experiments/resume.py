@@ -21,9 +21,11 @@ class Saver:
     random follows from key and position, the end result does not depend on when the run was killed.
     """
 
-    def __init__(self, folder: Path, every_s: float = 20.0):
+    def __init__(self, folder: Path, every_s: float = 20.0, identity: Any = None):
+        """Keeps states in `folder`; with an `identity` (JSON-able) only those of a run with the same one are loaded."""
         self.folder = Path(folder).resolve()
         self.every_s = every_s
+        self.identity = identity
         self._last = time.monotonic()
 
     def save(self, tree: Any, info: dict[str, Any], force: bool = False) -> bool:
@@ -38,7 +40,7 @@ class Saver:
         temporary.mkdir(parents=True)
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
         ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves)})
-        (temporary / "info.json").write_text(json.dumps(info))
+        (temporary / "info.json").write_text(json.dumps({**info, "identity": self.identity}))
         shutil.rmtree(target, ignore_errors=True)
         os.rename(temporary, target)
         for old in self._saved():
@@ -56,13 +58,20 @@ class Saver:
         """The latest state in the structure of `like`, with its info; None when there is none.
 
         Raises:
-          ValueError: the saved leaves do not fit `like` (the folder belongs to another version).
+          ValueError: the state is of a run with another identity, or its leaves do not fit `like` (it belongs to
+            another version).
         """
         saved = self._saved()
         if not saved:
             return None
         from orbax.checkpoint import v1 as ocp
 
+        info = json.loads((saved[-1] / "info.json").read_text())
+        if info.pop("identity", None) != self.identity:
+            raise ValueError(
+                f"{self.folder} holds an unfinished run with other options: give the same command to go on with it, or "
+                "remove the folder to start anew"
+            )
         stored = ocp.load(saved[-1] / "leaves")
         leaves, structure = jax.tree.flatten(like)
         arrays = [stored[name] for name in sorted(stored)]
@@ -71,7 +80,6 @@ class Saver:
             raise ValueError(
                 f"{saved[-1]} holds the state of another run or version: remove {self.folder} to start anew"
             )
-        info = json.loads((saved[-1] / "info.json").read_text())
         return jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays]), info
 
     def clear(self) -> None:

@@ -42,7 +42,7 @@ flags.DEFINE_integer("time_mask", 0, "Frames that a mask over time is narrower t
 flags.DEFINE_bool("spectrogram_noise", False, "Noise and a roll of -10 to 9 frames in the filter bank.")
 flags.DEFINE_float("weight_decay", 1e-3, "Weight decay: decoupled for adamw, else coupled.")
 flags.DEFINE_integer("warmup_epochs", 2, "adamw: epochs of linear warm-up.")
-flags.DEFINE_float("smoothing", 0.1, "Label smoothing, 0 to 1.")
+flags.DEFINE_float("smoothing", 0.1, "Label smoothing, 0 to 1 (not used by loss=binary).")
 flags.DEFINE_list("views", ["shift", "noise"], "Augmented views whose losses are summed: shift, noise, clean.")
 flags.DEFINE_float("shift", 0.17, "Largest roll of the shift view, as a share of the clip.")
 flags.DEFINE_enum("crop", "random", ["random", "head"], "Clips longer than the network's: a random piece, or the head.")
@@ -68,9 +68,10 @@ flags.DEFINE_enum("aux_labels", "random", ["random", "expand"], "aux_task: one r
 flags.DEFINE_float("aux_shift", 0.2625, "aux_task=time_shift: shift to the left or right, as a share of the clip.")
 flags.DEFINE_enum(
     "input_statistics",
-    "preset",
-    ["preset", "train_set"],
-    "Mean and deviation of filter banks: the preset's (or the checkpoint's), or measured over the training clips.",
+    "checkpoint",
+    ["checkpoint", "preset", "train_set"],
+    "Mean and deviation of filter banks: those of --checkpoint (without one the preset's), the preset's, or measured "
+    "over the training clips.",
 )
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of the unfinished run.")
 flags.DEFINE_float("memory_budget_mb", 4096.0, "Most memory (MiB) for clips; splits beyond it are streamed from disk.")

@@ -19,10 +19,11 @@ from dhauds_jax.nets import spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Classifier, Variables
 from experiments import records, targets
-from experiments.filter_bank_statistics import with_measured_statistics
+from experiments.filter_bank_statistics import with_measured_statistics, with_statistics_of
 from experiments.input_statistics import normalising, of_clips
 from experiments.resume import Saver
 from experiments.training import TrainOptions, check_options, chosen, train, workdir_state
+from experiments.training_views import make_view
 
 
 class TrainRun(NamedTuple):
@@ -38,7 +39,7 @@ class TrainRun(NamedTuple):
     train_noise: str = "pink_noise"
     checkpoint: str | None = None
     profile: str = "reference"
-    input_statistics: str = "preset"
+    input_statistics: str = "checkpoint"
     save_every_s: float = 20.0
     allow_partial: bool = False
     on_bad_file: str = "stop"
@@ -49,20 +50,24 @@ class TrainRun(NamedTuple):
 def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, Variables]:
     """The network with random weights, or with those of `--checkpoint`.
 
-    A spectrogram transformer also starts from one for other clips or classes, such as a pretraining: its positions are
-    cut or interpolated, its head is new, and it keeps the statistics of its filter banks.
+    A spectrogram transformer also starts from one for other clips, strides or classes, such as a pretraining: its
+    positions are cut or interpolated, and a head that does not fit is new.
     """
     config = zoo.preset(run.net, dataset.classes)
     if run.checkpoint:
-        variables, found, _ = checkpoints.load(run.checkpoint)
-        pretrained = found.net.endswith("_pretrain") or found.classes != config.classes
-        if found.family == config.family == spectrogram_transfer.FAMILY and pretrained:
-            kept = {name: found.front_end[name] for name in ("mean", "std", "std_factor")}
-            config = config.replace(front_end={**config.front_end, **kept})
+        variables, found, extra = checkpoints.load(run.checkpoint)
+        if found.family == config.family == spectrogram_transfer.FAMILY:
+            if sorted(found.classes) == sorted(config.classes):
+                targets.check_fits(found, dataset, run.checkpoint)  # not in another order
+            config = with_statistics_of(config, found, run.input_statistics)
+            if "pretraining" in extra or not spectrogram_transfer.keeps_head(variables, found, config):
+                print(f"note: {run.checkpoint} has no head for the classes of {dataset.name}: a new one is trained")
             key = jax.random.key(run.seed)
             variables = spectrogram_transfer.for_clips(variables, found, config, key, run.profile)
         else:
             targets.check_fits(found, dataset, run.checkpoint)
+            if found.net != run.net:
+                print(f"note: {run.checkpoint} holds {found.net}, which is trained; --net={run.net} is not used")
             config = found
         return zoo.build(config), jax.tree.map(jnp.asarray, variables)
     if run.profile == "corrected" and config.head.get("softmax_output"):  # quirk 63
@@ -150,13 +155,14 @@ def train_and_save(run: TrainRun, command: str) -> str:
     width = train_width(dataset, config, run.options)
     clips = open_clips(run, dataset, "train", config.sample_rate, width, run.memory_budget_mb)
     clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
-    if run.input_statistics != "preset":
-        config = with_measured_statistics(config, clips, run.input_statistics)
+    clean = make_view("clean", run.options, None, bool(np.any(clips.lengths < clips.width)), config.length)
+    config = with_measured_statistics(config, clips, run.input_statistics, clean)
+    if config != classifier.config:
         classifier = zoo.build(config)
     variables = normalising(variables, of_clips(config, clips, run.options))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
     validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
-    saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s)
+    saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s, _identity(run))
     history: list[dict[str, float]] = []
     begun = time.perf_counter()
     state, updating, waited = None, 0.0, 0.0

@@ -40,7 +40,7 @@ def _masked(key: PRNGKeyArray, size: int, widest: int) -> Array:
     """(size,) whether a position lies in one band of U[0, `widest`) positions, anywhere."""
     width_draw, place_draw = jax.random.uniform(key, (2,))
     width = width_draw * widest
-    start = jnp.floor(place_draw * (size - width)).astype(int)
+    start = jnp.floor(place_draw * jnp.maximum(size - width, 0.0)).astype(int)
     position = jnp.arange(size)
     return (position >= start) & (position < start + jnp.floor(width).astype(int))
 

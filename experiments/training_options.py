@@ -106,6 +106,11 @@ def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
             raise ValueError(f"--{name}={getattr(options, name)}: expected one of {', '.join(known)}")
     if options.selection == "average" and not 1 <= options.average_from <= options.epochs:
         raise ValueError(f"--average_from={options.average_from}: expected an epoch from 1 to {options.epochs}")
+    if options.warmup_steps < 0 or options.decay_factor <= 0:
+        raise ValueError(
+            f"--warmup_steps={options.warmup_steps}, --decay_factor={options.decay_factor}: expected 0 or more, and a "
+            "number above 0"
+        )
     if options.crop not in ("random", "head"):
         raise ValueError(f"--crop={options.crop}: expected random or head")
     if options.epochs < 1 or options.batch_size < 2:

@@ -66,7 +66,8 @@ def cluster_mask(
     last = jnp.sort(first)[hidden]  # the square with which more than `hidden` patches are covered
     candidate = first <= last
     rank = number if profile == "reference" else jax.random.uniform(keep_key, (patches,))
-    return _lowest(jnp.where(candidate, rank, patches + number), hidden)
+    rank = jnp.where(candidate, rank, patches + number)
+    return _lowest(jnp.where((number > 0) | (profile != "reference"), rank, 2 * patches), hidden)
 
 
 def frame_mask(key: PRNGKeyArray, patches: int, hidden: int) -> Bool[Array, " patches"]:

@@ -13,8 +13,10 @@ from experiments import pretrain_run
 from experiments.filter_bank_statistics import with_measured_statistics
 from experiments.pretrain_run import PretrainRun, pretrain_and_save
 from experiments.pretraining import FIRST_PLATEAU, PretrainOptions, check_options, make_objective, next_plateau
+from experiments.resume import Saver
 from experiments.train_run import TrainRun, first_variables, open_clips, train_and_save
 from experiments.training_options import TrainOptions
+from experiments.training_views import make_view
 from tests.experiments import tiny
 
 OPTIONS = PretrainOptions(epochs=4, batch_size=5, mask_patches=5, warmup_steps=0, lr=6e-3)
@@ -87,6 +89,27 @@ def test_a_killed_run_ends_with_the_same_weights(data, pretrained, tmp_path, mon
         pretrain_and_save(a_run(data, tmp_path, seed=4), "c")
 
 
+def test_an_unfinished_run_with_other_options_is_not_taken_up(data, tmp_path):
+    state = tmp_path / "state" / "pretrain"
+    Saver(state, 0.0, identity={"other": 1}).save({"a": np.zeros(1)}, {"position": 1})
+    with pytest.raises(ValueError, match="holds an unfinished run with other options"):
+        pretrain_and_save(a_run(data, tmp_path), "c")
+
+
+def test_pretraining_goes_on_from_a_checkpoint_with_its_statistics(data, pretrained):
+    from dhauds_jax.data import sets
+
+    dataset = sets.get("arabic_speech_commands", str(data))
+    source = str(pretrained[0] / "checkpoint")
+    found = checkpoint.load_config(source).front_end
+    for choice, same in (("checkpoint", True), ("preset", False)):
+        config = pretrain_run._config(a_run(data, "unused", checkpoint=source, input_statistics=choice), dataset)
+        assert (config.front_end["mean"] == found["mean"]) is same
+    other = tiny.make_checkpoint(pretrained[0] / "amaut")
+    with pytest.raises(ValueError, match=r"holds amaut_tiny \(None frames, .*, expected a pretraining like ssast_"):
+        pretrain_run._config(a_run(data, "unused", checkpoint=str(other)), dataset)
+
+
 def train_from(data, workdir, source, **changes):
     run = TrainRun(
         dataset="arabic_speech_commands",
@@ -101,7 +124,7 @@ def train_from(data, workdir, source, **changes):
     return run._replace(**changes)
 
 
-def test_training_starts_from_a_pretraining(data, pretrained):
+def test_training_starts_from_a_pretraining(data, pretrained, capsys):
     from dhauds_jax.data import sets
 
     source = str(pretrained[0] / "checkpoint")
@@ -115,6 +138,28 @@ def test_training_starts_from_a_pretraining(data, pretrained):
     expected = for_clips(before, found, config, jax.random.key(0))
     jax.tree.map(np.testing.assert_array_equal, variables["params"]["encoder"], expected["params"]["encoder"])
     assert variables["params"]["encoder"]["positions"].shape == (17, 16)
+    assert "has no head for the classes of arabic_speech_commands: a new one is trained" in capsys.readouterr().out
+    preset, _ = first_variables(train_from(data, "unused", source, input_statistics="preset"), dataset)
+    assert preset.config == config
+
+
+def test_a_classifier_with_the_same_classes_is_fitted_to_the_net_that_is_asked_for(data, tmp_path):
+    from dhauds_jax.data import sets
+
+    dataset = sets.get("arabic_speech_commands", str(data))
+    config = zoo.preset("ssast_test", dataset.classes)
+    trained = zoo.build(config).init(jax.random.key(5), jnp.zeros((2, config.length)))
+    wider = config.replace(geometry={**config.geometry, "stride": [4, 4]})
+    weights = for_clips(trained, config, wider, jax.random.key(0))
+    source = str(checkpoint.save(tmp_path / "wider", weights, wider))
+    classifier, variables = first_variables(train_from(data, "unused", source), dataset)
+    assert classifier.config == config
+    assert variables["params"]["encoder"]["positions"].shape == (17, 16)
+    jax.tree.map(np.testing.assert_array_equal, variables["params"]["head"], trained["params"]["head"])
+    turned = config.replace(classes=dataset.classes[::-1])
+    source = str(checkpoint.save(tmp_path / "turned", trained, turned))
+    with pytest.raises(ValueError, match=r"in another order, so labels would be mixed up"):
+        first_variables(train_from(data, "unused", source), dataset)
 
 
 @pytest.mark.slow
@@ -144,6 +189,7 @@ def test_statistics_are_those_of_the_filter_banks(data):
     from dhauds_jax.data import sets
 
     run = a_run(data, "unused")
+    wide = open_clips(run, sets.get(run.dataset, run.data_dir), "train", 16000, 6000, 100.0)
     clips = open_clips(run, sets.get(run.dataset, run.data_dir), "train", 16000, 4000, 100.0)
     config = zoo.preset("ssast_test", tiny.CLASSES)
     bare = config.replace(front_end={**config.front_end, "mean": 0.0, "std": 1.0, "std_factor": 1.0})
@@ -151,7 +197,12 @@ def test_statistics_are_those_of_the_filter_banks(data):
     found = with_measured_statistics(config, clips, "train_set", batch_size=7).front_end
     assert found["mean"] == pytest.approx(values.mean(), rel=1e-4)
     assert found["std"] == pytest.approx(values.std(), rel=1e-3)
-    assert with_measured_statistics(config, clips, "preset") is config
+    for choice in ("preset", "checkpoint"):
+        assert with_measured_statistics(config, clips, choice) is config
+    # Clips centred in longer rows: their own samples count, as training's clean view gives them.
+    view = make_view("clean", TrainOptions(crop="head"), None, True, 4000)
+    same = with_measured_statistics(config, wide, "train_set", view).front_end
+    assert (same["mean"], same["std"]) == pytest.approx((found["mean"], found["std"]), rel=1e-5)
     with pytest.raises(
         ValueError, match="the front end of amaut_tiny is log_mel, expected a net on Kaldi filter banks"
     ):

@@ -149,7 +149,8 @@ def conmix(
     Before each epoch the set is looked at in evaluation mode: soft labels from class centroids
     (`conmix_labels.soft_labels`), from the second epoch on refined by which classes exchanged clips since the last
     (`conmix_labels.refined_labels`). A batch holds every clip twice, as it is ("weak") and with its pitch raised,
-    rolled and, for nets over images, cut to a random piece ("strong"); one forward pass in train mode over all of it
+    rolled (drawn once for each clip; the first epoch's statistics of the changed images come from other rolls) and,
+    for nets over images, cut to a random piece ("strong"); one forward pass in train mode over all of it
     (BatchNorm statistics over both, running ones follow, dropout on); the losses of `conmix_labels.conmix_losses`; one
     SGD step. A step predicts before its update, the weak clips in train mode; `predict` is evaluation mode. Protocols
     with one pass never look at the set: labels and the mean prediction then are those of the batch.
