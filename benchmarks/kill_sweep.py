@@ -63,20 +63,30 @@ def run_killed(command: Sequence[str], after_s: float) -> bool:
 
 
 def kill_and_compare(
-    command_in: Callable[[Path], Sequence[str]], workdir: Path, kills: int, seed: int, tell: Callable[[dict], None]
+    command_in: Callable[[Path], Sequence[str]],
+    workdir: Path,
+    kills: int,
+    seed: int,
+    tell: Callable[[dict], None],
+    longest_s: float = 0.0,
+    keep_whole: bool = False,
 ) -> dict[str, Any]:
     """The whole sweep, the killed one, and what differs.
 
     Args:
       command_in: folder -> the sweep's command line for that work folder.
-      workdir: where both go; emptied first.
+      workdir: where both go; emptied first (but for the whole sweep, with `keep_whole`).
       kills: how often to kill.
       seed: of the moments.
+      longest_s: seconds that an attempt may live at the most, 0 for a little less on average than gets it to the end.
+      keep_whole: take the finished whole sweep that is in `workdir` already.
       tell: is called with what was found after every kill.
     """
-    shutil.rmtree(workdir, ignore_errors=True)
-    workdir.mkdir(parents=True)
     whole = workdir / "whole"
+    for place in list(workdir.glob("*")) if keep_whole else [workdir]:
+        if place != whole:
+            shutil.rmtree(place, ignore_errors=True)
+    workdir.mkdir(parents=True, exist_ok=True)
     seconds = run_whole(command_in(whole))
     start = run_whole(command_in(whole))  # all rows are finished: what it takes to find that out
     expected = comparable(whole)
@@ -86,7 +96,8 @@ def kill_and_compare(
         place = workdir / f"killed{rounds}"
         while died < kills:
             # On average the attempts together get a little less far than the whole sweep.
-            after = moments.uniform(0.3 * start, start + 2 * max(seconds - start, 0) / (kills + 2))
+            most = longest_s or start + 2 * max(seconds - start, 0) / (kills + 2)
+            after = moments.uniform(0.3 * start, most)
             if not run_killed(command_in(place), after):
                 break
             died += 1
@@ -144,6 +155,8 @@ def main() -> None:
     parser.add_argument("--data_root")
     parser.add_argument("--noise_dir")
     parser.add_argument("--checkpoint_root", type=Path, help="default: WORKDIR-checkpoints, trained for the purpose")
+    parser.add_argument("--longest_s", type=float, default=0.0, help="an attempt lives (0: by what the whole took)")
+    parser.add_argument("--keep_whole", action="store_true", help="take the whole sweep of an earlier call")
     parser.add_argument("--train_epochs", type=int, default=4)
     parser.add_argument("--save_every_s", type=float, default=0.0, help="least seconds between saved states")
     parser.add_argument("--workdir", type=Path, required=True, help="emptied first")
@@ -153,7 +166,13 @@ def main() -> None:
     if not args.checkpoint_root:
         train(root / "amaut_small_synthetic", args.train_epochs)
     found = kill_and_compare(
-        sweep_command(args, root), workdir, args.kills, args.seed, lambda said: print(json.dumps(said), flush=True)
+        sweep_command(args, root),
+        workdir,
+        args.kills,
+        args.seed,
+        lambda said: print(json.dumps(said), flush=True),
+        args.longest_s,
+        args.keep_whole,
     )
     print(json.dumps({"what": "kill_sweep", "recipes": args.recipes, **found}))
     sys.exit(found["differing"] > 0)
