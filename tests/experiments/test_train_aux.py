@@ -114,8 +114,9 @@ def test_the_rate_falls_to_a_tenth_after_each_milestone(momentum, steps):
         assert float(update) == pytest.approx(-wanted, rel=1e-5)
 
 
-def test_adam_keeps_its_rate_and_decays_with_the_gradient():
-    optimiser = make_optimiser(OPTIONS._replace(optimiser="adam", weight_decay=1.0, lr=0.01), steps_per_epoch=3)
+def test_adam_keeps_its_rate_without_milestones_and_decays_with_the_gradient():
+    options = OPTIONS._replace(optimiser="adam", weight_decay=1.0, lr=0.01, milestones=())
+    optimiser = make_optimiser(options, steps_per_epoch=3)
     plain = optax.adam(0.01)
     state, reference = optimiser.init(jnp.ones(())), plain.init(jnp.ones(()))
     for _ in range(8):
