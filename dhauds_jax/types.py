@@ -98,11 +98,14 @@ class Batch(NamedTuple):
       wave: (batch, time) waveforms; for nets fed with cached features, those.
       weights: (batch,) 1 for a real row, 0 for a padded one.
       index: (batch,) position of each clip in the set (padded rows: any valid position).
+      slot: (batch,) 1 for a row that the batch size counts, 0 for one that was added so that all devices get equally
+        many (None: all count).
     """
 
     wave: Array
     weights: Float[Array, " batch"]
     index: Int[Array, " batch"]
+    slot: Float[Array, " batch"] | None = None
 
 
 class Prediction(NamedTuple):

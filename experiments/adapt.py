@@ -83,9 +83,28 @@ flags.DEFINE_enum(
     ["stop", "skip"],
     "At a bad file: stop, or leave it out and list it in WORKDIR/bad_files.txt.",
 )
+flags.DEFINE_enum(
+    "parallel",
+    "jit",
+    ["jit", "pmap", "mesh"],
+    "How updates run: jit on one device; pmap or mesh (jit with NamedSharding) on all, a batch shared out over them.",
+)
+flags.DEFINE_string(
+    "coordinator", None, "HOST:PORT of the first of several processes, one a host; all share --workdir."
+)
+flags.DEFINE_integer("num_processes", 1, "Processes of this run; each is given the same flags but for --process_id.")
+flags.DEFINE_integer("process_id", 0, "Number of this process, from 0; process 0 prints and writes.")
+flags.DEFINE_integer(
+    "updates_per_dispatch",
+    1,
+    "Updates of an offline epoch in one dispatch (lax.scan); more pays where updates are short.",
+)
 
 
 def main() -> str:
+    from dhauds_jax.tta import parallel
+
+    parallel.start(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
     from experiments.adapt_run import AdaptRun, adapt
 
     return adapt(AdaptRun(**{name: getattr(FLAGS, name) for name in AdaptRun._fields}), app.command())

@@ -14,7 +14,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.tta import methods, metrics, protocols, selection, wrappers
+from dhauds_jax.tta import methods, metrics, parallel, protocols, selection, wrappers
 from dhauds_jax.types import Classifier, SourceData
 from experiments import cells, records, targets
 from experiments.works import DRAWS, AdaptRun, Work, title, works_of
@@ -71,6 +71,8 @@ def _check(run: AdaptRun) -> list[tuple[str, str]]:
         raise ValueError(f"--criterion={run.criterion} is recorded with --agreement alone: give it too")
     if run.epochs < 1 or run.batch_size < 2:
         raise ValueError("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two clips)")
+    if run.updates_per_dispatch < 1:
+        raise ValueError(f"--updates_per_dispatch={run.updates_per_dispatch}: expected at least 1")
     return targets.expand(run.corruption, run.level)
 
 
@@ -126,8 +128,9 @@ def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[],
 def _drawing(run: AdaptRun) -> AdaptRun:
     """A run without what does not touch its corrupted sets."""
     return run._replace(
-        method=(), options=(), epochs=0, batch_size=0, criterion="", protocol_options=(), save_every_s=0.0, workdir=""
-    )
+        method=(), options=(), epochs=0, batch_size=0, criterion="", protocol_options=(), save_every_s=0.0, workdir="",
+        parallel="jit", updates_per_dispatch=1,
+    )  # fmt: skip
 
 
 def adapt(
@@ -147,6 +150,7 @@ def adapt(
       ValueError: bad input, before anything is written. FloatingPointError: a loss is not finite.
     """
     pairs = _check(run)
+    where = parallel.make(run.parallel)
     source = load_source(run)
     config = source.classifier.config
     place = (run.dataset, run.data_dir, run.split, run.allow_partial, run.on_bad_file)
@@ -179,6 +183,8 @@ def adapt(
                     command=command,
                     save_every_s=run.save_every_s,
                     with_embeddings=run.embeddings,
+                    where=where,
+                    together=run.updates_per_dispatch,
                 )
                 records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": left_out, **extra})
                 written += 1

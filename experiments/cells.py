@@ -12,7 +12,8 @@ import jax
 import numpy as np
 
 from dhauds_jax.nets.checkpoint import variables_hash
-from dhauds_jax.tta import masks, methods, metrics, protocols, selection, wrappers
+from dhauds_jax.tta import masks, methods, metrics, parallel, protocols, selection, wrappers
+from dhauds_jax.tta.parallel import ONE, Parallel
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, SourceData, Variables
 from experiments import costs, embeddings, input_statistics, records
 from experiments.passes import Passage, Plan, Target, bins, stream_of, through_epochs, through_stream
@@ -78,25 +79,28 @@ _COMPILED: dict[Any, protocols.Compiled] = {}
 _FLOPS: dict[int, float | None] = {}
 
 
-def wrapped_method(cell: Cell, classifier: Classifier) -> Method:
+def wrapped_method(cell: Cell, classifier: Classifier, axis_name: str | None = None) -> Method:
     """The cell's method under its protocol's rule of starting anew."""
-    method = methods.make(cell.method, classifier, dict(cell.options))
+    method = methods.make(cell.method, classifier, dict(cell.options), axis_name)
     options = dict(cell.protocol_options)
     if cell.protocol == "episodic":
         return wrappers.episodic(method, options["updates"])
-    return wrappers.with_reset(method, options.get("reset", "none"))
+    return wrappers.with_reset(method, options.get("reset", "none"), axis_name)
 
 
-def compiled_method(cell: Cell, classifier: Classifier, method: Method, like: Any) -> protocols.Compiled:
+def compiled_method(
+    cell: Cell, classifier: Classifier, method: Method, like: Any, where: Parallel = ONE
+) -> protocols.Compiled:
     """The jitted method, shared by cells that differ in nothing that is compiled.
 
     `like` is a tree of arrays whose shapes enter the compiled functions: a state and some waves.
     """
     rules = (cell.protocol == "episodic", *(dict(cell.protocol_options).get(name) for name in ("reset", "updates")))
     shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(like))
-    key = (cell.method, cell.options, cell.batch_size, id(classifier), shapes, rules)
+    key = (cell.method, cell.options, cell.batch_size, id(classifier), shapes, rules, where)
     if key not in _COMPILED:
-        _COMPILED[key] = protocols.compiled(method)
+        spread = wrapped_method(cell, classifier, where.axis_name)
+        _COMPILED[key] = protocols.compiled(method, parallel=where, spread=spread)
     return _COMPILED[key]
 
 
@@ -108,14 +112,19 @@ def forget_compiled() -> None:
 
 
 @functools.lru_cache(maxsize=4)
-def _source_predict(classifier: Classifier) -> Any:
-    return jax.jit(methods.make("source", classifier, {}).predict)
+def _source_predict(classifier: Classifier, where: Parallel) -> Any:
+    predict = methods.make("source", classifier, {}, where.axis_name).predict
+    if where.kind == "jit":
+        return jax.jit(predict)
+    spread = parallel.spread(where, lambda state, batch: ((), predict(state, batch)))
+    return lambda state, batch: spread(state, batch)[1]
 
 
-def source_logits(source: Source, waves: np.ndarray, batch_size: int) -> np.ndarray:
+def source_logits(source: Source, waves: np.ndarray, batch_size: int, where: Parallel = ONE) -> np.ndarray:
     """Logits of the unadapted model over a set."""
     state = AdaptState(source.variables, (), (), np.int32(0))
-    return protocols.evaluate(_source_predict(source.classifier), state, waves, batch_size)
+    state = state if where.kind == "jit" else parallel.everywhere(where, state)
+    return protocols.evaluate(_source_predict(source.classifier, where), state, waves, batch_size, parallel=where)
 
 
 def _passes(method: Method, cell: Cell, every: int) -> dict[str, float]:
@@ -150,6 +159,8 @@ def run_cell(
     save_every_s: float = 20.0,
     progress: bool = True,
     with_embeddings: bool = False,
+    where: Parallel = ONE,
+    together: int = 1,
 ) -> dict[str, Any]:
     """Runs a cell, or goes on with it, and returns its record (not yet written).
 
@@ -162,13 +173,17 @@ def run_cell(
       save_every_s: least seconds between two saved states.
       progress: whether to show a bar.
       with_embeddings: whether to keep embeddings under `workdir/embeddings`.
+      where: the devices that updates and evaluations run on.
+      together: updates of the offline protocol in one dispatch.
 
     Raises:
       ValueError: the network lacks what the method needs. FloatingPointError: a loss is not finite.
     """
     method = wrapped_method(cell, source.classifier)
     rule, measured = _input_rule(cell, source), functools.partial(_measured, cell, source)
-    plan = plan_of(cell, method.passes)._replace(statistics=(measured(target.evaluation), measured(target.clean)))
+    plan = plan_of(cell, method.passes)._replace(
+        statistics=(measured(target.evaluation), measured(target.clean)), together=together
+    )
     source = source._replace(variables=input_statistics.normalising(source.variables, measured(target.waves)))
     offline = protocols.PROTOCOLS[cell.protocol].epochs
     info = RunInfo(
@@ -182,16 +197,16 @@ def run_cell(
     if with_embeddings:  # said now, not after the run
         embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], source.classifier.config.classes)
     state = method.init(source.variables, info)
-    run = compiled_method(cell, source.classifier, method, (state, target.waves[:1]))
+    run = compiled_method(cell, source.classifier, method, (state, target.waves[:1]), where)
     saver = Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
-    unadapted = source_logits(source, target.waves, cell.batch_size)
+    unadapted = source_logits(source, target.waves, cell.batch_size, where)
     shift = cell.corruption if cell.level == "-" else f"{cell.corruption}-{cell.level}"
     text = f"{shift} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
     if offline:
         passage = through_epochs(plan, run, state, target, saver, text)
     else:
         passage = through_stream(plan, run, state, target, unadapted, saver, text)
-    record = _record(cell, source, target, plan, unadapted, passage, run.method, command)
+    record = _record(cell, source, target, plan, unadapted, passage, run, command)
     if rule is not None:
         record["options"]["input_statistics"] = rule
     record["flops_per_clip"] = _flops(run, passage.state, cell, target.waves.shape[1])
@@ -212,7 +227,7 @@ def _measured(cell: Cell, source: Source, waves: np.ndarray | None) -> Any:
 
 
 def _chosen(
-    cell: Cell, target: Target, plan: Plan, unadapted: np.ndarray, passage: Passage, source: Source
+    cell: Cell, target: Target, plan: Plan, unadapted: np.ndarray, passage: Passage, source: Source, where: Parallel
 ) -> dict[str, Any]:
     """The four numbers of a record and which epochs they are of.
 
@@ -232,7 +247,7 @@ def _chosen(
             logits = unadapted
         else:
             variables = input_statistics.normalising(source.variables, plan.statistics[0])
-            logits = source_logits(source._replace(variables=variables), other, cell.batch_size)
+            logits = source_logits(source._replace(variables=variables), other, cell.batch_size, where)
         non_adapted = metrics.METRICS[target.metric](logits, target.labels)
         reliability = {"before": bins(logits, target.labels), **reliability}
     else:
@@ -259,9 +274,10 @@ def _record(
     plan: Plan,
     unadapted: np.ndarray,
     passage: Passage,
-    method: Method,
+    run: protocols.Compiled,
     command: str,
 ) -> dict[str, Any]:
+    method = run.method
     order_key, _ = jax.random.split(plan.key)
     if protocols.PROTOCOLS[cell.protocol].epochs:
         order = protocols.stream_order(order_key, len(target.waves))
@@ -275,7 +291,7 @@ def _record(
         "metric": target.metric,
         "n": len(order),
         "seed": cell.seed,
-        **_chosen(cell, target, plan, unadapted, passage, source),
+        **_chosen(cell, target, plan, unadapted, passage, source, run.parallel),
         "seconds": passage.seconds,
         "passes": _passes(method, cell, plan.every),
         "parameters_moved": masks.count(source.variables["params"], method.adapts),
@@ -287,5 +303,6 @@ def _record(
         "git_revision": records.git_revision(),
         "versions": records.versions(),
         "device": records.device(),
+        **run.parallel.describe(),
         "command": command,
     }

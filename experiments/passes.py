@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dhauds_jax.nets.mel_image import Statistics
-from dhauds_jax.tta import metrics, protocols, selection, streams
+from dhauds_jax.tta import metrics, parallel, protocols, selection, streams
+from dhauds_jax.tta.feeding import hold
 from dhauds_jax.types import AdaptState
 from experiments.input_statistics import normalising
 from experiments.resume import Saver
@@ -66,7 +67,7 @@ class Plan(NamedTuple):
     """How a cell goes through its target: what `offline` and `online` need beside method, state and waves.
 
     `statistics`: of the images of the target's evaluation draw and of its clean clips, where they have their own
-    (`experiments.input_statistics`).
+    (`experiments.input_statistics`). `together`: updates in one dispatch, offline.
     """
 
     protocol: str
@@ -76,6 +77,7 @@ class Plan(NamedTuple):
     key: Any
     every: int = 1
     statistics: tuple[Statistics | None, Statistics | None] = (None, None)
+    together: int = 1
 
 
 def scored(index: int, logits: np.ndarray, labels: np.ndarray, metric: str, losses: Mapping[str, float]) -> dict:
@@ -120,32 +122,40 @@ def _resumed(saver: Saver | None, tree: Any) -> tuple[Any, dict[str, Any], _Cloc
     return tree, info, _Clock(info.get("seconds", 0.0))
 
 
+def _watched(run: protocols.Compiled, state: AdaptState, other: AdaptState) -> AdaptState:
+    """A state whose statistics were replaced, on all devices again."""
+    return other if other is state or run.parallel.kind == "jit" else parallel.everywhere(run.parallel, other)
+
+
 def through_epochs(
     plan: Plan, run: protocols.Compiled, state: AdaptState, target: Target, saver: Saver | None, progress: str | None
 ) -> Passage:
     """The offline protocol; with an evaluation draw every point also holds what was measured there."""
     state, info, clock = _resumed(saver, state)
     curve: list[dict[str, Any]] = info.get("curve", [])
-    last = state
+    parallel.same_everywhere(len(curve), "finished epochs")
+    last, where = state, run.parallel
+    waves, evaluation, view = (hold(set_, where) for set_ in (target.waves, target.evaluation, target.view))
     epochs = protocols.offline(
         run,
         state,
-        target.waves,
+        waves,
         epochs=plan.epochs,
         batch_size=plan.batch_size,
         key=plan.key,
         begin=len(curve) - 1 if curve else 0,
         progress=progress,
+        together=plan.together,
     )
     for epoch in epochs:
         point = scored(epoch.index, epoch.logits, target.labels, target.metric, epoch.losses)
         logits = epoch.logits
-        if target.view is not None:
-            seen = protocols.evaluate(run.predict, epoch.state, target.view, plan.batch_size)
+        if view is not None:
+            seen = protocols.evaluate(run.predict, epoch.state, view, plan.batch_size, parallel=where)
             point["criteria"]["agreement"] = selection.agreement(logits, seen)
-        if target.evaluation is not None:
-            other = normalising(epoch.state, plan.statistics[0])
-            logits = protocols.evaluate(run.predict, other, target.evaluation, plan.batch_size)
+        if evaluation is not None:
+            other = _watched(run, epoch.state, normalising(epoch.state, plan.statistics[0]))
+            logits = protocols.evaluate(run.predict, other, evaluation, plan.batch_size, parallel=where)
             point["evaluation"] = _measured(logits, target.labels, target.metric)
         if epoch.index == plan.epochs:
             point["metrics"] = metrics.everything(logits, target.labels)
@@ -155,7 +165,7 @@ def through_epochs(
             saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds()})
         last = epoch.state
     final, filled = (curve[-1].pop(name, {}) for name in ("metrics", "reliability"))
-    return Passage(curve, [], clock.seconds(), last, final, filled)
+    return Passage(curve, [], clock.seconds(), parallel.here(where, last), final, filled)
 
 
 def stream_of(plan: Plan, target: Target) -> list[streams.StreamBatch]:
@@ -186,10 +196,20 @@ def through_stream(
     protocol = protocols.PROTOCOLS[plan.protocol]
     (state, logits), info, clock = _resumed(saver, (first, np.zeros_like(unadapted)))
     logits, losses, clean = np.array(logits), info.get("losses", []), info.get("clean", [])
+    parallel.same_everywhere(info.get("position", 0), "steps of the stream")
+    late: list[protocols.StreamStep] = []
+
+    def fetch() -> None:
+        """Takes the results of the last step from the devices."""
+        while late:
+            step = late.pop(0)
+            logits[step.rows] = np.asarray(step.logits)
+            losses.append({name: float(value) for name, value in step.losses.items()})
+
     steps = protocols.online(
         run,
         state,
-        target.waves,
+        hold(target.waves, run.parallel),
         batch_size=plan.batch_size,
         key=plan.key,
         stream=stream,
@@ -201,17 +221,19 @@ def through_stream(
         progress=progress,
     )
     for step in steps:
-        logits[step.rows] = step.logits
-        losses.append(step.losses)
+        fetch()
+        late.append(step._replace(state=None))
         ends = step.index + 1 == len(stream) or stream[step.index + 1].opens
         if protocol.clean and ends:
-            other = normalising(step.state, plan.statistics[1])
-            seen = protocols.evaluate(run.predict, other, target.clean, plan.batch_size)
+            other = _watched(run, step.state, normalising(step.state, plan.statistics[1]))
+            seen = protocols.evaluate(run.predict, other, target.clean, plan.batch_size, parallel=run.parallel)
             clean.append(metrics.METRICS[target.metric](seen, target.labels[: target.clips]))
-        if saver:
+        if saver and saver.due():
+            fetch()
             facts = {"position": step.index + 1, "losses": losses, "clean": clean, "seconds": clock.seconds()}
             saver.save((step.state, logits), facts)
         state = step.state
+    fetch()
     rows = _rows(stream)
     mean = _mean_losses(losses)
     curve = [
@@ -220,7 +242,8 @@ def through_stream(
     domains = _by_domain(stream, target, unadapted, logits, clean)
     labels = target.labels[rows]
     filled = {"before": bins(unadapted[rows], labels), "after": bins(logits[rows], labels)}
-    return Passage(curve, domains, clock.seconds(), state, metrics.everything(logits[rows], labels), filled)
+    final = metrics.everything(logits[rows], labels)
+    return Passage(curve, domains, clock.seconds(), parallel.here(run.parallel, state), final, filled)
 
 
 def _rows(stream: Sequence[streams.StreamBatch]) -> np.ndarray:

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dhauds_jax.tta.parallel import writes
+
 KEYS = (
     "dataset",
     "corruption",
@@ -103,12 +105,16 @@ def peak_memory_mb() -> float:
 def append(folder: Path, record: Mapping[str, Any]) -> None:
     """Adds a record to `folder/results.jsonl` in one write, so that a killed run never leaves half of one behind it.
 
+    Of several processes of one run the first one alone writes.
+
     Raises:
       ValueError: the record lacks a key of `KEYS`.
     """
     missing = [key for key in KEYS if key not in record]
     if missing:
         raise ValueError(f"the record lacks the keys {', '.join(missing)}")
+    if not writes():
+        return
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     line = json.dumps(record, sort_keys=False, allow_nan=False) + "\n"

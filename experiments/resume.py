@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dhauds_jax.tta.parallel import writes
+
 
 class Saver:
     """Keeps the latest state of one run in a folder, at most every `every_s` seconds.
@@ -28,9 +30,13 @@ class Saver:
         self.identity = identity
         self._last = time.monotonic()
 
+    def due(self) -> bool:
+        """Whether `every_s` seconds have passed since the last time."""
+        return time.monotonic() - self._last >= self.every_s
+
     def save(self, tree: Any, info: dict[str, Any], force: bool = False) -> bool:
-        """Saves when `every_s` have passed since the last time (or `force`); says whether it did."""
-        if not force and time.monotonic() - self._last < self.every_s:
+        """Saves when it is `due` (or `force`), in the first process of a run alone; says whether it did."""
+        if not writes() or not (force or self.due()):
             return False
         from orbax.checkpoint import v1 as ocp
 
@@ -84,4 +90,5 @@ class Saver:
 
     def clear(self) -> None:
         """Forgets the run: it is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if writes():
+            shutil.rmtree(self.folder, ignore_errors=True)

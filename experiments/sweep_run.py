@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections import Counter
@@ -16,6 +17,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.noise import find_recordings
 from dhauds_jax.data.shifts import needs_noise
 from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.tta import parallel
 from experiments import cells, locks, records
 from experiments.adapt_run import adapt
 from experiments.recipe_runs import Roots, adapt_run, command, selected
@@ -26,6 +28,10 @@ FORMAT = 1
 """Of the files that a sweep leaves in its work folder; a folder of another one is refused."""
 ABOUT = "sweep.json"
 UNAVAILABLE = "unavailable.jsonl"
+
+
+_FLAGS = ("save_every_s", "allow_partial", "on_bad_file", "parallel", "updates_per_dispatch")
+"""Those that go to every row."""
 
 
 class SweepRun(NamedTuple):
@@ -43,6 +49,8 @@ class SweepRun(NamedTuple):
     save_every_s: float = 20.0
     allow_partial: bool = False
     on_bad_file: str = "stop"
+    parallel: str = "jit"
+    updates_per_dispatch: int = 1
 
     @property
     def roots(self) -> Roots:
@@ -51,7 +59,7 @@ class SweepRun(NamedTuple):
 
     def adapt_run(self, row: Row) -> AdaptRun:
         """The run that a row stands for under these flags."""
-        flags = {name: getattr(self, name) for name in ("save_every_s", "allow_partial", "on_bad_file")}
+        flags = {name: getattr(self, name) for name in _FLAGS}
         return adapt_run(row, self.roots, self.workdir or "WORKDIR", **flags)
 
 
@@ -169,8 +177,9 @@ def sweep(run: SweepRun, said: str) -> tuple[str, int]:
     if run.dry_run:
         _about(recipe, workdir, write=False)
         return _summary(recipe, rows, _foreseen(run, rows), workdir, "can run"), 0
-    with locks.held(workdir):
-        _about(recipe, workdir, write=True)
+    parallel.make(run.parallel)
+    with locks.held(workdir) if parallel.writes() else contextlib.nullcontext():
+        _about(recipe, workdir, write=parallel.writes())
         outcomes = _run_rows(run, recipe, rows, said)
     codes = [_CODES[o.kind] for o in outcomes.values() if o.kind in _CODES]
     return _summary(recipe, rows, outcomes, workdir, "run"), min(codes, default=0)
@@ -247,6 +256,8 @@ def _run_row(run: SweepRun, recipe: Recipe, row: Row, key: str, said: str, memor
 
 def _note(run: SweepRun, recipe: Recipe, outcomes: Mapping[int, Outcome]) -> None:
     """Rewrites the list of rows that did not run: those of these outcomes are new, those of other rows stay."""
+    if not parallel.writes():
+        return
     path = Path(run.workdir) / UNAVAILABLE
     listed: dict[int, dict[str, Any]] = {}
     if path.exists():

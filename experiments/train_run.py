@@ -17,6 +17,7 @@ from dhauds_jax.data.loading import load_split
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.tta import parallel
 from dhauds_jax.types import Classifier, Variables
 from experiments import records, targets
 from experiments.filter_bank_statistics import with_measured_statistics, with_statistics_of
@@ -45,6 +46,7 @@ class TrainRun(NamedTuple):
     on_bad_file: str = "stop"
     memory_budget_mb: float = pipeline.MEMORY_BUDGET_MB
     cache_dir: str | None = None
+    parallel: str = "jit"
 
 
 def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, Variables]:
@@ -143,6 +145,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
       FloatingPointError: the loss is not finite.
     """
     dataset = sets.get(run.dataset, run.data_dir)
+    where = parallel.make(run.parallel)
     folder = Path(run.workdir) / "checkpoint"
     if is_finished(folder, _identity(run)):
         return f"already trained: {folder}"
@@ -176,6 +179,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
         noise=noise,
         saver=saver,
         history=history,
+        where=where,
     ):
         state, updating, waited = epoch.state, updating + epoch.seconds, waited + epoch.waited
     seconds = time.perf_counter() - begun
@@ -186,10 +190,12 @@ def train_and_save(run: TrainRun, command: str) -> str:
         "streamed": clips.records is not None,
         "skipped": {"train": len(clips.skipped), "val": len(validation.skipped)},
         "data_wait_share": waited / updating if updating else None,
+        **where.describe(),
         **provenance(command, seconds),
     }
-    kept = jax.tree.map(np.asarray, chosen(state, run.options))
-    checkpoints.save(folder, kept, config, {"training": training})
+    if parallel.writes():
+        kept = jax.tree.map(np.asarray, chosen(state, run.options))
+        checkpoints.save(folder, kept, config, {"training": training})
     saver.clear()
     best = max(h["validation"] for h in history)
     return (

@@ -16,7 +16,8 @@ from tqdm import tqdm
 
 from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
-from dhauds_jax.tta import losses, masks, metrics
+from dhauds_jax.tta import losses, masks, metrics, parallel
+from dhauds_jax.tta.parallel import ONE, Parallel
 from dhauds_jax.tta.protocols import stream_order
 from dhauds_jax.types import Classifier, Variables
 from experiments.resume import Saver
@@ -41,15 +42,20 @@ def make_step(
     optimiser: optax.GradientTransformation,
     noise: Array | None,
     short: bool,
+    axis_name: str | None = None,
 ) -> Callable[[Variables, Any, TrainBatch, Array], tuple[Variables, Any, Array]]:
-    """One update `(variables, opt_state, batch, key) -> (variables, opt_state, loss)`: K views, losses summed."""
+    """One update `(variables, opt_state, batch, key) -> (variables, opt_state, loss)`: K views, losses summed.
+
+    `axis_name` is the mapped axis over which the batch is spread, if any.
+    """
     views = [make_view(name, options, noise, short, classifier.config.length) for name in options.views]
     features = make_features(classifier, options)
     augment = make_augment(options, classifier.config)
     classes = len(classifier.config.classes)
     # Labels as they are, unless something needs them as rows.
     plain = options.loss == "cross_entropy" and not options.mixup
-    auxiliary = make_aux_loss(classifier, options, make_view("clean", options, noise, short, classifier.config.length))
+    clean = make_view("clean", options, noise, short, classifier.config.length)
+    auxiliary = make_aux_loss(classifier, options, clean, axis_name)
 
     def step(variables: Variables, opt_state: Any, batch: TrainBatch, key: Array) -> tuple[Variables, Any, Array]:
         moving, frozen = masks.split(variables["params"], options.group)
@@ -57,7 +63,7 @@ def make_step(
         targets = [None if plain else jax.nn.one_hot(batch.labels, classes)] * len(views)
         if options.mixup:
             keys = [jax.random.fold_in(key, 3000 + i) for i in range(len(views))]
-            rows = (batch.weights, batch.index, options.mixup)
+            rows = (batch.weights, batch.index, options.mixup, axis_name)
             mixed = [mix(k, wave, target, *rows) for k, wave, target in zip(keys, waves, targets)]
             waves, targets = (list(parts) for parts in zip(*mixed))
 
@@ -75,21 +81,23 @@ def make_step(
                     mode=TRAIN,
                     weights=batch.weights,
                     rngs={"dropout": jax.random.fold_in(key, 1000 + i)},
+                    axis_name=axis_name,
                 )
                 stats = class_statistics(stats, new)
                 if plain:
                     value += losses.smoothed_cross_entropy(
-                        outputs.logits, batch.labels, batch.weights, smoothing=options.smoothing
+                        outputs.logits, batch.labels, batch.weights, axis_name, smoothing=options.smoothing
                     )
                 else:
                     settings = {"loss": options.loss, "smoothing": options.smoothing}
-                    value += target_loss(outputs.logits, target, batch.weights, **settings)
+                    value += target_loss(outputs.logits, target, batch.weights, axis_name, **settings)
             if auxiliary is None:
                 return value, stats
             more, stats = auxiliary(params, stats, batch, key)
             return value + more, stats
 
         (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(moving)
+        grads = grads if axis_name is None else jax.lax.pmean(grads, axis_name)
         updates, opt_state = optimiser.update(grads, opt_state, moving)
         params = masks.merge(optax.apply_updates(moving, updates), frozen)
         return {"params": params, "batch_stats": stats}, opt_state, value
@@ -107,13 +115,42 @@ class _Pass(NamedTuple):
     waited: float
 
 
+def _feed(clips: Source, order: np.ndarray, batch_size: int, where: Parallel) -> Iterator[TrainBatch]:
+    """The batches of a pass on the devices, one ahead of the one in use."""
+
+    def put(batch: TrainBatch) -> TrainBatch:
+        return parallel.put_rows(where, parallel.padded(batch, where.devices))
+
+    return to_device(batches(clips, order, batch_size), put if where.kind != "jit" else None)
+
+
+def _spread_step(where: Parallel, step: Callable) -> Callable:
+    """A step of `make_step`, compiled; variables and the optimiser's state are donated."""
+    if where.kind == "jit":
+        return jax.jit(step, donate_argnums=(0, 1))
+
+    def whole(state: tuple[Variables, Any], batch: TrainBatch, key: Array) -> tuple[Any, Any]:
+        return step(*state, batch, key), ()
+
+    run = parallel.spread(where, whole, donate=True, rest=1)
+    return lambda variables, opt_state, batch, key: run((variables, opt_state), batch, key)[0]
+
+
 def _epoch(
-    step: Callable, state: TrainState, clips: Source, batch_size: int, key: Array, epoch: int, bar: tqdm, fresh: bool
+    step: Callable,
+    state: TrainState,
+    clips: Source,
+    batch_size: int,
+    key: Array,
+    epoch: int,
+    bar: tqdm,
+    fresh: bool,
+    where: Parallel,
 ) -> _Pass:
     """One pass. With `fresh` the step compiles in its first update, which then is not timed."""
     order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
     variables, opt_state, seen, pending = state.variables, state.opt_state, [], None
-    feed = to_device(batches(clips, stream_order(order_key, len(clips.ids)), batch_size))
+    feed = _feed(clips, stream_order(order_key, len(clips.ids)), batch_size, where)
     begun, waited = time.perf_counter(), 0.0
     for index in range(-(-len(clips.ids) // batch_size)):
         asked = time.perf_counter()
@@ -157,13 +194,19 @@ class TrainEpoch(NamedTuple):
     waited: float = 0.0
 
 
-def make_evaluator(classifier: Classifier, batch_size: int) -> Callable[[Variables, Source], np.ndarray]:
+def make_evaluator(
+    classifier: Classifier, batch_size: int, where: Parallel = ONE
+) -> Callable[[Variables, Source], np.ndarray]:
     """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's."""
-    forward = jax.jit(lambda variables, wave: classifier.apply(variables, wave, mode=EVAL)[0].logits)
+
+    def logits_of(variables: Variables, wave: Array) -> tuple[Any, Array]:
+        return (), classifier.apply(variables, wave, mode=EVAL, axis_name=where.axis_name)[0].logits
+
+    forward = parallel.spread(where, logits_of)
 
     def score(variables: Variables, clips: Source) -> np.ndarray:
-        feed = to_device(batches(clips, np.arange(len(clips.ids)), batch_size))
-        logits = [forward(variables, to_float(batch.wave)) for batch in feed]
+        feed = _feed(clips, np.arange(len(clips.ids)), batch_size, where)
+        logits = [forward(variables, to_float(batch.wave))[1][:batch_size] for batch in feed]
         return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
 
     return score
@@ -180,6 +223,7 @@ def train(
     noise: np.ndarray | None = None,
     saver: Saver | None = None,
     history: list[dict[str, float]] | None = None,
+    where: Parallel = ONE,
 ) -> Iterator[TrainEpoch]:
     """Trains and yields after each epoch; goes on from `saver` when it holds an unfinished run.
 
@@ -193,6 +237,7 @@ def train(
       noise: (samples,) training noise at the classifier's rate, for the "noise" view.
       saver: where the state of an unfinished run is kept.
       history: filled with one dict an epoch, earlier ones of a resumed run included.
+      where: the devices that it trains on.
 
     Raises:
       ValueError: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
@@ -210,19 +255,20 @@ def train(
     if found:
         state, info = found
         history += info["history"]
-    state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)
+    parallel.same_everywhere(len(history), "finished epochs")
+    state = parallel.everywhere(where, state)
     if len(history) == options.epochs:  # killed between the last epoch and its checkpoint
         yield TrainEpoch(len(history), history[-1]["loss"], history[-1]["validation"], state)
         return
     short = bool(np.any(clips.lengths < clips.width))
     noise = None if noise is None else jnp.asarray(noise)
-    step = jax.jit(make_step(classifier, options, optimiser, noise, short), donate_argnums=(0, 1))
-    score = make_evaluator(classifier, min(100, len(validation.ids)))
+    step = _spread_step(where, make_step(classifier, options, optimiser, noise, short, where.axis_name))
+    score = make_evaluator(classifier, min(100, len(validation.ids)), where)
     key = jax.random.key(seed)
     with tqdm(total=steps * options.epochs, initial=steps * len(history), desc="train", unit="step") as bar:
         first = len(history)
         for epoch in range(first, options.epochs):
-            done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, fresh=epoch == first)
+            done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, epoch == first, where)
             accuracy = metrics.accuracy(score(done.variables, validation), validation.labels)
             state = TrainState(
                 done.variables, done.opt_state, _kept(state.best, done.variables, accuracy, history, options)

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from dhauds_jax.dsp.views import roll
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.tta import losses
+from dhauds_jax.tta.whole_batch import own_rows, whole_batch
 
 LOSSES = ("cross_entropy", "binary")
 """Values of `training.TrainOptions.loss`."""
@@ -92,6 +93,7 @@ def mix(
     weights: Float[Array, " batch"],
     index: Int[Array, " batch"],
     share: float,
+    axis_name: str | None = None,
 ) -> tuple[Float[Array, "batch time"], Float[Array, "batch classes"]]:
     """Mixup of waveforms: a `share` of the clips becomes `l x + (1 - l) x'`, their targets likewise, l of Beta(10, 10).
 
@@ -105,9 +107,12 @@ def mix(
       weights: (batch,) 0 for padded rows, which are never mixed in.
       index: (batch,) position of each clip in its set; what is drawn for a clip follows from it.
       share: of the clips, 0 to 1.
+      axis_name: the mapped axis over which the batch is spread; partners come from the whole batch.
 
     Source: Tokozume et al., ICLR 2018, arXiv 1711.10282; SSAST, src/dataloader.py.
     """
+    count = wave.shape[0]
+    wave, targets, weights, index = whole_batch((wave, targets, weights, index), axis_name)
     draw = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(key, i), (2,)))(index)
     order = jnp.argsort(draw[:, 0] + (weights == 0))  # real rows first, in a random order
     real = jnp.maximum(weights.astype(bool).sum(), 1)
@@ -116,13 +121,15 @@ def mix(
     beta = jax.vmap(lambda i: jax.random.beta(jax.random.fold_in(jax.random.fold_in(key, i), 1), 10.0, 10.0))(index)
     l = jnp.where(draw[:, 1] < share, beta, 1.0)[:, None]
     centred = wave - wave.mean(-1, keepdims=True)
-    return l * centred + (1 - l) * centred[partner], l * targets + (1 - l) * targets[partner]
+    mixed = (l * centred + (1 - l) * centred[partner], l * targets + (1 - l) * targets[partner])
+    return tuple(own_rows(rows, count, axis_name) for rows in mixed)
 
 
 def target_loss(
     logits: Float[Array, "batch classes"],
     targets: Float[Array, "batch classes"],
     weights: Float[Array, " batch"],
+    axis_name: str | None = None,
     *,
     loss: str,
     smoothing: float,
@@ -130,9 +137,9 @@ def target_loss(
     """Mean over clips of the cross-entropy against `(1 - smoothing) targets + smoothing / C`, or ("binary") mean over
     clips and classes of the binary cross-entropies against `targets` as they are (nats)."""
     if loss == "binary":
-        return losses.weighted_mean(optax.sigmoid_binary_cross_entropy(logits, targets).mean(-1), weights)
+        return losses.weighted_mean(optax.sigmoid_binary_cross_entropy(logits, targets).mean(-1), weights, axis_name)
     soft = (1 - smoothing) * targets + smoothing / targets.shape[-1]
-    return losses.weighted_mean(-(soft * jax.nn.log_softmax(logits, -1)).sum(-1), weights)
+    return losses.weighted_mean(-(soft * jax.nn.log_softmax(logits, -1)).sum(-1), weights, axis_name)
 
 
 def check_augmentation(options: Any, config: ClassifierConfig) -> None:

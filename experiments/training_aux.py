@@ -45,7 +45,12 @@ def class_statistics(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[
     return {**new, "aux": old["aux"]} if "aux" in old else new
 
 
-def make_aux_loss(classifier: Classifier, options: Any, view: Callable[[Array, TrainBatch], Array]) -> AuxLoss | None:
+def make_aux_loss(
+    classifier: Classifier,
+    options: Any,
+    view: Callable[[Array, TrainBatch], Array],
+    axis_name: str | None = None,
+) -> AuxLoss | None:
     """The second loss of a training step, `(params, batch_stats, batch, key) -> (loss, batch_stats)`; None for none.
 
     Mean cross-entropy of the auxiliary head over the clips, each shifted or rotated by a random label, or
@@ -56,6 +61,7 @@ def make_aux_loss(classifier: Classifier, options: Any, view: Callable[[Array, T
       classifier: a network with an auxiliary head.
       options: the recipe, a `training.TrainOptions`.
       view: `(key, batch) -> wave`, the clips at the network's length.
+      axis_name: the mapped axis over which the batch is spread.
 
     Source: Sun et al., ICML 2020, arXiv 1909.13231, equation 1; TTA-in-AC, ttt/pre_time_shift_train.py and
     ttt/pre_angle_shift_train.py.
@@ -81,10 +87,11 @@ def make_aux_loss(classifier: Classifier, options: Any, view: Callable[[Array, T
             mode=TRAIN,
             weights=weights,
             rngs={"dropout": jax.random.fold_in(key, 2001)},
+            axis_name=axis_name,
         )
         check_head(f"--aux_task={options.aux_task}", options.aux_task, outputs.aux.shape[-1])
         rows = optax.softmax_cross_entropy_with_integer_labels(outputs.aux, labels)
         kept = masks.split(batch_stats, "aux_path")[1]
-        return losses.weighted_mean(rows, weights), masks.merge(masks.split(new, "aux_path")[0], kept)
+        return losses.weighted_mean(rows, weights, axis_name), masks.merge(masks.split(new, "aux_path")[0], kept)
 
     return loss

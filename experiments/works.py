@@ -11,6 +11,7 @@ import numpy as np
 
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.tta import protocols
+from dhauds_jax.tta.parallel import writes
 from experiments import cells, records, targets
 
 DRAWS = ("two", "single")
@@ -52,6 +53,8 @@ class AdaptRun(NamedTuple):
     subset: str | None = None
     on_bad_file: str = "stop"
     embeddings: bool = False
+    parallel: str = "jit"
+    updates_per_dispatch: int = 1
 
 
 class Work(NamedTuple):
@@ -132,6 +135,8 @@ def _evaluation(run: AdaptRun, loaded: targets.Loaded, corruption: str, level: s
 
 def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
     """Keeps the log-mel spectrogram (dB) of a cell's first clip, for the report's page of spectrograms."""
+    if not writes():
+        return
     spec = MelSpec(
         sample_rate=rate, n_fft=512, win_length=400, hop=160, n_mels=64, f_min=0.0, f_max=rate / 2, scale="slaney"
     )

@@ -11,19 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from dhauds_jax.tta import parallel as parallels
+from dhauds_jax.tta.feeding import Waves, batch_of
+from dhauds_jax.tta.parallel import ONE, Parallel
 from dhauds_jax.tta.streams import padded_batches
-from dhauds_jax.types import AdaptState, Batch, Method
-
-
-def batch_of(waves: np.ndarray, rows: np.ndarray, weights: np.ndarray) -> Batch:
-    """The batch of some rows of a set, on the device."""
-    return Batch(jnp.asarray(waves[rows]), jnp.asarray(weights), jnp.asarray(rows, jnp.int32))
+from dhauds_jax.types import AdaptState, Batch, Method, Prediction
 
 
 class Compiled(NamedTuple):
-    """A method with its jitted functions; runs over sets of one shape share it and compile once.
+    """A method with its compiled functions; runs over sets of one shape share it and compile once.
 
-    `predict_alone` is `predict` on each clip of a batch by itself, as batches of one.
+    `steps` is several of `step` in one dispatch, `(state, batches, keys) -> (state, losses of each)`; `predict_alone`
+    is `predict` on each clip of a batch by itself, as batches of one. Batches lie as `feeding.batch_of` puts them for
+    `parallel`; `method` is the one for a single device.
     """
 
     method: Method
@@ -31,29 +31,27 @@ class Compiled(NamedTuple):
     predict: Callable[..., Array]
     observe: Callable[..., Any]
     predict_alone: Callable[..., Array]
+    steps: Callable[..., tuple[AdaptState, Any]]
+    parallel: Parallel = ONE
 
 
-def compiled(method: Method, compiler_options: Mapping[str, Any] | None = None) -> Compiled:
-    """Jits a method's step (state donated) and prediction; a second compilation of either is a bug, and raises.
+def compiled(
+    method: Method,
+    compiler_options: Mapping[str, Any] | None = None,
+    *,
+    parallel: Parallel = ONE,
+    spread: Method | None = None,
+) -> Compiled:
+    """Compiles a method's step (state donated) and prediction; a second compilation of either is a bug, and raises.
 
-    `compiler_options` go to XLA, such as `{"xla_backend_optimization_level": 0}` for short runs of many methods.
+    Args:
+      method: for one device.
+      compiler_options: go to XLA, such as `{"xla_backend_optimization_level": 0}` for short runs of many methods (one
+        device alone).
+      parallel: where its functions run.
+      spread: the method built with `parallel.axis_name` (None: `method`, which will do unless that is a name).
     """
-    jit = functools.partial(jax.jit, compiler_options=None if compiler_options is None else dict(compiler_options))
-
-    def once(name: str, function: Callable) -> Callable:
-        traces = []
-
-        def traced(*args: Any) -> Any:
-            traces.append(1)
-            if len(traces) > 1:
-                raise RuntimeError(f"{name} was compiled twice in one run: shapes or types changed between batches")
-            return function(*args)
-
-        return traced
-
-    step = jit(once("step", method.step), donate_argnums=0)
-    predict = jit(once("predict", method.predict))
-    observe = predict if method.observe is None else jit(once("observe", method.observe))
+    spread = spread or method
 
     def alone(state: AdaptState, batch: Batch) -> Array:
         def one(wave: Array, weight: Array, index: Array) -> Array:
@@ -62,25 +60,84 @@ def compiled(method: Method, compiler_options: Mapping[str, Any] | None = None) 
         # Padded rows count as real here: each is a batch of its own, and a batch without a clip has no statistics.
         return jax.vmap(one)(batch.wave, jnp.ones_like(batch.weights), batch.index)
 
-    return Compiled(method, step, predict, observe, jit(once("predict_alone", alone)))
+    def steps(state: AdaptState, batches: Batch, keys: Array) -> tuple[AdaptState, Any]:
+        def one(state: AdaptState, given: tuple[Batch, Array]) -> tuple[AdaptState, Any]:
+            state, prediction = spread.step(state, *given)
+            return state, prediction.losses
+
+        return jax.lax.scan(one, state, (batches, keys))
+
+    if parallel.kind == "jit":
+        options = None if compiler_options is None else dict(compiler_options)
+        jit = functools.partial(jax.jit, compiler_options=options)
+        step, several = (jit(_once(name, f), donate_argnums=0) for name, f in (("step", method.step), ("steps", steps)))
+        predict = jit(_once("predict", method.predict))
+        observe = predict if method.observe is None else jit(_once("observe", method.observe))
+        return Compiled(method, step, predict, observe, jit(_once("predict_alone", alone)), several)
+
+    def rows_of(name: str, function: Callable[[AdaptState, Batch], Any]) -> Callable[[AdaptState, Batch], Any]:
+        run = parallels.spread(parallel, _once(name, lambda state, batch: ((), function(state, batch))))
+        return lambda state, batch: run(state, batch)[1]
+
+    predict = rows_of("predict", spread.predict)
+    observe = predict if spread.observe is None else rows_of("observe", spread.observe)
+    step, several = _spread_steps(parallel, spread, steps)
+    return Compiled(method, step, predict, observe, rows_of("predict_alone", alone), several, parallel)
+
+
+def _spread_steps(parallel: Parallel, spread: Method, steps: Callable) -> tuple[Callable, Callable]:
+    """`Compiled.step` and `Compiled.steps` over several devices."""
+
+    def one(state: AdaptState, batch: Batch, key: Array) -> tuple[Any, Any]:
+        state, prediction = spread.step(state, batch, key)
+        return (state, prediction.losses), prediction.logits
+
+    def several(state: AdaptState, batches: Batch, keys: Array) -> tuple[Any, Any]:
+        return steps(state, batches, keys), ()
+
+    run_one, run_several = (
+        parallels.spread(parallel, _once(name, f), donate=True, rest=1)
+        for name, f in (("step", one), ("steps", several))
+    )
+
+    def step(state: AdaptState, batch: Batch, key: Array) -> tuple[AdaptState, Prediction]:
+        (state, losses), logits = run_one(state, batch, key)
+        return state, Prediction(logits, losses)
+
+    return step, lambda state, batches, keys: run_several(state, batches, keys)[0]
+
+
+def _once(name: str, function: Callable) -> Callable:
+    """The function, which raises when it is traced a second time."""
+    traces = []
+
+    def traced(*args: Any) -> Any:
+        traces.append(1)
+        if len(traces) > 1:
+            raise RuntimeError(f"{name} was compiled twice in one run: shapes or types changed between batches")
+        return function(*args)
+
+    return traced
 
 
 def evaluate(
     predict: Callable[[AdaptState, Batch], Any],
     state: AdaptState,
-    waves: np.ndarray,
+    waves: Waves,
     batch_size: int,
     order: np.ndarray | None = None,
+    parallel: Parallel = ONE,
 ) -> Any:
-    """What a jitted `predict` (or `observe`) says of a whole set: arrays (clips, ...) in the set's order.
+    """What a compiled `predict` (or `observe`) says of a whole set: arrays (clips, ...) in the set's order.
 
-    `order` says in which order the clips are batched: it matters to methods that use a batch's statistics.
+    `order` says in which order the clips are batched: it matters to methods that use a batch's statistics. `parallel`
+    is where `predict` runs.
     """
     order = np.arange(len(waves)) if order is None else order
     out: list[tuple[np.ndarray, Any]] = []
     for rows, weights in padded_batches(order, batch_size):
         real = int(weights.sum())
-        out.append((rows[:real], predict(state, batch_of(waves, rows, weights))))
+        out.append((rows[:real], predict(state, batch_of(waves, rows, weights, parallel))))
 
     def gathered(*parts: Array) -> np.ndarray:
         whole = np.zeros((len(waves), *parts[0].shape[1:]), parts[0].dtype)
@@ -91,7 +148,7 @@ def evaluate(
     return jax.tree.map(gathered, *(values for _, values in out))
 
 
-def check_finite(losses: dict[str, Array], where: str) -> dict[str, float]:
+def check_finite(losses: Mapping[str, Any], where: str) -> dict[str, float]:
     """Losses as floats; raises `FloatingPointError` saying `where` one of them is not finite."""
     values = {name: float(value) for name, value in losses.items()}
     bad = [f"{name}={value}" for name, value in values.items() if not np.isfinite(value)]
@@ -100,6 +157,6 @@ def check_finite(losses: dict[str, Array], where: str) -> dict[str, float]:
     return values
 
 
-def own(state: AdaptState) -> AdaptState:
-    """A copy whose buffers may be donated."""
-    return jax.tree.map(lambda x: jnp.array(x, copy=True), state)
+def own(state: AdaptState, parallel: Parallel = ONE) -> AdaptState:
+    """A copy, on all devices, whose buffers may be donated."""
+    return parallels.everywhere(parallel, state)

@@ -17,8 +17,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from tqdm import tqdm
 
+from dhauds_jax.tta import parallel as parallels
 from dhauds_jax.tta import streams
-from dhauds_jax.tta.evaluation import Compiled, batch_of, check_finite, compiled, evaluate, own
+from dhauds_jax.tta.evaluation import Compiled, check_finite, compiled, evaluate, own
+from dhauds_jax.tta.feeding import Waves, batch_of, batches_of
 from dhauds_jax.tta.streams import StreamBatch, padded_batches
 from dhauds_jax.types import AdaptState
 
@@ -103,13 +105,16 @@ class Epoch(NamedTuple):
 
 
 class StreamStep(NamedTuple):
-    """A step of a stream: `logits` belong to the clips `rows`, as predicted when they came by."""
+    """A step of a stream: `logits` belong to the clips `rows`, as predicted when they came by.
+
+    Logits and losses may still be computing: who fetches them a step late keeps the devices busy.
+    """
 
     index: int
     state: AdaptState
     rows: np.ndarray
-    logits: np.ndarray
-    losses: dict[str, float]
+    logits: Array
+    losses: dict[str, Array]
 
 
 def check_protocol(name: str) -> None:
@@ -193,66 +198,94 @@ def order_checksum(order: np.ndarray) -> str:
 
 
 def _adapt_one_epoch(
-    step: Callable,
+    run: Compiled,
     state: AdaptState,
-    waves: np.ndarray,
+    waves: Waves,
     batches: list[tuple[np.ndarray, np.ndarray]],
     key: PRNGKeyArray,
     epoch: int,
+    together: int,
 ) -> tuple[AdaptState, dict[str, float]]:
-    """One pass of updates. Losses are fetched one step late, so the device never waits for the host."""
+    """One pass of updates, `together` in a dispatch (what is left over, one by one).
+
+    Losses are fetched a dispatch late, so the devices never wait for the host.
+    """
     history: list[dict[str, float]] = []
-    pending: tuple[dict[str, Array], str] | None = None
-    for index, (rows, weights) in enumerate(batches):
-        state, prediction = step(state, batch_of(waves, rows, weights), jax.random.fold_in(key, index))
-        if pending is not None:
-            history.append(check_finite(*pending))
-        pending = (dict(prediction.losses), f"epoch {epoch + 1}, step {index + 1}")
-    history.append(check_finite(*pending))
-    return state, {name: float(np.mean([h[name] for h in history])) for name in history[0]}
+    pending: tuple[Mapping[str, Array], int] | None = None
+
+    def fetch() -> None:
+        if pending is None:
+            return
+        values = {name: np.atleast_1d(np.asarray(value)) for name, value in pending[0].items()}
+        for i in range(len(next(iter(values.values()), ()))):
+            where = f"epoch {epoch + 1}, step {pending[1] + i + 1}"
+            history.append(check_finite({name: value[i] for name, value in values.items()}, where))
+
+    first = 0
+    while first < len(batches):
+        count = together if first + together <= len(batches) else 1
+        if count == 1:
+            batch = batch_of(waves, *batches[first], run.parallel)
+            state, prediction = run.step(state, batch, jax.random.fold_in(key, first))
+            losses = prediction.losses
+        else:
+            keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(first, first + count))
+            state, losses = run.steps(state, batches_of(waves, batches[first : first + count], run.parallel), keys)
+        fetch()
+        pending, first = (losses, first), first + count
+    fetch()
+    return state, {name: float(np.mean([h[name] for h in history])) for name in (history[0] if history else ())}
+
+
+def _begun(run: Compiled, state: AdaptState, observed: Any, key: PRNGKeyArray) -> AdaptState:
+    """The state after `begin_epoch`, which every process computes alike on one device."""
+    state = run.method.begin_epoch(parallels.here(run.parallel, state), jax.tree.map(jnp.asarray, observed), key)
+    return state if run.parallel.kind == "jit" else own(state, run.parallel)
 
 
 def offline(
     run: Compiled,
     state: AdaptState,
-    waves: np.ndarray,
+    waves: Waves,
     *,
     epochs: int,
     batch_size: int,
     key: PRNGKeyArray,
     begin: int = 0,
     progress: str | None = None,
+    together: int = 1,
 ) -> Iterator[Epoch]:
     """The offline protocol: evaluate the whole set, then `epochs` times adapt to it in one shuffled pass and evaluate.
 
     Args:
       run: the jitted adaptation method.
       state: its state, of `method.init` or of an earlier run.
-      waves: (clips, time) waveforms of the unlabelled set.
+      waves: (clips, time) waveforms of the unlabelled set, on the host or held on the devices.
       epochs: passes over the set.
       batch_size: clips in an update and in an evaluation batch; the last partial batch is kept, padded.
       key: everything random follows from it and from the epoch.
       begin: epochs that `state` has behind it; the evaluation of that epoch is not repeated when it is above 0.
       progress: text of a progress bar, None for none.
+      together: updates in one dispatch; more than one saves the host's work where updates are short.
 
     Raises:
       FloatingPointError: a loss is not finite; it says in which epoch and step.
     """
-    state = own(state)
+    state = own(state, run.parallel)
     order_key, step_key = jax.random.split(key)
     # Batches of an evaluation are mixed once: label-sorted test lists would starve batch statistics (quirk 68).
     mixed = stream_order(jax.random.fold_in(order_key, 1), len(waves))
     if begin == 0:
-        yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed), {})
+        yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed, run.parallel), {})
     bar = tqdm(total=epochs, desc=progress, disable=progress is None, initial=begin, unit="epoch")
     for epoch in range(begin, epochs):
         batches = padded_batches(stream_order(jax.random.fold_in(order_key, 0), len(waves), epoch), batch_size)
         epoch_key = jax.random.fold_in(step_key, epoch)
         if run.method.begin_epoch is not None:
-            observed = jax.tree.map(jnp.asarray, evaluate(run.observe, state, waves, batch_size, mixed))
-            state = run.method.begin_epoch(state, observed, jax.random.fold_in(epoch_key, 2**31 - 1))
-        state, losses = _adapt_one_epoch(run.step, state, waves, batches, epoch_key, epoch)
-        logits = evaluate(run.predict, state, waves, batch_size, mixed)
+            observed = evaluate(run.observe, state, waves, batch_size, mixed, run.parallel)
+            state = _begun(run, state, observed, jax.random.fold_in(epoch_key, 2**31 - 1))
+        state, losses = _adapt_one_epoch(run, state, waves, batches, epoch_key, epoch, together)
+        logits = evaluate(run.predict, state, waves, batch_size, mixed, run.parallel)
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items() if name == "total"})
         bar.update()
         yield Epoch(epoch + 1, state, logits, losses)
@@ -261,7 +294,7 @@ def offline(
 def online(
     run: Compiled,
     state: AdaptState,
-    waves: np.ndarray,
+    waves: Waves,
     *,
     batch_size: int,
     key: PRNGKeyArray,
@@ -284,22 +317,28 @@ def online(
       fresh: gives the state that every domain after the first starts with (None: no reset).
       begin: steps that `state` has behind it.
     """
-    state = own(state)
+    state = own(state, run.parallel)
     order_key, step_key = jax.random.split(key)
     batches = streams.batches(streams.shuffled(order_key, len(waves)), batch_size) if stream is None else stream
     bar = tqdm(
         batches[begin:], desc=progress, disable=progress is None, initial=begin, total=len(batches), unit="batch"
     )
+    unchecked: tuple[dict[str, Array], str] | None = None
     for index, (rows, weights, domain, opens) in enumerate(bar, start=begin):
-        batch, real = batch_of(waves, rows, weights), int(weights.sum())
+        batch, real = batch_of(waves, rows, weights, run.parallel), int(weights.sum())
         if opens and domain and fresh is not None:
-            state = own(fresh())
+            state = own(fresh(), run.parallel)
         logits, losses = None, {}
         if alone or index % every:
             logits = (run.predict_alone if alone else run.predict)(state, batch)
         if not index % every:
             state, prediction = run.step(state, batch, jax.random.fold_in(step_key, index))
-            losses = check_finite(dict(prediction.losses), f"step {index + 1} of the stream")
+            losses = dict(prediction.losses)
             if logits is None:
                 logits = prediction.logits if order == "predict_first" else run.predict(state, batch)
-        yield StreamStep(index, state, rows[:real], np.asarray(logits)[:real], losses)
+        if unchecked is not None:
+            check_finite(*unchecked)
+        unchecked = (losses, f"step {index + 1} of the stream")
+        yield StreamStep(index, state, rows[:real], logits if len(logits) == real else logits[:real], losses)
+    if unchecked is not None:
+        check_finite(*unchecked)

@@ -5,7 +5,7 @@ Only `open_split` of a set on disk and batches of a streamed one need TensorFlow
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -240,17 +240,17 @@ def _read_batches(source: Source, rows: np.ndarray, weights: np.ndarray, workers
         yield ClipBatch(wave, source.lengths[batch], source.labels[batch], weight, batch.astype(np.int32))
 
 
-def to_device(iterator: Iterator[Any], sharding: Any = None) -> Iterator[Any]:
+def to_device(iterator: Iterator[Any], place: Callable[[Any], Any] | None = None) -> Iterator[Any]:
     """Moves batches to the device, one ahead of the one in use: it is read and copied while the device computes.
 
     Args:
       iterator: of pytrees of numpy arrays; what it raises is raised here, in its turn.
-      sharding: of the arrays (None: the default device).
+      place: brings a batch to the devices (None: to the default one).
     """
 
     def fetch() -> Any:
         batch = next(iterator, None)
-        return None if batch is None else jax.device_put(batch, sharding)
+        return None if batch is None else (place or jax.device_put)(batch)
 
     with ThreadPoolExecutor(1) as pool:
         ahead = pool.submit(fetch)

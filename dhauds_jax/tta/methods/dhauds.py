@@ -45,6 +45,7 @@ def two_view_losses(
     gent_views: str,
     partial_batch: str,
     activation: str = "softmax",
+    slot: Array | None = None,
 ) -> dict[str, Array]:
     """The terms of the two-view loss, each times its rate, and their sum `total`; a rate of 0 leaves a term out."""
     losses = activation_losses(activation)
@@ -64,13 +65,14 @@ def two_view_losses(
     }
     if partial_batch == "rescaled" and weights is not None:
         # The column norm grows with the root of the rows: a partial batch is scaled as if it were full.
-        terms["nucnm"] = terms["nucnm"] * root_of_missing_rows(weights, axis_name)
+        terms["nucnm"] = terms["nucnm"] * root_of_missing_rows(weights, slot, axis_name)
     return {"total": sum(terms.values()), **terms}
 
 
-def root_of_missing_rows(weights: Array, axis_name: str | None) -> Array:
-    """Square root of all rows over real ones: what a column norm of a padded batch lacks."""
-    rows, real = total((jnp.full((), weights.size, weights.dtype), weights.sum()), axis_name)
+def root_of_missing_rows(weights: Array, slot: Array | None, axis_name: str | None) -> Array:
+    """Square root of all rows (that `slot` counts) over real ones: what a column norm of a padded batch lacks."""
+    counted = jnp.full((), weights.size, weights.dtype) if slot is None else slot.sum()
+    rows, real = total((counted, weights.sum()), axis_name)
     return jnp.sqrt(rows / real)
 
 
@@ -79,7 +81,7 @@ def two_view_method(
     classifier: Classifier,
     optimiser: optax.GradientTransformation,
     make_views: Views,
-    view_losses: Callable[[Array, Array, Array], dict[str, Array]],
+    view_losses: Callable[[Array, Array, Batch], dict[str, Array]],
     *,
     group: str,
     activation: str,
@@ -95,7 +97,7 @@ def two_view_method(
       classifier: the network.
       optimiser: of `tta.sgd.scheduled_sgd`.
       make_views: `(key, batch) -> (view 1, view 2)`.
-      view_losses: `(logits 1, logits 2, weights) -> losses by name`; `total` is minimised.
+      view_losses: `(logits 1, logits 2, batch) -> losses by name`; `total` is minimised.
       group: parameters that move, a name of `tta.masks.GROUPS`.
       activation: "softmax" or "sigmoid".
       axis_name: the mapped axis over which the batch is spread.
@@ -126,7 +128,7 @@ def two_view_method(
                 )
                 variables = {**variables, "batch_stats": stats}
                 logits.append(outputs.logits)
-            terms = view_losses(*logits, batch.weights)
+            terms = view_losses(*logits, batch)
             return terms["total"], Evaluated(terms, stats, mean_prediction(*logits))
 
         state, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
@@ -218,9 +220,9 @@ def dhauds(
     rates = dict(nucnm=nucnm, ent=ent, gent=gent, q=q, mse=mse, epsilon=epsilon)
     make_views = views or (lambda key, batch: rolled_views(key, batch.wave, batch.index, limit))
 
-    def view_losses(logits1: Array, logits2: Array, weights: Array) -> dict[str, Array]:
-        choices = dict(gent_views=gent_views, partial_batch=partial_batch, activation=activation)
-        return two_view_losses(logits1, logits2, weights, axis_name, **rates, **choices)
+    def view_losses(logits1: Array, logits2: Array, batch: Batch) -> dict[str, Array]:
+        choices = dict(gent_views=gent_views, partial_batch=partial_batch, activation=activation, slot=batch.slot)
+        return two_view_losses(logits1, logits2, batch.weights, axis_name, **rates, **choices)
 
     return two_view_method(
         "dhauds",

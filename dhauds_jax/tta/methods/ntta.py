@@ -11,7 +11,7 @@ from dhauds_jax.tta.losses import safe_sqrt, weighted_mean
 from dhauds_jax.tta.methods.dhauds import Views, root_of_missing_rows, two_view_losses, two_view_method
 from dhauds_jax.tta.multilabel_losses import activation_losses, both_sides
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd
-from dhauds_jax.types import Classifier, Method, total
+from dhauds_jax.types import Batch, Classifier, Method, total
 
 PROFILES = {
     "reference": {"partial_batch": "as_is", "first_epoch_plain": True, "nesterov": False},
@@ -64,6 +64,7 @@ def text_losses(
     q: float,
     partial_batch: str,
     activation: str,
+    slot: Array | None = None,
 ) -> dict[str, Array]:
     """The loss as NTTA's text has it, summed over both views: terms times their rates, and `total`."""
     tail = (weights, axis_name)
@@ -75,7 +76,7 @@ def text_losses(
         "gent": gent * sum(generalised(z, *tail, q=q) for z in both),
     }
     if partial_batch == "rescaled" and weights is not None:
-        terms["nucnm"] = terms["nucnm"] * root_of_missing_rows(weights, axis_name)
+        terms["nucnm"] = terms["nucnm"] * root_of_missing_rows(weights, slot, axis_name)
     return {"total": sum(terms.values()), **terms}
 
 
@@ -166,12 +167,12 @@ def ntta(
     make_views = views or (lambda key, batch: rolled_views(key, batch.wave, batch.index, limit))
     shared = dict(nucnm=nucnm, ent=ent, q=q, partial_batch=partial_batch, activation=activation)
 
-    def view_losses(logits1: Array, logits2: Array, weights: Array) -> dict[str, Array]:
+    def view_losses(logits1: Array, logits2: Array, batch: Batch) -> dict[str, Array]:
+        rows = (logits1, logits2, batch.weights, axis_name)
         if loss == "text":
-            return text_losses(logits1, logits2, weights, axis_name, gent=gent, **shared)
-        terms = two_view_losses(
-            logits1, logits2, weights, axis_name, gent=0.0, mse=0.0, epsilon=epsilon, gent_views="both", **shared
-        )
+            return text_losses(*rows, gent=gent, slot=batch.slot, **shared)
+        fixed = dict(gent=0.0, mse=0.0, epsilon=epsilon, gent_views="both", slot=batch.slot)
+        terms = two_view_losses(*rows, **fixed, **shared)
         return {name: terms[name] for name in ("total", "nucnm", "entropy")}
 
     return two_view_method(
