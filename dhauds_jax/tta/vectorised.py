@@ -11,6 +11,7 @@ number instead of a folded constant; tests/tta/test_vectorised.py states how lit
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -86,6 +87,7 @@ def study(
     *,
     rates: Sequence[float] | None = None,
     seeds: int = 1,
+    compiler_options: Mapping[str, Any] | None = None,
 ) -> Study:
     """A method over a grid of seeds x learning rates.
 
@@ -95,6 +97,7 @@ def study(
       options: the method's resolved options, for all copies; `lr` gives way to `rates`.
       rates: learning rates; None keeps the option.
       seeds: number of seeds.
+      compiler_options: for XLA, as in `evaluation.compiled`.
 
     Raises:
       ValueError: no rate or seed, a rate that is not above 0, rates for a method without `lr`.
@@ -134,15 +137,16 @@ def study(
     def begin_epoch(method: Method, state: AdaptState, observed: Any, key: PRNGKeyArray) -> AdaptState:
         return parted(method.begin_epoch(state, observed, key), method.adapts)[0]
 
-    jitted = jax.jit(over_copies(predict, None))
+    jit = functools.partial(jax.jit, compiler_options=None if compiler_options is None else dict(compiler_options))
+    jitted = jit(over_copies(predict, None))
     return Study(
         method,
         seeds,
         None if rates is None else tuple(float(rate) for rate in rates),
-        jax.jit(over_copies(step, None, None), donate_argnums=0),
+        jit(over_copies(step, None, None), donate_argnums=0),
         jitted,
-        jitted if method.observe is None else jax.jit(over_copies(observe, None)),
-        None if method.begin_epoch is None else jax.jit(over_copies(begin_epoch, 0, None)),
+        jitted if method.observe is None else jit(over_copies(observe, None)),
+        None if method.begin_epoch is None else jit(over_copies(begin_epoch, 0, None)),
     )
 
 
