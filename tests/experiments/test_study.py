@@ -1,5 +1,6 @@
 """experiments.study: a grid of rates and seeds at once gives the records of experiments.adapt one by one."""
 
+import numpy as np
 import pytest
 
 from experiments import records, report_run, study_passes, study_run
@@ -126,8 +127,8 @@ def test_copies_that_diverge_have_no_record_and_seeds_alone_need_no_rate(place, 
 
 @pytest.mark.slow
 def test_a_method_that_moves_everything_runs_with_a_note(place, tmp_path, capsys):
-    run_study(a_study(place, tmp_path, method="dhauds", protocol="online", seeds=["0"]), "c")
-    assert "note: dhauds moves" in capsys.readouterr().out
+    run_study(a_study(place, tmp_path, options=["group=all"], protocol="online", seeds=["0"]), "c")
+    assert "note: tent moves" in capsys.readouterr().out
     assert len(records.read(tmp_path)) == 2
 
 
@@ -154,8 +155,6 @@ def test_bad_flags_are_one_sentence_and_write_nothing(place, tmp_path, changes, 
 
 
 def test_a_copy_is_lost_at_its_first_number_that_is_not_finite():
-    import numpy as np
-
     fine, bad = np.zeros((2, 3)), np.array([[0.0, np.nan]])
     assert study_passes._lost(1, {}, (0, 0), fine) is None
     assert study_passes._lost(1, {(0, 0): "there"}, (0, 0), fine).where == "there"
