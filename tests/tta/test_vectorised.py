@@ -14,6 +14,8 @@ RATES = (1e-3, 1e-2)
 OPEN = {"eata": {"margin": 1.0}, "dhauds": {"group": "batch_norm"}}
 """Options beside the defaults: eata's filter open to untrained nets, dhauds with few moving parameters."""
 
+PROTOCOLS = pytest.mark.parametrize("protocol", [pytest.param("offline", marks=pytest.mark.slow), "online"])
+
 
 def options_of(method, net="batch_norm"):
     more = {"group": "norm"} if net == "layer_norm" and method != "t3a" else {}
@@ -81,7 +83,7 @@ def assert_equal_runs(found, copy, expected):
         close(losses[name][copy], value, name)
 
 
-@pytest.mark.parametrize("protocol", ["offline", "online"])
+@PROTOCOLS
 @pytest.mark.parametrize("method", ["tent", "eata", "dhauds"])
 def test_rates_equal_the_loop(method, protocol):
     classifier, variables, waves = place()
@@ -92,7 +94,7 @@ def test_rates_equal_the_loop(method, protocol):
     assert any(np.abs(leaf[0, 0] - leaf[0, 1]).max() > 1e-4 for leaf in moved), "the rates make a difference"
 
 
-@pytest.mark.parametrize("protocol", ["offline", "online"])
+@PROTOCOLS
 @pytest.mark.parametrize("method", ["norm", "t3a"])
 def test_seeds_equal_the_loop_each_in_its_own_order(method, protocol):
     classifier, variables, waves = place()
@@ -103,7 +105,7 @@ def test_seeds_equal_the_loop_each_in_its_own_order(method, protocol):
         assert np.abs(found[2][0] - found[2][1]).max() > 1e-4, "the seeds make a difference"
 
 
-@pytest.mark.parametrize("protocol", ["offline", "online"])
+@PROTOCOLS
 def test_a_grid_with_a_set_for_each_seed_equals_the_loop(protocol):
     classifier, variables, waves = place()
     sets = [waves, np.roll(waves, 40, axis=1) * 1.3]
