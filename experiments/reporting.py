@@ -34,8 +34,11 @@ def grouped(found: Sequence[Record], keys: Sequence[str]) -> dict[tuple, list[Re
 
 
 def settings(record: Record) -> dict[str, Any]:
-    """What a record was run with, draws apart: the method's options, and the protocol's as `protocol.NAME`."""
-    own = {name: value for name, value in record["options"].items() if "draw" not in name}
+    """What a record was run with, draws apart: the method's options, and the protocol's as `protocol.NAME`.
+
+    How many runs went at once (`vectorised`, of experiments.study) is no setting: the numbers are the same.
+    """
+    own = {name: value for name, value in record["options"].items() if "draw" not in name and name != "vectorised"}
     return {**own, **{f"protocol.{name}": value for name, value in record.get("protocol_options", {}).items()}}
 
 

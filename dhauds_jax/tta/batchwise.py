@@ -75,7 +75,7 @@ def norm_passes(method: str, classifier: Classifier, evaluate: str, axis_name: s
     )
 
 
-def make_optimiser(method: str, name: str, lr: float, momentum: float) -> optax.GradientTransformation:
+def make_optimiser(method: str, name: str, lr: float | Array, momentum: float) -> optax.GradientTransformation:
     """Plain SGD ("sgd", with `momentum`) or Adam ("adam": betas `momentum` and 0.999), without weight decay."""
     check_choice(method, "optimiser", name, ("sgd", "adam"))
     return optax.sgd(lr, momentum=momentum) if name == "sgd" else optax.adam(lr, b1=momentum)

@@ -36,7 +36,7 @@ class SGDOptions(NamedTuple):
         (CoNMix), so that the second epoch's rate has fallen already.
     """
 
-    lr: float
+    lr: float | Array
     backbone: float = 1.0
     classifier: float = 1.0
     cardinality: int = 50

@@ -12,7 +12,7 @@ from dhauds_jax.data.levels import CORRUPTIONS, LEVELS
 from dhauds_jax.tta import methods, protocols, selection
 
 ROOT = Path(__file__).resolve().parents[2]
-MAINS = ("quickstart", "train", "corrupt", "adapt", "report", "benchmark", "check_data", "sweep", "pretrain")
+MAINS = ("quickstart", "train", "corrupt", "adapt", "report", "benchmark", "check_data", "sweep", "pretrain", "study")
 
 
 def run(*words):

@@ -117,7 +117,7 @@ def _check(**choices: tuple[str, tuple[str, ...]]) -> None:
 def conmix(
     classifier: Classifier,
     *,
-    lr: float = 1e-4,
+    lr: float | Array = 1e-4,
     backbone: float = 0.1,
     classifier_rate: float = 1.0,
     cls: float = 0.2,

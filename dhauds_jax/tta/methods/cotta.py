@@ -60,7 +60,7 @@ def unsure_rows(
 def cotta(
     classifier: Classifier,
     *,
-    lr: float = 1e-3,
+    lr: float | Array = 1e-3,
     teacher_momentum: float = 0.999,
     p_th: float = 0.92,
     restore: float = 0.01,

@@ -52,7 +52,7 @@ def plpd(logits: Float[Array, "batch classes"], destroyed: Float[Array, "batch c
 def deyo(
     classifier: Classifier,
     *,
-    lr: float = 2.5e-4,
+    lr: float | Array = 2.5e-4,
     momentum: float = 0.9,
     optimiser: str = "sgd",
     entropy_limit: float = 0.5,

@@ -140,7 +140,7 @@ def two_view_method(
 def dhauds(
     classifier: Classifier,
     *,
-    lr: float = 1e-3,
+    lr: float | Array = 1e-3,
     backbone: float = 0.45,
     classifier_rate: float = 1.0,
     nucnm: float = 1.0,

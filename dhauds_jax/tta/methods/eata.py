@@ -143,7 +143,7 @@ def filtered_entropy_step(
 def eata(
     classifier: Classifier,
     *,
-    lr: float = 2.5e-4,
+    lr: float | Array = 2.5e-4,
     momentum: float = 0.9,
     optimiser: str = "sgd",
     margin: float = 0.4,

@@ -15,7 +15,7 @@ from dhauds_jax.tta.update import Evaluated, first_state, gradients
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 
-def gated_step(moving: Any, grads: Any, lr: float, threshold: float) -> tuple[Any, Array]:
+def gated_step(moving: Any, grads: Any, lr: float | Array, threshold: float) -> tuple[Any, Array]:
     """`p - lr g` on the layers whose vector `v = (scale, bias)` has `cos(v, v - lr g) > threshold`.
 
     Returns the leaves and the share of layers that moved. Layers stacked along leading axes (scanned blocks) count one
@@ -41,7 +41,7 @@ def gated_step(moving: Any, grads: Any, lr: float, threshold: float) -> tuple[An
 def gala(
     classifier: Classifier,
     *,
-    lr: float = 1e-3,
+    lr: float | Array = 1e-3,
     b1: float = 0.9,
     b2: float = 0.99,
     threshold: float = 0.75,

@@ -30,7 +30,7 @@ def marginal_entropy(logits: Float[Array, "views clips classes"]) -> Float[Array
 def memo(
     classifier: Classifier,
     *,
-    lr: float = 5e-3,
+    lr: float | Array = 5e-3,
     augmentations: int = 8,
     iterations: int = 1,
     optimiser: str = "sgd",

@@ -126,7 +126,7 @@ def remembered(kept: NoteMemory, batch: Batch, logits: Array, key: PRNGKeyArray,
 def note(
     classifier: Classifier,
     *,
-    lr: float = 1e-4,
+    lr: float | Array = 1e-4,
     k: float = 4.0,
     momentum: float = 0.01,
     capacity: int = 64,

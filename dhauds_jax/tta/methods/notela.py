@@ -67,7 +67,7 @@ def student_rows(logits: Array, labels: Array, activation: str) -> Float[Array, 
 def notela(
     classifier: Classifier,
     *,
-    lr: float = 1e-4,
+    lr: float | Array = 1e-4,
     k: int = 4,
     mutual: bool = True,
     laplacian: float = 1.0,

@@ -84,7 +84,7 @@ def ntta(
     classifier: Classifier,
     *,
     loss: str = "code",
-    lr: float = 1e-4,
+    lr: float | Array = 1e-4,
     backbone: float = 0.5,
     classifier_rate: float = 1.0,
     nucnm: float = 1.0,

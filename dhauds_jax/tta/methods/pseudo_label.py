@@ -15,7 +15,7 @@ from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, 
 def pseudo_label(
     classifier: Classifier,
     *,
-    lr: float = 1e-3,
+    lr: float | Array = 1e-3,
     momentum: float = 0.9,
     optimiser: str = "adam",
     threshold: float = 0.0,

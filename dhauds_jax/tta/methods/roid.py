@@ -78,7 +78,7 @@ def prior_corrected(logits: Logits, weights: Rows, axis_name: str | None = None)
 def roid(
     classifier: Classifier,
     *,
-    lr: float = 1e-3,
+    lr: float | Array = 1e-3,
     momentum: float = 0.9,
     optimiser: str = "adam",
     ensemble: float = 0.99,

@@ -142,7 +142,7 @@ def remembered(
 def rotta(
     classifier: Classifier,
     *,
-    lr: float = 1e-3,
+    lr: float | Array = 1e-3,
     alpha: float = 0.05,
     nu: float = 1e-3,
     lambda_t: float = 1.0,

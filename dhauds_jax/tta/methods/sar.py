@@ -78,7 +78,7 @@ def sharp_gradients(
 def sar(
     classifier: Classifier,
     *,
-    lr: float = 2.5e-4,
+    lr: float | Array = 2.5e-4,
     momentum: float = 0.9,
     optimiser: str = "sgd",
     rho: float = 0.05,

@@ -110,7 +110,7 @@ def information_losses(
 def shot(
     classifier: Classifier,
     *,
-    lr: float = 1e-3,
+    lr: float | Array = 1e-3,
     ent: float = 1.0,
     pseudo: float = 0.3,
     rounds: int = 2,

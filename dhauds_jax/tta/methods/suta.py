@@ -50,7 +50,7 @@ def class_confusion(
 def suta(
     classifier: Classifier,
     *,
-    lr: float = 2e-5,
+    lr: float | Array = 2e-5,
     iterations: int = 10,
     temperature: float = 2.5,
     entropy_rate: float = 0.3,

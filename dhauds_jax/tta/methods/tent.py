@@ -14,7 +14,7 @@ from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Predic
 def tent(
     classifier: Classifier,
     *,
-    lr: float = 1e-3,
+    lr: float | Array = 1e-3,
     b1: float = 0.9,
     b2: float = 0.99,
     group: str = "batch_norm",

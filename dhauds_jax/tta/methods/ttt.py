@@ -58,7 +58,7 @@ def aux_loss(
 def ttt(
     classifier: Classifier,
     *,
-    lr: float = 1e-3,
+    lr: float | Array = 1e-3,
     threshold: float = 0.99,
     copies: int = 42,
     updates: int = 1,
