@@ -49,7 +49,7 @@ def _mine(flag: str, name: str, given: Sequence[str], names: Sequence[str]) -> d
     return mine
 
 
-def _check(run: AdaptRun) -> list[tuple[str, str]]:
+def check(run: AdaptRun) -> list[tuple[str, str]]:
     """Everything that can be said before a file is read; returns the (corruption, level) cells."""
     sets.get(run.dataset)
     for name in run.method:
@@ -97,13 +97,14 @@ def load_source(run: AdaptRun) -> cells.Source:
 
 def _source_data(run: AdaptRun, config: ClassifierConfig) -> SourceData:
     """The first `--source_clips` clips of the training split in an order that depends on their number alone."""
-    loaded = _load(run, "train", config)
+    loaded = load(run, "train", config)
     waves, _ = targets.laid_out(loaded)
     rows = protocols.stream_order(jax.random.key(0), len(waves))[: run.source_clips]
     return SourceData(jnp.asarray(waves[rows]), jnp.asarray(loaded.clips.labels[rows]))
 
 
-def _load(run: AdaptRun, split: str, config: ClassifierConfig) -> targets.Loaded:
+def load(run: AdaptRun, split: str, config: ClassifierConfig) -> targets.Loaded:
+    """A split as the run wants it."""
     return targets.load(
         run.dataset,
         run.data_dir,
@@ -149,13 +150,13 @@ def adapt(
     Raises:
       ValueError: bad input, before anything is written. FloatingPointError: a loss is not finite.
     """
-    pairs = _check(run)
+    pairs = check(run)
     where = parallel.make(run.parallel)
     source = load_source(run)
     config = source.classifier.config
     place = (run.dataset, run.data_dir, run.split, run.allow_partial, run.on_bad_file)
     place = (*place, config.sample_rate, config.length)
-    loaded = _kept(memory, "split", place, lambda: _load(run, run.split, config))
+    loaded = _kept(memory, "split", place, lambda: load(run, run.split, config))
     if run.subset:
         loaded = targets.only(loaded, run.subset)
     left_out = len(loaded.clips.skipped)
@@ -170,7 +171,7 @@ def adapt(
             work = work._replace(draw=(*work.draw, ("subset", Path(run.subset).name)))
         for protocol in work.protocols:
             for method in run.method:
-                cell = _cell(run, source, work, protocol, method)
+                cell = cell_of(run, source, work, protocol, method)
                 if cells.cell_id(cell, source.sha256) in done:
                     skipped += 1
                     on_cell(False)
@@ -188,13 +189,14 @@ def adapt(
                 )
                 records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": left_out, **extra})
                 written += 1
-                print(_summary(record))
+                print(summary(record))
                 on_cell(True)
     there = f", {skipped} were there already" if skipped else ""
     return f"{written} records written{there}: {workdir / records.FILE}"
 
 
-def _cell(run: AdaptRun, source: cells.Source, work: Work, protocol: str, method: str) -> cells.Cell:
+def cell_of(run: AdaptRun, source: cells.Source, work: Work, protocol: str, method: str) -> cells.Cell:
+    """The cell of a method under a protocol."""
     options = parse_options(method, run.profile, run.options, run.method)
     return cells.Cell(
         dataset=run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
@@ -214,7 +216,8 @@ def _cell(run: AdaptRun, source: cells.Source, work: Work, protocol: str, method
     )
 
 
-def _summary(record: dict[str, Any]) -> str:
+def summary(record: dict[str, Any]) -> str:
+    """One line about a finished cell."""
     words = [f"{title(record['corruption'], record['level'])} {record['method']} {record['protocol']}:"]
     for name in ("non_adapted", "adapted_last", "adapted_selected", "adapted_oracle"):
         words.append(f"{name.removeprefix('adapted_')} {100 * record[name]:.1f}")

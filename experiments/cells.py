@@ -180,7 +180,7 @@ def run_cell(
       ValueError: the network lacks what the method needs. FloatingPointError: a loss is not finite.
     """
     method = wrapped_method(cell, source.classifier)
-    rule, measured = _input_rule(cell, source), functools.partial(_measured, cell, source)
+    rule, measured = input_rule(cell, source), functools.partial(measured_statistics, cell, source)
     plan = plan_of(cell, method.passes)._replace(
         statistics=(measured(target.evaluation), measured(target.clean)), together=together
     )
@@ -206,7 +206,7 @@ def run_cell(
         passage = through_epochs(plan, run, state, target, saver, text)
     else:
         passage = through_stream(plan, run, state, target, unadapted, saver, text)
-    record = _record(cell, source, target, plan, unadapted, passage, run, command)
+    record = record_of(cell, source, target, plan, unadapted, passage, run.method, command, where)
     if rule is not None:
         record["options"]["input_statistics"] = rule
     record["flops_per_clip"] = _flops(run, passage.state, cell, target.waves.shape[1])
@@ -218,12 +218,14 @@ def run_cell(
     return record
 
 
-def _input_rule(cell: Cell, source: Source) -> str | None:
+def input_rule(cell: Cell, source: Source) -> str | None:
+    """Which statistics normalise the images of a cell's sets; None for nets without images."""
     return input_statistics.rule_of(source.classifier.config, cell.profile, dict(cell.options))
 
 
-def _measured(cell: Cell, source: Source, waves: np.ndarray | None) -> Any:
-    return input_statistics.measured(source.classifier.config, _input_rule(cell, source), waves)
+def measured_statistics(cell: Cell, source: Source, waves: np.ndarray | None) -> Any:
+    """The statistics of a set's own images where the rule asks for them, else None."""
+    return input_statistics.measured(source.classifier.config, input_rule(cell, source), waves)
 
 
 def _chosen(
@@ -267,17 +269,18 @@ def _chosen(
     }
 
 
-def _record(
+def record_of(
     cell: Cell,
     source: Source,
     target: Target,
     plan: Plan,
     unadapted: np.ndarray,
     passage: Passage,
-    run: protocols.Compiled,
+    method: Method,
     command: str,
+    where: Parallel = ONE,
 ) -> dict[str, Any]:
-    method = run.method
+    """The record of a cell that was gone through."""
     order_key, _ = jax.random.split(plan.key)
     if protocols.PROTOCOLS[cell.protocol].epochs:
         order = protocols.stream_order(order_key, len(target.waves))
@@ -291,7 +294,7 @@ def _record(
         "metric": target.metric,
         "n": len(order),
         "seed": cell.seed,
-        **_chosen(cell, target, plan, unadapted, passage, source, run.parallel),
+        **_chosen(cell, target, plan, unadapted, passage, source, where),
         "seconds": passage.seconds,
         "passes": _passes(method, cell, plan.every),
         "parameters_moved": masks.count(source.variables["params"], method.adapts),
@@ -303,6 +306,6 @@ def _record(
         "git_revision": records.git_revision(),
         "versions": records.versions(),
         "device": records.device(),
-        **run.parallel.describe(),
+        **where.describe(),
         "command": command,
     }

@@ -84,13 +84,14 @@ def scored(index: int, logits: np.ndarray, labels: np.ndarray, metric: str, loss
     """One point of the curve: the metric, every label-free criterion, calibration, signs of collapse, mean losses."""
     return {
         "epoch": index,
-        **_measured(logits, labels, metric),
+        **measured(logits, labels, metric),
         "criteria": {name: f(logits) for name, f in selection.CRITERIA.items()},
         "losses": dict(losses),
     }
 
 
-def _measured(logits: np.ndarray, labels: np.ndarray, metric: str) -> dict[str, Any]:
+def measured(logits: np.ndarray, labels: np.ndarray, metric: str) -> dict[str, Any]:
+    """The metric, calibration and signs of collapse of some predictions."""
     return {
         "metric": metrics.METRICS[metric](logits, labels),
         "ece": metrics.ece(logits, labels),
@@ -156,7 +157,7 @@ def through_epochs(
         if evaluation is not None:
             other = _watched(run, epoch.state, normalising(epoch.state, plan.statistics[0]))
             logits = protocols.evaluate(run.predict, other, evaluation, plan.batch_size, parallel=where)
-            point["evaluation"] = _measured(logits, target.labels, target.metric)
+            point["evaluation"] = measured(logits, target.labels, target.metric)
         if epoch.index == plan.epochs:
             point["metrics"] = metrics.everything(logits, target.labels)
             point["reliability"] = {"after": bins(logits, target.labels)}
@@ -235,7 +236,7 @@ def through_stream(
         state = step.state
     fetch()
     rows = _rows(stream)
-    mean = _mean_losses(losses)
+    mean = mean_losses(losses)
     curve = [
         scored(i, z[rows], target.labels[rows], target.metric, m) for i, z, m in ((0, unadapted, {}), (1, logits, mean))
     ]
@@ -251,7 +252,8 @@ def _rows(stream: Sequence[streams.StreamBatch]) -> np.ndarray:
     return np.sort(np.concatenate([batch.rows[batch.weights > 0] for batch in stream]))
 
 
-def _mean_losses(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def mean_losses(losses: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Mean over the updates by name; steps without an update have none."""
     updates = [item for item in losses if item]
     return {name: float(np.mean([item[name] for item in updates])) for name in (updates[0] if updates else {})}
 

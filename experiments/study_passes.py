@@ -58,7 +58,7 @@ def through_epochs(
             target, losses = sets[copy[0]], {name: float(value[copy]) for name, value in epoch.losses.items()}
             point = passes.scored(epoch.index, epoch.logits[copy], target.labels, target.metric, losses)
             if evaluation is not None:
-                point["evaluation"] = passes._measured(reported[copy], target.labels, target.metric)
+                point["evaluation"] = passes.measured(reported[copy], target.labels, target.metric)
             curve.append(point)
             final[copy] = reported[copy], target.labels
     seconds = (time.perf_counter() - begun) / len(curves)
@@ -104,7 +104,7 @@ def through_streams(
         if lost:
             found[copy] = lost
             continue
-        mean = passes._mean_losses([{name: float(value[copy]) for name, value in item.items()} for item in losses])
+        mean = passes.mean_losses([{name: float(value[copy]) for name, value in item.items()} for item in losses])
         points = ((0, before, {}), (1, logits[copy], mean))
         curve = [passes.scored(index, z, labels, metric, terms) for index, z, terms in points]
         reliability = {"before": passes.bins(before, labels), "after": passes.bins(logits[copy], labels)}

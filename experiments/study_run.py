@@ -81,7 +81,7 @@ def _check(run: StudyRun) -> tuple[list[int], tuple[float | None, ...], tuple[st
         raise ValueError("--options sets lr, and --lr does too: expected one of the two")
     rates = None if run.lr is None else _numbers("--lr", run.lr, float)
     vectorised.check_rates(run.method, methods.default_options(run.method, run.profile), rates)
-    pairs = adapt_run._check(_adapt_run(run, seeds[0]))
+    pairs = adapt_run.check(_adapt_run(run, seeds[0]))
     if len(pairs) != 1:
         raise ValueError(f"--corruption={run.corruption}: a study is of one corruption at one level, got {len(pairs)}")
     return seeds, (None,) if rates is None else tuple(rates), pairs[0]
@@ -135,12 +135,12 @@ def run_study(run: StudyRun, command: str) -> str:
     given = None if rates == (None,) else rates
     study = vectorised.study(run.method, source.classifier, options, rates=given)
     _note_copies(run, study, source, min(run.copies, len(seeds) * len(rates)))
-    loaded = adapt_run._load(first, run.split, source.classifier.config)
+    loaded = adapt_run.load(first, run.split, source.classifier.config)
     workdir = Path(run.workdir)
     done = {record.get("cell") for record in records.read(workdir)}
 
     def cell_of(seed: int, work: Work, rate: float | None) -> cells.Cell:
-        return adapt_run._cell(_adapt_run(run, seed, rate), source, work, run.protocol, run.method)
+        return adapt_run.cell_of(_adapt_run(run, seed, rate), source, work, run.protocol, run.method)
 
     def finished(seed: int, work: Work, rate: float | None) -> bool:
         return cells.cell_id(cell_of(seed, work, rate), source.sha256) in done
@@ -157,7 +157,7 @@ def run_study(run: StudyRun, command: str) -> str:
                     continue
                 records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": 0})
                 written += 1
-                print(f"lr {dict(cell.options).get('lr', '-')} seed {cell.seed}: {adapt_run._summary(record)}")
+                print(f"lr {dict(cell.options).get('lr', '-')} seed {cell.seed}: {adapt_run.summary(record)}")
     there = len(seeds) * len(rates) - written - len(lost)
     said = [f"{written} records written", *([f"{there} were there already"] if there else [])]
     if lost:
@@ -182,7 +182,7 @@ def _run_group(
     """Runs a group and gives each cell's record (not yet written), or says where it diverged."""
     study = study._replace(seeds=len(named), rates=None if group.rates == (None,) else group.rates)
     works, first = [work for _, work in group.works], named[0][0]
-    rule, measured = cells._input_rule(first, source), lambda waves: cells._measured(first, source, waves)
+    rule, measured = cells.input_rule(first, source), lambda waves: cells.measured_statistics(first, source, waves)
     statistics = (measured(works[0].target.evaluation), None)
     plans = [cells.plan_of(row[0], study.method.passes)._replace(statistics=statistics) for row in named]
     sources = [
@@ -210,7 +210,7 @@ def _run_group(
         if isinstance(passage, Lost):
             yield cell, passage
             continue
-        record = cells._record(
+        record = cells.record_of(
             cell, sources[k], works[k].target, plans[k], unadapted[k], passage, study.method, command
         )
         record["options"]["vectorised"] = int(np.prod(study.shape))

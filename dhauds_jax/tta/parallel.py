@@ -119,8 +119,8 @@ def same_everywhere(value: int, what: str) -> None:
     found = np.asarray(multihost_utils.process_allgather(np.int64(value)))
     if len(set(found.tolist())) > 1:
         raise ValueError(
-            f"the processes found different {what} ({', '.join(map(str, found.tolist()))}), expected one --workdir on a "
-            "disk that all of them see"
+            f"the processes found different {what} ({', '.join(map(str, found.tolist()))}), expected one --workdir on "
+            "a disk that all of them see"
         )
 
 

