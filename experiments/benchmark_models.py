@@ -102,7 +102,7 @@ def build(net: str, sizes: Sizes, **more: Any) -> Classifier:
     return classifier._replace(apply=classifier.apply_features) if sizes.from_features else classifier
 
 
-def _unrolled(net: str, sizes: Sizes, classifier: Classifier) -> tuple[Classifier, bool]:
+def unrolled(net: str, sizes: Sizes, classifier: Classifier) -> tuple[Classifier, bool]:
     """The network without a loop over its blocks, and whether it had one."""
     if "scan" not in zoo.COMPUTE.get(classifier.config.family, ()):
         return classifier, False
@@ -178,7 +178,7 @@ def prepare(net: str, sizes: Sizes) -> Given:
 
 def forward_program(given: Given, sizes: Sizes) -> Program:
     """The evaluation pass: `(variables, inputs) -> logits`."""
-    plain, looped = _unrolled(given.net, sizes, given.classifier)
+    plain, looped = unrolled(given.net, sizes, given.classifier)
 
     def logits(classifier: Classifier) -> Callable[..., Array]:
         return lambda variables, inputs: classifier.apply(variables, inputs, mode=EVAL)[0].logits
@@ -208,7 +208,7 @@ def adapt_program(given: Given, name: str, texts: Sequence[str], sizes: Sizes) -
     if method.begin_epoch is not None:
         observed = jax.jit(method.observe or method.predict)(state, batch)
         state = method.begin_epoch(state, observed, jax.random.key(2))
-    plain, looped = _unrolled(given.net, sizes, given.classifier)
+    plain, looped = unrolled(given.net, sizes, given.classifier)
     updates = sizes.updates_per_dispatch
     row = {"what": "adapt", "method": name, **given.row, "updates_per_dispatch": updates, "views_of": views}
     function = method.step if updates == 1 else several(method, updates)
