@@ -74,7 +74,7 @@ def measure(work: Mapping[str, Any]) -> dict[str, Any]:
     """Seconds of tracing and lowering, compilation and the first call of a work, in this process."""
     import jax
 
-    from experiments import benchmark_device, benchmark_models
+    from experiments import benchmark_device, benchmark_models, benchmark_timing
 
     counts = {"hits": 0, "misses": 0}
 
@@ -90,7 +90,7 @@ def measure(work: Mapping[str, Any]) -> dict[str, Any]:
             program = benchmark_models.forward_program(given, sizes)
         else:
             program = benchmark_models.adapt_program(given, work["method"], work["options"], sizes)
-        times = benchmark_models.time_program(program, rounds=1).times
+        times = benchmark_timing.time_program(program, rounds=1).times
     parts = {key: times[key] for key in ("lower_s", "compile_s", "execute_s")}
     shared = {key: program.row[key] for key in ("batch", "clip_seconds")}
     return {**shared, **parts, "total_s": sum(parts.values()), **counts}

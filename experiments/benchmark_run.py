@@ -124,8 +124,11 @@ def benchmark(run: Benchmark) -> str:
         if "parts" in run.what:
             from experiments import benchmark_parts
 
-            found = list(_with_shared(benchmark_parts.rows(run.net, sizes_of(run), run.rounds), run))
-            print("\n".join(map(as_json, found)) if run.json else benchmark_parts.table(found), flush=True)
+            found = benchmark_parts.rows(run.net, sizes_of(run), run.rounds)
+            if run.json:
+                _print_rows(found, run)
+            else:
+                print(benchmark_parts.table(list(found)), flush=True)
         if "corrupt" in run.what:
             _print_rows(_corruption_rows(run), run)
         if "pipeline" in run.what:
