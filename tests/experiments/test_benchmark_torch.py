@@ -74,7 +74,8 @@ def test_hubert_has_the_same_layer_drop_on_both_sides():
 
 
 def test_another_device_has_no_ratio():
-    found = benchmark_torch.compared({"batch": 4, "seconds": 2.0}, {"device": "cuda", "clips_per_s": 4.0})
+    ours = {"batch": 4, "seconds": 2.0}
+    found = benchmark_torch.compared(ours, {"device": "cuda", "clips_per_s": 4.0})
     assert "vs_torch" not in found and found["torch_reason"] == "PyTorch ran on cuda, this on cpu"
     assert (
         benchmark_torch.compared({"batch": 4, "seconds": 2.0}, {"device": "cpu", "clips_per_s": 4.0})["vs_torch"] == 0.5
