@@ -5,7 +5,7 @@ The parts are in `benchmark_part_lists`. They overlap: a block holds its attenti
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -84,10 +84,10 @@ def limits(flops: float | None, moved: float | None, seconds: float, dtype: str)
     return {"bound": bound, "gap": seconds / least[bound] if least[bound] else None, **rates}
 
 
-def table(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows as a Markdown table."""
+def table(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """The rows as the lines of a Markdown table, each as soon as it is measured."""
     names = ("net", "part", "direction", "times", "ms", "share", "GFLOP", "MB", "GFLOP/s", "bound", "gap")
-    lines = ["| " + " | ".join(names) + " |", "|---|---|---|" + "---:|" * 6 + "---|---:|"]
+    yield from ("| " + " | ".join(names) + " |", "|---|---|---|" + "---:|" * 6 + "---|---:|")
 
     def text(value: Any, form: str) -> str:
         return "-" if value is None else format(value, form)
@@ -96,5 +96,4 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
         cells = [row["net"], row["part"], row["direction"], str(row["times"]), f"{1000 * row['seconds']:.3g}"]
         cells += [f"{100 * row['share']:.1f} %", text(row["gflop"], ".3g"), text(row["moved_mb"], ".3g")]
         cells += [text(row["gflops_per_s"], ".0f"), text(row["bound"], ""), text(row["gap"], ".1f")]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        yield "| " + " | ".join(cells) + " |"

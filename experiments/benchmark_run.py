@@ -128,7 +128,8 @@ def benchmark(run: Benchmark) -> str:
             if run.json:
                 _print_rows(found, run)
             else:
-                print(benchmark_parts.table(list(found)), flush=True)
+                for line in benchmark_parts.table(found):
+                    print(line, flush=True)
         if "corrupt" in run.what:
             _print_rows(_corruption_rows(run), run)
         if "pipeline" in run.what:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def yardstick(config: ClassifierConfig) -> str | None:
 
 def check(what: Sequence[str], nets: Sequence[str], names: Sequence[str], sizes: Sizes) -> None:
     """Raises `ValueError` in one sentence where there is nothing to compare with."""
-    if importlib.util.find_spec("torch") is None:
+    if find_spec("torch") is None:
         raise ValueError(
             "--vs_torch: torch is not installed here, expected it beside JAX (pip install torch torchaudio)"
         )

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from converters.mapping import split
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from experiments import benchmark_models, benchmark_torch
+from experiments.benchmark_run import benchmark
 from tests.experiments.test_benchmark import a_run, rows_of
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -35,7 +37,7 @@ def fake(tmp_path, monkeypatch):
     script = tmp_path / "torch_adaptation.py"
     script.write_text(FAKE)
     monkeypatch.setattr(benchmark_torch, "SCRIPT", script)
-    monkeypatch.setattr(benchmark_torch.importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setattr(benchmark_torch, "find_spec", lambda name: name)
     return script
 
 
@@ -99,16 +101,12 @@ def test_a_script_that_fails_is_quoted(fake, capsys):
     ],
 )
 def test_what_cannot_be_compared_is_refused(fake, changes, message):
-    from experiments.benchmark_run import benchmark
-
     with pytest.raises(ValueError, match=message):
         benchmark(a_run(**{**SMALL, **changes}))
 
 
 def test_without_torch_one_sentence(monkeypatch):
-    from experiments.benchmark_run import benchmark
-
-    monkeypatch.setattr(benchmark_torch.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(benchmark_torch, "find_spec", lambda name: None)
     with pytest.raises(ValueError, match="--vs_torch: torch is not installed, expected it beside JAX"):
         benchmark(a_run(**SMALL))
 
@@ -144,7 +142,7 @@ def test_torch_amaut_computes_what_ours_does(trained):
     body.eval(), head.eval()
     with torch.inference_mode():
         theirs = head(body(torch.tensor(features).transpose(1, 2))).numpy()
-    ours = classifier.apply_features(variables, features, mode=EVAL)[0].logits
+    ours = classifier.apply_features(variables, jnp.asarray(features), mode=EVAL)[0].logits
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
@@ -154,7 +152,7 @@ def test_torch_amaut_trains_on_batch_statistics_as_ours_does(trained):
     body.dropout.p = 0.0
     with torch.no_grad():
         theirs = head(body(torch.tensor(features).transpose(1, 2))).numpy()
-    ours = classifier.apply_features(variables, features, mode=TRAIN._replace(dropout=False))[0].logits
+    ours = classifier.apply_features(variables, jnp.asarray(features), mode=TRAIN._replace(dropout=False))[0].logits
     np.testing.assert_allclose(ours, theirs, atol=5e-4)
 
 
