@@ -34,10 +34,10 @@ def yardstick(config: ClassifierConfig) -> str | None:
 
 def check(what: Sequence[str], nets: Sequence[str], names: Sequence[str], sizes: Sizes) -> None:
     """Raises `ValueError` in one sentence where there is nothing to compare with."""
-    if find_spec("torch") is None:
-        raise ValueError(
-            "--vs_torch: torch is not installed here, expected it beside JAX (pip install torch torchaudio)"
-        )
+    hubert = any(config_of(net, sizes).family == "hubert" for net in nets)
+    for package in ("torch", *(["torchaudio"] if hubert else [])):
+        if find_spec(package) is None:
+            raise ValueError(f"--vs_torch: {package} is not installed here, expected it (pip install {package})")
     if not SCRIPT.is_file():
         raise ValueError(f"--vs_torch: {SCRIPT} is missing, expected a checkout with its folder benchmarks")
     foreign = [each for each in what if each not in COMPARED]
