@@ -1,131 +1,48 @@
-"""The timed work of `experiments.benchmark`."""
+"""The work of `experiments.benchmark`: checks what was asked for, has it timed, prints a line each."""
 
 from __future__ import annotations
 
 import json
-import statistics
-import time
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax.nets import zoo
-from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import methods
-from dhauds_jax.types import Batch, Classifier, RunInfo
-from experiments import costs, records, targets
+from experiments import benchmark_device, benchmark_models, benchmark_torch, records, targets
 
-WHATS = ("forward", "adapt", "corrupt", "pipeline")
+WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts")
 
 
 class Benchmark(NamedTuple):
     """The flags of `experiments.benchmark` (see its `--help`)."""
 
     what: Sequence[str]
-    net: str
+    net: Sequence[str]
     classes: int
     batch: int
     seconds: float
     dtype: str
     compute: Sequence[str]
-    method: str
+    method: Sequence[str]
     options: Sequence[str]
     corruption: Sequence[str]
     rounds: int
     json: bool
+    from_features: bool = False
+    layer_drop: float | None = None
+    updates_per_dispatch: int = 1
+    profile: str = ""
+    vs_torch: bool = False
+    torch_compile: bool = False
 
 
-def _timed(call: Callable[[], Any], rounds: int) -> dict[str, float]:
-    """Seconds of the first call (compilation included) and median, least and most of `rounds` later ones."""
-    begun = time.perf_counter()
-    jax.block_until_ready(call())
-    first = time.perf_counter() - begun
-    times = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        jax.block_until_ready(call())
-        times.append(time.perf_counter() - begun)
-    return {
-        "seconds": statistics.median(times),
-        "fastest": min(times),
-        "slowest": max(times),
-        "first_call": first,
-    }
-
-
-def compute_options(run: Benchmark) -> dict[str, Any]:
-    """How the network is computed, from `--dtype` and `--compute`.
-
-    Raises:
-      ValueError: not written as key=value.
-    """
-    options: dict[str, Any] = {"dtype": jnp.bfloat16} if run.dtype == "bfloat16" else {}
-    for text in run.compute:
-        key, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--compute: {text!r}, expected key=value such as attention=cudnn or scan=false")
-        options[key] = {"true": True, "false": False}.get(value.lower(), value)
-    return options
-
-
-def build(run: Benchmark, **more: Any) -> Classifier:
-    """The network of a benchmark, at the asked clip length and type; `more` goes before `--compute`.
-
-    Raises:
-      ValueError: an unknown net, or an option that the net's family does not have.
-    """
-    config = zoo.preset(run.net, [f"class{i}" for i in range(run.classes)])
-    if run.seconds:
-        config = config.replace(length=round(run.seconds * config.sample_rate))
-    return zoo.build(config, **{**compute_options(run), **more})
-
-
-def _unrolled(run: Benchmark, classifier: Classifier) -> Classifier:
-    """The same network without a loop over its blocks, whose body XLA would count once."""
-    return build(run, scan=False) if "scan" in zoo.COMPUTE.get(classifier.config.family, ()) else classifier
-
-
-def _counts(run: Benchmark, seconds: float, function: Callable[..., Any], *args: Any) -> dict[str, float | None]:
-    """Operations by XLA's count, before it optimises the program: of a clip, and of the whole batch a second."""
-    flops = costs.counted(function, *costs.shapes_of(args))
-    if flops is None:
-        return {"gflops_per_clip": None, "gflops_per_s": None}
-    return {"gflops_per_clip": flops / run.batch / 1e9, "gflops_per_s": flops / seconds / 1e9}
-
-
-def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
-    classifier = build(run)
-    length = classifier.config.length
-    wave = jnp.asarray(0.1 * np.random.default_rng(0).normal(size=(run.batch, length)), jnp.float32)
-    variables = classifier.init(jax.random.key(0), wave)
-    shared = {"net": run.net, "batch": run.batch, "clip_seconds": length / classifier.config.sample_rate}
-    if "forward" in run.what:
-        forward = jax.jit(lambda v, w: classifier.apply(v, w, mode=EVAL)[0].logits)
-        timed = _timed(lambda: forward(variables, wave), run.rounds)
-        plain = _unrolled(run, classifier)
-        counts = _counts(run, timed["seconds"], lambda v, w: plain.apply(v, w, mode=EVAL)[0].logits, variables, wave)
-        yield {"what": "forward", **shared, **timed, **counts}
-    if "adapt" in run.what:
-        given = dict(text.partition("=")[::2] for text in run.options)
-        options = methods.resolve_options(run.method, "reference", given)
-        method = methods.make(run.method, classifier, options)
-        info = RunInfo(1, run.batch, run.classes)
-        methods.check_needs(run.method, method, variables, info)
-        step = jax.jit(method.step, donate_argnums=0)
-        batch = Batch(wave, jnp.ones(run.batch), jnp.arange(run.batch, dtype=jnp.int32))
-        held = [jax.tree.map(jnp.copy, method.init(variables, info))]
-
-        def update() -> Any:
-            held[0], prediction = step(held[0], batch, jax.random.key(1))
-            return held[0], prediction
-
-        timed = _timed(update, run.rounds)
-        plain = methods.make(run.method, _unrolled(run, classifier), options)
-        counts = _counts(run, timed["seconds"], plain.step, held[0], batch, jax.random.key(1))
-        yield {"what": "adapt", "method": run.method, **shared, **timed, **counts}
+def sizes_of(run: Benchmark) -> benchmark_models.Sizes:
+    """The part of the flags that makes a program."""
+    return benchmark_models.Sizes(**{name: getattr(run, name) for name in benchmark_models.Sizes._fields})
 
 
 def _corruption_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
@@ -153,53 +70,135 @@ def _corruption_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
                 length=length,
             )[0]
 
-        timed = _timed(whole, run.rounds)
+        timed = benchmark_device.timed(whole, run.rounds)
         shared = {"batch": run.batch, "clip_seconds": length / 16_000}
-        per_clip = {"ms_per_clip": 1000 * timed["seconds"] / run.batch}
+        per_clip = {"ms_per_clip": 1000 * timed["seconds"] / run.batch, "cells_per_s": 1 / timed["seconds"]}
         yield {"what": "corrupt", "corruption": name, "level": level, **shared, **timed, **per_clip}
 
 
-def benchmark(run: Benchmark) -> str:
-    """Prints one line a measurement; with `json` nothing else.
+def checked(run: Benchmark) -> Benchmark:
+    """The run with `--method=all` written out.
 
     Raises:
-      ValueError: unknown names.
+      ValueError: a number out of range or an unknown name, in one sentence.
     """
     unknown = [what for what in run.what if what not in WHATS]
     if unknown:
         raise ValueError(f"--what: unknown {unknown[0]!r}, expected some of {', '.join(WHATS)}")
     if run.batch < 2 or run.rounds < 1:
         raise ValueError("--batch must be at least 2 (BatchNorm needs two clips) and --rounds at least 1")
-    precision = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}[run.dtype]
-    shared = {"device": records.device(), "dtype": run.dtype, "jax": jax.__version__}
-    with jax.default_matmul_precision(precision):
+    if run.updates_per_dispatch < 1:
+        raise ValueError(f"--updates_per_dispatch is {run.updates_per_dispatch}, expected at least 1")
+    if not run.net or not run.method:
+        raise ValueError("--net and --method need at least one name each")
+    for net in run.net:
+        zoo.preset(net, ("class0",))
+    run = run._replace(method=list(methods.METHODS) if list(run.method) == ["all"] else run.method)
+    for name in run.method:
+        methods.factory(name)
+    if run.vs_torch:
+        if run.torch_compile and run.layer_drop is None and all("hubert" in net for net in run.net):
+            run = run._replace(layer_drop=0.0)  # a skipped block is a Python branch, which breaks the compiled graph
+        benchmark_torch.check(run.what, run.net, run.method, sizes_of(run))
+    return run
+
+
+def benchmark(run: Benchmark) -> str:
+    """Prints one line a measurement; with `json` nothing else.
+
+    Raises:
+      ValueError: unknown names, or the only thing asked for cannot run.
+    """
+    run = checked(run)
+    if run.vs_torch:
+        # PyTorch works in a process of its own on the same device: do not take its memory for ours.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if "compile" in run.what:  # first, while this process holds nothing of the device
+        from experiments import benchmark_compile
+
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        _print_rows(benchmark_compile.rows(run.net, run.method, run.options, sizes_of(run)), run)
+    with jax.default_matmul_precision(benchmark_device.PRECISIONS[run.dtype]):
         if {"forward", "adapt"} & set(run.what):
-            _print_rows(_model_rows(run), shared, run.json)
+            _print_rows(_model_rows(run), run)
+        if "parts" in run.what:
+            from experiments import benchmark_parts
+
+            found = benchmark_parts.rows(run.net, sizes_of(run), run.rounds)
+            if run.json:
+                _print_rows(found, run)
+            else:
+                for line in benchmark_parts.table(found):
+                    print(line, flush=True)
         if "corrupt" in run.what:
-            _print_rows(_corruption_rows(run), shared, run.json)
+            _print_rows(_corruption_rows(run), run)
         if "pipeline" in run.what:
             from experiments import benchmark_pipeline
 
-            _print_rows(benchmark_pipeline.rows(run.seconds, run.batch, run.rounds), shared, run.json)
-    return "" if run.json else f"peak memory {records.peak_memory_mb():.0f} MiB; --json prints one object a line"
+            _print_rows(benchmark_pipeline.rows(run.seconds, run.batch, run.rounds), run)
+    where = f"profiles in {run.profile}; " if run.profile else ""
+    return "" if run.json else f"{where}peak memory {records.peak_memory_mb():.0f} MiB; --json prints one object a line"
 
 
-def _print_rows(rows: Iterator[dict[str, Any]], shared: dict[str, Any], as_json: bool) -> None:
+def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
+    how = {"rounds": run.rounds, "profile": run.profile}
+    if not run.vs_torch:
+        yield from benchmark_models.rows(run.net, run.what, run.method, run.options, sizes_of(run), **how)
+        return
+    for net in run.net:
+        # Just before ours, so that the device's memory is free for it and both meet the same load.
+        theirs = benchmark_torch.measure(net, run.what, sizes_of(run), run.rounds, run.torch_compile)
+        for row in benchmark_models.rows([net], run.what, run.method, run.options, sizes_of(run), **how):
+            yield benchmark_torch.compared(row, theirs[row["what"]])
+
+
+def as_json(row: dict[str, Any]) -> str:
+    """A row as one line; numbers to six digits."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, float):
+            return float(f"{value:.6g}")
+        return [short(v) for v in value] if isinstance(value, list) else value
+
+    return json.dumps({key: short(value) for key, value in row.items()})
+
+
+def _with_shared(rows: Iterator[dict[str, Any]], run: Benchmark) -> Iterator[dict[str, Any]]:
+    shared: dict[str, Any] = {}
     for row in rows:
-        row = {
-            **row,
-            "clips_per_s": row["batch"] / row["seconds"],
-            "peak_memory_mb": records.peak_memory_mb(),
-            **shared,
-        }
-        if as_json:
-            print(json.dumps({k: round(v, 5) if isinstance(v, float) else v for k, v in row.items()}), flush=True)
-        else:
-            name = " ".join(str(row[k]) for k in ("what", "net", "method", "corruption", "stage") if k in row)
-            print(
-                f"{name}: {1000 * row['seconds']:.1f} ms a batch of {row['batch']} x {row['clip_seconds']:g} s "
-                f"({1000 * row['fastest']:.1f} to {1000 * row['slowest']:.1f}), {row['clips_per_s']:.1f} clips/s, "
-                f"first call {row['first_call']:.1f} s"
-                + (f", {row['gflops_per_clip']:.2f} GFLOP a clip" if row.get("gflops_per_clip") else ""),
-                flush=True,
-            )
+        if not shared:  # asked late: it starts the device
+            shared = {"device": records.device(), "dtype": run.dtype, "jax": jax.__version__}
+            shared["versions"] = records.versions()
+        memory = {"peak_memory_mb": records.peak_memory_mb()}
+        rate = {"clips_per_s": row["batch"] / row["seconds"]} if "seconds" in row else {}
+        yield {"what": row["what"], **memory, **rate, **row, **shared}
+
+
+def _print_rows(rows: Iterator[dict[str, Any]], run: Benchmark) -> None:
+    for row in _with_shared(rows, run):
+        print(as_json(row) if run.json else _sentence(row), flush=True)
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    name = " ".join(str(row[k]) for k in ("what", "of", "net", "method", "corruption", "stage") if k in row)
+    if "reason" in row:
+        return f"{name}: not measured, {row['reason']}"
+    if row["what"] == "compile":
+        parts = "; ".join(
+            f"{which} {row[f'{which}_s']:.1f} s (trace and lower {row[which]['lower_s']:.1f}, compile "
+            f"{row[which]['compile_s']:.1f}, first call {row[which]['execute_s']:.1f})"
+            for which in ("cold", "cached")
+        )
+        return f"{name}: {parts}"
+    said = (
+        f"{name}: {1000 * row['seconds']:.1f} ms a batch of {row['batch']} x {row['clip_seconds']:g} s "
+        f"({1000 * row['fastest']:.1f} to {1000 * row['slowest']:.1f}), {row['clips_per_s']:.1f} clips/s, "
+        f"first call {row['first_call']:.1f} s"
+    )
+    if row.get("peak_share") is not None:
+        said += f", {row['tflops']:.3g} TFLOP/s, {100 * row['peak_share']:.0f} % of a large product"
+    if "cells_per_s" in row:
+        said += f", {row['cells_per_s']:.2f} such sets/s"
+    if "vs_torch" in row:
+        said += f"; PyTorch {1000 * row['torch']['seconds']:.1f} ms, ratio of clips/s {row['vs_torch']:.2f}"
+    return said
