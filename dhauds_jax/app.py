@@ -11,6 +11,12 @@ from collections.abc import Callable
 from absl import app, flags, logging
 
 FLAGS = flags.FLAGS
+flags.DEFINE_bool(
+    "compilation_cache",
+    True,
+    "Keep compiled programs in the user's cache folder (~/.cache/dhauds_jax), so that the same command starts faster the "
+    "next time. JAX_COMPILATION_CACHE_DIR takes precedence.",
+)
 
 BAD_INPUT = 2
 """Exit code for input that its user can mend: an unknown name, a missing folder, a broken file."""
@@ -33,6 +39,8 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _help_or_parse(argv: list[str]) -> list[str]:
     app.define_help_flags()
+    # `--help` shows the flags of the main module: this one belongs to all of them.
+    FLAGS.register_key_flag_for_module(argv[0], FLAGS["compilation_cache"])
     return _parse(argv)
 
 
@@ -56,6 +64,10 @@ def run(main: Callable[[], str]) -> None:
     keep_freed_memory()
 
     def guarded(_: list[str]) -> None:
+        if FLAGS.compilation_cache:
+            from dhauds_jax import compilation_cache
+
+            compilation_cache.use()
         if not FLAGS["verbosity"].present:
             logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
         try:
