@@ -14,8 +14,8 @@ FLAGS = flags.FLAGS
 flags.DEFINE_bool(
     "compilation_cache",
     True,
-    "Keep compiled programs in the user's cache folder (~/.cache/dhauds_jax), so that the same command starts faster the "
-    "next time. JAX_COMPILATION_CACHE_DIR takes precedence.",
+    "Keep compiled programs in the user's cache folder (~/.cache/dhauds_jax), so that the same command starts faster "
+    "the next time. JAX_COMPILATION_CACHE_DIR takes precedence.",
 )
 
 BAD_INPUT = 2

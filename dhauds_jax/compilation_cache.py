@@ -18,7 +18,7 @@ VARIABLES = ("JAX_COMPILATION_CACHE_DIR", "JAX_ENABLE_COMPILATION_CACHE")
 def folder() -> Path:
     """`$XDG_CACHE_HOME/dhauds_jax/programs-...` (by default under `~/.cache`), one folder a kind of processor.
 
-    Programs for a CPU are machine code, and a home folder may be shared by machines that do not understand each other's.
+    Programs for a CPU are machine code, and a home folder may be shared by machines of different kinds.
     """
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return base / "dhauds_jax" / f"programs-{_processor()}"

@@ -50,6 +50,9 @@ flags.DEFINE_bool(
     "needs torch, and a net that it has: HuBERT base, or amaut_small and amaut_arabic15 with --from_features.",
 )
 flags.DEFINE_bool("torch_compile", False, "With --vs_torch: torch.compile; LayerDrop is then 0 in both.")
+flags.DEFINE_enum(
+    "parallel", "jit", ["jit", "pmap", "mesh"], "adapt: on one device, or the batch shared out over all that there are."
+)
 flags.DEFINE_bool("json", False, "Print nothing but one JSON object a line.")
 
 

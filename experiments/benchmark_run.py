@@ -38,6 +38,7 @@ class Benchmark(NamedTuple):
     profile: str = ""
     vs_torch: bool = False
     torch_compile: bool = False
+    parallel: str = "jit"
 
 
 def sizes_of(run: Benchmark) -> benchmark_models.Sizes:
@@ -96,6 +97,8 @@ def checked(run: Benchmark) -> Benchmark:
     run = run._replace(method=list(methods.METHODS) if list(run.method) == ["all"] else run.method)
     for name in run.method:
         methods.factory(name)
+    if run.parallel != "jit" and (list(run.what) != ["adapt"] or run.vs_torch or run.from_features):
+        raise ValueError(f"--parallel={run.parallel}: times updates from waves, expected --what=adapt alone")
     if run.vs_torch:
         if run.torch_compile and run.layer_drop is None and all("hubert" in net for net in run.net):
             run = run._replace(layer_drop=0.0)  # a skipped block is a Python branch, which breaks the compiled graph
@@ -141,6 +144,11 @@ def benchmark(run: Benchmark) -> str:
 
 
 def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
+    if run.parallel != "jit":
+        from experiments import benchmark_parallel
+
+        yield from benchmark_parallel.rows(run.net, run.method, run.options, sizes_of(run), run.parallel, run.rounds)
+        return
     how = {"rounds": run.rounds, "profile": run.profile}
     if not run.vs_torch:
         yield from benchmark_models.rows(run.net, run.what, run.method, run.options, sizes_of(run), **how)

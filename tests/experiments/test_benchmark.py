@@ -105,9 +105,19 @@ def test_what_cannot_run_says_why_and_the_others_go_on(capsys):
     assert all(row["seconds"] > 0 for row in (rows[1], rows[2], rows[4]))
 
 
+@pytest.mark.slow
+def test_updates_on_a_mesh_say_how_many_devices(capsys):
+    benchmark(a_run(what=["adapt"], parallel="mesh"))
+    row = json.loads(capsys.readouterr().out)
+    assert row["parallel"] == {"kind": "mesh", "devices": 1, "processes": 1}
+    assert (row["what"], row["method"], row["batch"]) == ("adapt", "norm", 4)
+    assert row["clips_per_s"] == pytest.approx(4 / row["seconds"], rel=1e-4)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"parallel": "mesh"}, "--parallel=mesh: times updates from waves, expected --what=adapt alone"),
         ({"what": ["speed"]}, "--what: unknown 'speed', expected some of forward, adapt, corrupt, pipeline, compile"),
         ({"net": ["resnet"]}, "net: 'resnet' is unknown"),
         ({"batch": 1}, "--batch must be at least 2"),
