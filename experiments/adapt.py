@@ -83,6 +83,13 @@ flags.DEFINE_enum(
     ["stop", "skip"],
     "At a bad file: stop, or leave it out and list it in WORKDIR/bad_files.txt.",
 )
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "tf32", "bfloat16"],
+    "Products of the network: exact float32, tf32 (10 bits, on GPUs that have it; on a CPU the same as float32) or "
+    "bfloat16 (7 bits). Parameters, norms, softmax and losses are float32 in all.",
+)
 
 
 def main() -> str:

@@ -34,6 +34,13 @@ flags.DEFINE_bool("dry_run", False, "Say of each row whether it is finished, can
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of an unfinished row.")
 flags.DEFINE_bool("allow_partial", False, "Go on when a list names files that are absent (the count goes on record).")
 flags.DEFINE_enum("on_bad_file", "stop", ["stop", "skip"], "At a bad file: stop the row, or leave the file out.")
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "tf32", "bfloat16"],
+    "Products of the network: exact float32, tf32 (10 bits, on GPUs that have it; on a CPU the same as float32) or "
+    "bfloat16 (7 bits). Parameters, norms, softmax and losses are float32 in all.",
+)
 
 
 def main() -> str:

@@ -43,6 +43,7 @@ class SweepRun(NamedTuple):
     save_every_s: float = 20.0
     allow_partial: bool = False
     on_bad_file: str = "stop"
+    precision: str = "float32"
 
     @property
     def roots(self) -> Roots:
@@ -51,7 +52,7 @@ class SweepRun(NamedTuple):
 
     def adapt_run(self, row: Row) -> AdaptRun:
         """The run that a row stands for under these flags."""
-        flags = {name: getattr(self, name) for name in ("save_every_s", "allow_partial", "on_bad_file")}
+        flags = {name: getattr(self, name) for name in ("save_every_s", "allow_partial", "on_bad_file", "precision")}
         return adapt_run(row, self.roots, self.workdir or "WORKDIR", **flags)
 
 
@@ -135,6 +136,8 @@ class _Finished:
         """Names a row's numbers, the weights apart."""
         kept = ("allow_partial", "on_bad_file")
         changed = [name for name in kept if getattr(self.run, name) != SweepRun._field_defaults[name]]
+        if self.run.precision != "float32":
+            changed.append(self.run.precision)
         return "-".join([str(row.number), row.digest, *changed])
 
     def has(self, row: Row) -> bool:

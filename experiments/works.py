@@ -52,6 +52,7 @@ class AdaptRun(NamedTuple):
     subset: str | None = None
     on_bad_file: str = "stop"
     embeddings: bool = False
+    precision: str = "float32"
 
 
 class Work(NamedTuple):

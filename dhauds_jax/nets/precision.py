@@ -7,6 +7,7 @@ parameters, norms, the softmax, weight standardisation, the front end, the last 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -38,12 +39,14 @@ def compute_options(precision: str) -> dict[str, Any]:
     return {"matmul_precision": MATMUL[precision], **half}
 
 
-def exactly() -> contextlib.AbstractContextManager[Any]:
-    """A context in which float32 products are exact on every device, but for those of networks built otherwise.
+@contextlib.contextmanager
+def exactly() -> Iterator[None]:
+    """A context, also a decorator, in which float32 products are exact, but for those of networks built otherwise.
 
     Changes no bit on a CPU.
     """
-    return precision_of_products("highest")
+    with jax.default_matmul_precision("highest"):
+        yield
 
 
 def precision_of_products(name: str | None) -> contextlib.AbstractContextManager[Any]:
