@@ -59,11 +59,12 @@ def probabilities(logits):
 
 
 # Bounds: clips of 60 labelled otherwise, mean |difference of probability| over clips and classes, and the distance of
-# the parameters as a share of the way that float32 went.
+# the parameters as a share of the way that float32 went. Measured on a CPU: dhauds 18 of 60 right before and 55 after
+# in both, no clip labelled otherwise, 0.00013, 0.014; tent 18, 49, none, 0.00022, 0.054.
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "clips", "probability", "way"),
-    [("dhauds", 3, 0.01, 0.3), ("tent", 3, 0.01, 0.3)],
+    [("dhauds", 2, 0.002, 0.06), ("tent", 2, 0.002, 0.2)],
 )
 def test_bfloat16_ends_near_float32(method, clips, probability, way):
     start, exact, before, wanted, labels = adapted(method, "float32")
