@@ -99,6 +99,13 @@ flags.DEFINE_integer(
     1,
     "Updates of an offline epoch in one dispatch (lax.scan); more pays where updates are short.",
 )
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "tf32", "bfloat16"],
+    "Products of the network: exact float32, tf32 (10 bits, on GPUs that have it; on a CPU the same as float32) or "
+    "bfloat16 (7 bits). Parameters, norms, softmax and losses are float32 in all.",
+)
 
 
 def main() -> str:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from dhauds_jax.data import sets
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.tta import methods, metrics, parallel, protocols, selection, wrappers
 from dhauds_jax.types import Classifier, SourceData
@@ -52,6 +52,7 @@ def _mine(flag: str, name: str, given: Sequence[str], names: Sequence[str]) -> d
 def check(run: AdaptRun) -> list[tuple[str, str]]:
     """Everything that can be said before a file is read; returns the (corruption, level) cells."""
     sets.get(run.dataset)
+    precision.check_precision(run.precision)
     for name in run.method:
         parse_options(name, run.profile, run.options, run.method)
     for name in run.protocol:
@@ -76,7 +77,7 @@ def check(run: AdaptRun) -> list[tuple[str, str]]:
     return targets.expand(run.corruption, run.level)
 
 
-_CLASSIFIERS: dict[str, Classifier] = {}
+_CLASSIFIERS: dict[tuple[str, str], Classifier] = {}
 
 
 def load_source(run: AdaptRun) -> cells.Source:
@@ -87,7 +88,8 @@ def load_source(run: AdaptRun) -> cells.Source:
     if run.net and run.net != config.net:
         raise ValueError(f"--net={run.net}: the checkpoint {run.checkpoint} is of net {config.net}")
     # One object a configuration: runs of several seeds then share what was compiled.
-    classifier = _CLASSIFIERS.setdefault(config.to_json(), zoo.build(config))
+    built = zoo.build(config, **precision.compute_options(run.precision))
+    classifier = _CLASSIFIERS.setdefault((config.to_json(), run.precision), built)
     made = (
         methods.make(name, classifier, parse_options(name, run.profile, run.options, run.method)) for name in run.method
     )
@@ -128,12 +130,11 @@ def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[],
 
 def _drawing(run: AdaptRun) -> AdaptRun:
     """A run without what does not touch its corrupted sets."""
-    return run._replace(
-        method=(), options=(), epochs=0, batch_size=0, criterion="", protocol_options=(), save_every_s=0.0, workdir="",
-        parallel="jit", updates_per_dispatch=1,
-    )  # fmt: skip
+    names = ("method", "options", "criterion", "protocol_options", "workdir", "precision", "parallel")
+    return run._replace(epochs=0, batch_size=0, save_every_s=0.0, updates_per_dispatch=0, **dict.fromkeys(names, ()))
 
 
+@precision.exactly()
 def adapt(
     run: AdaptRun,
     command: str,
@@ -169,6 +170,8 @@ def adapt(
             work = work._replace(draw=(*work.draw, ("skipped", left_out)))
         if run.subset:
             work = work._replace(draw=(*work.draw, ("subset", Path(run.subset).name)))
+        if run.precision != "float32":
+            work = work._replace(draw=(*work.draw, ("precision", run.precision)))
         for protocol in work.protocols:
             for method in run.method:
                 cell = cell_of(run, source, work, protocol, method)

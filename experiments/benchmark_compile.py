@@ -74,7 +74,8 @@ def measure(work: Mapping[str, Any]) -> dict[str, Any]:
     """Seconds of tracing and lowering, compilation and the first call of a work, in this process."""
     import jax
 
-    from experiments import benchmark_device, benchmark_models, benchmark_timing
+    from dhauds_jax.nets import precision
+    from experiments import benchmark_models, benchmark_timing
 
     counts = {"hits": 0, "misses": 0}
 
@@ -84,7 +85,7 @@ def measure(work: Mapping[str, Any]) -> dict[str, Any]:
 
     jax.monitoring.register_event_listener(listen)
     sizes = benchmark_models.Sizes(**work["sizes"])
-    with jax.default_matmul_precision(benchmark_device.PRECISIONS[sizes.dtype]):
+    with jax.default_matmul_precision(precision.MATMUL[sizes.dtype]):
         given = benchmark_models.prepare(work["net"], sizes)
         if work["of"] == "forward":
             program = benchmark_models.forward_program(given, sizes)

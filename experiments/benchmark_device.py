@@ -12,8 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-PRECISIONS = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
-"""`--dtype` -> precision of float32 matrix products."""
+from dhauds_jax.nets.precision import MATMUL
 
 PRODUCT = {"cpu": 2048}
 """Platform -> rows of the large product (elsewhere 16384, 8.8 TFLOP)."""
@@ -32,10 +31,10 @@ def peak_flops(dtype: str) -> float:
     """Floating-point operations a second of a large square product, the best of several; measured once a process.
 
     Args:
-      dtype: a key of `PRECISIONS`.
+      dtype: a key of `precision.MATMUL`.
     """
     rows = PRODUCT.get(jax.default_backend(), 16384)
-    with jax.default_matmul_precision(PRECISIONS[dtype]):
+    with jax.default_matmul_precision(MATMUL[dtype]):
         a, b = jax.random.normal(jax.random.key(0), (2, rows, rows), compute_type(dtype))
         product = jax.jit(jnp.matmul)
         jax.block_until_ready(product(a, b))

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dhauds_jax.dsp.views import rolled_views
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import methods
@@ -42,7 +42,7 @@ def compute_options(sizes: Sizes) -> dict[str, Any]:
     Raises:
       ValueError: not written as key=value.
     """
-    options: dict[str, Any] = {"dtype": jnp.bfloat16} if sizes.dtype == "bfloat16" else {}
+    options = precision.compute_options(sizes.dtype)
     for text in sizes.compute:
         key, equals, value = text.partition("=")
         if not equals:

@@ -81,6 +81,12 @@ def whole(given: Given, sizes: Sizes) -> Part:
     )
 
 
+def _compute(sizes: Sizes) -> dict[str, Any]:
+    """What an encoder's builder takes; the precision of products is set around the whole benchmark."""
+    options = benchmark_models.compute_options(sizes)
+    return {name: value for name, value in options.items() if name != "matmul_precision"}
+
+
 def _ends(given: Given, tokens: int, width: int) -> list[Part]:
     """Head and two-view loss, which all families share."""
     config, batch = given.classifier.config, given.inputs.shape[0]
@@ -144,7 +150,7 @@ def _core(implementation: str) -> Function:
 
 
 def _hubert(given: Given, sizes: Sizes) -> list[Part]:
-    net = hubert_zoo.build_encoder(given.classifier.config, **benchmark_models.compute_options(sizes))
+    net = hubert_zoo.build_encoder(given.classifier.config, **_compute(sizes))
     params, dtype, batch = given.variables["params"]["encoder"], net.compute.dtype, given.inputs.shape[0]
     frames = hubert.frames_of(given.inputs.shape[1], net.convs)
     x = _noise(batch, frames, net.width, dtype=dtype or jnp.float32)
@@ -198,7 +204,7 @@ def _hubert(given: Given, sizes: Sizes) -> list[Part]:
 
 def _amaut(given: Given, sizes: Sizes) -> list[Part]:
     config = given.classifier.config
-    net = amaut.build_encoder(config)
+    net = amaut.build_encoder(config, **_compute(sizes))
     params, held = given.variables["params"]["encoder"], given.variables["batch_stats"]["encoder"]
     batch, frames, _ = given.inputs.shape
 

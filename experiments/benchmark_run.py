@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import precision, zoo
 from dhauds_jax.tta import methods
 from experiments import benchmark_device, benchmark_models, benchmark_torch, records, targets
 
@@ -121,7 +121,7 @@ def benchmark(run: Benchmark) -> str:
 
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         _print_rows(benchmark_compile.rows(run.net, run.method, run.options, sizes_of(run)), run)
-    with jax.default_matmul_precision(benchmark_device.PRECISIONS[run.dtype]):
+    with jax.default_matmul_precision(precision.MATMUL[run.dtype]):
         if {"forward", "adapt"} & set(run.what):
             _print_rows(_model_rows(run), run)
         if "parts" in run.what:

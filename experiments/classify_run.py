@@ -16,7 +16,7 @@ import numpy as np
 
 from dhauds_jax.data import recordings
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.tta import methods, metrics, protocols, selection, streams
 from dhauds_jax.types import AdaptState, RunInfo
@@ -43,6 +43,7 @@ class ClassifyRun(NamedTuple):
     seed: int
     on_bad_file: str
     save_every_s: float
+    precision: str = "float32"
 
 
 class _Outcome(NamedTuple):
@@ -55,6 +56,7 @@ class _Outcome(NamedTuple):
     interrupted: bool
 
 
+@precision.exactly()
 def classify(run: ClassifyRun, command: str) -> str:
     """Reads, adapts, labels and reports; returns the sentence that says where the results are.
 
@@ -64,7 +66,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     """
     options = _check(run)
     variables, config, _ = checkpoints.load(run.checkpoint)
-    classifier = zoo.build(config)
+    classifier = zoo.build(config, **precision.compute_options(run.precision))
     variables = jax.tree.map(jnp.asarray, variables)
     found = recordings.load(
         run.audio_dir,
@@ -126,6 +128,8 @@ def _described(found: recordings.Recordings, config: Any) -> str:
 def _identity(run: ClassifyRun, found: recordings.Recordings, variables: Any) -> str:
     """Names what a saved state belongs to."""
     kept = {k: v for k, v in run._asdict().items() if k not in ("output", "save_every_s", "checkpoint")}
+    if run.precision == "float32":
+        del kept["precision"]
     text = json.dumps([kept, found.files, len(found.waves), variables_hash(variables)], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -225,6 +229,8 @@ def _write(
         csv.writer(out).writerows(rows)
     os.replace(temporary, folder / "predictions.csv")
     adaptation = {"command": command, "method": run.method, "seed": run.seed, "profile": run.profile}
+    if run.precision != "float32":
+        adaptation["precision"] = run.precision
     kept = jax.tree.map(np.asarray, outcome.state.variables)
     checkpoints.save(
         folder / "checkpoint", kept, config, {"adaptation": {**adaptation, "versions": records.versions()}}

@@ -30,7 +30,7 @@ ABOUT = "sweep.json"
 UNAVAILABLE = "unavailable.jsonl"
 
 
-_FLAGS = ("save_every_s", "allow_partial", "on_bad_file", "parallel", "updates_per_dispatch")
+_FLAGS = ("save_every_s", "allow_partial", "on_bad_file", "parallel", "updates_per_dispatch", "precision")
 """Those that go to every row."""
 
 
@@ -51,6 +51,7 @@ class SweepRun(NamedTuple):
     on_bad_file: str = "stop"
     parallel: str = "jit"
     updates_per_dispatch: int = 1
+    precision: str = "float32"
 
     @property
     def roots(self) -> Roots:
@@ -143,6 +144,8 @@ class _Finished:
         """Names a row's numbers, the weights apart."""
         kept = ("allow_partial", "on_bad_file")
         changed = [name for name in kept if getattr(self.run, name) != SweepRun._field_defaults[name]]
+        if self.run.precision != "float32":
+            changed.append(self.run.precision)
         return "-".join([str(row.number), row.digest, *changed])
 
     def has(self, row: Row) -> bool:

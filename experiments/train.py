@@ -94,6 +94,13 @@ flags.DEFINE_string(
 )
 flags.DEFINE_integer("num_processes", 1, "Processes of this run; each is given the same flags but for --process_id.")
 flags.DEFINE_integer("process_id", 0, "Number of this process, from 0; process 0 prints and writes.")
+flags.DEFINE_enum(
+    "precision",
+    "float32",
+    ["float32", "tf32", "bfloat16"],
+    "Products of the network: exact float32, tf32 (10 bits, on GPUs that have it; on a CPU the same as float32) or "
+    "bfloat16 (7 bits). Parameters, norms, softmax and losses are float32 in all.",
+)
 
 
 def main() -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import spectrogram_transfer, zoo
+from dhauds_jax.nets import precision, spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.tta import parallel
 from dhauds_jax.types import Classifier, Variables
@@ -47,6 +47,7 @@ class TrainRun(NamedTuple):
     memory_budget_mb: float = pipeline.MEMORY_BUDGET_MB
     cache_dir: str | None = None
     parallel: str = "jit"
+    precision: str = "float32"
 
 
 def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, Variables]:
@@ -71,11 +72,15 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
             if found.net != run.net:
                 print(f"note: {run.checkpoint} holds {found.net}, which is trained; --net={run.net} is not used")
             config = found
-        return zoo.build(config), jax.tree.map(jnp.asarray, variables)
+        return _build(run, config), jax.tree.map(jnp.asarray, variables)
     if run.profile == "corrected" and config.head.get("softmax_output"):  # quirk 63
         config = config.replace(head={**config.head, "softmax_output": False})
-    classifier = zoo.build(config)
+    classifier = _build(run, config)
     return classifier, classifier.init(jax.random.key(run.seed), jnp.zeros((2, config.length)))
+
+
+def _build(run: TrainRun, config: ClassifierConfig) -> Classifier:
+    return zoo.build(config, **precision.compute_options(run.precision))
 
 
 def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainOptions) -> int:
@@ -112,6 +117,8 @@ def open_clips(
 def _identity(run: TrainRun) -> dict[str, Any]:
     """What must be equal for a checkpoint in the workdir to be this run's."""
     named = {n: getattr(run, n) for n in ("dataset", "net", "seed", "checkpoint", "profile", "input_statistics")}
+    if run.precision != "float32":
+        named["precision"] = run.precision
     return json.loads(json.dumps({**named, "options": run.options._asdict()}))
 
 
@@ -137,6 +144,7 @@ def provenance(command: str, seconds: float) -> dict[str, Any]:
     }
 
 
+@precision.exactly()
 def train_and_save(run: TrainRun, command: str) -> str:
     """Trains a classifier and writes `workdir/checkpoint`; returns the sentence that says so.
 
@@ -161,7 +169,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
     clean = make_view("clean", run.options, None, bool(np.any(clips.lengths < clips.width)), config.length)
     config = with_measured_statistics(config, clips, run.input_statistics, clean)
     if config != classifier.config:
-        classifier = zoo.build(config)
+        classifier = _build(run, config)
     variables = normalising(variables, of_clips(config, clips, run.options))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
     validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)

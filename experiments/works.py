@@ -55,6 +55,7 @@ class AdaptRun(NamedTuple):
     embeddings: bool = False
     parallel: str = "jit"
     updates_per_dispatch: int = 1
+    precision: str = "float32"
 
 
 class Work(NamedTuple):

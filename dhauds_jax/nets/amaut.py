@@ -6,9 +6,11 @@ Sources: the AMAuT and DHAuDS repositories (AuT/lib/embed.py, AuT/lib/model.py).
 from __future__ import annotations
 
 import functools
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dhauds_jax.nets.config import ClassifierConfig, take
@@ -19,6 +21,23 @@ GEOMETRY = ("width", "stages", "embed", "depth", "heads", "mlp", "token_dropout"
 """The sizes of an AMAuT, see `AMAuT`."""
 
 MLP_NORMS = ("discarded", "applied")
+
+
+class Compute(NamedTuple):
+    """How an AMAuT is computed; no part of what it is.
+
+    Attributes:
+      dtype: of matrix products and convolutions (None: float32). Parameters, norms, weight standardisation, the
+        softmax and the transformer's residual stream stay float32.
+      remat: recompute each block in the backward pass instead of keeping its inner activations.
+    """
+
+    dtype: DTypeLike | None = None
+    remat: bool = False
+
+
+COMPUTE = Compute._fields
+"""Names of the options of `build_encoder`."""
 
 # PyTorch's trunc_normal_ cuts at +-2 absolute, a hundred standard deviations away: a normal distribution.
 _tokens_init = nn.initializers.normal(0.02)
@@ -34,13 +53,15 @@ class TransformerBlock(nn.Module):
     heads: int
     mlp: int
     mlp_norm: str = "discarded"
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "batch tokens width"]) -> Float[Array, "batch tokens width"]:
         norm = functools.partial(nn.LayerNorm, 1e-6, use_fast_variance=False)
-        x = x + Attention(self.heads, name="attention")(norm(name="layer_norm1")(x))
+        x = x + Attention(self.heads, dtype=self.dtype, name="attention")(norm(name="layer_norm1")(x))
         y = norm(name="layer_norm2")(x) if self.mlp_norm == "applied" else x
-        dense = functools.partial(Dense, kernel_init=xavier_uniform, bias_init=nn.initializers.normal(1e-6))
+        inits = {"kernel_init": xavier_uniform, "bias_init": nn.initializers.normal(1e-6)}
+        dense = functools.partial(Dense, **inits, dtype=self.dtype)
         y = gelu(dense(self.mlp, name="mlp1")(y))
         return x + dense(x.shape[-1], name="mlp2")(y)
 
@@ -55,6 +76,7 @@ class AMAuT(nn.Module):
       depth, heads, mlp: transformer blocks, attention heads, inner width of the MLP.
       token_dropout: rate after the positions are added.
       mlp_norm: see `TransformerBlock`.
+      compute: how it is computed.
     """
 
     width: int
@@ -65,6 +87,7 @@ class AMAuT(nn.Module):
     mlp: int
     token_dropout: float = 0.15
     mlp_norm: str = "discarded"
+    compute: Compute = Compute()
 
     @nn.compact
     def __call__(
@@ -76,15 +99,23 @@ class AMAuT(nn.Module):
         axis_name: str | None = None,
     ) -> Float[Array, "batch tokens embed"]:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
-        x = Stem(self.width, name="stem")(features, **batch)
+        dtype = self.compute.dtype
+
+        def run(block: nn.Module, x: Array, **batch: Any) -> Array:
+            if self.compute.remat and not self.is_initializing():
+                return nn.remat(lambda module, x: module(x, **batch))(block, x)
+            return block(x, **batch)
+
+        # Convolutions have the type of what they are given.
+        x = Stem(self.width, name="stem")(features.astype(dtype or features.dtype), **batch)
         block, middle = 0, self.width
         for stage, blocks in enumerate(self.stages):
             for i in range(1 + blocks):
                 stride = 2 if stage > 0 and i == 0 else 1
-                x = Bottleneck(4 * middle, middle, stride, name=f"block{block}")(x, **batch)
+                x = run(Bottleneck(4 * middle, middle, stride, name=f"block{block}"), x, **batch)
                 block += 1
             middle *= 2
-        x = Dense(self.embed, name="embed")(x)
+        x = Dense(self.embed, name="embed")(x).astype(features.dtype)
         cls = self.param("cls_token", _tokens_init, (self.embed,))
         tail = self.param("tail_token", _tokens_init, (self.embed,))
         ends = (x.shape[0], 1, self.embed)
@@ -92,12 +123,12 @@ class AMAuT(nn.Module):
         x = x + self.param("positions", _tokens_init, x.shape[1:])
         x = Dropout(self.token_dropout, name="token_dropout")(x, active=mode.dropout, axis_name=axis_name)
         for i in range(self.depth):
-            x = TransformerBlock(self.heads, self.mlp, self.mlp_norm, name=f"layer{i}")(x)
+            x = run(TransformerBlock(self.heads, self.mlp, self.mlp_norm, dtype, name=f"layer{i}"), x)
         return nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm")(x)
 
 
-def build_encoder(config: ClassifierConfig) -> AMAuT:
-    """The encoder that a config's `geometry` describes.
+def build_encoder(config: ClassifierConfig, **compute: Any) -> AMAuT:
+    """The encoder that a config's `geometry` describes; `compute` replaces fields of `Compute`.
 
     Raises:
       ValueError: a size is missing, foreign or out of its choices.
@@ -107,7 +138,7 @@ def build_encoder(config: ClassifierConfig) -> AMAuT:
         raise ValueError(f"config geometry: mlp_norm is {sizes['mlp_norm']!r}, expected one of {list(MLP_NORMS)}")
     if config.front_end["kind"] != "log_mel":
         raise ValueError(f"config: family 'amaut' has front end {config.front_end['kind']!r}, expected 'log_mel'")
-    return AMAuT(**{**sizes, "stages": tuple(sizes["stages"])})
+    return AMAuT(**{**sizes, "stages": tuple(sizes["stages"])}, compute=Compute(**compute))
 
 
 def dead_parameters(config: ClassifierConfig) -> int:

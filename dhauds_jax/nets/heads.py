@@ -1,5 +1,8 @@
 """Classification heads over an encoder's tokens; each returns (logits, embedding), the embedding being the input of its
 last linear layer, and has `linear(params)`, that last layer with weight norm applied.
+
+`dtype` is that of the products before the last layer (None: float32); means over tokens, norms and the last layer are
+float32 and exact.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dhauds_jax.nets.config import HEADS, take
@@ -36,6 +40,7 @@ class AudioClassifier(nn.Module):
     classes: int
     hidden: int = 2048
     features: int = 256
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -46,10 +51,10 @@ class AudioClassifier(nn.Module):
         weights: Float[Array, " batch"] | None = None,
         axis_name: str | None = None,
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
-        x = Dense(self.hidden, name="expand")(tokens.mean(1))
+        x = Dense(self.hidden, dtype=self.dtype, name="expand")(tokens.mean(1))
         zeros = nn.initializers.zeros_init()
-        x = Dense(self.features, kernel_init=xavier_normal, bias_init=zeros, name="squeeze")(x)
-        x = BatchNorm(1e-6, name="batch_norm")(x, mode=mode, weights=weights, axis_name=axis_name)
+        x = Dense(self.features, kernel_init=xavier_normal, bias_init=zeros, dtype=self.dtype, name="squeeze")(x)
+        x = BatchNorm(1e-6, name="batch_norm")(x.astype(tokens.dtype), mode=mode, weights=weights, axis_name=axis_name)
         return WeightNormDense(self.classes, name="classifier")(x), x
 
     @staticmethod
@@ -67,6 +72,7 @@ class BottleneckClassifier(nn.Module):
 
     classes: int
     features: int = 256
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -78,8 +84,9 @@ class BottleneckClassifier(nn.Module):
         axis_name: str | None = None,
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
         zeros = nn.initializers.zeros_init()
-        x = Dense(self.features, kernel_init=xavier_normal, bias_init=zeros, name="squeeze")(tokens.mean(1))
-        x = BatchNorm(1e-5, name="batch_norm")(x, mode=mode, weights=weights, axis_name=axis_name)
+        inits = {"kernel_init": xavier_normal, "bias_init": zeros}
+        x = Dense(self.features, **inits, dtype=self.dtype, name="squeeze")(tokens.mean(1))
+        x = BatchNorm(1e-5, name="batch_norm")(x.astype(tokens.dtype), mode=mode, weights=weights, axis_name=axis_name)
         return WeightNormDense(self.classes, name="classifier")(x), x
 
     linear = staticmethod(AudioClassifier.linear)
@@ -108,7 +115,7 @@ class FCEClassifier(nn.Module):
         bias = self.param("bias", torch_uniform(30), (1,))
         x = (conv1d(jnp.swapaxes(two, 1, 2), kernel, 1, 7) + bias)[..., 0]
         x = nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm")(x)
-        return Dense(self.classes, name="classifier")(x), x
+        return Dense(self.classes, precision="highest", name="classifier")(x), x
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
@@ -124,6 +131,7 @@ class HuBClassifier(nn.Module):
 
     classes: int
     stages: tuple[int, ...] = (2,)
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -136,7 +144,7 @@ class HuBClassifier(nn.Module):
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
         width = tokens.shape[-1]
-        x = Stem(width, name="stem")(tokens, **batch)
+        x = Stem(width, name="stem")(tokens.astype(self.dtype or tokens.dtype), **batch)
         block = 0
         for blocks in self.stages:
             for i in range(1 + blocks):
@@ -144,9 +152,9 @@ class HuBClassifier(nn.Module):
                 stride = 2 if i == 0 else 1
                 x = Bottleneck(features, width // 2, stride, name=f"block{block}")(x, **batch)
                 block += 1
-        x = Dense(width // 2, name="squeeze")(x.mean(1))
+        x = Dense(width // 2, name="squeeze")(x.mean(1)).astype(tokens.dtype)
         x = nn.LayerNorm(1e-5, use_fast_variance=False, name="layer_norm")(x)
-        return Dense(self.classes, name="classifier")(x), x
+        return Dense(self.classes, precision="highest", name="classifier")(x), x
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
@@ -173,7 +181,7 @@ class LinearHead(nn.Module):
         axis_name: str | None = None,
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
         x = jnp.swapaxes(tokens, 1, 2).reshape(tokens.shape[0], -1)
-        logits = Dense(self.classes, name="classifier")(x)
+        logits = Dense(self.classes, precision="highest", name="classifier")(x)
         return jax.nn.softmax(logits, -1) if self.softmax_output else logits, x
 
     @staticmethod
@@ -203,7 +211,7 @@ class TokenPool(nn.Module):
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch width"]]:
         chosen = tokens[:, self.prefix :] if self.pool == "average" else tokens[:, : self.prefix]
         x = nn.LayerNorm(self.epsilon, use_fast_variance=False, name="layer_norm")(chosen.mean(1))
-        return Dense(self.classes, name="classifier")(x), x
+        return Dense(self.classes, precision="highest", name="classifier")(x), x
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
@@ -213,17 +221,17 @@ class TokenPool(nn.Module):
 Head = AudioClassifier | BottleneckClassifier | FCEClassifier | HuBClassifier | LinearHead | TokenPool
 
 
-def build_head(record: Mapping[str, Any], classes: int) -> Head:
-    """The head that a config's `head` describes.
+def build_head(record: Mapping[str, Any], classes: int, dtype: DTypeLike | None = None) -> Head:
+    """The head that a config's `head` describes; `dtype` is for those that have products before the last layer.
 
     Raises:
       ValueError: an unknown kind, a missing or foreign size.
     """
     kind, sizes = record["kind"], {key: value for key, value in record.items() if key != "kind"}
     if kind == "audio_classifier":
-        return AudioClassifier(classes, **take(sizes, ("hidden", "features"), "config head"))
+        return AudioClassifier(classes, **take(sizes, ("hidden", "features"), "config head"), dtype=dtype)
     if kind == "bottleneck":
-        return BottleneckClassifier(classes, **take(sizes, ("features",), "config head"))
+        return BottleneckClassifier(classes, **take(sizes, ("features",), "config head"), dtype=dtype)
     if kind == "fce":
         pair = sizes.get("pair", "ends")
         take(sizes, ("pair",) if sizes else (), "config head")
@@ -232,7 +240,7 @@ def build_head(record: Mapping[str, Any], classes: int) -> Head:
         return FCEClassifier(classes, pair)
     if kind == "hub_classifier":
         stages = take(sizes, ("stages",), "config head")["stages"]
-        return HuBClassifier(classes, tuple(stages))
+        return HuBClassifier(classes, tuple(stages), dtype)
     if kind == "linear":
         return LinearHead(classes, **take(sizes, ("softmax_output",), "config head"))
     if kind == "token_pool":

@@ -69,7 +69,8 @@ class BatchNorm(nn.Module):
 class Dense(nn.Module):
     """A linear layer `x @ kernel + bias` with PyTorch's default initialisation.
 
-    `dtype` is the type of the product (None: the input's); parameters stay float32.
+    `dtype` is the type of the product (None: the input's); parameters stay float32. `precision` is that of a float32
+    product (None: the one in force); networks' last layers have "highest".
     """
 
     features: int
@@ -77,13 +78,14 @@ class Dense(nn.Module):
     kernel_init: nn.initializers.Initializer | None = None
     bias_init: nn.initializers.Initializer | None = None
     dtype: DTypeLike | None = None
+    precision: str | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "... width"]) -> Float[Array, "... features"]:
         width = x.shape[-1]
         dtype = self.dtype or x.dtype
         kernel = self.param("kernel", self.kernel_init or torch_uniform(width), (width, self.features))
-        y = x.astype(dtype) @ kernel.astype(dtype)
+        y = jnp.matmul(x.astype(dtype), kernel.astype(dtype), precision=self.precision)
         if self.use_bias:
             bias = self.param("bias", self.bias_init or torch_uniform(width), (self.features,))
             y = y + bias.astype(dtype)
@@ -101,7 +103,8 @@ class WeightNormDense(nn.Module):
     """A linear layer whose kernel is a direction `v` times a length `g` per output (Salimans and Kingma, 1602.07868).
 
     `v` keeps PyTorch's default uniform initialisation and `g` its column lengths: the reference's Xavier call writes to
-    a computed property and changes nothing (DHAuDS, AuT/lib/model.py:85). The bias starts at 0.
+    a computed property and changes nothing (DHAuDS, AuT/lib/model.py:85). The bias starts at 0. A last layer: its
+    product is exact in float32 whatever precision is in force.
     """
 
     features: int
@@ -112,7 +115,7 @@ class WeightNormDense(nn.Module):
         v = self.param("v", torch_uniform(width), (width, self.features))
         g = self.param("g", lambda _: jnp.sqrt(jnp.sum(jnp.square(v), 0)))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        return x @ weight_norm_kernel(v, g) + bias
+        return jnp.matmul(x, weight_norm_kernel(v, g), precision="highest") + bias
 
 
 def standardise(kernel: Float[Array, "*taps inputs outputs"]) -> Float[Array, "*taps inputs outputs"]:

@@ -1,6 +1,7 @@
 """The image networks of TTA-in-AC over log-mel spectrograms: a ResNet with an auxiliary head, a small CNN.
 
-Images are (batch, mels, frames, channels). Sources: TTA-in-AC (arXiv 2507.15523), ttt/models and lib/models.py; the
+Images are (batch, mels, frames, channels); convolutions have the type of what they are given, BatchNorms and linear
+layers are float32. Sources: TTA-in-AC (arXiv 2507.15523), ttt/models and lib/models.py; the
 ResNet is that of Sun et al., ICML 2020, arXiv 1909.13231, after He et al., ECCV 2016, arXiv 1603.05027.
 """
 
@@ -12,6 +13,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dhauds_jax.nets.heads import LinearHead
@@ -141,12 +143,14 @@ class ResNet(nn.Module):
       blocks: of each group.
       pool: side of the squares that are averaged at the end.
       shares: whether the image before the last group is returned too, for an auxiliary head.
+      dtype: of convolutions and of the images between them (None: float32).
     """
 
     widths: tuple[int, ...]
     blocks: int
     pool: int
     shares: bool
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -158,9 +162,10 @@ class ResNet(nn.Module):
         axis_name: str | None = None,
     ) -> Float[Array, "batch tokens width"] | tuple[Float[Array, "batch tokens width"], Float[Array, "batch ..."]]:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
-        image = jnp.swapaxes(features, 1, 2)[..., None]
+        image = jnp.swapaxes(features, 1, 2)[..., None].astype(self.dtype or features.dtype)
         shared = Extractor(self.widths[:-1], self.blocks, name="extractor")(image, **batch)
         tokens = LastGroup(self.widths[-1], self.blocks, self.pool, name="last_group")(shared, **batch)
+        tokens = tokens.astype(features.dtype)
         return (tokens, shared) if self.shares else tokens
 
 
@@ -183,7 +188,7 @@ class AuxHead(nn.Module):
     ) -> Float[Array, "batch classes"]:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
         tokens = LastGroup(self.features, self.blocks, self.pool, name="last_group")(shared, **batch)
-        return LinearHead(self.classes, name="linear")(tokens, **batch)[0]
+        return LinearHead(self.classes, name="linear")(tokens.astype(jnp.float32), **batch)[0]
 
     @staticmethod
     def begun(variables: Variables) -> Variables:
@@ -197,10 +202,11 @@ class AuxHead(nn.Module):
 class SmallCNN(nn.Module):
     """BatchNorm of the spectrogram, strided convolutions with BatchNorm and ReLU, the mean over the image as one token.
 
-    The first convolution has 5x5 taps, the others 3x3. `channels`: of the convolutions.
+    The first convolution has 5x5 taps, the others 3x3. `channels`: of the convolutions; `dtype`: as of `ResNet`.
     """
 
     channels: tuple[int, ...]
+    dtype: DTypeLike | None = None
 
     @nn.compact
     def __call__(
@@ -213,6 +219,7 @@ class SmallCNN(nn.Module):
     ) -> Float[Array, "batch 1 width"]:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
         x = BatchNorm(1e-5, name="batch_norm0")(jnp.swapaxes(features, 1, 2)[..., None], **batch)
+        x = x.astype(self.dtype or x.dtype)
         for i, width in enumerate(self.channels):
             taps = 5 if i == 0 else 3
             last = i == len(self.channels) - 1  # the reference leaves the last one with PyTorch's defaults
@@ -220,4 +227,4 @@ class SmallCNN(nn.Module):
             inits = (default, default) if last else (_he_leaky, nn.initializers.zeros_init())
             x = Conv2d(width, taps, 2, *inits, name=f"conv{i + 1}")(x)
             x = nn.relu(BatchNorm(1e-5, name=f"batch_norm{i + 1}")(x, **batch))
-        return x.mean((1, 2))[:, None]
+        return x.astype(features.dtype).mean((1, 2))[:, None]

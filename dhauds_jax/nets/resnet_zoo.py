@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from jax.typing import DTypeLike
+
 from dhauds_jax import class_names
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.presets import log_mel
@@ -12,6 +14,9 @@ from dhauds_jax.nets.resnet import AuxHead, ResNet, SmallCNN
 
 RESNET_GEOMETRY = ("widths", "blocks", "pool", "aux_classes")
 """The sizes of a ResNet, see `ResNet`; `aux_classes` are those of the auxiliary head, 0 for none."""
+
+COMPUTE = ("dtype",)
+"""Names of the options of `build_resnet` and `build_cnn`."""
 
 CNN_GEOMETRY = ("channels",)
 """The sizes of a small CNN, see `SmallCNN`."""
@@ -25,8 +30,8 @@ def _image_size(config: ClassifierConfig) -> tuple[int, int]:
     return front_end["n_mels"], front_end.get("frames") or 1 + config.length // front_end["hop"]
 
 
-def build_resnet(config: ClassifierConfig) -> ResNet:
-    """The encoder that a config's `geometry` describes.
+def build_resnet(config: ClassifierConfig, dtype: DTypeLike | None = None) -> ResNet:
+    """The encoder that a config's `geometry` describes; `dtype` is that of the convolutions.
 
     Raises:
       ValueError: a size is missing or foreign, or the spectrogram cannot be halved and pooled evenly.
@@ -39,7 +44,7 @@ def build_resnet(config: ClassifierConfig) -> ResNet:
             f"config: the spectrogram has {mels} mels and {frames} frames, expected multiples of {half}, at least "
             f"{half * sizes['pool']}: choose another length, hop or n_mels"
         )
-    return ResNet(tuple(sizes["widths"]), sizes["blocks"], sizes["pool"], sizes["aux_classes"] > 0)
+    return ResNet(tuple(sizes["widths"]), sizes["blocks"], sizes["pool"], sizes["aux_classes"] > 0, dtype)
 
 
 def build_aux(config: ClassifierConfig) -> AuxHead | None:
@@ -50,14 +55,15 @@ def build_aux(config: ClassifierConfig) -> AuxHead | None:
     return AuxHead(sizes["widths"][-1], sizes["blocks"], sizes["pool"], sizes["aux_classes"])
 
 
-def build_cnn(config: ClassifierConfig) -> SmallCNN:
-    """The encoder that a config's `geometry` describes.
+def build_cnn(config: ClassifierConfig, dtype: DTypeLike | None = None) -> SmallCNN:
+    """The encoder that a config's `geometry` describes; `dtype` is that of the convolutions.
 
     Raises:
       ValueError: a size is missing or foreign, or the front end is no spectrogram.
     """
     _image_size(config)
-    return SmallCNN(tuple(take(config.geometry, CNN_GEOMETRY, "config geometry of family 'cnn'")["channels"]))
+    sizes = take(config.geometry, CNN_GEOMETRY, "config geometry of family 'cnn'")
+    return SmallCNN(tuple(sizes["channels"]), dtype)
 
 
 def counted_twice(config: ClassifierConfig) -> int:

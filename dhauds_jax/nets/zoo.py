@@ -23,6 +23,7 @@ from dhauds_jax.nets import amaut, conmix_zoo, hubert_zoo, mel_image, presets, r
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.nets.precision import precision_of_products
 from dhauds_jax.types import Classifier, Linear, Mode, Outputs, Variables
 
 FAMILIES: dict[str, Callable[..., nn.Module]] = {
@@ -41,8 +42,11 @@ AUX_HEADS: dict[str, Callable[[ClassifierConfig], nn.Module | None]] = {"resnet"
 drawn ones; None where a config has none (absent: never)."""
 
 COMPUTE: dict[str, tuple[str, ...]] = {
+    "amaut": amaut.COMPUTE,
+    "cnn": resnet_zoo.COMPUTE,
     "conmix": conmix_zoo.COMPUTE,
     "hubert": hubert_zoo.COMPUTE,
+    "resnet": resnet_zoo.COMPUTE,
     "spectrogram_transformer": spectrogram_zoo.COMPUTE,
 }
 """Family -> names of the options that its builder takes beside the config: how to compute, not what (absent: none)."""
@@ -121,18 +125,29 @@ def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
     return (lambda wave: compute(wave, spec)) if image is None else (lambda wave: mel_image.images(wave, image))
 
 
+def _exact(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    def exact(wave: Array) -> Array:
+        with precision_of_products("highest"):
+            return function(wave)
+
+    return exact
+
+
 def normalise_wave(wave: Float[Array, "batch time"]) -> Float[Array, "batch time"]:
     """Every clip with mean 0 and variance 1 (biased, + 1e-5), as HuBERT large and x-large want it."""
     centred = wave - wave.mean(-1, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
 
 
-def build(config: ClassifierConfig, **compute: Any) -> Classifier:
+def build(config: ClassifierConfig, *, matmul_precision: str | None = None, **compute: Any) -> Classifier:
     """The network of a record as pure functions (see `dhauds_jax.types.Classifier`).
 
     Args:
       config: the record.
-      compute: how to compute it (`COMPUTE` has the names by family, e.g. `dtype=jnp.bfloat16` for HuBERT).
+      matmul_precision: JAX's name for how the network's float32 products are computed, in both directions (None: as
+        is in force where it is traced). The front end and the last layer are exact whatever it is.
+      compute: how to compute it (`COMPUTE` has the names by family, e.g. `dtype=jnp.bfloat16`; see also
+        `dhauds_jax.nets.precision`).
 
     Raises:
       ValueError: an unknown family or option, a size that is missing, foreign or impossible.
@@ -144,10 +159,10 @@ def build(config: ClassifierConfig, **compute: Any) -> Classifier:
         raise ValueError(
             f"net: family {config.family!r} has no options {foreign}, only {COMPUTE.get(config.family, ())}"
         )
-    head = build_head(config.head, len(config.classes))
+    head = build_head(config.head, len(config.classes), compute.get("dtype"))
     aux = AUX_HEADS.get(config.family, lambda _: None)(config)
     net = _Net(FAMILIES[config.family](config, **compute), head, aux)
-    features = front_end(config)
+    features = _exact(front_end(config))
 
     def init(key: PRNGKeyArray, wave: Float[Array, "batch time"]) -> Variables:
         def draw(key: PRNGKeyArray) -> Variables:
@@ -171,7 +186,8 @@ def build(config: ClassifierConfig, **compute: Any) -> Classifier:
     ) -> tuple[Outputs, Mapping[str, Any]]:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
         variables = jax.tree.map(jnp.asarray, dict(variables))  # checkpoints give NumPy
-        outputs, updated = net.apply(variables, inputs, **batch, rngs=rngs, mutable=["batch_stats"])
+        with precision_of_products(matmul_precision):
+            outputs, updated = net.apply(variables, inputs, **batch, rngs=rngs, mutable=["batch_stats"])
         return outputs, updated.get("batch_stats", variables.get("batch_stats", {}))
 
     def apply(

@@ -124,7 +124,7 @@ def test_updates_on_a_mesh_say_how_many_devices(capsys):
         ({"updates_per_dispatch": 0}, "--updates_per_dispatch is 0, expected at least 1"),
         ({"net": []}, "--net and --method need at least one name each"),
         ({"layer_drop": 0.1, "what": ["forward"]}, "--layer_drop: net 'amaut_tiny' has no LayerDrop"),
-        ({"dtype": "bfloat16"}, "family 'amaut' has no options"),
+        ({"compute": ["scan=false"]}, "family 'amaut' has no options"),
         ({"method": ["tnt"], "what": ["adapt"]}, "unknown method 'tnt'"),
         ({"method": ["cotta"], "what": ["adapt"], "from_features": True}, "cotta makes its views of waves, expected"),
         ({"what": ["parts"], "net": ["ssast_test"]}, "'ssast_test' is of family spectrogram_transformer, expected one"),

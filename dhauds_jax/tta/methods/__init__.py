@@ -111,7 +111,8 @@ def resolve_options(name: str, profile: str, given: Mapping[str, Any]) -> dict[s
             valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
             raise ValueError(f"method {name} has no option {key!r}: valid ones with their values are {valid}")
         options[key] = _converted(name, key, value, options[key])
-    return options
+    # Younger than the first records, whose cells keep their names: it is left out where it changes nothing.
+    return {key: value for key, value in options.items() if (key, value) != ("forward", "one_by_one")}
 
 
 def make(name: str, classifier: Classifier, options: Mapping[str, Any], axis_name: str | None = None) -> Method:

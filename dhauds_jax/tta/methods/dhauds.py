@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,11 +11,14 @@ import optax
 from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax.dsp.views import rolled_views
-from dhauds_jax.nets.normalisers import EVAL, TRAIN
+from dhauds_jax.nets.normalisers import EVAL, TRAIN, grouped_batch
 from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables, total
+
+FORWARDS = ("one_by_one", "together")
+"""How two views are forwarded: one after the other, or as one batch whose BatchNorms see two."""
 
 Views = Callable[[PRNGKeyArray, Batch], tuple[Array, Array]]
 
@@ -86,6 +90,7 @@ def two_view_method(
     group: str,
     activation: str,
     axis_name: str | None,
+    forward: str = "one_by_one",
 ) -> Method:
     """A method that forwards two views in train mode, the first one first, and takes one step of scheduled SGD.
 
@@ -101,7 +106,15 @@ def two_view_method(
       group: parameters that move, a name of `tta.masks.GROUPS`.
       activation: "softmax" or "sigmoid".
       axis_name: the mapped axis over which the batch is spread.
+      forward: "one_by_one", or "together" in one batch, equal but for rounding and for dropout: rows of view 2 have
+        masks of their own in view 1's draw, and LayerDrop skips a block for both views.
+
+    Raises:
+      ValueError: an unknown `forward`, or together on a mapped axis, where rows would not be those of one device.
     """
+    _check_choice("forward", forward, FORWARDS)
+    if forward == "together" and axis_name is not None:
+        raise ValueError(f"{name}: forward=together has no axis to spread its batch over, expected forward=one_by_one")
     mean_prediction = activation_losses(activation).mean_prediction
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
@@ -115,7 +128,16 @@ def two_view_method(
         view_key, key1, key2 = jax.random.split(key, 3)
         pair = make_views(view_key, batch)
 
-        def loss(variables: Variables) -> tuple[Array, Evaluated]:
+        def both_views(variables: Variables) -> tuple[list[Array], Any]:
+            if forward == "together":
+                outputs, stats = classifier.apply(
+                    variables,
+                    jnp.concatenate(pair),
+                    mode=TRAIN._replace(norm=grouped_batch(2)),
+                    weights=jnp.tile(batch.weights, 2),
+                    rngs={"dropout": key1},
+                )
+                return jnp.split(outputs.logits, 2), stats
             logits = []
             for wave, dropout_key in zip(pair, (key1, key2), strict=True):
                 outputs, stats = classifier.apply(
@@ -128,6 +150,10 @@ def two_view_method(
                 )
                 variables = {**variables, "batch_stats": stats}
                 logits.append(outputs.logits)
+            return logits, stats
+
+        def loss(variables: Variables) -> tuple[Array, Evaluated]:
+            logits, stats = both_views(variables)
             terms = view_losses(*logits, batch)
             return terms["total"], Evaluated(terms, stats, mean_prediction(*logits))
 
@@ -161,6 +187,7 @@ def dhauds(
     first_epoch_plain: bool = True,
     nesterov: bool = False,
     activation: str = "softmax",
+    forward: str = "one_by_one",
     views: Views | None = None,
     axis_name: str | None = None,
 ) -> Method:
@@ -196,6 +223,7 @@ def dhauds(
       nesterov: False is quirk 3.
       activation: "softmax", or "sigmoid" for multi-label networks (`tta.multilabel_losses`); the reference adapts even
         those through a softmax (quirk 24).
+      forward: "one_by_one" or "together", see `two_view_method`; records name it where it is "together".
       views: replaces the rolled views, `(key, batch) -> (view 1, view 2)`.
       axis_name: the mapped axis over which the batch is spread.
 
@@ -233,4 +261,5 @@ def dhauds(
         group=group,
         activation=activation,
         axis_name=axis_name,
+        forward=forward,
     )
