@@ -15,7 +15,8 @@ import tests.typecheck  # noqa: F401  (the hook looks it up as an attribute of `
 
 jaxtyping.install_import_hook("dhauds_jax", "tests.typecheck.check")
 jax.config.update("jax_default_matmul_precision", "highest")
-jax.config.update("jax_platforms", "cpu")
+# Tests run on the CPU; DHAUDS_TEST_PLATFORM=cuda takes the parity tests to a GPU (docs/performance.md).
+jax.config.update("jax_platforms", os.environ.get("DHAUDS_TEST_PLATFORM", "cpu"))
 
 # Programs that several tests, workers or child processes compile are compiled once a session: the folder is new each
 # time, workers and children find it in their environment, and whoever made it removes it.

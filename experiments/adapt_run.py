@@ -77,7 +77,7 @@ def check(run: AdaptRun) -> list[tuple[str, str]]:
     return targets.expand(run.corruption, run.level)
 
 
-_CLASSIFIERS: dict[tuple[str, str], Classifier] = {}
+_CLASSIFIERS: dict[tuple[str, str, bool], Classifier] = {}
 
 
 def load_source(run: AdaptRun) -> cells.Source:
@@ -88,8 +88,8 @@ def load_source(run: AdaptRun) -> cells.Source:
     if run.net and run.net != config.net:
         raise ValueError(f"--net={run.net}: the checkpoint {run.checkpoint} is of net {config.net}")
     # One object a configuration: runs of several seeds then share what was compiled.
-    built = zoo.build(config, **precision.compute_options(run.precision))
-    classifier = _CLASSIFIERS.setdefault((config.to_json(), run.precision), built)
+    built = zoo.build(config, **precision.compute_options(run.precision, run.remat))
+    classifier = _CLASSIFIERS.setdefault((config.to_json(), run.precision, run.remat), built)
     made = (
         methods.make(name, classifier, parse_options(name, run.profile, run.options, run.method)) for name in run.method
     )
@@ -130,7 +130,7 @@ def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[],
 
 def _drawing(run: AdaptRun) -> AdaptRun:
     """A run without what does not touch its corrupted sets."""
-    names = ("method", "options", "criterion", "protocol_options", "workdir", "precision", "parallel")
+    names = ("method", "options", "criterion", "protocol_options", "workdir", "precision", "parallel", "remat")
     return run._replace(epochs=0, batch_size=0, save_every_s=0.0, updates_per_dispatch=0, **dict.fromkeys(names, ()))
 
 
@@ -172,6 +172,8 @@ def adapt(
             work = work._replace(draw=(*work.draw, ("subset", Path(run.subset).name)))
         if run.precision != "float32":
             work = work._replace(draw=(*work.draw, ("precision", run.precision)))
+        if run.remat:
+            work = work._replace(draw=(*work.draw, ("remat", True)))
         for protocol in work.protocols:
             for method in run.method:
                 cell = cell_of(run, source, work, protocol, method)

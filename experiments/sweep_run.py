@@ -30,7 +30,7 @@ ABOUT = "sweep.json"
 UNAVAILABLE = "unavailable.jsonl"
 
 
-_FLAGS = ("save_every_s", "allow_partial", "on_bad_file", "parallel", "updates_per_dispatch", "precision")
+_FLAGS = ("save_every_s", "allow_partial", "on_bad_file", "parallel", "updates_per_dispatch", "precision", "remat")
 """Those that go to every row."""
 
 
@@ -52,6 +52,7 @@ class SweepRun(NamedTuple):
     parallel: str = "jit"
     updates_per_dispatch: int = 1
     precision: str = "float32"
+    remat: bool = False
 
     @property
     def roots(self) -> Roots:
@@ -146,6 +147,8 @@ class _Finished:
         changed = [name for name in kept if getattr(self.run, name) != SweepRun._field_defaults[name]]
         if self.run.precision != "float32":
             changed.append(self.run.precision)
+        if self.run.remat:
+            changed.append("remat")
         return "-".join([str(row.number), row.digest, *changed])
 
     def has(self, row: Row) -> bool:

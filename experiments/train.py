@@ -101,6 +101,9 @@ flags.DEFINE_enum(
     "Products of the network: exact float32, tf32 (10 bits, on GPUs that have it; on a CPU the same as float32) or "
     "bfloat16 (7 bits). Parameters, norms, softmax and losses are float32 in all.",
 )
+flags.DEFINE_bool(
+    "remat", False, "Recompute blocks in the backward pass: slower, but long clips (10 s) then fit into less memory."
+)
 
 
 def main() -> str:

@@ -48,6 +48,7 @@ class TrainRun(NamedTuple):
     cache_dir: str | None = None
     parallel: str = "jit"
     precision: str = "float32"
+    remat: bool = False
 
 
 def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, Variables]:
@@ -80,7 +81,7 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
 
 
 def _build(run: TrainRun, config: ClassifierConfig) -> Classifier:
-    return zoo.build(config, **precision.compute_options(run.precision))
+    return zoo.build(config, **precision.compute_options(run.precision, run.remat))
 
 
 def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainOptions) -> int:
@@ -119,6 +120,8 @@ def _identity(run: TrainRun) -> dict[str, Any]:
     named = {n: getattr(run, n) for n in ("dataset", "net", "seed", "checkpoint", "profile", "input_statistics")}
     if run.precision != "float32":
         named["precision"] = run.precision
+    if run.remat:
+        named["remat"] = True
     return json.loads(json.dumps({**named, "options": run.options._asdict()}))
 
 

@@ -56,6 +56,7 @@ class AdaptRun(NamedTuple):
     parallel: str = "jit"
     updates_per_dispatch: int = 1
     precision: str = "float32"
+    remat: bool = False
 
 
 class Work(NamedTuple):

@@ -26,17 +26,22 @@ def check_precision(precision: str) -> None:
         raise ValueError(f"--precision={precision}: expected one of {', '.join(PRECISIONS)}")
 
 
-def compute_options(precision: str) -> dict[str, Any]:
+def compute_options(precision: str, remat: bool = False) -> dict[str, Any]:
     """What `zoo.build` needs beside the config to compute a network so; nothing for float32, which is `exactly`.
+
+    Args:
+      precision: of `PRECISIONS`.
+      remat: recompute blocks in the backward pass, which takes time and saves memory.
 
     Raises:
       ValueError: an unknown precision.
     """
     check_precision(precision)
+    again = {"remat": True} if remat else {}
     if precision == "float32":
-        return {}
+        return again
     half = {"dtype": jnp.bfloat16} if precision == "bfloat16" else {}
-    return {"matmul_precision": MATMUL[precision], **half}
+    return {"matmul_precision": MATMUL[precision], **half, **again}
 
 
 @contextlib.contextmanager

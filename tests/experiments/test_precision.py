@@ -45,6 +45,18 @@ def test_each_precision_has_its_own_cell_and_float32_the_one_it_always_had(place
     assert half["source_checkpoint"] == exact["source_checkpoint"]
 
 
+@pytest.mark.slow
+def test_recomputed_blocks_give_the_same_numbers_in_a_cell_of_their_own(place, tmp_path):
+    run = test_adapt.a_run(place, tmp_path, method=["tent"], protocol=["online"])
+    for remat in (False, True):
+        adapt(run._replace(remat=remat), "c")
+    plain, again = records.read(tmp_path)
+    assert ("remat" not in plain["options"], again["options"]["remat"]) == (True, True)
+    assert plain["cell"] != again["cell"]
+    assert again["nll"] == pytest.approx(plain["nll"], rel=1e-5)
+    assert "--remat=True" in command(run._replace(remat=True))
+
+
 def test_an_unknown_precision_is_refused_before_anything_is_read(place, tmp_path):
     with pytest.raises(ValueError, match="--precision=half: expected one of float32, tf32, bfloat16"):
         adapt(test_adapt.a_run(place, tmp_path, precision="half"), "c")
