@@ -35,8 +35,12 @@ def flops_per_clip(method: Method, state: AdaptState, batch_size: int, samples: 
 
 
 def shapes_of(tree: Any) -> Any:
-    """A tree of arrays as `jax.ShapeDtypeStruct`."""
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), jnp.asarray(x).dtype), tree)
+    """A tree of arrays (or of their shapes already) as `jax.ShapeDtypeStruct`."""
+
+    def shape(x: Any) -> jax.ShapeDtypeStruct:
+        return x if isinstance(x, jax.ShapeDtypeStruct) else jax.ShapeDtypeStruct(jnp.shape(x), jnp.asarray(x).dtype)
+
+    return jax.tree.map(shape, tree)
 
 
 def counted(function: Callable[..., Any], *args: Any) -> float | None:

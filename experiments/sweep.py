@@ -30,6 +30,7 @@ flags.DEFINE_string(
 )
 flags.DEFINE_string("workdir", None, "Folder for results.jsonl, unavailable.jsonl and the states of unfinished rows.")
 flags.DEFINE_bool("list", False, "Print the rows and the commands that they stand for, and stop.")
+flags.DEFINE_bool("cost", False, "Print what the rows cost in floating-point operations (XLA's count), and stop.")
 flags.DEFINE_bool("dry_run", False, "Say of each row whether it is finished, can run, or why not, and stop.")
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of an unfinished row.")
 flags.DEFINE_bool("allow_partial", False, "Go on when a list names files that are absent (the count goes on record).")

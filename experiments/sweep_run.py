@@ -45,6 +45,7 @@ class SweepRun(NamedTuple):
     checkpoint_root: str | None
     workdir: str | None
     list: bool = False
+    cost: bool = False
     dry_run: bool = False
     save_every_s: float = 20.0
     allow_partial: bool = False
@@ -177,6 +178,12 @@ def sweep(run: SweepRun, said: str) -> tuple[str, int]:
         for row in rows:
             print(_listed(row, run))
         return f"{len(rows)} of {len(recipe.rows)} rows: {recipe.path}", 0
+    if run.cost:
+        from experiments import sweep_cost
+
+        for line in sweep_cost.lines(rows):
+            print(line, flush=True)
+        return f"counted by XLA for {len(rows)} of {len(recipe.rows)} rows: {recipe.path}", 0
     if not run.workdir:
         raise ValueError("--workdir is missing: expected the folder for records (or --list)")
     workdir = Path(run.workdir)
