@@ -37,8 +37,12 @@ def forget_compiled_programs():
     jax.clear_caches()
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """Keeps each file's tests on one worker, unless they name a group: they share fixtures and compiled functions."""
+    """Keeps each file's tests on one worker, unless they name a group: they share fixtures and compiled functions.
+
+    First, because pytest-xdist reads the groups in the same hook.
+    """
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.location[0]))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax.tta import evaluation, feeding, methods, parallel
@@ -29,10 +30,10 @@ def rows(
         classifier = build(net, sizes)
         config = classifier.config
         waves = (0.1 * np.random.default_rng(0).normal(size=(sizes.batch, config.length))).astype(np.float32)
-        variables = classifier.init(jax.random.key(0), waves)
+        variables = classifier.init(jax.random.key(0), jnp.asarray(waves))
         held = feeding.Held(waves, where)
         labels = np.arange(sizes.batch, dtype=np.int32) % sizes.classes
-        info = RunInfo(1, sizes.batch, sizes.classes, SourceData(waves, labels), sizes.batch)
+        info = RunInfo(1, sizes.batch, sizes.classes, SourceData(jnp.asarray(waves), jnp.asarray(labels)), sizes.batch)
         for name in names:
             options = methods.resolve_options(name, "reference", dict(text.partition("=")[::2] for text in texts))
             alone, spread = (methods.make(name, classifier, options, axis) for axis in (None, where.axis_name))

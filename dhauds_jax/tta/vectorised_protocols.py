@@ -60,7 +60,7 @@ def _batch(waves: Waves, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Batc
     gathered = [_set_of(waves, seed)[rows] for seed, (rows, _) in enumerate(parts)]
     rows, weights = (np.stack(column) for column in zip(*parts, strict=True))
     whole = Batch(np.stack(gathered), weights, rows.astype(np.int32))
-    return Batch(*(jnp.asarray(x[0] if len(parts) == 1 else x) for x in whole))
+    return jax.tree.map(lambda x: jnp.asarray(x[0] if len(parts) == 1 else x), whole)
 
 
 def _check_sets(study: Study, waves: Waves, keys: Sequence[PRNGKeyArray]) -> int:

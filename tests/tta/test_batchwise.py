@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.types import Batch, SourceData
+from dhauds_jax.types import SourceData
 from tests.tta import affine
 from tests.tta.affine import BIAS, CLASSES, SCALE, normalised
 
@@ -31,7 +31,7 @@ def three_steps(name, split):
         spread = jax.vmap(method.step, (None, 0, None), axis_name="batch")
 
         def step(state, batch, key):
-            halves = Batch(*(leaf.reshape(2, 4, *leaf.shape[1:]) for leaf in batch))
+            halves = jax.tree.map(lambda leaf: leaf.reshape(2, 4, *leaf.shape[1:]), batch)
             state, prediction = spread(state, halves, key)
             first, second = (jax.tree.map(lambda leaf, i=i: leaf[i], (state, prediction.losses)) for i in (0, 1))
             for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second), strict=True):

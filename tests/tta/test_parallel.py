@@ -67,8 +67,8 @@ def test_two_processes_of_two_devices_end_as_one_device(kind, tmp_path):
         port = free.getsockname()[1]
     files = [tmp_path / f"{kind}{number}.npz" for number in range(2)]
     children = [child(2, "process", f"localhost:{port}", 2, i, kind, file) for i, file in enumerate(files)]
-    for out in [finished(process) for process in children]:
-        assert all(line.startswith("[Gloo]") for line in out.splitlines())  # the library's own greeting
+    for process in children:
+        finished(process)
     state, logits, losses = parallel_case.adapted("jit")
     for file in files:
         with np.load(file) as stored:
