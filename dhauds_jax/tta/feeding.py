@@ -14,8 +14,8 @@ from jax.sharding import NamedSharding, PartitionSpec
 from dhauds_jax.tta.parallel import ONE, Parallel, padded, put_rows, rows_sharding
 from dhauds_jax.types import Batch
 
-HELD_SHARE = 0.25
-"""Share of an accelerator's memory that a held set may take."""
+HELD_SHARE = 0.1
+"""Share of an accelerator's memory that a held set may take; a run has up to three."""
 
 
 class Held:
