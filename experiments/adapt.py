@@ -11,6 +11,7 @@ from __future__ import annotations
 from absl import flags
 
 from dhauds_jax import app
+from experiments import device_flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -83,38 +84,14 @@ flags.DEFINE_enum(
     ["stop", "skip"],
     "At a bad file: stop, or leave it out and list it in WORKDIR/bad_files.txt.",
 )
-flags.DEFINE_enum(
-    "parallel",
-    "jit",
-    ["jit", "pmap", "mesh"],
-    "How updates run: jit on one device; pmap or mesh (jit with NamedSharding) on all, a batch shared out over them.",
-)
-flags.DEFINE_string(
-    "coordinator", None, "HOST:PORT of the first of several processes, one a host; all share --workdir."
-)
-flags.DEFINE_integer("num_processes", 1, "Processes of this run; each is given the same flags but for --process_id.")
-flags.DEFINE_integer("process_id", 0, "Number of this process, from 0; process 0 prints and writes.")
-flags.DEFINE_integer(
-    "updates_per_dispatch",
-    1,
-    "Updates of an offline epoch in one dispatch (lax.scan); more pays where updates are short.",
-)
-flags.DEFINE_enum(
-    "precision",
-    "float32",
-    ["float32", "tf32", "bfloat16"],
-    "Products of the network: exact float32, tf32 (10 bits, on GPUs that have it; on a CPU the same as float32) or "
-    "bfloat16 (7 bits). Parameters, norms, softmax and losses are float32 in all.",
-)
-flags.DEFINE_bool(
-    "remat", False, "Recompute blocks in the backward pass: slower, but long clips (10 s) then fit into less memory."
-)
+device_flags.define_parallel()
+device_flags.define_updates_per_dispatch()
+device_flags.define_precision()
+device_flags.define_remat()
 
 
 def main() -> str:
-    from dhauds_jax.tta import parallel
-
-    parallel.start(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+    device_flags.start()
     from experiments.adapt_run import AdaptRun, adapt
 
     return adapt(AdaptRun(**{name: getattr(FLAGS, name) for name in AdaptRun._fields}), app.command())

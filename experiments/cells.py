@@ -113,11 +113,7 @@ def forget_compiled() -> None:
 
 @functools.lru_cache(maxsize=4)
 def _source_predict(classifier: Classifier, where: Parallel) -> Any:
-    predict = methods.make("source", classifier, {}, where.axis_name).predict
-    if where.kind == "jit":
-        return jax.jit(predict)
-    spread = parallel.spread(where, lambda state, batch: ((), predict(state, batch)))
-    return lambda state, batch: spread(state, batch)[1]
+    return parallel.spread_rows(where, methods.make("source", classifier, {}, where.axis_name).predict)
 
 
 def source_logits(source: Source, waves: np.ndarray, batch_size: int, where: Parallel = ONE) -> np.ndarray:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from absl import flags
 
 from dhauds_jax import app
+from experiments import device_flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("checkpoint", None, "Folder of the classifier, of experiments.train or converters.convert.")
@@ -29,13 +30,7 @@ flags.DEFINE_string("criterion", "information", "Label-free choice of the epoch 
 flags.DEFINE_integer("seed", 0, "Seed of the adaptation.")
 flags.DEFINE_string("on_bad_file", "skip", "skip unreadable files (they are listed in the report) or stop.")
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states.")
-flags.DEFINE_enum(
-    "precision",
-    "float32",
-    ["float32", "tf32", "bfloat16"],
-    "Products of the network: exact float32, tf32 (10 bits, on GPUs that have it; on a CPU the same as float32) or "
-    "bfloat16 (7 bits). Parameters, norms, softmax and losses are float32 in all.",
-)
+device_flags.define_precision()
 
 
 def main() -> str:

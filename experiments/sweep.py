@@ -13,6 +13,7 @@ from __future__ import annotations
 from absl import flags
 
 from dhauds_jax import app
+from experiments import device_flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("recipes", None, "Table: dhauds, iom_eolr, ntta, amaut, tta_in_ac, synthetic, or a csv file.")
@@ -35,38 +36,14 @@ flags.DEFINE_bool("dry_run", False, "Say of each row whether it is finished, can
 flags.DEFINE_float("save_every_s", 20.0, "Least seconds between two saved states of an unfinished row.")
 flags.DEFINE_bool("allow_partial", False, "Go on when a list names files that are absent (the count goes on record).")
 flags.DEFINE_enum("on_bad_file", "stop", ["stop", "skip"], "At a bad file: stop the row, or leave the file out.")
-flags.DEFINE_enum(
-    "parallel",
-    "jit",
-    ["jit", "pmap", "mesh"],
-    "How updates run: jit on one device; pmap or mesh (jit with NamedSharding) on all, a batch shared out over them.",
-)
-flags.DEFINE_string(
-    "coordinator", None, "HOST:PORT of the first of several processes, one a host; all share --workdir."
-)
-flags.DEFINE_integer("num_processes", 1, "Processes of this run; each is given the same flags but for --process_id.")
-flags.DEFINE_integer("process_id", 0, "Number of this process, from 0; process 0 prints and writes.")
-flags.DEFINE_integer(
-    "updates_per_dispatch",
-    1,
-    "Updates of an offline epoch in one dispatch (lax.scan); more pays where updates are short.",
-)
-flags.DEFINE_enum(
-    "precision",
-    "float32",
-    ["float32", "tf32", "bfloat16"],
-    "Products of the network: exact float32, tf32 (10 bits, on GPUs that have it; on a CPU the same as float32) or "
-    "bfloat16 (7 bits). Parameters, norms, softmax and losses are float32 in all.",
-)
-flags.DEFINE_bool(
-    "remat", False, "Recompute blocks in the backward pass: slower, but long clips (10 s) then fit into less memory."
-)
+device_flags.define_parallel()
+device_flags.define_updates_per_dispatch()
+device_flags.define_precision()
+device_flags.define_remat()
 
 
 def main() -> str:
-    from dhauds_jax.tta import parallel
-
-    parallel.start(FLAGS.coordinator, FLAGS.num_processes, FLAGS.process_id)
+    device_flags.start()
     import sys
 
     from experiments.sweep_run import SweepRun, sweep

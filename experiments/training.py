@@ -199,14 +199,14 @@ def make_evaluator(
 ) -> Callable[[Variables, Source], np.ndarray]:
     """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's."""
 
-    def logits_of(variables: Variables, wave: Array) -> tuple[Any, Array]:
-        return (), classifier.apply(variables, wave, mode=EVAL, axis_name=where.axis_name)[0].logits
+    def logits_of(variables: Variables, wave: Array) -> Array:
+        return classifier.apply(variables, wave, mode=EVAL, axis_name=where.axis_name)[0].logits
 
-    forward = parallel.spread(where, logits_of)
+    forward = parallel.spread_rows(where, logits_of)
 
     def score(variables: Variables, clips: Source) -> np.ndarray:
         feed = _feed(clips, np.arange(len(clips.ids)), batch_size, where)
-        logits = [forward(variables, to_float(batch.wave))[1][:batch_size] for batch in feed]
+        logits = [forward(variables, to_float(batch.wave))[:batch_size] for batch in feed]
         return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
 
     return score

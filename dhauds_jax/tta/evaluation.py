@@ -76,8 +76,7 @@ def compiled(
         return Compiled(method, step, predict, observe, jit(_once("predict_alone", alone)), several)
 
     def rows_of(name: str, function: Callable[[AdaptState, Batch], Any]) -> Callable[[AdaptState, Batch], Any]:
-        run = parallels.spread(parallel, _once(name, lambda state, batch: ((), function(state, batch))))
-        return lambda state, batch: run(state, batch)[1]
+        return parallels.spread_rows(parallel, _once(name, function))
 
     predict = rows_of("predict", spread.predict)
     observe = predict if spread.observe is None else rows_of("observe", spread.observe)

@@ -224,3 +224,9 @@ def spread(parallel: Parallel, function: Callable[..., tuple[Any, Any]], *, dona
 
     axes = (None, 0, *([None] * rest))
     return jax.pmap(on_one, axis_name=AXIS, in_axes=axes, out_axes=None, donate_argnums=donated)
+
+
+def spread_rows(parallel: Parallel, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """Compiles `function(state, batch) -> rows`, which changes nothing, to run on all devices (see `spread`)."""
+    run = spread(parallel, lambda state, batch: ((), function(state, batch)))
+    return lambda state, batch: run(state, batch)[1]
