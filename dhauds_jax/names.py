@@ -1,0 +1,133 @@
+"""The public names, each with the place of what it stands for: the one line that an addition writes.
+
+Nothing is imported here, so `--help` can list the names at once; `dhauds_jax.registry` resolves the places when a name
+is used. A place is "module:attribute".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_METHODS = "dhauds_jax.tta.methods"
+METHODS: Mapping[str, str] = {
+    "source": f"{_METHODS}.source:source",
+    "norm": f"{_METHODS}.norm:norm",
+    "tent": f"{_METHODS}.tent:tent",
+    "dhauds": f"{_METHODS}.dhauds:dhauds",
+    "eata": f"{_METHODS}.eata:eata",
+    "rdumb": f"{_METHODS}.rdumb:rdumb",
+    "sar": f"{_METHODS}.sar:sar",
+    "deyo": f"{_METHODS}.deyo:deyo",
+    "roid": f"{_METHODS}.roid:roid",
+    "gala": f"{_METHODS}.gala:gala",
+    "pseudo_label": f"{_METHODS}.pseudo_label:pseudo_label",
+    "shot": f"{_METHODS}.shot:shot",
+    "notela": f"{_METHODS}.notela:notela",
+    "lame": f"{_METHODS}.lame:lame",
+    "t3a": f"{_METHODS}.t3a:t3a",
+    "ntta": f"{_METHODS}.ntta:ntta",
+    "note": f"{_METHODS}.note:note",
+    "rotta": f"{_METHODS}.rotta:rotta",
+    "cotta": f"{_METHODS}.cotta:cotta",
+    "memo": f"{_METHODS}.memo:memo",
+    "suta": f"{_METHODS}.suta:suta",
+    "ttt": f"{_METHODS}.ttt:ttt",
+    "conmix": f"{_METHODS}.conmix:conmix",
+}
+"""Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
+
+_CORRUPTIONS = "dhauds_jax.data.corruptions"
+CORRUPTIONS: Mapping[str, str] = {
+    "WHN": f"{_CORRUPTIONS}.white_noise:WHITE_NOISE",
+    "ENQ": f"{_CORRUPTIONS}.recorded:ENQ",
+    "END1": f"{_CORRUPTIONS}.recorded:END1",
+    "END2": f"{_CORRUPTIONS}.recorded:END2",
+    "ENSC": f"{_CORRUPTIONS}.recorded:ENSC",
+    "PSH": f"{_CORRUPTIONS}.pitch:PITCH_SHIFT",
+    "TST": f"{_CORRUPTIONS}.stretch:TIME_STRETCH",
+}
+"""The seven corruptions, drawn from grids at the levels of `LEVELS`: `Corruption` records (docs/data.md)."""
+
+SHIFTS: Mapping[str, str] = {
+    "SCN": f"{_CORRUPTIONS}.recorded:SCN",
+    "CLP": f"{_CORRUPTIONS}.recorded:CLP",
+    "UNI": f"{_CORRUPTIONS}.uniform:UNIFORM",
+}
+"""Corruptions whose level is a parameter, written CODE:LEVEL."""
+
+LEVELS = ("L1", "L2")
+"""Levels of the seven corruptions."""
+
+CLEAN = "clean"
+"""The corruption's name for uncorrupted clips; its level is "-"."""
+
+_SETS = "dhauds_jax.data.sets"
+DATA_SETS: Mapping[str, str] = {
+    "arabic_speech_commands": f"{_SETS}.arabic_speech_commands:DATA_SETS",
+    "synthetic": f"{_SETS}.synthetic:DATA_SETS",
+    "vocal_sound": f"{_SETS}.vocal_sound:DATA_SETS",
+    "cochl_scene": f"{_SETS}.cochl_scene:DATA_SETS",
+    "urban_sound_8k": f"{_SETS}.urban_sound_8k:DATA_SETS",
+    "reef_set": f"{_SETS}.reef_set:DATA_SETS",
+    "audio_mnist": f"{_SETS}.audio_mnist:DATA_SETS",
+    "speech_commands_v1": f"{_SETS}.speech_commands:DATA_SETS",
+    "speech_commands_v2": f"{_SETS}.speech_commands:DATA_SETS",
+    "free_spoken_digit": f"{_SETS}.free_spoken_digit:DATA_SETS",
+    "folder": f"{_SETS}.folder_per_class:DATA_SETS",
+    "qut_noise": f"{_SETS}.qut_noise:DATA_SETS",
+    "demand": f"{_SETS}.demand:DATA_SETS",
+    "speech_commands_noise": f"{_SETS}.speech_commands_noise:DATA_SETS",
+    "esc50": f"{_SETS}.esc50:DATA_SETS",
+}
+"""Data sets: tuples of `DataSet`, the set itself and its variants, which are called "set/variant" (docs/data.md)."""
+
+_PROTOCOLS = "dhauds_jax.tta.schedules"
+PROTOCOLS: Mapping[str, str] = {
+    "offline": f"{_PROTOCOLS}.offline:OFFLINE",
+    "online": f"{_PROTOCOLS}.online:ONLINE",
+    "episodic": f"{_PROTOCOLS}.episodic:EPISODIC",
+    "continual": f"{_PROTOCOLS}.continual:CONTINUAL",
+    "gradual": f"{_PROTOCOLS}.gradual:GRADUAL",
+    "mixed": f"{_PROTOCOLS}.mixed:MIXED",
+    "correlated": f"{_PROTOCOLS}.correlated:CORRELATED",
+    "batch1": f"{_PROTOCOLS}.batch1:BATCH1",
+    "label_shift": f"{_PROTOCOLS}.label_shift:LABEL_SHIFT",
+    "timed": f"{_PROTOCOLS}.timed:TIMED",
+    "forgetting": f"{_PROTOCOLS}.continual:FORGETTING",
+}
+"""Protocols: `Protocol` records, when a method predicts, adapts and starts anew (docs/methods.md)."""
+
+CRITERIA: Mapping[str, str] = {
+    "information": "dhauds_jax.tta.selection:information",
+    "negative_entropy": "dhauds_jax.tta.selection:negative_entropy",
+    "nuclear_norm": "dhauds_jax.tta.selection:nuclear_norm_share",
+    "neighbourhood_density": "dhauds_jax.tta.selection:neighbourhood_density",
+}
+"""Label-free criteria of an epoch: functions of logits."""
+
+CRITERIA_WITH_VIEWS: Mapping[str, str] = {"agreement": "dhauds_jax.tta.selection:agreement"}
+"""Criteria that look at a second view's logits too."""
+
+_NETS = "dhauds_jax.nets"
+FAMILIES: Mapping[str, str] = {
+    "amaut": f"{_NETS}.amaut_zoo:FAMILY",
+    "conmix": f"{_NETS}.conmix_zoo:FAMILY",
+    "hubert": f"{_NETS}.hubert_zoo:FAMILY",
+    "resnet": f"{_NETS}.resnet_zoo:RESNET",
+    "cnn": f"{_NETS}.resnet_zoo:CNN",
+    "spectrogram_transformer": f"{_NETS}.spectrogram_zoo:FAMILY",
+}
+"""Families of networks: `Family` records, each with its presets."""
+
+HEADS: Mapping[str, str] = {
+    "audio_classifier": f"{_NETS}.heads:AudioClassifier",
+    "bottleneck": f"{_NETS}.heads:BottleneckClassifier",
+    "fce": f"{_NETS}.heads:FCEClassifier",
+    "hub_classifier": f"{_NETS}.heads:HuBClassifier",
+    "linear": f"{_NETS}.heads:LinearHead",
+    "token_pool": f"{_NETS}.heads:TokenPool",
+}
+"""Classification heads: linen modules over an encoder's tokens."""
+
+PROFILES = ("reference", "corrected")
+"""reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""
