@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(

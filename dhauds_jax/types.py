@@ -168,7 +168,7 @@ class Method(NamedTuple):
       init: `(variables, info) -> AdaptState`.
       step: `(state, batch, key) -> (state, Prediction)`, jit-able and scannable.
       predict: `(state, batch) -> logits`, evaluation as the method means it, nothing changes.
-      adapts: the group of leaves that moves (`dhauds_jax.tta.masks`), "none" for methods without gradients.
+      adapts: the group of leaves that moves (`dhauds_jax.nets.masks`), "none" for methods without gradients.
       passes: forward passes and backward passes of one `step` per clip, for the cost column.
       begin_epoch: `(state, observed, key) -> state`, for methods that look at the whole set first; `observed` is what
         `observe` gave for every clip, in the set's order. Protocols with one pass never call it.
@@ -184,16 +184,3 @@ class Method(NamedTuple):
     begin_epoch: Callable[..., AdaptState] | None = None
     needs: tuple[str, ...] = ()
     observe: Callable[[AdaptState, Batch], Any] | None = None
-
-
-def total(x: Any, axis_name: str | None) -> Any:
-    """Sums a pytree of partial sums over `axis_name`: the one helper of everything that couples a batch.
-
-    Every batch-coupled quantity is a ratio of totals of weighted sums, so a batch spread over devices gives the numbers
-    of one device; gradients then take one `pmean` (see `tta.parallel`).
-    """
-    if axis_name is None:
-        return x
-    import jax
-
-    return jax.lax.psum(x, axis_name)

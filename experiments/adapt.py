@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
-from experiments import device_flags
+from dhauds_jax.command import app
+from dhauds_jax.command import flags as device_flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
@@ -92,7 +92,7 @@ device_flags.define_remat()
 
 def main() -> str:
     device_flags.start()
-    from experiments.adapt_run import AdaptRun, adapt
+    from dhauds_jax.runs.adapt import AdaptRun, adapt
 
     return adapt(AdaptRun(**{name: getattr(FLAGS, name) for name in AdaptRun._fields}), app.command())
 

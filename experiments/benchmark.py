@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list(
@@ -57,7 +57,7 @@ flags.DEFINE_bool("json", False, "Print nothing but one JSON object a line.")
 
 
 def main() -> str:
-    from experiments.benchmark_run import Benchmark, benchmark
+    from dhauds_jax.runs.benchmark import Benchmark, benchmark
 
     return benchmark(Benchmark(**{name: getattr(FLAGS, name) for name in Benchmark._fields}))
 

@@ -12,7 +12,7 @@ import sys
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 CANNOT_SERVE = 1
 """Exit code for a copy that cannot serve."""
@@ -27,7 +27,7 @@ flags.DEFINE_bool("json", False, "Print one JSON object a finding, and a last on
 
 
 def main() -> str:
-    from experiments.check_data_run import CheckRun, check
+    from dhauds_jax.runs.check_data import CheckRun, check
 
     text, serves = check(CheckRun(**{name: getattr(FLAGS, name) for name in CheckRun._fields}))
     if not serves:

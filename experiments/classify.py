@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
-from experiments import device_flags
+from dhauds_jax.command import app
+from dhauds_jax.command import flags as device_flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("checkpoint", None, "Folder of the classifier, of experiments.train or converters.convert.")
@@ -34,7 +34,7 @@ device_flags.define_precision()
 
 
 def main() -> str:
-    from experiments.classify_run import ClassifyRun, classify
+    from dhauds_jax.runs.classify import ClassifyRun, classify
 
     return classify(ClassifyRun(**{name: getattr(FLAGS, name) for name in ClassifyRun._fields}), app.command())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 
@@ -57,7 +57,7 @@ flags.DEFINE_flag(
 
 
 def main() -> str:
-    from experiments.corrupt_run import CorruptRun, run_command
+    from dhauds_jax.runs.corrupt import CorruptRun, run_command
 
     return run_command(CorruptRun(**{name: getattr(FLAGS, name) for name in CorruptRun._fields}))
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Data set, as in experiments.adapt.")
@@ -35,7 +35,7 @@ flags.DEFINE_string("workdir", None, "Folder for results.jsonl.")
 
 
 def main() -> str:
-    from experiments.elect_run import ElectRun, run_election
+    from dhauds_jax.runs.elect import ElectRun, run_election
 
     return run_election(ElectRun(**{name: getattr(FLAGS, name) for name in ElectRun._fields}), app.command())
 

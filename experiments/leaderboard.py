@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("data_dir", None, "Folder of Arabic Speech Commands.")
@@ -30,7 +30,7 @@ flags.DEFINE_string("workdir", None, "Folder of the records.")
 
 
 def main() -> str:
-    from experiments.leaderboard_run import LeaderboardRun, fill
+    from dhauds_jax.runs.leaderboard import LeaderboardRun, fill
 
     return fill(LeaderboardRun(**{name: getattr(FLAGS, name) for name in LeaderboardRun._fields}), app.command())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Data set, or a variant of one (docs/data.md; an unknown name lists them).")
@@ -60,8 +60,8 @@ flags.DEFINE_enum(
 
 def main() -> str:
     from dhauds_jax.nets import zoo
-    from experiments.pretrain_run import PretrainRun, pretrain_and_save
-    from experiments.pretraining import PretrainOptions
+    from dhauds_jax.runs.pretrain import PretrainRun, pretrain_and_save
+    from dhauds_jax.train.pretraining import PretrainOptions
 
     options = PretrainOptions(**{n: getattr(FLAGS, n) for n in PretrainOptions._fields if n != "clusters"})
     # A patch as high as the spectrogram is a frame.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("workdir", None, "Folder for the checkpoint, the records and the report.")
@@ -24,7 +24,7 @@ flags.DEFINE_integer("epochs", 3, "Passes of the adaptation over each corrupted 
 
 
 def main() -> str:
-    from experiments.quickstart_run import Quickstart, quickstart
+    from dhauds_jax.runs.quickstart import Quickstart, quickstart
 
     return quickstart(Quickstart(**{name: getattr(FLAGS, name) for name in Quickstart._fields}), app.command())
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_list("workdir", None, "Folders with results.jsonl, comma-separated; their records are put together.")
@@ -27,10 +27,10 @@ def main() -> str:
     if FLAGS.fill:
         from pathlib import Path
 
-        from experiments.pages import fill_page
+        from dhauds_jax.report.marked_pages import fill_page
 
         return fill_page(Path(FLAGS.fill))
-    from experiments.report_run import write_report
+    from dhauds_jax.runs.report import write_report
 
     return write_report(FLAGS.workdir, FLAGS.output, FLAGS.html)
 

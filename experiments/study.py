@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Data set, as in experiments.adapt.")
@@ -39,7 +39,7 @@ flags.DEFINE_bool("allow_partial", False, "Go on when a list names files that ar
 
 
 def main() -> str:
-    from experiments.study_run import StudyRun, run_study
+    from dhauds_jax.runs.study import StudyRun, run_study
 
     return run_study(StudyRun(**{name: getattr(FLAGS, name) for name in StudyRun._fields}), app.command())
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
-from experiments import device_flags
+from dhauds_jax.command import app
+from dhauds_jax.command import flags as device_flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("recipes", None, "Table: dhauds, iom_eolr, ntta, amaut, tta_in_ac, synthetic, or a csv file.")
@@ -46,7 +46,7 @@ def main() -> str:
     device_flags.start()
     import sys
 
-    from experiments.sweep_run import SweepRun, sweep
+    from dhauds_jax.runs.sweep import SweepRun, sweep
 
     text, code = sweep(SweepRun(**{name: getattr(FLAGS, name) for name in SweepRun._fields}), app.command())
     if code:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
-from experiments import device_flags
+from dhauds_jax.command import app
+from dhauds_jax.command import flags as device_flags
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Data set, or a variant of one (docs/data.md; an unknown name lists them).")
@@ -91,11 +91,12 @@ device_flags.define_remat()
 
 def main() -> str:
     device_flags.start()
-    from experiments import training_recipes
-    from experiments.train_run import TrainRun, train_and_save
-    from experiments.training import TrainOptions
+    from dhauds_jax.recipes import training
+    from dhauds_jax.runs.train import train_and_save
+    from dhauds_jax.train.loop import TrainOptions
+    from dhauds_jax.train.request import TrainRun
 
-    recipe = training_recipes.apply(FLAGS.recipe, FLAGS) if FLAGS.recipe else None
+    recipe = training.apply(FLAGS.recipe, FLAGS) if FLAGS.recipe else None
     if not FLAGS.dataset:
         raise ValueError("--dataset: missing, expected a data set, or a --recipe that names one")
     if FLAGS.profile not in ("reference", "corrected"):
@@ -115,7 +116,7 @@ def main() -> str:
     )
     run = TrainRun(**{n: getattr(FLAGS, n) for n in TrainRun._fields if n != "options"}, options=options)
     text = train_and_save(run, app.command())
-    return f"{text}\n{training_recipes.said(recipe)}" if recipe else text
+    return f"{text}\n{training.said(recipe)}" if recipe else text
 
 
 if __name__ == "__main__":

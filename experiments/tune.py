@@ -3,15 +3,15 @@
 Example: python -m experiments.tune --dataset=arabic_speech_commands --data_dir=FOLDER --noise_dir=FOLDER \
 --checkpoint=out/train/checkpoint --method=tent,shot --corruption=CLP:esc50@6dB --workdir=out/tune --output=tuned.csv
 The corruption must not be one of the test's (a held-out noise), and the split is "val": test labels are never used.
-Of each method one option is tried at four values (experiments/tuning.py); the value with the best metric after the last
-epoch wins, the default in a tie. Trials are records in WORKDIR and are not repeated.
+Of each method one option is tried at four values (dhauds_jax/recipes/tuned.py); the value with the best metric after
+the last epoch wins, the default in a tie. Trials are records in WORKDIR and are not repeated.
 """
 
 from __future__ import annotations
 
 from absl import flags
 
-from dhauds_jax import app
+from dhauds_jax.command import app
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("dataset", None, "Data set, as in experiments.adapt.")
@@ -32,7 +32,7 @@ flags.DEFINE_string("output", None, "The csv file to write.")
 
 
 def main() -> str:
-    from experiments.tune_run import TuneRun, tune
+    from dhauds_jax.runs.tune import TuneRun, tune
 
     return tune(TuneRun(**{name: getattr(FLAGS, name) for name in TuneRun._fields}), app.command())
 

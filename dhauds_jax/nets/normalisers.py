@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dhauds_jax.types import Mode, Normaliser, Running, total
+from dhauds_jax.parallel import total
+from dhauds_jax.types import Mode, Normaliser, Running
 
 MOMENTUM = 0.1
 """The weight of a new batch in the running statistics (PyTorch's meaning of BatchNorm momentum)."""

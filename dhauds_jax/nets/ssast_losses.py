@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from dhauds_jax.types import total
+from dhauds_jax.parallel import total
 
 
 class Objective(NamedTuple):

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
-from dhauds_jax.nets import normalisers
-from dhauds_jax.tta import masks
+from dhauds_jax.nets import masks, normalisers
+from dhauds_jax.parallel import total
 from dhauds_jax.tta.update import LossFunction, gradient_update
-from dhauds_jax.types import AdaptState, Batch, Classifier, Mode, Prediction, Variables, total
+from dhauds_jax.types import AdaptState, Batch, Classifier, Mode, Prediction, Variables
 
 Rows = Float[Array, " batch"]
 Scalar = Float[Array, ""]

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from dhauds_jax.tta.metrics import softmax
+from dhauds_jax.metrics import softmax
 
 MODES = ("single", "aug_elect", "multi_train", "hybrid")
 """One view of the first model; three views of it; one view of every model; three views of every model."""

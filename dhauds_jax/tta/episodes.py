@@ -14,21 +14,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, UInt32
 
-from dhauds_jax.nets import normalisers
-from dhauds_jax.tta import losses, masks
+from dhauds_jax.nets import masks, normalisers
+from dhauds_jax.parallel import total
+from dhauds_jax.tta import losses
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.types import (
-    AdaptState,
-    Batch,
-    Classifier,
-    Method,
-    Mode,
-    Normaliser,
-    Prediction,
-    RunInfo,
-    Variables,
-    total,
-)
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Normaliser, Prediction, RunInfo, Variables
 
 OVER = ("clip", "batch")
 

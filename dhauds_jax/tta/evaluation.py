@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
-from dhauds_jax.tta import parallel as parallels
+from dhauds_jax import parallel as parallels
+from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.tta.feeding import Waves, batch_of
-from dhauds_jax.tta.parallel import ONE, Parallel
 from dhauds_jax.tta.streams import padded_batches
 from dhauds_jax.types import AdaptState, Batch, Method, Prediction
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dhauds_jax.tta.parallel import ONE, Parallel, padded, put_rows, rows_sharding
+from dhauds_jax.parallel import ONE, Parallel, padded, put_rows, rows_sharding
 from dhauds_jax.types import Batch
 
 HELD_SHARE = 0.1

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from dhauds_jax.types import total
+from dhauds_jax.parallel import total
 
 Logits = Float[Array, "batch classes"]
 Weights = Float[Array, " batch"]

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.losses import Logits, Scalar, Weights, safe_sqrt, weighted_mean
-from dhauds_jax.types import total
 
 
 def both_sides(logits: Logits) -> Float[Array, "batch classes 2"]:

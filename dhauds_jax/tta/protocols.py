@@ -17,7 +17,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from tqdm import tqdm
 
-from dhauds_jax.tta import parallel as parallels
+from dhauds_jax import parallel as parallels
 from dhauds_jax.tta import streams
 from dhauds_jax.tta.evaluation import Compiled, check_finite, compiled, evaluate, own
 from dhauds_jax.tta.feeding import Waves, batch_of, batches_of

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from dhauds_jax.tta.metrics import softmax
+from dhauds_jax.metrics import softmax
 
 
 def _entropy(p: np.ndarray) -> np.ndarray | np.floating:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
-from dhauds_jax.tta import masks
+from dhauds_jax.nets import masks
 from dhauds_jax.types import AdaptState, Variables
 
 

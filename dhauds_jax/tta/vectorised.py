@@ -20,7 +20,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from dhauds_jax.tta import masks, methods
+from dhauds_jax.nets import masks
+from dhauds_jax.tta import methods
 from dhauds_jax.tta.evaluation import own
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 

@@ -12,8 +12,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from dhauds_jax.tta.metrics import COLLAPSE_SHARE
-from dhauds_jax.types import AdaptState, Batch, Method, Prediction, RunInfo, Variables, total
+from dhauds_jax.metrics import COLLAPSE_SHARE
+from dhauds_jax.parallel import total
+from dhauds_jax.types import AdaptState, Batch, Method, Prediction, RunInfo, Variables
 
 KEPT = 0.9
 """Share of the old estimate in the moving average of predicted classes (`reset_on_collapse`)."""

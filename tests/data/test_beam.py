@@ -10,7 +10,7 @@ from dhauds_jax.data import cells, sets
 from dhauds_jax.data.clip_source import open_clips
 from dhauds_jax.data.noise import load_bank
 from tests.data.fakes import FAKES
-from tests.experiments.tiny import make_noises
+from tests.runs.tiny import make_noises
 
 beam = pytest.importorskip(
     "dhauds_jax.data.sets.beam", reason="apache_beam is not installed (the extra beam)", exc_type=ImportError
@@ -94,7 +94,7 @@ def test_a_cell_as_a_tfds_data_set(place, tmp_path):
 
 
 def test_the_command_line_takes_the_runner(place, tmp_path):
-    from experiments.corrupt_run import CorruptRun, run_command
+    from dhauds_jax.runs.corrupt import CorruptRun, run_command
 
     run = CorruptRun(
         dataset="reef_set", data_dir=str(place / "reef"), noise_dir=str(place / "noise"), corruption=["WHN"],

@@ -12,7 +12,7 @@ from dhauds_jax.data import checking, hearing, sets
 from dhauds_jax.data.checking import Finding, check_copy
 from dhauds_jax.data.sets.base import ClipRef
 from tests.data.fakes import FAKES
-from tests.experiments.tiny import RATE, make_arabic, tone
+from tests.runs.tiny import RATE, make_arabic, tone
 
 ARABIC = sets.get("arabic_speech_commands")
 WORDS = ARABIC.classes

@@ -353,7 +353,7 @@ _STREAM_SCRIPT = """
 import json, pathlib, sys
 import jax
 from dhauds_jax.data import pipeline
-from experiments.benchmark_pipeline import make_set, resident_mb
+from dhauds_jax.benchmark.pipeline import make_set, resident_mb
 
 folder, clips = pathlib.Path(sys.argv[1]), int(sys.argv[2])
 (folder / "few").mkdir(), (folder / "many").mkdir()

@@ -5,10 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import masks, zoo
 from dhauds_jax.nets.normalisers import EVAL, TRAIN, batch, running
 from dhauds_jax.nets.resnet import PreActivationBlock, SmallCNN, average_pool
-from dhauds_jax.tta import masks
 from dhauds_jax.types import Mode
 
 DIGITS = tuple("0123456789")

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.nets import spectrogram_zoo, ssast_pretrain, zoo
+from dhauds_jax.nets import masks, spectrogram_zoo, ssast_pretrain, zoo
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.nets.spectrogram_transformer import grid_of, unfold
-from dhauds_jax.tta import masks
 from tests.goldens.golden_weights import golden_array, golden_state_dict
 from tests.paths import GOLDENS
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.tta import evaluation, masks, methods, protocols
+from dhauds_jax.nets import masks
+from dhauds_jax.tta import evaluation, methods, protocols
 from dhauds_jax.types import Batch, RunInfo, SourceData
 from tests.tta import tiny
 

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.tta import masks, methods
+from dhauds_jax.nets import masks
+from dhauds_jax.tta import methods
 from dhauds_jax.tta.augment import Augmentation, augmented
 from dhauds_jax.tta.methods.cotta import restored, unsure_rows
 from dhauds_jax.types import RunInfo

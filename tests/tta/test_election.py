@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.tta import election, metrics
+from dhauds_jax import metrics
+from dhauds_jax.tta import election
 
 WAVES = np.eye(10)[:4]
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.parallel import own_rows, whole_batch
 from dhauds_jax.tta import neighbours
-from dhauds_jax.tta.whole_batch import own_rows, whole_batch
 
 X = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
 VALUES = np.random.default_rng(1).uniform(size=(11, 4)).astype(np.float32)

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.tta import masks, methods, protocols, vectorised, vectorised_protocols
+from dhauds_jax.nets import masks
+from dhauds_jax.tta import methods, protocols, vectorised, vectorised_protocols
 from dhauds_jax.types import RunInfo, SourceData
 from tests.tta import tiny
 

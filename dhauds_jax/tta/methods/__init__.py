@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dhauds_jax.tta import masks
+from dhauds_jax.nets import masks
 from dhauds_jax.tta.methods import (
     conmix,
     cotta,

@@ -14,6 +14,7 @@ from dhauds_jax.dsp.views import random_roll
 from dhauds_jax.nets import mel_image
 from dhauds_jax.nets.mel_image import Moments, Statistics
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
+from dhauds_jax.parallel import total
 from dhauds_jax.tta.methods.conmix_labels import (
     ALPHA_TERMS,
     CLS_MODES,
@@ -24,7 +25,7 @@ from dhauds_jax.tta.methods.conmix_labels import (
 )
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables, total
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 INPUT_STATISTICS = ("evaluated_set", "checkpoint")
 """What normalises the images of nets that have some: the statistics of the very set (quirk 40), or their own."""

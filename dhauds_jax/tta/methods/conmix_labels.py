@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
+from dhauds_jax.parallel import total
 from dhauds_jax.tta.losses import safe_sqrt, weighted_mean
 from dhauds_jax.tta.methods.shot import centroid_scores
-from dhauds_jax.types import total
 
 CLS_MODES = ("logsoft_nll", "logsoft_ce", "soft_ce")
 """Cross-entropies against the pseudo-labels, see `conmix_losses`."""

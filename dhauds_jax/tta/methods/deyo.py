@@ -8,10 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import chosen_mean, kept_share, make_optimiser, norm_passes, update_if_kept
 from dhauds_jax.tta.update import Evaluated, first_state
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables, total
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 
 def shuffled_segments(

@@ -12,10 +12,11 @@ from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax.dsp.views import rolled_views
 from dhauds_jax.nets.normalisers import EVAL, TRAIN, grouped_batch
+from dhauds_jax.parallel import total
 from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables, total
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 FORWARDS = ("one_by_one", "together")
 """How two views are forwarded: one after the other, or as one batch whose BatchNorms see two."""

@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from dhauds_jax.tta import losses, masks
+from dhauds_jax.nets import masks
+from dhauds_jax.parallel import total
+from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import Passes, chosen_mean, kept_share, make_optimiser, norm_passes, update_if_kept
 from dhauds_jax.tta.update import Evaluated, first_state, gradients
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables, total
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 Rows = Float[Array, " batch"]
 

@@ -9,7 +9,8 @@ import optax
 from flax import traverse_util
 from jaxtyping import Array, PRNGKeyArray
 
-from dhauds_jax.tta import losses, masks
+from dhauds_jax.nets import masks
+from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import check_choice, norm_passes, where
 from dhauds_jax.tta.update import Evaluated, first_state, gradients
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables

@@ -8,8 +8,8 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.parallel import own_rows, whole_batch
 from dhauds_jax.tta import neighbours
-from dhauds_jax.tta.whole_batch import own_rows, whole_batch
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 AFFINITIES = ("knn", "rbf", "linear")

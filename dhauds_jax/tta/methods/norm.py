@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax.nets import normalisers
+from dhauds_jax.parallel import total
 from dhauds_jax.types import (
     AdaptState,
     Batch,
@@ -18,7 +19,6 @@ from dhauds_jax.types import (
     RunInfo,
     Running,
     Variables,
-    total,
 )
 
 STATISTICS = ("running", "batch", "blend")

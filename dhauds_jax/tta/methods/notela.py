@@ -11,12 +11,12 @@ from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.parallel import own_rows, whole_batch
 from dhauds_jax.tta import neighbours
 from dhauds_jax.tta.losses import weighted_mean
 from dhauds_jax.tta.methods.shot import Observed
 from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.tta.whole_batch import own_rows, whole_batch
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 

@@ -7,11 +7,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from dhauds_jax.dsp.views import rolled_views
+from dhauds_jax.parallel import total
 from dhauds_jax.tta.losses import safe_sqrt, weighted_mean
 from dhauds_jax.tta.methods.dhauds import Views, root_of_missing_rows, two_view_losses, two_view_method
 from dhauds_jax.tta.multilabel_losses import activation_losses, both_sides
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd
-from dhauds_jax.types import Batch, Classifier, Method, total
+from dhauds_jax.types import Batch, Classifier, Method
 
 PROFILES = {
     "reference": {"partial_batch": "as_is", "first_epoch_plain": True, "nesterov": False},

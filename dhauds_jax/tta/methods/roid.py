@@ -9,10 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from dhauds_jax.dsp.views import random_roll
-from dhauds_jax.tta import losses, masks
+from dhauds_jax.nets import masks
+from dhauds_jax.parallel import total
+from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import kept_share, make_optimiser, norm_passes
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables, total
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 Logits = Float[Array, "batch classes"]
 Rows = Float[Array, " batch"]

@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import EVAL, batch_moments
-from dhauds_jax.tta import losses, masks, memory
+from dhauds_jax.parallel import whole_batch
+from dhauds_jax.tta import losses, memory
 from dhauds_jax.tta.augment import Augmentation, augmented, checked
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.tta.whole_batch import whole_batch
 from dhauds_jax.types import (
     AdaptState,
     Batch,

@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from dhauds_jax.tta import losses, masks
+from dhauds_jax.nets import masks
+from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import (
     Passes,
     Snapshot,

@@ -10,10 +10,11 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables, total
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 
 class Observed(NamedTuple):

@@ -7,10 +7,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented_copies, checked
 from dhauds_jax.tta.episodes import Episode, episodic, statistics_of
-from dhauds_jax.types import Classifier, Method, total
+from dhauds_jax.types import Classifier, Method
 
 
 def class_confusion(

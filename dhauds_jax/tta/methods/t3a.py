@@ -10,8 +10,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.parallel import whole_batch
 from dhauds_jax.tta import losses
-from dhauds_jax.tta.whole_batch import whole_batch
 from dhauds_jax.types import (
     AdaptState,
     Batch,

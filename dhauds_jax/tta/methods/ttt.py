@@ -9,12 +9,11 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from dhauds_jax.nets import normalisers
+from dhauds_jax.nets import masks, normalisers
 from dhauds_jax.nets.normalisers import EVAL
-from dhauds_jax.tta import masks
+from dhauds_jax.parallel import own_rows, whole_batch
 from dhauds_jax.tta.aux_tasks import SHIFT, TASKS, check_head, random_labels
 from dhauds_jax.tta.update import Evaluated, gradients
-from dhauds_jax.tta.whole_batch import own_rows, whole_batch
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 GROUP = "aux_path"

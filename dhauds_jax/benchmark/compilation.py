@@ -1,0 +1,111 @@
+"""Compile times for `experiments.benchmark --what=compile`: the same work in two fresh processes with one new cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+FOREIGN = ("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_ENABLE_COMPILATION_CACHE")
+"""Variables of the environment that would give the measured process another cache."""
+
+
+def environment(cache: str, inherited: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a measured process: `inherited` with nothing but `cache` for compiled programs, all kept."""
+    own = {
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [inherited.get("PYTHONPATH")])]),
+    }
+    return {**{name: value for name, value in inherited.items() if not name.startswith(FOREIGN)}, **own}
+
+
+def rows(nets: Sequence[str], names: Sequence[str], options: Sequence[str], sizes: Any) -> Iterator[dict[str, Any]]:
+    """Two rows for each net (forward) and pair of net and method (adapt).
+
+    `cold_s` and `cached_s`: seconds of tracing, lowering, compilation and the first call; the parts are in `cold` and
+    `cached`, with the programs that the process took from the cache (`hits`) and did not find there (`misses`), and
+    the files in the cache behind it. What cannot run gives a row with `reason`.
+
+    Args:
+      nets: names of the zoo.
+      names: methods.
+      options: of the methods, key=value.
+      sizes: a `benchmark_models.Sizes`.
+    """
+    for net in nets:
+        for of, name in [("forward", ""), *(("adapt", name) for name in names)]:
+            work = {"of": of, "net": net, "method": name, "options": list(options), "sizes": sizes._asdict()}
+            said = {key: work[key] for key in ("of", "net", "method") if work[key]}
+            with tempfile.TemporaryDirectory(prefix="compile-times-") as cache:
+                try:
+                    cold, cached = _child(work, cache), _child(work, cache)
+                except ValueError as error:
+                    yield {"what": "compile", **said, "reason": str(error)}
+                    continue
+            sums = {f"{which}_s": found["total_s"] for which, found in (("cold", cold), ("cached", cached))}
+            shared = {key: cold.pop(key) for key in ("batch", "clip_seconds")}
+            cached = {key: value for key, value in cached.items() if key not in shared}
+            yield {"what": "compile", **said, **shared, **sums, "cold": cold, "cached": cached}
+
+
+def _child(work: dict[str, Any], cache: str) -> dict[str, Any]:
+    """What a fresh process says of the work.
+
+    Raises:
+      ValueError: it failed; its last line is quoted.
+    """
+    words = [sys.executable, "-m", "dhauds_jax.benchmark.compilation", json.dumps(work)]
+    done = subprocess.run(words, env=environment(cache, os.environ), capture_output=True, text=True)
+    lines = done.stdout.strip().splitlines()
+    if done.returncode or not lines:
+        raise ValueError((done.stderr.strip().splitlines() or ["the process said nothing"])[-1])
+    return {**json.loads(lines[-1]), "files": sum(1 for path in Path(cache).rglob("*") if path.is_file())}
+
+
+def measure(work: Mapping[str, Any]) -> dict[str, Any]:
+    """Seconds of tracing and lowering, compilation and the first call of a work, in this process."""
+    import jax
+
+    from dhauds_jax.benchmark import programs, timing
+    from dhauds_jax.nets import precision
+
+    counts = {"hits": 0, "misses": 0}
+
+    def listen(event: str, **_: Any) -> None:
+        for name in counts:
+            counts[name] += event == f"/jax/compilation_cache/cache_{name}"
+
+    jax.monitoring.register_event_listener(listen)
+    sizes = programs.Sizes(**work["sizes"])
+    with jax.default_matmul_precision(precision.MATMUL[sizes.dtype]):
+        given = programs.prepare(work["net"], sizes)
+        if work["of"] == "forward":
+            program = programs.forward_program(given, sizes)
+        else:
+            program = programs.adapt_program(given, work["method"], work["options"], sizes)
+        times = timing.time_program(program, rounds=1).times
+    parts = {key: times[key] for key in ("lower_s", "compile_s", "execute_s")}
+    shared = {key: program.row[key] for key in ("batch", "clip_seconds")}
+    return {**shared, **parts, "total_s": sum(parts.values()), **counts}
+
+
+def _main(text: str) -> None:
+    from dhauds_jax.command.allocator import keep_freed_memory
+
+    keep_freed_memory()
+    try:
+        print(json.dumps(measure(json.loads(text))))
+    except ValueError as error:
+        sys.exit(" ".join(str(error).split()))
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])

@@ -1,0 +1,197 @@
+"""Going through a target set: the epochs or the stream of one cell, resumable, each point of the curve scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dhauds_jax import metrics, parallel
+from dhauds_jax.cells.input_statistics import normalising
+from dhauds_jax.cells.scoring import bins, by_domain, mean_losses, measured, rows_of, scored
+from dhauds_jax.cells.targets import Target
+from dhauds_jax.nets.mel_image import Statistics
+from dhauds_jax.tta import protocols, selection, streams
+from dhauds_jax.tta.feeding import hold
+from dhauds_jax.types import AdaptState
+from dhauds_jax.workdir.saver import Saver
+
+
+class Passage(NamedTuple):
+    """What going through a target gave.
+
+    Attributes:
+      curve: points as `scored` makes them.
+      domains: one entry a domain, for streams of several.
+      seconds: over all sittings.
+      state: the last one.
+      final: every metric of the last predictions (of the evaluation draw where there is one).
+      reliability: bins of the same predictions ("after"), and of the unadapted ones where it saw them ("before").
+    """
+
+    curve: list[dict[str, Any]]
+    domains: list[dict[str, Any]]
+    seconds: float
+    state: AdaptState
+    final: dict[str, float]
+    reliability: dict[str, list[list[float]]]
+
+
+class Plan(NamedTuple):
+    """How a cell goes through its target: what `offline` and `online` need beside method, state and waves.
+
+    `statistics`: of the images of the target's evaluation draw and of its clean clips, where they have their own
+    (`dhauds_jax.cells.input_statistics`). `together`: updates in one dispatch, offline.
+    """
+
+    protocol: str
+    options: Mapping[str, Any]
+    epochs: int
+    batch_size: int
+    key: Any
+    every: int = 1
+    statistics: tuple[Statistics | None, Statistics | None] = (None, None)
+    together: int = 1
+
+
+class _Clock:
+    """Seconds of this sitting and of the earlier ones."""
+
+    def __init__(self, spent: float):
+        self._spent, self._begun = spent, time.perf_counter()
+
+    def seconds(self) -> float:
+        return self._spent + time.perf_counter() - self._begun
+
+
+def _resumed(saver: Saver | None, tree: Any) -> tuple[Any, dict[str, Any], _Clock]:
+    """The saved state and its facts, or `tree` and none."""
+    found = saver.load(tree) if saver else None
+    tree, info = found or (tree, {})
+    return tree, info, _Clock(info.get("seconds", 0.0))
+
+
+def _watched(run: protocols.Compiled, state: AdaptState, other: AdaptState) -> AdaptState:
+    """A state whose statistics were replaced, on all devices again."""
+    return other if other is state or run.parallel.kind == "jit" else parallel.everywhere(run.parallel, other)
+
+
+def through_epochs(
+    plan: Plan, run: protocols.Compiled, state: AdaptState, target: Target, saver: Saver | None, progress: str | None
+) -> Passage:
+    """The offline protocol; with an evaluation draw every point also holds what was measured there."""
+    state, info, clock = _resumed(saver, state)
+    curve: list[dict[str, Any]] = info.get("curve", [])
+    parallel.same_everywhere(len(curve), "finished epochs")
+    last, where = state, run.parallel
+    waves, evaluation, view = (hold(set_, where) for set_ in (target.waves, target.evaluation, target.view))
+    epochs = protocols.offline(
+        run,
+        state,
+        waves,
+        epochs=plan.epochs,
+        batch_size=plan.batch_size,
+        key=plan.key,
+        begin=len(curve) - 1 if curve else 0,
+        progress=progress,
+        together=plan.together,
+    )
+    for epoch in epochs:
+        point = scored(epoch.index, epoch.logits, target.labels, target.metric, epoch.losses)
+        logits = epoch.logits
+        if view is not None:
+            seen = protocols.evaluate(run.predict, epoch.state, view, plan.batch_size, parallel=where)
+            point["criteria"]["agreement"] = selection.agreement(logits, seen)
+        if evaluation is not None:
+            other = _watched(run, epoch.state, normalising(epoch.state, plan.statistics[0]))
+            logits = protocols.evaluate(run.predict, other, evaluation, plan.batch_size, parallel=where)
+            point["evaluation"] = measured(logits, target.labels, target.metric)
+        if epoch.index == plan.epochs:
+            point["metrics"] = metrics.everything(logits, target.labels)
+            point["reliability"] = {"after": bins(logits, target.labels)}
+        curve.append(point)
+        if saver and epoch.index:
+            saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds()})
+        last = epoch.state
+    final, filled = (curve[-1].pop(name, {}) for name in ("metrics", "reliability"))
+    return Passage(curve, [], clock.seconds(), parallel.here(where, last), final, filled)
+
+
+def stream_of(plan: Plan, target: Target) -> list[streams.StreamBatch]:
+    """The batches of a one-pass protocol."""
+    labels = target.labels[: target.clips]
+    stream = protocols.make_stream(
+        plan.protocol,
+        plan.key,
+        clips=target.clips,
+        domains=max(1, len(target.domains)),
+        labels=labels if labels.ndim == 1 else labels.argmax(-1),
+        options=plan.options,
+    )
+    return streams.batches(stream, plan.batch_size)
+
+
+def through_stream(
+    plan: Plan,
+    run: protocols.Compiled,
+    first: AdaptState,
+    target: Target,
+    unadapted: np.ndarray,
+    saver: Saver | None,
+    progress: str | None,
+) -> Passage:
+    """A one-pass protocol: the predictions made as the stream went by, domain by domain where there are several."""
+    stream = stream_of(plan, target)
+    protocol = protocols.PROTOCOLS[plan.protocol]
+    (state, logits), info, clock = _resumed(saver, (first, np.zeros_like(unadapted)))
+    logits, losses, clean = np.array(logits), info.get("losses", []), info.get("clean", [])
+    parallel.same_everywhere(info.get("position", 0), "steps of the stream")
+    late: list[protocols.StreamStep] = []
+
+    def fetch() -> None:
+        """Takes the results of the last step from the devices."""
+        while late:
+            step = late.pop(0)
+            logits[step.rows] = np.asarray(step.logits)
+            losses.append({name: float(value) for name, value in step.losses.items()})
+
+    steps = protocols.online(
+        run,
+        state,
+        hold(target.waves, run.parallel),
+        batch_size=plan.batch_size,
+        key=plan.key,
+        stream=stream,
+        order=plan.options.get("order", "predict_first"),
+        alone=protocol.alone,
+        every=plan.every,
+        fresh=(lambda: first) if plan.options.get("reset") == "domain" else None,
+        begin=info.get("position", 0),
+        progress=progress,
+    )
+    for step in steps:
+        fetch()
+        late.append(step._replace(state=None))
+        ends = step.index + 1 == len(stream) or stream[step.index + 1].opens
+        if protocol.clean and ends:
+            other = _watched(run, step.state, normalising(step.state, plan.statistics[1]))
+            seen = protocols.evaluate(run.predict, other, target.clean, plan.batch_size, parallel=run.parallel)
+            clean.append(metrics.METRICS[target.metric](seen, target.labels[: target.clips]))
+        if saver and saver.due():
+            fetch()
+            facts = {"position": step.index + 1, "losses": losses, "clean": clean, "seconds": clock.seconds()}
+            saver.save((step.state, logits), facts)
+        state = step.state
+    fetch()
+    rows = rows_of(stream)
+    mean = mean_losses(losses)
+    curve = [
+        scored(i, z[rows], target.labels[rows], target.metric, m) for i, z, m in ((0, unadapted, {}), (1, logits, mean))
+    ]
+    domains = by_domain(stream, target, unadapted, logits, clean)
+    labels = target.labels[rows]
+    filled = {"before": bins(unadapted[rows], labels), "after": bins(logits[rows], labels)}
+    final = metrics.everything(logits[rows], labels)
+    return Passage(curve, domains, clock.seconds(), parallel.here(run.parallel, state), final, filled)

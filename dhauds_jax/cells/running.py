@@ -1,0 +1,208 @@
+"""One cell of a benchmark: adapt to one corrupted set with one method under one protocol, and write its record."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dhauds_jax import metrics
+from dhauds_jax.cells import embeddings, input_statistics
+from dhauds_jax.cells.cell import Cell, cell_id
+from dhauds_jax.cells.loops import Passage, Plan, stream_of, through_epochs, through_stream
+from dhauds_jax.cells.programs import compiled_method, counted_flops, source_logits, wrapped_method
+from dhauds_jax.cells.scoring import bins
+from dhauds_jax.cells.source import SourceModel
+from dhauds_jax.cells.targets import Target
+from dhauds_jax.nets import masks
+from dhauds_jax.parallel import ONE, Parallel
+from dhauds_jax.tta import methods, protocols, selection
+from dhauds_jax.types import Method, RunInfo
+from dhauds_jax.workdir import provenance
+from dhauds_jax.workdir.saver import Saver
+
+
+def _passes(method: Method, cell: Cell, every: int) -> dict[str, float]:
+    """Forward and backward passes per clip of the whole run, evaluations apart."""
+    forward, backward = method.passes
+    offline = protocols.PROTOCOLS[cell.protocol].epochs
+    times = cell.epochs if offline else 1 / every
+    return {"forward": forward * times, "backward": backward * times, "evaluation": cell.epochs + 1 if offline else 0}
+
+
+def plan_of(cell: Cell, passes: tuple[int, int]) -> Plan:
+    """How a cell goes through its target."""
+    options = dict(cell.protocol_options)
+    every = protocols.updates_every(passes, options["budget"]) if "budget" in options else 1
+    return Plan(cell.protocol, options, cell.epochs, cell.batch_size, jax.random.key(cell.seed), every)
+
+
+def run_cell(
+    cell: Cell,
+    source: SourceModel,
+    target: Target,
+    workdir: Path,
+    *,
+    command: str,
+    save_every_s: float = 20.0,
+    progress: bool = True,
+    with_embeddings: bool = False,
+    where: Parallel = ONE,
+    together: int = 1,
+) -> dict[str, Any]:
+    """Runs a cell, or goes on with it, and returns its record (not yet written).
+
+    Args:
+      cell: what to run.
+      source: the source model.
+      target: the corrupted set.
+      workdir: unfinished states are kept under `workdir/state`.
+      command: the command line, for the record.
+      save_every_s: least seconds between two saved states.
+      progress: whether to show a bar.
+      with_embeddings: whether to keep embeddings under `workdir/embeddings`.
+      where: the devices that updates and evaluations run on.
+      together: updates of the offline protocol in one dispatch.
+
+    Raises:
+      ValueError: the network lacks what the method needs. FloatingPointError: a loss is not finite.
+    """
+    method = wrapped_method(cell, source.classifier)
+    rule, measured = input_rule(cell, source), functools.partial(measured_statistics, cell, source)
+    plan = plan_of(cell, method.passes)._replace(
+        statistics=(measured(target.evaluation), measured(target.clean)), together=together
+    )
+    source = source._replace(variables=input_statistics.normalising(source.variables, measured(target.waves)))
+    offline = protocols.PROTOCOLS[cell.protocol].epochs
+    info = RunInfo(
+        protocols.steps_per_epoch(len(target.waves), cell.batch_size) if offline else len(stream_of(plan, target)),
+        len(target.waves),
+        len(source.classifier.config.classes),
+        source.data,
+        cell.batch_size,
+    )
+    methods.check_needs(cell.method, method, source.variables, info)
+    if with_embeddings:  # said now, not after the run
+        embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], source.classifier.config.classes)
+    state = method.init(source.variables, info)
+    run = compiled_method(cell, source.classifier, method, (state, target.waves[:1]), where)
+    saver = Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
+    unadapted = source_logits(source, target.waves, cell.batch_size, where)
+    shift = cell.corruption if cell.level == "-" else f"{cell.corruption}-{cell.level}"
+    text = f"{shift} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
+    if offline:
+        passage = through_epochs(plan, run, state, target, saver, text)
+    else:
+        passage = through_stream(plan, run, state, target, unadapted, saver, text)
+    record = record_of(cell, source, target, plan, unadapted, passage, run.method, command, where)
+    if rule is not None:
+        record["options"]["input_statistics"] = rule
+    record["flops_per_clip"] = counted_flops(run, passage.state, cell, target.waves.shape[1])
+    if with_embeddings:
+        path = workdir / "embeddings" / f"{record['cell']}.npz"
+        both = input_statistics.normalising((source.variables, passage.state.variables), plan.statistics[0])
+        record |= embeddings.keep(path, source.classifier, both, target, cell.batch_size)
+    saver.clear()
+    return record
+
+
+def input_rule(cell: Cell, source: SourceModel) -> str | None:
+    """Which statistics normalise the images of a cell's sets; None for nets without images."""
+    return input_statistics.rule_of(source.classifier.config, cell.profile, dict(cell.options))
+
+
+def measured_statistics(cell: Cell, source: SourceModel, waves: np.ndarray | None) -> Any:
+    """The statistics of a set's own images where the rule asks for them, else None."""
+    return input_statistics.measured(source.classifier.config, input_rule(cell, source), waves)
+
+
+def _chosen(
+    cell: Cell,
+    target: Target,
+    plan: Plan,
+    unadapted: np.ndarray,
+    passage: Passage,
+    source: SourceModel,
+    where: Parallel,
+) -> dict[str, Any]:
+    """The four numbers of a record and which epochs they are of.
+
+    With an evaluation draw the epochs are chosen on the adaptation draw and the numbers are of the evaluation draw, as
+    the published tables have it.
+    """
+    curve = passage.curve
+    measured = [point.get("evaluation", point) for point in curve]
+    # A second view is looked at offline alone.
+    criterion = cell.criterion if cell.criterion in curve[0]["criteria"] else selection.DEFAULT
+    scores = [point["criteria"][criterion] for point in curve]
+    selected, best = selection.choose(scores), selection.oracle([point["metric"] for point in curve])
+    reliability = dict(passage.reliability)
+    if protocols.PROTOCOLS[cell.protocol].epochs:
+        other = target.evaluation
+        if other is None:
+            logits = unadapted
+        else:
+            variables = input_statistics.normalising(source.variables, plan.statistics[0])
+            logits = source_logits(source._replace(variables=variables), other, cell.batch_size, where)
+        non_adapted = metrics.METRICS[target.metric](logits, target.labels)
+        reliability = {"before": bins(logits, target.labels), **reliability}
+    else:
+        non_adapted = curve[0]["metric"]
+    values = [point["metric"] for point in measured]
+    return {
+        "non_adapted": non_adapted,
+        "adapted_last": values[-1],
+        "adapted_selected": values[selected],
+        "adapted_oracle": values[best],
+        "selection": {"criterion": criterion, "epoch": selected, "oracle_epoch": best},
+        "curve": curve,
+        "domains": passage.domains,
+        "metrics": passage.final,
+        "reliability": reliability,
+        **{name: measured[-1][name] for name in ("ece", "nll", "collapsed")},
+    }
+
+
+def record_of(
+    cell: Cell,
+    source: SourceModel,
+    target: Target,
+    plan: Plan,
+    unadapted: np.ndarray,
+    passage: Passage,
+    method: Method,
+    command: str,
+    where: Parallel = ONE,
+) -> dict[str, Any]:
+    """The record of a cell that was gone through."""
+    order_key, _ = jax.random.split(plan.key)
+    if protocols.PROTOCOLS[cell.protocol].epochs:
+        order = protocols.stream_order(order_key, len(target.waves))
+    else:
+        order = np.concatenate([batch.rows[batch.weights > 0] for batch in stream_of(plan, target)])
+    extra = {"epochs": cell.epochs, "batch_size": cell.batch_size, **dict(cell.draw)}
+    return {
+        "cell": cell_id(cell, source.sha256),
+        **{name: getattr(cell, name) for name in ("dataset", "corruption", "level", "net", "method", "protocol")},
+        "profile": cell.profile,
+        "metric": target.metric,
+        "n": len(order),
+        "seed": cell.seed,
+        **_chosen(cell, target, plan, unadapted, passage, source, where),
+        "seconds": passage.seconds,
+        "passes": _passes(method, cell, plan.every),
+        "parameters_moved": masks.count(source.variables["params"], method.adapts),
+        "peak_memory_mb": provenance.peak_memory_mb(),
+        "options": {**dict(cell.options), **extra},
+        "protocol_options": dict(cell.protocol_options),
+        "source_checkpoint": source.sha256,
+        "stream_checksum": protocols.order_checksum(order),
+        "git_revision": provenance.git_revision(),
+        "versions": provenance.versions(),
+        "device": provenance.device(),
+        **where.describe(),
+        "command": command,
+    }

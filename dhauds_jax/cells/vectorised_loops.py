@@ -1,0 +1,113 @@
+"""Going through the target sets of many copies of a run at once; each copy's curve is scored as `passes` does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dhauds_jax import metrics
+from dhauds_jax.cells import input_statistics, loops, targets
+from dhauds_jax.cells.scoring import bins, mean_losses, measured, scored
+from dhauds_jax.tta import vectorised, vectorised_protocols
+
+
+class Lost(NamedTuple):
+    """A copy that diverged, and where."""
+
+    where: str
+
+
+def _waves(targets_: Sequence[targets.Target]) -> Any:
+    return targets_[0].waves if len(targets_) == 1 else [target.waves for target in targets_]
+
+
+def _lost(index: int, diverged: dict[vectorised.Copy, str], copy: vectorised.Copy, logits: np.ndarray) -> Lost | None:
+    if copy in diverged:
+        return Lost(diverged[copy])
+    return None if np.isfinite(logits).all() else Lost(f"a prediction is not finite after {index} passes")
+
+
+def through_epochs(
+    study: vectorised.Study,
+    plans: Sequence[loops.Plan],
+    sets: Sequence[targets.Target],
+    copies: Any,
+    shared: vectorised.Shared,
+    unadapted: Sequence[np.ndarray],
+    text: str,
+) -> dict[vectorised.Copy, loops.Passage | Lost]:
+    """The offline protocol of every copy, each point scored as `passes.through_epochs` does."""
+    begun, plan, evaluation = time.perf_counter(), plans[0], sets[0].evaluation
+    curves: dict[vectorised.Copy, Any] = {copy: [] for copy in np.ndindex(study.shape)}
+    final: dict[vectorised.Copy, tuple[Any, Any]] = {}
+    given = {"epochs": plan.epochs, "batch_size": plan.batch_size, "keys": [p.key for p in plans], "progress": text}
+    for epoch in vectorised_protocols.offline(study, copies, shared, _waves(sets), **given):
+        reported = epoch.logits
+        if evaluation is not None:
+            other = jax.vmap(jax.vmap(lambda c: input_statistics.normalising(c, plan.statistics[0])))(epoch.copies)
+            reported = vectorised_protocols.evaluate(study.predict, study, other, shared, evaluation, plan.batch_size)
+        for copy, curve in curves.items():
+            if isinstance(curve, Lost):
+                continue
+            lost = _lost(epoch.index, epoch.diverged, copy, np.stack([epoch.logits[copy], reported[copy]]))
+            if lost:
+                curves[copy] = lost
+                continue
+            target, losses = sets[copy[0]], {name: float(value[copy]) for name, value in epoch.losses.items()}
+            point = scored(epoch.index, epoch.logits[copy], target.labels, target.metric, losses)
+            if evaluation is not None:
+                point["evaluation"] = measured(reported[copy], target.labels, target.metric)
+            curve.append(point)
+            final[copy] = reported[copy], target.labels
+    seconds = (time.perf_counter() - begun) / len(curves)
+    return {
+        copy: curve
+        if isinstance(curve, Lost)
+        else loops.Passage(curve, [], seconds, None, metrics.everything(*final[copy]), {"after": bins(*final[copy])})
+        for copy, curve in curves.items()
+    }
+
+
+def through_streams(
+    study: vectorised.Study,
+    plans: Sequence[loops.Plan],
+    sets: Sequence[targets.Target],
+    copies: Any,
+    shared: vectorised.Shared,
+    unadapted: Sequence[np.ndarray],
+    text: str,
+) -> dict[vectorised.Copy, loops.Passage | Lost]:
+    """The online protocol of every copy, as `passes.through_stream` has it for one domain."""
+    begun = time.perf_counter()
+    streams = [loops.stream_of(plan, target) for plan, target in zip(plans, sets, strict=True)]
+    logits = np.zeros((*study.shape, *unadapted[0].shape), unadapted[0].dtype)
+    losses, step = [], None
+    given = {
+        "batch_size": plans[0].batch_size,
+        "keys": [p.key for p in plans],
+        "streams": streams,
+        "order": plans[0].options["order"],
+    }
+    for step in vectorised_protocols.online(study, copies, shared, _waves(sets), progress=text, **given):
+        for k, rows in enumerate(step.rows):
+            logits[k][:, rows] = step.logits[k]
+        losses.append(step.losses)
+    seconds = (time.perf_counter() - begun) / len(logits.reshape(-1, *logits.shape[2:]))
+    found: dict[vectorised.Copy, loops.Passage | Lost] = {}
+    for copy in np.ndindex(study.shape):
+        labels, metric, before = sets[copy[0]].labels, sets[copy[0]].metric, unadapted[copy[0]]
+        lost = _lost(1, step.diverged, copy, logits[copy])
+        if lost:
+            found[copy] = lost
+            continue
+        mean = mean_losses([{name: float(value[copy]) for name, value in item.items()} for item in losses])
+        points = ((0, before, {}), (1, logits[copy], mean))
+        curve = [scored(index, z, labels, metric, terms) for index, z, terms in points]
+        reliability = {"before": bins(before, labels), "after": bins(logits[copy], labels)}
+        final = metrics.everything(logits[copy], labels)
+        found[copy] = loops.Passage(curve, [], seconds, None, final, reliability)
+    return found

@@ -1,0 +1,87 @@
+"""Runs a main: flags in, one sentence and exit code 2 for bad input, the place of the output at the end.
+
+Only absl is imported here, so `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from absl import app, flags, logging
+
+FLAGS = flags.FLAGS
+flags.DEFINE_bool(
+    "compilation_cache",
+    True,
+    "Keep compiled programs in the user's cache folder (~/.cache/dhauds_jax), so that the same command starts faster "
+    "the next time. JAX_COMPILATION_CACHE_DIR takes precedence.",
+)
+
+BAD_INPUT = 2
+"""Exit code for input that its user can mend: an unknown name, a missing folder, a broken file."""
+
+DIVERGED = 3
+"""Exit code for a run that stopped because a loss was not finite."""
+
+
+def _parse(argv: list[str]) -> list[str]:
+    try:
+        rest = FLAGS(argv)
+    except flags.Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    if len(rest) > 1:
+        print(f"error: {rest[1]!r} belongs to no flag; flags are written --name=value (see --help)", file=sys.stderr)
+        sys.exit(BAD_INPUT)
+    return rest
+
+
+def _help_or_parse(argv: list[str]) -> list[str]:
+    app.define_help_flags()
+    # `--help` shows the flags of the main module: this one belongs to all of them.
+    FLAGS.register_key_flag_for_module(argv[0], FLAGS["compilation_cache"])
+    return _parse(argv)
+
+
+def command() -> str:
+    """The command line as a user would type it, for records."""
+    program = sys.modules["__main__"].__spec__
+    name = f"python -m {program.name}" if program is not None else sys.argv[0]
+    return " ".join([name, *sys.argv[1:]])
+
+
+def run(main: Callable[[], str]) -> None:
+    """Calls `main`, which returns the sentence that says where the output lies.
+
+    `ValueError` and missing files end with one sentence and exit code 2, a loss that is not finite with 3, Ctrl-C
+    with 130 after saying how to go on.
+    """
+
+    # Before anything allocates: on a CPU a step would pay for fresh pages at every call.
+    from dhauds_jax.command.allocator import keep_freed_memory
+
+    keep_freed_memory()
+
+    def guarded(_: list[str]) -> None:
+        if FLAGS.compilation_cache:
+            from dhauds_jax.command import compilation_cache
+
+            compilation_cache.use()
+        if not FLAGS["verbosity"].present:
+            logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
+        try:
+            text = main()
+            if text:
+                print(text)
+        except (ValueError, FileNotFoundError, NotADirectoryError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(BAD_INPUT)
+        except FloatingPointError as error:
+            print(f"stopped: {error}", file=sys.stderr)
+            sys.exit(DIVERGED)
+        except KeyboardInterrupt:
+            print("\nstopped by the user; the same command goes on where it was", file=sys.stderr)
+            sys.exit(130)
+
+    app.run(guarded, flags_parser=_help_or_parse)

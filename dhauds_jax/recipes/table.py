@@ -1,0 +1,276 @@
+"""Recipes: tables of experiments, one a row, read and checked.
+
+A table is a csv file; lines that begin with # say where it comes from. Columns: those of `REQUIRED` and `OPTIONAL`,
+then options of the methods by their names, and options of a protocol as `protocol.NAME`; an empty cell takes the
+default.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dhauds_jax.cells.request import DRAWS, title
+from dhauds_jax.data import sets
+from dhauds_jax.data.levels import CORRUPTIONS
+from dhauds_jax.data.shifts import SHIFTS, check_cell
+from dhauds_jax.names import CLEAN
+from dhauds_jax.nets import zoo
+from dhauds_jax.tta import methods, protocols
+
+FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "recipes"
+NAMES = ("dhauds", "iom_eolr", "ntta", "amaut", "tta_in_ac", "synthetic")
+"""Tables that come with the package."""
+
+REQUIRED = ("dataset", "net", "corruption", "level", "method", "epochs", "batch_size", "seed")
+OPTIONAL: Mapping[str, str] = {
+    "protocol": "offline",
+    "profile": "reference",
+    "draw": "two",
+    "evaluation_seed": "123456",
+    "metric": "",
+    "published_non_adapted": "",
+    "published_adapted": "",
+    "waits_for": "",
+    "source": "",
+    "remark": "",
+}
+"""Columns that may be left out, with their defaults."""
+
+
+class Row(NamedTuple):
+    """One experiment.
+
+    Attributes:
+      number: counted from 1, comments and header apart.
+      dataset, net, corruption, level, method, protocol, profile, draw: names.
+      epochs, batch_size, seed, evaluation_seed: as the flags of `experiments.adapt`.
+      metric: of the data set.
+      options, protocol_options: (name, text) of each that the row sets.
+      published: `non_adapted` and `adapted` as fractions; None where nothing is published.
+      waits_for: what the package does not have yet: a method, a network or its family, a data set, a corruption.
+      source: the repository and commit that it comes from.
+      remark: for the reader.
+    """
+
+    number: int
+    dataset: str
+    net: str
+    corruption: str
+    level: str
+    method: str
+    protocol: str
+    profile: str
+    draw: str
+    epochs: int
+    batch_size: int
+    seed: int
+    evaluation_seed: int
+    metric: str
+    options: tuple[tuple[str, str], ...]
+    protocol_options: tuple[tuple[str, str], ...]
+    published: dict[str, float | None]
+    waits_for: tuple[str, ...]
+    source: str
+    remark: str
+
+    @property
+    def name(self) -> str:
+        """What `--only` is matched with: dataset/net/corruption-level/method."""
+        return f"{self.dataset}/{self.net}/{title(self.corruption, self.level)}/{self.method}"
+
+    @property
+    def folder(self) -> str:
+        """Its checkpoint's folder under `--checkpoint_root`."""
+        return f"{self.net}_{self.dataset.replace('/', '_')}"
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of everything that decides its numbers."""
+        parts = [value for name, value in zip(self._fields, self) if name not in _UNDECIDING]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+_UNDECIDING = ("number", "published", "waits_for", "source", "remark")
+
+
+class Recipe(NamedTuple):
+    """A table: its name (of `NAMES`, or the file's stem), its path, and its rows."""
+
+    name: str
+    path: Path
+    rows: tuple[Row, ...]
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of its rows; remarks, published numbers and what rows wait for do not count."""
+        return hashlib.sha256("".join(row.digest for row in self.rows).encode()).hexdigest()[:16]
+
+
+def read(recipes: str) -> Recipe:
+    """Reads a table and checks every row, before anything runs.
+
+    Args:
+      recipes: a name of `NAMES`, or the path of a csv file.
+
+    Raises:
+      ValueError: no such table, a column that is absent or foreign, an unknown name or an impossible value (with the
+        row's number and the column).
+    """
+    path = FOLDER / f"{recipes}.csv" if recipes in NAMES else Path(recipes)
+    if not path.is_file():
+        raise ValueError(f"--recipes={recipes}: no such file, expected one of {', '.join(NAMES)} or a csv file")
+    with path.open(newline="", encoding="utf-8") as file:
+        table = csv.reader(line for line in file if not line.startswith("#"))
+        header = next(table, [])
+        found = [cells for cells in table if cells]
+    absent = [name for name in REQUIRED if name not in header]
+    if absent or len(set(header)) < len(header):
+        what = f"lacks the columns {', '.join(absent)}" if absent else "has two columns of one name"
+        raise ValueError(f"{path}: its header {what}, expected {', '.join(REQUIRED)} and options, each once")
+    if not found:
+        raise ValueError(f"{path}: has no rows, expected one for each experiment")
+    rows = []
+    for number, cells in enumerate(found, 1):
+        if len(cells) != len(header):
+            raise ValueError(f"{path}, row {number}: has {len(cells)} cells, expected {len(header)} as in the header")
+        try:
+            rows.append(_checked(number, dict(zip(header, (cell.strip() for cell in cells)))))
+        except _BadCell as error:
+            raise ValueError(f"{path}, row {number}, column {error.column}: {error}") from None
+    return Recipe(recipes if recipes in NAMES else path.stem, path, tuple(rows))
+
+
+class _BadCell(Exception):
+    def __init__(self, column: str, sentence: object):
+        super().__init__(str(sentence))
+        self.column = column
+
+
+def _checked(number: int, cells: dict[str, str]) -> Row:
+    """A row from its cells; raises `_BadCell`."""
+    text = {**OPTIONAL, **{name: value for name, value in cells.items() if value}}
+    for name in REQUIRED:
+        if name not in text:
+            raise _BadCell(name, "is empty, expected a value")
+    least = {"epochs": 1, "batch_size": 2, "seed": 0, "evaluation_seed": 0}
+    numbers = {name: _whole(name, text[name], low) for name, low in least.items()}
+    names = {name: text[name] for name in _NAME_COLUMNS}
+    waits = tuple(text["waits_for"].split())
+    _check_names(names, waits)
+    others = [(name, value) for name, value in text.items() if name not in (*REQUIRED, *OPTIONAL)]
+    row = Row(
+        number=number,
+        **names,
+        **numbers,
+        metric=text["metric"],
+        options=tuple((name, value) for name, value in others if not name.startswith("protocol.")),
+        protocol_options=tuple((n.removeprefix("protocol."), v) for n, v in others if n.startswith("protocol.")),
+        published={name: _fraction(f"published_{name}", text) for name in ("non_adapted", "adapted")},
+        waits_for=waits,
+        source=text["source"],
+        remark=text["remark"],
+    )
+    dataset = sets.REGISTRY.get(row.dataset)
+    if dataset is not None and row.metric not in ("", dataset.metric):
+        raise _BadCell("metric", f"is {row.metric!r}, expected {dataset.metric}, the metric of {row.dataset}")
+    _check_options(row)
+    return row._replace(metric=row.metric or (dataset.metric if dataset else ""))
+
+
+_NAME_COLUMNS = ("dataset", "net", "corruption", "level", "method", "protocol", "profile", "draw")
+
+
+def _whole(column: str, text: str, least: int) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < least:
+        raise _BadCell(column, f"is {text!r}, expected a whole number, at least {least}")
+    return int(text)
+
+
+def _fraction(column: str, text: Mapping[str, str]) -> float | None:
+    if not text[column]:
+        return None
+    try:
+        value = float(text[column])
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 1:
+        raise _BadCell(column, f"is {text[column]!r}, expected a fraction from 0 to 1, or nothing")
+    return value
+
+
+def excused(name: str, waits_for: Sequence[str]) -> bool:
+    """Whether a row may name something that there is not yet: it waits for it, or for its family (`conmix_sc2`)."""
+    return any(name == word or name.startswith((f"{word}_", f"{word}/")) for word in waits_for)
+
+
+def _check_names(names: Mapping[str, str], waits: Sequence[str]) -> None:
+    valid = {
+        "dataset": sorted(sets.REGISTRY),
+        "net": zoo.names(),
+        "method": list(methods.METHODS),
+        "corruption": [*CORRUPTIONS, *SHIFTS, CLEAN],
+        "protocol": [name for name, p in protocols.PROTOCOLS.items() if p.domains == "one"],
+        "profile": ["reference", "corrected"],
+        "draw": list(DRAWS),
+    }
+    for column, known in valid.items():
+        if names[column] not in known and not excused(names[column], waits):
+            raise _BadCell(column, f"unknown {column} {names[column]!r}, expected one of {', '.join(known)}")
+    if names["corruption"] == CLEAN and names["level"] != "-":
+        raise _BadCell("level", f"is {names['level']!r}, expected - for {CLEAN}")
+    if names["corruption"] in (*CORRUPTIONS, *SHIFTS):
+        try:
+            check_cell(names["corruption"], names["level"])
+        except ValueError as error:
+            raise _BadCell("level", error) from None
+
+
+@functools.lru_cache(maxsize=32)
+def _classifier(net: str, classes: tuple[str, ...]) -> Any:
+    return zoo.build(zoo.preset(net, classes))
+
+
+def _check_options(row: Row) -> None:
+    """Refuses options that the protocol or the method does not have, or does not take."""
+    for name, value in row.protocol_options:
+        try:
+            protocols.resolve_options(row.protocol, {name: value})
+        except ValueError as error:
+            raise _BadCell(f"protocol.{name}", error) from None
+    if row.method not in methods.METHODS:
+        return
+    for name, value in row.options:
+        try:
+            number = methods.resolve_options(row.method, row.profile, {name: value})[name]
+        except ValueError as error:
+            raise _BadCell(name, error) from None
+        if isinstance(number, float) and not 0 <= number < math.inf:
+            raise _BadCell(name, f"is {value!r}, expected a finite number, at least 0")
+    if row.net in zoo.PRESETS and row.dataset in sets.REGISTRY:
+        _check_method(row)
+
+
+def _check_method(row: Row) -> None:
+    """Builds the method; the column of a value that it refuses is the one without which it is built."""
+
+    def refusal(options: Sequence[tuple[str, str]]) -> str:
+        try:
+            methods.make(row.method, classifier, methods.resolve_options(row.method, row.profile, dict(options)))
+        except ValueError as error:
+            return str(error)
+        return ""
+
+    classifier = _classifier(row.net, sets.REGISTRY[row.dataset].classes or ("a", "b"))
+    sentence = refusal(row.options)
+    if sentence:
+        for name, value in row.options:
+            if not refusal([option for option in row.options if option != (name, value)]):
+                raise _BadCell(name, sentence)
+        raise _BadCell("method", sentence)

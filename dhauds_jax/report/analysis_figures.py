@@ -1,0 +1,214 @@
+"""Figures of analyses: calibration, cost, single options, embeddings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dhauds_jax.names import CLEAN
+from dhauds_jax.report.figures import COLORS, GREY, bare, heading, legend_below, line_look, look, metric_name, plt, save
+from dhauds_jax.report.tables import grouped
+
+Record = dict[str, Any]
+
+BINS = 15
+"""Of `dhauds_jax.metrics.reliability`."""
+
+
+def corrupted(found: Sequence[Record]) -> list[Record]:
+    """The records of corrupted cells; all where there are none."""
+    return [r for r in found if r["corruption"] != CLEAN] or list(found)
+
+
+def pooled_bins(found: Sequence[Record], when: str) -> np.ndarray:
+    """The reliability bins of several records as one: rows of (share, share that is right, mean confidence).
+
+    Args:
+      found: records with `reliability`; each weighs as many clips as it has.
+      when: "before" or "after".
+    """
+    sums = np.zeros((BINS, 3))
+    for record in found:
+        for share, right, said in record["reliability"][when]:
+            weight = share * record["n"]
+            bin_ = min(BINS - 1, max(0, int(np.ceil(said * BINS - 1e-9)) - 1))
+            sums[bin_] += (weight, weight * right, weight * said)
+    sums = sums[sums[:, 0] > 0]
+    return np.column_stack([sums[:, 0] / max(sums[:, 0].sum(), 1e-12), sums[:, 1:] / sums[:, :1]])
+
+
+def has_reliability(record: Record) -> bool:
+    """Whether a record has the bins of a reliability diagram."""
+    return bool((record.get("reliability") or {}).get("after"))
+
+
+def reliability(found: Sequence[Record], path: Path) -> None:
+    """A panel a method: the share of right answers over confidence, before and after adaptation.
+
+    The bins of all corrupted cells are pooled; below, how many of the answers have which confidence.
+    """
+    kept = [r for r in corrupted(found) if has_reliability(r)]
+    methods = grouped(kept, ("method",))
+    columns = min(5, len(methods))
+    bands = -(-len(methods) // columns)
+    figure, axes = plt.subplots(
+        2 * bands,
+        columns,
+        figsize=(2.7 * columns + 0.8, 4.2 * bands + 0.5),
+        height_ratios=[3, 1] * bands,
+        sharex=True,
+        sharey="row",
+        squeeze=False,
+        layout="constrained",
+    )
+    for place in range(bands * columns):
+        upper, lower = (axes[2 * (place // columns) + i, place % columns] for i in (0, 1))
+        if place >= len(methods):
+            for ax in (upper, lower):
+                ax.set_visible(False)
+            continue
+        (method,), mine = list(methods.items())[place]
+        _calibration(upper, lower, mine)
+        upper.set_title(heading(method), fontsize=9)
+    for row in range(bands):
+        axes[2 * row, 0].set_ylabel("right (%)")
+        axes[2 * row + 1, 0].set_ylabel("answers (%)")
+    for ax in axes[-1]:
+        ax.set_xlabel("confidence (%)")
+    legend_below(figure, *axes[0, 0].get_legend_handles_labels())
+    save(figure, path)
+
+
+def _calibration(upper: Any, lower: Any, mine: Sequence[Record]) -> None:
+    upper.plot([0, 100], [0, 100], color="0.5", lw=1, ls=":", label="perfect")
+    errors = []
+    for when, color, marker in (("before", GREY, "s"), ("after", COLORS[0], "o")):
+        bins = 100 * pooled_bins(mine, when)
+        if not len(bins):
+            continue
+        share, right, said = bins.T
+        errors.append(f"{when} {np.sum(share * np.abs(right - said)) / 100:.1f}")
+        upper.plot(said, right, color=color, marker=marker, ms=4, lw=1.4, label=when)
+        lower.plot(said, share, color=color, marker=marker, ms=3, lw=1.0)
+    upper.text(4, 99, "ECE (%)\n" + "\n".join(errors), fontsize=8, va="top")
+    upper.set_xlim(0, 100)
+    upper.set_ylim(0, 102)
+    lower.set_ylim(bottom=0)
+    bare(upper)
+    bare(lower)
+
+
+def cost(found: Sequence[Record], path: Path) -> None:
+    """A point a method: the metric after the last epoch over passes a clip, and over seconds a run (means of cells).
+
+    A forward and a backward pass count as one each, evaluations not at all. A method that was run on some of the cells
+    only says so, since its mean is over these.
+    """
+    shown = corrupted(found)
+    cells = grouped(shown, ("corruption", "level"))
+    figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.4), sharey=True, layout="constrained")
+    for index, ((method,), mine) in enumerate(grouped(shown, ("method",)).items()):
+        value = 100 * np.mean([r["adapted_last"] for r in mine])
+        passes = np.mean([r["passes"]["forward"] + r["passes"]["backward"] for r in mine])
+        seconds = np.mean([r["seconds"] for r in mine])
+        here = len(grouped(mine, ("corruption", "level")))
+        label = method if here == len(cells) else f"{method} ({here} of {len(cells)} cells)"
+        for ax, x in zip(axes, (passes, seconds), strict=True):
+            if x > 0:
+                ax.plot(x, value, ls="", ms=8, label=label, **look(index))
+    before = 100 * np.mean([np.mean([r["non_adapted"] for r in cell]) for cell in cells.values()])
+    for ax, label in zip(axes, ("forward and backward passes a clip", f"seconds a run ({_devices(shown)})")):
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter("{x:g}")
+        ax.axhline(before, color="0.5", lw=1, ls=":", label="not adapted")
+        ax.set_xlabel(label)
+        ax.grid(alpha=0.25, lw=0.6)
+        bare(ax)
+    axes[0].set_ylabel(metric_name(found))
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=9, ncols=1 + len(labels) // 18)
+    save(figure, path)
+
+
+def _devices(found: Sequence[Record]) -> str:
+    names = list(dict.fromkeys(str(r["device"]) for r in found))
+    return names[0] if len(names) == 1 else f"{len(names)} kinds of device"
+
+
+def effect(groups: Sequence[Mapping[str, Sequence[Record]]], path: Path) -> None:
+    """A panel a cell: the metric over epochs, a line a value of the option that alone differs, its best epoch marked.
+
+    Lines begin after the first epoch: the unadapted model would stretch the axis.
+
+    Args:
+      groups: of `analyses.apart`: label of a line -> its records, one a seed.
+      path: of the PNG.
+    """
+    columns = min(4, len(groups))
+    rows = -(-len(groups) // columns)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(3.9 * columns + 0.4, 3.4 * rows), squeeze=False, layout="constrained"
+    )
+    for ax, group in zip(axes.flat, groups, strict=False):
+        for index, (label, members) in enumerate(group.items()):
+            for i, record in enumerate(members):
+                epochs = [point["epoch"] for point in record["curve"][1:]]
+                values = [100 * point.get("evaluation", point)["metric"] for point in record["curve"][1:]]
+                ax.plot(epochs, values, **line_look(index), lw=1.4, label=label if i == 0 else None)
+                best = int(np.argmax(values))
+                ax.plot(epochs[best], values[best], ls="", ms=7, **look(index))
+        first = next(iter(group.values()))[0]
+        ax.set_title(f"{first['dataset']}, {first['net']}\n{first['corruption']}-{first['level']}", fontsize=9)
+        ax.set_xlabel("epoch")
+        ax.set_ylabel(metric_name([first]))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.legend(fontsize=8, frameon=False)
+        bare(ax)
+    for ax in axes.flat[len(groups) :]:
+        ax.set_visible(False)
+    save(figure, path)
+
+
+def principal(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+    """Two sets of embeddings on their two common principal axes, and the share of the variance that these hold.
+
+    PCA by singular value decomposition of both sets together, centred: (clips, 2) each.
+    """
+    both = np.concatenate([before, after]).astype(np.float64)
+    both -= both.mean(0)
+    _, values, axes = np.linalg.svd(both, full_matrices=False)
+    flat = both @ axes[:2].T
+    if flat.shape[1] < 2:
+        flat = np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
+    held = float((values[:2] ** 2).sum() / max((values**2).sum(), 1e-300))
+    return flat[: len(before)], flat[len(before) :], held
+
+
+def embeddings(files: Sequence[tuple[str, Path]], path: Path) -> None:
+    """A row a cell: embeddings before and after adaptation on the same two principal axes, coloured by class.
+
+    Args:
+      files: (title, npz of `dhauds_jax.cells.embeddings`) of each cell.
+      path: of the PNG.
+    """
+    figure, axes = plt.subplots(
+        len(files), 2, figsize=(7.6, 3.5 * len(files)), squeeze=False, sharex="row", sharey="row", layout="constrained"
+    )
+    for (left, right), (title, file) in zip(axes, files, strict=True):
+        with np.load(file) as stored:
+            labels, names, scores = stored["labels"], stored["classes"], stored["silhouette"]
+            before, after, held = principal(stored["before"], stored["after"])
+        for ax, flat, when, score in ((left, before, "before", scores[0]), (right, after, "after", scores[1])):
+            for index, label in enumerate(np.unique(labels)):
+                ax.scatter(*flat[labels == label].T, s=14, lw=0, alpha=0.85, label=str(names[label]), **look(index))
+            ax.set_title(f"{heading(title)}\n{when}: silhouette {score:.2f}", fontsize=9)
+            ax.set_xlabel("first principal axis")
+            bare(ax)
+        left.set_ylabel(f"second ({100 * held:.0f} % of variance in both)")
+    handles, said = axes[0, 0].get_legend_handles_labels()
+    if len(said) <= 40:
+        figure.legend(handles, said, loc="outside right center", frameon=False, fontsize=7, ncols=1 + len(said) // 25)
+    save(figure, path)

@@ -1,0 +1,69 @@
+"""Tables inside pages: what stands between two marks is rendered from records, so a page cannot drift from them.
+
+A mark is `<!-- table: summary | records: docs/records/NAME | protocol: offline -->`, and the table ends at
+`<!-- end -->`. Kinds of table are the keys of `TABLES`; every further word of a mark keeps only the records with that
+value (or one of several, `a/b`).
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from dhauds_jax.report import published, rankings
+from dhauds_jax.report.tables import detail_table, latest, provenance, summary_table
+from dhauds_jax.workdir import records
+
+TABLES = {
+    "summary": summary_table,
+    "detail": detail_table,
+    "provenance": provenance,
+    "overview": published.overview,
+    "published": published.beside_published,
+    "leaderboard": rankings.leaderboard,
+    "by_corruption": rankings.by_corruption,
+    "versus": rankings.versus,
+    "criteria": rankings.criteria,
+}
+
+_BLOCK = re.compile(r"(<!-- (table: [^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def render_mark(mark: str, root: Path) -> str:
+    """The table that a mark asks for; folders of records are relative to `root`.
+
+    Raises:
+      ValueError: an unknown kind of table, a folder without records, or nothing left after the mark's conditions.
+    """
+    words = dict(part.strip().split(": ", 1) for part in mark.split("|"))
+    kind, folder = words.pop("table"), words.pop("records", None)
+    if kind not in TABLES or folder is None:
+        raise ValueError(f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {', '.join(TABLES)}")
+    found = latest(records.read_all([root / folder]))
+    kept = [r for r in found if all(str(r.get(key)) in value.split("/") for key, value in words.items())]
+    if not kept:
+        raise ValueError(f"mark {mark!r}: none of the {len(found)} records in {folder} fits")
+    return TABLES[kind](kept)
+
+
+def render_page(text: str, root: Path) -> str:
+    """The page with every marked table made anew."""
+    return _BLOCK.sub(lambda m: f"{m[1]}{render_mark(m[2], root)}{m[3]}", text)
+
+
+def fill_page(page: Path) -> str:
+    """Renders a page in place; folders of records are relative to the current folder.
+
+    Raises:
+      ValueError: the page is missing or has no marks, or a mark is wrong.
+    """
+    if not page.is_file():
+        raise ValueError(f"--fill={page}: no such page")
+    text = page.read_text(encoding="utf-8")
+    count = len(_BLOCK.findall(text))
+    if not count:
+        raise ValueError(f"--fill={page}: holds no mark like `<!-- table: summary | records: FOLDER -->`")
+    temporary = page.with_name(page.name + ".tmp")
+    temporary.write_text(render_page(text, Path(".")), encoding="utf-8")
+    temporary.replace(page)
+    return f"{count} tables rendered: {page}"

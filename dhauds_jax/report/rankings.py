@@ -1,0 +1,125 @@
+"""Tables that set methods, and label-free choices, against each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from dhauds_jax.report import intervals
+from dhauds_jax.report.tables import grouped, table
+from dhauds_jax.tta import selection
+
+Record = dict[str, Any]
+PROTOCOLS = ("offline", "online", "continual", "mixed", "batch1")
+"""Columns of the leaderboard, measured or not."""
+OPEN = "open"
+"""What stands in a cell that nobody has measured yet."""
+
+
+def _points(record: Record) -> list[dict[str, Any]]:
+    """What was measured after each epoch, on the evaluation draw where there is one."""
+    return [point.get("evaluation", point) for point in record["curve"]]
+
+
+def _per_seed(found: Sequence[Record], key: str) -> list[float]:
+    """The mean over cells of each seed."""
+    return [float(np.mean([r[key] for r in mine])) for mine in grouped(found, ("seed",)).values()]
+
+
+def _with_interval(values: Sequence[float], whole: int) -> str:
+    """Mean in % with the bootstrap interval over seeds; says how many seeds when some are missing."""
+    low, high = intervals.interval(values)
+    text = f"{100 * np.mean(values):.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+    return text if len(values) == whole else f"{text} ({len(values)} of {whole} seeds)"
+
+
+def leaderboard(found: Sequence[Record]) -> str:
+    """A row a method, a column a protocol: the metric in % as the stream went by or after the last epoch.
+
+    Mean over the corruptions, then over seeds, with a 95 % bootstrap interval over seeds. A protocol's column is filled
+    only by seeds for which all its corruptions are there. Sorted by the first column.
+    """
+    columns = PROTOCOLS
+    seeds = len({r["seed"] for r in found})
+    wanted = {name: len({r["corruption"] for r in found if r["protocol"] == name}) for name in columns}
+    by = grouped(found, ("method", "protocol"))
+    rows = []
+    for method in dict.fromkeys(r["method"] for r in found):
+        cells, order = [], -1.0
+        for name in columns:
+            mine = by.get((method, name), [])
+            whole = [r for group in grouped(mine, ("seed",)).values() if len(group) == wanted[name] for r in group]
+            values = _per_seed(whole, "adapted_last") if whole else []
+            cells.append(_with_interval(values, seeds) if values else OPEN)
+            if values and name == columns[0]:
+                order = float(np.mean(values))
+        offline = [r for r in by.get((method, "offline"), [])]
+        seconds = f"{np.mean([r['seconds'] for r in offline]):.0f}" if offline else OPEN
+        rows.append((order, [method, *cells, seconds]))
+    ordered = [row for _, row in sorted(rows, key=lambda item: -item[0])]
+    return table(["method", *columns, "s an offline cell"], ordered)
+
+
+def by_corruption(found: Sequence[Record]) -> str:
+    """A row a method, a column a corruption: mean in % over seeds, open where nothing was measured."""
+    columns = list(dict.fromkeys(r["corruption"] for r in found))
+    rows = []
+    for (method,), mine in grouped(found, ("method",)).items():
+        by = grouped(mine, ("corruption",))
+        values = [[r["adapted_last"] for r in by.get((name,), [])] for name in columns]
+        rows.append([method, *(f"{100 * np.mean(v):.1f}" if v else OPEN for v in values)])
+    return table(["method", *columns], rows)
+
+
+def versus(found: Sequence[Record], baseline: str = "tent") -> str:
+    """A row a method: its difference to a baseline over the cells that both have, in points."""
+    by = grouped(found, ("method",))
+    if (baseline,) not in by:
+        raise ValueError(f"no record of {baseline} to compare with")
+
+    def values(records: Sequence[Record]) -> dict[tuple[Any, Any], float]:
+        return {(r["seed"], (r["corruption"], r["level"])): r["adapted_last"] for r in records}
+
+    rows = []
+    for (method,), mine in by.items():
+        if method == baseline:
+            continue
+        c = intervals.compare(values(mine), values(by[baseline,]))
+        gap = f"{100 * c.mean:+.1f} [{100 * c.low:+.1f}, {100 * c.high:+.1f}]"
+        rows.append((c.mean, [method, gap, f"{c.wins:g} of {c.pairs}", f"{c.p:.2f}"]))
+    ordered = [row for _, row in sorted(rows, key=lambda item: -item[0])]
+    return table(["method", f"minus {baseline} (points)", "cells better", "p (sign flip over seeds)"], ordered)
+
+
+def criteria(found: Sequence[Record]) -> str:
+    """A row a label-free criterion: the metric of the epochs it chooses, beside the last epoch and the oracle.
+
+    Only offline records count (the others have no epochs to choose from).
+    """
+    offline = [r for r in found if len(r["curve"]) > 2]
+    if not offline:
+        raise ValueError("no offline record with several epochs, expected some to choose from")
+    oracle = np.array([_points(r)[r["selection"]["oracle_epoch"]]["metric"] for r in offline])
+    names = [
+        name for name in offline[0]["curve"][0]["criteria"] if all(name in r["curve"][0]["criteria"] for r in offline)
+    ]
+    chosen = {name: [selection.choose([p["criteria"][name] for p in r["curve"]]) for r in offline] for name in names}
+    choices = {
+        "oracle (test labels)": [r["selection"]["oracle_epoch"] for r in offline],
+        "last": [len(r["curve"]) - 1 for r in offline],
+        "first (no adaptation)": [0] * len(offline),
+        **chosen,
+    }
+    fallen = np.array([r["collapsed"] for r in offline])
+    rows = []
+    for name, epochs in choices.items():
+        values = np.array([_points(r)[epoch]["metric"] for r, epoch in zip(offline, epochs, strict=True)])
+        lost = oracle - values
+        worst = f"{100 * lost.max():.1f}"
+        caught = f"{100 * values[fallen].mean():.1f}" if fallen.any() else "-"
+        near = f"{100 * np.mean(lost <= 0.005):.0f} %"
+        rows.append([name, f"{100 * values.mean():.2f}", f"{100 * lost.mean():.2f}", worst, near, caught])
+    header = ["choice", "mean", "lost to the oracle", "worst loss", "within 0.5 points", "mean of collapsed runs"]
+    return table(header, rows)

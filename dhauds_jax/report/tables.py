@@ -1,0 +1,165 @@
+"""Tables of a report: Markdown from records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from dhauds_jax.names import CLEAN
+
+Record = dict[str, Any]
+
+GROUP = ("dataset", "net", "metric", "profile", "protocol")
+"""What must be equal for records to stand in one table."""
+
+_CELL = ("corruption", "level", "seed", "source_checkpoint")
+
+
+def latest(found: Iterable[Record]) -> list[Record]:
+    """One record a cell: of those with equal cell names, the last written."""
+    kept: dict[Any, Record] = {}
+    for index, record in enumerate(found):
+        kept[record.get("cell", index)] = record
+    return list(kept.values())
+
+
+def grouped(found: Sequence[Record], keys: Sequence[str]) -> dict[tuple, list[Record]]:
+    """Records by the values of some keys, in the order of first appearance."""
+    groups: dict[tuple, list[Record]] = {}
+    for record in found:
+        groups.setdefault(tuple(record[key] for key in keys), []).append(record)
+    return groups
+
+
+def settings(record: Record) -> dict[str, Any]:
+    """What a record was run with, draws apart: the method's options, and the protocol's as `protocol.NAME`.
+
+    How many runs went at once (`vectorised`, of experiments.study) is no setting: the numbers are the same.
+    """
+    own = {name: value for name, value in record["options"].items() if "draw" not in name and name != "vectorised"}
+    return {**own, **{f"protocol.{name}": value for name, value in record.get("protocol_options", {}).items()}}
+
+
+def with_variants(found: Sequence[Record]) -> list[Record]:
+    """The records, their methods renamed where one cell was run with several settings: dhauds [momentum=0.7].
+
+    Without this, runs that differ only in a setting would be averaged as if they were seeds.
+    """
+    varying: dict[tuple, dict[str, None]] = {}
+    for (*place, _, _, _, _), cell in grouped(found, (*GROUP, "method", *_CELL)).items():
+        tried = [settings(r) for r in cell]
+        for name in dict.fromkeys(name for one in tried for name in one):
+            if len({str(one.get(name)) for one in tried}) > 1:
+                varying.setdefault(tuple(place), {})[name] = None
+    out = []
+    for record in found:
+        names = varying.get(tuple(record[key] for key in (*GROUP, "method")), {})
+        told = ", ".join(f"{name}={settings(record).get(name)}" for name in names)
+        out.append({**record, "method": f"{record['method']} [{told}]"} if told else record)
+    return out
+
+
+def spread(values: Sequence[float], scale: float = 100.0, digits: int = 1) -> str:
+    """Mean, with the sample standard deviation when there are several values."""
+    values = np.asarray(values, np.float64) * scale
+    text = f"{values.mean():.{digits}f}"
+    return text if len(values) == 1 else f"{text} ± {values.std(ddof=1):.{digits}f}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, numbers to the right."""
+    lines = ["| " + " | ".join(header) + " |", "|---" * 2 + "|---:" * (len(header) - 2) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def summary_table(found: Sequence[Record]) -> str:
+    """A row a corruption and level, a column a method: the metric after the last epoch in %, mean over seeds.
+
+    The last row is the mean over the corrupted cells; clean ones do not count.
+    """
+    methods = list(dict.fromkeys(r["method"] for r in found))
+    rows = []
+    gains: dict[str, list[float]] = {m: [] for m in methods}
+    before: list[float] = []
+    for (corruption, level), cell in grouped(found, ("corruption", "level")).items():
+        by_method = grouped(cell, ("method",))
+        row = [corruption, level, spread([r["non_adapted"] for r in _one_per_seed(cell)])]
+        for m in methods:
+            here = by_method.get((m,), [])
+            row.append(spread([r["adapted_last"] for r in here]) if here else "-")
+            gains[m] += [r["adapted_last"] for r in here if corruption != CLEAN]
+        before += [r["non_adapted"] for r in _one_per_seed(cell) if corruption != CLEAN]
+        rows.append(row)
+    mean = [f"{100 * np.mean(gains[m]):.1f}" if gains[m] else "-" for m in methods]
+    if before:
+        rows.append(["**mean, corrupted**", "", f"{100 * np.mean(before):.1f}", *mean])
+    return table(["corruption", "level", "non-adapted", *methods], rows)
+
+
+def _one_per_seed(cell: Sequence[Record]) -> list[Record]:
+    return list({(r["seed"], r["source_checkpoint"]): r for r in cell}.values())
+
+
+def detail_table(found: Sequence[Record]) -> str:
+    """A row a corruption, level and method: the three choices of epoch side by side, calibration and cost."""
+    header = [
+        "corruption",
+        "level",
+        "method",
+        "non-adapted",
+        "last",
+        "label-free",
+        "oracle",
+        "ECE",
+        "NLL (nats)",
+        "s a run",
+        "n",
+        "seeds",
+        "collapsed",
+    ]
+    rows = []
+    for (corruption, level, method), cell in grouped(found, ("corruption", "level", "method")).items():
+        numbers = [spread([r[k] for r in cell]) for k in ("non_adapted", "adapted_last")]
+        numbers += [spread([r[k] for r in cell]) for k in ("adapted_selected", "adapted_oracle", "ece")]
+        numbers += [
+            spread([r["nll"] for r in cell], 1.0, 2),
+            spread([r["seconds"] for r in cell], 1.0),
+        ]
+        fallen = sum(r["collapsed"] for r in cell)
+        rows.append([corruption, level, method, *numbers, str(cell[0]["n"]), str(len(cell)), str(fallen or "no")])
+    return table(header, rows)
+
+
+def provenance(found: Sequence[Record]) -> str:
+    """Where the numbers come from: commands, versions, devices, source weights, settings."""
+    lines = []
+    for title, key in (
+        ("commands", "command"),
+        ("code", "git_revision"),
+        ("device", "device"),
+        ("source weights (SHA-256)", "source_checkpoint"),
+        ("seeds", "seed"),
+    ):
+        values = list(dict.fromkeys(str(r[key]) for r in found))
+        lines.append(f"- {title}: " + ", ".join(f"`{v[:400]}`" for v in values))
+    versions = list(dict.fromkeys(", ".join(f"{k} {v}" for k, v in r["versions"].items()) for r in found))
+    lines.append("- versions: " + "; ".join(versions))
+    lines.append(f"- peak memory: {max(r['peak_memory_mb'] for r in found):.0f} MiB")
+    for (method,), mine in grouped(found, ("method",)).items():
+        own = {k: v for k, v in mine[0]["options"].items() if not k.startswith("draw")}
+        passes = mine[0]["passes"]
+        lines.append(
+            f"- {method}: {mine[0]['parameters_moved']:,} parameters moved, passes a clip {passes['forward']} forward "
+            f"and {passes['backward']} backward; options {', '.join(f'{k}={v}' for k, v in own.items())}"
+        )
+    rows: dict[str, list[int]] = {}
+    for record in found:
+        if record.get("recipe"):
+            rows.setdefault(record["recipe"]["name"], []).append(record["recipe"]["row"])
+    for name, numbers in rows.items():
+        lines.append(f"- recipe: {name}, rows {', '.join(map(str, sorted(set(numbers))))}")
+    criteria = sorted({r["selection"]["criterion"] for r in found})
+    lines.append(f"- label-free choice of the epoch: highest {', '.join(criteria)} (dhauds_jax/tta/selection.py)")
+    return "\n".join(lines) + "\n"

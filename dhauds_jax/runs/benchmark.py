@@ -1,0 +1,216 @@
+"""The work of `experiments.benchmark`: checks what was asked for, has it timed, prints a line each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dhauds_jax.benchmark import device, programs, pytorch
+from dhauds_jax.cells import targets
+from dhauds_jax.nets import precision, zoo
+from dhauds_jax.tta import methods
+from dhauds_jax.workdir import provenance
+
+WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts")
+
+
+class Benchmark(NamedTuple):
+    """The flags of `experiments.benchmark` (see its `--help`)."""
+
+    what: Sequence[str]
+    net: Sequence[str]
+    classes: int
+    batch: int
+    seconds: float
+    dtype: str
+    compute: Sequence[str]
+    method: Sequence[str]
+    options: Sequence[str]
+    corruption: Sequence[str]
+    rounds: int
+    json: bool
+    from_features: bool = False
+    layer_drop: float | None = None
+    updates_per_dispatch: int = 1
+    profile: str = ""
+    vs_torch: bool = False
+    torch_compile: bool = False
+    parallel: str = "jit"
+
+
+def sizes_of(run: Benchmark) -> programs.Sizes:
+    """The part of the flags that makes a program."""
+    return programs.Sizes(**{name: getattr(run, name) for name in programs.Sizes._fields})
+
+
+def _corruption_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
+    """Times whole sets of `batch` clips, draws included, at level 2 with synthetic noises."""
+    from dhauds_jax.data.corruptions import corrupt
+    from dhauds_jax.data.noise import synthetic_bank
+    from dhauds_jax.data.shifts import needs_noise
+
+    length = round((run.seconds or 1.0) * 16_000)
+    waves = (0.1 * np.random.default_rng(0).normal(size=(run.batch, length))).astype(np.float32)
+    ids = [f"clip{i}" for i in range(run.batch)]
+    for name, level in targets.expand(run.corruption, ["L2"]):
+        bank = synthetic_bank(name, level) if needs_noise(name) else None
+
+        def whole(name: str = name, level: str = level, bank: Any = bank) -> np.ndarray:
+            return corrupt(
+                waves,
+                ids,
+                dataset="synthetic",
+                corruption=name,
+                level=level,
+                seed=0,
+                bank=bank,
+                sample_rate=16_000,
+                length=length,
+            )[0]
+
+        timed = device.timed(whole, run.rounds)
+        shared = {"batch": run.batch, "clip_seconds": length / 16_000}
+        per_clip = {"ms_per_clip": 1000 * timed["seconds"] / run.batch, "cells_per_s": 1 / timed["seconds"]}
+        yield {"what": "corrupt", "corruption": name, "level": level, **shared, **timed, **per_clip}
+
+
+def checked(run: Benchmark) -> Benchmark:
+    """The run with `--method=all` written out.
+
+    Raises:
+      ValueError: a number out of range or an unknown name, in one sentence.
+    """
+    unknown = [what for what in run.what if what not in WHATS]
+    if unknown:
+        raise ValueError(f"--what: unknown {unknown[0]!r}, expected some of {', '.join(WHATS)}")
+    if run.batch < 2 or run.rounds < 1:
+        raise ValueError("--batch must be at least 2 (BatchNorm needs two clips) and --rounds at least 1")
+    if run.updates_per_dispatch < 1:
+        raise ValueError(f"--updates_per_dispatch is {run.updates_per_dispatch}, expected at least 1")
+    if not run.net or not run.method:
+        raise ValueError("--net and --method need at least one name each")
+    for net in run.net:
+        zoo.preset(net, ("class0",))
+    run = run._replace(method=list(methods.METHODS) if list(run.method) == ["all"] else run.method)
+    for name in run.method:
+        methods.factory(name)
+    if run.parallel != "jit" and (list(run.what) != ["adapt"] or run.vs_torch or run.from_features):
+        raise ValueError(f"--parallel={run.parallel}: times updates from waves, expected --what=adapt alone")
+    if run.vs_torch:
+        if run.torch_compile and run.layer_drop is None and all("hubert" in net for net in run.net):
+            run = run._replace(layer_drop=0.0)  # a skipped block is a Python branch, which breaks the compiled graph
+        pytorch.check(run.what, run.net, run.method, sizes_of(run))
+    return run
+
+
+def benchmark(run: Benchmark) -> str:
+    """Prints one line a measurement; with `json` nothing else.
+
+    Raises:
+      ValueError: unknown names, or the only thing asked for cannot run.
+    """
+    run = checked(run)
+    if run.vs_torch:
+        # PyTorch works in a process of its own on the same device: do not take its memory for ours.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    if "compile" in run.what:  # first, while this process holds nothing of the device
+        from dhauds_jax.benchmark import compilation
+
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+        _print_rows(compilation.rows(run.net, run.method, run.options, sizes_of(run)), run)
+    with jax.default_matmul_precision(precision.MATMUL[run.dtype]):
+        if {"forward", "adapt"} & set(run.what):
+            _print_rows(_model_rows(run), run)
+        if "parts" in run.what:
+            from dhauds_jax.benchmark import parts as benchmark_parts
+
+            found = benchmark_parts.rows(run.net, sizes_of(run), run.rounds)
+            if run.json:
+                _print_rows(found, run)
+            else:
+                for line in benchmark_parts.table(found):
+                    print(line, flush=True)
+        if "corrupt" in run.what:
+            _print_rows(_corruption_rows(run), run)
+        if "pipeline" in run.what:
+            from dhauds_jax.benchmark import pipeline
+
+            _print_rows(pipeline.rows(run.seconds, run.batch, run.rounds), run)
+    where = f"profiles in {run.profile}; " if run.profile else ""
+    return (
+        "" if run.json else f"{where}peak memory {provenance.peak_memory_mb():.0f} MiB; --json prints one object a line"
+    )
+
+
+def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
+    if run.parallel != "jit":
+        from dhauds_jax.benchmark import devices
+
+        yield from devices.rows(run.net, run.method, run.options, sizes_of(run), run.parallel, run.rounds)
+        return
+    how = {"rounds": run.rounds, "profile": run.profile}
+    if not run.vs_torch:
+        yield from programs.rows(run.net, run.what, run.method, run.options, sizes_of(run), **how)
+        return
+    for net in run.net:
+        # Just before ours, so that the device's memory is free for it and both meet the same load.
+        theirs = pytorch.measure(net, run.what, sizes_of(run), run.rounds, run.torch_compile)
+        for row in programs.rows([net], run.what, run.method, run.options, sizes_of(run), **how):
+            yield pytorch.compared(row, theirs[row["what"]])
+
+
+def as_json(row: dict[str, Any]) -> str:
+    """A row as one line; numbers to six digits."""
+
+    def short(value: Any) -> Any:
+        if isinstance(value, float):
+            return float(f"{value:.6g}")
+        return [short(v) for v in value] if isinstance(value, list) else value
+
+    return json.dumps({key: short(value) for key, value in row.items()})
+
+
+def _with_shared(rows: Iterator[dict[str, Any]], run: Benchmark) -> Iterator[dict[str, Any]]:
+    shared: dict[str, Any] = {}
+    for row in rows:
+        if not shared:  # asked late: it starts the device
+            shared = {"device": provenance.device(), "dtype": run.dtype, "jax": jax.__version__}
+            shared["versions"] = provenance.versions()
+        memory = {"peak_memory_mb": provenance.peak_memory_mb()}
+        rate = {"clips_per_s": row["batch"] / row["seconds"]} if "seconds" in row else {}
+        yield {"what": row["what"], **memory, **rate, **row, **shared}
+
+
+def _print_rows(rows: Iterator[dict[str, Any]], run: Benchmark) -> None:
+    for row in _with_shared(rows, run):
+        print(as_json(row) if run.json else _sentence(row), flush=True)
+
+
+def _sentence(row: dict[str, Any]) -> str:
+    name = " ".join(str(row[k]) for k in ("what", "of", "net", "method", "corruption", "stage") if k in row)
+    if "reason" in row:
+        return f"{name}: not measured, {row['reason']}"
+    if row["what"] == "compile":
+        parts = "; ".join(
+            f"{which} {row[f'{which}_s']:.1f} s (trace and lower {row[which]['lower_s']:.1f}, compile "
+            f"{row[which]['compile_s']:.1f}, first call {row[which]['execute_s']:.1f})"
+            for which in ("cold", "cached")
+        )
+        return f"{name}: {parts}"
+    said = (
+        f"{name}: {1000 * row['seconds']:.1f} ms a batch of {row['batch']} x {row['clip_seconds']:g} s "
+        f"({1000 * row['fastest']:.1f} to {1000 * row['slowest']:.1f}), {row['clips_per_s']:.1f} clips/s, "
+        f"first call {row['first_call']:.1f} s"
+    )
+    if row.get("peak_share") is not None:
+        said += f", {row['tflops']:.3g} TFLOP/s, {100 * row['peak_share']:.0f} % of a large product"
+    if "cells_per_s" in row:
+        said += f", {row['cells_per_s']:.2f} such sets/s"
+    if "vs_torch" in row:
+        said += f"; PyTorch {1000 * row['torch']['seconds']:.1f} ms, ratio of clips/s {row['vs_torch']:.2f}"
+    return said

@@ -1,0 +1,275 @@
+"""Adapting to a folder of unlabelled recordings, and saying whether it did any good."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dhauds_jax import metrics
+from dhauds_jax.cells import input_statistics
+from dhauds_jax.data import recordings
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import precision, zoo
+from dhauds_jax.nets.checkpoint import variables_hash
+from dhauds_jax.tta import methods, protocols, selection, streams
+from dhauds_jax.tta.advice import Signs, advise, signs
+from dhauds_jax.tta.options import parse_options
+from dhauds_jax.types import AdaptState, RunInfo
+from dhauds_jax.workdir import provenance
+from dhauds_jax.workdir.saver import Saver
+
+
+class ClassifyRun(NamedTuple):
+    """The flags of `experiments.classify` (see its `--help`)."""
+
+    checkpoint: str
+    audio_dir: str
+    method: str
+    online: bool
+    output: str
+    epochs: int
+    batch_size: int
+    overlap: float
+    profile: str
+    options: Sequence[str]
+    criterion: str
+    seed: int
+    on_bad_file: str
+    save_every_s: float
+    precision: str = "float32"
+
+
+class _Outcome(NamedTuple):
+    """Logits of every window, the state they are of, epochs or batches behind it, whether it was cut short."""
+
+    logits: np.ndarray
+    state: AdaptState
+    position: int
+    curve: list[dict[str, float]]
+    interrupted: bool
+
+
+@precision.exactly()
+def classify(run: ClassifyRun, command: str) -> str:
+    """Reads, adapts, labels and reports; returns the sentence that says where the results are.
+
+    Raises:
+      ValueError: bad input, in one sentence. FloatingPointError: a loss is not finite. KeyboardInterrupt: after what
+        there was has been written.
+    """
+    options = _check(run)
+    variables, config, _ = checkpoints.load(run.checkpoint)
+    classifier = zoo.build(config, **precision.compute_options(run.precision))
+    variables = jax.tree.map(jnp.asarray, variables)
+    found = recordings.load(
+        run.audio_dir,
+        sample_rate=config.sample_rate,
+        length=config.length,
+        overlap=run.overlap,
+        on_bad_file=run.on_bad_file,
+    )
+    print(_described(found, config))
+    rule = input_statistics.rule_of(config, run.profile, options)
+    variables = input_statistics.normalising(variables, input_statistics.measured(config, rule, found.waves))
+    method = methods.make(run.method, classifier, options)
+    if run.method != "source" and len(found.waves) < 2:
+        raise ValueError(
+            f"{run.audio_dir}: one window of audio, expected at least two to adapt to; give --method=source"
+        )
+    batch_size = min(run.batch_size, len(found.waves))
+    info = RunInfo(
+        protocols.steps_per_epoch(len(found.waves), batch_size), len(found.waves), len(config.classes), None, batch_size
+    )
+    methods.check_needs(run.method, method, variables, info)
+    before = _source_logits(classifier, variables, found.waves, batch_size)
+    compiled, first = protocols.compiled(method), method.init(variables, info)
+    saver = Saver(Path(run.output) / "state" / _identity(run, found, variables), run.save_every_s)
+    adapting = _stream if run.online else _epochs
+    outcome = adapting(run, compiled, first, found.waves, batch_size, before, saver)
+    text = _write(run, found, config, before, outcome, command)
+    if outcome.interrupted:
+        print(text)
+        raise KeyboardInterrupt
+    saver.clear()
+    return text
+
+
+def _check(run: ClassifyRun) -> dict[str, Any]:
+    options = parse_options(run.method, run.profile, run.options, [run.method])
+    if run.criterion not in selection.CRITERIA:
+        raise ValueError(f"--criterion={run.criterion}: expected one of {', '.join(selection.CRITERIA)}")
+    if run.epochs < 1 or run.batch_size < 2:
+        raise ValueError("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two windows)")
+    return options
+
+
+def _described(found: recordings.Recordings, config: Any) -> str:
+    """What the folder holds, in a few lines."""
+    minutes = found.seconds.sum() / 60
+    lines = [
+        f"{len(found.files)} recordings, {minutes:.1f} min ({found.seconds.min():.2f} to {found.seconds.max():.2f} s), "
+        f"in {len(found.waves)} windows of {config.length / config.sample_rate:g} s at {config.sample_rate} Hz",
+        *(f"note: {notice}" for notice in found.notices),
+    ]
+    if found.skipped:
+        lines.append(
+            f"note: {len(found.skipped)} files skipped, the first: {found.skipped[0][0]}: {found.skipped[0][1]}"
+        )
+    return "\n".join(lines)
+
+
+def _identity(run: ClassifyRun, found: recordings.Recordings, variables: Any) -> str:
+    """Names what a saved state belongs to."""
+    kept = {k: v for k, v in run._asdict().items() if k not in ("output", "save_every_s", "checkpoint")}
+    if run.precision == "float32":
+        del kept["precision"]
+    text = json.dumps([kept, found.files, len(found.waves), variables_hash(variables)], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _source_logits(classifier: Any, variables: Any, waves: np.ndarray, batch_size: int) -> np.ndarray:
+    predict = jax.jit(methods.make("source", classifier, {}).predict)
+    return protocols.evaluate(predict, AdaptState(variables, (), (), jnp.int32(0)), waves, batch_size)
+
+
+def _epochs(
+    run: ClassifyRun,
+    compiled: Any,
+    first: AdaptState,
+    waves: np.ndarray,
+    batch_size: int,
+    before: np.ndarray,
+    saver: Saver,
+) -> _Outcome:
+    """Offline: the epoch with the highest label-free criterion, epoch 0 (as the method predicts unadapted) included."""
+    criterion = selection.CRITERIA[run.criterion]
+    (state, best, best_logits), info = saver.load((first, first, before)) or ((first, first, before), {})
+    curve, interrupted = info.get("curve", []), False
+    try:
+        for epoch in protocols.offline(
+            compiled,
+            state,
+            waves,
+            epochs=run.epochs,
+            batch_size=batch_size,
+            key=jax.random.key(run.seed),
+            begin=max(0, len(curve) - 1),
+            progress=run.method,
+        ):
+            value = criterion(epoch.logits)
+            if not curve or value > max(point["criterion"] for point in curve):
+                # The epoch's buffers are given to the next update: keep copies.
+                best, best_logits = jax.tree.map(jnp.copy, epoch.state), epoch.logits
+            curve.append({"epoch": epoch.index, "criterion": value, **epoch.losses})
+            if epoch.index:
+                saver.save((epoch.state, best, best_logits), {"position": epoch.index, "curve": curve})
+    except KeyboardInterrupt:
+        interrupted = True
+    position = int(np.argmax([point["criterion"] for point in curve])) if curve else 0
+    return _Outcome(np.asarray(best_logits), best, position, curve, interrupted)
+
+
+def _stream(
+    run: ClassifyRun,
+    compiled: Any,
+    first: AdaptState,
+    waves: np.ndarray,
+    batch_size: int,
+    before: np.ndarray,
+    saver: Saver,
+) -> _Outcome:
+    """Online: in the order of the files; windows that were not reached keep the source model's logits."""
+    (state, logits), info = saver.load((first, before)) or ((first, before), {})
+    logits, position, interrupted = np.array(logits), info.get("position", 0), False
+    rows = np.arange(len(waves))
+    stream = streams.batches(streams.Stream(rows, np.zeros_like(rows)), batch_size)
+    state = jax.tree.map(jnp.copy, state)
+    try:
+        for step in protocols.online(
+            compiled,
+            state,
+            waves,
+            batch_size=batch_size,
+            key=jax.random.key(run.seed),
+            stream=stream,
+            begin=position,
+            progress=run.method,
+        ):
+            logits[step.rows] = step.logits
+            state, position = step.state, step.index + 1
+            saver.save((state, logits), {"position": position})
+    except KeyboardInterrupt:
+        interrupted = True
+    return _Outcome(logits, state, position, [], interrupted)
+
+
+def _write(
+    run: ClassifyRun, found: recordings.Recordings, config: Any, before: np.ndarray, outcome: _Outcome, command: str
+) -> str:
+    """Writes predictions, checkpoint and report, each under a temporary name first."""
+    folder = Path(run.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    old, new = (
+        recordings.per_file(metrics.softmax(z), found.owner, len(found.files)) for z in (before, outcome.logits)
+    )
+    told = signs(np.log(np.maximum(old, 1e-300)), np.log(np.maximum(new, 1e-300)))
+    advice = advise(told)
+    rows = [("file", "label", "confidence", "label_before", "confidence_before")]
+    for name, p, q in zip(found.files, new, old, strict=True):
+        rows.append((name, config.classes[p.argmax()], f"{p.max():.4f}", config.classes[q.argmax()], f"{q.max():.4f}"))
+    temporary = folder / "predictions.csv.tmp"
+    with temporary.open("w", newline="", encoding="utf-8") as out:
+        csv.writer(out).writerows(rows)
+    os.replace(temporary, folder / "predictions.csv")
+    adaptation = {"command": command, "method": run.method, "seed": run.seed, "profile": run.profile}
+    if run.precision != "float32":
+        adaptation["precision"] = run.precision
+    kept = jax.tree.map(np.asarray, outcome.state.variables)
+    checkpoints.save(
+        folder / "checkpoint", kept, config, {"adaptation": {**adaptation, "versions": provenance.versions()}}
+    )
+    temporary = folder / "report.md.tmp"
+    temporary.write_text(_report(run, found, config, told, advice, outcome, command), encoding="utf-8")
+    os.replace(temporary, folder / "report.md")
+    print(f"{told.changed * 100:.1f} % of the labels changed. {advice}")
+    return f"{len(found.files)} files labelled: {folder / 'predictions.csv'} (report: {folder / 'report.md'})"
+
+
+def _report(
+    run: ClassifyRun,
+    found: recordings.Recordings,
+    config: Any,
+    told: Signs,
+    advice: str,
+    outcome: _Outcome,
+    command: str,
+) -> str:
+    lines = ["# Adaptation to a folder of recordings", "", f"**{advice}**", "", _described(found, config), ""]
+    if outcome.interrupted:
+        lines += ["The run was stopped before its end; the same command goes on.", ""]
+    where = (
+        f"{outcome.position} batches" if run.online else f"epoch {outcome.position} of {run.epochs} ({run.criterion})"
+    )
+    lines += [f"Method {run.method}, {'online' if run.online else 'offline'}, taken from: {where}.", ""]
+    if outcome.state.memory not in ((), None) and jax.tree.leaves(outcome.state.memory):
+        lines += ["The method also keeps a memory that is not part of the written checkpoint.", ""]
+    lines += ["| sign | before | after |", "|---|---:|---:|"]
+    for name, a, b in told.rows():
+        lines.append(f"| {name} | {a} | {b} |")
+    lines += ["", f"Labels that changed: {100 * told.changed:.1f} %.", ""]
+    if outcome.curve:
+        lines += [f"| epoch | {run.criterion} |", "|---:|---:|"]
+        lines += [f"| {point['epoch']} | {point['criterion']:.4f} |" for point in outcome.curve] + [""]
+    if found.skipped:
+        lines += ["Files that were skipped:", "", *(f"- `{name}`: {reason}" for name, reason in found.skipped), ""]
+    lines += [f"Command: `{command}`; code {provenance.git_revision()}; device {provenance.device()}.", ""]
+    return "\n".join(lines)

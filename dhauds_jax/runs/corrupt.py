@@ -1,0 +1,193 @@
+"""Writing and verifying corrupted sets."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from dhauds_jax.cells import targets
+from dhauds_jax.data import cell_files, cells, sets, verifying
+from dhauds_jax.data.clip_source import ClipSource, open_clips
+from dhauds_jax.data.levels import quirks_of
+from dhauds_jax.data.noise import NoiseBank, find_recordings, load_bank
+from dhauds_jax.data.pipeline import to_int16
+from dhauds_jax.data.sets.base import check_split
+from dhauds_jax.data.sets.corrupted import write_manifests
+from dhauds_jax.data.sets.corrupted_layouts import cell_path, layout_of
+from dhauds_jax.data.shifts import needs_noise
+from dhauds_jax.names import CLEAN
+from dhauds_jax.workdir import records
+
+__all__ = ["CorruptRun", "run_command", "to_int16", "verify_set", "write_set"]
+
+SHOWN = 20
+"""Files that differ and are named, a cell."""
+
+
+class CorruptRun(NamedTuple):
+    """The flags of `experiments.corrupt` (see its `--help`)."""
+
+    dataset: str
+    data_dir: str | None
+    noise_dir: str | None
+    corruption: Sequence[str]
+    level: Sequence[str]
+    output: str
+    profile: str
+    seed: int
+    split: str
+    allow_partial: bool
+    on_bad_file: str = "stop"
+    runner: str = "direct"
+    beam_options: Sequence[str] = ()
+    verify: str = ""
+
+
+def run_command(run: CorruptRun) -> str:
+    """Verifies or writes, as `run.verify` says."""
+    return verify_set(run) if run.verify else write_set(run)
+
+
+def cells_of(run: CorruptRun, dataset: sets.DataSet) -> list[cells.CellSpec]:
+    """The cells of the flags' lists; "all" stands for every corruption that the data set has.
+
+    Raises:
+      ValueError: unknown names.
+    """
+    check_split(dataset, run.split)
+    quirks_of(run.profile)
+    layout = layout_of(dataset, run.split)
+    names = [c for name in run.corruption for c in (layout.corruptions if name == "all" else (name,))]
+    pairs = targets.expand(names, run.level)
+    if (CLEAN, "-") in pairs:
+        raise ValueError("--corruption=clean writes no corrupted set: name some of the corruptions, or all")
+    for pair in pairs:
+        cell_path(layout, *pair)
+    return [cells.CellSpec(dataset, *pair, seed=run.seed, profile=run.profile, split=run.split) for pair in pairs]
+
+
+def write_set(run: CorruptRun) -> str:
+    """Writes every cell that is not there yet; returns the sentence that says where they are.
+
+    Raises:
+      ValueError: bad input, before anything is written.
+    """
+    if run.runner == "beam" and importlib.util.find_spec("apache_beam") is None:
+        raise ValueError("--runner=beam: apache_beam is not installed, expected: pip install dhauds_jax[beam]")
+    dataset = sets.get(run.dataset, run.data_dir)
+    wanted = cells_of(run, dataset)
+    missing = [cell for cell in wanted if not _is_there(cell, run.output)]
+    for cell in wanted:
+        if cell not in missing:
+            print(f"already there: {cells.cell_folder(cell, run.output)}")
+    if missing:
+        _write_cells(run, dataset, missing)
+    return f"{len(missing)} cells written, {len(wanted) - len(missing)} were there already: {run.output}"
+
+
+def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[cells.CellSpec]) -> None:
+    for cell in missing:
+        _check_noise(cell, run.noise_dir)
+    source = _open(run, dataset)
+    where = {"ids": source.ids, "labels": source.labels, "split": run.split}
+    write_manifests(dataset, run.data_dir, run.output, **where)
+    told: set[str] = set()
+    for cell in missing:
+        written = _write(run, cell, source)
+        _tell(written, source, told)
+        records.note_bad_files(Path(run.output), [(source.ids[row], error.reason) for row, error in written.bad])
+        record = written.record
+        print(
+            f"{cell.corruption}-{cell.level}: {record['clips']} clips, checksum of the draws "
+            f"{record['draws_sha256'][:16]}, of the samples {record['samples_sha256'][:16]}"
+        )
+
+
+def verify_set(run: CorruptRun) -> str:
+    """Compares every cell of the flags' lists with a fresh computation, or with the checksums stored beside it.
+
+    Raises:
+      ValueError: bad input, a cell that is absent or was made with other settings, or files that differ.
+    """
+    dataset = sets.get(run.dataset, run.data_dir)
+    wanted = cells_of(run, dataset)
+    for cell in wanted:
+        if not _is_there(cell, run.output):
+            raise ValueError(f"{cells.cell_folder(cell, run.output)}: no such cell, expected it to verify it")
+    source = _open(run, dataset) if run.verify == "samples" else None
+    wrong = 0
+    for cell in wanted:
+        folder = cells.cell_folder(cell, run.output)
+        if source is None:
+            found = verifying.verify_checksums(folder)
+        else:
+            found = verifying.verify_samples(cell, source, _bank(cell, run.noise_dir), run.output)
+        wrong += len(found)
+        for difference in found[:SHOWN]:
+            print(f"{folder / difference.file}: {difference.reason}")
+        most = max((difference.steps for difference in found), default=0)
+        far = f", by up to {most} steps of 16 bit" if most else ""
+        print(f"{cell.corruption}-{cell.level}: {f'{len(found)} files differ{far}' if found else 'all files agree'}")
+    if wrong:
+        raise ValueError(f"{run.output}: {wrong} files differ, expected none; remove their cells to make them anew")
+    return f"{len(wanted)} cells agree: {run.output}"
+
+
+def _is_there(cell: cells.CellSpec, output: str) -> bool:
+    """Whether a cell is finished; raises `ValueError` if it was made with other settings."""
+    folder = cells.cell_folder(cell, output)
+    if not folder.is_dir():
+        return False
+    record = cell_files.read_record(folder)
+    for name, value in cells.identity(cell).items() if record else ():
+        if record.get(name) != value:
+            raise ValueError(f"{folder}: made with {name} {record.get(name)}, expected {value}; give another --output")
+    return True
+
+
+def _check_noise(cell: cells.CellSpec, noise_dir: str | None) -> None:
+    """Raises `ValueError` if the recordings of a noise corruption are not there, before any are read."""
+    if not needs_noise(cell.corruption) or (not noise_dir and cell.dataset.generate is not None):
+        return
+    if not noise_dir:
+        load_bank(noise_dir, cell.corruption, cell.level, cell.dataset.sample_rate)
+    find_recordings(Path(noise_dir), cell.corruption, cell.level, cell.dataset.sample_rate)
+
+
+def _bank(cell: cells.CellSpec, noise_dir: str | None) -> NoiseBank | None:
+    return targets.bank_for(cell.dataset, noise_dir, cell.corruption, cell.level, cell.dataset.sample_rate)
+
+
+def _open(run: CorruptRun, dataset: sets.DataSet) -> ClipSource:
+    source = open_clips(dataset, run.data_dir, run.split, allow_partial=run.allow_partial, on_bad_file=run.on_bad_file)
+    for notice in source.notices:
+        print(f"note: {notice}")
+    return source
+
+
+def _write(run: CorruptRun, cell: cells.CellSpec, source: ClipSource) -> cells.Written:
+    if run.runner == "direct":
+        return cells.write_cell(cell, source, _bank(cell, run.noise_dir), run.output)
+    from dhauds_jax.data.sets import beam
+
+    names = ("dataset", "data_dir", "noise_dir", "seed", "profile", "split", "on_bad_file")
+    settings = {name: getattr(run, name) for name in names}
+    job = beam.Job(corruption=cell.corruption, level=cell.level, **settings)
+    return beam.write_cell(job, source, run.output, options=run.beam_options)
+
+
+def _tell(written: cells.Written, source: ClipSource, told: set[str]) -> None:
+    """Prints what had to be done to the files and which were left out, once for all cells."""
+    lines = [f"{count} of {len(source.ids)} files: {notice}" for notice, count in written.notices.items()]
+    lines += [f"left out: {error}" for _, error in written.bad]
+    for line in _new(lines, told):
+        print(f"note: {line}")
+
+
+def _new(lines: Sequence[str], told: set[str]) -> Iterator[str]:
+    for line in lines:
+        if line not in told:
+            told.add(line)
+            yield line

@@ -1,0 +1,194 @@
+"""Elections over views and models, one record a mode and corruption."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dhauds_jax import metrics
+from dhauds_jax.cells import programs, targets
+from dhauds_jax.cells.scoring import scored
+from dhauds_jax.cells.source import SourceModel, source_model
+from dhauds_jax.data import sets
+from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
+from dhauds_jax.names import CLEAN
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import zoo
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.tta import election
+from dhauds_jax.tta.streams import padded_batches
+from dhauds_jax.workdir import provenance, records
+
+
+class ElectRun(NamedTuple):
+    """The flags of `experiments.elect` (see its `--help`)."""
+
+    dataset: str
+    data_dir: str | None
+    noise_dir: str | None
+    checkpoint: Sequence[str]
+    corruption: Sequence[str]
+    level: Sequence[str]
+    profile: str
+    seed: int
+    shift: float
+    average: str
+    batch_size: int
+    split: str
+    workdir: str
+    views: str | None = None
+
+
+UNPADDED_SETS = ("audio_mnist", "vocal_sound", "cochl_scene")
+"""Data sets whose published elections have views of unpadded clips (quirk 61)."""
+
+
+def run_election(run: ElectRun, command: str) -> str:
+    """Scores every mode on every corruption; returns the sentence that says where the records are.
+
+    Raises:
+      ValueError: bad input; models whose layouts or classes differ.
+    """
+    pairs = targets.expand(run.corruption, run.level)
+    if run.average not in election.AVERAGES:
+        raise ValueError(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
+    sources = _models(run)
+    config = sources[0].classifier.config
+    views = {pair: _views(run, config, pair[0]) for pair in pairs}
+    models = [_model(source, run.batch_size) for source in sources]
+    loaded = targets.load(run.dataset, run.data_dir, run.split, config)
+    written = 0
+    for corruption, level in pairs:
+        drawn = targets.corrupted(
+            loaded, corruption, level, seed=run.seed, profile=run.profile, noise_dir=run.noise_dir
+        )
+        begun = time.perf_counter()
+        said = election.elect(
+            models,
+            drawn.waves,
+            share=run.shift,
+            average=run.average,
+            lengths=_lengths(loaded, config) if views[corruption, level] == "unpadded" else None,
+        )
+        seconds = time.perf_counter() - begun
+        for mode, logits in said.items():
+            drawn_as = drawn._replace(draw=(*drawn.draw, ("views", views[corruption, level])))
+            record = _record(run, sources, loaded, (corruption, level), drawn_as, mode, said["single"], logits)
+            records.append(Path(run.workdir), {**record, "seconds": seconds, "command": command})
+            written += 1
+            print(f"{corruption} {level} {mode}: {100 * record['adapted_last']:.2f} % {loaded.dataset.metric}")
+    return f"{written} records written: {Path(run.workdir) / records.FILE}"
+
+
+def _views(run: ElectRun, config: ClassifierConfig, corruption: str) -> str:
+    """What the views of a cell are of; raises `ValueError` where clips cannot be had without their padding."""
+    possible = corruption == CLEAN and config.front_end["kind"] == "log_mel"
+    if run.views not in (None, "padded", "unpadded"):
+        raise ValueError(f"--views={run.views}: expected padded or unpadded")
+    if run.views == "unpadded" and not possible:
+        raise ValueError(
+            f"--views=unpadded: {corruption} on {config.net}, expected clean clips (corruptions cover the padding too) "
+            "and a network over log-mel spectrograms"
+        )
+    published = run.profile == "reference" and run.dataset.split("/")[0] in UNPADDED_SETS and possible
+    return run.views or ("unpadded" if published else "padded")
+
+
+def _lengths(loaded: targets.Loaded, config: ClassifierConfig) -> np.ndarray:
+    """Samples of each laid out clip that are its own."""
+    lengths, least = np.minimum(loaded.clips.lengths, loaded.length), config.front_end["n_fft"] // 2
+    if lengths.min() <= least:
+        clip = loaded.clips.ids[int(lengths.argmin())]
+        raise ValueError(f"{clip}: has {lengths.min()} samples, expected more than {least}: choose --views=padded")
+    return lengths
+
+
+def _model(source: SourceModel, batch_size: int) -> Callable[[Any], np.ndarray]:
+    """The logits of a model, of padded clips or (compiled once for all lengths) of `election.OwnSamples`."""
+    classifier = source.classifier
+
+    @jax.jit
+    def alone(variables: Any, waves: jax.Array, lengths: jax.Array) -> jax.Array:
+        spec = MelSpec(**{key: value for key, value in classifier.config.front_end.items() if key != "kind"})
+        return classifier.apply_features(variables, ragged_log_mel(waves, lengths, spec), mode=EVAL)[0].logits
+
+    def predict(view: Any) -> np.ndarray:
+        if not isinstance(view, election.OwnSamples):
+            return programs.source_logits(source, view, batch_size)
+        batches = padded_batches(np.arange(len(view.waves)), batch_size)
+        said = [alone(source.variables, jnp.asarray(view.waves[r]), jnp.asarray(view.lengths[r])) for r, _ in batches]
+        return np.concatenate(said)[: len(view.waves)]
+
+    return predict
+
+
+def _models(run: ElectRun) -> list[SourceModel]:
+    """The models, checked against the data set and against each other."""
+    sources = []
+    for folder in run.checkpoint:
+        variables, config, _ = checkpoints.load(folder)
+        targets.check_fits(config, sets.get(run.dataset, run.data_dir), folder)
+        first = sources[0].classifier.config if sources else config
+        if (config.sample_rate, config.length) != (first.sample_rate, first.length):
+            raise ValueError(
+                f"{folder}: clips of {config.length} samples at {config.sample_rate} Hz, expected those of the first "
+                f"model, {first.length} at {first.sample_rate} Hz"
+            )
+        sources.append(source_model(zoo.build(config), jax.tree.map(jnp.asarray, variables)))
+    return sources
+
+
+def _record(
+    run: ElectRun,
+    sources: Sequence[SourceModel],
+    loaded: targets.Loaded,
+    names: tuple[str, str],
+    drawn: targets.Corrupted,
+    mode: str,
+    single: np.ndarray,
+    logits: np.ndarray,
+) -> dict[str, Any]:
+    metric, labels = loaded.dataset.metric, loaded.labels
+    options = {"shift": run.shift, "average": run.average, "models": len(sources), **dict(drawn.draw)}
+    hashes = "+".join(s.sha256 for s in sources)
+    curve = [scored(0, single, labels, metric, {}), scored(1, logits, labels, metric, {})]
+    views = 3 if mode in ("aug_elect", "hybrid") else 1
+    models = len(sources) if mode in ("multi_train", "hybrid") else 1
+    name = json.dumps([run.dataset, run.split, names, mode, run.profile, run.seed, options, hashes])
+    value = curve[1]["metric"]
+    return {
+        "cell": hashlib.sha256(name.encode()).hexdigest()[:16],
+        "dataset": run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
+        "corruption": names[0],
+        "level": names[1],
+        "net": sources[0].classifier.config.net,
+        "method": mode,
+        "protocol": "election",
+        "profile": run.profile,
+        "metric": metric,
+        "n": len(labels),
+        "seed": run.seed,
+        "non_adapted": curve[0]["metric"],
+        **{key: value for key in ("adapted_last", "adapted_selected", "adapted_oracle")},
+        "selection": {"criterion": "none", "epoch": 1, "oracle_epoch": 1},
+        "curve": curve,
+        "metrics": metrics.everything(logits, labels),
+        **{key: curve[1][key] for key in ("ece", "nll", "collapsed")},
+        "passes": {"forward": views * models, "backward": 0, "evaluation": 0},
+        "parameters_moved": 0,
+        "peak_memory_mb": provenance.peak_memory_mb(),
+        "options": options,
+        "source_checkpoint": hashes,
+        "git_revision": provenance.git_revision(),
+        "versions": provenance.versions(),
+        "device": provenance.device(),
+    }

@@ -1,0 +1,108 @@
+"""The grid of the leaderboard, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tqdm import tqdm
+
+from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import zoo
+from dhauds_jax.recipes import tuned as recipes_tuned
+from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.tta import methods, protocols
+from dhauds_jax.tta.options import able, parse_options
+
+DATASET = "arabic_speech_commands"
+CORRUPTIONS = ("WHN", "ENSC", "PSH", "TST")
+LEVEL = "L2"
+
+
+class LeaderboardRun(NamedTuple):
+    """The flags of `experiments.leaderboard` (see its `--help`)."""
+
+    data_dir: str
+    noise_dir: str
+    checkpoint_root: str
+    seed: Sequence[str]
+    method: Sequence[str]
+    protocol: Sequence[str]
+    tuned: str | None
+    subset: str | None
+    epochs: int
+    batch_size: int
+    shard: str
+    workdir: str
+
+
+def phases(names: Sequence[str]) -> list[list[str]]:
+    """Protocols in the order they are run: offline and online together, then one by one."""
+    first = [name for name in ("offline", "online") if name in names]
+    return [group for group in (first, *([name] for name in names if name not in first)) if group]
+
+
+def my_share(names: Sequence[str], shard: str) -> list[str]:
+    """Every k-th method of the list, from the shard's own place on.
+
+    Raises:
+      ValueError: a shard that is not written as 2/8.
+    """
+    place, _, count = shard.partition("/")
+    if not (place.isdigit() and count.isdigit() and 1 <= int(place) <= int(count)):
+        raise ValueError(f"--shard={shard}: expected PLACE/COUNT with 1 <= PLACE <= COUNT, such as 2/8")
+    return list(names)[int(place) - 1 :: int(count)]
+
+
+def fill(run: LeaderboardRun, command: str) -> str:
+    """Runs what has no record yet; returns the sentence that says where the records are.
+
+    Raises:
+      ValueError: bad input.
+    """
+    tuned = recipes_tuned.read(run.tuned) if run.tuned else {}
+    names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,))]
+    for name in run.protocol:
+        protocols.check_protocol(name)
+    folders = {int(seed): Path(run.checkpoint_root) / f"seed{seed}" / "checkpoint" for seed in run.seed}
+    config = checkpoints.load_config(next(iter(folders.values())))
+    names = my_share(able(names, zoo.build(config)), run.shard)
+    options = [f"{name}.{text}" for name in names for text in tuned.get(name, ())]
+    for name in names:
+        parse_options(name, "reference", options, names)
+    cells = sum(len(CORRUPTIONS) if protocols.PROTOCOLS[p].domains == "one" else 1 for p in run.protocol)
+    with tqdm(total=cells * len(names) * len(folders), desc="leaderboard", unit="cell") as bar:
+        for group in phases(run.protocol):
+            for seed, folder in folders.items():
+                adapt(_adaptation(run, names, group, options, seed, folder), command, lambda ran: bar.update())
+    return f"leaderboard: {len(names)} methods, {len(folders)} seeds: {run.workdir}/results.jsonl"
+
+
+def _adaptation(
+    run: LeaderboardRun, names: Sequence[str], group: Sequence[str], options: Sequence[str], seed: int, folder: Path
+) -> AdaptRun:
+    return AdaptRun(
+        dataset=DATASET,
+        data_dir=run.data_dir,
+        noise_dir=run.noise_dir,
+        net=None,
+        checkpoint=str(folder),
+        method=names,
+        corruption=CORRUPTIONS,
+        level=[LEVEL],
+        protocol=group,
+        profile="reference",
+        seed=seed,
+        epochs=run.epochs,
+        batch_size=run.batch_size,
+        options=options,
+        criterion="information",
+        split="test",
+        workdir=run.workdir,
+        save_every_s=60.0,
+        allow_partial=False,
+        draw="single",
+        subset=run.subset,
+    )

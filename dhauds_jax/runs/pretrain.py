@@ -1,0 +1,137 @@
+"""A whole pretraining: load, train, write the checkpoint and the curve."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dhauds_jax.data import pipeline, sets
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import ssast_pretrain, zoo
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.spectrogram_zoo import config_grid
+from dhauds_jax.train.clips import is_finished, open_clips
+from dhauds_jax.train.pretraining import PretrainOptions, check_options, pretrain
+from dhauds_jax.train.statistics import with_measured_statistics, with_statistics_of
+from dhauds_jax.types import Variables
+from dhauds_jax.workdir.provenance import provenance
+from dhauds_jax.workdir.saver import Saver
+
+CURVE = "pretraining.csv"
+
+HIDDEN_SHARE = 400 / 512
+"""Share of the patches that SSAST hides."""
+
+
+class PretrainRun(NamedTuple):
+    """The flags of `experiments.pretrain` that are not options of the recipe (see its `--help`)."""
+
+    dataset: str
+    data_dir: str | None
+    net: str
+    workdir: str
+    seed: int
+    options: PretrainOptions
+    checkpoint: str | None = None
+    input_statistics: str = "checkpoint"
+    save_every_s: float = 20.0
+    allow_partial: bool = False
+    on_bad_file: str = "stop"
+    memory_budget_mb: float = pipeline.MEMORY_BUDGET_MB
+    cache_dir: str | None = None
+
+
+def _first(run: PretrainRun, config: ClassifierConfig) -> Variables:
+    """Random weights, or those of `--checkpoint`."""
+    if not run.checkpoint:
+        return ssast_pretrain.init(ssast_pretrain.build(config), config, jax.random.key(run.seed))
+    variables, _, extra = checkpoints.load(run.checkpoint)
+    return ssast_pretrain.from_checkpoint(variables, extra)
+
+
+def _config(run: PretrainRun, dataset: sets.DataSet) -> ClassifierConfig:
+    """The config of the pretraining, with the statistics of `--checkpoint` where these are wanted."""
+    config = zoo.preset(run.net, dataset.classes)
+    if config.family != "spectrogram_transformer":
+        raise ValueError(f"--net={run.net}: is of family {config.family}, expected an SSAST such as ssast_tiny_patch")
+    config = ssast_pretrain.pretraining_config(config)
+    if not run.checkpoint:
+        return config
+    found = checkpoints.load_config(run.checkpoint)
+    frames = (found.front_end.get("frames"), config.front_end["frames"])
+    if found.geometry != config.geometry or frames[0] != frames[1]:
+        raise ValueError(
+            f"--checkpoint={run.checkpoint}: holds {found.net} ({frames[0]} frames, geometry {found.geometry}), "
+            f"expected a pretraining like {config.net} ({frames[1]} frames, geometry {config.geometry})"
+        )
+    return with_statistics_of(config, found, run.input_statistics)
+
+
+def _identity(run: PretrainRun) -> dict[str, Any]:
+    """What must be equal for a checkpoint in the workdir to be this run's."""
+    named = {n: getattr(run, n) for n in ("dataset", "net", "seed", "checkpoint", "input_statistics")}
+    return json.loads(json.dumps({**named, "options": run.options._asdict()}))
+
+
+def _write_curve(workdir: Path, history: list[dict[str, float]]) -> Path:
+    path = workdir / CURVE
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, history[0])
+        writer.writeheader()
+        writer.writerows({k: v if k == "epoch" else f"{v:.6g}" for k, v in row.items()} for row in history)
+    temporary.replace(path)
+    return path
+
+
+def pretrain_and_save(run: PretrainRun, command: str) -> str:
+    """Pretrains and writes `workdir/checkpoint` and the curve; returns the sentence that says so.
+
+    Raises:
+      ValueError: bad input, in one sentence, before anything is written.
+      FloatingPointError: the loss is not finite.
+    """
+    dataset = sets.get(run.dataset, run.data_dir)
+    config = _config(run, dataset)
+    if not run.options.mask_patches:
+        hidden = round(HIDDEN_SHARE * math.prod(config_grid(config)))
+        run = run._replace(options=run.options._replace(mask_patches=hidden))
+    folder = Path(run.workdir) / "checkpoint"
+    if is_finished(folder, _identity(run)):
+        return f"already pretrained: {folder}"
+    net = ssast_pretrain.build(config)
+    check_options(run.options, net.encoder.grid)
+    first = _first(run, config)
+    clips = open_clips(run, dataset, "train", config.sample_rate, config.length, run.memory_budget_mb)
+    left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
+    validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
+    config = with_measured_statistics(config, clips, run.input_statistics)
+    saver = Saver(Path(run.workdir) / "state" / "pretrain", run.save_every_s, _identity(run))
+    begun, history, state = time.perf_counter(), [], None
+    for epoch in pretrain(net, config, first, clips, validation, run.options, seed=run.seed, saver=saver):
+        history, state = epoch.history, epoch.state
+        _write_curve(Path(run.workdir), history)
+    training = {
+        "identity": _identity(run),
+        "history": history,
+        "clips": len(clips.ids),
+        **provenance(command, time.perf_counter() - begun),
+    }
+    kept = jax.tree.map(np.asarray, state.variables)
+    variables, extra = ssast_pretrain.to_checkpoint(kept, config, jax.random.key(run.seed))
+    checkpoints.save(folder, variables, config, {**extra, "training": training})
+    saver.clear()
+    last = history[-1]
+    return (
+        f"{100 * last['validation_accuracy']:.1f} % of the hidden patches of the validation clips found after "
+        f"{len(history)} epochs (square error {last['validation_reconstruction']:.3f}); checkpoint: {folder}, curve: "
+        f"{Path(run.workdir) / CURVE}"
+    )

@@ -1,0 +1,98 @@
+"""The steps of the quickstart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from dhauds_jax.report.tables import latest
+from dhauds_jax.runs.adapt import AdaptRun, adapt
+from dhauds_jax.runs.report import write_report
+from dhauds_jax.runs.train import train_and_save
+from dhauds_jax.train.loop import TrainOptions
+from dhauds_jax.train.request import TrainRun
+from dhauds_jax.workdir import records
+
+
+class Quickstart(NamedTuple):
+    """The flags of `experiments.quickstart` (see its `--help`)."""
+
+    workdir: str
+    seed: int
+    profile: str
+    method: Sequence[str]
+    corruption: Sequence[str]
+    level: Sequence[str]
+    train_epochs: int
+    epochs: int
+
+
+def quickstart(run: Quickstart, command: str) -> str:
+    """Trains, corrupts, adapts and reports; returns the sentence that says where the report is."""
+    workdir = Path(run.workdir)
+    print("1/3 training a small AMAuT on clean synthetic words")
+    print(train_and_save(_training(run), command))
+    print("2/3 corrupting the words of unseen speakers, and adapting to each corruption without labels")
+    print(adapt(_adaptation(run, workdir), command))
+    print("3/3 report")
+    text = write_report([run.workdir])
+    found = latest(records.read(workdir))
+    print("\n" + outcome(found))
+    return text
+
+
+def _training(run: Quickstart) -> TrainRun:
+    """The source model is trained with the reference's recipe in both profiles: what differs is what comes after it."""
+    return TrainRun(
+        dataset="synthetic",
+        data_dir=None,
+        noise_dir=None,
+        net="amaut_small",
+        workdir=run.workdir,
+        seed=run.seed,
+        options=TrainOptions(epochs=run.train_epochs),
+    )
+
+
+def _adaptation(run: Quickstart, workdir: Path) -> AdaptRun:
+    return AdaptRun(
+        dataset="synthetic",
+        data_dir=None,
+        noise_dir=None,
+        net=None,
+        checkpoint=str(workdir / "checkpoint"),
+        method=run.method,
+        corruption=run.corruption,
+        level=run.level,
+        protocol=["offline"],
+        profile=run.profile,
+        seed=run.seed,
+        epochs=run.epochs,
+        batch_size=70,
+        options=[],
+        criterion="information",
+        split="test",
+        workdir=run.workdir,
+        save_every_s=20.0,
+        allow_partial=False,
+        draw="single",
+    )
+
+
+def outcome(found: Sequence[dict[str, Any]]) -> str:
+    """The result in a few lines: clean accuracy, what corruption costs, what each method gives back (in points)."""
+    clean = [r["non_adapted"] for r in found if r["corruption"] == "clean"]
+    broken = [r for r in found if r["corruption"] != "clean"]
+    lines = []
+    if clean:
+        lines.append(f"clean accuracy {100 * clean[0]:.1f} %")
+    if broken:
+        before = np.mean([r["non_adapted"] for r in {(r["corruption"], r["level"]): r for r in broken}.values()])
+        lines.append(f"corrupted, mean over cells {100 * before:.1f} %")
+        for method in dict.fromkeys(r["method"] for r in broken):
+            after = np.mean([r["adapted_last"] for r in broken if r["method"] == method])
+            lines.append(f"  {method:8s} {100 * after:5.1f} %  ({100 * (after - before):+.1f} points)")
+    return "\n".join(lines)

@@ -1,0 +1,138 @@
+"""The report of one or more work folders: `report.md`, its figures, and one self-contained web page."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from dhauds_jax.report import analysis_figures, figures, published, single_options
+from dhauds_jax.report import html as report_html
+from dhauds_jax.report.tables import (
+    GROUP,
+    detail_table,
+    grouped,
+    latest,
+    provenance,
+    summary_table,
+    table,
+    with_variants,
+)
+from dhauds_jax.workdir import records
+
+Record = dict[str, Any]
+
+EMBEDDINGS_SHOWN = 8
+"""Cells in the figure of embeddings."""
+
+_INTRODUCTION = (
+    "Every number comes from the records in results.jsonl. *last*: after the last epoch; *label-free*: the epoch "
+    "that a criterion without labels chose; *oracle*: the best epoch by test labels, which is what published "
+    "tables show. "
+    "Values in % (± standard deviation over seeds)."
+)
+_PUBLISHED = (
+    "Published values stand beside the records of `experiments.sweep`; the published adapted value is that of the best "
+    "epoch by test labels, so *difference* is oracle minus published, in points."
+)
+
+
+def render(found: Sequence[Record], folder: Path, workdirs: Sequence[Path]) -> str:
+    """The report's text; figures are written into `folder`, examples and embeddings looked for in `workdirs`."""
+    named = with_variants(found)
+    parts = ["# Report", "", _INTRODUCTION, "", "## Overview: means over the corrupted cells", ""]
+    parts += [published.overview(named)]
+    for number, (group, members) in enumerate(grouped(named, GROUP).items(), 1):
+        dataset, net, metric, profile, protocol = group
+        parts += [f"## {dataset}, {net}: {protocol}, profile {profile} ({metric})", ""]
+        parts += _group(members, number, protocol, folder)
+    parts += _analyses(found, folder)
+    parts += _embeddings(named, folder, workdirs)
+    examples = next((w / "examples" for w in workdirs if any((w / "examples").glob("*.npz"))), None)
+    if examples is not None:
+        figures.spectrograms(examples, folder / "spectrograms.png")
+        parts += ["## One clip under each corruption", "", "![spectrograms](spectrograms.png)", ""]
+    return "\n".join(parts)
+
+
+def _group(members: Sequence[Record], number: int, protocol: str, folder: Path) -> list[str]:
+    """The tables and figures of records that may stand in one table."""
+    parts = ["After the last epoch (online: as the stream went by):", "", summary_table(members)]
+    figures.gain(members, folder / f"gain-{number}.png")
+    parts += [f"![before and after](gain-{number}.png)", ""]
+    if protocol == "offline":
+        figures.curves(members, folder / f"curves-{number}.png")
+        parts += [f"![over epochs](curves-{number}.png)", ""]
+    if any(published.has_published(r) for r in members):
+        parts += [_PUBLISHED, "", published.beside_published(members)]
+    parts += ["Three choices of epoch, calibration and cost:", "", detail_table(members)]
+    if any(analysis_figures.has_reliability(r) for r in members):
+        analysis_figures.reliability(members, folder / f"reliability-{number}.png")
+        parts += [f"![reliability](reliability-{number}.png)", ""]
+    analysis_figures.cost(members, folder / f"cost-{number}.png")
+    parts += [f"![cost against {members[0]['metric']}](cost-{number}.png)", ""]
+    return [*parts, "Provenance:", "", provenance(members)]
+
+
+def _analyses(found: Sequence[Record], folder: Path) -> list[str]:
+    """The sections on single options, where runs differ in nothing else."""
+    parts = []
+    for option, title in single_options.OPTIONS.items():
+        groups = single_options.apart(found, option)
+        if groups:
+            analysis_figures.effect(groups, folder / f"effect-{option}.png")
+            parts += [f"## {title}", "", f"![effect of {option}](effect-{option}.png)", ""]
+            parts += [single_options.effect_table(groups)]
+    return parts
+
+
+def _embeddings(found: Sequence[Record], folder: Path, workdirs: Sequence[Path]) -> list[str]:
+    """The section on embeddings, where `--embeddings` stored some."""
+    kept = [r for r in found if r.get("silhouette")]
+    if not kept:
+        return []
+    header = ["cell", "method", "protocol", "seed", "before", "after", "tokens before", "tokens after"]
+    rows, files = [], []
+    for r in kept:
+        cell = f"{r['dataset']}, {r['net']}, {r['corruption']}-{r['level']}"
+        scores = [*r["silhouette"], *r.get("silhouette_tokens", [])]
+        numbers = [f"{score:.3f}" for score in scores] + ["-"] * (4 - len(scores))
+        rows.append([cell, r["method"], r["protocol"], str(r["seed"]), *numbers])
+        stored = [w / "embeddings" / f"{r['cell']}.npz" for w in workdirs]
+        files += [(f"{r['corruption']}-{r['level']} {r['method']}", f) for f in stored if f.is_file()][:1]
+    parts = ["## Embeddings before and after adaptation: silhouette of the classes", ""]
+    parts += [table(header, rows)]
+    if files:
+        analysis_figures.embeddings(files[:EMBEDDINGS_SHOWN], folder / "embeddings.png")
+        if len(files) > EMBEDDINGS_SHOWN:
+            parts += [f"The first {EMBEDDINGS_SHOWN} of {len(files)} cells:", ""]
+        parts += ["![embeddings](embeddings.png)", ""]
+    return parts
+
+
+def write_report(workdirs: Sequence[str], output: str | None = None, html: bool = False) -> str:
+    """Writes `report.md` and its figures; returns what is to be printed: where, after the published tables if any.
+
+    Args:
+      workdirs: folders with results.jsonl.
+      output: the report's folder; by default `report/` in the first work folder.
+      html: also write `report.html`, which holds everything.
+
+    Raises:
+      ValueError: a folder without records.
+    """
+    found = latest(records.read_all(Path(w) for w in workdirs))
+    folder = Path(output) if output else Path(workdirs[0]) / "report"
+    folder.mkdir(parents=True, exist_ok=True)
+    text = render(found, folder, [Path(w) for w in workdirs])
+    written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
+    for name, content in written.items():
+        temporary = folder / f"{name}.tmp"
+        temporary.write_text(content, encoding="utf-8")
+        os.replace(temporary, folder / name)
+    said = f"{len(found)} records reported: {folder / list(written)[-1]}"
+    if not any(published.has_published(r) for r in found):
+        return said
+    named = with_variants(found)
+    return f"{published.beside_published(named)}\n{published.overview(named)}\n{said}"

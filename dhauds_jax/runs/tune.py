@@ -1,0 +1,133 @@
+"""Equal tuning: the same number of trials for every method, on a corruption that no test uses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.data import sets
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import zoo
+from dhauds_jax.recipes import tuned
+from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.tta import methods
+from dhauds_jax.tta.options import able
+from dhauds_jax.workdir import records
+
+
+class TuneRun(NamedTuple):
+    """The flags of `experiments.tune` (see its `--help`)."""
+
+    dataset: str
+    data_dir: str | None
+    noise_dir: str | None
+    checkpoint: str
+    method: Sequence[str]
+    corruption: str
+    level: str
+    profile: str
+    split: str
+    clips: int
+    epochs: int
+    batch_size: int
+    seed: int
+    workdir: str
+    output: str
+
+
+def tune(run: TuneRun, command: str) -> str:
+    """Runs every trial that has no record yet, and writes the best options of each method.
+
+    Raises:
+      ValueError: bad input, the test split among it.
+    """
+    if run.split == "test":
+        raise ValueError("--split=test: options must not be chosen on test labels, expected val or train")
+    names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,)) if m != "source"]
+    names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)))
+    trials = {name: tuned.space(name, run.profile) for name in names}
+    subset = _subset(run)
+    chosen = []
+    with tqdm(total=sum(map(len, trials.values())), desc="trials", unit="trial") as bar:
+        for name, space in trials.items():
+            scores = []
+            for options in space:
+                scores.append(_score(run, name, options, subset, command))
+                bar.update()
+            chosen.append(_best(name, run.profile, space, scores))
+    tuned.write(Path(run.output), chosen)
+    lines = [
+        f"{row.method:14s} {row.option or '-':18s} {row.value or '-':12s} {100 * row.score:5.1f} %" for row in chosen
+    ]
+    return "\n".join([*lines, f"{len(chosen)} methods tuned: {run.output}"])
+
+
+def _subset(run: TuneRun) -> str | None:
+    """Writes the list of the clips that trials run on."""
+    if not run.clips:
+        return None
+    dataset = sets.get(run.dataset, run.data_dir)
+    if dataset.generate is not None:
+        ids = dataset.generate(run.split, 0).ids
+    else:
+        ids = tuple(ref.id for ref in dataset.listing(run.data_dir, run.split, False)[0])
+    rows = np.unique(np.linspace(0, len(ids) - 1, min(run.clips, len(ids))).astype(int))
+    path = Path(run.workdir) / f"{run.split}_{len(rows)}.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(f"{ids[row]}\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def _score(run: TuneRun, method: str, options: dict[str, Any], subset: str | None, command: str) -> float:
+    """The metric of one trial after its last epoch."""
+    texts = [f"{key}={value}" for key, value in options.items()]
+    trial = AdaptRun(
+        dataset=run.dataset,
+        data_dir=run.data_dir,
+        noise_dir=run.noise_dir,
+        net=None,
+        checkpoint=run.checkpoint,
+        method=[method],
+        corruption=[run.corruption],
+        level=[run.level],
+        protocol=["offline"],
+        profile=run.profile,
+        seed=run.seed,
+        epochs=run.epochs,
+        batch_size=run.batch_size,
+        options=texts,
+        criterion="information",
+        split=run.split,
+        workdir=run.workdir,
+        save_every_s=60.0,
+        allow_partial=False,
+        draw="single",
+        subset=subset,
+    )
+    wanted = methods.resolve_options(method, run.profile, dict(text.split("=", 1) for text in texts))
+    try:
+        adapt(trial, command)
+    except FloatingPointError as error:
+        print(f"{method} {texts}: {error}")
+        return -1.0  # a trial that diverges cannot win
+
+    def fits(record: dict[str, Any]) -> bool:
+        return record["method"] == method and all(record["options"][k] == v for k, v in wanted.items())
+
+    return next(r["adapted_last"] for r in reversed(records.read(Path(run.workdir))) if fits(r))
+
+
+def _best(method: str, profile: str, space: Sequence[dict[str, Any]], scores: Sequence[float]) -> tuned.Tuned:
+    """The trial with the best score; the default wins ties, then the first."""
+    defaults = methods.default_options(method, profile)
+
+    def rank(index: int) -> tuple[float, bool, int]:
+        return scores[index], all(defaults[k] == v for k, v in space[index].items()), -index
+
+    best = max(range(len(space)), key=rank)
+    return tuned.Tuned(method, " ".join(space[best]), " ".join(map(str, space[best].values())), scores[best])

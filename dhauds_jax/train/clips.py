@@ -1,0 +1,77 @@
+"""The clips of a source training, their width, the noise of the noise view, finished checkpoints."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dhauds_jax.data import pipeline, sets
+from dhauds_jax.data.loading import load_split
+from dhauds_jax.data.noise import load_bank
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.train.loop import TrainOptions
+from dhauds_jax.train.request import TrainRun
+from dhauds_jax.workdir import records
+
+
+def training_noise(dataset: sets.DataSet, noise_dir: str | None, kind: str, rate: int) -> np.ndarray | None:
+    """One recording for the noise view of training: a SpeechCommands background noise, or a synthetic pink one.
+
+    Returns None when there is no noise folder and the data set is not made in memory.
+    """
+    if not noise_dir:
+        if dataset.generate is None:
+            return None
+        from dhauds_jax.data.synthetic_noises import make_noise
+
+        return make_noise("pink", seed=7, samples=60 * rate, sample_rate=rate)
+    bank = load_bank(noise_dir, "ENSC", "L2", rate)
+    names = [Path(name).stem for name in bank.names]
+    if kind not in names:
+        raise ValueError(f"--train_noise={kind}: expected one of {', '.join(names)}")
+    return bank.waves[names.index(kind)]
+
+
+def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainOptions) -> int:
+    """Samples of a training row: the network's, or the data set's own when a random piece of longer clips is wanted."""
+    if options.crop == "head":
+        return config.length
+    longest = max(dataset.length / dataset.sample_rate, dataset.seconds[1] if dataset.seconds else 0.0)
+    return max(config.length, math.ceil(longest * config.sample_rate))
+
+
+def open_clips(
+    run: TrainRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float
+) -> pipeline.Source:
+    """A split in memory or streamed; notices are printed, skipped files listed in the workdir.
+
+    Without TensorFlow the split is read into memory whatever the budget, to the same bits.
+    """
+    options = {"sample_rate": rate, "allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file}
+    if dataset.generate is not None or pipeline.available():
+        options |= {"budget_mb": budget_mb, "cache_dir": run.cache_dir or Path(run.workdir) / "cache"}
+        clips = pipeline.open_split(dataset, run.data_dir, split, width=width, **options)
+    else:
+        print("note: TensorFlow is not installed (pip install dhauds_jax[data]): all clips are held in memory")
+        read = load_split(dataset, run.data_dir, split, length=width, **options)
+        rows = pipeline.to_int16(read.waves)
+        clips = pipeline.from_arrays(read.ids, rows, read.labels, read.lengths, classes=read.classes, sample_rate=rate)
+        clips = clips._replace(notices=read.notices, skipped=read.skipped)
+    records.note_bad_files(Path(run.workdir), clips.skipped)
+    for notice in clips.notices:
+        print(f"note: {notice}")
+    return clips
+
+
+def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
+    """Whether a checkpoint is there that this very run wrote; `ValueError` if another run wrote it."""
+    if not folder.exists():
+        return False
+    _, _, extra = checkpoints.load(folder)
+    if extra.get("training", {}).get("identity") == identity:
+        return True
+    raise ValueError(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")

@@ -1,0 +1,305 @@
+"""Source training: label-smoothed cross-entropy summed over augmented views, with the reference's optimiser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+from tqdm import tqdm
+
+from dhauds_jax import metrics, parallel
+from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
+from dhauds_jax.nets import masks
+from dhauds_jax.nets.normalisers import EVAL, TRAIN
+from dhauds_jax.parallel import ONE, Parallel
+from dhauds_jax.train.augment import check_augmentation, make_augment, mix, target_loss
+from dhauds_jax.train.auxiliary import check_aux_options, class_statistics, make_aux_loss
+from dhauds_jax.train.optimisers import make_optimiser
+from dhauds_jax.train.options import TrainOptions, check_options
+from dhauds_jax.train.views import TrainBatch, make_features, make_view
+from dhauds_jax.tta import losses
+from dhauds_jax.tta.protocols import stream_order
+from dhauds_jax.types import Classifier, Variables
+from dhauds_jax.workdir.saver import Saver
+
+
+class TrainState(NamedTuple):
+    """What changes while training; `best` are the variables of the best validation epoch so far, or their average."""
+
+    variables: Variables
+    opt_state: Any
+    best: Variables
+
+
+def make_step(
+    classifier: Classifier,
+    options: TrainOptions,
+    optimiser: optax.GradientTransformation,
+    noise: Array | None,
+    short: bool,
+    axis_name: str | None = None,
+) -> Callable[[Variables, Any, TrainBatch, Array], tuple[Variables, Any, Array]]:
+    """One update `(variables, opt_state, batch, key) -> (variables, opt_state, loss)`: K views, losses summed.
+
+    `axis_name` is the mapped axis over which the batch is spread, if any.
+    """
+    views = [make_view(name, options, noise, short, classifier.config.length) for name in options.views]
+    features = make_features(classifier, options)
+    augment = make_augment(options, classifier.config)
+    classes = len(classifier.config.classes)
+    # Labels as they are, unless something needs them as rows.
+    plain = options.loss == "cross_entropy" and not options.mixup
+    clean = make_view("clean", options, noise, short, classifier.config.length)
+    auxiliary = make_aux_loss(classifier, options, clean, axis_name)
+
+    def step(variables: Variables, opt_state: Any, batch: TrainBatch, key: Array) -> tuple[Variables, Any, Array]:
+        moving, frozen = masks.split(variables["params"], options.group)
+        waves = [view(jax.random.fold_in(key, i), batch) for i, view in enumerate(views)]
+        targets = [None if plain else jax.nn.one_hot(batch.labels, classes)] * len(views)
+        if options.mixup:
+            keys = [jax.random.fold_in(key, 3000 + i) for i in range(len(views))]
+            rows = (batch.weights, batch.index, options.mixup, axis_name)
+            mixed = [mix(k, wave, target, *rows) for k, wave, target in zip(keys, waves, targets)]
+            waves, targets = (list(parts) for parts in zip(*mixed))
+
+        def seen(wave: Array, key: Array) -> Array:
+            inputs = features(key, wave, batch.index)
+            return inputs if augment is None else augment(key, inputs, batch.index)
+
+        def loss(leaves: Any) -> tuple[Array, Any]:
+            value, stats = jnp.zeros(()), variables["batch_stats"]
+            params = masks.merge(leaves, frozen)
+            for i, (wave, target) in enumerate(zip(waves, targets)):
+                outputs, new = classifier.apply_features(
+                    {"params": params, "batch_stats": stats},
+                    seen(wave, jax.random.fold_in(key, 4000 + i)),
+                    mode=TRAIN,
+                    weights=batch.weights,
+                    rngs={"dropout": jax.random.fold_in(key, 1000 + i)},
+                    axis_name=axis_name,
+                )
+                stats = class_statistics(stats, new)
+                if plain:
+                    value += losses.smoothed_cross_entropy(
+                        outputs.logits, batch.labels, batch.weights, axis_name, smoothing=options.smoothing
+                    )
+                else:
+                    settings = {"loss": options.loss, "smoothing": options.smoothing}
+                    value += target_loss(outputs.logits, target, batch.weights, axis_name, **settings)
+            if auxiliary is None:
+                return value, stats
+            more, stats = auxiliary(params, stats, batch, key)
+            return value + more, stats
+
+        (value, stats), grads = jax.value_and_grad(loss, has_aux=True)(moving)
+        grads = grads if axis_name is None else jax.lax.pmean(grads, axis_name)
+        updates, opt_state = optimiser.update(grads, opt_state, moving)
+        params = masks.merge(optax.apply_updates(moving, updates), frozen)
+        return {"params": params, "batch_stats": stats}, opt_state, value
+
+    return step
+
+
+class _Pass(NamedTuple):
+    """One epoch's updates: what came of them, seconds they took, seconds of these that the host waited for data."""
+
+    variables: Variables
+    opt_state: Any
+    loss: float
+    seconds: float
+    waited: float
+
+
+def _feed(clips: Source, order: np.ndarray, batch_size: int, where: Parallel) -> Iterator[TrainBatch]:
+    """The batches of a pass on the devices, one ahead of the one in use."""
+
+    def put(batch: TrainBatch) -> TrainBatch:
+        return parallel.put_rows(where, parallel.padded(batch, where.devices))
+
+    return to_device(batches(clips, order, batch_size), put if where.kind != "jit" else None)
+
+
+def _spread_step(where: Parallel, step: Callable) -> Callable:
+    """A step of `make_step`, compiled; variables and the optimiser's state are donated."""
+    if where.kind == "jit":
+        return jax.jit(step, donate_argnums=(0, 1))
+
+    def whole(state: tuple[Variables, Any], batch: TrainBatch, key: Array) -> tuple[Any, Any]:
+        return step(*state, batch, key), ()
+
+    run = parallel.spread(where, whole, donate=True, rest=1)
+    return lambda variables, opt_state, batch, key: run((variables, opt_state), batch, key)[0]
+
+
+def _epoch(
+    step: Callable,
+    state: TrainState,
+    clips: Source,
+    batch_size: int,
+    key: Array,
+    epoch: int,
+    bar: tqdm,
+    fresh: bool,
+    where: Parallel,
+) -> _Pass:
+    """One pass. With `fresh` the step compiles in its first update, which then is not timed."""
+    order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
+    variables, opt_state, seen, pending = state.variables, state.opt_state, [], None
+    feed = _feed(clips, stream_order(order_key, len(clips.ids)), batch_size, where)
+    begun, waited = time.perf_counter(), 0.0
+    for index in range(-(-len(clips.ids) // batch_size)):
+        asked = time.perf_counter()
+        batch = next(feed)
+        waited += time.perf_counter() - asked
+        batch = batch._replace(wave=to_float(batch.wave))
+        variables, opt_state, loss = step(variables, opt_state, batch, jax.random.fold_in(step_key, index))
+        bar.update()
+        if fresh and index == 0:
+            begun, waited = time.perf_counter(), 0.0
+        if pending is not None:
+            seen.append(float(pending))  # one step late, so the device never waits
+        pending = loss
+        if seen and not np.isfinite(seen[-1]):
+            break
+    feed.close()
+    seen.append(float(pending))
+    if not np.all(np.isfinite(seen)):
+        raise FloatingPointError(f"the training loss is {seen[-1]} in epoch {epoch + 1}: lower --lr")
+    return _Pass(variables, opt_state, float(np.mean(seen)), time.perf_counter() - begun, waited)
+
+
+class TrainEpoch(NamedTuple):
+    """The end of an epoch.
+
+    Attributes:
+      index: epochs done.
+      loss: mean over the updates.
+      validation: accuracy.
+      state: the state.
+      seconds: that the updates took (in the first epoch of a sitting without the first of them, which compiles).
+      waited: seconds of these in which the host had no batch; the device may have been busy with the last one, so it
+        waited for data no longer than that.
+    """
+
+    index: int
+    loss: float
+    validation: float
+    state: TrainState
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+def make_evaluator(
+    classifier: Classifier, batch_size: int, where: Parallel = ONE
+) -> Callable[[Variables, Source], np.ndarray]:
+    """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's."""
+
+    def logits_of(variables: Variables, wave: Array) -> Array:
+        return classifier.apply(variables, wave, mode=EVAL, axis_name=where.axis_name)[0].logits
+
+    forward = parallel.spread_rows(where, logits_of)
+
+    def score(variables: Variables, clips: Source) -> np.ndarray:
+        feed = _feed(clips, np.arange(len(clips.ids)), batch_size, where)
+        logits = [forward(variables, to_float(batch.wave))[:batch_size] for batch in feed]
+        return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
+
+    return score
+
+
+def train(
+    classifier: Classifier,
+    variables: Variables,
+    clips: Source,
+    validation: Source,
+    options: TrainOptions,
+    *,
+    seed: int,
+    noise: np.ndarray | None = None,
+    saver: Saver | None = None,
+    history: list[dict[str, float]] | None = None,
+    where: Parallel = ONE,
+) -> Iterator[TrainEpoch]:
+    """Trains and yields after each epoch; goes on from `saver` when it holds an unfinished run.
+
+    Args:
+      classifier: the network.
+      variables: first variables.
+      clips: training clips, in rows at least as long as the network's clips.
+      validation: clips scored after each epoch, in rows exactly as long.
+      options: the recipe.
+      seed: everything random follows from it and the position.
+      noise: (samples,) training noise at the classifier's rate, for the "noise" view.
+      saver: where the state of an unfinished run is kept.
+      history: filled with one dict an epoch, earlier ones of a resumed run included.
+      where: the devices that it trains on.
+
+    Raises:
+      ValueError: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
+    """
+    check_options(options, noise)
+    check_aux_options(options, variables)
+    check_augmentation(options, classifier.config)
+    if "noise" in options.views and len(noise) < clips.width:
+        raise ValueError(f"the training noise has {len(noise)} samples, expected at least the clips' {clips.width}")
+    history = [] if history is None else history
+    steps = -(-len(clips.ids) // options.batch_size)
+    optimiser = make_optimiser(options, steps)
+    state = TrainState(variables, optimiser.init(masks.split(variables["params"], options.group)[0]), variables)
+    found = saver.load(state) if saver else None
+    if found:
+        state, info = found
+        history += info["history"]
+    parallel.same_everywhere(len(history), "finished epochs")
+    state = parallel.everywhere(where, state)
+    if len(history) == options.epochs:  # killed between the last epoch and its checkpoint
+        yield TrainEpoch(len(history), history[-1]["loss"], history[-1]["validation"], state)
+        return
+    short = bool(np.any(clips.lengths < clips.width))
+    noise = None if noise is None else jnp.asarray(noise)
+    step = _spread_step(where, make_step(classifier, options, optimiser, noise, short, where.axis_name))
+    score = make_evaluator(classifier, min(100, len(validation.ids)), where)
+    key = jax.random.key(seed)
+    with tqdm(total=steps * options.epochs, initial=steps * len(history), desc="train", unit="step") as bar:
+        first = len(history)
+        for epoch in range(first, options.epochs):
+            done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, epoch == first, where)
+            accuracy = metrics.accuracy(score(done.variables, validation), validation.labels)
+            state = TrainState(
+                done.variables, done.opt_state, _kept(state.best, done.variables, accuracy, history, options)
+            )
+            history.append({"epoch": epoch + 1, "loss": done.loss, "validation": accuracy})
+            bar.set_postfix(loss=f"{done.loss:.3f}", validation=f"{accuracy:.3f}")
+            if saver:
+                saver.save(state, {"position": epoch + 1, "history": history})
+            yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited)
+
+
+def _kept(
+    best: Variables, now: Variables, accuracy: float, history: list[dict[str, float]], options: TrainOptions
+) -> Variables:
+    """What a state keeps beside the newest variables: those of the best epoch so far, or the mean from an epoch on."""
+    if options.selection == "average":
+        count = len(history) + 2 - options.average_from  # epochs in the mean, this one included
+        if count <= 1:
+            return jax.tree.map(jnp.copy, now)
+        return jax.tree.map(lambda mean, new: mean + (new - mean) / count, best, now)
+    better = accuracy >= max((h["validation"] for h in history), default=0.0)
+    return jax.tree.map(jnp.copy, now) if better else best
+
+
+def chosen(state: TrainState, options: TrainOptions) -> Variables:
+    """The variables that the run ends with."""
+    return state.variables if options.selection == "last" else state.best
+
+
+def workdir_state(workdir: Path) -> Path:
+    """Where a training run keeps the state of an unfinished run."""
+    return Path(workdir) / "state" / "train"

@@ -1,0 +1,243 @@
+"""SSAST's self-supervised pretraining: hidden patches are told apart and drawn again; no label is looked at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+from tqdm import tqdm
+
+from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
+from dhauds_jax.dsp.views import random_roll
+from dhauds_jax.nets import ssast_losses, ssast_masks, zoo
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.ssast_pretrain import PretrainNet
+from dhauds_jax.train.optimisers import warmup_in_stairs
+from dhauds_jax.tta.protocols import stream_order
+from dhauds_jax.types import Variables
+from dhauds_jax.workdir.saver import Saver
+
+OVER = {"reference": "predictions", "corrected": "patches"}
+"""Profile -> what the contrastive loss is normalised over (S1)."""
+
+
+class PretrainOptions(NamedTuple):
+    """The recipe. Defaults are SSAST's for its tiny size (base: rate 1e-4, batch 24).
+
+    Attributes:
+      epochs: passes over the clips.
+      batch_size: clips in an update.
+      lr: Adam's rate; it rises over `warmup_steps` updates in stairs of 50 and halves when the accuracy of the
+        validation clips has not risen for more than `patience` evaluations.
+      weight_decay: coupled.
+      b1, b2: of Adam.
+      warmup_steps, patience: see `lr`.
+      mask_patches: hidden patches of a clip.
+      clusters: whether patches are hidden in squares (patches) or one by one (frames).
+      reconstruction: weight of the square error beside the contrastive loss.
+      passes: 2 draws a mask for each objective, as the original; 1 uses one for both, at half the cost.
+      shift: clips are rolled in time by up to this share of their length (the original: 0).
+      profile: "reference" keeps S1 and S4, "corrected" mends them.
+    """
+
+    epochs: int = 10
+    batch_size: int = 120
+    lr: float = 5e-4
+    weight_decay: float = 5e-7
+    b1: float = 0.95
+    b2: float = 0.999
+    warmup_steps: int = 1000
+    patience: int = 2
+    mask_patches: int = 400
+    clusters: bool = True
+    reconstruction: float = 10.0
+    passes: int = 2
+    shift: float = 0.0
+    profile: str = "reference"
+
+
+class PretrainState(NamedTuple):
+    """What changes: the variables, Adam's state, and the plateau rule's (`next_plateau`)."""
+
+    variables: Variables
+    opt_state: Any
+    plateau: Array
+
+
+FIRST_PLATEAU = (1.0, -np.inf, 0.0)
+
+
+def check_options(options: PretrainOptions, grid: tuple[int, int]) -> None:
+    """Raises `ValueError` in one sentence for options that cannot be."""
+    if options.profile not in OVER:
+        raise ValueError(f"--profile={options.profile}: expected {' or '.join(OVER)}")
+    if options.passes not in (1, 2):
+        raise ValueError(f"--passes={options.passes}: expected 1 or 2")
+    if options.warmup_steps < 0 or options.patience < 0 or not 0.0 <= options.shift <= 1.0:
+        raise ValueError(
+            f"--warmup_steps={options.warmup_steps}, --patience={options.patience}, --shift={options.shift}: expected "
+            "numbers from 0 on, the shift at most 1"
+        )
+    if options.epochs < 1 or options.batch_size < 1:
+        raise ValueError(f"--epochs={options.epochs}, --batch_size={options.batch_size}: expected at least 1")
+    ssast_masks.check_hidden(grid, options.mask_patches, options.clusters)
+
+
+def next_plateau(plateau: Any, accuracy: float, patience: int) -> np.ndarray:
+    """(factor of the rate, best accuracy, evaluations without a better one), after another evaluation.
+
+    A better one exceeds the best by a ten-thousandth of it; more than `patience` without halve the factor.
+    Source: PyTorch's ReduceLROnPlateau with mode max, factor 0.5 and threshold 1e-4 (relative), as SSAST uses it.
+    """
+    factor, best, waited = (float(x) for x in plateau)
+    if accuracy > best * (1 + 1e-4) or best == -np.inf:
+        return np.array([factor, accuracy, 0.0], np.float32)
+    if waited + 1 > patience:
+        return np.array([factor / 2, best, 0.0], np.float32)
+    return np.array([factor, best, waited + 1], np.float32)
+
+
+def make_optimiser(options: PretrainOptions) -> optax.GradientTransformation:
+    """Adam with coupled decay and the warm-up; the plateau's factor is applied by the step."""
+    rate = lambda count: options.lr * warmup_in_stairs(count, options.warmup_steps)  # noqa: E731
+    return optax.chain(optax.add_decayed_weights(options.weight_decay), optax.adam(rate, options.b1, options.b2))
+
+
+def make_objective(
+    net: PretrainNet, options: PretrainOptions, hidden: int
+) -> Callable[[Variables, Array, Array, Array, Array], tuple[Array, dict[str, Array]]]:
+    """`(variables, features, weights, index, key) -> (loss, its parts)`: contrastive + reconstruction, joint."""
+    settings = {"clusters": options.clusters, "profile": options.profile}
+
+    def objective(
+        variables: Variables, features: Array, weights: Array, index: Array, key: Array
+    ) -> tuple[Array, dict[str, Array]]:
+        masks = [
+            ssast_masks.draw_masks(jax.random.fold_in(key, i), index, net.encoder.grid, hidden, **settings)
+            for i in range(options.passes)
+        ]
+        seen = [net.apply(variables, features, mask) for mask in masks]
+        rows = [(ssast_losses.hidden_rows(s.patches, m, hidden), s, m) for s, m in zip(seen, masks)]
+        (true, first, mask), (true2, second, mask2) = rows[0], rows[-1]
+        guess = ssast_losses.hidden_rows(first.contrast, mask, hidden)
+        contrast = ssast_losses.discriminate(true, guess, weights, over=OVER[options.profile])
+        drawn = ssast_losses.hidden_rows(second.generate, mask2, hidden)
+        error = ssast_losses.reconstruct(true2, drawn, weights)
+        loss = contrast.loss + options.reconstruction * error
+        return loss, {
+            "loss": loss,
+            "contrast": contrast.loss,
+            "reconstruction": error,
+            "accuracy": contrast.accuracy,
+        }
+
+    return objective
+
+
+class PretrainEpoch(NamedTuple):
+    """The end of an epoch: epochs done, means over its updates and over the validation clips, and the state."""
+
+    index: int
+    history: list[dict[str, float]]
+    state: PretrainState
+
+
+def pretrain(
+    net: PretrainNet,
+    config: ClassifierConfig,
+    variables: Variables,
+    clips: Source,
+    validation: Source,
+    options: PretrainOptions,
+    *,
+    seed: int,
+    saver: Saver | None = None,
+) -> Iterator[PretrainEpoch]:
+    """Pretrains and yields after each epoch; goes on from `saver` when it holds an unfinished run.
+
+    Args:
+      net: `ssast_pretrain.build(config)`.
+      config: of pretraining (stride = patch).
+      variables: first variables, `ssast_pretrain.init`.
+      clips, validation: rows exactly as long as the config's clips; validation masks are the same every epoch.
+      options: the recipe.
+      seed: everything random follows from it and the position.
+      saver: where the state of an unfinished run is kept.
+
+    Raises:
+      ValueError: options that cannot be. FloatingPointError: the loss is not finite.
+    """
+    check_options(options, net.encoder.grid)
+    features, optimiser = zoo.front_end(config), make_optimiser(options)
+    objective = make_objective(net, options, options.mask_patches)
+
+    def update(state: PretrainState, batch: Any, key: Array) -> tuple[PretrainState, dict[str, Array]]:
+        wave = random_roll(jax.random.fold_in(key, 2), to_float(batch.wave), batch.index, options.shift)
+        rest = (features(wave), batch.weights, batch.index, key)
+        (_, parts), grads = jax.value_and_grad(objective, has_aux=True)(state.variables, *rest)
+        updates, opt_state = optimiser.update(grads, state.opt_state, state.variables)
+        updates = jax.tree.map(lambda u: u * state.plateau[0], updates)
+        return PretrainState(optax.apply_updates(state.variables, updates), opt_state, state.plateau), parts
+
+    def score(variables: Variables, batch: Any) -> dict[str, Array]:
+        return objective(variables, features(to_float(batch.wave)), batch.weights, batch.index, jax.random.key(1))[1]
+
+    step, score = jax.jit(update, donate_argnums=0), jax.jit(score)
+    state = PretrainState(dict(variables), optimiser.init(dict(variables)), jnp.asarray(FIRST_PLATEAU))
+    history: list[dict[str, float]] = []
+    found = saver.load(state) if saver else None
+    if found:
+        state, history = found[0], found[1]["history"]
+    state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)
+    if len(history) == options.epochs:  # killed between the last epoch and its checkpoint
+        yield PretrainEpoch(len(history), history, state)
+        return
+    steps = math.ceil(len(clips.ids) / options.batch_size)
+    with tqdm(total=steps * options.epochs, initial=steps * len(history), desc="pretrain", unit="step") as bar:
+        for epoch in range(len(history), options.epochs):
+            order_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
+            order = stream_order(order_key, len(clips.ids))
+            seen, pending = [], None
+            for index, batch in enumerate(to_device(batches(clips, order, options.batch_size))):
+                state, parts = step(state, batch, jax.random.fold_in(step_key, index))
+                bar.update()
+                if pending is not None:
+                    seen.append(_fetched(pending, epoch, bar))  # one step late, so the device never waits
+                pending = parts
+            seen.append(_fetched(pending, epoch, bar))
+            scores = _scored(score, state.variables, validation, options.batch_size)
+            rate = options.lr * float(state.plateau[0])
+            plateau = jnp.asarray(next_plateau(np.asarray(state.plateau), scores["accuracy"], options.patience))
+            state = state._replace(plateau=plateau)
+            means = {name: float(np.mean([row[name] for row in seen])) for name in seen[0]}
+            history.append(
+                {"epoch": epoch + 1, "rate": rate, **means, **{f"validation_{k}": v for k, v in scores.items()}}
+            )
+            if saver:
+                saver.save(state, {"position": epoch + 1, "history": history})
+            yield PretrainEpoch(epoch + 1, history, state)
+
+
+def _fetched(parts: dict[str, Array], epoch: int, bar: tqdm) -> dict[str, float]:
+    values = {name: float(value) for name, value in parts.items()}
+    if not np.isfinite(values["loss"]):
+        raise FloatingPointError(f"the pretraining loss is {values['loss']} in epoch {epoch + 1}: lower --lr")
+    bar.set_postfix({name: f"{value:.3f}" for name, value in values.items()}, refresh=False)
+    return values
+
+
+def _scored(score: Callable, variables: Variables, clips: Source, batch_size: int) -> dict[str, float]:
+    """Means over the validation clips, each batch counted by its real rows."""
+    sums: dict[str, float] = {}
+    feed = to_device(batches(clips, np.arange(len(clips.ids)), min(batch_size, len(clips.ids))))
+    for batch in feed:
+        share = float(np.sum(batch.weights)) / len(clips.ids)
+        for name, value in score(variables, batch).items():
+            sums[name] = sums.get(name, 0.0) + share * float(value)
+    return sums

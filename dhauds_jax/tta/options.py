@@ -1,0 +1,52 @@
+"""Options of methods and protocols as `key=value` texts, and which methods a network can run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from dhauds_jax.nets import zoo
+from dhauds_jax.tta import methods, protocols
+from dhauds_jax.types import Classifier
+
+
+def parse_options(method: str, profile: str, given: Sequence[str], all_methods: Sequence[str]) -> dict[str, Any]:
+    """A method's options from `key=value` and `method.key=value` texts.
+
+    Raises:
+      ValueError: a text without "=", a key that the method does not have, a prefix that is no method of this run.
+    """
+    return methods.resolve_options(method, profile, _texts_for("--options", method, given, all_methods))
+
+
+def parse_protocol_options(protocol: str, given: Sequence[str], all_protocols: Sequence[str]) -> dict[str, Any]:
+    """A protocol's options, as `parse_options` for methods."""
+    return protocols.resolve_options(protocol, _texts_for("--protocol_options", protocol, given, all_protocols))
+
+
+def _texts_for(flag: str, name: str, given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
+    """The `key=value` texts that are for everyone or, with a prefix, for `name`."""
+    mine = {}
+    for text in given:
+        key, equals, value = text.partition("=")
+        if not equals:
+            raise ValueError(f"{flag}: {text!r} has no value, expected key=value or NAME.key=value")
+        prefix, dot, rest = key.partition(".")
+        if dot and prefix not in names:
+            raise ValueError(f"{flag}: {prefix!r} in {text!r} is not of this run ({', '.join(names)})")
+        if not dot or prefix == name:
+            mine[rest if dot else key] = value
+    return mine
+
+
+def able(names: Sequence[str], classifier: Classifier) -> list[str]:
+    """The methods that the network has what they need for; the others are said with the reason."""
+    headed = "aux" in zoo.shapes(classifier)["params"]
+    kept = []
+    for name in names:
+        needs = methods.make(name, classifier, methods.default_options(name, "reference")).needs
+        if "aux_head" in needs and not headed:
+            print(f"note: {name} is left out: it needs a network trained with an auxiliary head")
+        else:
+            kept.append(name)
+    return kept

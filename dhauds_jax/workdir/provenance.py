@@ -1,0 +1,70 @@
+"""Where a number comes from: code, versions, device, memory."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def git_revision() -> str:
+    """The commit of the code that runs, with "+changes" when the tree differs from it; "unknown" outside git."""
+    here = Path(__file__).resolve().parent
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that numbers depend on."""
+    names = ("dhauds_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def device() -> str:
+    """Kind and number of the devices that JAX computes on, with the processor cores beside a CPU."""
+
+    devices = jax.devices()
+    cores = f", {len(os.sched_getaffinity(0))} cores" if devices[0].platform == "cpu" else ""
+    return f"{len(devices)} x {devices[0].device_kind}{cores}"
+
+
+def peak_memory_mb() -> float:
+    """Peak memory so far in MiB: of the device where it tells, else of this process."""
+
+    stats = jax.local_devices()[0].memory_stats()
+    if stats and "peak_bytes_in_use" in stats:
+        return stats["peak_bytes_in_use"] / 2**20
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def provenance(command: str, seconds: float) -> dict[str, Any]:
+    """What a checkpoint says of how it came about; `seconds` are those of the last sitting."""
+    return {
+        "seconds": seconds,
+        "command": command,
+        "git_revision": git_revision(),
+        "versions": versions(),
+        "device": device(),
+        "peak_memory_mb": peak_memory_mb(),
+    }

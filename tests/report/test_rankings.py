@@ -1,0 +1,78 @@
+"""The leaderboard's tables on records made by hand."""
+
+import pytest
+
+from dhauds_jax.report import rankings
+
+
+def record(method, corruption, seed, value, protocol="offline", **more):
+    curve = [
+        {"epoch": e, "metric": v, "criteria": {"information": c}}
+        for e, (v, c) in enumerate(zip((0.1, value + 0.1, value), (0.0, 1.0, 0.5), strict=True))
+    ]
+    return {
+        "method": method,
+        "corruption": corruption,
+        "level": "L2",
+        "seed": seed,
+        "protocol": protocol,
+        "adapted_last": value,
+        "seconds": 10.0 * (1 + seed),
+        "collapsed": False,
+        "selection": {"oracle_epoch": 1},
+        "curve": curve,
+        **more,
+    }
+
+
+FOUND = [
+    *(record("tent", c, s, 0.5 + 0.1 * s) for c in ("WHN", "PSH") for s in (0, 1)),
+    *(record("shot", c, s, 0.6 + 0.1 * s) for c in ("WHN", "PSH") for s in (0, 1)),
+    record("slow", "WHN", 0, 0.9),
+    *(record("tent", c, 0, 0.4, "online") for c in ("WHN", "PSH")),
+]
+
+
+def cells(text):
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+
+
+def test_leaderboard_ranks_by_the_first_column_and_shows_what_is_open():
+    header, _, *rows = cells(rankings.leaderboard(FOUND))
+    assert header == ["method", "offline", "online", "continual", "mixed", "batch1", "s an offline cell"]
+    later = ["open", "open", "open"]
+    assert rows == [
+        ["shot", "65.0 [60.0, 70.0]", "open", *later, "15"],
+        ["tent", "55.0 [50.0, 60.0]", "40.0 [40.0, 40.0] (1 of 2 seeds)", *later, "15"],
+        ["slow", "open", "open", *later, "10"],  # one of two corruptions: a mean over it would not compare
+    ]
+
+
+def test_by_corruption():
+    _, _, *rows = cells(rankings.by_corruption([r for r in FOUND if r["protocol"] == "offline"]))
+    assert rows == [["tent", "55.0", "55.0"], ["shot", "65.0", "65.0"], ["slow", "90.0", "open"]]
+
+
+def test_versus_compares_common_cells():
+    offline = [r for r in FOUND if r["protocol"] == "offline"]
+    _, _, *rows = cells(rankings.versus(offline))
+    assert rows == [
+        ["slow", "+40.0 [+40.0, +40.0]", "1 of 1", "1.00"],
+        ["shot", "+10.0 [+10.0, +10.0]", "4 of 4", "0.50"],
+    ]
+    with pytest.raises(ValueError, match="no record of norm to compare with"):
+        rankings.versus(offline, "norm")
+
+
+def test_criteria_against_the_oracle():
+    """The criterion is highest at epoch 1, the oracle's; the last epoch loses 10 points, the first much more."""
+    found = [record("tent", "WHN", 0, 0.5), record("tent", "PSH", 0, 0.7, collapsed=True)]
+    _, _, *rows = cells(rankings.criteria(found))
+    assert rows == [
+        ["oracle (test labels)", "70.00", "0.00", "0.0", "100 %", "80.0"],
+        ["last", "60.00", "10.00", "10.0", "0 %", "70.0"],
+        ["first (no adaptation)", "10.00", "60.00", "70.0", "0 %", "10.0"],
+        ["information", "70.00", "0.00", "0.0", "100 %", "80.0"],
+    ]
+    with pytest.raises(ValueError, match="no offline record with several epochs"):
+        rankings.criteria([record("tent", "WHN", 0, 0.5) | {"curve": [{}, {}]}])

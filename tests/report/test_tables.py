@@ -1,0 +1,156 @@
+"""Tables by hand, pages rendered from records, and the committed pages equal to their records."""
+
+from pathlib import Path
+
+import pytest
+
+from dhauds_jax.report import marked_pages
+from dhauds_jax.report.tables import detail_table, latest, provenance, summary_table, with_variants
+from dhauds_jax.workdir import records
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def a_record(corruption, method, seed, before, after, **changes):
+    point = {"epoch": 1, "metric": after, "losses": {}}
+    return {
+        **dict.fromkeys(records.KEYS, 0),
+        "cell": f"{corruption}{method}{seed}{changes}",
+        "dataset": "d",
+        "net": "n",
+        "metric": "accuracy",
+        "profile": "reference",
+        "protocol": "offline",
+        "corruption": corruption,
+        "level": "L2",
+        "method": method,
+        "seed": seed,
+        "source_checkpoint": f"hash{seed}",
+        "non_adapted": before,
+        "adapted_last": after,
+        "adapted_selected": after - 0.01,
+        "adapted_oracle": after + 0.01,
+        "selection": {"criterion": "information"},
+        "curve": [point],
+        "options": {"lr": 0.1, "draw_seed": seed},
+        "passes": {"forward": 2, "backward": 1, "evaluation": 3},
+        "versions": {"jax": "1"},
+        "ece": 0.05,
+        "nll": 1.234,
+        "seconds": 2.0,
+        "n": 9,
+        **changes,
+    }
+
+
+FOUND = [
+    a_record("WHN", "source", 0, 0.2, 0.2),
+    a_record("WHN", "source", 1, 0.4, 0.4),
+    a_record("WHN", "tent", 0, 0.2, 0.5),
+    a_record("WHN", "tent", 1, 0.4, 0.7),
+    a_record("TST", "source", 0, 0.6, 0.6),
+]
+CLEAN = a_record("clean", "source", 0, 0.98, 0.98, level="-")
+
+
+def test_summary_by_hand():
+    assert summary_table(FOUND) == (
+        "| corruption | level | non-adapted | source | tent |\n"
+        "|---|---|---:|---:|---:|\n"
+        "| WHN | L2 | 30.0 ± 14.1 | 30.0 ± 14.1 | 60.0 ± 14.1 |\n"
+        "| TST | L2 | 60.0 | 60.0 | - |\n"
+        "| **mean, corrupted** |  | 40.0 | 40.0 | 60.0 |\n"
+    )
+
+
+def test_clean_cells_stand_in_the_table_but_not_in_its_mean():
+    lines = summary_table([CLEAN, *FOUND]).splitlines()
+    assert lines[2] == "| clean | - | 98.0 | 98.0 | - |"
+    assert lines[-1] == "| **mean, corrupted** |  | 40.0 | 40.0 | 60.0 |"
+
+
+def test_detail_has_the_three_choices_side_by_side():
+    lines = detail_table(FOUND).splitlines()
+    assert lines[3] == "| WHN | L2 | tent | 30.0 ± 14.1 | 60.0 ± 14.1 | 59.0 ± 14.1 | 61.0 ± 14.1 | 5.0 ± 0.0 | " + (
+        "1.23 ± 0.00 | 2.0 ± 0.0 | 9 | 2 | no |"
+    )
+
+
+def test_the_last_record_of_a_cell_wins():
+    again = a_record("WHN", "tent", 0, 0.2, 0.9)
+    kept = latest([*FOUND, again])
+    assert len(kept) == len(FOUND)
+    assert next(r for r in kept if r["cell"] == again["cell"])["adapted_last"] == 0.9
+
+
+def test_runs_of_one_cell_with_other_settings_are_no_seeds():
+    """Only what differs within a cell is named; a draw's seed is no setting."""
+    low = a_record("WHN", "tent", 0, 0.2, 0.8, options={"lr": 0.01, "draw_seed": 0})
+    named = with_variants([*FOUND, low])
+    assert [r["method"] for r in named] == ["source"] * 2 + ["tent [lr=0.1]"] * 2 + ["source", "tent [lr=0.01]"]
+    assert with_variants(FOUND) == FOUND
+    lines = summary_table(named).splitlines()
+    assert lines[2] == "| WHN | L2 | 30.0 ± 14.1 | 30.0 ± 14.1 | 60.0 ± 14.1 | 80.0 |"
+
+
+def test_provenance_names_the_recipe():
+    found = [{**FOUND[0], "recipe": {"name": "dhauds", "row": row}} for row in (7, 3, 7)]
+    assert "- recipe: dhauds, rows 3, 7" in provenance(found).splitlines()
+
+
+def test_marks_are_rendered_and_everything_else_stays(tmp_path):
+    for record in FOUND:
+        records.append(tmp_path / "r", record)
+    page = "# A\n<!-- table: summary | records: r | corruption: TST -->\nold\n<!-- end -->\nB\n"
+    rendered = marked_pages.render_page(page, tmp_path)
+    assert rendered.startswith("# A\n<!-- table: summary | records: r | corruption: TST -->\n| corruption |")
+    assert "| TST | L2 | 60.0 | 60.0 |" in rendered
+    assert "old" not in rendered
+    assert rendered.endswith("<!-- end -->\nB\n")
+    assert marked_pages.render_page(rendered, tmp_path) == rendered
+
+
+@pytest.mark.parametrize(
+    ("mark", "message"),
+    [
+        ("table: pie | records: r", "expected `table: KIND"),
+        ("table: summary", "expected `table: KIND"),
+        ("table: summary | records: nowhere", "no records in"),
+        ("table: summary | records: r | method: tnt", "none of the 5 records in r fits"),
+    ],
+)
+def test_wrong_marks_get_one_sentence(tmp_path, mark, message):
+    for record in FOUND:
+        records.append(tmp_path / "r", record)
+    with pytest.raises(ValueError, match=message):
+        marked_pages.render_mark(mark, tmp_path)
+
+
+def test_pages_that_cannot_be_filled_are_named(tmp_path):
+    with pytest.raises(ValueError, match="no such page"):
+        marked_pages.fill_page(tmp_path / "x.md")
+    (tmp_path / "y.md").write_text("nothing")
+    with pytest.raises(ValueError, match="holds no mark"):
+        marked_pages.fill_page(tmp_path / "y.md")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/results.md"])
+def test_committed_tables_equal_their_records(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert "<!-- table: " in text
+    assert marked_pages.render_page(text, ROOT) == text
+
+
+@pytest.mark.parametrize("cell", ["WHN-L2", "ENSC-L2", "TST-L2"])
+def test_the_comparison_with_pytorch_quotes_the_records(cell):
+    """The hand-written table: its columns "here" are before, after epoch 1 and after epoch 15 of the record."""
+    corruption, level = cell.split("-")
+    (record,) = [
+        r
+        for r in records.read(ROOT / "docs" / "records" / "arabic_amaut_converted")
+        if (r["corruption"], r["level"], r["method"], r["protocol"]) == (corruption, level, "dhauds", "offline")
+    ]
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    (line,) = [row for row in text.splitlines() if row.startswith(f"| {cell} |")]
+    values = (record["non_adapted"], record["curve"][1]["metric"], record["curve"][15]["metric"])
+    assert line.split("|")[3:8:2] == [f" {100 * value:.1f} " for value in values]

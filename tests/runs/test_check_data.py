@@ -1,0 +1,199 @@
+"""The command that checks a copy: its lines, its exit codes, its JSON, the cache it prepares."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from dhauds_jax.data import sets
+from dhauds_jax.runs.check_data import CheckRun, check
+from tests.data.fakes import FAKES
+from tests.runs.tiny import RATE, make_arabic, tone
+
+ROOT = Path(__file__).resolve().parents[2]
+WORDS = sets.get("arabic_speech_commands").classes
+COUNTS = {"train": 30, "val": 15, "test": 15}
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A small copy without duplicates, and published counts that it meets."""
+    folder = make_arabic(tmp_path / "arabic")
+    for label, word in enumerate(WORDS):
+        for take, split in enumerate(("val", "test")):
+            wave = tone(label, 10 + take)
+            soundfile.write(folder / "dataset" / word / f"{split}_0.wav", wave, RATE, subtype="PCM_16")
+    published = sets.get("arabic_speech_commands")._replace(
+        counts=COUNTS,
+        class_counts={split: dict.fromkeys(WORDS, count // 15) for split, count in COUNTS.items()},
+        seconds=(0.25, 0.25),
+    )
+    monkeypatch.setitem(sets.REGISTRY, "arabic_speech_commands", published)
+    return folder
+
+
+def checked(folder, capsys, **options):
+    """`(lines printed, summary, whether the copy can serve)`."""
+    text, serves = check(CheckRun("arabic_speech_commands", str(folder), **options))
+    return capsys.readouterr().out.splitlines(), text, serves
+
+
+def zero_bytes(folder):
+    (folder / "dataset/up/train_0.wav").write_bytes(b"")
+    return "empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac or ogg file"
+
+
+def text_for_a_wav(folder):
+    (folder / "dataset/up/train_0.wav").write_text("this is a text, whatever its name says")
+    return (
+        "unreadable: dataset/up/train_0.wav: cannot be read (Format not recognised), expected a wav, flac or ogg file"
+    )
+
+
+def truncated_header(folder):
+    path = folder / "dataset/up/train_0.wav"
+    path.write_bytes(path.read_bytes()[:30])
+    return (
+        "unreadable: dataset/up/train_0.wav: truncated, a RIFF header without audio (30 bytes), expected a whole file"
+    )
+
+
+def nan_samples(folder):
+    soundfile.write(folder / "dataset/up/train_0.wav", np.full(4_000, np.nan), RATE, subtype="FLOAT")
+    return "unreadable: dataset/up/train_0.wav: 4000 of 4000 samples are NaN or infinite, expected finite numbers"
+
+
+def missing_class(folder):
+    text = (folder / "train.csv").read_text().splitlines()
+    (folder / "train.csv").write_text("\n".join(line for line in text if not line.endswith(",up")) + "\n")
+    return "missing class: train/up: 0 clips, expected 2"
+
+
+def duplicated_file(folder):
+    shutil.copy(folder / "dataset/up/train_0.wav", folder / "dataset/up/test_0.wav")
+    return (
+        "duplicated: dataset/up/test_0.wav: the same samples as dataset/up/train_0.wav, which is in train, "
+        "expected another recording"
+    )
+
+
+@pytest.mark.parametrize(
+    ("damage", "serves", "others"),
+    [
+        (zero_bytes, False, []),
+        (text_for_a_wav, False, []),
+        (truncated_header, False, []),
+        (nan_samples, False, []),
+        (missing_class, False, ["count: train: 28 clips, expected 30"]),
+        (duplicated_file, True, []),
+    ],
+)
+def test_each_damage_gives_its_line_and_verdict(copy, capsys, damage, serves, others):
+    line = damage(copy)
+    lines, text, verdict = checked(copy, capsys)
+    assert lines == [*others, line]
+    assert verdict == serves
+    assert text.splitlines()[-1] == f"the copy {'can' if serves else 'cannot'} serve: {copy}"
+    assert text.splitlines()[-2] == "found: " + ", ".join(f"1 {found.partition(':')[0]}" for found in lines)
+
+
+def test_a_whole_copy_gives_a_summary_only(copy, capsys):
+    lines, text, serves = checked(copy, capsys)
+    assert lines == [] and serves
+    first, second, third = text.splitlines()
+    assert first.startswith(
+        "arabic_speech_commands: 60 files (train 30, val 15, test 15), 0.2 min of audio, 0 files quieter than -60 "
+    )
+    assert (second, third) == ("found: nothing", f"the copy can serve: {copy}")
+
+
+def test_a_partial_copy_is_told_with_what_is_published(copy, capsys):
+    (copy / "dataset/up/train_0.wav").unlink()
+    _, text, serves = checked(copy, capsys, allow_partial=True)
+    assert serves and "(train 29 of 30, val 15, test 15)" in text
+    assert "found: 1 absent, 1 count, 1 class count" in text
+
+
+def test_json_lines(copy, capsys):
+    zero_bytes(copy)
+    duplicated_file(copy)
+    lines, text, serves = checked(copy, capsys, json=True)
+    assert not serves
+    assert [json.loads(line) for line in lines] == [
+        {
+            "kind": "empty",
+            "split": "train",
+            "file": "dataset/up/train_0.wav",
+            "found": "empty (0 bytes)",
+            "expected": "a wav, flac or ogg file",
+            "fatal": True,
+        },
+        {
+            "kind": "empty",
+            "split": "test",
+            "file": "dataset/up/test_0.wav",
+            "found": "empty (0 bytes)",
+            "expected": "a wav, flac or ogg file",
+            "fatal": True,
+        },
+    ]
+    summary = json.loads(text)
+    assert summary["kind"] == "summary" and not summary["serves"] and summary["prepared"] is None
+    assert summary["findings"] == {"empty": 2} and summary["files"] == 60
+    assert summary["clips"] == summary["published"] == COUNTS
+
+
+def run(*words):
+    command = [sys.executable, "-m", "experiments.check_data", *words]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+def test_exit_codes_on_the_command_line(tmp_path):
+    folder = make_arabic(tmp_path / "arabic", {"train": 2, "val": 1, "test": 1})
+    words = ("--dataset=arabic_speech_commands", f"--data_dir={folder}")
+    done = run(*words)
+    assert done.returncode == 1 and "count: train: 30 clips, expected 2700" in done.stdout.splitlines()
+    assert done.stdout.splitlines()[-1] == f"the copy cannot serve: {folder}"
+    assert "60/60" in done.stderr, "a progress bar"
+    done = run(*words, "--allow_partial")
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == f"the copy can serve: {folder}"
+    done = run(*words[:1], f"--data_dir={tmp_path / 'nowhere'}")
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.splitlines()[-1].startswith(
+        f"error: --data_dir={tmp_path / 'nowhere'}: no such folder, expected"
+    )
+
+
+def test_a_copy_that_serves_is_prepared_for_tfds(copy, capsys, tmp_path):
+    tfds = pytest.importorskip("tensorflow_datasets")
+    (copy / "dataset/up/train_0.wav").unlink()
+    _, text, _ = checked(copy, capsys, prepare=str(tmp_path / "cache"))
+    assert text.splitlines()[-1] == "not prepared, as it cannot serve" and not (tmp_path / "cache").exists()
+    lines, text, _ = checked(copy, capsys, prepare=str(tmp_path / "cache"), allow_partial=True)
+    assert [line.partition(":")[0] for line in lines] == ["absent", "count", "class count"], "and nothing TFDS says"
+    folder = tmp_path / "cache" / "arabic_speech_commands" / "native-partial" / "1.0.0"
+    assert text.splitlines()[-1] == f"prepared: {folder}"
+    made = tfds.builder_from_directory(folder)
+    assert {split: info.num_examples for split, info in made.info.splits.items()} == {**COUNTS, "train": 29}
+    first = next(iter(made.as_dataset(split="test").as_numpy_iterator()))
+    np.testing.assert_array_equal(first["audio"], soundfile.read(copy / "dataset/down/test_0.wav", dtype="int16")[0])
+
+
+def test_preparing_without_tensorflow_is_refused_in_one_sentence(copy, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dhauds_jax.data.sets.builders", None)
+    monkeypatch.delattr("dhauds_jax.data.sets.builders", raising=False)
+    with pytest.raises(ValueError, match=r"--prepare needs TensorFlow \(.*\), expected: pip install 'dhauds_jax\[data"):
+        check(CheckRun("arabic_speech_commands", str(copy), prepare="cache"))
+
+
+def test_a_noise_corpus_has_no_common_length_but_a_usual_one(tmp_path, capsys):
+    FAKES["speech_commands_noise"](tmp_path / "copy")
+    text, serves = check(CheckRun("speech_commands_noise", str(tmp_path / "copy")))
+    assert serves and text.splitlines()[-2] == "found: 6 off-length"
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 6 and lines[0].endswith("doing_the_dishes.wav: 0.500 s, expected 60 to 96 s")

@@ -1,0 +1,146 @@
+"""experiments.classify on a folder of tones: files, resuming, interruption, advice."""
+
+import csv
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.runs import classify as runs_classify
+from dhauds_jax.runs.classify import ClassifyRun, classify
+from dhauds_jax.tta import advice, protocols
+from tests.runs import tiny
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("classify")
+    (folder / "audio" / "more").mkdir(parents=True)
+    for take in range(9):
+        samples = 4000 + 9000 * (take % 3)
+        name = "more/" * (take % 2) + f"{take}.wav"
+        soundfile.write(folder / "audio" / name, tiny.tone(take, take, samples), tiny.RATE, subtype="PCM_16")
+    (folder / "audio" / "broken.wav").write_bytes(b"RIFF")
+    tiny.make_checkpoint(folder / "checkpoint")
+    return folder
+
+
+def a_run(place, output, **changes):
+    run = ClassifyRun(
+        checkpoint=str(place / "checkpoint"),
+        audio_dir=str(place / "audio"),
+        method="tent",
+        online=False,
+        output=str(output),
+        epochs=3,
+        batch_size=4,
+        overlap=0.0,
+        profile="corrected",
+        options=[],
+        criterion="information",
+        seed=0,
+        on_bad_file="skip",
+        save_every_s=0.0,
+    )
+    return run._replace(**changes)
+
+
+def rows(folder):
+    with (folder / "predictions.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.slow
+def test_every_readable_file_gets_a_label_and_the_adapted_model_is_written(place, tmp_path, capsys):
+    said = classify(a_run(place, tmp_path), "the command")
+    assert said.startswith("9 files labelled: ")
+    found = rows(tmp_path)
+    assert [row["file"] for row in found] == sorted(f"{'more/' * (t % 2)}{t}.wav" for t in range(9))
+    assert list(found[0]) == ["file", "label", "confidence", "label_before", "confidence_before"]
+    variables, config, extra = checkpoints.load(tmp_path / "checkpoint")
+    assert all(row["label"] in config.classes and 0 < float(row["confidence"]) <= 1 for row in found)
+    assert extra["adaptation"]["command"] == "the command"
+    source = checkpoints.load(place / "checkpoint")[0]
+    report = (tmp_path / "report.md").read_text()
+    assert "9 recordings" in report
+    assert "`broken.wav`: truncated" in report
+    assert any(sentence in report for sentence in ("Use the adapted", "Keep the source", "Look closer"))
+    kept = "epoch 0 of 3" in report
+    equal = all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (variables, source)), strict=True))
+    assert kept == equal
+    out = capsys.readouterr().out
+    assert "note: 1 files skipped, the first: broken.wav" in out
+    assert not any((tmp_path / "state").iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("online", [False, True], ids=["offline", "online"])
+def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(place, tmp_path, monkeypatch, online):
+    classify(a_run(place, tmp_path / "whole", online=online), "c")
+    name = "online" if online else "offline"
+    original = getattr(protocols, name)
+
+    def stops(*args, **kwargs):
+        for item in original(*args, **kwargs):
+            yield item
+            if item.index >= 1:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runs_classify.protocols, name, stops)
+        with pytest.raises(KeyboardInterrupt):
+            classify(a_run(place, tmp_path / "cut", online=online), "c")
+    assert len(rows(tmp_path / "cut")) == 9
+    assert "stopped before its end" in (tmp_path / "cut" / "report.md").read_text()
+    classify(a_run(place, tmp_path / "cut", online=online), "c")
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+    left, right = (checkpoints.load(tmp_path / n / "checkpoint")[0] for n in ("cut", "whole"))
+    assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
+
+
+@pytest.mark.slow
+def test_the_source_method_changes_no_label(place, tmp_path):
+    classify(a_run(place, tmp_path, method="source", epochs=1), "c")
+    assert all(row["label"] == row["label_before"] for row in rows(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"audio_dir": "nowhere"}, "no such folder"),
+        ({"method": "nonsense"}, "unknown method 'nonsense'"),
+        ({"criterion": "luck"}, "--criterion=luck: expected one of information"),
+        ({"options": ["k=1"]}, "method tent has no option 'k'"),
+        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"checkpoint": "nowhere"}, "nowhere"),
+    ],
+)
+def test_bad_input_ends_in_one_sentence(place, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message) as error:
+        classify(a_run(place, tmp_path / "out", **changes), "c")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_window_is_too_little_to_adapt_to(place, tmp_path):
+    (tmp_path / "audio").mkdir()
+    soundfile.write(tmp_path / "audio" / "a.wav", tiny.tone(0, 0), tiny.RATE)
+    with pytest.raises(
+        ValueError, match="one window of audio, expected at least two to adapt to; give --method=source"
+    ):
+        classify(a_run(place, tmp_path / "out", audio_dir=str(tmp_path / "audio")), "c")
+
+
+def test_advice_follows_the_signs():
+    sure = 9 * np.eye(4)[np.arange(20) % 4]
+    unsure = sure / 9
+    fallen = 9 * np.eye(4)[[2] * 20]
+    other = 9 * np.eye(4)[(np.arange(20) + 1) % 4]
+    assert advice.advise(advice.signs(unsure, sure)).startswith("Use the adapted model")
+    assert advice.advise(advice.signs(sure, unsure)).startswith("Keep the source model: the labels say less")
+    assert advice.advise(advice.signs(sure, fallen)).startswith("Keep the source model: after adaptation 100 %")
+    assert advice.advise(advice.signs(unsure, other)).startswith("Look closer: 100 % of the labels changed")
+    assert advice.signs(sure, other).changed == 1.0
+    assert advice.signs(fallen, sure).top_share == (1.0, 0.25)

@@ -1,0 +1,73 @@
+"""experiments.elect end to end on a tiny set."""
+
+import numpy as np
+import pytest
+
+from dhauds_jax.nets import zoo
+from dhauds_jax.runs import elect
+from dhauds_jax.runs.elect import ElectRun, run_election
+from dhauds_jax.workdir import records
+from tests.runs import tiny
+
+
+def a_run(folder, **changes):
+    run = ElectRun(
+        dataset="arabic_speech_commands",
+        data_dir=str(folder / "data"),
+        noise_dir=None,
+        checkpoint=[str(folder / "checkpoint"), str(folder / "checkpoint")],
+        corruption=["clean", "WHN"],
+        level=["L2"],
+        profile="reference",
+        seed=0,
+        shift=0.17,
+        average="logits",
+        batch_size=8,
+        split="test",
+        workdir=str(folder / "work"),
+    )
+    return run._replace(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "corruption", "wanted"),
+    [
+        ({"dataset": "vocal_sound"}, "clean", "unpadded"),
+        ({"dataset": "audio_mnist/fold2"}, "clean", "unpadded"),
+        ({"dataset": "vocal_sound", "profile": "corrected"}, "clean", "padded"),
+        ({"dataset": "vocal_sound", "views": "padded"}, "clean", "padded"),
+        ({"dataset": "speech_commands_v1"}, "clean", "padded"),
+        ({"dataset": "vocal_sound"}, "WHN", "padded"),
+    ],
+)
+def test_views_are_unpadded_where_the_published_ones_are(tmp_path, changes, corruption, wanted):
+    config = zoo.preset("amaut_tiny", ["a", "b"])
+    assert elect._views(a_run(tmp_path, **changes), config, corruption) == wanted
+    with pytest.raises(ValueError, match="--views=unpadded: clean on hubert_tiny, expected clean clips"):
+        elect._views(a_run(tmp_path, views="unpadded"), zoo.preset("hubert_tiny", ["a", "b"]), "clean")
+
+
+@pytest.mark.slow
+def test_a_record_a_mode_and_corruption(tmp_path):
+    tiny.make_arabic(tmp_path / "data")
+    tiny.make_checkpoint(tmp_path / "checkpoint")
+    assert run_election(a_run(tmp_path), "the command").startswith("8 records written: ")
+    found = records.read(tmp_path / "work")
+    assert [(r["corruption"], r["method"]) for r in found[:4]] == [
+        ("clean", mode) for mode in ("single", "aug_elect", "multi_train", "hybrid")
+    ]
+    assert [r["passes"]["forward"] for r in found[:4]] == [1, 3, 2, 6]
+    for one, views, models, both in (found[:4], found[4:]):
+        assert one["adapted_last"] == one["non_adapted"] == models["adapted_last"]  # the same model twice
+        assert np.isclose(views["nll"], both["nll"])
+        assert views["metrics"]["accuracy"] == views["adapted_last"]
+    assert len({r["cell"] for r in found}) == 8
+    # These clips fill their rows: without padding there is nothing to leave out.
+    run_election(a_run(tmp_path, corruption=["clean"], views="unpadded", workdir=str(tmp_path / "alone")), "c")
+    alone = records.read(tmp_path / "alone")
+    assert [r["options"]["views"] for r in (found[0], alone[0])] == ["padded", "unpadded"]
+    np.testing.assert_allclose([r["nll"] for r in alone], [r["nll"] for r in found[:4]], rtol=1e-5)
+    with pytest.raises(ValueError, match="--views=unpadded: WHN on amaut_tiny, expected clean clips"):
+        run_election(a_run(tmp_path, views="unpadded"), "c")
+    with pytest.raises(ValueError, match="--average=median: expected logits or softmax"):
+        run_election(a_run(tmp_path, average="median"), "c")

@@ -1,0 +1,106 @@
+"""--precision of the commands: what it does to records, cells, checkpoints and to work that is there already."""
+
+import numpy as np
+import pytest
+
+from dhauds_jax.nets import checkpoint
+from dhauds_jax.recipes.rows import command
+from dhauds_jax.runs.adapt import _drawing, adapt
+from dhauds_jax.runs.classify import _identity as classify_identity
+from dhauds_jax.runs.sweep import SweepRun, _Finished
+from dhauds_jax.runs.train import _identity, train_and_save
+from dhauds_jax.train.loop import TrainOptions
+from dhauds_jax.workdir import records
+from tests.runs import test_adapt, test_classify, test_train, tiny
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("precision")
+    tiny.make_arabic(folder / "data")
+    tiny.make_noises(folder / "noise")
+    tiny.make_checkpoint(folder / "checkpoint")
+    return folder
+
+
+@pytest.mark.slow
+def test_each_precision_has_its_own_cell_and_float32_the_one_it_always_had(place, tmp_path):
+    run = test_adapt.a_run(place, tmp_path, method=["tent"], protocol=["online"])
+    said = [adapt(run._replace(precision=name), "c") for name in ("float32", "tf32", "bfloat16", "float32", "bfloat16")]
+    assert [text.split(":")[0] for text in said] == [
+        "1 records written",
+        "1 records written",
+        "1 records written",
+        "0 records written, 1 were there already",
+        "0 records written, 1 were there already",
+    ]
+    exact, tf32, half = records.read(tmp_path)
+    assert "precision" not in exact["options"]
+    assert (tf32["options"]["precision"], half["options"]["precision"]) == ("tf32", "bfloat16")
+    assert len({record["cell"] for record in (exact, tf32, half)}) == 3
+    for name in ("curve", "non_adapted", "adapted_last", "nll"):  # a CPU has no TF32
+        assert tf32[name] == exact[name]
+    assert half["nll"] != exact["nll"]
+    assert half["nll"] == pytest.approx(exact["nll"], rel=0.05)
+    assert half["source_checkpoint"] == exact["source_checkpoint"]
+
+
+@pytest.mark.slow
+def test_recomputed_blocks_give_the_same_numbers_in_a_cell_of_their_own(place, tmp_path):
+    run = test_adapt.a_run(place, tmp_path, method=["tent"], protocol=["online"])
+    for remat in (False, True):
+        adapt(run._replace(remat=remat), "c")
+    plain, again = records.read(tmp_path)
+    assert ("remat" not in plain["options"], again["options"]["remat"]) == (True, True)
+    assert plain["cell"] != again["cell"]
+    assert again["nll"] == pytest.approx(plain["nll"], rel=1e-5)
+    assert "--remat=True" in command(run._replace(remat=True))
+
+
+def test_an_unknown_precision_is_refused_before_anything_is_read(place, tmp_path):
+    with pytest.raises(ValueError, match="--precision=half: expected one of float32, tf32, bfloat16"):
+        adapt(test_adapt.a_run(place, tmp_path, precision="half"), "c")
+
+
+def test_corrupted_sets_are_shared_between_precisions(place, tmp_path):
+    run = test_adapt.a_run(place, tmp_path)
+    assert _drawing(run) == _drawing(run._replace(precision="bfloat16"))
+    assert _drawing(run) != _drawing(run._replace(seed=2))
+
+
+def test_commands_and_identities_name_the_precision_unless_it_is_float32(place, tmp_path):
+    run = test_adapt.a_run(place, tmp_path)
+    assert "--precision" not in command(run)
+    assert command(run._replace(precision="tf32")).endswith("--precision=tf32")
+    training = test_train.a_run(place, tmp_path)
+    assert "precision" not in _identity(training)
+    assert _identity(training._replace(precision="bfloat16"))["precision"] == "bfloat16"
+    variables = {"params": {"w": np.zeros(2, np.float32)}}
+    labelling = test_classify.a_run(place, tmp_path)
+    found = type("Found", (), {"files": ["a.wav"], "waves": [0]})
+    names = {classify_identity(labelling._replace(precision=p), found, variables) for p in ("float32", "bfloat16")}
+    assert len(names) == 2
+
+
+def test_a_sweep_has_finished_rows_of_its_own_precision_alone():
+    class Row:
+        number, digest = 7, "abc"
+
+    def key(**changes):
+        return _Finished(SweepRun("dhauds", [], "1/1", None, None, None, None, **changes)).key(Row)
+
+    assert key() == "7-abc"
+    assert key(precision="bfloat16") == "7-abc-bfloat16"
+    assert key(precision="tf32", allow_partial=True) == "7-abc-allow_partial-tf32"
+
+
+@pytest.mark.slow
+def test_training_in_bfloat16_writes_float32_parameters(place, tmp_path):
+    options = TrainOptions(epochs=1, batch_size=16, views=("shift",))
+    run = test_train.a_run(place, tmp_path, options=options, precision="bfloat16")
+    train_and_save(run, "c")
+    variables, _, extra = checkpoint.load(tmp_path / "checkpoint")
+    assert extra["training"]["identity"]["precision"] == "bfloat16"
+    assert variables["params"]["encoder"]["stem"]["conv"]["kernel"].dtype == np.float32
+    with pytest.raises(ValueError, match="holds the checkpoint of another run"):
+        train_and_save(run._replace(precision="float32"), "c")

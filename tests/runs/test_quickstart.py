@@ -1,0 +1,53 @@
+"""The quickstart keeps its promises: corruption costs at least 15 points, adaptation gives back at least 5."""
+
+import numpy as np
+import pytest
+
+from dhauds_jax.runs.quickstart import Quickstart, outcome, quickstart
+from dhauds_jax.workdir import records
+
+
+@pytest.mark.slow
+def test_the_whole_story(tmp_path, capsys):
+    run = Quickstart(
+        workdir=str(tmp_path / "out"),
+        seed=0,
+        profile="corrected",
+        method=["source", "dhauds"],
+        corruption=["clean", "all"],
+        level=["L2"],
+        train_epochs=4,
+        epochs=3,
+    )
+    said = quickstart(run, "the command")
+    assert said.startswith("16 records reported")
+    found = records.read(tmp_path / "out")
+    clean = next(r for r in found if r["corruption"] == "clean")["non_adapted"]
+    broken = [r for r in found if r["corruption"] != "clean" and r["method"] == "dhauds"]
+    assert len(broken) == 7
+    before = np.mean([r["non_adapted"] for r in broken])
+    after = np.mean([r["adapted_last"] for r in broken])
+    assert clean > 0.9
+    assert clean - before > 0.15
+    assert after - before > 0.05
+    assert all(r["profile"] == "corrected" and r["options"]["gent_views"] == "both" for r in broken)
+    text = (tmp_path / "out" / "report" / "report.md").read_text()
+    assert "![spectrograms](spectrograms.png)" in text
+    for name in ("gain-1.png", "curves-1.png", "spectrograms.png"):
+        assert (tmp_path / "out" / "report" / name).read_bytes().startswith(b"\x89PNG")
+    assert "clean accuracy" in capsys.readouterr().out
+
+
+def test_the_outcome_in_a_few_lines():
+    def cell(corruption, method, before, after):
+        return {"corruption": corruption, "level": "L2", "method": method, "non_adapted": before, "adapted_last": after}
+
+    found = [cell("clean", "source", 0.95, 0.95)]
+    for corruption, before, after in (("WHN", 0.2, 0.8), ("PSH", 0.6, 0.7)):
+        found += [cell(corruption, "source", before, before), cell(corruption, "dhauds", before, after)]
+    assert outcome(found).splitlines() == [
+        "clean accuracy 95.0 %",
+        "corrupted, mean over cells 40.0 %",
+        "  source    40.0 %  (+0.0 points)",
+        "  dhauds    75.0 %  (+35.0 points)",
+    ]

@@ -1,0 +1,283 @@
+"""experiments.sweep on a tiny set: records, skipping, what cannot run, the lock, and a sweep killed at any moment."""
+
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from benchmarks import kill_sweep
+from dhauds_jax.cells import loops
+from dhauds_jax.nets import checkpoint
+from dhauds_jax.runs import sweep as runs_sweep
+from dhauds_jax.runs.sweep import SweepRun, sweep
+from dhauds_jax.tta import protocols
+from dhauds_jax.workdir import locks, records
+from tests.runs import tiny
+
+HEADER = (
+    "source,dataset,net,corruption,level,method,epochs,batch_size,seed,protocol,published_non_adapted,published_adapted"
+)
+SET = "arabic_speech_commands,amaut_tiny"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep")
+    tiny.make_arabic(folder / "data" / "arabic_speech_commands")
+    tiny.make_noises(folder / "noise")
+    tiny.make_checkpoint(folder / "checkpoints" / "amaut_tiny_arabic_speech_commands")
+    return folder
+
+
+def table(folder, *rows, header=HEADER, name="mine.csv"):
+    path = folder / name
+    path.write_text("\n".join(["# mine", header, *rows]) + "\n")
+    return str(path)
+
+
+def a_run(place, recipes, folder, **changes):
+    roots = {"data_root": str(place / "data"), "checkpoint_root": str(place / "checkpoints")}
+    run = SweepRun(recipes, [], "1/1", noise_dir=str(place / "noise"), workdir=str(folder), **roots)
+    return run._replace(**changes)
+
+
+def unavailable(workdir):
+    return [json.loads(line) for line in (workdir / "unavailable.jsonl").read_text().splitlines()]
+
+
+WHN = f"here,{SET},WHN,L1,source,1,8,3,online,0.4,0.9"
+
+
+def test_a_row_gives_a_record_that_names_it_and_is_run_once(place, tmp_path):
+    path, out = table(tmp_path, WHN, WHN.replace("L1", "L2").replace("0.4,0.9", ",")), tmp_path / "out"
+    text, code = sweep(a_run(place, path, out), "the command")
+    assert (code, text) == (0, f"2 rows of mine: 2 run: {out / 'results.jsonl'}")
+    first, second = records.read(out)
+    assert first["published"] == {"non_adapted": 0.4, "adapted": 0.9}
+    assert second["published"] == {"non_adapted": None, "adapted": None}
+    assert (first["recipe"]["name"], first["recipe"]["row"], first["recipe"]["source"]) == ("mine", 1, "here")
+    assert (first["corruption"], first["level"], first["seed"], first["command"]) == ("WHN", "L1", 3, "the command")
+    assert "experiments.adapt --dataset=arabic_speech_commands" in first["recipe"]["command"]
+    assert f"--checkpoint={place / 'checkpoints' / 'amaut_tiny_arabic_speech_commands'}" in first["recipe"]["command"]
+    text, code = sweep(a_run(place, path, out), "again")
+    assert (code, text) == (0, f"2 rows of mine: 2 finished before: {out / 'results.jsonl'}")
+    assert len(records.read(out)) == 2
+    assert not (out / "unavailable.jsonl").exists()
+    assert not (out / "sweep.lock").exists()
+
+
+def test_new_weights_make_a_new_record(place, tmp_path):
+    path, out = table(tmp_path, WHN), tmp_path / "out"
+    sweep(a_run(place, path, out), "c")
+    variables, config, _ = checkpoint.load(place / "checkpoints" / "amaut_tiny_arabic_speech_commands")
+    others = jax.tree.map(lambda leaf: 1.5 * leaf, variables)
+    checkpoint.save(tmp_path / "others" / "amaut_tiny_arabic_speech_commands", others, config)
+    text, _ = sweep(a_run(place, path, out, checkpoint_root=str(tmp_path / "others")), "c")
+    assert "1 run" in text
+    hashes = [r["source_checkpoint"] for r in records.read(out)]
+    assert len(set(hashes)) == 2
+
+
+def test_what_cannot_run_is_listed_with_its_reason_and_tried_again(place, tmp_path):
+    rows = [
+        WHN,
+        WHN.replace(SET, "esc50,amaut_tiny"),
+        WHN.replace("amaut_tiny", "amaut_small"),
+        WHN.replace("WHN", "ENQ"),
+        WHN.replace("source,1", "vggish,1"),
+        WHN.replace("amaut_tiny", "amaut_arabic15"),
+        WHN.replace("L1", "L2"),
+    ]
+    lines = [row + (",vggish" if "vggish" in row else ",") for row in rows]
+    path, out = table(tmp_path, *lines, header=HEADER + ",waits_for"), tmp_path / "out"
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    for name in ("amaut_tiny", "amaut_arabic15"):  # the second is of another net than its folder says
+        (mine / f"{name}_arabic_speech_commands").symlink_to(
+            place / "checkpoints" / "amaut_tiny_arabic_speech_commands"
+        )
+    run = a_run(place, path, out, checkpoint_root=str(mine))
+    text, code = sweep(run, "c")
+    assert code == 2
+    assert [line.partition(":")[0] for line in text.splitlines()] == ["row 6", "7 rows of mine"]
+    assert "2 run, 1 wait for what the package does not have yet, 3 lack data or a checkpoint, 1 stopped on bad" in text
+    assert [r["recipe"]["row"] for r in records.read(out)] == [1, 7]
+    found = {entry["row"]: (entry["kind"], entry["reason"]) for entry in unavailable(out)}
+    assert {row: kind for row, (kind, _) in found.items()} == {
+        2: "missing",
+        3: "missing",
+        4: "missing",
+        5: "waits",
+        6: "bad_input",
+    }
+    assert f"{place / 'data' / 'esc50'} is no folder, expected the data set esc50" in found[2][1]
+    assert "amaut_small_arabic_speech_commands has no config.json, expected one of amaut_small" in found[3][1]
+    assert "no recordings of HOME, REVERB, STREET for ENQ" in found[4][1]
+    assert found[5][1] == "waits for vggish"
+    assert "--net=amaut_arabic15: the checkpoint" in found[6][1]
+    tiny.make_checkpoint(mine / "amaut_small_arabic_speech_commands")  # still of another net: now it stops
+    _, code = sweep(run._replace(only=["*/amaut_small/*"]), "c")
+    assert code == 2
+    kinds = {entry["row"]: entry["kind"] for entry in unavailable(out)}
+    assert kinds == {2: "missing", 3: "bad_input", 4: "missing", 5: "waits", 6: "bad_input"}
+
+
+def test_a_row_that_runs_at_last_leaves_the_list(place, tmp_path):
+    path, out = table(tmp_path, WHN), tmp_path / "out"
+    text, code = sweep(a_run(place, path, out, data_root=str(tmp_path / "nowhere")), "c")
+    assert (code, [entry["kind"] for entry in unavailable(out)]) == (0, ["missing"])
+    assert "1 lack data or a checkpoint (reasons: " in text
+    assert records.read(out) == []
+    sweep(a_run(place, path, out), "c")
+    assert unavailable(out) == []
+    assert len(records.read(out)) == 1
+
+
+def test_a_loss_that_is_not_finite_stops_its_row_alone(place, tmp_path, monkeypatch):
+    def diverges(*args, **kwargs):
+        raise FloatingPointError("loss total is nan in epoch 1, step 1")
+        yield
+
+    rows = (WHN.replace("online", "offline"), WHN.replace("L1", "L2"))
+    path, out = table(tmp_path, *rows), tmp_path / "out"
+    with monkeypatch.context() as patched:
+        patched.setattr(loops.protocols, "offline", diverges)
+        text, code = sweep(a_run(place, path, out), "c")
+    assert code == 3
+    assert text.startswith("row 1: loss total is nan in epoch 1, step 1\n2 rows of mine: 1 run, 1 stopped at a loss")
+    assert [r["recipe"]["row"] for r in records.read(out)] == [2]
+    assert protocols.offline is not diverges
+
+
+def test_a_dry_run_and_a_list_write_nothing(place, tmp_path, capsys):
+    path, out = table(tmp_path, WHN, WHN.replace("WHN", "END1")), tmp_path / "out"
+    text, code = sweep(a_run(place, path, out, dry_run=True), "c")
+    assert (code, text.partition(" (")[0]) == (0, "2 rows of mine: 1 can run, 1 lack data or a checkpoint")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "   1 arabic_speech_commands/amaut_tiny/WHN-L1/source: can run"
+    assert "no recordings of NFIELD, OOFFICE, PRESTO, TCAR for END1" in said[1]
+    text, _ = sweep(a_run(place, path, out, list=True, workdir=None, only=["*/whn-l1/*"]), "c")
+    said = capsys.readouterr().out
+    assert text.startswith("1 of 2 rows: ")
+    assert "1 arabic_speech_commands/amaut_tiny/WHN-L1/source  published 40.00 % -> 90.00 %" in said
+    assert "python -m experiments.adapt --dataset=arabic_speech_commands" in said
+    assert not out.exists()
+    with pytest.raises(ValueError, match="--workdir is missing"):
+        sweep(a_run(place, path, out, workdir=None), "c")
+
+
+def hold(folder, **changes):
+    folder.mkdir(exist_ok=True)
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": "2026-01-02 03:04:05 +0000"}
+    holder |= {"start": locks._start(os.getpid())} | changes
+    (folder / "sweep.lock").write_text(json.dumps(holder))
+
+
+def a_dead_process():
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    return child.pid
+
+
+def test_a_second_sweep_in_a_folder_says_who_is_there(place, tmp_path):
+    path, out = table(tmp_path, WHN), tmp_path / "out"
+    hold(out)
+    expected = rf"a sweep is running here \(process {os.getpid()} on {socket.gethostname()}, since 2026-01-02 03:04:05"
+    with pytest.raises(ValueError, match=expected):
+        sweep(a_run(place, path, out), "c")
+    hold(out, host="elsewhere", pid=a_dead_process())
+    with pytest.raises(ValueError, match=r"on elsewhere, .*remove .*sweep\.lock if that machine is gone"):
+        sweep(a_run(place, path, out), "c")
+    assert json.loads((out / "sweep.lock").read_text())["host"] == "elsewhere"
+    assert records.read(out) == []
+
+
+@pytest.mark.parametrize("stale", ["dead", "another_process_of_that_number", "torn"])
+def test_the_lock_of_a_dead_process_is_taken_over(tmp_path, stale):
+    if stale == "dead":
+        hold(tmp_path, pid=a_dead_process())
+    elif stale == "torn":
+        (tmp_path / "sweep.lock").write_text("")
+    else:
+        hold(tmp_path, start="another boot:1")
+    with locks.held(tmp_path):
+        assert json.loads((tmp_path / "sweep.lock").read_text())["pid"] == os.getpid()
+        with pytest.raises(ValueError, match="a sweep is running here"), locks.held(tmp_path):
+            raise AssertionError("it must not be entered")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_zombie_holds_no_lock(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet waited for
+    hold(tmp_path, pid=child.pid, start="whenever")
+    with locks.held(tmp_path):
+        pass
+    child.wait()
+
+
+def test_a_folder_of_another_table_or_version_is_refused(place, tmp_path, monkeypatch):
+    path, out = table(tmp_path, WHN), tmp_path / "out"
+    sweep(a_run(place, path, out), "c")
+    assert json.loads((out / "sweep.json").read_text())["format"] == runs_sweep.FORMAT
+    other = table(tmp_path, WHN, name="other.csv")
+    with pytest.raises(ValueError, match="holds a sweep of mine, and this one is of other; give another --workdir"):
+        sweep(a_run(place, other, out), "c")
+    table(tmp_path, WHN.replace("online,0.4", "online,0.3"))
+    sweep(a_run(place, path, out), "c")  # another published number is no other table
+    table(tmp_path, WHN.replace("1,8,3", "1,7,3"))
+    with pytest.raises(ValueError, match=r"holds a sweep of another version of mine\.csv \([0-9a-f]{16}, now"):
+        sweep(a_run(place, path, out), "c")
+    table(tmp_path, WHN)
+    monkeypatch.setattr(runs_sweep, "FORMAT", 2)
+    with pytest.raises(ValueError, match="holds a sweep of format 1, and this version writes format 2") as caught:
+        sweep(a_run(place, path, out), "c")
+    assert "\n" not in str(caught.value)
+    (out / "sweep.json").write_text("{")
+    with pytest.raises(ValueError, match=r"sweep\.json: cannot be read, expected what a sweep wrote"):
+        sweep(a_run(place, path, out), "c")
+
+
+def test_hours_of_sound_weigh_the_rows():
+    rows = {row.name: row for row in runs_sweep.read("dhauds").rows}
+    row = rows["vocal_sound/hubert_base_vs/WHN-L1/dhauds"]  # 15 epochs and an evaluation of 3,591 clips of 10 s
+    assert runs_sweep.work(row) == pytest.approx(16 * 35_910 / 3600)
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_at_any_moment_ends_with_the_same_records(place, tmp_path):
+    """Three kills at moments drawn from a seed; a row a method, so that kills fall into rows and between them."""
+    methods = ("source", "norm", "tent", "dhauds")
+    path = table(tmp_path, *(f"here,{SET},ENSC,L2,{name},3,4,1,offline,," for name in methods))
+    words = [sys.executable, "-m", "experiments.sweep", f"--recipes={path}", "--save_every_s=0"]
+    words += [f"--data_root={place / 'data'}", f"--noise_dir={place / 'noise'}"]
+    words += [f"--checkpoint_root={place / 'checkpoints'}"]
+    told = []
+    found = kill_sweep.kill_and_compare(
+        lambda folder: [*words, f"--workdir={folder}"], tmp_path / "kill", kills=3, seed=0, tell=told.append
+    )
+    assert (found["rows"], found["kills"], found["differing"]) == (4, 3, 0)
+    assert [entry["kill"] for entry in told] == [1, 2, 3]
+
+
+def test_the_comparison_sees_a_record_that_differs(tmp_path):
+    """The instrument itself: cost may differ, a number may not."""
+
+    def write(folder, adapted, seconds):
+        folder.mkdir()
+        records_ = [
+            {"recipe": {"row": n, "command": str(folder)}, "adapted": adapted, "seconds": seconds} for n in (2, 1)
+        ]
+        random.shuffle(records_)
+        (folder / "results.jsonl").write_text("".join(json.dumps(r) + "\n" for r in records_))
+        return kill_sweep.comparable(folder)
+
+    first = write(tmp_path / "a", 0.5, 1.0)
+    assert first == write(tmp_path / "b", 0.5, 2.0)
+    assert first != write(tmp_path / "c", 0.6, 1.0)
+    assert [r["recipe"]["row"] for r in first] == [1, 2]

@@ -1,0 +1,164 @@
+"""Source training end to end on a tiny set, resumed and repeated; views; options."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from dhauds_jax.nets import checkpoint
+from dhauds_jax.runs import train
+from dhauds_jax.runs.train import train_and_save
+from dhauds_jax.train.loop import TrainBatch, TrainOptions, TrainState, chosen, make_view
+from dhauds_jax.train.request import TrainRun
+from tests.runs import tiny
+
+OPTIONS = TrainOptions(epochs=3, batch_size=8, lr=0.05)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("train")
+    tiny.make_arabic(folder / "data")
+    tiny.make_noises(folder / "noise")
+    return folder
+
+
+def a_run(place, workdir, **changes):
+    run = TrainRun(
+        dataset="arabic_speech_commands",
+        data_dir=str(place / "data"),
+        noise_dir=str(place / "noise"),
+        net="amaut_tiny",
+        workdir=str(workdir),
+        seed=3,
+        options=OPTIONS,
+        save_every_s=0.0,
+    )
+    return run._replace(**changes)
+
+
+@pytest.mark.slow
+def test_training_learns_repeats_and_resumes_to_the_same_weights(place, tmp_path, monkeypatch):
+    more = OPTIONS._replace(epochs=12)
+    said = train_and_save(a_run(place, tmp_path / "whole", options=more), "the command")
+    assert f"checkpoint: {tmp_path / 'whole' / 'checkpoint'}" in said
+    variables, config, extra = checkpoint.load(tmp_path / "whole" / "checkpoint")
+    history = extra["training"]["history"]
+    assert [h["epoch"] for h in history] == list(range(1, 13))
+    assert history[-1]["loss"] < 0.75 * history[0]["loss"]
+    assert history[-1]["validation"] > 3 / 15
+    assert extra["training"]["command"] == "the command"
+    assert config.classes == tiny.CLASSES
+
+    original = train.train
+
+    def dies(*args, **kwargs):
+        for epoch in original(*args, **kwargs):
+            yield epoch
+            if epoch.index == 2:
+                raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "train", dies)
+        with pytest.raises(KeyboardInterrupt):
+            train_and_save(a_run(place, tmp_path / "killed", options=more), "c")
+    train_and_save(a_run(place, tmp_path / "killed", options=more), "c")
+    resumed, _, extra = checkpoint.load(tmp_path / "killed" / "checkpoint")
+    assert checkpoint.variables_hash(resumed) == checkpoint.variables_hash(variables)
+    assert extra["training"]["history"] == history
+    assert "already trained" in train_and_save(a_run(place, tmp_path / "killed", options=more), "c")
+    with pytest.raises(ValueError, match="holds the checkpoint of another run"):
+        train_and_save(a_run(place, tmp_path / "killed", options=more, seed=4), "c")
+
+
+@pytest.mark.slow
+def test_fine_tuning_the_head_leaves_the_encoder_as_it_was(place, tmp_path):
+    source = tiny.make_checkpoint(tmp_path / "source")
+    options = OPTIONS._replace(epochs=1, group="head", optimiser="adamw", lr=1e-3, warmup_epochs=0, views=("shift",))
+    train_and_save(a_run(place, tmp_path / "out", checkpoint=str(source), options=options, noise_dir=None), "c")
+    before, _, _ = checkpoint.load(source)
+    after, _, _ = checkpoint.load(tmp_path / "out" / "checkpoint")
+    assert jax.tree.all(jax.tree.map(np.array_equal, before["params"]["encoder"], after["params"]["encoder"]))
+    assert not jax.tree.all(jax.tree.map(np.array_equal, before["params"]["head"], after["params"]["head"]))
+
+
+def test_selection_keeps_the_last_or_the_best():
+    state = TrainState({"a": 1}, (), {"a": 2})
+    assert chosen(state, OPTIONS) == {"a": 1}
+    assert chosen(state, OPTIONS._replace(selection="best_validation")) == {"a": 2}
+
+
+def a_batch(lengths):
+    wave = np.zeros((3, 100), np.float32)
+    for row, length in enumerate(lengths):
+        head = (100 - length) // 2
+        wave[row, head : head + length] = 1.0
+    return TrainBatch(
+        jnp.asarray(wave), jnp.asarray(lengths), jnp.zeros(3, jnp.int32), jnp.ones(3), jnp.arange(3, dtype=jnp.int32)
+    )
+
+
+def test_the_noise_view_has_its_snr_relative_to_the_unpadded_clip():
+    batch = a_batch([100, 60, 40])
+    noise = jnp.asarray(np.random.default_rng(0).normal(size=5000).astype(np.float32))
+    view = make_view("noise", OPTIONS._replace(noise_snr_db=20.0), noise, short=False)
+    added = view(jax.random.key(0), batch) - batch.wave
+    for row in range(3):
+        snr = 10 * np.log10(float((batch.wave[row] ** 2).sum() / (added[row] ** 2).sum()))
+        assert snr == pytest.approx(20.0, abs=1e-3)
+        assert np.all(np.asarray(added[row])[np.asarray(batch.wave[row]) == 0] == 0)
+
+
+def test_short_clips_are_put_anywhere_in_the_row():
+    batch = a_batch([100, 60, 40])
+    view = make_view("noise", OPTIONS._replace(noise_snr_db=200.0), jnp.ones(200), short=True)
+    heads = set()
+    for i in range(40):
+        wave = np.asarray(view(jax.random.key(i), batch))
+        rows = [np.flatnonzero(np.abs(w) > 0.5) for w in wave]
+        assert [len(r) for r in rows] == [100, 60, 40]
+        assert all(r[-1] - r[0] + 1 == len(r) for r in rows)
+        heads.add(int(rows[2][0]))
+    assert len(heads) > 20
+    assert min(heads) >= 0
+    assert max(heads) <= 60
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"options": OPTIONS._replace(views=("roll",))}, "--views: unknown roll, expected some of shift, noise, clean"),
+        ({"noise_dir": None}, "--views holds noise, but there is no training noise: give --noise_dir"),
+        (
+            {"options": OPTIONS._replace(optimiser="lion")},
+            "--optimiser=lion: expected one of sgd, adamw",
+        ),
+        ({"options": OPTIONS._replace(group="tail")}, "unknown group of parameters 'tail'"),
+        ({"options": OPTIONS._replace(epochs=0)}, "--epochs must be at least 1"),
+        ({"net": "resnet"}, "net: 'resnet' is unknown, expected one of"),
+        ({"train_noise": "rain"}, "--train_noise=rain: expected one of doing_the_dishes"),
+        ({"dataset": "esc"}, "unknown data set 'esc'"),
+        ({"checkpoint": "nowhere"}, "no such folder"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        train_and_save(a_run(place, tmp_path / "out", **changes), "c")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_bad_files_are_left_out_of_training_and_recorded(tmp_path):
+    tiny.make_arabic(tmp_path / "data")
+    (tmp_path / "data" / "dataset" / "up" / "train_1.wav").write_text("text")
+    (tmp_path / "data" / "dataset" / "up" / "val_0.wav").write_bytes(b"")
+    options = OPTIONS._replace(epochs=1, views=("clean",), group="head")
+    run = a_run(tmp_path, tmp_path / "out", options=options, noise_dir=None)
+    with pytest.raises(ValueError, match=r"up/train_1\.wav: cannot be read"):
+        train_and_save(run, "c")
+    train_and_save(run._replace(on_bad_file="skip"), "c")
+    _, _, extra = checkpoint.load(tmp_path / "out" / "checkpoint")
+    assert extra["training"]["skipped"] == {"train": 1, "val": 1} and extra["training"]["clips"] == 29
+    lines = (tmp_path / "out" / "bad_files.txt").read_text().splitlines()
+    assert [line.partition("\t")[0] for line in lines] == ["dataset/up/train_1.wav", "dataset/up/val_0.wav"]

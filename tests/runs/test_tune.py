@@ -1,0 +1,130 @@
+"""Equal tuning and the leaderboard's grid: budgets, files, and a whole tiny run."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dhauds_jax.recipes import tuned
+from dhauds_jax.runs import leaderboard
+from dhauds_jax.runs.tune import TuneRun, _best, tune
+from dhauds_jax.tta import methods
+from dhauds_jax.tta.options import able
+from dhauds_jax.workdir import records
+from tests.runs import tiny
+from tests.tta import tiny as contract
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("method", [name for name in methods.METHODS if name != "source"])
+def test_every_method_has_the_same_number_of_trials_and_its_options_exist(method):
+    space = tuned.space(method, "reference")
+    assert len(space) == tuned.TRIALS
+    assert len({str(options) for options in space}) == tuned.TRIALS
+    for options in space:
+        resolved = methods.resolve_options(method, "reference", {k: str(v) for k, v in options.items()})
+        assert all(resolved[key] == value for key, value in options.items())
+
+
+def test_learning_rates_are_the_default_times_the_factors():
+    assert [o["lr"] for o in tuned.space("tent", "reference")] == [3e-4, 1e-3, 5e-3, 2.5e-2]
+    assert tuned.space("source", "reference") == [{}]
+
+
+def test_the_best_trial_wins_and_the_default_wins_ties():
+    space = tuned.space("tent", "reference")
+    assert _best("tent", "reference", space, [0.5, 0.1, 0.2, 0.4]) == ("tent", "lr", "0.0003", 0.5)
+    assert _best("tent", "reference", space, [0.5, 0.5, 0.5, 0.3]) == ("tent", "lr", "0.001", 0.5)
+    assert _best("tent", "reference", space, [0.1, 0.2, 0.5, 0.5]) == ("tent", "lr", "0.005", 0.5)
+
+
+def test_tuned_files_are_read_back_and_refused_with_row_and_column(tmp_path):
+    path = tmp_path / "tuned.csv"
+    tuned.write(
+        path, [tuned.Tuned("tent", "lr", "0.003", 0.5), tuned.Tuned("norm", "statistics prior", "blend 16", 0.4)]
+    )
+    assert tuned.read(path) == {"tent": ["lr=0.003"], "norm": ["statistics=blend", "prior=16"]}
+    path.write_text("method,option,value,score\ntent,lr,0.1,0.5\nteint,lr,0.1,0.5\n")
+    with pytest.raises(ValueError, match=r"tuned\.csv row 3, column method: unknown method 'teint'"):
+        tuned.read(path)
+    path.write_text("method,option,value,score\ntent,rate,0.1,0.5\n")
+    with pytest.raises(ValueError, match=r"tuned\.csv row 2, column option: method tent has no option 'rate'"):
+        tuned.read(path)
+    path.write_text("a,b\n")
+    with pytest.raises(ValueError, match=r"columns \['a', 'b'\], expected method, option, value, score"):
+        tuned.read(path)
+    with pytest.raises(ValueError, match=r"no such file, expected one that experiments\.tune wrote"):
+        tuned.read(tmp_path / "nothing.csv")
+
+
+def a_run(folder, **changes):
+    run = TuneRun(
+        dataset="arabic_speech_commands",
+        data_dir=str(folder / "data"),
+        noise_dir=None,
+        checkpoint=str(folder / "checkpoint"),
+        method=["t3a"],
+        corruption="WHN",
+        level="L2",
+        profile="reference",
+        split="val",
+        clips=8,
+        epochs=1,
+        batch_size=4,
+        seed=0,
+        workdir=str(folder / "tune"),
+        output=str(folder / "tuned.csv"),
+    )
+    return run._replace(**changes)
+
+
+def test_the_test_split_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="--split=test: options must not be chosen on test labels"):
+        tune(a_run(tmp_path, split="test"), "c")
+
+
+@pytest.mark.slow
+def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path):
+    tiny.make_arabic(tmp_path / "data")
+    tiny.make_checkpoint(tmp_path / "checkpoint")
+    text = tune(a_run(tmp_path), "c")
+    assert text.endswith(f"1 methods tuned: {tmp_path / 'tuned.csv'}")
+    found = records.read(tmp_path / "tune")
+    tried = [(r["options"]["statistics"], r["options"]["supports"]) for r in found]
+    assert tried == [("running", 20), ("batch", 5), ("batch", 20), ("batch", 100)]
+    assert {(r["n"], r["dataset"]) for r in found} == {(8, "arabic_speech_commands/val")}
+    (options,) = tuned.read(tmp_path / "tuned.csv").values()
+    winner = next(
+        r for r in found if all(f"{key}={r['options'][key]}" in options for key in dict(o.split("=") for o in options))
+    )
+    assert winner["adapted_last"] == max(r["adapted_last"] for r in found)
+    tune(a_run(tmp_path), "c")
+    assert len(records.read(tmp_path / "tune")) == 4
+
+
+def test_shards_share_the_methods_and_phases_put_offline_and_online_first():
+    names = list("abcdefg")
+    parts = [leaderboard.my_share(names, f"{i}/3") for i in (1, 2, 3)]
+    assert parts == [["a", "d", "g"], ["b", "e"], ["c", "f"]]
+    with pytest.raises(ValueError, match="--shard=4/3: expected PLACE/COUNT"):
+        leaderboard.my_share(names, "4/3")
+    assert leaderboard.phases(["mixed", "online", "batch1", "offline"]) == [
+        ["offline", "online"],
+        ["mixed"],
+        ["batch1"],
+    ]
+    assert leaderboard.phases(["mixed"]) == [["mixed"]]
+
+
+def test_ttt_is_left_out_unless_the_network_has_its_head(capsys):
+    kept = [able(["source", "ttt"], contract.NETS[net]()) for net in ("batch_norm", "aux")]
+    assert kept == [["source"], ["source", "ttt"]]
+    assert capsys.readouterr().out.count("note: ttt is left out: it needs a network") == 1
+
+
+def test_the_subset_of_the_leaderboard_has_twenty_clips_a_class():
+    ids = (ROOT / "experiments" / "recipes" / "arabic_test_300.txt").read_text().split()
+    assert len(ids) == len(set(ids)) == 300
+    counts = np.unique([name.split("/")[1] for name in ids], return_counts=True)[1]
+    assert list(counts) == [20] * 15

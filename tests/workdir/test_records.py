@@ -1,0 +1,65 @@
+"""Records: whole lines, known keys, provenance."""
+
+import json
+
+import pytest
+
+from dhauds_jax.workdir import provenance, records
+
+
+def a_record(**changes):
+    return {**dict.fromkeys(records.KEYS, 0), "cell": "x", **changes}
+
+
+def test_append_and_read_keep_order_and_values(tmp_path):
+    records.append(tmp_path, a_record(seed=1, curve=[{"epoch": 0}]))
+    records.append(tmp_path, a_record(seed=2))
+    assert [r["seed"] for r in records.read(tmp_path)] == [1, 2]
+    assert records.read(tmp_path)[0]["curve"] == [{"epoch": 0}]
+
+
+def test_a_torn_line_is_left_out_and_does_not_swallow_the_next(tmp_path):
+    records.append(tmp_path, a_record(seed=1))
+    with (tmp_path / records.FILE).open("a") as file:
+        file.write('{"dataset": "half')
+    records.append(tmp_path, a_record(seed=3))
+    assert [r["seed"] for r in records.read(tmp_path)] == [1, 3]
+
+
+def test_a_record_without_a_key_is_refused_and_nothing_is_written(tmp_path):
+    record = a_record()
+    del record["ece"]
+    with pytest.raises(ValueError, match="the record lacks the keys ece"):
+        records.append(tmp_path / "new", record)
+    assert not (tmp_path / "new").exists()
+
+
+def test_nan_never_enters_a_record(tmp_path):
+    with pytest.raises(ValueError, match="JSON"):
+        records.append(tmp_path, a_record(nll=float("nan")))
+    assert records.read(tmp_path) == []
+
+
+def test_provenance_is_filled():
+    assert set(provenance.versions()) >= {"python", "jax", "flax", "numpy"}
+    assert provenance.device().startswith("1 x cpu")
+    assert 50 < provenance.peak_memory_mb() < 64_000
+    assert json.dumps(provenance.git_revision())
+
+
+def test_bad_files_are_listed_once_each_and_earlier_ones_stay(tmp_path):
+    records.note_bad_files(tmp_path / "out", [])
+    assert not (tmp_path / "out").exists()
+    records.note_bad_files(tmp_path / "out", [("a/1.wav", "empty (0 bytes)"), ("a/2.wav", "cannot\tbe\nread")])
+    records.note_bad_files(tmp_path / "out", (("b/3.wav", "no such file"), ("a/1.wav", "truncated")))
+    text = (tmp_path / "out" / "bad_files.txt").read_text()
+    assert text == "a/1.wav\ttruncated\na/2.wav\tcannot be read\nb/3.wav\tno such file\n"
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["bad_files.txt"]
+
+
+def test_folders_without_records_are_named(tmp_path):
+    with pytest.raises(ValueError, match=r"no records in .*: expected a results\.jsonl there"):
+        records.read_all([tmp_path])
+    (tmp_path / "results.jsonl").write_text('{"dataset": "of an older version"}\n')
+    with pytest.raises(ValueError, match="has all the keys that this version writes"):
+        records.read_all([tmp_path])
