@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from dhauds_jax.errors import BadInput
+
 COLLAPSE_SHARE = 0.8
 """A run counts as collapsed when one class takes more than this share of the predictions (and more than in truth)."""
 
@@ -62,15 +64,13 @@ def macro_roc_auc(logits: np.ndarray, labels: np.ndarray) -> float:
     Classes of which all or no clips are positive have no curve and are left out.
 
     Raises:
-      ValueError: no class has both.
+      BadInput: no class has both.
     """
     rows = label_rows(labels, logits.shape[-1])
     positive = rows.sum(0)
     judged = np.flatnonzero((positive > 0) & (positive < len(rows)))
     if not len(judged):
-        raise ValueError(
-            "macro_roc_auc: no class has clips with and without it, expected labels of at least two classes"
-        )
+        raise BadInput("macro_roc_auc: no class has clips with and without it, expected labels of at least two classes")
     areas = []
     for c in judged:
         _, place, count = np.unique(np.asarray(logits[:, c], np.float64), return_inverse=True, return_counts=True)
@@ -115,13 +115,13 @@ def silhouette(embedding: np.ndarray, labels: np.ndarray) -> float:
     for a clip that is alone in its class.
 
     Raises:
-      ValueError: fewer than two classes, or as many classes as clips.
+      BadInput: fewer than two classes, or as many classes as clips.
 
     Source: Rousseeuw 1987; DHAuDS computes it over the encoder's flattened tokens.
     """
     x, (names, own) = np.asarray(embedding, np.float64), np.unique(labels, return_inverse=True)
     if not 2 <= len(names) < len(x):
-        raise ValueError(f"silhouette: {len(names)} classes among {len(x)} clips, expected from 2 to clips - 1")
+        raise BadInput(f"silhouette: {len(names)} classes among {len(x)} clips, expected from 2 to clips - 1")
     member = np.eye(len(names))[own]
     counts, sums = member.sum(0), np.zeros((len(x), len(names)))
     squares = (x**2).sum(-1)

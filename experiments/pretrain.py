@@ -59,17 +59,9 @@ flags.DEFINE_enum(
 
 
 def main() -> str:
-    from dhauds_jax.nets import zoo
-    from dhauds_jax.runs.pretrain import PretrainRun, pretrain_and_save
-    from dhauds_jax.train.pretraining import PretrainOptions
+    from dhauds_jax.runs.pretrain import pretrain_from_flags
 
-    options = PretrainOptions(**{n: getattr(FLAGS, n) for n in PretrainOptions._fields if n != "clusters"})
-    # A patch as high as the spectrogram is a frame.
-    sizes = zoo.preset(FLAGS.net, ("any",))
-    squares = sizes.geometry.get("patch", [0])[0] < sizes.front_end.get("n_mels", 0)
-    options = options._replace(clusters=squares if FLAGS.clusters == "auto" else FLAGS.clusters == "true")
-    run = PretrainRun(**{n: getattr(FLAGS, n) for n in PretrainRun._fields if n != "options"}, options=options)
-    return pretrain_and_save(run, app.command())
+    return pretrain_from_flags(FLAGS, app.command())
 
 
 if __name__ == "__main__":

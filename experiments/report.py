@@ -20,19 +20,9 @@ flags.DEFINE_string("fill", None, "Render the marked tables of this Markdown pag
 
 
 def main() -> str:
-    if bool(FLAGS.fill) == bool(FLAGS.workdir):
-        raise ValueError("expected either --workdir=FOLDER[,FOLDER] for a report or --fill=PAGE for a page's tables")
-    if FLAGS.fill and (FLAGS.html or FLAGS.output):
-        raise ValueError("--fill renders a page in place, expected it without --html and --output")
-    if FLAGS.fill:
-        from pathlib import Path
+    from dhauds_jax.runs.report import report
 
-        from dhauds_jax.report.marked_pages import fill_page
-
-        return fill_page(Path(FLAGS.fill))
-    from dhauds_jax.runs.report import write_report
-
-    return write_report(FLAGS.workdir, FLAGS.output, FLAGS.html)
+    return report(FLAGS.workdir, FLAGS.output, FLAGS.html, FLAGS.fill)
 
 
 if __name__ == "__main__":

@@ -91,32 +91,9 @@ device_flags.define_remat()
 
 def main() -> str:
     device_flags.start()
-    from dhauds_jax.recipes import training
-    from dhauds_jax.runs.train import train_and_save
-    from dhauds_jax.train.loop import TrainOptions
-    from dhauds_jax.train.request import TrainRun
+    from dhauds_jax.runs.train import train_from_flags
 
-    recipe = training.apply(FLAGS.recipe, FLAGS) if FLAGS.recipe else None
-    if not FLAGS.dataset:
-        raise ValueError("--dataset: missing, expected a data set, or a --recipe that names one")
-    if FLAGS.profile not in ("reference", "corrected"):
-        raise ValueError(f"--profile={FLAGS.profile}: expected reference or corrected")
-    faithful = FLAGS.profile == "reference"
-    if not all(epoch.isdigit() for epoch in FLAGS.milestones):
-        raise ValueError(f"--milestones={','.join(FLAGS.milestones)}: expected whole numbers of epochs, such as 5,10")
-    names = [n for n in TrainOptions._fields if n in FLAGS and n not in ("selection", "time_flip")]
-    options = TrainOptions(**{n: getattr(FLAGS, n) for n in names})._replace(
-        views=tuple(FLAGS.views),
-        milestones=tuple(int(epoch) for epoch in FLAGS.milestones),
-        selection=FLAGS.selection or ("last" if faithful else "best_validation"),
-        first_epoch_plain=faithful,
-        crop_last_start=not faithful,
-        nesterov=not faithful,
-        time_flip=faithful if FLAGS.time_flip is None else FLAGS.time_flip,
-    )
-    run = TrainRun(**{n: getattr(FLAGS, n) for n in TrainRun._fields if n != "options"}, options=options)
-    text = train_and_save(run, app.command())
-    return f"{text}\n{training.said(recipe)}" if recipe else text
+    return train_from_flags(FLAGS, app.command())
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dhauds_jax.errors import BadInput
+
 ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = ("JAX_COMPILATION_CACHE", "JAX_PERSISTENT_CACHE", "JAX_ENABLE_COMPILATION_CACHE")
 """Variables of the environment that would give the measured process another cache."""
@@ -60,13 +62,13 @@ def _child(work: dict[str, Any], cache: str) -> dict[str, Any]:
     """What a fresh process says of the work.
 
     Raises:
-      ValueError: it failed; its last line is quoted.
+      BadInput: it failed; its last line is quoted.
     """
     words = [sys.executable, "-m", "dhauds_jax.benchmark.compilation", json.dumps(work)]
     done = subprocess.run(words, env=environment(cache, os.environ), capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
     if done.returncode or not lines:
-        raise ValueError((done.stderr.strip().splitlines() or ["the process said nothing"])[-1])
+        raise BadInput((done.stderr.strip().splitlines() or ["the process said nothing"])[-1])
     return {**json.loads(lines[-1]), "files": sum(1 for path in Path(cache).rglob("*") if path.is_file())}
 
 

@@ -24,7 +24,7 @@ def rows(
     The clips lie on the devices already; uploading their numbers is timed, as in an adaptation.
 
     Raises:
-      ValueError: an unknown kind, a net that lacks what a method needs.
+      BadInput: an unknown kind, a net that lacks what a method needs.
     """
     where = parallel.make(kind)
     for net in nets:

@@ -15,6 +15,7 @@ from jaxtyping import Array
 from dhauds_jax.benchmark import device, programs, timing
 from dhauds_jax.benchmark.part_lists import FAMILIES, Function, Part, whole
 from dhauds_jax.benchmark.programs import Sizes
+from dhauds_jax.errors import BadInput
 from dhauds_jax.tta import flops as tta_flops
 
 
@@ -27,12 +28,12 @@ def rows(nets: Sequence[str], sizes: Sizes, rounds: int) -> Iterator[dict[str, A
     rate of a large product or the bytes at that of a large copy, and `gap` how many times that long it took.
 
     Raises:
-      ValueError: a net whose family has no list of parts.
+      BadInput: a net whose family has no list of parts.
     """
     for net in nets:
         family = programs.config_of(net, sizes).family
         if family not in FAMILIES:
-            raise ValueError(f"--what=parts: net {net!r} is of family {family}, expected one of {', '.join(FAMILIES)}")
+            raise BadInput(f"--what=parts: net {net!r} is of family {family}, expected one of {', '.join(FAMILIES)}")
         given = programs.prepare(net, sizes._replace(from_features=True))
         wholes: dict[str, float] = {}
         for part in [whole(given, sizes), *FAMILIES[family](given, sizes)]:

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dhauds_jax.benchmark.timing import Program, measured
 from dhauds_jax.dsp.views import rolled_views
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
@@ -40,13 +41,13 @@ def compute_options(sizes: Sizes) -> dict[str, Any]:
     """How the network is computed, from `--dtype` and `--compute`.
 
     Raises:
-      ValueError: not written as key=value.
+      BadInput: not written as key=value.
     """
     options = precision.compute_options(sizes.dtype)
     for text in sizes.compute:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"--compute: {text!r}, expected key=value such as attention=cudnn or scan=false")
+            raise BadInput(f"--compute: {text!r}, expected key=value such as attention=cudnn or scan=false")
         options[key] = {"true": True, "false": False}.get(value.lower(), value)
     return options
 
@@ -55,14 +56,14 @@ def config_of(net: str, sizes: Sizes) -> ClassifierConfig:
     """A net's record at the asked clip length and LayerDrop.
 
     Raises:
-      ValueError: an unknown net, or a LayerDrop for one without.
+      BadInput: an unknown net, or a LayerDrop for one without.
     """
     config = zoo.preset(net, [f"class{i}" for i in range(sizes.classes)])
     if sizes.seconds:
         config = config.replace(length=round(sizes.seconds * config.sample_rate))
     if sizes.layer_drop is not None:
         if "layer_drop" not in config.geometry:
-            raise ValueError(f"--layer_drop: net {net!r} has no LayerDrop, expected a HuBERT or the flag left out")
+            raise BadInput(f"--layer_drop: net {net!r} has no LayerDrop, expected a HuBERT or the flag left out")
         config = config.replace(geometry={**config.geometry, "layer_drop": sizes.layer_drop})
     return config
 
@@ -71,7 +72,7 @@ def build(net: str, sizes: Sizes, **more: Any) -> Classifier:
     """The network of a benchmark, from waves or, as asked, from features; `more` goes before `--compute`.
 
     Raises:
-      ValueError: an unknown net, or an option that the net's family does not have.
+      BadInput: an unknown net, or an option that the net's family does not have.
     """
     classifier = zoo.build(config_of(net, sizes), **{**compute_options(sizes), **more})
     return classifier._replace(apply=classifier.apply_features) if sizes.from_features else classifier
@@ -108,7 +109,7 @@ def make_method(name: str, classifier: Classifier, options: Mapping[str, Any], a
       axes: of the features that it is fed with, batch included (None: waves).
 
     Raises:
-      ValueError: the method cannot be fed with features.
+      BadInput: the method cannot be fed with features.
     """
     if axes is None or axes == 2:
         return methods.make(name, classifier, options), "waves"
@@ -116,7 +117,7 @@ def make_method(name: str, classifier: Classifier, options: Mapping[str, Any], a
         return methods.make(name, classifier, options), "none"
     factory = methods.factory(name)
     if "views" not in inspect.signature(factory).parameters or axes != 3:
-        raise ValueError(f"--from_features: method {name} makes its views of waves, expected dhauds, ntta, " + _PLAIN)
+        raise BadInput(f"--from_features: method {name} makes its views of waves, expected dhauds, ntta, " + _PLAIN)
 
     def views(key: PRNGKeyArray, batch: Batch) -> tuple[Array, Array]:
         return framed_views(key, batch.wave, batch.index, options["limit"])
@@ -169,7 +170,7 @@ def adapt_program(given: Given, name: str, texts: Sequence[str], sizes: Sizes) -
     Methods that look at the set first have looked at the batch; source clips are made up.
 
     Raises:
-      ValueError: the net lacks what the method needs, an unknown option, no way to be fed with features.
+      BadInput: the net lacks what the method needs, an unknown option, no way to be fed with features.
     """
     options = methods.resolve_options(name, "reference", dict(text.partition("=")[::2] for text in texts))
     axes = given.inputs.ndim if sizes.from_features else None
@@ -208,7 +209,7 @@ def rows(
     With several nets or methods, what cannot run gives a row with `reason`, and the others go on.
 
     Raises:
-      ValueError: the only one asked for cannot run.
+      BadInput: the only one asked for cannot run.
     """
     alone = len(nets) == 1 and ("adapt" not in what or len(names) == 1)
     for net in nets:

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 
 from dhauds_jax.benchmark.programs import Sizes, config_of
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import hubert_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 
@@ -33,28 +34,28 @@ def yardstick(config: ClassifierConfig) -> str | None:
 
 
 def check(what: Sequence[str], nets: Sequence[str], names: Sequence[str], sizes: Sizes) -> None:
-    """Raises `ValueError` in one sentence where there is nothing to compare with."""
+    """Raises `BadInput` in one sentence where there is nothing to compare with."""
     hubert = any(config_of(net, sizes).family == "hubert" for net in nets)
     for package in ("torch", *(["torchaudio"] if hubert else [])):
         if find_spec(package) is None:
-            raise ValueError(f"--vs_torch: {package} is not installed here, expected it (pip install {package})")
+            raise BadInput(f"--vs_torch: {package} is not installed here, expected it (pip install {package})")
     if not SCRIPT.is_file():
-        raise ValueError(f"--vs_torch: {SCRIPT} is missing, expected a checkout with its folder benchmarks")
+        raise BadInput(f"--vs_torch: {SCRIPT} is missing, expected a checkout with its folder benchmarks")
     foreign = [each for each in what if each not in COMPARED]
     if foreign:
-        raise ValueError(f"--vs_torch: --what has {foreign[0]!r}, expected some of {', '.join(COMPARED)}")
+        raise BadInput(f"--vs_torch: --what has {foreign[0]!r}, expected some of {', '.join(COMPARED)}")
     if "adapt" in what and list(names) != [METHOD]:
-        raise ValueError(f"--vs_torch: --method is {','.join(names)}, expected {METHOD}, the update that PyTorch has")
+        raise BadInput(f"--vs_torch: --method is {','.join(names)}, expected {METHOD}, the update that PyTorch has")
     for net in nets:
         config = config_of(net, sizes)
         name = yardstick(config)
         if name is None:
-            raise ValueError(
+            raise BadInput(
                 f"--vs_torch: PyTorch's script does not have net {net!r}, expected HuBERT base with the "
                 "audio_classifier head, amaut_small or amaut_arabic15"
             )
         if name == "amaut_small" and not sizes.from_features:
-            raise ValueError(f"--vs_torch: PyTorch's {net} starts from features, expected --from_features too")
+            raise BadInput(f"--vs_torch: PyTorch's {net} starts from features, expected --from_features too")
 
 
 def command(net: str, what: Sequence[str], sizes: Sizes, rounds: int, compiled: bool) -> list[str]:
@@ -74,7 +75,7 @@ def measure(net: str, what: Sequence[str], sizes: Sizes, rounds: int, compiled: 
     """What PyTorch's script says of each of `what`.
 
     Raises:
-      ValueError: the script failed; its last line is quoted.
+      BadInput: the script failed; its last line is quoted.
     """
     done = subprocess.run(command(net, what, sizes, rounds, compiled), capture_output=True, text=True)
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
@@ -82,7 +83,7 @@ def measure(net: str, what: Sequence[str], sizes: Sizes, rounds: int, compiled: 
     missing = [each for each in COMPARED if each in what and each not in found]
     if done.returncode or missing:
         said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise ValueError(f"--vs_torch: {SCRIPT.name} ended with code {done.returncode}: {said}")
+        raise BadInput(f"--vs_torch: {SCRIPT.name} ended with code {done.returncode}: {said}")
     return found
 
 

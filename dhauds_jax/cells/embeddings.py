@@ -13,6 +13,7 @@ import numpy as np
 
 from dhauds_jax import metrics
 from dhauds_jax.cells.targets import Target
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import protocols
 from dhauds_jax.types import AdaptState, Classifier, Variables
@@ -30,7 +31,7 @@ def groups_of(labels: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, l
     """A group a clip and the groups' names: its class or, for clips with several labels, the set of its classes.
 
     Raises:
-      ValueError: fewer than two groups, or a group for every clip: they have no silhouette.
+      BadInput: fewer than two groups, or a group for every clip: they have no silhouette.
     """
     if np.ndim(labels) == 2:
         sets, group = np.unique(np.asarray(labels) > 0, axis=0, return_inverse=True)
@@ -39,7 +40,7 @@ def groups_of(labels: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, l
         found, group = np.unique(labels, return_inverse=True)
         names = [classes[c] for c in found]
     if not 2 <= len(names) < len(labels):
-        raise ValueError(
+        raise BadInput(
             f"--embeddings: {len(labels)} clips have {len(names)} different labels, expected at least two labels and "
             "some that several clips share; leave the flag out"
         )
@@ -72,7 +73,7 @@ def keep(
       batch_size: clips in a forward pass.
 
     Raises:
-      ValueError: labels that have no silhouette.
+      BadInput: labels that have no silhouette.
     """
     rows = rows_of(len(target.waves))
     group, names = groups_of(target.labels[rows], classifier.config.classes)

@@ -68,7 +68,7 @@ def run_cell(
       together: updates of the offline protocol in one dispatch.
 
     Raises:
-      ValueError: the network lacks what the method needs. FloatingPointError: a loss is not finite.
+      BadInput: the network lacks what the method needs. FloatingPointError: a loss is not finite.
     """
     method = wrapped_method(cell, source.classifier)
     rule, measured = input_rule(cell, source), functools.partial(measured_statistics, cell, source)

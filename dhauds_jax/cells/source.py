@@ -11,6 +11,7 @@ from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.targets import load_for
 from dhauds_jax.data import sets
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
@@ -28,7 +29,7 @@ def load_source(run: AdaptRun) -> SourceModel:
     dataset = sets.get(run.dataset, run.data_dir)
     targets.check_fits(config, dataset, run.checkpoint)
     if run.net and run.net != config.net:
-        raise ValueError(f"--net={run.net}: the checkpoint {run.checkpoint} is of net {config.net}")
+        raise BadInput(f"--net={run.net}: the checkpoint {run.checkpoint} is of net {config.net}")
     # One object a configuration: runs of several seeds then share what was compiled.
     built = zoo.build(config, **precision.compute_options(run.precision, run.remat))
     classifier = _CLASSIFIERS.setdefault((config.to_json(), run.precision, run.remat), built)

@@ -18,6 +18,7 @@ from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
 from dhauds_jax.data.sets.base import multi_hot
 from dhauds_jax.data.shifts import EXAMPLES, SHIFTS, check_cell, needs_noise
+from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.workdir.records import note_bad_files
@@ -46,15 +47,15 @@ class Corrupted(NamedTuple):
 
 
 def check_fits(config: ClassifierConfig, dataset: sets.DataSet, checkpoint: str) -> None:
-    """Raises `ValueError` in one sentence when a checkpoint's classes are not the data set's."""
+    """Raises `BadInput` in one sentence when a checkpoint's classes are not the data set's."""
     if config.classes == dataset.classes:
         return
     if sorted(config.classes) == sorted(dataset.classes):
-        raise ValueError(
+        raise BadInput(
             f"{checkpoint}: its classes are those of {dataset.name} in another order, so labels would be mixed up; "
             f"expected the order {', '.join(dataset.classes[:4])}, ..."
         )
-    raise ValueError(
+    raise BadInput(
         f"{checkpoint}: its config.json has {len(config.classes)} classes ({', '.join(config.classes[:4])}, ...), but "
         f"{dataset.name} has {len(dataset.classes)} ({', '.join(dataset.classes[:4])}, ...); expected one trained on it"
     )
@@ -80,7 +81,7 @@ def load(
       workdir: where skipped files are listed.
 
     Raises:
-      ValueError: unknown names, missing folders or files, broken audio.
+      BadInput: unknown names, missing folders or files, broken audio.
     """
     record = sets.get(dataset, data_dir)
     # A faster clip is shorter: an eighth more than the classifier's length feeds the fastest stretch (1.12).
@@ -104,17 +105,17 @@ def only(loaded: Loaded, subset: str) -> Loaded:
     """The clips that a file names, one id a line, in the file's order.
 
     Raises:
-      ValueError: no such file, an empty one, or an id that the split does not have.
+      BadInput: no such file, an empty one, or an id that the split does not have.
     """
     path = Path(subset)
     if not path.is_file():
-        raise ValueError(f"--subset={subset}: no such file, expected one with a clip id on each line")
+        raise BadInput(f"--subset={subset}: no such file, expected one with a clip id on each line")
     wanted = [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     rows = {clip: row for row, clip in enumerate(loaded.clips.ids)}
     absent = [clip for clip in wanted if clip not in rows]
     if absent or not wanted:
         found = f"{len(absent)} ids that are not in the split, the first {absent[0]!r}" if absent else "no ids"
-        raise ValueError(f"--subset={subset}: holds {found}, expected ids such as {loaded.clips.ids[0]!r}")
+        raise BadInput(f"--subset={subset}: holds {found}, expected ids such as {loaded.clips.ids[0]!r}")
     keep = np.array([rows[clip] for clip in wanted])
     clips = loaded.clips
     kept = clips._replace(
@@ -136,7 +137,7 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
     CODE:LEVEL is one cell whatever the levels: of a shift (SCN:running_tap@10dB), or of a corruption (WHN:L1).
 
     Raises:
-      ValueError: an unknown name; the valid ones are listed.
+      BadInput: an unknown name; the valid ones are listed.
     """
     cells = []
     for name in [c for c in corruptions for c in (CORRUPTIONS if c == "all" else (c,))]:
@@ -149,15 +150,15 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
             cells.append((code, level))
             continue
         if name in SHIFTS:
-            raise ValueError(f"shift {name} has no level: expected it after a colon, as in {EXAMPLES[name]}")
+            raise BadInput(f"shift {name} has no level: expected it after a colon, as in {EXAMPLES[name]}")
         if name not in CORRUPTIONS:
-            raise ValueError(
+            raise BadInput(
                 f"unknown corruption {name!r}: expected some of {', '.join(CORRUPTIONS)}, all, {CLEAN}, or shifts such "
                 f"as {', '.join(EXAMPLES.values())}"
             )
         for level in levels:
             if level not in LEVELS:
-                raise ValueError(f"unknown level {level!r}: expected some of {', '.join(LEVELS)}")
+                raise BadInput(f"unknown level {level!r}: expected some of {', '.join(LEVELS)}")
             cells.append((name, level))
     return cells
 
@@ -180,7 +181,7 @@ def corrupted(
     """A cell's corrupted set, drawn once from `seed`.
 
     Raises:
-      ValueError: unknown names, missing noise recordings.
+      BadInput: unknown names, missing noise recordings.
     """
     if corruption == CLEAN:
         return Corrupted(laid_out(loaded)[0], ())
@@ -207,7 +208,7 @@ def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> 
     """A cell of a -C set on disk, its clips in the order of the clean ones.
 
     Raises:
-      ValueError: the folder has no such cell, or not the clips of this split.
+      BadInput: the folder has no such cell, or not the clips of this split.
     """
     from dhauds_jax.data.sets.corrupted import load_cell
 
@@ -216,7 +217,7 @@ def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> 
     places = {clip: row for row, clip in enumerate(clips.ids)}
     absent = [clip for clip in loaded.clips.ids if clip not in places]
     if absent:
-        raise ValueError(
+        raise BadInput(
             f"{folder}: {corruption}-{level} lacks {len(absent)} of {len(loaded.clips.ids)} clips (the first: "
             f"{absent[0]}), expected the -C set of {loaded.dataset.name}"
         )

@@ -54,7 +54,7 @@ def command() -> str:
 def run(main: Callable[[], str]) -> None:
     """Calls `main`, which returns the sentence that says where the output lies.
 
-    `ValueError` and missing files end with one sentence and exit code 2, a loss that is not finite with 3, Ctrl-C
+    `BadInput` and missing files end with one sentence and exit code 2, a loss that is not finite with 3, Ctrl-C
     with 130 after saying how to go on.
     """
 

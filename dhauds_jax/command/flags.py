@@ -63,7 +63,7 @@ def start() -> None:
     """Joins the processes that the flags of `define_parallel` name; before anything computes.
 
     Raises:
-      ValueError: flags that do not fit together.
+      BadInput: flags that do not fit together.
     """
     from dhauds_jax import parallel
 

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dhauds_jax.dsp.stft import frame
+from dhauds_jax.errors import BadInput
 
 FLOOR = float(np.finfo(np.float32).eps)
 """The smallest energy before the logarithm; ln of it is -15.942."""
@@ -65,7 +66,7 @@ def _tables(spec: FbankSpec) -> tuple[np.ndarray, np.ndarray, int]:
     """
     f_max = spec.sample_rate / 2 if spec.f_max is None else spec.f_max
     if not 0 <= spec.f_min < f_max <= spec.sample_rate / 2:
-        raise ValueError(
+        raise BadInput(
             f"FbankSpec has f_min {spec.f_min} and f_max {f_max} Hz, expected 0 <= f_min < f_max <= sample_rate / 2 = "
             f"{spec.sample_rate / 2}"
         )
@@ -93,12 +94,12 @@ def log_filter_bank(wave: Float[Array, "*batch time"], spec: FbankSpec) -> Float
       (..., 1 + (time - frame_length) // hop, n_mels) natural logarithms of energies.
 
     Raises:
-      ValueError: a clip shorter than one frame, or band edges out of order.
+      BadInput: a clip shorter than one frame, or band edges out of order.
 
     Source: Kaldi's `compute-fbank-feats` with a Hann window; layout as `torchaudio.compliance.kaldi.fbank`.
     """
     if frame_count(wave.shape[-1], spec.frame_length, spec.hop) < 1:
-        raise ValueError(f"the clip has {wave.shape[-1]} samples, expected at least frame_length = {spec.frame_length}")
+        raise BadInput(f"the clip has {wave.shape[-1]} samples, expected at least frame_length = {spec.frame_length}")
     window, filters, n_fft = _tables(spec)
     frames = frame(wave - wave.mean(-1, keepdims=True), spec.frame_length, spec.hop)
     frames = frames - frames.mean(-1, keepdims=True)
@@ -121,7 +122,7 @@ def fbank(wave: Float[Array, "*batch time"], spec: FbankSpec) -> Float[Array, "*
       (..., frames, n_mels).
 
     Raises:
-      ValueError: a clip shorter than one frame, or band edges out of order.
+      BadInput: a clip shorter than one frame, or band edges out of order.
 
     Source: Gong et al. 2021 (arXiv 2104.01778) and 2022 (arXiv 2110.09784).
     """

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from dhauds_jax.dsp.stft import stft
+from dhauds_jax.errors import BadInput
 
 
 class MelSpec(NamedTuple):
@@ -78,16 +79,16 @@ def mel_filters(spec: MelSpec) -> np.ndarray:
     Bands are equally spaced in mel between `f_min` and `f_max` Hz; bin frequencies run from 0 to `sample_rate // 2` Hz.
 
     Raises:
-      ValueError: an unknown scale or norm, or band edges out of order.
+      BadInput: an unknown scale or norm, or band edges out of order.
 
     Sources: Slaney, Auditory Toolbox, 1998; HTK book; layout as torchaudio's `melscale_fbanks`.
     """
     if spec.scale not in ("slaney", "htk"):
-        raise ValueError(f"MelSpec.scale is {spec.scale!r}, expected 'slaney' or 'htk'")
+        raise BadInput(f"MelSpec.scale is {spec.scale!r}, expected 'slaney' or 'htk'")
     if spec.norm not in (None, "slaney"):
-        raise ValueError(f"MelSpec.norm is {spec.norm!r}, expected None or 'slaney'")
+        raise BadInput(f"MelSpec.norm is {spec.norm!r}, expected None or 'slaney'")
     if not 0 <= spec.f_min < spec.f_max <= spec.sample_rate / 2:
-        raise ValueError(
+        raise BadInput(
             f"MelSpec has f_min {spec.f_min} and f_max {spec.f_max} Hz, expected 0 <= f_min < f_max <= "
             f"sample_rate / 2 = {spec.sample_rate / 2}"
         )
@@ -114,7 +115,7 @@ def mel_spectrogram(wave: Float[Array, "*batch time"], spec: MelSpec) -> Float[A
       (..., 1 + time // hop, n_mels), not yet in decibels.
 
     Raises:
-      ValueError: bad constants, or a clip too short to be reflected.
+      BadInput: bad constants, or a clip too short to be reflected.
     """
     spectrum = stft(wave, n_fft=spec.n_fft, hop=spec.hop, win_length=spec.win_length, pad_mode=spec.pad_mode)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
@@ -153,7 +154,7 @@ def log_mel(wave: Float[Array, "*batch time"], spec: MelSpec) -> Float[Array, "*
       (..., frames, mels) dB / divisor; padded frames hold 0.
 
     Raises:
-      ValueError: bad constants, or a clip too short to be reflected.
+      BadInput: bad constants, or a clip too short to be reflected.
     """
     features = decibels(mel_spectrogram(wave, spec), amin=spec.amin, top_db=spec.top_db) / spec.divisor
     if spec.frames is None:
@@ -180,10 +181,10 @@ def ragged_log_mel(
       (batch, frames, mels) dB / divisor; frames behind a clip's end hold 0.
 
     Raises:
-      ValueError: ends that are not reflected.
+      BadInput: ends that are not reflected.
     """
     if spec.pad_mode != "reflect":
-        raise ValueError(f"ragged_log_mel: pad_mode is {spec.pad_mode!r}, expected 'reflect'")
+        raise BadInput(f"ragged_log_mel: pad_mode is {spec.pad_mode!r}, expected 'reflect'")
     time, lengths = wave.shape[-1], lengths[:, None]
     place = jnp.arange(time + spec.n_fft // 2)
     source = jnp.where(place < lengths, place, 2 * (lengths - 1) - place)

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dhauds_jax.errors import BadInput
+
 _ZERO_CROSSINGS = 6
 _ROLLOFF = 0.99
 _UNROLLED_TAPS = 64
@@ -94,10 +96,10 @@ def resample(wave: Float[Array, "*batch time"], orig_rate: int, new_rate: int) -
       (..., ceil(new_rate * time / orig_rate)) samples at `new_rate` Hz.
 
     Raises:
-      ValueError: a rate that is not positive.
+      BadInput: a rate that is not positive.
     """
     if orig_rate <= 0 or new_rate <= 0:
-        raise ValueError(f"resample: rates are {orig_rate} and {new_rate} Hz, expected positive whole numbers")
+        raise BadInput(f"resample: rates are {orig_rate} and {new_rate} Hz, expected positive whole numbers")
     if orig_rate == new_rate:
         return wave
     filters = sinc_filters(orig_rate, new_rate)

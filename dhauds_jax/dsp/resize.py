@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from dhauds_jax.errors import BadInput
+
 
 @functools.lru_cache
 def bilinear_weights(size: int, wanted: int) -> np.ndarray:
@@ -22,10 +24,10 @@ def bilinear_weights(size: int, wanted: int) -> np.ndarray:
       wanted: values of the output axis.
 
     Raises:
-      ValueError: a size below 1.
+      BadInput: a size below 1.
     """
     if size < 1 or wanted < 1:
-        raise ValueError(f"resize: from {size} to {wanted} values, expected at least 1 of each")
+        raise BadInput(f"resize: from {size} to {wanted} values, expected at least 1 of each")
     place = np.clip((np.arange(wanted) + 0.5) * (size / wanted) - 0.5, 0, size - 1)
     first = np.minimum(place.astype(int), max(size - 2, 0))
     share = place - first

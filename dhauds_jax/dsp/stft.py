@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float
 
+from dhauds_jax.errors import BadInput
+
 _SMALLEST_ENVELOPE = 1e-11
 """Below this sum of squared windows a sample cannot be recovered (the same bound as PyTorch's)."""
 
@@ -21,7 +23,7 @@ _SMALLEST_ENVELOPE = 1e-11
 def hann(win_length: int, n_fft: int) -> np.ndarray:
     """Periodic Hann window of `win_length` samples, centred in `n_fft` samples of zeros (float64, on the host)."""
     if not 0 < win_length <= n_fft:
-        raise ValueError(f"win_length is {win_length} samples, expected 1 to n_fft = {n_fft}")
+        raise BadInput(f"win_length is {win_length} samples, expected 1 to n_fft = {n_fft}")
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(win_length) / win_length)
     if win_length == 1:
         window = np.ones(1)
@@ -93,7 +95,7 @@ def centre_pad(wave: Float[Array, "*batch time"], n_fft: int, pad_mode: str) -> 
     """Pads `n_fft // 2` samples on both sides, so that frame i is centred on sample `i * hop`."""
     half = n_fft // 2
     if pad_mode == "reflect" and wave.shape[-1] <= half:
-        raise ValueError(
+        raise BadInput(
             f"the clip has {wave.shape[-1]} samples, expected more than n_fft // 2 = {half} for pad_mode 'reflect'"
         )
     return jnp.pad(wave, [(0, 0)] * (wave.ndim - 1) + [(half, half)], mode=pad_mode)
@@ -120,7 +122,7 @@ def stft(
       (..., 1 + time // hop, n_fft // 2 + 1) for an even `n_fft`.
 
     Raises:
-      ValueError: a window longer than `n_fft`, or a clip too short to be reflected.
+      BadInput: a window longer than `n_fft`, or a clip too short to be reflected.
     """
     win_length = n_fft if win_length is None else win_length
     left = (n_fft - win_length) // 2
@@ -139,14 +141,14 @@ def envelope(n_fft: int, hop: int, win_length: int, count: int, end: int) -> np.
     """Sum of squared windows of `count` frames for the samples `n_fft // 2` to `end - 1` (float64, on the host).
 
     Raises:
-      ValueError: where windows and hop leave samples that no frame covers.
+      BadInput: where windows and hop leave samples that no frame covers.
     """
     total = np.zeros(n_fft + hop * (count - 1))
     for i in range(count):
         total[i * hop : i * hop + n_fft] += hann(win_length, n_fft) ** 2
     inner = total[n_fft // 2 : end]
     if inner.size and inner.min() < _SMALLEST_ENVELOPE:
-        raise ValueError(
+        raise BadInput(
             f"a window of {win_length} samples every {hop} samples (n_fft {n_fft}) leaves samples uncovered, expected "
             "a smaller hop or a longer window"
         )
@@ -172,11 +174,11 @@ def istft(
       length: samples wanted, cut or padded with zeros (None: `hop * (frames - 1)` for an even `n_fft`).
 
     Raises:
-      ValueError: a spectrum that does not fit `n_fft`, or samples that no window covers.
+      BadInput: a spectrum that does not fit `n_fft`, or samples that no window covers.
     """
     count, bins = spectrum.shape[-2:]
     if bins != n_fft // 2 + 1:
-        raise ValueError(f"istft: the spectrum has {bins} bins, expected n_fft // 2 + 1 = {n_fft // 2 + 1}")
+        raise BadInput(f"istft: the spectrum has {bins} bins, expected n_fft // 2 + 1 = {n_fft // 2 + 1}")
     win_length = n_fft if win_length is None else win_length
     whole = n_fft + hop * (count - 1)
     end = whole - n_fft // 2 if length is None else min(n_fft // 2 + length, whole)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Complex, Float, Int, Key
 
 from dhauds_jax.dsp.resample import resample
 from dhauds_jax.dsp.stft import istft, stft
+from dhauds_jax.errors import BadInput
 
 
 def absolute(spectrum: Complex[Array, "*batch frames bins"]) -> Float[Array, "*batch frames bins"]:
@@ -36,10 +37,10 @@ def stretch_positions(frames: int, rate: float) -> tuple[np.ndarray, np.ndarray,
       int32 and int32 (ceil(frames / rate),), float32 (ceil(frames / rate), 1).
 
     Raises:
-      ValueError: a rate that is not positive.
+      BadInput: a rate that is not positive.
     """
     if not rate > 0:
-        raise ValueError(f"the stretch rate is {rate}, expected a positive number (above 1 is faster)")
+        raise BadInput(f"the stretch rate is {rate}, expected a positive number (above 1 is faster)")
     steps = (np.arange(math.ceil(frames / rate)) * rate).astype(np.float32)
     return steps.astype(np.int32), (steps + np.float32(1)).astype(np.int32), (steps % np.float32(1))[:, None]
 
@@ -64,7 +65,7 @@ def stretch_magnitude(
       (..., ceil(frames / rate), bins).
 
     Raises:
-      ValueError: a rate that is not positive.
+      BadInput: a rate that is not positive.
     """
     first, second, weight = _neighbours(magnitude, rate)
     weight = jnp.asarray(weight, magnitude.dtype)
@@ -103,7 +104,7 @@ def phase_vocoder(
       (..., ceil(frames / rate), bins).
 
     Raises:
-      ValueError: a rate that is not positive.
+      BadInput: a rate that is not positive.
 
     Source: Flanagan and Golden, 1966; Ellis, pvoc, 2002; torchaudio's `phase_vocoder`.
     """
@@ -146,12 +147,12 @@ def griffin_lim(
       (..., hop * (frames - 1)) samples.
 
     Raises:
-      ValueError: momentum out of range, or too few frames for a reflected edge.
+      BadInput: momentum out of range, or too few frames for a reflected edge.
 
     Source: Perraudin, Balazs and Søndergaard, WASPAA 2013; torchaudio's `griffinlim`.
     """
     if not 0 <= momentum < 1:
-        raise ValueError(f"griffin_lim: momentum is {momentum}, expected 0 <= momentum < 1")
+        raise BadInput(f"griffin_lim: momentum is {momentum}, expected 0 <= momentum < 1")
     inertia = momentum / (1 + momentum)
     target = magnitude_root(magnitude, power)
 
@@ -234,7 +235,7 @@ def time_stretch(
       (..., hop * (frames - 1)) samples.
 
     Raises:
-      ValueError: a rate that is not positive, or a clip too short.
+      BadInput: a rate that is not positive, or a clip too short.
 
     Source: DHAuDS, lib/corruption.py (TST).
     """
@@ -262,7 +263,7 @@ def pitch_shift(
       (..., time) samples at `sample_rate` Hz.
 
     Raises:
-      ValueError: a clip too short to be reflected.
+      BadInput: a clip too short to be reflected.
 
     Source: torchaudio's `pitch_shift`; DHAuDS, lib/corruption.py (PSH).
     """

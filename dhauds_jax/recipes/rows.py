@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.data.shifts import SHIFTS
+from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.recipes.table import Row
 
@@ -40,14 +41,14 @@ def selected(rows: Sequence[Row], only: Sequence[str], shard: str) -> list[Row]:
     """The rows that a pattern of `only` matches (all without one), and of these every n-th, from the i-th, for "i/n".
 
     Raises:
-      ValueError: a shard that is no such fraction, patterns that match no row.
+      BadInput: a shard that is no such fraction, patterns that match no row.
     """
     found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", shard)
     if not found or int(found[1]) > int(found[2]):
-        raise ValueError(f"--shard={shard}: expected I/N with I from 1 to N, such as 2/8")
+        raise BadInput(f"--shard={shard}: expected I/N with I from 1 to N, such as 2/8")
     chosen = [row for row in rows if not only or any(_matches(row, pattern) for pattern in only)]
     if not chosen:
-        raise ValueError(
+        raise BadInput(
             f"--only={','.join(only)}: matches none of the {len(rows)} rows, which are named like {rows[0].name}"
         )
     return chosen[int(found[1]) - 1 :: int(found[2])]

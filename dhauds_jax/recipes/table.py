@@ -20,6 +20,7 @@ from dhauds_jax.cells.request import DRAWS, title
 from dhauds_jax.data import sets
 from dhauds_jax.data.levels import CORRUPTIONS
 from dhauds_jax.data.shifts import SHIFTS, check_cell
+from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import zoo
 from dhauds_jax.tta import methods, protocols
@@ -120,12 +121,12 @@ def read(recipes: str) -> Recipe:
       recipes: a name of `NAMES`, or the path of a csv file.
 
     Raises:
-      ValueError: no such table, a column that is absent or foreign, an unknown name or an impossible value (with the
+      BadInput: no such table, a column that is absent or foreign, an unknown name or an impossible value (with the
         row's number and the column).
     """
     path = FOLDER / f"{recipes}.csv" if recipes in NAMES else Path(recipes)
     if not path.is_file():
-        raise ValueError(f"--recipes={recipes}: no such file, expected one of {', '.join(NAMES)} or a csv file")
+        raise BadInput(f"--recipes={recipes}: no such file, expected one of {', '.join(NAMES)} or a csv file")
     with path.open(newline="", encoding="utf-8") as file:
         table = csv.reader(line for line in file if not line.startswith("#"))
         header = next(table, [])
@@ -133,17 +134,17 @@ def read(recipes: str) -> Recipe:
     absent = [name for name in REQUIRED if name not in header]
     if absent or len(set(header)) < len(header):
         what = f"lacks the columns {', '.join(absent)}" if absent else "has two columns of one name"
-        raise ValueError(f"{path}: its header {what}, expected {', '.join(REQUIRED)} and options, each once")
+        raise BadInput(f"{path}: its header {what}, expected {', '.join(REQUIRED)} and options, each once")
     if not found:
-        raise ValueError(f"{path}: has no rows, expected one for each experiment")
+        raise BadInput(f"{path}: has no rows, expected one for each experiment")
     rows = []
     for number, cells in enumerate(found, 1):
         if len(cells) != len(header):
-            raise ValueError(f"{path}, row {number}: has {len(cells)} cells, expected {len(header)} as in the header")
+            raise BadInput(f"{path}, row {number}: has {len(cells)} cells, expected {len(header)} as in the header")
         try:
             rows.append(_checked(number, dict(zip(header, (cell.strip() for cell in cells)))))
         except _BadCell as error:
-            raise ValueError(f"{path}, row {number}, column {error.column}: {error}") from None
+            raise BadInput(f"{path}, row {number}, column {error.column}: {error}") from None
     return Recipe(recipes if recipes in NAMES else path.stem, path, tuple(rows))
 
 

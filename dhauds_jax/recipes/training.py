@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dhauds_jax.errors import BadInput
+
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "recipes"
 TABLES = ("ssast",)
 """Tables that come with the package, files `recipes/TABLE_training.csv`."""
@@ -38,13 +40,13 @@ def milestones(text: str) -> list[str]:
     """Epochs of "5", "6-9" (6, 7, 8, 9) or "10-24/5" (10, 15, 20).
 
     Raises:
-      ValueError: another form.
+      BadInput: another form.
     """
     if not text:
         return []
     found = re.fullmatch(r"(\d+)(?:-(\d+)(?:/(\d+))?)?", text)
     if found is None:
-        raise ValueError(f"milestones {text!r}: expected a form such as 5, 6-49 or 10-24/5")
+        raise BadInput(f"milestones {text!r}: expected a form such as 5, 6-49 or 10-24/5")
     first, last, step = (int(part) if part else None for part in found.groups())
     return [str(epoch) for epoch in range(first, (last or first) + 1, step or 1)]
 
@@ -53,10 +55,10 @@ def read(table: str) -> dict[str, TrainingRecipe]:
     """The rows of a table by name.
 
     Raises:
-      ValueError: an unknown table.
+      BadInput: an unknown table.
     """
     if table not in TABLES:
-        raise ValueError(f"--recipe: table {table!r} is unknown, expected one of {', '.join(TABLES)}")
+        raise BadInput(f"--recipe: table {table!r} is unknown, expected one of {', '.join(TABLES)}")
     with (FOLDER / f"{table}_training.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     found = {}
@@ -72,13 +74,13 @@ def find(name: str) -> TrainingRecipe:
     """The recipe TABLE:ROW.
 
     Raises:
-      ValueError: there is none (those that there are are listed), or it waits for something.
+      BadInput: there is none (those that there are are listed), or it waits for something.
     """
     rows = read(name.partition(":")[0])
     if name not in rows:
-        raise ValueError(f"--recipe={name}: unknown, expected one of {', '.join(rows)}")
+        raise BadInput(f"--recipe={name}: unknown, expected one of {', '.join(rows)}")
     if rows[name].waits_for:
-        raise ValueError(f"--recipe={name}: waits for {rows[name].waits_for}, which the package does not have")
+        raise BadInput(f"--recipe={name}: waits for {rows[name].waits_for}, which the package does not have")
     return rows[name]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.tta import methods
 
 TRIALS = 4
@@ -36,7 +37,7 @@ class Tuned(NamedTuple):
 def space(method: str, profile: str) -> list[dict[str, Any]]:
     """The trials of a method, the default among them: options that differ from the defaults.
 
-    `source` has nothing to tune. Raises `ValueError` for an unknown method.
+    `source` has nothing to tune. Raises `BadInput` for an unknown method.
     """
     defaults = methods.default_options(method, profile)
     if method in SPACES:
@@ -59,19 +60,19 @@ def read(path: Path | str) -> dict[str, list[str]]:
     """`key=value` texts by method, as `--options` takes them.
 
     Raises:
-      ValueError: no such file, other columns, an unknown method or option (row and column are named).
+      BadInput: no such file, other columns, an unknown method or option (row and column are named).
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"--tuned={path}: no such file, expected one that experiments.tune wrote")
+        raise BadInput(f"--tuned={path}: no such file, expected one that experiments.tune wrote")
     found: dict[str, list[str]] = {}
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if tuple(reader.fieldnames or ()) != Tuned._fields:
-            raise ValueError(f"{path}: columns {reader.fieldnames}, expected {', '.join(Tuned._fields)}")
+            raise BadInput(f"{path}: columns {reader.fieldnames}, expected {', '.join(Tuned._fields)}")
         for number, row in enumerate(reader, 2):
             if row["method"] not in methods.METHODS:
-                raise ValueError(f"{path} row {number}, column method: unknown method {row['method']!r}")
+                raise BadInput(f"{path} row {number}, column method: unknown method {row['method']!r}")
             if not row["option"]:
                 found[row["method"]] = []
                 continue
@@ -79,6 +80,6 @@ def read(path: Path | str) -> dict[str, list[str]]:
             try:
                 methods.resolve_options(row["method"], "reference", dict(t.split("=", 1) for t in texts))
             except ValueError as error:
-                raise ValueError(f"{path} row {number}, column option: {error}") from error
+                raise BadInput(f"{path} row {number}, column option: {error}") from error
             found[row["method"]] = texts
     return found

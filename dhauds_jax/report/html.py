@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from dhauds_jax.errors import BadInput
+
 STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
@@ -38,7 +40,7 @@ def page(markdown: str, folder: Path) -> str:
       folder: where its PNG figures are.
 
     Raises:
-      ValueError: a figure that is not there.
+      BadInput: a figure that is not there.
     """
     title = next((line[2:] for line in markdown.splitlines() if line.startswith("# ")), "Report")
     head = (
@@ -81,7 +83,7 @@ def _block(lines: list[str], folder: Path) -> str:
 
 def _image(words: str, file: Path) -> str:
     if not file.is_file():
-        raise ValueError(f"{file}: no such figure, expected the PNG that the report names")
+        raise BadInput(f"{file}: no such figure, expected the PNG that the report names")
     data = base64.b64encode(file.read_bytes()).decode()
     return f'<figure><img alt="{html.escape(words)}" src="data:image/png;base64,{data}"></figure>'
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dhauds_jax.errors import BadInput
+
 DRAWS = 10_000
 """Bootstrap resamples."""
 
@@ -57,11 +59,11 @@ def compare(
       seed: of the bootstrap.
 
     Raises:
-      ValueError: they have no cell in common.
+      BadInput: they have no cell in common.
     """
     common = sorted(set(a) & set(b), key=str)
     if not common:
-        raise ValueError("compare: the two methods have no cell in common, expected records of the same cells")
+        raise BadInput("compare: the two methods have no cell in common, expected records of the same cells")
     gaps = np.array([a[key] - b[key] for key in common])
     names = list(dict.fromkeys(group for group, _ in common))
     members = [np.flatnonzero([group == name for group, _ in common]) for name in names]

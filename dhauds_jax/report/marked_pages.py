@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.report import published, rankings
 from dhauds_jax.report.tables import detail_table, latest, provenance, summary_table
 from dhauds_jax.workdir import records
@@ -33,16 +34,16 @@ def render_mark(mark: str, root: Path) -> str:
     """The table that a mark asks for; folders of records are relative to `root`.
 
     Raises:
-      ValueError: an unknown kind of table, a folder without records, or nothing left after the mark's conditions.
+      BadInput: an unknown kind of table, a folder without records, or nothing left after the mark's conditions.
     """
     words = dict(part.strip().split(": ", 1) for part in mark.split("|"))
     kind, folder = words.pop("table"), words.pop("records", None)
     if kind not in TABLES or folder is None:
-        raise ValueError(f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {', '.join(TABLES)}")
+        raise BadInput(f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {', '.join(TABLES)}")
     found = latest(records.read_all([root / folder]))
     kept = [r for r in found if all(str(r.get(key)) in value.split("/") for key, value in words.items())]
     if not kept:
-        raise ValueError(f"mark {mark!r}: none of the {len(found)} records in {folder} fits")
+        raise BadInput(f"mark {mark!r}: none of the {len(found)} records in {folder} fits")
     return TABLES[kind](kept)
 
 
@@ -55,14 +56,14 @@ def fill_page(page: Path) -> str:
     """Renders a page in place; folders of records are relative to the current folder.
 
     Raises:
-      ValueError: the page is missing or has no marks, or a mark is wrong.
+      BadInput: the page is missing or has no marks, or a mark is wrong.
     """
     if not page.is_file():
-        raise ValueError(f"--fill={page}: no such page")
+        raise BadInput(f"--fill={page}: no such page")
     text = page.read_text(encoding="utf-8")
     count = len(_BLOCK.findall(text))
     if not count:
-        raise ValueError(f"--fill={page}: holds no mark like `<!-- table: summary | records: FOLDER -->`")
+        raise BadInput(f"--fill={page}: holds no mark like `<!-- table: summary | records: FOLDER -->`")
     temporary = page.with_name(page.name + ".tmp")
     temporary.write_text(render_page(text, Path(".")), encoding="utf-8")
     temporary.replace(page)

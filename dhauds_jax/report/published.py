@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.report.tables import grouped, spread, table
 
@@ -45,11 +46,11 @@ def beside_published(found: Sequence[Record]) -> str:
     Published adapted values are those of the best epoch by test labels, so the difference is taken to *oracle*.
 
     Raises:
-      ValueError: no record has a published value.
+      BadInput: no record has a published value.
     """
     kept = [r for r in found if has_published(r)]
     if not kept:
-        raise ValueError(f"none of {len(found)} records has a published value, expected some of experiments.sweep")
+        raise BadInput(f"none of {len(found)} records has a published value, expected some of experiments.sweep")
     header = ["cell", "method", "non-adapted", "published", "last", "label-free", "oracle", "published", "difference"]
     rows = []
     for place, cell in grouped(kept, ("dataset", "net", "corruption", "level", *_WAY)).items():

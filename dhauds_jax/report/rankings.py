@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.report import intervals
 from dhauds_jax.report.tables import grouped, table
 from dhauds_jax.tta import selection
@@ -77,7 +78,7 @@ def versus(found: Sequence[Record], baseline: str = "tent") -> str:
     """A row a method: its difference to a baseline over the cells that both have, in points."""
     by = grouped(found, ("method",))
     if (baseline,) not in by:
-        raise ValueError(f"no record of {baseline} to compare with")
+        raise BadInput(f"no record of {baseline} to compare with")
 
     def values(records: Sequence[Record]) -> dict[tuple[Any, Any], float]:
         return {(r["seed"], (r["corruption"], r["level"])): r["adapted_last"] for r in records}
@@ -100,7 +101,7 @@ def criteria(found: Sequence[Record]) -> str:
     """
     offline = [r for r in found if len(r["curve"]) > 2]
     if not offline:
-        raise ValueError("no offline record with several epochs, expected some to choose from")
+        raise BadInput("no offline record with several epochs, expected some to choose from")
     oracle = np.array([_points(r)[r["selection"]["oracle_epoch"]]["metric"] for r in offline])
     names = [
         name for name in offline[0]["curve"][0]["criteria"] if all(name in r["curve"][0]["criteria"] for r in offline)

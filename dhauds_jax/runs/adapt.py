@@ -16,6 +16,7 @@ from dhauds_jax.cells.source import load_source
 from dhauds_jax.cells.targets import load_for
 from dhauds_jax.cells.worklist import cell_of, works_of
 from dhauds_jax.data import sets
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision
 from dhauds_jax.tta import protocols, selection, wrappers
 from dhauds_jax.tta.options import parse_options, parse_protocol_options
@@ -32,21 +33,21 @@ def check(run: AdaptRun) -> list[tuple[str, str]]:
         protocols.check_protocol(name)
         reset = parse_protocol_options(name, run.protocol_options, run.protocol).get("reset", "none")
         if reset == "domain" and protocols.PROTOCOLS[name].domains == "one":
-            raise ValueError(
+            raise BadInput(
                 f"--protocol_options: reset=domain, but protocol {name} has one domain; expected another rule"
             )
         wrappers.check_rule(reset)
     if run.draw not in DRAWS:
-        raise ValueError(f"--draw={run.draw}: expected {' or '.join(DRAWS)}")
+        raise BadInput(f"--draw={run.draw}: expected {' or '.join(DRAWS)}")
     if run.criterion not in (*selection.CRITERIA, *selection.WITH_VIEWS):
         valid = ", ".join((*selection.CRITERIA, *selection.WITH_VIEWS))
-        raise ValueError(f"--criterion={run.criterion}: expected one of {valid}")
+        raise BadInput(f"--criterion={run.criterion}: expected one of {valid}")
     if run.criterion in selection.WITH_VIEWS and not run.agreement:
-        raise ValueError(f"--criterion={run.criterion} is recorded with --agreement alone: give it too")
+        raise BadInput(f"--criterion={run.criterion} is recorded with --agreement alone: give it too")
     if run.epochs < 1 or run.batch_size < 2:
-        raise ValueError("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two clips)")
+        raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two clips)")
     if run.updates_per_dispatch < 1:
-        raise ValueError(f"--updates_per_dispatch={run.updates_per_dispatch}: expected at least 1")
+        raise BadInput(f"--updates_per_dispatch={run.updates_per_dispatch}: expected at least 1")
     return targets.expand(run.corruption, run.level)
 
 
@@ -81,7 +82,7 @@ def adapt(
     `memory` hands the loaded split and the last drawn sets on to the next call that is given the same dict.
 
     Raises:
-      ValueError: bad input, before anything is written. FloatingPointError: a loss is not finite.
+      BadInput: bad input, before anything is written. FloatingPointError: a loss is not finite.
     """
     pairs = check(run)
     where = parallel.make(run.parallel)

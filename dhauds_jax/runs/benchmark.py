@@ -12,6 +12,7 @@ import numpy as np
 
 from dhauds_jax.benchmark import device, programs, pytorch
 from dhauds_jax.cells import targets
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.tta import methods
 from dhauds_jax.workdir import provenance
@@ -83,24 +84,24 @@ def checked(run: Benchmark) -> Benchmark:
     """The run with `--method=all` written out.
 
     Raises:
-      ValueError: a number out of range or an unknown name, in one sentence.
+      BadInput: a number out of range or an unknown name, in one sentence.
     """
     unknown = [what for what in run.what if what not in WHATS]
     if unknown:
-        raise ValueError(f"--what: unknown {unknown[0]!r}, expected some of {', '.join(WHATS)}")
+        raise BadInput(f"--what: unknown {unknown[0]!r}, expected some of {', '.join(WHATS)}")
     if run.batch < 2 or run.rounds < 1:
-        raise ValueError("--batch must be at least 2 (BatchNorm needs two clips) and --rounds at least 1")
+        raise BadInput("--batch must be at least 2 (BatchNorm needs two clips) and --rounds at least 1")
     if run.updates_per_dispatch < 1:
-        raise ValueError(f"--updates_per_dispatch is {run.updates_per_dispatch}, expected at least 1")
+        raise BadInput(f"--updates_per_dispatch is {run.updates_per_dispatch}, expected at least 1")
     if not run.net or not run.method:
-        raise ValueError("--net and --method need at least one name each")
+        raise BadInput("--net and --method need at least one name each")
     for net in run.net:
         zoo.preset(net, ("class0",))
     run = run._replace(method=list(methods.METHODS) if list(run.method) == ["all"] else run.method)
     for name in run.method:
         methods.factory(name)
     if run.parallel != "jit" and (list(run.what) != ["adapt"] or run.vs_torch or run.from_features):
-        raise ValueError(f"--parallel={run.parallel}: times updates from waves, expected --what=adapt alone")
+        raise BadInput(f"--parallel={run.parallel}: times updates from waves, expected --what=adapt alone")
     if run.vs_torch:
         if run.torch_compile and run.layer_drop is None and all("hubert" in net for net in run.net):
             run = run._replace(layer_drop=0.0)  # a skipped block is a Python branch, which breaks the compiled graph
@@ -112,7 +113,7 @@ def benchmark(run: Benchmark) -> str:
     """Prints one line a measurement; with `json` nothing else.
 
     Raises:
-      ValueError: unknown names, or the only thing asked for cannot run.
+      BadInput: unknown names, or the only thing asked for cannot run.
     """
     run = checked(run)
     if run.vs_torch:

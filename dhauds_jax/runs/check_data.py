@@ -13,6 +13,7 @@ from typing import NamedTuple
 from dhauds_jax.data import sets
 from dhauds_jax.data.checking import Report, check_copy
 from dhauds_jax.data.sets.base import draw_name
+from dhauds_jax.errors import BadInput
 
 
 class CheckRun(NamedTuple):
@@ -30,7 +31,7 @@ def check(run: CheckRun) -> tuple[str, bool]:
     """Checks a copy, prints its findings and prepares it if it can serve; returns a summary and whether it can.
 
     Raises:
-      ValueError: an unknown set, or a folder of which no split can be listed.
+      BadInput: an unknown set, or a folder of which no split can be listed.
     """
     report = check_copy(run.dataset, run.data_dir, splits=run.split, allow_partial=run.allow_partial)
     for finding in report.findings:
@@ -45,12 +46,12 @@ def prepare(run: CheckRun) -> Path:
     """Builds the set's TFDS cache (TFRecord files, clips whole at the set's own rate); returns its folder.
 
     Raises:
-      ValueError: TensorFlow Datasets is not installed, or a file cannot be read.
+      BadInput: TensorFlow Datasets is not installed, or a file cannot be read.
     """
     try:
         from dhauds_jax.data.sets import builders
     except ImportError as error:
-        raise ValueError(f"--prepare needs TensorFlow ({error}), expected: pip install 'dhauds_jax[data]'") from error
+        raise BadInput(f"--prepare needs TensorFlow ({error}), expected: pip install 'dhauds_jax[data]'") from error
     builder = builders.builder_class(draw_name(sets.get(run.dataset)))
     variant = run.dataset.partition("/")[2]
     name = "-".join(filter(None, (variant, "native", "partial" if run.allow_partial else "")))

@@ -17,6 +17,7 @@ import numpy as np
 from dhauds_jax import metrics
 from dhauds_jax.cells import input_statistics
 from dhauds_jax.data import recordings
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
@@ -63,7 +64,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     """Reads, adapts, labels and reports; returns the sentence that says where the results are.
 
     Raises:
-      ValueError: bad input, in one sentence. FloatingPointError: a loss is not finite. KeyboardInterrupt: after what
+      BadInput: bad input, in one sentence. FloatingPointError: a loss is not finite. KeyboardInterrupt: after what
         there was has been written.
     """
     options = _check(run)
@@ -82,9 +83,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     variables = input_statistics.normalising(variables, input_statistics.measured(config, rule, found.waves))
     method = methods.make(run.method, classifier, options)
     if run.method != "source" and len(found.waves) < 2:
-        raise ValueError(
-            f"{run.audio_dir}: one window of audio, expected at least two to adapt to; give --method=source"
-        )
+        raise BadInput(f"{run.audio_dir}: one window of audio, expected at least two to adapt to; give --method=source")
     batch_size = min(run.batch_size, len(found.waves))
     info = RunInfo(
         protocols.steps_per_epoch(len(found.waves), batch_size), len(found.waves), len(config.classes), None, batch_size
@@ -106,9 +105,9 @@ def classify(run: ClassifyRun, command: str) -> str:
 def _check(run: ClassifyRun) -> dict[str, Any]:
     options = parse_options(run.method, run.profile, run.options, [run.method])
     if run.criterion not in selection.CRITERIA:
-        raise ValueError(f"--criterion={run.criterion}: expected one of {', '.join(selection.CRITERIA)}")
+        raise BadInput(f"--criterion={run.criterion}: expected one of {', '.join(selection.CRITERIA)}")
     if run.epochs < 1 or run.batch_size < 2:
-        raise ValueError("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two windows)")
+        raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two windows)")
     return options
 
 

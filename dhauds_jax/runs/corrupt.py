@@ -17,6 +17,7 @@ from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.data.sets.corrupted import write_manifests
 from dhauds_jax.data.sets.corrupted_layouts import cell_path, layout_of
 from dhauds_jax.data.shifts import needs_noise
+from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.workdir import records
 
@@ -54,7 +55,7 @@ def cells_of(run: CorruptRun, dataset: sets.DataSet) -> list[cells.CellSpec]:
     """The cells of the flags' lists; "all" stands for every corruption that the data set has.
 
     Raises:
-      ValueError: unknown names.
+      BadInput: unknown names.
     """
     check_split(dataset, run.split)
     quirks_of(run.profile)
@@ -62,7 +63,7 @@ def cells_of(run: CorruptRun, dataset: sets.DataSet) -> list[cells.CellSpec]:
     names = [c for name in run.corruption for c in (layout.corruptions if name == "all" else (name,))]
     pairs = targets.expand(names, run.level)
     if (CLEAN, "-") in pairs:
-        raise ValueError("--corruption=clean writes no corrupted set: name some of the corruptions, or all")
+        raise BadInput("--corruption=clean writes no corrupted set: name some of the corruptions, or all")
     for pair in pairs:
         cell_path(layout, *pair)
     return [cells.CellSpec(dataset, *pair, seed=run.seed, profile=run.profile, split=run.split) for pair in pairs]
@@ -72,10 +73,10 @@ def write_set(run: CorruptRun) -> str:
     """Writes every cell that is not there yet; returns the sentence that says where they are.
 
     Raises:
-      ValueError: bad input, before anything is written.
+      BadInput: bad input, before anything is written.
     """
     if run.runner == "beam" and importlib.util.find_spec("apache_beam") is None:
-        raise ValueError("--runner=beam: apache_beam is not installed, expected: pip install dhauds_jax[beam]")
+        raise BadInput("--runner=beam: apache_beam is not installed, expected: pip install dhauds_jax[beam]")
     dataset = sets.get(run.dataset, run.data_dir)
     wanted = cells_of(run, dataset)
     missing = [cell for cell in wanted if not _is_there(cell, run.output)]
@@ -109,13 +110,13 @@ def verify_set(run: CorruptRun) -> str:
     """Compares every cell of the flags' lists with a fresh computation, or with the checksums stored beside it.
 
     Raises:
-      ValueError: bad input, a cell that is absent or was made with other settings, or files that differ.
+      BadInput: bad input, a cell that is absent or was made with other settings, or files that differ.
     """
     dataset = sets.get(run.dataset, run.data_dir)
     wanted = cells_of(run, dataset)
     for cell in wanted:
         if not _is_there(cell, run.output):
-            raise ValueError(f"{cells.cell_folder(cell, run.output)}: no such cell, expected it to verify it")
+            raise BadInput(f"{cells.cell_folder(cell, run.output)}: no such cell, expected it to verify it")
     source = _open(run, dataset) if run.verify == "samples" else None
     wrong = 0
     for cell in wanted:
@@ -131,24 +132,24 @@ def verify_set(run: CorruptRun) -> str:
         far = f", by up to {most} steps of 16 bit" if most else ""
         print(f"{cell.corruption}-{cell.level}: {f'{len(found)} files differ{far}' if found else 'all files agree'}")
     if wrong:
-        raise ValueError(f"{run.output}: {wrong} files differ, expected none; remove their cells to make them anew")
+        raise BadInput(f"{run.output}: {wrong} files differ, expected none; remove their cells to make them anew")
     return f"{len(wanted)} cells agree: {run.output}"
 
 
 def _is_there(cell: cells.CellSpec, output: str) -> bool:
-    """Whether a cell is finished; raises `ValueError` if it was made with other settings."""
+    """Whether a cell is finished; raises `BadInput` if it was made with other settings."""
     folder = cells.cell_folder(cell, output)
     if not folder.is_dir():
         return False
     record = cell_files.read_record(folder)
     for name, value in cells.identity(cell).items() if record else ():
         if record.get(name) != value:
-            raise ValueError(f"{folder}: made with {name} {record.get(name)}, expected {value}; give another --output")
+            raise BadInput(f"{folder}: made with {name} {record.get(name)}, expected {value}; give another --output")
     return True
 
 
 def _check_noise(cell: cells.CellSpec, noise_dir: str | None) -> None:
-    """Raises `ValueError` if the recordings of a noise corruption are not there, before any are read."""
+    """Raises `BadInput` if the recordings of a noise corruption are not there, before any are read."""
     if not needs_noise(cell.corruption) or (not noise_dir and cell.dataset.generate is not None):
         return
     if not noise_dir:

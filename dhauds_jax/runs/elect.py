@@ -19,6 +19,7 @@ from dhauds_jax.cells.scoring import scored
 from dhauds_jax.cells.source import SourceModel, source_model
 from dhauds_jax.data import sets
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
+from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
@@ -56,11 +57,11 @@ def run_election(run: ElectRun, command: str) -> str:
     """Scores every mode on every corruption; returns the sentence that says where the records are.
 
     Raises:
-      ValueError: bad input; models whose layouts or classes differ.
+      BadInput: bad input; models whose layouts or classes differ.
     """
     pairs = targets.expand(run.corruption, run.level)
     if run.average not in election.AVERAGES:
-        raise ValueError(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
+        raise BadInput(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
     sources = _models(run)
     config = sources[0].classifier.config
     views = {pair: _views(run, config, pair[0]) for pair in pairs}
@@ -90,12 +91,12 @@ def run_election(run: ElectRun, command: str) -> str:
 
 
 def _views(run: ElectRun, config: ClassifierConfig, corruption: str) -> str:
-    """What the views of a cell are of; raises `ValueError` where clips cannot be had without their padding."""
+    """What the views of a cell are of; raises `BadInput` where clips cannot be had without their padding."""
     possible = corruption == CLEAN and config.front_end["kind"] == "log_mel"
     if run.views not in (None, "padded", "unpadded"):
-        raise ValueError(f"--views={run.views}: expected padded or unpadded")
+        raise BadInput(f"--views={run.views}: expected padded or unpadded")
     if run.views == "unpadded" and not possible:
-        raise ValueError(
+        raise BadInput(
             f"--views=unpadded: {corruption} on {config.net}, expected clean clips (corruptions cover the padding too) "
             "and a network over log-mel spectrograms"
         )
@@ -108,7 +109,7 @@ def _lengths(loaded: targets.Loaded, config: ClassifierConfig) -> np.ndarray:
     lengths, least = np.minimum(loaded.clips.lengths, loaded.length), config.front_end["n_fft"] // 2
     if lengths.min() <= least:
         clip = loaded.clips.ids[int(lengths.argmin())]
-        raise ValueError(f"{clip}: has {lengths.min()} samples, expected more than {least}: choose --views=padded")
+        raise BadInput(f"{clip}: has {lengths.min()} samples, expected more than {least}: choose --views=padded")
     return lengths
 
 
@@ -139,7 +140,7 @@ def _models(run: ElectRun) -> list[SourceModel]:
         targets.check_fits(config, sets.get(run.dataset, run.data_dir), folder)
         first = sources[0].classifier.config if sources else config
         if (config.sample_rate, config.length) != (first.sample_rate, first.length):
-            raise ValueError(
+            raise BadInput(
                 f"{folder}: clips of {config.length} samples at {config.sample_rate} Hz, expected those of the first "
                 f"model, {first.length} at {first.sample_rate} Hz"
             )

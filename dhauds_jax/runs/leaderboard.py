@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import tuned as recipes_tuned
@@ -48,11 +49,11 @@ def my_share(names: Sequence[str], shard: str) -> list[str]:
     """Every k-th method of the list, from the shard's own place on.
 
     Raises:
-      ValueError: a shard that is not written as 2/8.
+      BadInput: a shard that is not written as 2/8.
     """
     place, _, count = shard.partition("/")
     if not (place.isdigit() and count.isdigit() and 1 <= int(place) <= int(count)):
-        raise ValueError(f"--shard={shard}: expected PLACE/COUNT with 1 <= PLACE <= COUNT, such as 2/8")
+        raise BadInput(f"--shard={shard}: expected PLACE/COUNT with 1 <= PLACE <= COUNT, such as 2/8")
     return list(names)[int(place) - 1 :: int(count)]
 
 
@@ -60,7 +61,7 @@ def fill(run: LeaderboardRun, command: str) -> str:
     """Runs what has no record yet; returns the sentence that says where the records are.
 
     Raises:
-      ValueError: bad input.
+      BadInput: bad input.
     """
     tuned = recipes_tuned.read(run.tuned) if run.tuned else {}
     names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,))]

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from dhauds_jax.data import pipeline, sets
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
@@ -60,14 +61,14 @@ def _config(run: PretrainRun, dataset: sets.DataSet) -> ClassifierConfig:
     """The config of the pretraining, with the statistics of `--checkpoint` where these are wanted."""
     config = zoo.preset(run.net, dataset.classes)
     if config.family != "spectrogram_transformer":
-        raise ValueError(f"--net={run.net}: is of family {config.family}, expected an SSAST such as ssast_tiny_patch")
+        raise BadInput(f"--net={run.net}: is of family {config.family}, expected an SSAST such as ssast_tiny_patch")
     config = ssast_pretrain.pretraining_config(config)
     if not run.checkpoint:
         return config
     found = checkpoints.load_config(run.checkpoint)
     frames = (found.front_end.get("frames"), config.front_end["frames"])
     if found.geometry != config.geometry or frames[0] != frames[1]:
-        raise ValueError(
+        raise BadInput(
             f"--checkpoint={run.checkpoint}: holds {found.net} ({frames[0]} frames, geometry {found.geometry}), "
             f"expected a pretraining like {config.net} ({frames[1]} frames, geometry {config.geometry})"
         )
@@ -96,7 +97,7 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     """Pretrains and writes `workdir/checkpoint` and the curve; returns the sentence that says so.
 
     Raises:
-      ValueError: bad input, in one sentence, before anything is written.
+      BadInput: bad input, in one sentence, before anything is written.
       FloatingPointError: the loss is not finite.
     """
     dataset = sets.get(run.dataset, run.data_dir)
@@ -135,3 +136,14 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
         f"{len(history)} epochs (square error {last['validation_reconstruction']:.3f}); checkpoint: {folder}, curve: "
         f"{Path(run.workdir) / CURVE}"
     )
+
+
+def pretrain_from_flags(values: Any, command: str) -> str:
+    """What `experiments.pretrain` does with its flags (absl's flag values); `command` is for the checkpoint."""
+    options = PretrainOptions(**{n: getattr(values, n) for n in PretrainOptions._fields if n != "clusters"})
+    # A patch as high as the spectrogram is a frame.
+    sizes = zoo.preset(values.net, ("any",))
+    squares = sizes.geometry.get("patch", [0])[0] < sizes.front_end.get("n_mels", 0)
+    options = options._replace(clusters=squares if values.clusters == "auto" else values.clusters == "true")
+    run = PretrainRun(**{n: getattr(values, n) for n in PretrainRun._fields if n != "options"}, options=options)
+    return pretrain_and_save(run, command)

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.report import analysis_figures, figures, published, single_options
 from dhauds_jax.report import html as report_html
+from dhauds_jax.report.marked_pages import fill_page
 from dhauds_jax.report.tables import (
     GROUP,
     detail_table,
@@ -120,7 +122,7 @@ def write_report(workdirs: Sequence[str], output: str | None = None, html: bool 
       html: also write `report.html`, which holds everything.
 
     Raises:
-      ValueError: a folder without records.
+      BadInput: a folder without records.
     """
     found = latest(records.read_all(Path(w) for w in workdirs))
     folder = Path(output) if output else Path(workdirs[0]) / "report"
@@ -136,3 +138,18 @@ def write_report(workdirs: Sequence[str], output: str | None = None, html: bool 
         return said
     named = with_variants(found)
     return f"{published.beside_published(named)}\n{published.overview(named)}\n{said}"
+
+
+def report(folders: Sequence[str], output: str | None, html: bool, page: str | None) -> str:
+    """What `experiments.report` does with its flags: a report of `folders`, or the tables of `page` rendered anew.
+
+    Raises:
+      BadInput: flags that do not go together.
+    """
+    if bool(page) == bool(folders):
+        raise BadInput("expected either --workdir=FOLDER[,FOLDER] for a report or --fill=PAGE for a page's tables")
+    if not page:
+        return write_report(folders, output, html)
+    if html or output:
+        raise BadInput("--fill renders a page in place, expected it without --html and --output")
+    return fill_page(Path(page))

@@ -15,6 +15,7 @@ from dhauds_jax.cells.running import input_rule, measured_statistics, plan_of, r
 from dhauds_jax.cells.source import SourceModel, load_source
 from dhauds_jax.cells.vectorised_loops import Lost, through_epochs, through_streams
 from dhauds_jax.cells.worklist import Work, works_of
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.runs import adapt
 from dhauds_jax.tta import flops as tta_flops
@@ -66,7 +67,7 @@ def _numbers(flag: str, texts: Sequence[str], kind: type) -> list[Any]:
         return list(dict.fromkeys(kind(text) for text in texts))
     except ValueError:
         word = "whole numbers" if kind is int else "numbers"
-        raise ValueError(f"{flag}={','.join(texts)}: expected {word} separated by commas") from None
+        raise BadInput(f"{flag}={','.join(texts)}: expected {word} separated by commas") from None
 
 
 def _adapt_run(run: StudyRun, seed: int, rate: float | None = None) -> AdaptRun:
@@ -80,19 +81,19 @@ def _adapt_run(run: StudyRun, seed: int, rate: float | None = None) -> AdaptRun:
 def _check(run: StudyRun) -> tuple[list[int], tuple[float | None, ...], tuple[str, str]]:
     """(seeds, rates, (corruption, level)), when all flags make sense."""
     if run.protocol not in PROTOCOLS:
-        raise ValueError(f"--protocol={run.protocol}: a study takes {' or '.join(PROTOCOLS)}; use experiments.adapt")
+        raise BadInput(f"--protocol={run.protocol}: a study takes {' or '.join(PROTOCOLS)}; use experiments.adapt")
     if run.copies < 1:
-        raise ValueError(f"--copies={run.copies}: expected at least 1 run at once")
+        raise BadInput(f"--copies={run.copies}: expected at least 1 run at once")
     seeds = _numbers("--seeds", run.seeds, int)
     if not seeds:
-        raise ValueError("--seeds is empty: expected at least one whole number")
+        raise BadInput("--seeds is empty: expected at least one whole number")
     if run.lr is not None and any(text.partition("=")[0] in ("lr", f"{run.method}.lr") for text in run.options):
-        raise ValueError("--options sets lr, and --lr does too: expected one of the two")
+        raise BadInput("--options sets lr, and --lr does too: expected one of the two")
     rates = None if run.lr is None else _numbers("--lr", run.lr, float)
     vectorised.check_rates(run.method, methods.default_options(run.method, run.profile), rates)
     pairs = adapt.check(_adapt_run(run, seeds[0]))
     if len(pairs) != 1:
-        raise ValueError(f"--corruption={run.corruption}: a study is of one corruption at one level, got {len(pairs)}")
+        raise BadInput(f"--corruption={run.corruption}: a study is of one corruption at one level, got {len(pairs)}")
     return seeds, (None,) if rates is None else tuple(rates), pairs[0]
 
 
@@ -135,7 +136,7 @@ def run_study(run: StudyRun, command: str) -> str:
     """Runs every (rate, seed) that has no record yet; returns the sentence that says where they are.
 
     Raises:
-      ValueError: bad input, before anything is written.
+      BadInput: bad input, before anything is written.
     """
     seeds, rates, pair = _check(run)
     first = _adapt_run(run, seeds[0], rates[0])

@@ -19,6 +19,7 @@ from dhauds_jax.command import app
 from dhauds_jax.data import sets
 from dhauds_jax.data.noise import find_recordings
 from dhauds_jax.data.shifts import needs_noise
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.recipes.rows import Roots, adapt_run, command, selected
 from dhauds_jax.recipes.table import Recipe, Row, read
@@ -95,7 +96,7 @@ def lacking(row: Row, roots: Roots) -> Outcome | None:
     if needs_noise(row.corruption) and (roots.noise or data_dir is not None):
         try:
             if not roots.noise:
-                raise ValueError(f"{row.corruption} needs --noise_dir")
+                raise BadInput(f"{row.corruption} needs --noise_dir")
             rate = checkpoints.load_config(checkpoint).sample_rate
             find_recordings(Path(roots.noise), row.corruption, row.level, rate)
         except ValueError as error:
@@ -117,7 +118,7 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
             return
         kept, other = found["format"], found["recipes"]
     except (ValueError, KeyError, TypeError):
-        raise ValueError(f"{path}: cannot be read, expected what a sweep wrote; give another --workdir") from None
+        raise BadInput(f"{path}: cannot be read, expected what a sweep wrote; give another --workdir") from None
     what = (
         f"a sweep of format {kept}, and this version writes format {FORMAT}"
         if kept != FORMAT
@@ -125,7 +126,7 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
         if other != recipe.name
         else f"a sweep of another version of {recipe.path.name} ({found.get('digest')}, now {recipe.digest})"
     )
-    raise ValueError(f"{workdir}: holds {what}; give another --workdir")
+    raise BadInput(f"{workdir}: holds {what}; give another --workdir")
 
 
 def _write(path: Path, text: str) -> None:
@@ -170,7 +171,7 @@ def sweep(run: SweepRun, said: str) -> tuple[str, int]:
       said: the command line, for the records.
 
     Raises:
-      ValueError: a table, a pattern, a shard or a work folder that cannot be used, before anything runs; another sweep
+      BadInput: a table, a pattern, a shard or a work folder that cannot be used, before anything runs; another sweep
         in the work folder.
     """
     recipe = read(run.recipes)
@@ -186,7 +187,7 @@ def sweep(run: SweepRun, said: str) -> tuple[str, int]:
             print(line, flush=True)
         return f"counted by XLA for {len(rows)} of {len(recipe.rows)} rows: {recipe.path}", 0
     if not run.workdir:
-        raise ValueError("--workdir is missing: expected the folder for records (or --list)")
+        raise BadInput("--workdir is missing: expected the folder for records (or --list)")
     workdir = Path(run.workdir)
     if run.dry_run:
         _about(recipe, workdir, write=False)

@@ -15,11 +15,15 @@ from dhauds_jax import parallel
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.input_statistics import normalising
 from dhauds_jax.data import pipeline, sets
+from dhauds_jax.errors import BadInput
+from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.recipes import training as recipes
 from dhauds_jax.train.clips import is_finished, open_clips, train_width, training_noise
 from dhauds_jax.train.loop import check_options, chosen, train, workdir_state
+from dhauds_jax.train.options import TrainOptions
 from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
 from dhauds_jax.train.views import make_view
@@ -76,7 +80,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
     """Trains a classifier and writes `workdir/checkpoint`; returns the sentence that says so.
 
     Raises:
-      ValueError: bad input, in one sentence, before anything is written.
+      BadInput: bad input, in one sentence, before anything is written.
       FloatingPointError: the loss is not finite.
     """
     dataset = sets.get(run.dataset, run.data_dir)
@@ -135,3 +139,36 @@ def train_and_save(run: TrainRun, command: str) -> str:
         f"validation accuracy {100 * history[-1]['validation']:.1f} % after {len(history)} epochs "
         f"(best {100 * best:.1f} %), {seconds:.0f} s in this sitting; checkpoint: {folder}"
     )
+
+
+def train_from_flags(values: Any, command: str) -> str:
+    """What `experiments.train` does with its flags, those of a `--recipe` filled in.
+
+    Args:
+      values: absl's flag values.
+      command: the command line, for the checkpoint.
+
+    Raises:
+      BadInput: a flag with a value that it cannot have.
+    """
+    recipe = recipes.apply(values.recipe, values) if values.recipe else None
+    if not values.dataset:
+        raise BadInput("--dataset: missing, expected a data set, or a --recipe that names one")
+    if values.profile not in PROFILES:
+        raise BadInput(f"--profile={values.profile}: expected {' or '.join(PROFILES)}")
+    faithful = values.profile == "reference"
+    if not all(epoch.isdigit() for epoch in values.milestones):
+        raise BadInput(f"--milestones={','.join(values.milestones)}: expected whole numbers of epochs, such as 5,10")
+    names = [n for n in TrainOptions._fields if n in values and n not in ("selection", "time_flip")]
+    options = TrainOptions(**{n: getattr(values, n) for n in names})._replace(
+        views=tuple(values.views),
+        milestones=tuple(int(epoch) for epoch in values.milestones),
+        selection=values.selection or ("last" if faithful else "best_validation"),
+        first_epoch_plain=faithful,
+        crop_last_start=not faithful,
+        nesterov=not faithful,
+        time_flip=faithful if values.time_flip is None else values.time_flip,
+    )
+    run = TrainRun(**{n: getattr(values, n) for n in TrainRun._fields if n != "options"}, options=options)
+    text = train_and_save(run, command)
+    return f"{text}\n{recipes.said(recipe)}" if recipe else text

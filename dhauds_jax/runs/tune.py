@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import tuned
@@ -44,10 +45,10 @@ def tune(run: TuneRun, command: str) -> str:
     """Runs every trial that has no record yet, and writes the best options of each method.
 
     Raises:
-      ValueError: bad input, the test split among it.
+      BadInput: bad input, the test split among it.
     """
     if run.split == "test":
-        raise ValueError("--split=test: options must not be chosen on test labels, expected val or train")
+        raise BadInput("--split=test: options must not be chosen on test labels, expected val or train")
     names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,)) if m != "source"]
     names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)))
     trials = {name: tuned.space(name, run.profile) for name in names}

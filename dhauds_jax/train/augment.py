@@ -11,6 +11,7 @@ import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dhauds_jax.dsp.views import roll
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.parallel import own_rows, whole_batch
 from dhauds_jax.tta import losses
@@ -26,11 +27,11 @@ def silence(config: ClassifierConfig) -> float:
     """The value that a masked bin has in what the network takes: 0 before its normalisation.
 
     Raises:
-      ValueError: the front end is no Kaldi filter bank.
+      BadInput: the front end is no Kaldi filter bank.
     """
     front_end = config.front_end
     if front_end["kind"] != "kaldi_fbank":
-        raise ValueError(
+        raise BadInput(
             f"--freq_mask, --time_mask and --spectrogram_noise are for nets on Kaldi filter banks such as ssast_tiny, "
             f"and the front end of {config.net} is {front_end['kind']}: leave them out"
         )
@@ -143,13 +144,13 @@ def target_loss(
 
 
 def check_augmentation(options: Any, config: ClassifierConfig) -> None:
-    """Raises `ValueError` in one sentence for options that cannot be, or that the network's front end cannot use."""
+    """Raises `BadInput` in one sentence for options that cannot be, or that the network's front end cannot use."""
     if options.loss not in LOSSES:
-        raise ValueError(f"--loss={options.loss}: expected {' or '.join(LOSSES)}")
+        raise BadInput(f"--loss={options.loss}: expected {' or '.join(LOSSES)}")
     if not 0.0 <= options.mixup <= 1.0:
-        raise ValueError(f"--mixup={options.mixup}: expected a share of the clips from 0 to 1")
+        raise BadInput(f"--mixup={options.mixup}: expected a share of the clips from 0 to 1")
     if options.freq_mask < 0 or options.time_mask < 0:
-        raise ValueError(f"--freq_mask={options.freq_mask}, --time_mask={options.time_mask}: expected 0 or more")
+        raise BadInput(f"--freq_mask={options.freq_mask}, --time_mask={options.time_mask}: expected 0 or more")
     if options.freq_mask or options.time_mask or options.spectrogram_noise:
         silence(config)
 

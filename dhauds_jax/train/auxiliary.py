@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import TRAIN
 from dhauds_jax.train.views import TrainBatch
@@ -28,14 +29,14 @@ AuxLoss = Callable[[Any, Mapping[str, Any], TrainBatch, Array], tuple[Array, Map
 
 
 def check_aux_options(options: Any, variables: Variables) -> None:
-    """Raises `ValueError` in one sentence for options that cannot be, or that the network has no head for."""
+    """Raises `BadInput` in one sentence for options that cannot be, or that the network has no head for."""
     for name, known in (("aux_task", TASKS), ("aux_labels", LABELS)):
         if getattr(options, name) not in known:
-            raise ValueError(f"--{name}={getattr(options, name)}: expected {', '.join(known[:-1])} or {known[-1]}")
+            raise BadInput(f"--{name}={getattr(options, name)}: expected {', '.join(known[:-1])} or {known[-1]}")
     if not 0.0 < options.aux_shift < 1.0:
-        raise ValueError(f"--aux_shift={options.aux_shift}: expected a share of the clip between 0 and 1")
+        raise BadInput(f"--aux_shift={options.aux_shift}: expected a share of the clip between 0 and 1")
     if options.aux_task != "none" and "aux" not in variables["params"]:
-        raise ValueError(
+        raise BadInput(
             f"--aux_task={options.aux_task}: the network has no auxiliary head, expected one that has, such as "
             f"--net=tta_in_ac_resnet26_{'rotation_am' if options.aux_task == 'rotation' else 'sc1'}"
         )

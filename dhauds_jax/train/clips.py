@@ -11,6 +11,7 @@ import numpy as np
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.noise import load_bank
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.train.loop import TrainOptions
@@ -32,7 +33,7 @@ def training_noise(dataset: sets.DataSet, noise_dir: str | None, kind: str, rate
     bank = load_bank(noise_dir, "ENSC", "L2", rate)
     names = [Path(name).stem for name in bank.names]
     if kind not in names:
-        raise ValueError(f"--train_noise={kind}: expected one of {', '.join(names)}")
+        raise BadInput(f"--train_noise={kind}: expected one of {', '.join(names)}")
     return bank.waves[names.index(kind)]
 
 
@@ -68,10 +69,10 @@ def open_clips(
 
 
 def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
-    """Whether a checkpoint is there that this very run wrote; `ValueError` if another run wrote it."""
+    """Whether a checkpoint is there that this very run wrote; `BadInput` if another run wrote it."""
     if not folder.exists():
         return False
     _, _, extra = checkpoints.load(folder)
     if extra.get("training", {}).get("identity") == identity:
         return True
-    raise ValueError(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")
+    raise BadInput(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from dhauds_jax import metrics, parallel
 from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.parallel import ONE, Parallel
@@ -242,13 +243,13 @@ def train(
       where: the devices that it trains on.
 
     Raises:
-      ValueError: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
+      BadInput: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
     """
     check_options(options, noise)
     check_aux_options(options, variables)
     check_augmentation(options, classifier.config)
     if "noise" in options.views and len(noise) < clips.width:
-        raise ValueError(f"the training noise has {len(noise)} samples, expected at least the clips' {clips.width}")
+        raise BadInput(f"the training noise has {len(noise)} samples, expected at least the clips' {clips.width}")
     history = [] if history is None else history
     steps = -(-len(clips.ids) // options.batch_size)
     optimiser = make_optimiser(options, steps)

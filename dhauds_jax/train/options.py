@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.train.optimisers import OPTIMISERS
 from dhauds_jax.train.views import VIEWS
@@ -95,24 +96,24 @@ class TrainOptions(NamedTuple):
 
 
 def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
-    """Raises `ValueError` in one sentence for options that cannot be."""
+    """Raises `BadInput` in one sentence for options that cannot be."""
     unknown = [view for view in options.views if view not in VIEWS]
     if unknown or not options.views:
-        raise ValueError(f"--views: unknown {', '.join(unknown) or 'empty list'}, expected some of {', '.join(VIEWS)}")
+        raise BadInput(f"--views: unknown {', '.join(unknown) or 'empty list'}, expected some of {', '.join(VIEWS)}")
     if "noise" in options.views and noise is None:
-        raise ValueError("--views holds noise, but there is no training noise: give --noise_dir, or --views=shift")
+        raise BadInput("--views holds noise, but there is no training noise: give --noise_dir, or --views=shift")
     for name, known in (("optimiser", OPTIMISERS), ("selection", SELECTIONS)):
         if getattr(options, name) not in known:
-            raise ValueError(f"--{name}={getattr(options, name)}: expected one of {', '.join(known)}")
+            raise BadInput(f"--{name}={getattr(options, name)}: expected one of {', '.join(known)}")
     if options.selection == "average" and not 1 <= options.average_from <= options.epochs:
-        raise ValueError(f"--average_from={options.average_from}: expected an epoch from 1 to {options.epochs}")
+        raise BadInput(f"--average_from={options.average_from}: expected an epoch from 1 to {options.epochs}")
     if options.warmup_steps < 0 or options.decay_factor <= 0:
-        raise ValueError(
+        raise BadInput(
             f"--warmup_steps={options.warmup_steps}, --decay_factor={options.decay_factor}: expected 0 or more, and a "
             "number above 0"
         )
     if options.crop not in ("random", "head"):
-        raise ValueError(f"--crop={options.crop}: expected random or head")
+        raise BadInput(f"--crop={options.crop}: expected random or head")
     if options.epochs < 1 or options.batch_size < 2:
-        raise ValueError("--epochs must be at least 1 and --batch_size at least 2 (BatchNorm needs two clips)")
+        raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (BatchNorm needs two clips)")
     masks.check_group(options.group)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
 from dhauds_jax.dsp.views import random_roll
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import ssast_losses, ssast_masks, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.ssast_pretrain import PretrainNet
@@ -74,18 +75,18 @@ FIRST_PLATEAU = (1.0, -np.inf, 0.0)
 
 
 def check_options(options: PretrainOptions, grid: tuple[int, int]) -> None:
-    """Raises `ValueError` in one sentence for options that cannot be."""
+    """Raises `BadInput` in one sentence for options that cannot be."""
     if options.profile not in OVER:
-        raise ValueError(f"--profile={options.profile}: expected {' or '.join(OVER)}")
+        raise BadInput(f"--profile={options.profile}: expected {' or '.join(OVER)}")
     if options.passes not in (1, 2):
-        raise ValueError(f"--passes={options.passes}: expected 1 or 2")
+        raise BadInput(f"--passes={options.passes}: expected 1 or 2")
     if options.warmup_steps < 0 or options.patience < 0 or not 0.0 <= options.shift <= 1.0:
-        raise ValueError(
+        raise BadInput(
             f"--warmup_steps={options.warmup_steps}, --patience={options.patience}, --shift={options.shift}: expected "
             "numbers from 0 on, the shift at most 1"
         )
     if options.epochs < 1 or options.batch_size < 1:
-        raise ValueError(f"--epochs={options.epochs}, --batch_size={options.batch_size}: expected at least 1")
+        raise BadInput(f"--epochs={options.epochs}, --batch_size={options.batch_size}: expected at least 1")
     ssast_masks.check_hidden(grid, options.mask_patches, options.clusters)
 
 
@@ -171,7 +172,7 @@ def pretrain(
       saver: where the state of an unfinished run is kept.
 
     Raises:
-      ValueError: options that cannot be. FloatingPointError: the loss is not finite.
+      BadInput: options that cannot be. FloatingPointError: the loss is not finite.
     """
     check_options(options, net.encoder.grid)
     features, optimiser = zoo.front_end(config), make_optimiser(options)

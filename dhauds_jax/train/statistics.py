@@ -12,6 +12,7 @@ from jaxtyping import Array
 from tqdm import tqdm
 
 from dhauds_jax.data.pipeline import ClipBatch, Source, batches, to_device, to_float
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import mel_image, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.train.views import make_view
@@ -50,14 +51,14 @@ def with_measured_statistics(
       batch_size: clips at a time.
 
     Raises:
-      ValueError: an unknown choice, or another front end.
+      BadInput: an unknown choice, or another front end.
     """
     if choice not in CHOICES:
-        raise ValueError(f"--input_statistics={choice}: expected one of {', '.join(CHOICES)}")
+        raise BadInput(f"--input_statistics={choice}: expected one of {', '.join(CHOICES)}")
     if choice != "train_set":
         return config
     if config.front_end["kind"] != "kaldi_fbank":
-        raise ValueError(
+        raise BadInput(
             f"--input_statistics=train_set: the front end of {config.net} is {config.front_end['kind']}, expected a "
             "net on Kaldi filter banks such as ssast_tiny"
         )

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from dhauds_jax.errors import BadInput
+
 FILE = "sweep.lock"
 
 
@@ -23,7 +25,7 @@ def held(folder: Path) -> Iterator[None]:
     or before a restart) is taken over.
 
     Raises:
-      ValueError: another process holds it; the sentence says which.
+      BadInput: another process holds it; the sentence says which.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path, mine = folder / FILE, _mine()
@@ -35,7 +37,7 @@ def held(folder: Path) -> Iterator[None]:
         except FileExistsError:
             holder = _read(path)
             if holder is not None and not _is_dead(holder):
-                raise ValueError(_sentence(folder, holder)) from None
+                raise BadInput(_sentence(folder, holder)) from None
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.parallel import writes
 
 KEYS = (
@@ -114,18 +115,18 @@ def read_all(folders: Iterable[Path]) -> list[dict[str, Any]]:
     """Records of several folders.
 
     Raises:
-      ValueError: a folder has none.
+      BadInput: a folder has none.
     """
     records = []
     for folder in folders:
         found = read(folder)
         path = Path(folder) / FILE
         if not found and path.exists() and path.stat().st_size:
-            raise ValueError(
+            raise BadInput(
                 f"no records in {folder}: no line of its {FILE} has all the keys that this version writes; expected "
                 "records of this version, run the experiment anew"
             )
         if not found:
-            raise ValueError(f"no records in {folder}: expected a {FILE} there, as experiments.adapt writes it")
+            raise BadInput(f"no records in {folder}: expected a {FILE} there, as experiments.adapt writes it")
         records += found
     return records

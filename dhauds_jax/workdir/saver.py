@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.parallel import writes
 
 
@@ -64,7 +65,7 @@ class Saver:
         """The latest state in the structure of `like`, with its info; None when there is none.
 
         Raises:
-          ValueError: the state is of a run with another identity, or its leaves do not fit `like` (it belongs to
+          BadInput: the state is of a run with another identity, or its leaves do not fit `like` (it belongs to
             another version).
         """
         saved = self._saved()
@@ -74,7 +75,7 @@ class Saver:
 
         info = json.loads((saved[-1] / "info.json").read_text())
         if info.pop("identity", None) != self.identity:
-            raise ValueError(
+            raise BadInput(
                 f"{self.folder} holds an unfinished run with other options: give the same command to go on with it, or "
                 "remove the folder to start anew"
             )
@@ -83,9 +84,7 @@ class Saver:
         arrays = [stored[name] for name in sorted(stored)]
         wanted = [(np.shape(x), np.asarray(x).dtype) for x in leaves]
         if [(a.shape, a.dtype) for a in arrays] != wanted:
-            raise ValueError(
-                f"{saved[-1]} holds the state of another run or version: remove {self.folder} to start anew"
-            )
+            raise BadInput(f"{saved[-1]} holds the state of another run or version: remove {self.folder} to start anew")
         return jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays]), info
 
     def clear(self) -> None:
