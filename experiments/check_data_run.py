@@ -48,7 +48,7 @@ def prepare(run: CheckRun) -> Path:
       ValueError: TensorFlow Datasets is not installed, or a file cannot be read.
     """
     try:
-        from dhauds_jax.data.sets import builders
+        from dhauds_jax.data.pipeline import builders
     except ImportError as error:
         raise ValueError(f"--prepare needs TensorFlow ({error}), expected: pip install 'dhauds_jax[data]'") from error
     builder = builders.builder_class(draw_name(sets.get(run.dataset)))

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Array
 from tqdm import tqdm
 
-from dhauds_jax.data.pipeline import ClipBatch, Source, batches, to_device, to_float
+from dhauds_jax.data.pipeline import ClipBatch, ClipSplit, batches, to_device, to_float
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 
@@ -31,7 +31,7 @@ def with_statistics_of(config: ClassifierConfig, found: ClassifierConfig, choice
 
 def with_measured_statistics(
     config: ClassifierConfig,
-    clips: Source,
+    clips: ClipSplit,
     choice: str,
     view: Callable[[Array, ClipBatch], Array] | None = None,
     batch_size: int = 100,

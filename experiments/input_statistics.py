@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
+from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
 from dhauds_jax.nets import mel_image
 from dhauds_jax.nets.config import ClassifierConfig
 from experiments.training_views import make_view
@@ -36,7 +36,7 @@ def normalising(tree: Any, statistics: mel_image.Statistics | None) -> Any:
     return tree if statistics is None else mel_image.with_statistics(tree, statistics)
 
 
-def of_clips(config: ClassifierConfig, clips: Source, options: Any) -> mel_image.Statistics | None:
+def of_clips(config: ClassifierConfig, clips: ClipSplit, options: Any) -> mel_image.Statistics | None:
     """The statistics of the training clips, which their checkpoint keeps; None for nets without images.
 
     Each clip is at the network's length as the "clean" view has it, not rolled, its image whole.

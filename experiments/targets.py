@@ -207,7 +207,7 @@ def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> 
     Raises:
       ValueError: the folder has no such cell, or not the clips of this split.
     """
-    from dhauds_jax.data.sets.corrupted import load_cell
+    from dhauds_jax.data.corrupted.reading import load_cell
 
     rate = loaded.clips.sample_rate
     clips = load_cell(loaded.dataset, folder, corruption, level, sample_rate=rate, length=loaded.length)

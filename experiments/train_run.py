@@ -94,7 +94,7 @@ def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainO
 
 def open_clips(
     run: TrainRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float
-) -> pipeline.Source:
+) -> pipeline.ClipSplit:
     """A split in memory or streamed; notices are printed, skipped files listed in the workdir.
 
     Without TensorFlow the split is read into memory whatever the budget, to the same bits.

@@ -14,7 +14,7 @@ import optax
 from jaxtyping import Array
 from tqdm import tqdm
 
-from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
+from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.tta import losses, masks, metrics, parallel
 from dhauds_jax.tta.parallel import ONE, Parallel
@@ -115,7 +115,7 @@ class _Pass(NamedTuple):
     waited: float
 
 
-def _feed(clips: Source, order: np.ndarray, batch_size: int, where: Parallel) -> Iterator[TrainBatch]:
+def _feed(clips: ClipSplit, order: np.ndarray, batch_size: int, where: Parallel) -> Iterator[TrainBatch]:
     """The batches of a pass on the devices, one ahead of the one in use."""
 
     def put(batch: TrainBatch) -> TrainBatch:
@@ -139,7 +139,7 @@ def _spread_step(where: Parallel, step: Callable) -> Callable:
 def _epoch(
     step: Callable,
     state: TrainState,
-    clips: Source,
+    clips: ClipSplit,
     batch_size: int,
     key: Array,
     epoch: int,
@@ -196,7 +196,7 @@ class TrainEpoch(NamedTuple):
 
 def make_evaluator(
     classifier: Classifier, batch_size: int, where: Parallel = ONE
-) -> Callable[[Variables, Source], np.ndarray]:
+) -> Callable[[Variables, ClipSplit], np.ndarray]:
     """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's."""
 
     def logits_of(variables: Variables, wave: Array) -> Array:
@@ -204,7 +204,7 @@ def make_evaluator(
 
     forward = parallel.spread_rows(where, logits_of)
 
-    def score(variables: Variables, clips: Source) -> np.ndarray:
+    def score(variables: Variables, clips: ClipSplit) -> np.ndarray:
         feed = _feed(clips, np.arange(len(clips.ids)), batch_size, where)
         logits = [forward(variables, to_float(batch.wave))[:batch_size] for batch in feed]
         return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
@@ -215,8 +215,8 @@ def make_evaluator(
 def train(
     classifier: Classifier,
     variables: Variables,
-    clips: Source,
-    validation: Source,
+    clips: ClipSplit,
+    validation: ClipSplit,
     options: TrainOptions,
     *,
     seed: int,

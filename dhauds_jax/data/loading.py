@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio, resample_wave
-from dhauds_jax.data.layout import lay_out, raw_clip
+from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.sets.base import check_split
 
 _THREADS = 8
@@ -89,14 +89,6 @@ def load_split(
     lengths = np.array([min(len(wave), length) for wave in read], np.int32)
     waves = np.stack([lay_out(wave, length) for wave in read])
     return Clips(ids, waves, labels, lengths, dataset.classes, sample_rate, notices, skipped)
-
-
-def from_start(clips: Clips) -> np.ndarray:
-    """The clips with all padding after them, float32 (clips, length): what random padding starts from."""
-    out = np.zeros_like(clips.waves)
-    for row, (wave, length) in enumerate(zip(clips.waves, clips.lengths)):
-        out[row, :length] = raw_clip(wave, int(length))
-    return out
 
 
 def _generate(dataset: sets.DataSet, split: str, seed: int, sample_rate: int):

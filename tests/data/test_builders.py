@@ -8,8 +8,7 @@ import soundfile
 import tensorflow_datasets as tfds
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.pipeline import to_int16
-from dhauds_jax.data.sets import builders
+from dhauds_jax.data.pipeline import builders, to_int16
 from dhauds_jax.data.sets.base import multi_hot
 from tests.data.fakes import FAKES
 

@@ -185,8 +185,8 @@ def test_a_copy_that_serves_is_prepared_for_tfds(copy, capsys, tmp_path):
 
 
 def test_preparing_without_tensorflow_is_refused_in_one_sentence(copy, monkeypatch):
-    monkeypatch.setitem(sys.modules, "dhauds_jax.data.sets.builders", None)
-    monkeypatch.delattr("dhauds_jax.data.sets.builders", raising=False)
+    monkeypatch.setitem(sys.modules, "dhauds_jax.data.pipeline.builders", None)
+    monkeypatch.delattr("dhauds_jax.data.pipeline.builders", raising=False)
     with pytest.raises(ValueError, match=r"--prepare needs TensorFlow \(.*\), expected: pip install 'dhauds_jax\[data"):
         check(CheckRun("arabic_speech_commands", str(copy), prepare="cache"))
 

@@ -16,7 +16,7 @@ from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.levels import Quirks
 from dhauds_jax.data.noise import NoiseBank, load_bank
 from dhauds_jax.data.pipeline.decoding import tensorflow
-from dhauds_jax.data.pipeline.source import ClipBatch, Source, batches, epoch_order, open_split, to_float
+from dhauds_jax.data.pipeline.source import ClipBatch, ClipSplit, batches, epoch_order, open_split, to_float
 from dhauds_jax.data.sets.base import multi_hot
 from dhauds_jax.data.shifts import needs_noise
 from dhauds_jax.dsp.mel import MelSpec, log_mel
@@ -125,7 +125,7 @@ def _view_maker(features: MelSpec | Callable[[Array], Array], limit: float) -> C
 
 
 def _spoiler(
-    source: Source,
+    source: ClipSplit,
     dataset: sets.DataSet,
     corruption: str | None,
     level: str,

@@ -27,7 +27,7 @@ MEMORY_BUDGET_MB = 4096
 """The most memory, in MiB, that an opened split takes unless told otherwise."""
 
 
-class Source(NamedTuple):
+class ClipSplit(NamedTuple):
     """A split of which any clips can be had at any time, as rows of one width.
 
     Attributes:
@@ -87,7 +87,7 @@ def open_split(
     allow_partial: bool = False,
     seed: int = 0,
     progress: bool = True,
-) -> Source:
+) -> ClipSplit:
     """Opens a split: in memory if it fits the budget, else prepared once as TFRecords and streamed from there.
 
     Files are read in parallel; each is mixed down, then resampled, then made int16, then laid out in a row: a shorter
@@ -137,7 +137,7 @@ def open_split(
     refs = [refs[i] for i in found.kept]
     longer = int((samples > width).sum())
     heads = (f"{longer} of {len(refs)} clips are longer than {width} samples, their heads are kept",) if longer else ()
-    return Source(
+    return ClipSplit(
         ids=tuple(ref.id for ref in refs),
         labels=np.array([ref.label for ref in refs], np.int32),
         lengths=np.minimum(samples, width).astype(np.int32),
@@ -159,15 +159,15 @@ def from_arrays(
     classes: Sequence[str],
     sample_rate: int,
     notices: tuple[str, ...] = (),
-) -> Source:
-    """A split that is in memory already, as int16 or float32 rows; arguments as the fields of `Source`."""
+) -> ClipSplit:
+    """A split that is in memory already, as int16 or float32 rows; arguments as the fields of `ClipSplit`."""
     lengths, labels = np.asarray(lengths, np.int32), np.asarray(labels, np.int32)
-    return Source(
+    return ClipSplit(
         tuple(ids), labels, lengths, waves.shape[1], tuple(classes), sample_rate, notices, waves=np.asarray(waves)
     )
 
 
-def narrowed(source: Source, width: int) -> Source:
+def narrowed(source: ClipSplit, width: int) -> ClipSplit:
     """The same clips in rows of `width` samples, centred anew; `width` holds the longest clip.
 
     Raises:
@@ -184,7 +184,7 @@ def narrowed(source: Source, width: int) -> Source:
     return source._replace(width=width, waves=waves)
 
 
-def memory_mb(source: Source) -> float:
+def memory_mb(source: ClipSplit) -> float:
     """What a source's rows take in memory, in MiB."""
     return 0.0 if source.waves is None else source.waves.nbytes / 2**20
 
@@ -195,7 +195,7 @@ def epoch_order(key: PRNGKeyArray, clips: int, epoch: int = 0) -> Int[np.ndarray
 
 
 def batches(
-    source: Source,
+    source: ClipSplit,
     order: Int[np.ndarray, " clips"],
     batch_size: int,
     *,
@@ -231,7 +231,7 @@ def batches(
     return _read_batches(source, rows[begin:, mine], weights[begin:, mine], workers)
 
 
-def _read_batches(source: Source, rows: np.ndarray, weights: np.ndarray, workers: int) -> Iterator[ClipBatch]:
+def _read_batches(source: ClipSplit, rows: np.ndarray, weights: np.ndarray, workers: int) -> Iterator[ClipBatch]:
     if source.waves is not None:
         waves = (source.waves[batch] for batch in rows)
     else:

@@ -161,7 +161,7 @@ def _write(
     """Writes the records in the order of `refs`, a few clips at a time; TFDS's own writer would hold a gigabyte."""
     import tensorflow_datasets as tfds
 
-    from dhauds_jax.data.sets import builders
+    from dhauds_jax.data.pipeline import builders
 
     name = dataset.name.replace("/", "_")
     identity = tfds.core.dataset_info.DatasetIdentity(name, tfds.core.Version("1.0.0"), str(folder), __name__)

@@ -21,19 +21,21 @@ import numpy as np
 from jaxtyping import Int16
 from tqdm import tqdm
 
-from dhauds_jax.data import cell_files, draws
+from dhauds_jax.data import draws
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip
+from dhauds_jax.data.corrupted import files
+from dhauds_jax.data.corrupted.layouts import cell_path, clip_length, file_name, layout_of
 from dhauds_jax.data.corruptions import CHUNK, corrupt, draw_clips
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.noise import NoiseBank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import DataSet, draw_name
-from dhauds_jax.data.sets.corrupted_layouts import cell_path, clip_length, file_name, layout_of
+from dhauds_jax.processors import available_cores
 
 SLICE_BYTES = 128 << 20
 """Float samples of one slice (bytes): what bounds the memory of a set of any size."""
-THREADS = os.cpu_count() or 1
+THREADS = available_cores()
 
 
 class CellSpec(NamedTuple):
@@ -197,7 +199,7 @@ def write_cell(
             ids = [source.ids[row] for row in piece.rows]
             paths = [temporary / file_name(clip_id) for clip_id in ids]
             rates = itertools.repeat(cell.dataset.sample_rate)
-            digests |= zip(ids, pool.map(cell_files.write, paths, piece.samples, rates), strict=True)
+            digests |= zip(ids, pool.map(files.write, paths, piece.samples, rates), strict=True)
             notices += piece.notices
             bad += piece.bad
             bar.update(len(piece.rows) + len(piece.bad))
@@ -268,13 +270,13 @@ def finish_cell(
         "sample_rate": cell.dataset.sample_rate,
         "length": cell.length,
         "draws_sha256": checksum,
-        "samples_sha256": cell_files.samples_checksum(digests),
+        "samples_sha256": files.samples_checksum(digests),
         "machine": f"{platform.system()} {platform.machine()}",
     }
     folder = cell_folder(cell, root)
     temporary = folder.with_name(f"{folder.name}.tmp")
-    (temporary / cell_files.MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (temporary / cell_files.RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    (temporary / files.MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (temporary / files.RECORD).write_text(json.dumps(record, indent=1) + "\n")
     os.rename(temporary, folder)
     return record
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from jaxtyping import Int16
 from tqdm import tqdm
 
-from dhauds_jax.data.cell_files import (
+from dhauds_jax.data.clip_source import ClipSource
+from dhauds_jax.data.corrupted.files import (
     MANIFEST,
     RECORD,
     Difference,
@@ -22,12 +22,12 @@ from dhauds_jax.data.cell_files import (
     read_samples,
     samples_checksum,
 )
-from dhauds_jax.data.cells import CellSpec, cell_folder, corrupted_slices
-from dhauds_jax.data.clip_source import ClipSource
+from dhauds_jax.data.corrupted.layouts import file_name
+from dhauds_jax.data.corrupted.writing import CellSpec, cell_folder, corrupted_slices
 from dhauds_jax.data.noise import NoiseBank
-from dhauds_jax.data.sets.corrupted_layouts import file_name
+from dhauds_jax.processors import available_cores
 
-THREADS = os.cpu_count() or 1
+THREADS = available_cores()
 
 
 def compare(path: Path, sample_rate: int, length: int, expected: Int16[np.ndarray, " time"] | str) -> Difference | None:
