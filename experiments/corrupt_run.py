@@ -14,11 +14,10 @@ from dhauds_jax.data.corrupted import verifying
 from dhauds_jax.data.corrupted import writing as cells
 from dhauds_jax.data.corrupted.files import write_manifests
 from dhauds_jax.data.corrupted.layouts import cell_path, layout_of
-from dhauds_jax.data.levels import quirks_of
-from dhauds_jax.data.noise import NoiseBank, find_recordings, load_bank
+from dhauds_jax.data.corruptions import needs_noise, quirks_of
+from dhauds_jax.data.corruptions.noise import NoiseBank, find_recordings, load_bank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
-from dhauds_jax.data.shifts import needs_noise
 from experiments import records, targets
 
 __all__ = ["CorruptRun", "run_command", "to_int16", "verify_set", "write_set"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.shifts import SHIFTS
+from dhauds_jax.data.corruptions import SHIFTS
 from experiments.recipes import Row
 from experiments.records import CLEAN
 from experiments.works import AdaptRun

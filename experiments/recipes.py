@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.levels import CORRUPTIONS
-from dhauds_jax.data.shifts import SHIFTS, check_cell
+from dhauds_jax.data.corruptions import CORRUPTIONS, SHIFTS, check_cell
 from dhauds_jax.nets import zoo
 from dhauds_jax.tta import methods, protocols
 from experiments.records import CLEAN

@@ -14,8 +14,8 @@ from tqdm import tqdm
 
 from dhauds_jax import app
 from dhauds_jax.data import sets
-from dhauds_jax.data.noise import find_recordings
-from dhauds_jax.data.shifts import needs_noise
+from dhauds_jax.data.corruptions import needs_noise
+from dhauds_jax.data.corruptions.noise import find_recordings
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.tta import parallel
 from experiments import cells, locks, records

@@ -10,13 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.corruptions import corrupt, lay_out, raw_clip
-from dhauds_jax.data.draws import checksum
-from dhauds_jax.data.levels import CORRUPTIONS, LEVELS
+from dhauds_jax.data.corruptions import (
+    CORRUPTIONS,
+    LEVELS,
+    SHIFTS,
+    check_cell,
+    checksum,
+    corrupt,
+    example,
+    needs_noise,
+)
+from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
+from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.loading import Clips, load_split
-from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
 from dhauds_jax.data.sets.base import multi_hot
-from dhauds_jax.data.shifts import EXAMPLES, SHIFTS, check_cell, needs_noise
 from dhauds_jax.nets.config import ClassifierConfig
 from experiments.records import CLEAN, note_bad_files
 
@@ -147,11 +154,11 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
             cells.append((code, level))
             continue
         if name in SHIFTS:
-            raise ValueError(f"shift {name} has no level: expected it after a colon, as in {EXAMPLES[name]}")
+            raise ValueError(f"shift {name} has no level: expected it after a colon, as in {example(name)}")
         if name not in CORRUPTIONS:
             raise ValueError(
                 f"unknown corruption {name!r}: expected some of {', '.join(CORRUPTIONS)}, all, {CLEAN}, or shifts such "
-                f"as {', '.join(EXAMPLES.values())}"
+                f"as {', '.join(map(example, SHIFTS))}"
             )
         for level in levels:
             if level not in LEVELS:

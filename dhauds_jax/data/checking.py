@@ -12,6 +12,7 @@ from typing import NamedTuple
 from dhauds_jax.data import sets
 from dhauds_jax.data.measuring import MeasuredFile, measure_files
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split
+from dhauds_jax.errors import BadInput
 
 KINDS = (
     "list",
@@ -107,12 +108,12 @@ def check_copy(
       workers: files read at once; as many as there are cores when not given.
 
     Raises:
-      ValueError: an unknown or generated set, an unknown split, or a folder of which none can be listed.
+      BadInput: an unknown or generated set, an unknown split, or a folder of which none can be listed.
     """
     begun = time.perf_counter()
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
     if dataset.listing is None:
-        raise ValueError(f"{dataset.name} is made in memory, so there is no copy to check")
+        raise BadInput(f"{dataset.name} is made in memory, so there is no copy to check")
     for split in splits or ():
         check_split(dataset, split)
     listed, notices, findings = _list_all(dataset, data_dir, splits or dataset.splits, allow_partial)
@@ -145,11 +146,11 @@ def _list_all(
         complaint = ""
         try:
             refs, said = dataset.listing(data_dir, split, False)
-        except ValueError as strict:
+        except BadInput as strict:
             complaint = str(strict)
             try:
                 refs, said = dataset.listing(data_dir, split, True)
-            except ValueError as error:
+            except BadInput as error:
                 errors.append(error)
                 findings.append(Finding("list", split, split, str(error), "", True))
                 continue

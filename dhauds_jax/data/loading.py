@@ -14,6 +14,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio, resample_wave
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.sets.base import check_split
+from dhauds_jax.errors import BadInput
 
 _THREADS = 8
 
@@ -69,7 +70,7 @@ def load_split(
       progress: show a progress bar.
 
     Raises:
-      ValueError: unknown names, missing folder, absent or bad files; with "skip" only if all files are bad.
+      BadInput: unknown names, missing folder, absent or bad files; with "skip" only if all files are bad.
     """
     check_on_bad_file(on_bad_file)
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
@@ -132,6 +133,6 @@ def _read_all(
     if skipped:
         first = f"the first: {skipped[0][0]}: {skipped[0][1]}"
         if not kept:
-            raise ValueError(f"all {len(refs)} files of {what} are bad ({first}); expected some that can be read")
+            raise BadInput(f"all {len(refs)} files of {what} are bad ({first}); expected some that can be read")
         notices.append(f"{len(skipped)} of {len(refs)} files are bad and were skipped ({first})")
     return kept, waves, tuple(notices), tuple(skipped)

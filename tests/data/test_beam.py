@@ -9,7 +9,7 @@ import soundfile
 from dhauds_jax.data import sets
 from dhauds_jax.data.clip_source import open_clips
 from dhauds_jax.data.corrupted import writing
-from dhauds_jax.data.noise import load_bank
+from dhauds_jax.data.corruptions.noise import load_bank
 from tests.data.fakes import FAKES
 from tests.experiments.tiny import make_noises
 

@@ -43,7 +43,7 @@ def test_every_set_on_disk_has_a_fake_copy_and_a_builder():
     assert configs == ["native", "16000", "44k-native", "44k-16000"]
     with pytest.raises(AttributeError, match="no attribute 'Synthetic'"):
         builders.Synthetic  # noqa: B018
-    with pytest.raises(ValueError, match="no builder for 'synthetic', expected one of arabic_speech_commands, "):
+    with pytest.raises(ValueError, match="no builder for 'synthetic': expected "):
         builders.builder_class("synthetic")
 
 

@@ -153,7 +153,7 @@ def test_only_the_splits_asked_for_are_checked(copy):
     (copy / "dataset" / "up" / "train_0.wav").write_bytes(b"")
     report = check(copy, splits=("test",))
     assert report.findings == () and report.clips == {"test": 15} and report.files == 15
-    with pytest.raises(ValueError, match="unknown split 'dev' of arabic_speech_commands, expected one of train, val"):
+    with pytest.raises(ValueError, match="unknown split 'dev' of arabic_speech_commands: expected train, val or test"):
         check(copy, splits=("test", "dev"))
 
 

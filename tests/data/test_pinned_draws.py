@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from dhauds_jax.data import draws as D
-from dhauds_jax.data.shifts import needs_noise
+from dhauds_jax.data.corruptions import draws as D
+from dhauds_jax.data.corruptions import needs_noise
 
 IDS = [f"word/{i}.wav" for i in range(40)]
 LENGTHS = np.array([16_000, 12_345, 900, 5_000, 16_001], np.int32)

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from dhauds_jax.data import sets
+from dhauds_jax.data.sets import arabic_speech_commands
 from experiments.check_data_run import CheckRun, check
 from tests.data.fakes import FAKES
 from tests.experiments.tiny import RATE, make_arabic, tone
@@ -33,7 +34,7 @@ def copy(tmp_path, monkeypatch):
         class_counts={split: dict.fromkeys(WORDS, count // 15) for split, count in COUNTS.items()},
         seconds=(0.25, 0.25),
     )
-    monkeypatch.setitem(sets.REGISTRY, "arabic_speech_commands", published)
+    monkeypatch.setattr(arabic_speech_commands, "DATA_SETS", (published,))
     return folder
 
 

@@ -24,9 +24,8 @@ from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip, file_reader
 from dhauds_jax.data.corrupted import files, writing
 from dhauds_jax.data.corrupted.layouts import file_name
-from dhauds_jax.data.corruptions import CHUNK
-from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
-from dhauds_jax.data.shifts import needs_noise
+from dhauds_jax.data.corruptions import CHUNK, needs_noise
+from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
 
 BATCH = 16 * CHUNK
 """Clips that a worker takes at a time."""
@@ -133,7 +132,7 @@ def write_cell(
       size: clips in a batch.
 
     Raises:
-      ValueError: the cell is there, or no clip is left. Whatever Beam raises for a worker that fails.
+      BadInput: the cell is there, or no clip is left. Whatever Beam raises for a worker that fails.
     """
     cell = job.cell
     temporary = writing.begin_cell(cell, root, source.ids)

@@ -14,6 +14,7 @@ from jaxtyping import Int16
 
 from dhauds_jax.data.corrupted.layouts import layout_of
 from dhauds_jax.data.sets.base import DataSet
+from dhauds_jax.errors import BadInput
 
 MANIFEST = "manifest.jsonl"
 """A cell's clips, one JSON object a line: id, file, class, what was drawn, SHA-256 of the samples."""
@@ -51,14 +52,14 @@ def write_manifests(
       The lists' paths.
 
     Raises:
-      ValueError: a list of that name with other content is there (the folder is another set's), nothing is written
+      BadInput: a list of that name with other content is there (the folder is another set's), nothing is written
         then; or the clean set's folder lacks its lists.
     """
     contents = layout_of(dataset, split).manifests(dataset, data_dir, ids, labels)
     for name, content in contents.items():
         path = Path(root) / name
         if path.is_file() and path.read_bytes() != content:
-            raise ValueError(f"{path}: lists other clips than {dataset.name} {split} has here, give another --output")
+            raise BadInput(f"{path}: lists other clips than {dataset.name} {split} has here, give another --output")
     for name, content in contents.items():
         path = Path(root) / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,10 +94,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """A cell's manifest; raises `ValueError` when it has none (it was not made here)."""
+    """A cell's manifest; raises `BadInput` when it has none (it was not made here)."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise ValueError(f"{path}: no such file, expected a cell that experiments.corrupt has written")
+        raise BadInput(f"{path}: no such file, expected a cell that experiments.corrupt has written")
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 

@@ -15,17 +15,18 @@ from tqdm import tqdm
 
 from dhauds_jax.data.audio import read_audio
 from dhauds_jax.data.corrupted.layouts import cell_path, file_name, layout_of
+from dhauds_jax.data.corruptions import LEVELS
 from dhauds_jax.data.layout import lay_out
-from dhauds_jax.data.levels import LEVELS
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_present, find_root
+from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
 
 THREADS = available_cores()
 
 
 def find(dataset: DataSet, root: Path | str | None, split: str = "test") -> Path:
-    """The folder of a corrupted set from itself or its parent; raises `ValueError` when it is neither."""
+    """The folder of a corrupted set from itself or its parent; raises `BadInput` when it is neither."""
     layout = layout_of(dataset, split)
     return find_root(root, (layout.folder, f"{layout.folder}/{layout.folder}"), layout.manifest, layout.folder)
 
@@ -54,14 +55,14 @@ def list_cell(
       `(refs, notices)`.
 
     Raises:
-      ValueError: unknown names, a missing folder, list or cell, absent files.
+      BadInput: unknown names, a missing folder, list or cell, absent files.
     """
     layout = layout_of(dataset, split)
     cell = cell_path(layout, corruption, level)
     folder = find(dataset, root, split)
     if not (folder / cell).is_dir():
         there = [f"{c}-{v}" for c in layout.corruptions for v in LEVELS if (folder / cell_path(layout, c, v)).is_dir()]
-        raise ValueError(f"{folder}: no folder {cell}, the cells there are: {', '.join(there) or 'none'}")
+        raise BadInput(f"{folder}: no folder {cell}, the cells there are: {', '.join(there) or 'none'}")
     clips = layout.clips(dataset, folder)
     refs = [ClipRef(clip_id, folder / cell / file_name(clip_id), label) for clip_id, label in clips]
     return check_present(refs, folder / layout.manifest, allow_partial)
@@ -95,7 +96,7 @@ def load_cell(
       progress: show a progress bar.
 
     Raises:
-      ValueError: unknown names, a missing folder, list or cell, absent or bad files.
+      BadInput: unknown names, a missing folder, list or cell, absent or bad files.
 
     Source: DHAuDS, */analysis.py.
     """

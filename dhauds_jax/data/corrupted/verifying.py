@@ -24,7 +24,8 @@ from dhauds_jax.data.corrupted.files import (
 )
 from dhauds_jax.data.corrupted.layouts import file_name
 from dhauds_jax.data.corrupted.writing import CellSpec, cell_folder, corrupted_slices
-from dhauds_jax.data.noise import NoiseBank
+from dhauds_jax.data.corruptions.noise import NoiseBank
+from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
 
 THREADS = available_cores()
@@ -63,11 +64,11 @@ def verify_checksums(folder: Path, *, threads: int = THREADS, progress: bool = T
       What differs, in the order of the manifest; a changed manifest comes first.
 
     Raises:
-      ValueError: the cell has no manifest or no record.
+      BadInput: the cell has no manifest or no record.
     """
     entries, record = read_manifest(folder), read_record(folder)
     if record is None:
-        raise ValueError(f"{folder / RECORD}: no such file, expected a cell that experiments.corrupt has written")
+        raise BadInput(f"{folder / RECORD}: no such file, expected a cell that experiments.corrupt has written")
     differences = []
     if samples_checksum({entry["id"]: entry["sha256"] for entry in entries}) != record["samples_sha256"]:
         differences.append(Difference(MANIFEST, f"is not the one that {RECORD} was written with"))

@@ -22,6 +22,7 @@ from dhauds_jax.data.pipeline import tfrecord
 from dhauds_jax.data.pipeline.decoding import Reading, read_clips, start_reading
 from dhauds_jax.data.pipeline.tfrecord import Records
 from dhauds_jax.data.sets.base import ClipRef, check_split
+from dhauds_jax.errors import BadInput
 
 MEMORY_BUDGET_MB = 4096
 """The most memory, in MiB, that an opened split takes unless told otherwise."""
@@ -111,7 +112,7 @@ def open_split(
       progress: show a progress bar.
 
     Raises:
-      ValueError: unknown names, absent or bad files, a split that does not fit without a `cache_dir`.
+      BadInput: unknown names, absent or bad files, a split that does not fit without a `cache_dir`.
     """
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
     check_on_bad_file(on_bad_file)
@@ -127,7 +128,7 @@ def open_split(
         waves, found = _read_into_memory(refs, sample_rate, width, what=what, **reading)
         place, samples, said = {"waves": waves}, np.array(found.samples), found.notices(len(refs))
     elif cache_dir is None:
-        raise ValueError(
+        raise BadInput(
             f"{what} takes {needed_mb:.0f} MiB and the budget is {budget_mb:g} MiB: raise --memory_budget_mb or give "
             f"--cache_dir, a folder to prepare it in"
         )
@@ -171,7 +172,7 @@ def narrowed(source: ClipSplit, width: int) -> ClipSplit:
     """The same clips in rows of `width` samples, centred anew; `width` holds the longest clip.
 
     Raises:
-      ValueError: it does not.
+      BadInput: it does not.
     """
     if width < source.lengths.max():
         raise ValueError(f"narrowed: width {width}, expected at least the longest clip's {source.lengths.max()}")
@@ -214,11 +215,11 @@ def batches(
       workers: batches read at a time from a streamed split.
 
     Raises:
-      ValueError: a batch size that cannot be shared out, a shard that does not exist.
+      BadInput: a batch size that cannot be shared out, a shard that does not exist.
     """
     number, count = shard
     if not 0 <= number < count or batch_size < 1 or batch_size % count:
-        raise ValueError(
+        raise BadInput(
             f"batches: shard {number} of {count} with batch_size {batch_size}, expected 0 <= shard < {count} and a "
             f"positive multiple of {count}"
         )
