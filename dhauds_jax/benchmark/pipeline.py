@@ -89,7 +89,7 @@ def _rows_of(folder: Path, seconds: float, batch: int, rounds: int) -> Iterator[
         yield {**shared, "stage": then, **timed}
 
 
-def _one_pass(source: pipeline.Source, batch: int, number: int, held: list[int]) -> float:
+def _one_pass(source: pipeline.ClipSplit, batch: int, number: int, held: list[int]) -> float:
     """Seconds of a pass; appends the memory held after each quarter."""
     order = pipeline.epoch_order(jax.random.key(0), len(source.ids), number)
     steps = -(-len(order) // batch)

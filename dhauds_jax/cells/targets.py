@@ -11,13 +11,20 @@ import numpy as np
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
-from dhauds_jax.data.corruptions import corrupt, lay_out, raw_clip
-from dhauds_jax.data.draws import checksum
-from dhauds_jax.data.levels import CORRUPTIONS, LEVELS
+from dhauds_jax.data.corruptions import (
+    CORRUPTIONS,
+    LEVELS,
+    SHIFTS,
+    check_cell,
+    checksum,
+    corrupt,
+    example,
+    needs_noise,
+)
+from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
+from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.loading import Clips, load_split
-from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
 from dhauds_jax.data.sets.base import multi_hot
-from dhauds_jax.data.shifts import EXAMPLES, SHIFTS, check_cell, needs_noise
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets.config import ClassifierConfig
@@ -150,11 +157,11 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
             cells.append((code, level))
             continue
         if name in SHIFTS:
-            raise BadInput(f"shift {name} has no level: expected it after a colon, as in {EXAMPLES[name]}")
+            raise BadInput(f"shift {name} has no level: expected it after a colon, as in {example(name)}")
         if name not in CORRUPTIONS:
             raise BadInput(
                 f"unknown corruption {name!r}: expected some of {', '.join(CORRUPTIONS)}, all, {CLEAN}, or shifts such "
-                f"as {', '.join(EXAMPLES.values())}"
+                f"as {', '.join(map(example, SHIFTS))}"
             )
         for level in levels:
             if level not in LEVELS:
@@ -210,7 +217,7 @@ def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> 
     Raises:
       BadInput: the folder has no such cell, or not the clips of this split.
     """
-    from dhauds_jax.data.sets.corrupted import load_cell
+    from dhauds_jax.data.corrupted.reading import load_cell
 
     rate = loaded.clips.sample_rate
     clips = load_cell(loaded.dataset, folder, corruption, level, sample_rate=rate, length=loaded.length)

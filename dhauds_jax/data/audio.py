@@ -1,4 +1,4 @@
-"""Safe reading of audio files: every failure is a `BadFile`, a `ValueError` that names the file.
+"""Safe reading of audio files: every failure is a `BadFile`, a `BadInput` that names the file.
 
 Only numpy is imported here; soundfile when a file is read, JAX when one is resampled.
 """
@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+
+from dhauds_jax.errors import BadInput
 
 MAX_CHANNELS = 32
 """A file with more channels is taken for a broken header."""
@@ -32,7 +34,7 @@ _STREAMED = (0, 0xFFFFFFFF)  # sizes that a writer leaves when it could not seek
 _UNKNOWN = (1 << 63) - 1  # libsndfile's number of samples for a FLAC stream that does not say
 
 
-class BadFile(ValueError):
+class BadFile(BadInput):
     """A file that cannot be used.
 
     Attributes:
@@ -58,9 +60,9 @@ class Decoded(NamedTuple):
 
 
 def check_on_bad_file(on_bad_file: str) -> None:
-    """Raises `ValueError` unless it is "stop" or "skip"."""
+    """Raises `BadInput` unless it is "stop" or "skip"."""
     if on_bad_file not in ON_BAD_FILE:
-        raise ValueError(f"--on_bad_file={on_bad_file}: expected {' or '.join(ON_BAD_FILE)}")
+        raise BadInput(f"--on_bad_file={on_bad_file}: expected {' or '.join(ON_BAD_FILE)}")
 
 
 def decode(path: Path | str) -> Decoded:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.hearing import Heard, hear_all
+from dhauds_jax.data.measuring import MeasuredFile, measure_files
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split
+from dhauds_jax.errors import BadInput
 
 KINDS = (
     "list",
@@ -107,29 +108,29 @@ def check_copy(
       workers: files read at once; as many as there are cores when not given.
 
     Raises:
-      ValueError: an unknown or generated set, an unknown split, or a folder of which none can be listed.
+      BadInput: an unknown or generated set, an unknown split, or a folder of which none can be listed.
     """
     begun = time.perf_counter()
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
     if dataset.listing is None:
-        raise ValueError(f"{dataset.name} is made in memory, so there is no copy to check")
+        raise BadInput(f"{dataset.name} is made in memory, so there is no copy to check")
     for split in splits or ():
         check_split(dataset, split)
     listed, notices, findings = _list_all(dataset, data_dir, splits or dataset.splits, allow_partial)
     findings += _check_counts(dataset, listed, allow_partial)
     findings += _check_ids(listed, dataset.val_within)
     paths = {ref.path: split for split, refs in listed.items() for ref in refs}  # a file of two splits is read once
-    heard = dict(zip(paths, hear_all(list(paths), f"check {dataset.name}", progress, workers)))
+    measured = dict(zip(paths, measure_files(list(paths), f"check {dataset.name}", progress, workers)))
     named = {path: _name(path, data_dir) for path in paths}
-    findings += [found for path in paths for found in _check_file(dataset, paths[path], named[path], heard[path])]
-    findings += _check_duplicates(paths, named, heard)
+    findings += [found for path in paths for found in _check_file(dataset, paths[path], named[path], measured[path])]
+    findings += _check_duplicates(paths, named, measured)
     return Report(
         dataset=dataset.name,
         clips={split: len(refs) for split, refs in listed.items()},
         published=dataset.counts,
         files=len(paths),
-        audio_seconds=sum(one.samples / one.sample_rate for one in heard.values() if one.sample_rate),
-        quiet=sum(one.span >= SILENT and one.rms < QUIET for one in heard.values()),
+        audio_seconds=sum(one.samples / one.sample_rate for one in measured.values() if one.sample_rate),
+        quiet=sum(one.span >= SILENT and one.rms < QUIET for one in measured.values()),
         notices=tuple(dict.fromkeys(notices)),
         findings=tuple(sorted(findings, key=lambda found: KINDS.index(found.kind))),
         seconds=time.perf_counter() - begun,
@@ -145,11 +146,11 @@ def _list_all(
         complaint = ""
         try:
             refs, said = dataset.listing(data_dir, split, False)
-        except ValueError as strict:
+        except BadInput as strict:
             complaint = str(strict)
             try:
                 refs, said = dataset.listing(data_dir, split, True)
-            except ValueError as error:
+            except BadInput as error:
                 errors.append(error)
                 findings.append(Finding("list", split, split, str(error), "", True))
                 continue
@@ -202,21 +203,21 @@ def _check_ids(listed: dict[str, list[ClipRef]], val_within: str) -> list[Findin
     return findings
 
 
-def _check_file(dataset: DataSet, split: str, name: str, heard: Heard) -> list[Finding]:
+def _check_file(dataset: DataSet, split: str, name: str, measured: MeasuredFile) -> list[Finding]:
     """What is wrong with one file by itself."""
-    if heard.kind:
-        found, _, expected = heard.reason.partition(", expected ")
-        return [Finding(heard.kind, split, name, found, expected or "a whole file", True)]
+    if measured.kind:
+        found, _, expected = measured.reason.partition(", expected ")
+        return [Finding(measured.kind, split, name, found, expected or "a whole file", True)]
     findings = []
-    if heard.span < SILENT:
-        found = f"its {heard.samples} samples differ by less than a step of 16 bit"
+    if measured.span < SILENT:
+        found = f"its {measured.samples} samples differ by less than a step of 16 bit"
         findings.append(Finding("silent", split, name, found, "sound", False))
-    if heard.sample_rate != dataset.sample_rate:
+    if measured.sample_rate != dataset.sample_rate:
         expected = f"{dataset.sample_rate} Hz (it is resampled)"
-        findings.append(Finding("off-rate", split, name, f"{heard.sample_rate} Hz", expected, False))
+        findings.append(Finding("off-rate", split, name, f"{measured.sample_rate} Hz", expected, False))
     if dataset.seconds is not None:
         low, high = dataset.seconds
-        seconds, step = heard.samples / heard.sample_rate, 1 / heard.sample_rate
+        seconds, step = measured.samples / measured.sample_rate, 1 / measured.sample_rate
         if not low - step <= seconds <= high + step:  # rates that do not divide round by a sample
             expected = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
             findings.append(Finding("off-length", split, name, f"{seconds:.3f} s", expected, False))
@@ -224,12 +225,12 @@ def _check_file(dataset: DataSet, split: str, name: str, heard: Heard) -> list[F
 
 
 def _check_duplicates(
-    splits: Mapping[Path, str], named: Mapping[Path, str], heard: Mapping[Path, Heard]
+    splits: Mapping[Path, str], named: Mapping[Path, str], measured: Mapping[Path, MeasuredFile]
 ) -> list[Finding]:
     """Files that hold the same samples at the same rate as an earlier one; silent ones do not count."""
     findings: list[Finding] = []
     first: dict[bytes, Path] = {}
-    for path, one in heard.items():
+    for path, one in measured.items():
         if one.kind or one.span < SILENT:
             continue
         twin = first.setdefault(one.digest, path)

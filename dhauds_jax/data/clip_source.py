@@ -58,7 +58,7 @@ def open_clips(
       seed: of a set that is made in memory.
 
     Raises:
-      ValueError: unknown names, missing folder, absent files.
+      BadInput: unknown names, missing folder, absent files.
     """
     check_split(dataset, split)
     check_on_bad_file(on_bad_file)

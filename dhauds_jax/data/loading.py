@@ -12,8 +12,9 @@ from tqdm import tqdm
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio, resample_wave
-from dhauds_jax.data.layout import lay_out, raw_clip
+from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.sets.base import check_split
+from dhauds_jax.errors import BadInput
 
 _THREADS = 8
 
@@ -69,7 +70,7 @@ def load_split(
       progress: show a progress bar.
 
     Raises:
-      ValueError: unknown names, missing folder, absent or bad files; with "skip" only if all files are bad.
+      BadInput: unknown names, missing folder, absent or bad files; with "skip" only if all files are bad.
     """
     check_on_bad_file(on_bad_file)
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
@@ -89,14 +90,6 @@ def load_split(
     lengths = np.array([min(len(wave), length) for wave in read], np.int32)
     waves = np.stack([lay_out(wave, length) for wave in read])
     return Clips(ids, waves, labels, lengths, dataset.classes, sample_rate, notices, skipped)
-
-
-def from_start(clips: Clips) -> np.ndarray:
-    """The clips with all padding after them, float32 (clips, length): what random padding starts from."""
-    out = np.zeros_like(clips.waves)
-    for row, (wave, length) in enumerate(zip(clips.waves, clips.lengths)):
-        out[row, :length] = raw_clip(wave, int(length))
-    return out
 
 
 def _generate(dataset: sets.DataSet, split: str, seed: int, sample_rate: int):
@@ -140,6 +133,6 @@ def _read_all(
     if skipped:
         first = f"the first: {skipped[0][0]}: {skipped[0][1]}"
         if not kept:
-            raise ValueError(f"all {len(refs)} files of {what} are bad ({first}); expected some that can be read")
+            raise BadInput(f"all {len(refs)} files of {what} are bad ({first}); expected some that can be read")
         notices.append(f"{len(skipped)} of {len(refs)} files are bad and were skipped ({first})")
     return kept, waves, tuple(notices), tuple(skipped)

@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
 from dhauds_jax.data.layout import lay_out
+from dhauds_jax.errors import BadInput
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 """File names that count as recordings, in any case."""
@@ -42,17 +43,15 @@ def find(audio_dir: Path | str) -> list[Path]:
     """All recordings below a folder, sorted.
 
     Raises:
-      ValueError: no such folder, or no recording in it.
+      BadInput: no such folder, or no recording in it.
     """
     folder = Path(audio_dir)
     if not folder.is_dir():
-        raise ValueError(f"--audio_dir={audio_dir}: no such folder, expected one with {', '.join(SUFFIXES)} files")
+        raise BadInput(f"--audio_dir={audio_dir}: no such folder, expected one with {', '.join(SUFFIXES)} files")
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not found:
         files = sum(path.is_file() for path in folder.rglob("*"))
-        raise ValueError(
-            f"--audio_dir={audio_dir}: {files} files and no recording, expected {', '.join(SUFFIXES)} files"
-        )
+        raise BadInput(f"--audio_dir={audio_dir}: {files} files and no recording, expected {', '.join(SUFFIXES)} files")
     return found
 
 
@@ -86,11 +85,11 @@ def load(
       on_bad_file: "skip" leaves unreadable files out and lists them, "stop" raises.
 
     Raises:
-      ValueError: nothing to read, an overlap out of range, a bad file, or no file that could be read.
+      BadInput: nothing to read, an overlap out of range, a bad file, or no file that could be read.
     """
     check_on_bad_file(on_bad_file)
     if not 0 <= overlap < 1:
-        raise ValueError(f"overlap is {overlap}, expected 0 up to below 1")
+        raise BadInput(f"overlap is {overlap}, expected 0 up to below 1")
     files, cut, owner, seconds, skipped, counts = [], [], [], [], [], Counter()
     paths = find(audio_dir)
     for path in tqdm(paths, desc="read", unit="file"):
@@ -110,7 +109,7 @@ def load(
         seconds.append(len(wave) / sample_rate)
     if not files:
         first = ": ".join(skipped[0])
-        raise ValueError(f"--audio_dir={audio_dir}: none of {len(paths)} files could be read, the first: {first}")
+        raise BadInput(f"--audio_dir={audio_dir}: none of {len(paths)} files could be read, the first: {first}")
     notices = tuple(f"{count} of {len(paths)} files: {notice}" for notice, count in counts.items())
     return Recordings(
         tuple(files), np.stack(cut), np.array(owner, np.int32), np.array(seconds), tuple(skipped), notices

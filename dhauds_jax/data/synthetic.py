@@ -12,6 +12,8 @@ from jaxtyping import Array, Float
 
 from dhauds_jax.data import formants
 from dhauds_jax.data.phones import PHONES, WORDS
+from dhauds_jax.errors import BadInput
+from dhauds_jax.registry import nearest
 
 SAMPLE_RATE = 16_000
 LENGTH = 16_000
@@ -73,10 +75,10 @@ def make_split(split: str, *, seed: int = 0, size: int | None = None) -> Corpus:
       size: clips (default `SIZES[split]`).
 
     Raises:
-      ValueError: unknown split.
+      BadInput: unknown split.
     """
     if split not in SIZES:
-        raise ValueError(f"unknown split {split!r} of synthetic, expected one of {', '.join(SIZES)}")
+        raise BadInput(f"unknown split {split!r} of synthetic: expected {nearest(split, SIZES)}")
     index = np.arange(SIZES[split] if size is None else size)
     labels = (index % len(CLASSES)).astype(np.int32)
     speakers = (index // len(CLASSES) % SPEAKERS[split]).astype(np.int32)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
-from dhauds_jax.data.shifts import SHIFTS
+from dhauds_jax.data.corruptions import SHIFTS
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.recipes.table import Row

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 
 from dhauds_jax.cells.request import DRAWS, title
 from dhauds_jax.data import sets
-from dhauds_jax.data.levels import CORRUPTIONS
-from dhauds_jax.data.shifts import SHIFTS, check_cell
+from dhauds_jax.data.corruptions import CORRUPTIONS, SHIFTS, check_cell
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import zoo

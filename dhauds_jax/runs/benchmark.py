@@ -51,9 +51,8 @@ def sizes_of(run: Benchmark) -> programs.Sizes:
 
 def _corruption_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
     """Times whole sets of `batch` clips, draws included, at level 2 with synthetic noises."""
-    from dhauds_jax.data.corruptions import corrupt
-    from dhauds_jax.data.noise import synthetic_bank
-    from dhauds_jax.data.shifts import needs_noise
+    from dhauds_jax.data.corruptions import corrupt, needs_noise
+    from dhauds_jax.data.corruptions.noise import synthetic_bank
 
     length = round((run.seconds or 1.0) * 16_000)
     waves = (0.1 * np.random.default_rng(0).normal(size=(run.batch, length))).astype(np.float32)

@@ -49,7 +49,7 @@ def prepare(run: CheckRun) -> Path:
       BadInput: TensorFlow Datasets is not installed, or a file cannot be read.
     """
     try:
-        from dhauds_jax.data.sets import builders
+        from dhauds_jax.data.pipeline import builders
     except ImportError as error:
         raise BadInput(f"--prepare needs TensorFlow ({error}), expected: pip install 'dhauds_jax[data]'") from error
     builder = builders.builder_class(draw_name(sets.get(run.dataset)))

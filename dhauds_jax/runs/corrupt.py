@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dhauds_jax.cells import targets
-from dhauds_jax.data import cell_files, cells, sets, verifying
+from dhauds_jax.data import sets
 from dhauds_jax.data.clip_source import ClipSource, open_clips
-from dhauds_jax.data.levels import quirks_of
-from dhauds_jax.data.noise import NoiseBank, find_recordings, load_bank
+from dhauds_jax.data.corrupted import files as cell_files
+from dhauds_jax.data.corrupted import verifying
+from dhauds_jax.data.corrupted import writing as cells
+from dhauds_jax.data.corrupted.files import write_manifests
+from dhauds_jax.data.corrupted.layouts import cell_path, layout_of
+from dhauds_jax.data.corruptions import needs_noise, quirks_of
+from dhauds_jax.data.corruptions.noise import NoiseBank, find_recordings, load_bank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
-from dhauds_jax.data.sets.corrupted import write_manifests
-from dhauds_jax.data.sets.corrupted_layouts import cell_path, layout_of
-from dhauds_jax.data.shifts import needs_noise
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.workdir import records
@@ -171,7 +173,7 @@ def _open(run: CorruptRun, dataset: sets.DataSet) -> ClipSource:
 def _write(run: CorruptRun, cell: cells.CellSpec, source: ClipSource) -> cells.Written:
     if run.runner == "direct":
         return cells.write_cell(cell, source, _bank(cell, run.noise_dir), run.output)
-    from dhauds_jax.data.sets import beam
+    from dhauds_jax.data.corrupted import beam
 
     names = ("dataset", "data_dir", "noise_dir", "seed", "profile", "split", "on_bad_file")
     settings = {name: getattr(run, name) for name in names}

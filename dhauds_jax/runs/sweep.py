@@ -17,8 +17,8 @@ from dhauds_jax.cells import programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.command import app
 from dhauds_jax.data import sets
-from dhauds_jax.data.noise import find_recordings
-from dhauds_jax.data.shifts import needs_noise
+from dhauds_jax.data.corruptions import needs_noise
+from dhauds_jax.data.corruptions.noise import find_recordings
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.recipes.rows import Roots, adapt_run, command, selected

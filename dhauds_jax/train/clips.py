@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from dhauds_jax.data import pipeline, sets
+from dhauds_jax.data.corruptions.noise import load_bank
 from dhauds_jax.data.loading import load_split
-from dhauds_jax.data.noise import load_bank
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets.config import ClassifierConfig
@@ -47,7 +47,7 @@ def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainO
 
 def open_clips(
     run: TrainRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float
-) -> pipeline.Source:
+) -> pipeline.ClipSplit:
     """A split in memory or streamed; notices are printed, skipped files listed in the workdir.
 
     Without TensorFlow the split is read into memory whatever the budget, to the same bits.

@@ -15,7 +15,7 @@ from jaxtyping import Array
 from tqdm import tqdm
 
 from dhauds_jax import metrics, parallel
-from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
+from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
@@ -118,7 +118,7 @@ class _Pass(NamedTuple):
     waited: float
 
 
-def _feed(clips: Source, order: np.ndarray, batch_size: int, where: Parallel) -> Iterator[TrainBatch]:
+def _feed(clips: ClipSplit, order: np.ndarray, batch_size: int, where: Parallel) -> Iterator[TrainBatch]:
     """The batches of a pass on the devices, one ahead of the one in use."""
 
     def put(batch: TrainBatch) -> TrainBatch:
@@ -142,7 +142,7 @@ def _spread_step(where: Parallel, step: Callable) -> Callable:
 def _epoch(
     step: Callable,
     state: TrainState,
-    clips: Source,
+    clips: ClipSplit,
     batch_size: int,
     key: Array,
     epoch: int,
@@ -199,7 +199,7 @@ class TrainEpoch(NamedTuple):
 
 def make_evaluator(
     classifier: Classifier, batch_size: int, where: Parallel = ONE
-) -> Callable[[Variables, Source], np.ndarray]:
+) -> Callable[[Variables, ClipSplit], np.ndarray]:
     """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's."""
 
     def logits_of(variables: Variables, wave: Array) -> Array:
@@ -207,7 +207,7 @@ def make_evaluator(
 
     forward = parallel.spread_rows(where, logits_of)
 
-    def score(variables: Variables, clips: Source) -> np.ndarray:
+    def score(variables: Variables, clips: ClipSplit) -> np.ndarray:
         feed = _feed(clips, np.arange(len(clips.ids)), batch_size, where)
         logits = [forward(variables, to_float(batch.wave))[:batch_size] for batch in feed]
         return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
@@ -218,8 +218,8 @@ def make_evaluator(
 def train(
     classifier: Classifier,
     variables: Variables,
-    clips: Source,
-    validation: Source,
+    clips: ClipSplit,
+    validation: ClipSplit,
     options: TrainOptions,
     *,
     seed: int,

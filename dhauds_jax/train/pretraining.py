@@ -13,7 +13,7 @@ import optax
 from jaxtyping import Array
 from tqdm import tqdm
 
-from dhauds_jax.data.pipeline import Source, batches, to_device, to_float
+from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
 from dhauds_jax.dsp.views import random_roll
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import ssast_losses, ssast_masks, zoo
@@ -153,8 +153,8 @@ def pretrain(
     net: PretrainNet,
     config: ClassifierConfig,
     variables: Variables,
-    clips: Source,
-    validation: Source,
+    clips: ClipSplit,
+    validation: ClipSplit,
     options: PretrainOptions,
     *,
     seed: int,
@@ -233,7 +233,7 @@ def _fetched(parts: dict[str, Array], epoch: int, bar: tqdm) -> dict[str, float]
     return values
 
 
-def _scored(score: Callable, variables: Variables, clips: Source, batch_size: int) -> dict[str, float]:
+def _scored(score: Callable, variables: Variables, clips: ClipSplit, batch_size: int) -> dict[str, float]:
     """Means over the validation clips, each batch counted by its real rows."""
     sums: dict[str, float] = {}
     feed = to_device(batches(clips, np.arange(len(clips.ids)), min(batch_size, len(clips.ids))))

@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Array
 from tqdm import tqdm
 
-from dhauds_jax.data.pipeline import ClipBatch, Source, batches, to_device, to_float
+from dhauds_jax.data.pipeline import ClipBatch, ClipSplit, batches, to_device, to_float
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import mel_image, zoo
 from dhauds_jax.nets.config import ClassifierConfig
@@ -34,7 +34,7 @@ def with_statistics_of(config: ClassifierConfig, found: ClassifierConfig, choice
 
 def with_measured_statistics(
     config: ClassifierConfig,
-    clips: Source,
+    clips: ClipSplit,
     choice: str,
     view: Callable[[Array, ClipBatch], Array] | None = None,
     batch_size: int = 100,
@@ -81,7 +81,7 @@ def with_measured_statistics(
     return config.replace(front_end={**config.front_end, "mean": round(float(mean), 6), "std": round(std, 6)})
 
 
-def of_clips(config: ClassifierConfig, clips: Source, options: Any) -> mel_image.Statistics | None:
+def of_clips(config: ClassifierConfig, clips: ClipSplit, options: Any) -> mel_image.Statistics | None:
     """The statistics of the training clips, which their checkpoint keeps; None for nets without images.
 
     Each clip is at the network's length as the "clean" view has it, not rolled, its image whole.

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import soundfile
 
-from dhauds_jax.data import cells, sets
+from dhauds_jax.data import sets
 from dhauds_jax.data.clip_source import open_clips
-from dhauds_jax.data.noise import load_bank
+from dhauds_jax.data.corrupted import writing
+from dhauds_jax.data.corruptions.noise import load_bank
 from tests.data.fakes import FAKES
 from tests.runs.tiny import make_noises
 
 beam = pytest.importorskip(
-    "dhauds_jax.data.sets.beam", reason="apache_beam is not installed (the extra beam)", exc_type=ImportError
+    "dhauds_jax.data.corrupted.beam", reason="apache_beam is not installed (the extra beam)", exc_type=ImportError
 )
 pytestmark = pytest.mark.slow
 
@@ -40,7 +41,7 @@ def test_beam_writes_the_files_of_the_local_run(place, tmp_path, corruption):
     job = jobs(place, corruption=corruption, noise_dir=str(place / "noise") if corruption == "ENSC" else None)
     source = open_clips(sets.get("reef_set"), place / "reef", "test")
     bank = load_bank(place / "noise", "ENSC", "L2", 16_000) if corruption == "ENSC" else None
-    local = cells.write_cell(job.cell, source, bank, tmp_path / "local", progress=False)
+    local = writing.write_cell(job.cell, source, bank, tmp_path / "local", progress=False)
     options = ["direct_num_workers=2", "direct_running_mode=multi_threading"]
     beamed = beam.write_cell(job, source, tmp_path / "beam", options=options, size=10)
     assert beamed == local and local.record["clips"] == 37
@@ -73,12 +74,12 @@ def test_bad_files_are_left_out(place, tmp_path):
 
 def test_a_cell_as_a_tfds_data_set(place, tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
-    from dhauds_jax.data.sets.beam_builder import CorruptedCell, CorruptedConfig
+    from dhauds_jax.data.corrupted.beam_builder import CorruptedCell, CorruptedConfig
 
     job = jobs(place)
     source = open_clips(sets.get("reef_set"), place / "reef", "test")
     bank = load_bank(place / "noise", "ENSC", "L2", 16_000)
-    cells.write_cell(job.cell, source, bank, tmp_path / "local", progress=False)
+    writing.write_cell(job.cell, source, bank, tmp_path / "local", progress=False)
     builder = CorruptedCell(data_dir=tmp_path / "tfds", config=CorruptedConfig.of(job, batch=10))
     options = beam.pipeline_options(["direct_num_workers=1"])
     builder.download_and_prepare(download_config=tfds.download.DownloadConfig(beam_options=options))

@@ -8,8 +8,7 @@ import soundfile
 import tensorflow_datasets as tfds
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.pipeline import to_int16
-from dhauds_jax.data.sets import builders
+from dhauds_jax.data.pipeline import builders, to_int16
 from dhauds_jax.data.sets.base import multi_hot
 from tests.data.fakes import FAKES
 
@@ -44,7 +43,7 @@ def test_every_set_on_disk_has_a_fake_copy_and_a_builder():
     assert configs == ["native", "16000", "44k-native", "44k-16000"]
     with pytest.raises(AttributeError, match="no attribute 'Synthetic'"):
         builders.Synthetic  # noqa: B018
-    with pytest.raises(ValueError, match="no builder for 'synthetic', expected one of arabic_speech_commands, "):
+    with pytest.raises(ValueError, match="no builder for 'synthetic': expected "):
         builders.builder_class("synthetic")
 
 

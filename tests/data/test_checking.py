@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from dhauds_jax.data import checking, hearing, sets
+from dhauds_jax.data import checking, measuring, sets
 from dhauds_jax.data.checking import Finding, check_copy
 from dhauds_jax.data.sets.base import ClipRef
 from tests.data.fakes import FAKES
@@ -153,7 +153,7 @@ def test_only_the_splits_asked_for_are_checked(copy):
     (copy / "dataset" / "up" / "train_0.wav").write_bytes(b"")
     report = check(copy, splits=("test",))
     assert report.findings == () and report.clips == {"test": 15} and report.files == 15
-    with pytest.raises(ValueError, match="unknown split 'dev' of arabic_speech_commands, expected one of train, val"):
+    with pytest.raises(ValueError, match="unknown split 'dev' of arabic_speech_commands: expected train, val or test"):
         check(copy, splits=("test", "dev"))
 
 
@@ -217,7 +217,7 @@ def test_what_cannot_be_checked_at_all(tmp_path):
 def test_threads_and_processes_find_the_same(copy, monkeypatch, workers):
     (copy / "dataset" / "up" / "train_0.wav").write_bytes(b"")
     expected = check(copy, workers=2)
-    monkeypatch.setattr(hearing, "_WORTH_PROCESSES", 0)
+    monkeypatch.setattr(measuring, "_WORTH_PROCESSES", 0)
     found = check(copy, workers=workers)
     assert found._replace(seconds=0) == expected._replace(seconds=0)
     assert lines(found) == ["empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac or ogg file"]
@@ -229,7 +229,7 @@ def test_names_that_are_not_unicode_can_be_printed(tmp_path):
 
 
 def test_a_reader_imports_neither_jax_nor_tensorflow():
-    code = "import sys, dhauds_jax.data.hearing; sys.exit(bool({'jax', 'tensorflow', 'torch'} & set(sys.modules)))"
+    code = "import sys, dhauds_jax.data.measuring; sys.exit(bool({'jax', 'tensorflow', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import soundfile
 
-from dhauds_jax.data import cell_files, cells, sets, verifying
+from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile, resample_wave
 from dhauds_jax.data.clip_source import ClipSource, ReadClip, open_clips
+from dhauds_jax.data.corrupted import files, verifying, writing
+from dhauds_jax.data.corrupted.files import write_manifests
+from dhauds_jax.data.corrupted.layouts import cell_path, clip_length, file_name, layout_of
+from dhauds_jax.data.corrupted.reading import list_cell, load_cell
 from dhauds_jax.data.corruptions import corrupt
-from dhauds_jax.data.noise import synthetic_bank
+from dhauds_jax.data.corruptions.noise import synthetic_bank
 from dhauds_jax.data.sets.base import DataSet, Order
-from dhauds_jax.data.sets.corrupted import list_cell, load_cell, write_manifests
-from dhauds_jax.data.sets.corrupted_layouts import cell_path, clip_length, file_name, layout_of
 from tests.data.fakes import FAKES
 from tests.data.fakes.environmental import reef_set
 
@@ -47,9 +49,7 @@ def test_layouts_are_the_published_ones(name):
 
 def test_urban_sound_has_four_corruptions():
     layout = layout_of(sets.get("urban_sound_8k"))
-    with pytest.raises(
-        ValueError, match="unknown corruption of UrbanSound8K-C 'ENQ', expected one of WHN, ENSC, PSH, TST"
-    ):
+    with pytest.raises(ValueError, match="unknown corruption of UrbanSound8K-C 'ENQ': expected WHN, ENSC, PSH or TST"):
         cell_path(layout, "ENQ", "L1")
     assert layout_of(sets.get("urban_sound_8k"), "train").corruptions == layout.corruptions
 
@@ -123,12 +123,12 @@ def test_lists_are_copied(tmp_path):
         "vocal_sound/44k": {"datafiles/te_rev.json", "meta/te_meta.csv", "class_labels_indices_vs.csv"},
         "reef_set": {"test_annotations.csv"},
     }
-    for name, files in cases.items():
+    for name, lists in cases.items():
         clean, root = tmp_path / name / "clean", tmp_path / name / "c"
         FAKES[name](clean)
         write_manifests(sets.get(name), clean, root, ids=["x"], labels=np.array([0]))
-        assert {path.relative_to(root).as_posix() for path in root.rglob("*.*")} == files
-        for file in files:
+        assert {path.relative_to(root).as_posix() for path in root.rglob("*.*")} == lists
+        for file in lists:
             assert (root / file).read_bytes() == (clean / file).read_bytes()
 
 
@@ -209,7 +209,7 @@ def tiny(corruption="WHN", level="L1", seed=3):
     """A data set of two classes, clips of 0.2 s; a cell of it."""
     order = Order(stretch_both_ways=True)
     data = DataSet("tiny", ("a", "b"), RATE, 3_200, ("test",), "accuracy", order, "none", "none")
-    return cells.CellSpec(data, corruption, level, seed)
+    return writing.CellSpec(data, corruption, level, seed)
 
 
 def made(count=40, bad=()):
@@ -240,10 +240,10 @@ def contents(folder):
 def test_slices_order_and_threads_change_no_bit(corruption, tmp_path):
     cell, source = tiny(corruption, "L2"), made(20 if corruption == "TST" else 40)
     bank = synthetic_bank("ENQ", "L2", seconds=0.5) if corruption == "ENQ" else None
-    first = cells.write_cell(cell, source, bank, tmp_path / "a", progress=False).record
+    first = writing.write_cell(cell, source, bank, tmp_path / "a", progress=False).record
     order = np.random.default_rng(2).permutation(len(source.ids))
     options = {"clips": 7, "threads": 1, "progress": False}
-    second = cells.write_cell(cell, permuted(source, order), bank, tmp_path / "b", **options).record
+    second = writing.write_cell(cell, permuted(source, order), bank, tmp_path / "b", **options).record
     one = contents(tmp_path / "a" / corruption / "L2")
     assert len(one) == len(source.ids) and one == contents(tmp_path / "b" / corruption / "L2")
     assert first == second
@@ -252,9 +252,9 @@ def test_slices_order_and_threads_change_no_bit(corruption, tmp_path):
 
 def test_files_are_16_bit_and_saturate(tmp_path):
     cell, source = tiny(), made()
-    record = cells.write_cell(cell, source, None, tmp_path, progress=False).record
+    record = writing.write_cell(cell, source, None, tmp_path, progress=False).record
     folder = tmp_path / "WHN" / "L1"
-    row = next(row for row, line in enumerate(cell_files.read_manifest(folder)) if line["source"] == "gaussian")
+    row = next(row for row, line in enumerate(files.read_manifest(folder)) if line["source"] == "gaussian")
     wave = source.read(row).wave
     data = (folder / "x" / f"{row:02d}.wav").read_bytes()
     # RIFF header of 44 bytes: PCM (1), one channel, 16 bits a sample; then 3,200 samples.
@@ -271,24 +271,24 @@ def test_files_are_16_bit_and_saturate(tmp_path):
 def test_the_manifest_has_every_draw_and_digest(tmp_path):
     cell, source = tiny("ENQ", "L1"), made(5)
     bank = synthetic_bank("ENQ", "L1", seconds=0.5)
-    written = cells.write_cell(cell, source, bank, tmp_path, progress=False)
+    written = writing.write_cell(cell, source, bank, tmp_path, progress=False)
     folder = tmp_path / "ENQ" / "L1"
-    lines = cell_files.read_manifest(folder)
+    lines = files.read_manifest(folder)
     assert [line["id"] for line in lines] == list(source.ids) and [line["class"] for line in lines] == list("ababa")
     for line in lines:
         assert line["file"] == f"x/{line['id'][2:4]}.wav" and line["snr_db"] in (5.0, 5.5, 6.0) and line["seed"] == 3
         assert line["noise"] == bank.names[line["noise_index"]] and 0 <= line["start"] <= 8_000 - 3_200
         samples, _ = soundfile.read(folder / line["file"], dtype="int16")
-        assert line["sha256"] == cell_files.digest(samples)
+        assert line["sha256"] == files.digest(samples)
     digests = {line["id"]: line["sha256"] for line in reversed(lines)}
-    assert written.record["samples_sha256"] == cell_files.samples_checksum(digests)
+    assert written.record["samples_sha256"] == files.samples_checksum(digests)
     assert written.notices == {"resampled from 8 Hz to 9 Hz": 1}
     assert json.loads((folder / "cell.json").read_text()) == written.record
 
 
 def test_a_killed_cell_is_made_anew_and_others_stay(tmp_path):
     cell, source = tiny(), made()
-    cells.write_cell(tiny(level="L2"), source, None, tmp_path, progress=False)
+    writing.write_cell(tiny(level="L2"), source, None, tmp_path, progress=False)
     finished = contents(tmp_path / "WHN" / "L2")
 
     def killed(row):
@@ -297,28 +297,28 @@ def test_a_killed_cell_is_made_anew_and_others_stay(tmp_path):
         return source.read(row)
 
     with pytest.raises(KeyboardInterrupt):
-        cells.write_cell(cell, source._replace(read=killed), None, tmp_path, clips=16, progress=False)
+        writing.write_cell(cell, source._replace(read=killed), None, tmp_path, clips=16, progress=False)
     left = tmp_path / "WHN" / "L1.tmp"
     assert len(contents(left)) >= 16 and not (tmp_path / "WHN" / "L1").exists()
     (left / "x" / "stray.wav").write_bytes(b"")
-    cells.write_cell(cell, source, None, tmp_path, progress=False)
+    writing.write_cell(cell, source, None, tmp_path, progress=False)
     assert len(contents(tmp_path / "WHN" / "L1")) == 40 and not left.exists()
     assert contents(tmp_path / "WHN" / "L2") == finished
     with pytest.raises(ValueError, match="WHN/L1: is there already"):
-        cells.write_cell(cell, source, None, tmp_path, progress=False)
+        writing.write_cell(cell, source, None, tmp_path, progress=False)
 
 
 def test_bad_files_are_left_out_and_named(tmp_path):
     source = made(20, bad=(0, 3))
-    written = cells.write_cell(tiny(), source, None, tmp_path, progress=False)
+    written = writing.write_cell(tiny(), source, None, tmp_path, progress=False)
     assert [row for row, _ in written.bad] == [0, 3] and str(written.bad[1][1]) == "3.wav: is empty"
     assert written.record["clips"] == 18 and written.record["left_out"] == ["x/00.flac", "x/03.flac"]
-    whole = cells.write_cell(tiny(), made(20), None, tmp_path / "whole", progress=False)
+    whole = writing.write_cell(tiny(), made(20), None, tmp_path / "whole", progress=False)
     kept, all_of_them = contents(tmp_path / "WHN" / "L1"), contents(tmp_path / "whole" / "WHN" / "L1")
     assert kept == {name: data for name, data in all_of_them.items() if name not in ("x/00.wav", "x/03.wav")}
     assert written.record["draws_sha256"] != whole.record["draws_sha256"]
     with pytest.raises(ValueError, match="no clip of tiny can be used"):
-        cells.write_cell(tiny(level="L2"), made(3, bad=(0, 1, 2)), None, tmp_path, progress=False)
+        writing.write_cell(tiny(level="L2"), made(3, bad=(0, 1, 2)), None, tmp_path, progress=False)
 
 
 def test_reading_stops_at_a_bad_file_or_hands_it_back(tmp_path):
@@ -337,7 +337,7 @@ def test_reading_stops_at_a_bad_file_or_hands_it_back(tmp_path):
 
 def test_verifying_names_every_changed_file(tmp_path):
     cell, source = tiny(), made(20)
-    cells.write_cell(cell, source, None, tmp_path, progress=False)
+    writing.write_cell(cell, source, None, tmp_path, progress=False)
     folder = tmp_path / "WHN" / "L1"
     check = lambda: verifying.verify_samples(cell, source, None, tmp_path, progress=False)  # noqa: E731
     assert check() == [] and verifying.verify_checksums(folder, progress=False) == []
@@ -370,11 +370,11 @@ def test_verifying_names_every_changed_file(tmp_path):
 
 def test_verifying_notices_a_changed_manifest_and_other_cells(tmp_path):
     cell, source = tiny(), made(20)
-    cells.write_cell(cell, source, None, tmp_path, progress=False)
+    writing.write_cell(cell, source, None, tmp_path, progress=False)
     folder = tmp_path / "WHN" / "L1"
     found = verifying.verify_samples(cell._replace(seed=4), source, None, tmp_path, progress=False)
     assert len(found) == 20 and all("steps of 16 bit" in difference.reason for difference in found)
-    lines = cell_files.read_manifest(folder)
+    lines = files.read_manifest(folder)
     lines[0]["sha256"] = lines[1]["sha256"]
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     found = verifying.verify_checksums(folder, progress=False)

@@ -15,8 +15,8 @@ import tensorflow_datasets as tfds
 
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions import corrupt
+from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.loading import load_split
-from dhauds_jax.data.noise import NoiseBank
 from dhauds_jax.data.pipeline import decoding, feature_dataset, tfrecord, to_int16
 from dhauds_jax.data.pipeline.decoding import decode_files
 from dhauds_jax.dsp.mel import MelSpec, log_mel

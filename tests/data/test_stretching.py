@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.data import draws as D
-from dhauds_jax.data import sets, stretching
-from dhauds_jax.data.corruptions import corrupt
+from dhauds_jax.data import sets
+from dhauds_jax.data.corruptions import corrupt, stretch
 from dhauds_jax.data.layout import lay_out
 
 RATE, LENGTH = 16_000, 4_000
@@ -31,17 +30,17 @@ def run(rows, **options):
      (16_001, 16_000, 18_000), (100, 16_000, 2_000), (100, 4_000, 1_500), (30_080, 30_080, 30_080), (5, 7, 1_024)],
 )  # fmt: skip
 def test_buckets_are_eighths_of_the_sets_length(own, length, width):
-    assert stretching.bucket(own, length) == width
+    assert stretch.bucket(own, length) == width
 
 
 def test_long_clips_go_in_smaller_chunks():
-    assert [stretching.chunk_of(width) for width in (1_500, 16_000, 18_000, 33_840, 180_000)] == [8, 8, 7, 3, 2]
+    assert [stretch.chunk_of(width) for width in (1_500, 16_000, 18_000, 33_840, 180_000)] == [8, 8, 7, 3, 2]
 
 
 def test_a_clips_bits_do_not_depend_on_the_lengths_around_it():
     every = np.arange(len(LENGTHS))
     whole, draws = run(every)
-    assert len(set(D.nominal_rate(rate) for rate in draws.rate)) == 4
+    assert len(set(stretch.nominal_rate(rate) for rate in draws.rate)) == 4
     shuffled = np.random.default_rng(1).permutation(every)
     for part in (shuffled, shuffled[:5], shuffled[5:]):
         some, _ = run(part)
@@ -49,19 +48,19 @@ def test_a_clips_bits_do_not_depend_on_the_lengths_around_it():
 
 
 def test_one_program_a_bucket_and_direction():
-    stretching._stretch_chunk.clear_cache()
+    stretch._stretch_chunk.clear_cache()
     every = np.arange(len(LENGTHS))
     _, draws = run(every, dataset=BOTH_WAYS, profile="corrected")
-    groups = {(rate < 1, stretching.bucket(int(n), LENGTH)) for rate, n in zip(draws.rate, LENGTHS)}
-    assert len({(D.nominal_rate(rate), int(n)) for rate, n in zip(draws.rate, LENGTHS)}) == len(every)
-    assert stretching._stretch_chunk._cache_size() == len(groups) < len(every)
+    groups = {(rate < 1, stretch.bucket(int(n), LENGTH)) for rate, n in zip(draws.rate, LENGTHS)}
+    assert len({(stretch.nominal_rate(rate), int(n)) for rate, n in zip(draws.rate, LENGTHS)}) == len(every)
+    assert stretch._stretch_chunk._cache_size() == len(groups) < len(every)
 
 
 def test_results_are_as_long_as_their_own_frames():
     every = np.arange(len(LENGTHS))
     waves, draws = run(every, profile="corrected")
     for wave, rate, own in zip(waves, draws.rate, LENGTHS):
-        frames = int(np.ceil((max(own, 1_024) // 256 + 1) / D.nominal_rate(rate)))
+        frames = int(np.ceil((max(own, 1_024) // 256 + 1) / stretch.nominal_rate(rate)))
         samples = min(256 * (frames - 1), LENGTH)
         head = (LENGTH - samples) // 2
         assert not wave[:head].any() and not wave[head + samples :].any()

@@ -7,8 +7,8 @@ import pytest
 
 from dhauds_jax.data import synthetic as S
 from dhauds_jax.data.corruptions import corrupt
+from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.loading import load_split
-from dhauds_jax.data.noise import NoiseBank
 from dhauds_jax.data.phones import PHONES, WORDS
 from dhauds_jax.data.synthetic_noises import make_noise
 
@@ -87,7 +87,7 @@ def test_vowels_have_their_formants():
 
 
 def test_unknown_split():
-    with pytest.raises(ValueError, match="unknown split 'dev' of synthetic, expected one of train, val, test"):
+    with pytest.raises(ValueError, match="unknown split 'dev' of synthetic: expected train, val or test"):
         S.make_split("dev")
 
 

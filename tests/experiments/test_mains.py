@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.levels import CORRUPTIONS, LEVELS
+from dhauds_jax.names import CORRUPTIONS, LEVELS
 from dhauds_jax.tta import methods, protocols, selection
 
 ROOT = Path(__file__).resolve().parents[2]

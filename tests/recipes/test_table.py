@@ -11,7 +11,7 @@ import pytest
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
-from dhauds_jax.data.levels import CORRUPTIONS, LEVELS
+from dhauds_jax.data.corruptions import CORRUPTIONS, LEVELS
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import table as recipes_table
 from dhauds_jax.recipes.rows import Roots, adapt_run, command, selected
@@ -161,7 +161,7 @@ def table(folder, *rows, header=HEADER):
         ("synthetic", "sythetic", r"row 2, column dataset: unknown dataset 'sythetic', expected one of arabic"),
         ("amaut_tiny", "amaut_tny", r"row 2, column net: unknown net 'amaut_tny'"),
         ("WHN", "WNH", r"row 2, column corruption: unknown corruption 'WNH'"),
-        ("L1", "L3", r"row 2, column level: unknown level 'L3', expected one of L1, L2"),
+        ("L1", "L3", r"row 2, column level: unknown level 'L3': expected L1 or L2"),
         ("WHN,L1", "SCN,rain@3dB", r"row 2, column level: unknown level 'rain@3dB' of SCN"),
         ("WHN,L1", "clean,L1", r"row 2, column level: is 'L1', expected - for clean"),
         ("tent", "tnt", r"row 2, column method: unknown method 'tnt'"),

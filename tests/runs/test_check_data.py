@@ -11,6 +11,7 @@ import pytest
 import soundfile
 
 from dhauds_jax.data import sets
+from dhauds_jax.data.sets import arabic_speech_commands
 from dhauds_jax.runs.check_data import CheckRun, check
 from tests.data.fakes import FAKES
 from tests.runs.tiny import RATE, make_arabic, tone
@@ -33,7 +34,7 @@ def copy(tmp_path, monkeypatch):
         class_counts={split: dict.fromkeys(WORDS, count // 15) for split, count in COUNTS.items()},
         seconds=(0.25, 0.25),
     )
-    monkeypatch.setitem(sets.REGISTRY, "arabic_speech_commands", published)
+    monkeypatch.setattr(arabic_speech_commands, "DATA_SETS", (published,))
     return folder
 
 
@@ -185,8 +186,8 @@ def test_a_copy_that_serves_is_prepared_for_tfds(copy, capsys, tmp_path):
 
 
 def test_preparing_without_tensorflow_is_refused_in_one_sentence(copy, monkeypatch):
-    monkeypatch.setitem(sys.modules, "dhauds_jax.data.sets.builders", None)
-    monkeypatch.delattr("dhauds_jax.data.sets.builders", raising=False)
+    monkeypatch.setitem(sys.modules, "dhauds_jax.data.pipeline.builders", None)
+    monkeypatch.delattr("dhauds_jax.data.pipeline.builders", raising=False)
     with pytest.raises(ValueError, match=r"--prepare needs TensorFlow \(.*\), expected: pip install 'dhauds_jax\[data"):
         check(CheckRun("arabic_speech_commands", str(copy), prepare="cache"))
 

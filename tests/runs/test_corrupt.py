@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.sets.corrupted import list_cell, load_cell
+from dhauds_jax.data.corrupted.reading import list_cell, load_cell
 from dhauds_jax.runs.corrupt import CorruptRun, cells_of, run_command, to_int16, verify_set, write_set
 from tests.data.fakes import FAKES
 from tests.runs import tiny

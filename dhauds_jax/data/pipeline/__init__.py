@@ -8,7 +8,7 @@ from dhauds_jax.data.pipeline.features import feature_dataset
 from dhauds_jax.data.pipeline.source import (
     MEMORY_BUDGET_MB,
     ClipBatch,
-    Source,
+    ClipSplit,
     batches,
     epoch_order,
     from_arrays,
@@ -20,6 +20,6 @@ from dhauds_jax.data.pipeline.source import (
 )
 
 __all__ = [
-    "MEMORY_BUDGET_MB", "ClipBatch", "Source", "available", "batches", "epoch_order", "feature_dataset", "from_arrays",
-    "memory_mb", "narrowed", "open_split", "to_device", "to_float", "to_int16",
+    "MEMORY_BUDGET_MB", "ClipBatch", "ClipSplit", "available", "batches", "epoch_order", "feature_dataset",
+    "from_arrays", "memory_mb", "narrowed", "open_split", "to_device", "to_float", "to_int16",
 ]  # fmt: skip

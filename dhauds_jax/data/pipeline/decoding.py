@@ -15,6 +15,7 @@ from tqdm import tqdm
 
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
 from dhauds_jax.data.sets.base import ClipRef
+from dhauds_jax.errors import BadInput
 
 
 class DecodedFile(NamedTuple):
@@ -34,10 +35,10 @@ def tensorflow() -> Any:
     """TensorFlow, with all GPUs hidden from it: it would take their memory away from JAX.
 
     Raises:
-      ValueError: it is not installed, or somebody has let it use a GPU before.
+      BadInput: it is not installed, or somebody has let it use a GPU before.
     """
     if not available():
-        raise ValueError("tensorflow and tensorflow_datasets are not installed, expected: pip install dhauds_jax[data]")
+        raise BadInput("tensorflow and tensorflow_datasets are not installed, expected: pip install dhauds_jax[data]")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
@@ -46,7 +47,7 @@ def tensorflow() -> Any:
     try:
         tf.config.set_visible_devices([], "GPU")
     except RuntimeError as error:
-        raise ValueError(
+        raise BadInput(
             "TensorFlow has taken a GPU already, expected tf.config.set_visible_devices([], 'GPU') before its first use"
         ) from error
     return tf
@@ -78,7 +79,7 @@ def decode_files(
       on_bad_file: "stop" raises at the first bad file of the list, "skip" yields it with `bad` set.
 
     Raises:
-      BadFile: a file that cannot be used, with "stop". ValueError: an unknown `on_bad_file`.
+      BadFile: a file that cannot be used, with "stop". BadInput: an unknown `on_bad_file`.
     """
     check_on_bad_file(on_bad_file)
     tf = tensorflow()
@@ -153,7 +154,7 @@ def read_clips(
       progress: show a progress bar.
 
     Raises:
-      BadFile: a file that cannot be used, with "stop". ValueError: none of the files can.
+      BadFile: a file that cannot be used, with "stop". BadInput: none of the files can.
     """
     decoded = decode_files([ref.path for ref in refs], sample_rate, workers=workers, on_bad_file=on_bad_file)
     for i, (wave, said, bad) in enumerate(tqdm(decoded, what, len(refs), unit="file", disable=not progress)):
@@ -166,6 +167,4 @@ def read_clips(
         yield wave
     if not reading.kept:
         first = ": ".join(reading.skipped[0])
-        raise ValueError(
-            f"all {len(refs)} files of {what} are bad (the first: {first}); expected some that can be read"
-        )
+        raise BadInput(f"all {len(refs)} files of {what} are bad (the first: {first}); expected some that can be read")

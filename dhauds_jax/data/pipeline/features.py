@@ -11,14 +11,12 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.corruptions import corrupt
+from dhauds_jax.data.corruptions import Quirks, corrupt, needs_noise
+from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank
 from dhauds_jax.data.layout import lay_out, raw_clip
-from dhauds_jax.data.levels import Quirks
-from dhauds_jax.data.noise import NoiseBank, load_bank
 from dhauds_jax.data.pipeline.decoding import tensorflow
-from dhauds_jax.data.pipeline.source import ClipBatch, Source, batches, epoch_order, open_split, to_float
+from dhauds_jax.data.pipeline.source import ClipBatch, ClipSplit, batches, epoch_order, open_split, to_float
 from dhauds_jax.data.sets.base import multi_hot
-from dhauds_jax.data.shifts import needs_noise
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.dsp.views import rolled_views
 
@@ -73,7 +71,7 @@ def feature_dataset(
       opening: other options of `open_split`.
 
     Raises:
-      ValueError: unknown names, missing noise, bad files.
+      BadInput: unknown names, missing noise, bad files.
     """
     tf = tensorflow()
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
@@ -125,7 +123,7 @@ def _view_maker(features: MelSpec | Callable[[Array], Array], limit: float) -> C
 
 
 def _spoiler(
-    source: Source,
+    source: ClipSplit,
     dataset: sets.DataSet,
     corruption: str | None,
     level: str,

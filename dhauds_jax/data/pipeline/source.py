@@ -22,12 +22,13 @@ from dhauds_jax.data.pipeline import tfrecord
 from dhauds_jax.data.pipeline.decoding import Reading, read_clips, start_reading
 from dhauds_jax.data.pipeline.tfrecord import Records
 from dhauds_jax.data.sets.base import ClipRef, check_split
+from dhauds_jax.errors import BadInput
 
 MEMORY_BUDGET_MB = 4096
 """The most memory, in MiB, that an opened split takes unless told otherwise."""
 
 
-class Source(NamedTuple):
+class ClipSplit(NamedTuple):
     """A split of which any clips can be had at any time, as rows of one width.
 
     Attributes:
@@ -87,7 +88,7 @@ def open_split(
     allow_partial: bool = False,
     seed: int = 0,
     progress: bool = True,
-) -> Source:
+) -> ClipSplit:
     """Opens a split: in memory if it fits the budget, else prepared once as TFRecords and streamed from there.
 
     Files are read in parallel; each is mixed down, then resampled, then made int16, then laid out in a row: a shorter
@@ -111,7 +112,7 @@ def open_split(
       progress: show a progress bar.
 
     Raises:
-      ValueError: unknown names, absent or bad files, a split that does not fit without a `cache_dir`.
+      BadInput: unknown names, absent or bad files, a split that does not fit without a `cache_dir`.
     """
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
     check_on_bad_file(on_bad_file)
@@ -127,7 +128,7 @@ def open_split(
         waves, found = _read_into_memory(refs, sample_rate, width, what=what, **reading)
         place, samples, said = {"waves": waves}, np.array(found.samples), found.notices(len(refs))
     elif cache_dir is None:
-        raise ValueError(
+        raise BadInput(
             f"{what} takes {needed_mb:.0f} MiB and the budget is {budget_mb:g} MiB: raise --memory_budget_mb or give "
             f"--cache_dir, a folder to prepare it in"
         )
@@ -137,7 +138,7 @@ def open_split(
     refs = [refs[i] for i in found.kept]
     longer = int((samples > width).sum())
     heads = (f"{longer} of {len(refs)} clips are longer than {width} samples, their heads are kept",) if longer else ()
-    return Source(
+    return ClipSplit(
         ids=tuple(ref.id for ref in refs),
         labels=np.array([ref.label for ref in refs], np.int32),
         lengths=np.minimum(samples, width).astype(np.int32),
@@ -159,19 +160,19 @@ def from_arrays(
     classes: Sequence[str],
     sample_rate: int,
     notices: tuple[str, ...] = (),
-) -> Source:
-    """A split that is in memory already, as int16 or float32 rows; arguments as the fields of `Source`."""
+) -> ClipSplit:
+    """A split that is in memory already, as int16 or float32 rows; arguments as the fields of `ClipSplit`."""
     lengths, labels = np.asarray(lengths, np.int32), np.asarray(labels, np.int32)
-    return Source(
+    return ClipSplit(
         tuple(ids), labels, lengths, waves.shape[1], tuple(classes), sample_rate, notices, waves=np.asarray(waves)
     )
 
 
-def narrowed(source: Source, width: int) -> Source:
+def narrowed(source: ClipSplit, width: int) -> ClipSplit:
     """The same clips in rows of `width` samples, centred anew; `width` holds the longest clip.
 
     Raises:
-      ValueError: it does not.
+      BadInput: it does not.
     """
     if width < source.lengths.max():
         raise ValueError(f"narrowed: width {width}, expected at least the longest clip's {source.lengths.max()}")
@@ -184,7 +185,7 @@ def narrowed(source: Source, width: int) -> Source:
     return source._replace(width=width, waves=waves)
 
 
-def memory_mb(source: Source) -> float:
+def memory_mb(source: ClipSplit) -> float:
     """What a source's rows take in memory, in MiB."""
     return 0.0 if source.waves is None else source.waves.nbytes / 2**20
 
@@ -195,7 +196,7 @@ def epoch_order(key: PRNGKeyArray, clips: int, epoch: int = 0) -> Int[np.ndarray
 
 
 def batches(
-    source: Source,
+    source: ClipSplit,
     order: Int[np.ndarray, " clips"],
     batch_size: int,
     *,
@@ -214,11 +215,11 @@ def batches(
       workers: batches read at a time from a streamed split.
 
     Raises:
-      ValueError: a batch size that cannot be shared out, a shard that does not exist.
+      BadInput: a batch size that cannot be shared out, a shard that does not exist.
     """
     number, count = shard
     if not 0 <= number < count or batch_size < 1 or batch_size % count:
-        raise ValueError(
+        raise BadInput(
             f"batches: shard {number} of {count} with batch_size {batch_size}, expected 0 <= shard < {count} and a "
             f"positive multiple of {count}"
         )
@@ -231,7 +232,7 @@ def batches(
     return _read_batches(source, rows[begin:, mine], weights[begin:, mine], workers)
 
 
-def _read_batches(source: Source, rows: np.ndarray, weights: np.ndarray, workers: int) -> Iterator[ClipBatch]:
+def _read_batches(source: ClipSplit, rows: np.ndarray, weights: np.ndarray, workers: int) -> Iterator[ClipBatch]:
     if source.waves is not None:
         waves = (source.waves[batch] for batch in rows)
     else:

@@ -15,6 +15,7 @@ from jaxtyping import Int, Int16
 
 from dhauds_jax.data.pipeline.decoding import read_clips, start_reading, tensorflow
 from dhauds_jax.data.sets.base import ClipRef, DataSet
+from dhauds_jax.errors import BadInput
 
 CLIPS_PER_FILE = 4096
 _INDEX = "index.npz"
@@ -74,7 +75,7 @@ def prepare(
       progress: show a progress bar.
 
     Raises:
-      BadFile: a file that cannot be used. ValueError: none is left.
+      BadFile: a file that cannot be used. BadInput: none is left.
     """
     folder = Path(cache_dir).resolve() / _folder_name(dataset, split, refs, sample_rate, on_bad_file)
     found = _load(folder)
@@ -102,7 +103,7 @@ def read_rows(records: Records, rows: Int[np.ndarray, " rows"], width: int) -> I
     Only the samples asked for are read, each file is opened once.
 
     Raises:
-      ValueError: a file ends too early.
+      BadInput: a file ends too early.
     """
     out = np.zeros((len(rows), width), np.int16)
     for number in np.unique(records.file_number[rows]):
@@ -113,9 +114,7 @@ def read_rows(records: Records, rows: Int[np.ndarray, " rows"], width: int) -> I
                 head = max(0, width - samples) // 2
                 part = out[i, head : head + samples]
                 if os.preadv(file.fileno(), [part], int(records.offset[rows[i]])) != part.nbytes:
-                    raise ValueError(
-                        f"{path}: ends before clip {rows[i]}, expected what was prepared; remove its folder"
-                    )
+                    raise BadInput(f"{path}: ends before clip {rows[i]}, expected what was prepared; remove its folder")
     return out
 
 
@@ -161,7 +160,7 @@ def _write(
     """Writes the records in the order of `refs`, a few clips at a time; TFDS's own writer would hold a gigabyte."""
     import tensorflow_datasets as tfds
 
-    from dhauds_jax.data.sets import builders
+    from dhauds_jax.data.pipeline import builders
 
     name = dataset.name.replace("/", "_")
     identity = tfds.core.dataset_info.DatasetIdentity(name, tfds.core.Version("1.0.0"), str(folder), __name__)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dhauds_jax import class_names
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.errors import BadInput
 
 FOLDER = "arabic-speech-commands"
 CLASSES = class_names.ARABIC_SPEECH_COMMANDS
@@ -25,7 +26,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
       `(refs, notices)` in the order of the csv.
 
     Raises:
-      ValueError: unknown split, folder, csv or columns missing, a class that is not one of the 15, absent files.
+      BadInput: unknown split, folder, csv or columns missing, a class that is not one of the 15, absent files.
     """
     check_split(DATA_SET, split)
     root = find_root(data_dir, (FOLDER,), f"{split}.csv", DATA_SET.name)
@@ -33,13 +34,13 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if not {"file", "class"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{table}: columns {reader.fieldnames}, expected file and class")
+            raise BadInput(f"{table}: columns {reader.fieldnames}, expected file and class")
         rows = [(row["file"], row["class"]) for row in reader]
     if not rows:
-        raise ValueError(f"{table}: no rows, expected one for each clip")
+        raise BadInput(f"{table}: no rows, expected one for each clip")
     unknown = sorted({word for _, word in rows} - set(CLASSES), key=str)
     if unknown:
-        raise ValueError(f"{table}: unknown class {unknown[0]!r}, expected one of {', '.join(CLASSES)}")
+        raise BadInput(f"{table}: unknown class {unknown[0]!r}, expected one of {', '.join(CLASSES)}")
     refs = [ClipRef(name, root / name, CLASSES.index(word)) for name, word in rows]
     return check_present(refs, table, allow_partial)
 

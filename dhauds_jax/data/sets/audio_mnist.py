@@ -10,6 +10,7 @@ from pathlib import Path
 
 from dhauds_jax import class_names
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.errors import BadInput
 
 CLASSES = class_names.AUDIO_MNIST
 GROUPS = (
@@ -50,15 +51,15 @@ def accent_speakers(root: Path) -> dict[str, tuple[str, ...]]:
       root: the folder that holds `audioMNIST_meta.txt`, JSON keyed by speaker with the field `accent`.
 
     Raises:
-      ValueError: the file is missing, no JSON, or a speaker has no accent.
+      BadInput: the file is missing, no JSON, or a speaker has no accent.
     """
     table = root / META
     if not table.is_file():
-        raise ValueError(f"{table}: no such file, expected the table of speakers that comes with AudioMNIST")
+        raise BadInput(f"{table}: no such file, expected the table of speakers that comes with AudioMNIST")
     try:
         accents = {speaker: str(entry["accent"]) for speaker, entry in json.loads(table.read_text("utf-8")).items()}
     except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise ValueError(
+        raise BadInput(
             f"{table}: cannot be read ({type(error).__name__}: {error}), expected JSON with an accent for each speaker"
         ) from error
     german = tuple(sorted(speaker for speaker, accent in accents.items() if accent == "German"))
@@ -78,7 +79,7 @@ def listing(
       allow_partial: go on when speakers have no clips.
 
     Raises:
-      ValueError: unknown split, missing folder, speakers without clips, a wav file with another kind of name.
+      BadInput: unknown split, missing folder, speakers without clips, a wav file with another kind of name.
     """
     root = find_root(data_dir, INSIDE, MARKER, "audio_mnist")
     speakers = speakers_of(root)[split]
@@ -92,7 +93,7 @@ def _of_speaker(root: Path, speaker: str, takes: range) -> list[ClipRef]:
     for path in recordings(root / speaker):
         fields = _NAME.fullmatch(path.name)
         if not fields or fields[2] != speaker:
-            raise ValueError(f"{path}: expected the name <digit>_{speaker}_<take>.wav, digit 0 to 9, take 0 to 49")
+            raise BadInput(f"{path}: expected the name <digit>_{speaker}_<take>.wav, digit 0 to 9, take 0 to 49")
         if int(fields[3]) in takes:
             refs.append(ClipRef(f"{speaker}/{path.name}", path, CLASSES.index(fields[1])))
     return refs

@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dhauds_jax.errors import BadInput
+from dhauds_jax.registry import nearest
+
 
 class ClipRef(NamedTuple):
     """One clip of a split.
@@ -108,9 +111,9 @@ def draw_name(dataset: DataSet) -> str:
 
 
 def check_split(dataset: DataSet, split: str) -> None:
-    """Raises `ValueError` unless `split` is one of the set's splits."""
+    """Raises `BadInput` unless `split` is one of the set's splits."""
     if split not in dataset.splits:
-        raise ValueError(f"unknown split {split!r} of {dataset.name}, expected one of {', '.join(dataset.splits)}")
+        raise BadInput(f"unknown split {split!r} of {dataset.name}: expected {nearest(split, dataset.splits)}")
 
 
 def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str, name: str) -> Path:
@@ -123,17 +126,17 @@ def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str,
       name: the data set, for the message.
 
     Raises:
-      ValueError: no folder given, it does not exist, or none of the candidates holds `marker`.
+      BadInput: no folder given, it does not exist, or none of the candidates holds `marker`.
     """
     if not data_dir:
-        raise ValueError(f"{name} needs --data_dir, the folder that holds {marker}")
+        raise BadInput(f"{name} needs --data_dir, the folder that holds {marker}")
     data_dir = Path(data_dir)
     if not data_dir.is_dir():
-        raise ValueError(f"--data_dir={data_dir}: no such folder, expected the folder of {name} that holds {marker}")
+        raise BadInput(f"--data_dir={data_dir}: no such folder, expected the folder of {name} that holds {marker}")
     for root in (data_dir, *(data_dir / name for name in inside)):
         if any(root.glob(marker)):
             return root
-    raise ValueError(
+    raise BadInput(
         f"--data_dir={data_dir}: holds no {marker} and neither does {' nor '.join(inside)} inside it, "
         f"expected the folder of {name} or its parent"
     )
@@ -148,7 +151,7 @@ def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tup
       allow_partial: go on without the absent ones and say how many they are.
 
     Raises:
-      ValueError: files are absent and `allow_partial` is off (how many, the first five), or none is there.
+      BadInput: files are absent and `allow_partial` is off (how many, the first five), or none is there.
     """
     absent = [ref for ref in refs if not ref.path.is_file()]
     if not absent:
@@ -156,9 +159,9 @@ def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tup
     first = ", ".join(ref.id for ref in absent[:5])
     counted = f"{source} names {len(refs)} files and {len(absent)} of them are absent (the first: {first})"
     if not allow_partial:
-        raise ValueError(f"{counted}; complete the copy, or give --allow_partial to go on without them")
+        raise BadInput(f"{counted}; complete the copy, or give --allow_partial to go on without them")
     if len(absent) == len(refs):
-        raise ValueError(f"{counted}, so nothing is left; expected --data_dir to hold them")
+        raise BadInput(f"{counted}, so nothing is left; expected --data_dir to hold them")
     return [ref for ref in refs if ref.path.is_file()], (f"{counted}; going on with {len(refs) - len(absent)}",)
 
 
@@ -189,7 +192,7 @@ def check_groups(
       Notices, one or none.
 
     Raises:
-      ValueError: groups are absent and `allow_partial` is off (how many, the first five), or none is there.
+      BadInput: groups are absent and `allow_partial` is off (how many, the first five), or none is there.
     """
     absent = [group for group in expected if group not in found]
     if not absent:
@@ -197,7 +200,7 @@ def check_groups(
     first = ", ".join(absent[:5])
     counted = f"{source} has no clips of {len(absent)} of the {len(expected)} {what} (the first: {first})"
     if not allow_partial:
-        raise ValueError(f"{counted}; complete the copy, or give --allow_partial to go on without them")
+        raise BadInput(f"{counted}; complete the copy, or give --allow_partial to go on without them")
     if len(absent) == len(expected):
-        raise ValueError(f"{counted}, so nothing is left; expected --data_dir to hold them")
+        raise BadInput(f"{counted}, so nothing is left; expected --data_dir to hold them")
     return (f"{counted}; going on with {len(expected) - len(absent)}",)

@@ -21,7 +21,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
       allow_partial: go on when a scene's folder is absent or empty.
 
     Raises:
-      ValueError: the split's folder is missing, a scene has no files, or none has any.
+      BadInput: the split's folder is missing, a scene has no files, or none has any.
     """
     check_split(DATA_SET, split)
     folder = _SPLITS[split]

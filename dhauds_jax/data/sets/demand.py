@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.errors import BadInput
 
 _NAMES = """DKITCHEN DLIVING DWASHING NFIELD NPARK NRIVER OHALLWAY OMEETING OOFFICE PCAFETER PRESTO PSTATION
 SPSQUARE STRAFFIC TBUS TCAR TMETRO"""
@@ -27,13 +28,13 @@ def listing(
       allow_partial: go on when environments are absent.
 
     Raises:
-      ValueError: missing folder, environments without recordings, an unknown environment.
+      BadInput: missing folder, environments without recordings, an unknown environment.
     """
     root = find_root(data_dir, (release, "DEMAND", f"DEMAND/{release}"), "*/ch[0-9][0-9].wav", f"demand ({release})")
     refs = []
     for folder in sorted(path for path in root.iterdir() if recordings(path)):
         if folder.name not in classes:
-            raise ValueError(f"{folder}: unknown environment, expected one of {', '.join(classes)}")
+            raise BadInput(f"{folder}: unknown environment, expected one of {', '.join(classes)}")
         label = classes.index(folder.name)
         refs += [ClipRef(f"{folder.name}/{path.name}", path, label) for path in recordings(folder)]
     found = {classes[ref.label] for ref in refs}

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.errors import BadInput
 
 _NAMES = """dog rooster pig cow frog cat hen insects sheep crow
 rain sea_waves crackling_fire crickets chirping_birds water_drops wind pouring_water toilet_flush thunderstorm
@@ -32,26 +33,26 @@ def listing(
       allow_partial: go on when the csv names absent files.
 
     Raises:
-      ValueError: folder, csv or columns missing, a fold or class that there is not, absent files.
+      BadInput: folder, csv or columns missing, a fold or class that there is not, absent files.
     """
     table = find_root(data_dir, INSIDE, TABLE, "esc50") / TABLE
     root = table.resolve().parent.parent
     with table.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if not set(reader.fieldnames or ()) >= _COLUMNS:
-            raise ValueError(f"{table}: columns {reader.fieldnames}, expected {', '.join(sorted(_COLUMNS))} among them")
+            raise BadInput(f"{table}: columns {reader.fieldnames}, expected {', '.join(sorted(_COLUMNS))} among them")
         rows = [(row["filename"], row["fold"], row["target"], row["category"]) for row in reader]
     refs = []
     for name, fold, target, category in rows:
         if fold not in map(str, FOLDS) or not target.isdecimal() or (int(target), category) not in enumerate(CLASSES):
-            raise ValueError(
+            raise BadInput(
                 f"{table}: {name} has fold {fold}, target {target}, category {category}, "
                 "expected a fold from 1 to 5 and one of the 50 categories with its own target"
             )
         if int(fold) in folds:
             refs.append(ClipRef(f"audio/{name}", root / "audio" / name, int(target)))
     if not refs:
-        raise ValueError(f"{table}: no rows of fold {', '.join(map(str, folds))}, expected one for each clip")
+        raise BadInput(f"{table}: no rows of fold {', '.join(map(str, folds))}, expected one for each clip")
     return check_present(refs, table, allow_partial)
 
 

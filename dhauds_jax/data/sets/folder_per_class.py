@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, recordings
+from dhauds_jax.errors import BadInput
 
 SPLITS = ("train", "val", "test")
 SUFFIXES = (".wav", ".flac", ".ogg")
@@ -38,24 +39,24 @@ def find_clips(data_dir: Path | str | None) -> dict[str, list[tuple[str, str, Pa
     the same ids.
 
     Raises:
-      ValueError: no folder given, it does not exist, no class folders, or both layouts at once.
+      BadInput: no folder given, it does not exist, no class folders, or both layouts at once.
     """
     if not data_dir:
-        raise ValueError(f"folder needs --data_dir, {_EXPECTED}")
+        raise BadInput(f"folder needs --data_dir, {_EXPECTED}")
     root = Path(data_dir)
     if not root.is_dir():
-        raise ValueError(f"--data_dir={data_dir}: no such folder, {_EXPECTED}")
+        raise BadInput(f"--data_dir={data_dir}: no such folder, {_EXPECTED}")
     classes = _class_folders(root)
     splits = {split: found for split in SPLITS if (found := _class_folders(root / split))}
     if classes and splits:
-        raise ValueError(
+        raise BadInput(
             f"--data_dir={data_dir}: audio files lie in {classes[0].name}/ and also in class folders of "
             f"{'/, '.join(splits)}/, {_EXPECTED}"
         )
     if splits:
         return {split: _clips_of(found, root) for split, found in splits.items()}
     if not classes:
-        raise ValueError(f"--data_dir={data_dir}: no folder in it has audio files, {_EXPECTED}")
+        raise BadInput(f"--data_dir={data_dir}: no folder in it has audio files, {_EXPECTED}")
     parts: dict[str, list[tuple[str, str, Path]]] = {split: [] for split in SPLITS}
     for clip in _clips_of(classes, root):
         parts[split_of(clip[0])].append(clip)
@@ -70,14 +71,14 @@ def at(data_dir: Path | str) -> DataSet:
     cannot be read are left to the loader, which names them.
 
     Raises:
-      ValueError: see `find_clips`; or no file is readable.
+      BadInput: see `find_clips`; or no file is readable.
     """
     clips = find_clips(data_dir)
     paths = [path for part in clips.values() for _, _, path in part]
     with ThreadPoolExecutor(_THREADS) as pool:
         headers = [header for header in pool.map(_header, paths) if header]
     if not headers:
-        raise ValueError(f"--data_dir={data_dir}: none of its {len(paths)} audio files can be read, {_EXPECTED}")
+        raise BadInput(f"--data_dir={data_dir}: none of its {len(paths)} audio files can be read, {_EXPECTED}")
     rate = Counter(rate for rate, _ in headers).most_common(1)[0][0]
     length = max(-(-samples * rate // file_rate) for file_rate, samples in headers)
     return DATA_SET._replace(classes=_classes(clips), sample_rate=rate, length=length, splits=tuple(clips))
@@ -92,13 +93,13 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
       allow_partial: not used, there is no list that could name absent files.
 
     Raises:
-      ValueError: see `find_clips`; or the split has no clips.
+      BadInput: see `find_clips`; or the split has no clips.
     """
     check_split(DATA_SET, split)
     clips = find_clips(data_dir)
     if not clips.get(split):
         total = sum(map(len, clips.values()))
-        raise ValueError(
+        raise BadInput(
             f"--data_dir={data_dir}: none of its {total} clips is in the split {split!r}; "
             f"without the folders train/, val/, test/ a hash of the name puts a tenth into val and a tenth into test"
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from dhauds_jax import class_names
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.errors import BadInput
 
 FOLDER = "free-spoken-digit-dataset"
 INSIDE = ("recordings", f"{FOLDER}/recordings")
@@ -26,7 +27,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
       allow_partial: go on when digits or speakers have no clips.
 
     Raises:
-      ValueError: unknown split, missing folder, digits or speakers without clips, a wav file with another kind of name.
+      BadInput: unknown split, missing folder, digits or speakers without clips, a wav file with another kind of name.
     """
     check_split(DATA_SET, split)
     root = find_root(data_dir, INSIDE, "*_*_*.wav", DATA_SET.name)
@@ -34,7 +35,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     for path in recordings(root):
         fields = _NAME.fullmatch(path.name)
         if not fields:
-            raise ValueError(
+            raise BadInput(
                 f"{path}: expected the name <digit>_<speaker>_<take>.wav, digit 0 to 9, take 0 to 49, "
                 f"speaker {', '.join(SPEAKERS)}"
             )

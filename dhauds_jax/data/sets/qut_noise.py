@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.errors import BadInput
 
 FOLDER = "QUT-NOISE"
 CLASSES = ("CAFE", "CAR", "HOME", "REVERB", "STREET")
@@ -19,7 +20,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
       allow_partial: go on when a class has no recordings.
 
     Raises:
-      ValueError: unknown split, missing folder, a class without recordings, a wav file of an unknown class.
+      BadInput: unknown split, missing folder, a class without recordings, a wav file of an unknown class.
     """
     check_split(DATA_SET, split)
     root = find_root(data_dir, (FOLDER, f"{FOLDER}/{FOLDER}"), "*.wav", DATA_SET.name)
@@ -27,7 +28,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     for path in recordings(root):
         kind = path.stem.partition("-")[0]
         if kind not in CLASSES:
-            raise ValueError(f"{path}: unknown class {kind!r}, expected <class>-<place>-<n>.wav, {', '.join(CLASSES)}")
+            raise BadInput(f"{path}: unknown class {kind!r}, expected <class>-<place>-<n>.wav, {', '.join(CLASSES)}")
         refs.append(ClipRef(path.name, path, CLASSES.index(kind)))
     found = {CLASSES[ref.label] for ref in refs}
     return refs, check_groups(found, CLASSES, what="classes", source=root, allow_partial=allow_partial)

@@ -12,6 +12,7 @@ import numpy as np
 
 from dhauds_jax import class_names
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.errors import BadInput
 
 FOLDERS = ("ReefSet_v1.0", "ReefSet", "ReefSet/ReefSet_v1.0")
 AUDIO = "full_dataset"
@@ -40,7 +41,7 @@ class Annotations(NamedTuple):
 
 
 def find(data_dir: Path | str | None) -> Path:
-    """The set's folder from itself or a parent; raises `ValueError` when it is neither."""
+    """The set's folder from itself or a parent; raises `BadInput` when it is neither."""
     return find_root(data_dir, FOLDERS, AUDIO, DATA_SET.name)
 
 
@@ -52,7 +53,7 @@ def annotations(root: Path, split: str) -> Annotations:
       split: "train" or "test".
 
     Raises:
-      ValueError: neither the csv nor `reefset_annotations.json` is there, columns or labels that are not the
+      BadInput: neither the csv nor `reefset_annotations.json` is there, columns or labels that are not the
         published ones, or a rebuilt split that shares clips with the other split's csv.
     """
     own, other = (root / f"{name}_annotations.csv" for name in (split, "test" if split == "train" else "train"))
@@ -65,7 +66,7 @@ def annotations(root: Path, split: str) -> Annotations:
     if other.is_file():
         shared = {row["file_name"] for row in read_csv(other)} & {row["file_name"] for row in rows}
         if shared:
-            raise ValueError(
+            raise BadInput(
                 f"{other}: {len(shared)} of its clips are in the rebuilt {split} split too (such as {min(shared)}), "
                 f"expected DHAuDS's file; add {own.name} or remove it"
             )
@@ -77,26 +78,26 @@ def annotations(root: Path, split: str) -> Annotations:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Rows of `train_annotations.csv` or `test_annotations.csv`; raises `ValueError` on other columns or labels."""
+    """Rows of `train_annotations.csv` or `test_annotations.csv`; raises `BadInput` on other columns or labels."""
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if not {"file_name", "label"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path}: columns {reader.fieldnames}, expected {', '.join(COLUMNS)}")
+            raise BadInput(f"{path}: columns {reader.fieldnames}, expected {', '.join(COLUMNS)}")
         rows = list(reader)
     _check_rows(path, rows)
     return rows
 
 
 def read_json(path: Path, instead_of: Path) -> list[dict[str, str]]:
-    """Rows of `reefset_annotations.json` in its order; raises `ValueError` when it is missing or holds other fields."""
+    """Rows of `reefset_annotations.json` in its order; raises `BadInput` when it is missing or holds other fields."""
     if not path.is_file():
-        raise ValueError(f"{path.parent}: neither {instead_of.name} nor {path.name}, expected one of them")
+        raise BadInput(f"{path.parent}: neither {instead_of.name} nor {path.name}, expected one of them")
     try:
         rows = [{str(name): str(value) for name, value in row.items()} for row in json.loads(path.read_text("utf-8"))]
     except (json.JSONDecodeError, AttributeError, TypeError) as error:
-        raise ValueError(f"{path}: no list of annotations ({error!r}), expected {', '.join(COLUMNS)} each") from error
+        raise BadInput(f"{path}: no list of annotations ({error!r}), expected {', '.join(COLUMNS)} each") from error
     if not rows or not all({"file_name", "label"} <= set(row) for row in rows):
-        raise ValueError(f"{path}: rows without file_name or label, expected {', '.join(COLUMNS)} in each")
+        raise BadInput(f"{path}: rows without file_name or label, expected {', '.join(COLUMNS)} in each")
     return rows
 
 
@@ -109,7 +110,7 @@ def label_order(root: Path) -> tuple[str, ...]:
         labels = tuple(row[0].strip() for row in list(csv.reader(file))[1:] if row and row[0].strip())
     unknown = sorted(set(labels) - set(CLASSES))
     if not labels or unknown:
-        raise ValueError(f"{path}: labels {', '.join(unknown) or 'none'}, expected those of ReefSet v1.0")
+        raise BadInput(f"{path}: labels {', '.join(unknown) or 'none'}, expected those of ReefSet v1.0")
     return labels
 
 
@@ -129,7 +130,7 @@ def split_rows(
       `(train, test)`.
 
     Raises:
-      ValueError: a label has fewer than two clips.
+      BadInput: a label has fewer than two clips.
 
     Source: DHAuDS, ReefSet_splits.ipynb.
     """
@@ -142,7 +143,7 @@ def split_rows(
         by_label.get(row["label"], []).append(row)
     for label, members in by_label.items():
         if len(members) < 2:
-            raise ValueError(f"ReefSet: {len(members)} annotations of {label}, expected at least 2 to split")
+            raise BadInput(f"ReefSet: {len(members)} annotations of {label}, expected at least 2 to split")
         first, second = train_test_split(np.arange(len(members)), test_size=TEST_SHARE, random_state=SPLIT_SEED)
         train += [members[i] for i in first]
         test += [members[i] for i in second]
@@ -160,7 +161,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
       allow_partial: go on when the annotations name absent files.
 
     Raises:
-      ValueError: folder or annotations missing or wrong, absent files.
+      BadInput: folder or annotations missing or wrong, absent files.
     """
     check_split(DATA_SET, split)
     root = find(data_dir)
@@ -175,10 +176,10 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
 
 def _check_rows(path: Path, rows: list[dict[str, str]]) -> None:
     if not rows:
-        raise ValueError(f"{path}: no rows, expected one for each clip")
+        raise BadInput(f"{path}: no rows, expected one for each clip")
     for row in rows:
         if row["label"] not in CLASSES:
-            raise ValueError(f"{path}: {row['file_name']} has label {row['label']!r}, expected one of ReefSet's 37")
+            raise BadInput(f"{path}: {row['file_name']} has label {row['label']!r}, expected one of ReefSet's 37")
 
 
 def _label_rows() -> tuple[tuple[int, ...], ...]:

@@ -16,6 +16,7 @@ from dhauds_jax.data.sets.base import (
     find_root,
     recordings,
 )
+from dhauds_jax.errors import BadInput
 
 BACKGROUND = "_background_noise_"
 LISTS = {"test": "testing_list.txt", "val": "validation_list.txt"}
@@ -53,7 +54,7 @@ def listing(
       allow_partial: go on when words have no folder, or the list names absent files.
 
     Raises:
-      ValueError: unknown split, folder or list missing, an unknown word, words without clips, absent files.
+      BadInput: unknown split, folder or list missing, an unknown word, words without clips, absent files.
     """
     root = find_root(data_dir, folders(release), LISTS["test"], release)
     words = _words(root, classes)
@@ -68,27 +69,27 @@ def listing(
 
 
 def read_list(root: Path, split: str, classes: tuple[str, ...]) -> list[str]:
-    """The lines "<word>/<file>.wav" of a split's list; raises `ValueError` for a missing list and unknown words."""
+    """The lines "<word>/<file>.wav" of a split's list; raises `BadInput` for a missing list and unknown words."""
     table = root / LISTS[split]
     if not table.is_file():
-        raise ValueError(f"{table}: no such file, expected the list of the {split} split")
+        raise BadInput(f"{table}: no such file, expected the list of the {split} split")
     names = table.read_text(encoding="utf-8").split()
     if not names:
-        raise ValueError(f"{table}: no lines, expected one <word>/<file>.wav for each clip")
+        raise BadInput(f"{table}: no lines, expected one <word>/<file>.wav for each clip")
     for name in names:
         word, slash, _ = name.partition("/")
         if not slash or word not in classes:
-            raise ValueError(f"{table}: unknown word in {name!r}, expected <word>/<file>.wav with {_one_of(classes)}")
+            raise BadInput(f"{table}: unknown word in {name!r}, expected <word>/<file>.wav with {_one_of(classes)}")
     return names
 
 
 def _words(root: Path, classes: tuple[str, ...]) -> dict[str, list[Path]]:
-    """The clips in each word's folder, words and files sorted; raises `ValueError` for clips of an unknown word."""
+    """The clips in each word's folder, words and files sorted; raises `BadInput` for clips of an unknown word."""
     folders_here = sorted(path for path in root.iterdir() if path.is_dir() and path.name != BACKGROUND)
     found = {folder.name: paths for folder in folders_here if (paths := recordings(folder))}
     for word in found:
         if word not in classes:
-            raise ValueError(f"{root / word}: holds clips of an unknown word, expected {_one_of(classes)}")
+            raise BadInput(f"{root / word}: holds clips of an unknown word, expected {_one_of(classes)}")
     return found
 
 

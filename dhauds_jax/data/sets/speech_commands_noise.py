@@ -6,6 +6,7 @@ from pathlib import Path
 
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
 from dhauds_jax.data.sets.speech_commands import BACKGROUND, V2, folders
+from dhauds_jax.errors import BadInput
 
 CLASSES = ("doing_the_dishes", "dude_miaowing", "exercise_bike", "pink_noise", "running_tap", "white_noise")
 
@@ -19,7 +20,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
       allow_partial: go on when kinds are absent.
 
     Raises:
-      ValueError: unknown split, missing folder, absent kinds, a wav file of another name.
+      BadInput: unknown split, missing folder, absent kinds, a wav file of another name.
     """
     check_split(DATA_SET, split)
     inside = (BACKGROUND, *(f"{parent}/{BACKGROUND}" for parent in folders(V2)))
@@ -27,7 +28,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     refs = []
     for path in recordings(root):
         if path.stem not in CLASSES:
-            raise ValueError(f"{path}: unknown background noise, expected one of {', '.join(CLASSES)}")
+            raise BadInput(f"{path}: unknown background noise, expected one of {', '.join(CLASSES)}")
         refs.append(ClipRef(path.name, path, CLASSES.index(path.stem)))
     found = {CLASSES[ref.label] for ref in refs}
     return refs, check_groups(found, CLASSES, what="kinds", source=root, allow_partial=allow_partial)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dhauds_jax import class_names
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.errors import BadInput
 
 FOLDERS = ("UrbanSound8K", "UrbanSound8K/UrbanSound8K")
 TABLE = "metadata/UrbanSound8K.csv"
@@ -30,22 +31,22 @@ _FOLD_COUNTS = {
 
 
 def find(data_dir: Path | str | None) -> Path:
-    """The set's folder from itself, a parent, or its `metadata/`; raises `ValueError` when it is none of these."""
+    """The set's folder from itself, a parent, or its `metadata/`; raises `BadInput` when it is none of these."""
     if data_dir and Path(data_dir).name == "metadata":
         data_dir = Path(data_dir).parent
     return find_root(data_dir, FOLDERS, TABLE, DATA_SET.name)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of the metadata table; raises `ValueError` when columns, folds or classes are not the published ones."""
+    """The rows of the metadata table; raises `BadInput` when columns, folds or classes are not the published ones."""
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if not {"slice_file_name", "fold", "classID"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path}: columns {reader.fieldnames}, expected slice_file_name, fold and classID")
+            raise BadInput(f"{path}: columns {reader.fieldnames}, expected slice_file_name, fold and classID")
         rows = list(reader)
     for row in rows:
         if row["fold"] not in map(str, _FOLDS) or row["classID"] not in map(str, range(len(CLASSES))):
-            raise ValueError(
+            raise BadInput(
                 f"{path}: {row['slice_file_name']} has fold {row['fold']!r} and classID {row['classID']!r}, expected "
                 f"folds 1 to 10 and classes 0 to {len(CLASSES) - 1}"
             )
@@ -66,7 +67,7 @@ def listing(
       test_folds: folds of the test split; the other ones are the training split.
 
     Raises:
-      ValueError: folder or table missing or wrong, no clips in the folds, absent files.
+      BadInput: folder or table missing or wrong, no clips in the folds, absent files.
     """
     check_split(DATA_SET, split)
     root = find(data_dir)
@@ -79,7 +80,7 @@ def listing(
                 name = f"fold{fold}/{row['slice_file_name']}"
                 refs.append(ClipRef(name, root / "audio" / name, int(row["classID"])))
     if not refs:
-        raise ValueError(f"{root / TABLE}: no clips in folds {', '.join(map(str, folds))}, expected some")
+        raise BadInput(f"{root / TABLE}: no clips in folds {', '.join(map(str, folds))}, expected some")
     refs, notices = check_present(refs, root / TABLE, allow_partial)
     if split == "val":
         notices = (*notices, "no validation split is published: val is the test split, as in the reference")

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from dhauds_jax import class_names
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.errors import BadInput
 
 FOLDERS = ("vs_release_16k", "vs_release_44k", "VocalSound", "VocalSound/vs_release_16k", "VocalSound/vs_release_44k")
 LABELS = "class_labels_indices_vs.csv"
@@ -18,7 +19,7 @@ _AUDIO = {"16k": ("audio_16k",), "44k": ("data_44k", "audio_44k")}
 
 
 def find(data_dir: Path | str | None) -> Path:
-    """The set's folder from itself, a parent, or its `datafiles/`; raises `ValueError` when it is none of these."""
+    """The set's folder from itself, a parent, or its `datafiles/`; raises `BadInput` when it is none of these."""
     if data_dir and Path(data_dir).name == "datafiles":
         data_dir = Path(data_dir).parent
     return find_root(data_dir, FOLDERS, LABELS, DATA_SET.name)
@@ -28,16 +29,16 @@ def read_mids(root: Path) -> dict[str, int]:
     """Class indices by AudioSet identifier ("mid"), from the set's own table (columns index, mid, display_name).
 
     Raises:
-      ValueError: columns missing, or other classes than the six in their published order.
+      BadInput: columns missing, or other classes than the six in their published order.
     """
     with (root / LABELS).open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file, skipinitialspace=True)
         if not {"index", "mid", "display_name"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{root / LABELS}: columns {reader.fieldnames}, expected index, mid and display_name")
+            raise BadInput(f"{root / LABELS}: columns {reader.fieldnames}, expected index, mid and display_name")
         rows = [(row["index"], row["mid"], row["display_name"]) for row in reader]
     if [(index, name) for index, _, name in rows] != [(str(i), name) for i, name in enumerate(CLASSES)]:
         found = ", ".join(f"{index} {name}" for index, _, name in rows)
-        raise ValueError(f"{root / LABELS}: classes {found or 'none'}, expected {', '.join(CLASSES)} in this order")
+        raise BadInput(f"{root / LABELS}: classes {found or 'none'}, expected {', '.join(CLASSES)} in this order")
     return {mid: int(index) for index, mid, _ in rows}
 
 
@@ -45,19 +46,19 @@ def read_list(path: Path, mids: dict[str, int]) -> list[tuple[str, int]]:
     """`(file name, class index)` of each clip of a list, in its order; of a listed path only the last part counts.
 
     Raises:
-      ValueError: the list is missing or no such JSON, empty, or names a class that is not in the table.
+      BadInput: the list is missing or no such JSON, empty, or names a class that is not in the table.
     """
     if not path.is_file():
-        raise ValueError(f"{path}: no such file, expected the list of a split of VocalSound")
+        raise BadInput(f"{path}: no such file, expected the list of a split of VocalSound")
     try:
         rows = [(PurePosixPath(row["wav"]).name, row["labels"]) for row in json.loads(path.read_text("utf-8"))["data"]]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise ValueError(f'{path}: no list of clips ({error!r}), expected {{"data": [{{"wav", "labels"}}]}}') from error
+        raise BadInput(f'{path}: no list of clips ({error!r}), expected {{"data": [{{"wav", "labels"}}]}}') from error
     if not rows:
-        raise ValueError(f"{path}: no clips, expected at least one")
+        raise BadInput(f"{path}: no clips, expected at least one")
     for name, mid in rows:
         if mid not in mids:
-            raise ValueError(f"{path}: {name} has class {mid!r}, expected one of {', '.join(mids)} ({LABELS})")
+            raise BadInput(f"{path}: {name} has class {mid!r}, expected one of {', '.join(mids)} ({LABELS})")
     return [(name, mids[mid]) for name, mid in rows]
 
 
@@ -74,7 +75,7 @@ def listing(
         authors' archive has it; `*_rev.json`, or the plain lists).
 
     Raises:
-      ValueError: folder, table or list missing or wrong, absent files.
+      BadInput: folder, table or list missing or wrong, absent files.
     """
     check_split(DATA_SET, split)
     root = find(data_dir)

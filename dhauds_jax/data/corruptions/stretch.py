@@ -1,20 +1,28 @@
-"""Time stretch of a whole set: clips in buckets of similar length, one compiled program a bucket."""
+"""TST: a time stretch by a drawn rate; of a whole set in buckets of clips of similar length, one program a bucket.
+
+A stretched clip has `256 * (ceil((time // 256 + 1) / rate) - 1)` samples: lay it out again. Its magnitude is
+interpolated between frames and Griffin-Lim finds a phase.
+"""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Complex, Float, Key
 
-from dhauds_jax.data.draws import Draw, nominal_rate
+from dhauds_jax.data.corruptions.base import Corruption, Draw, Numbers, Quirks, below, pick
 from dhauds_jax.data.layout import lay_out, raw_clip
-from dhauds_jax.data.levels import RATE_OFFSETS, Quirks
 from dhauds_jax.dsp.ragged_stretch import Plan, plan_stretch, time_stretch_ragged
-from dhauds_jax.dsp.stretch import start_in_square
+from dhauds_jax.dsp.stretch import start_in_square, time_stretch, time_stretch_frames
+
+RATE_OFFSETS = {"L1": (0.04, 0.05, 0.06), "L2": (0.08, 0.09, 0.10, 0.11, 0.12)}
+"""Nominal offsets r of the time stretch; the rate is 1+r (faster) or 1-r (slower)."""
 
 _CHUNK_SAMPLES = 1 << 17
 BUCKETS = 8
@@ -25,6 +33,53 @@ N_FFT, HOP = 1024, 256
 SHORTEST = N_FFT
 """A shorter clip (samples) is centred in as many zeros before it is stretched."""
 _START_FRAMES = 64  # drawn by one program for all buckets, since compiling the generator costs more than running it
+
+
+def rate_offsets(level: str, quirks: Quirks) -> tuple[float, ...]:
+    """The rate offsets that are drawn at a level."""
+    nominal = RATE_OFFSETS[level]
+    return nominal[:-1] if quirks.top_rate_lost else nominal
+
+
+def nominal_rate(rate: Any) -> float:
+    """The rate as the grid writes it (float32 holds 1.08 as 1.0800000429); shapes and groups depend on it."""
+    return round(float(rate), 2)
+
+
+def choose(
+    xp: ModuleType, bits: Numbers, level: str, *, quirks: Quirks, both_ways: bool, **_: Any
+) -> dict[str, Numbers]:
+    """The rate, uniformly: 1+r, or with probability 1/2 (`both_ways`) 1-r."""
+    offsets = rate_offsets(level, quirks)
+    faster = pick(xp, bits[..., 0], [1 + r for r in offsets])
+    if not both_ways:
+        return {"rate": faster}
+    slower = pick(xp, bits[..., 0], [1 - r for r in offsets])
+    return {"rate": xp.where(below(xp, bits[..., 1], 2) == 1, slower, faster)}
+
+
+def apply(
+    wave: Float[Array, " time"], draw: Draw, noise: None = None, *, quirks: Quirks, step: float, **_: Any
+) -> Float[Array, " new_time"]:
+    """Stretches by the rate `step`."""
+    rate = nominal_rate(step)
+    start = start_phase(draw.key, wave.shape[-1], rate) if quirks.start_phase_in_square else None
+    return time_stretch(wave, rate, power=quirks.griffin_lim_power, start=start, n_fft=N_FFT, hop=HOP)
+
+
+def start_phase(key: Key[Array, ""], length: int, rate: float) -> Complex[Array, "frames bins"]:
+    """Griffin-Lim's random start for all frames of a stretched clip."""
+    return start_in_square(key, jnp.arange(time_stretch_frames(length, rate, HOP)), N_FFT // 2 + 1)
+
+
+def drawn_rate(draw: Draw) -> float:
+    """The drawn rate, which the result's length depends on."""
+    return nominal_rate(draw.rate)
+
+
+def describe(draw: Draw, level: str) -> dict[str, Any]:
+    """The rate."""
+    return {"rate": drawn_rate(draw)}
 
 
 def bucket(own: int, length: int) -> int:
@@ -104,3 +159,8 @@ def _start_block(keys, first):
 def _stretch_chunk(waves, plan: Plan, starts, power):
     start = jnp.concatenate(starts, 1)[:, : plan.first.shape[1]] if starts else None
     return time_stretch_ragged(waves, plan, power=power, start=start, n_fft=N_FFT, hop=HOP)
+
+
+TIME_STRETCH = Corruption(
+    choose, apply, levels=tuple(RATE_OFFSETS), describe=describe, static=drawn_rate, whole_set=stretched
+)

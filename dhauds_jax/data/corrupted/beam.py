@@ -19,13 +19,13 @@ import apache_beam
 import numpy as np
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from dhauds_jax.data import cell_files, cells, sets
+from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip, file_reader
-from dhauds_jax.data.corruptions import CHUNK
-from dhauds_jax.data.noise import NoiseBank, load_bank, synthetic_bank
-from dhauds_jax.data.sets.corrupted_layouts import file_name
-from dhauds_jax.data.shifts import needs_noise
+from dhauds_jax.data.corrupted import files, writing
+from dhauds_jax.data.corrupted.layouts import file_name
+from dhauds_jax.data.corruptions import CHUNK, needs_noise
+from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
 
 BATCH = 16 * CHUNK
 """Clips that a worker takes at a time."""
@@ -54,10 +54,10 @@ class Job(NamedTuple):
     on_bad_file: str = "stop"
 
     @property
-    def cell(self) -> cells.CellSpec:
+    def cell(self) -> writing.CellSpec:
         """The cell."""
         dataset = sets.get(self.dataset, self.data_dir)
-        return cells.CellSpec(dataset, self.corruption, self.level, self.seed, self.profile, self.split)
+        return writing.CellSpec(dataset, self.corruption, self.level, self.seed, self.profile, self.split)
 
 
 class Work(NamedTuple):
@@ -82,7 +82,7 @@ def batches(source: ClipSource, size: int = BATCH) -> list[Work]:
     return works
 
 
-def corrupt_work(job: Job, work: Work) -> cells.Slice:
+def corrupt_work(job: Job, work: Work) -> writing.Slice:
     """What a worker does with a batch: reads and corrupts it; `rows` of the result count within the batch."""
     cell = job.cell
     if work.paths is None:
@@ -90,7 +90,7 @@ def corrupt_work(job: Job, work: Work) -> cells.Slice:
     else:
         read = file_reader([Path(path) for path in work.paths], cell.dataset.sample_rate, job.on_bad_file)
     source = ClipSource(work.ids, np.zeros(len(work.ids), np.int32), read)
-    return next(cells.corrupted_slices(cell, source, bank_of(job), clips=len(work.ids)))
+    return next(writing.corrupted_slices(cell, source, bank_of(job), clips=len(work.ids)))
 
 
 def bank_of(job: Job) -> NoiseBank | None:
@@ -113,7 +113,7 @@ def write_work(job: Job, folder: str, work: Work) -> Iterator[str]:
     cell, piece = job.cell, corrupt_work(job, work)
     for row, samples in zip(piece.rows, piece.samples, strict=True):
         path = Path(folder) / file_name(work.ids[row])
-        yield json.dumps({"id": work.ids[row], "sha256": cell_files.write(path, samples, cell.dataset.sample_rate)})
+        yield json.dumps({"id": work.ids[row], "sha256": files.write(path, samples, cell.dataset.sample_rate)})
     for row, error in piece.bad:
         yield json.dumps({"row": work.rows[row], "path": str(error.path), "reason": error.reason, "kind": error.kind})
     yield json.dumps({"notices": dict(piece.notices)})
@@ -121,8 +121,8 @@ def write_work(job: Job, folder: str, work: Work) -> Iterator[str]:
 
 def write_cell(
     job: Job, source: ClipSource, root: Path | str, *, options: Sequence[str] = (), size: int = BATCH
-) -> cells.Written:
-    """Writes a cell like `cells.write_cell`, the work done by Beam's runner.
+) -> writing.Written:
+    """Writes a cell like `writing.write_cell`, the work done by Beam's runner.
 
     Args:
       job: what to write.
@@ -132,10 +132,10 @@ def write_cell(
       size: clips in a batch.
 
     Raises:
-      ValueError: the cell is there, or no clip is left. Whatever Beam raises for a worker that fails.
+      BadInput: the cell is there, or no clip is left. Whatever Beam raises for a worker that fails.
     """
     cell = job.cell
-    temporary = cells.begin_cell(cell, root, source.ids)
+    temporary = writing.begin_cell(cell, root, source.ids)
     parts = temporary.with_name(f"{temporary.name}.parts")
     shutil.rmtree(parts, ignore_errors=True)
     parts.mkdir()
@@ -148,9 +148,9 @@ def write_cell(
         )
         lines | "Digests" >> apache_beam.io.WriteToText(str(parts / "digests"), file_name_suffix=".jsonl")
     digests, notices, bad = _gather(parts)
-    record = cells.finish_cell(cell, root, source.ids, source.labels, digests, bank_of(job))
+    record = writing.finish_cell(cell, root, source.ids, source.labels, digests, bank_of(job))
     shutil.rmtree(parts)
-    return cells.Written(record, notices, bad)
+    return writing.Written(record, notices, bad)
 
 
 def pipeline_options(options: Sequence[str]) -> PipelineOptions:

@@ -1,7 +1,4 @@
-"""The seven corruptions: `draw` makes all random choices, `apply` carries them out, `corrupt` does a whole set.
-
-Shifts (corruptions with parameters, see `shifts`) are drawn, applied and named in the same way.
-"""
+"""Carrying corruptions out: of one clip (`apply`) and of a whole set (`corrupt`)."""
 
 from __future__ import annotations
 
@@ -17,29 +14,13 @@ from jaxtyping import Array, Float
 from tqdm import tqdm
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.draws import Draw, checksum, clip_key, clip_keys, draw, draw_set, nominal_rate, records
+from dhauds_jax.data.corruptions.base import NEUTRAL, Corruption, Draw, Quirks, each, quirks_of
+from dhauds_jax.data.corruptions.draws import draw_set
+from dhauds_jax.data.corruptions.lookup import get, needs_noise
+from dhauds_jax.data.corruptions.noise import NoiseBank, crop
 from dhauds_jax.data.layout import lay_out, raw_clip
-from dhauds_jax.data.levels import (
-    CORRECTED,
-    CORRUPTIONS,
-    LEVELS,
-    NOISE_CORRUPTIONS,
-    REFERENCE,
-    Quirks,
-    check_choice,
-    quirks_of,
-)
-from dhauds_jax.data.noise import NoiseBank, crop
 from dhauds_jax.data.sets.base import draw_name
-from dhauds_jax.data.shifts import SHIFTS, needs_noise
-from dhauds_jax.data.stretching import HOP, N_FFT, stretched
-from dhauds_jax.dsp.mixing import add_noise
-from dhauds_jax.dsp.stretch import pitch_shift, start_in_square, time_stretch, time_stretch_frames
-
-__all__ = [
-    "CORRECTED", "CORRUPTIONS", "LEVELS", "NOISE_CORRUPTIONS", "REFERENCE", "Draw", "Quirks", "apply", "checksum",
-    "clip_key", "clip_keys", "corrupt", "draw", "draw_clips", "draw_set", "lay_out", "raw_clip", "records",
-]  # fmt: skip
+from dhauds_jax.errors import BadInput
 
 CHUNK = 16
 """Clips in one compiled batch. Fixed, and short batches are filled up, so that the size, the order and the grouping of
@@ -60,53 +41,29 @@ def apply(
 ) -> Float[Array, " new_time"]:
     """Carries out one clip's draw; deterministic, `vmap` it over (wave, draw, noise).
 
-    A silent clip stays silent and silent noise adds nothing. TST changes the length to `256 * (ceil((time // 256 + 1) /
-    rate) - 1)`: lay the result out again. Its magnitude is interpolated between frames and Griffin-Lim finds a phase.
+    A silent clip stays silent and silent noise adds nothing. TST changes the length: lay the result out again.
 
     Args:
       wave: (time,) samples.
       draw: scalars, as `draw` gives them.
-      noise: (time,) the crop that `draw` names (noise corruptions), else None.
+      noise: (time,) the crop that `draw` names, where recordings are mixed in, else None.
       corruption: its name.
       profile: "reference", "corrected" or a `Quirks` record.
       sample_rate: Hz.
-      step: the drawn semitones (PSH) or rate (TST) as a Python number, because shapes depend on it; needed under
-        `jit` and `vmap`, otherwise read from the draw.
+      step: what is drawn and shapes depend on (`Corruption.static`: semitones of PSH, the rate of TST) as a Python
+        number; needed under `jit` and `vmap`, otherwise read from the draw.
 
     Raises:
-      ValueError: unknown names, noise missing or of another length.
+      BadInput: unknown names. ValueError: noise is missing.
 
     Source: DHAuDS, lib/corruption.py.
     """
-    check_choice("corruption", corruption, (*CORRUPTIONS, *SHIFTS))
-    quirks = quirks_of(profile)
-    if corruption == "PSH":
-        return pitch_shift(wave, sample_rate, int(draw.semitones if step is None else step))
-    if corruption == "TST":
-        rate = nominal_rate(draw.rate if step is None else step)
-        start = _start_phase(draw.key, wave.shape[-1], rate) if quirks.start_phase_in_square else None
-        return time_stretch(wave, rate, power=quirks.griffin_lim_power, start=start, n_fft=N_FFT, hop=HOP)
-    if corruption == "UNI":
-        return wave + draw.scale * _uniform(draw.key, wave.shape[-1], quirks)
-    if corruption == "WHN":
-        noise = _white_noise(draw, wave.shape[-1], quirks)
-    elif noise is None:
+    found, quirks = get(corruption), quirks_of(profile)
+    if found.noise is not None and noise is None:
         raise ValueError(f"{corruption} needs noise of the clip's length ({wave.shape[-1]} samples), found none")
-    return add_noise(wave, noise, draw.snr_db)
-
-
-def _white_noise(draw: Draw, length: int, quirks: Quirks) -> Float[Array, " time"]:
-    return jnp.where(draw.kind == 0, jax.random.normal(draw.key, (length,)), _uniform(draw.key, length, quirks))
-
-
-def _uniform(key: Array, length: int, quirks: Quirks) -> Float[Array, " time"]:
-    uniform = jax.random.uniform(key, (length,))
-    return uniform if quirks.uniform_noise_off_centre else uniform - 0.5
-
-
-def _start_phase(key: Array, length: int, rate: float) -> Array:
-    """Griffin-Lim's random start for all frames of a stretched clip, complex (frames, bins)."""
-    return start_in_square(key, jnp.arange(time_stretch_frames(length, rate, HOP)), N_FFT // 2 + 1)
+    if step is None and found.static is not None:
+        step = found.static(draw)
+    return found.apply(wave, draw, noise, quirks=quirks, sample_rate=sample_rate, step=step)
 
 
 def corrupt(
@@ -126,9 +83,9 @@ def corrupt(
 ) -> tuple[Float[np.ndarray, "clips {length}"], Draw]:
     """Corrupts a whole set in the order of its data set's operations.
 
-    All but TST: lay out to `length` (centre pad, or a random one where the level says so; head cut), then corrupt. TST:
-    stretch the clip as recorded, then lay out. A clip's samples depend on (seed, data set's name without its variant,
-    corruption, level, id) and its own wave alone.
+    All but TST (`Corruption.whole_set`): lay out to `length` (centre pad, or a random one where the level says so; head
+    cut), then corrupt. TST: stretch the clip as recorded, then lay out. A clip's samples depend on (seed, data set's
+    name without its variant, corruption, level, id) and its own wave alone.
 
     Args:
       waves: clips centred in rows of any width.
@@ -147,11 +104,12 @@ def corrupt(
       waves float32 (clips, length); draws, as `draw_set` gives them.
 
     Raises:
-      ValueError: unknown names, a noise corruption without a bank, a bank at another rate, ids that do not fit.
+      BadInput: unknown names, two clips of one id, no bank where recordings are mixed in. ValueError: as many ids as
+        clips were expected, or a bank at this rate.
     """
     dataset = sets.get(dataset) if isinstance(dataset, str) else dataset
-    _check(waves, ids, corruption, bank, sample_rate)
-    bank = bank if needs_noise(corruption) else None
+    found = _check(waves, ids, corruption, bank, sample_rate)
+    bank = bank if found.noise is not None else None
     draws = draw_clips(
         ids,
         bank,
@@ -165,8 +123,8 @@ def corrupt(
     )
     lengths = np.full(len(ids), waves.shape[1]) if lengths is None else np.asarray(lengths)
     quirks = quirks_of(profile)
-    if corruption == "TST":
-        results = stretched(waves, lengths, draws, level=level, length=length, quirks=quirks)
+    if found.whole_set is not None:
+        results = found.whole_set(waves, lengths, draws, level=level, length=length, quirks=quirks)
     else:
         results = _applied(waves, lengths, draws, bank, length, corruption, quirks, sample_rate)
     out = np.zeros((len(ids), length), np.float32)
@@ -214,7 +172,7 @@ def _applied(
     sample_rate: int,
 ) -> Iterator[tuple[np.ndarray, Array, np.ndarray]]:
     """Corrupts laid-out clips: `(rows, result, samples that are the clip's)` of up to CHUNK clips at a time."""
-    for rows, semitones in _chunks(draws.semitones):
+    for rows, step in _chunks(_static_values(corruption, draws)):
         filled = np.resize(rows, CHUNK)
         clips = [raw_clip(waves[i], int(lengths[i])) for i in filled]
         batch = np.stack([lay_out(clip, length, float(draws.pad[i])) for i, clip in zip(filled, clips)])
@@ -223,8 +181,8 @@ def _applied(
             # Recordings on disk are read once for each clip, so those that only fill the chunk up are not read again.
             taken = [crop(bank.waves[int(draws.noise_index[i])], int(draws.start[i]), length) for i in rows]
             crops = np.resize(np.stack(taken), (CHUNK, length))
-        result = _apply_chunk(batch, _take(draws, filled), crops, corruption, quirks, sample_rate, semitones)
-        yield rows, result, np.full(len(rows), length)
+        result = _apply_chunk(batch, _take(draws, filled), crops, corruption, quirks, sample_rate, step)
+        yield rows, result, np.full(len(rows), result.shape[1])
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5, 6))
@@ -234,26 +192,39 @@ def _apply_chunk(waves, draws, crops, corruption, quirks, sample_rate, step):
 
 
 def _take(draws: Draw, rows: np.ndarray) -> Draw:
-    return Draw(*(jnp.asarray(field[rows]) for field in draws[:-1]), key=draws.key[rows])
+    fields = {name: jnp.asarray(getattr(draws, name)[rows]) for name in NEUTRAL}
+    choices = {name: jnp.asarray(values[rows]) for name, values in draws.choices.items()}
+    return Draw(**fields, key=draws.key[rows], choices=choices)
 
 
-def _chunks(semitones: np.ndarray) -> Iterator[tuple[np.ndarray, int]]:
-    """Rows of up to CHUNK clips that share a compiled program: `(rows, their semitones)`, 0 of all but PSH."""
-    for step in dict.fromkeys(semitones.tolist()):
-        rows = np.flatnonzero(semitones == step)
+def _static_values(corruption: str, draws: Draw) -> list[int | float | None]:
+    """What is drawn for each clip and shapes depend on."""
+    static = get(corruption).static
+    return [static(one) for one in each(draws)] if static is not None else [None] * len(draws.pad)
+
+
+def _chunks(values: Sequence[int | float | None]) -> Iterator[tuple[np.ndarray, int | float | None]]:
+    """Rows of up to CHUNK clips that share a compiled program: `(rows, the value that they share)`."""
+    groups: dict[int | float | None, list[int]] = {}
+    for row, value in enumerate(values):
+        groups.setdefault(value, []).append(row)
+    for value, rows in groups.items():
         for first in range(0, len(rows), CHUNK):
-            yield rows[first : first + CHUNK], step
+            yield np.array(rows[first : first + CHUNK]), value
 
 
-def _check(waves: np.ndarray, ids: Sequence[str], corruption: str, bank: NoiseBank | None, sample_rate: int) -> None:
-    check_choice("corruption", corruption, (*CORRUPTIONS, *SHIFTS))
+def _check(
+    waves: np.ndarray, ids: Sequence[str], corruption: str, bank: NoiseBank | None, sample_rate: int
+) -> Corruption:
+    found = get(corruption)
     if len(waves) != len(ids):
         raise ValueError(f"corrupt: {len(waves)} clips and {len(ids)} ids, expected as many")
     if len(set(ids)) != len(ids):
-        raise ValueError("corrupt: two clips share an id, expected each to have its own")
-    if not needs_noise(corruption):
-        return
+        raise BadInput("corrupt: two clips share an id, expected each to have its own")
+    if found.noise is None:
+        return found
     if bank is None:
-        raise ValueError(f"{corruption} needs a noise bank, found none (see --noise_dir)")
+        raise BadInput(f"{corruption} needs a noise bank, found none (see --noise_dir)")
     if bank.sample_rate != sample_rate:
         raise ValueError(f"{corruption}: the noise bank is at {bank.sample_rate} Hz, expected {sample_rate} Hz")
+    return found

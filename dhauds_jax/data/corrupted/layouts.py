@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from dhauds_jax.data.levels import CORRUPTIONS, check_choice
+from dhauds_jax.data.corruptions import CORRUPTIONS, check_cell
 from dhauds_jax.data.sets import reef_set, speech_commands, urban_sound_8k, vocal_sound
 from dhauds_jax.data.sets.base import DataSet, draw_name, find_root
-from dhauds_jax.data.shifts import SHIFTS, check_cell
+from dhauds_jax.errors import BadInput
+from dhauds_jax.registry import check
 
 CLIPS = "clips.csv"
 """List of a corrupted set that has no published layout: columns id, file, class."""
@@ -27,7 +28,7 @@ class CorruptedLayout(NamedTuple):
     Attributes:
       folder: name of its folder.
       cell: folder of a cell inside it, a pattern of {corruption} and {level}.
-      corruptions: those that the set has, in the published order (shifts are admitted besides).
+      corruptions: those that the set has, in the published order (shifts and a user's own are admitted besides).
       manifest: the list of its clips, relative to the folder.
       manifests: `(dataset, data_dir, ids, labels) -> {relative path: content}`, the lists to write or copy.
       clips: `(dataset, folder) -> [(id, label)]`, the clips of every cell as the manifest has them.
@@ -56,13 +57,15 @@ def layout_of(dataset: DataSet, split: str = "test") -> CorruptedLayout:
 def cell_path(layout: CorruptedLayout, corruption: str, level: str) -> PurePosixPath:
     """Folder of a cell, relative to the set's; of a shift too, its level's text being the folder's name.
 
+    A user's own corruption "module:attribute" lies in a folder "module.attribute".
+
     Raises:
-      ValueError: the set has no such corruption, or an unknown level.
+      BadInput: the set has no such corruption, or an unknown level.
     """
-    if corruption not in SHIFTS:
-        check_choice(f"corruption of {layout.folder}", corruption, layout.corruptions)
+    if corruption in CORRUPTIONS:
+        check(f"corruption of {layout.folder}", corruption, layout.corruptions)
     check_cell(corruption, level)
-    return PurePosixPath(layout.cell.format(corruption=corruption, level=level))
+    return PurePosixPath(layout.cell.format(corruption=corruption.replace(":", "."), level=level))
 
 
 def file_name(clip_id: str) -> PurePosixPath:
@@ -134,7 +137,7 @@ def _default_lists(dataset, data_dir, ids, labels):
     files = [str(file_name(clip_id)) for clip_id in ids]
     if len(set(files)) < len(files):
         twice = next(name for name in files if files.count(name) > 1)
-        raise ValueError(f"{dataset.name}: two clips would be written to {twice}, expected names that differ")
+        raise BadInput(f"{dataset.name}: two clips would be written to {twice}, expected names that differ")
     names = [dataset.classes[label] for label in labels]
     return {CLIPS: _csv([("id", "file", "class"), *zip(ids, files, names, strict=True)])}
 
@@ -144,11 +147,11 @@ def _default_clips(dataset, folder):
     with path.open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if not {"id", "class"} <= set(reader.fieldnames or ()):
-            raise ValueError(f"{path}: columns {reader.fieldnames}, expected id, file and class")
+            raise BadInput(f"{path}: columns {reader.fieldnames}, expected id, file and class")
         rows = [(row["id"], row["class"]) for row in reader]
     unknown = sorted({name for _, name in rows} - set(dataset.classes))
     if unknown:
-        raise ValueError(f"{path}: class {unknown[0]!r}, expected one of {', '.join(dataset.classes)}")
+        raise BadInput(f"{path}: class {unknown[0]!r}, expected one of {', '.join(dataset.classes)}")
     return [(clip_id, dataset.classes.index(name)) for clip_id, name in rows]
 
 

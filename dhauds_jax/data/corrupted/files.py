@@ -1,16 +1,20 @@
-"""The files of a corrupted set's cells: writing, reading back, comparing."""
+"""The files of a corrupted set: its lists, its clips, the records of its cells; written, read back, compared."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int16
+
+from dhauds_jax.data.corrupted.layouts import layout_of
+from dhauds_jax.data.sets.base import DataSet
+from dhauds_jax.errors import BadInput
 
 MANIFEST = "manifest.jsonl"
 """A cell's clips, one JSON object a line: id, file, class, what was drawn, SHA-256 of the samples."""
@@ -24,6 +28,45 @@ class Difference(NamedTuple):
     file: str
     reason: str
     steps: int = 0
+
+
+def write_manifests(
+    dataset: DataSet,
+    data_dir: Path | str | None,
+    root: Path | str,
+    *,
+    ids: Sequence[str],
+    labels: np.ndarray,
+    split: str = "test",
+) -> list[Path]:
+    """Copies or writes the lists that belong to a corrupted set, each under a temporary name that is then renamed.
+
+    Args:
+      dataset: the clean set.
+      data_dir: its folder; the lists are copied from there.
+      root: folder of the corrupted set.
+      ids, labels: the clean set's clips (written into `clips.csv` where there is no published list).
+      split: the split that is corrupted.
+
+    Returns:
+      The lists' paths.
+
+    Raises:
+      BadInput: a list of that name with other content is there (the folder is another set's), nothing is written
+        then; or the clean set's folder lacks its lists.
+    """
+    contents = layout_of(dataset, split).manifests(dataset, data_dir, ids, labels)
+    for name, content in contents.items():
+        path = Path(root) / name
+        if path.is_file() and path.read_bytes() != content:
+            raise BadInput(f"{path}: lists other clips than {dataset.name} {split} has here, give another --output")
+    for name, content in contents.items():
+        path = Path(root) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.tmp")
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    return [Path(root) / name for name in contents]
 
 
 def write(path: Path, samples: Int16[np.ndarray, " time"], sample_rate: int) -> str:
@@ -51,10 +94,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """A cell's manifest; raises `ValueError` when it has none (it was not made here)."""
+    """A cell's manifest; raises `BadInput` when it has none (it was not made here)."""
     path = folder / MANIFEST
     if not path.is_file():
-        raise ValueError(f"{path}: no such file, expected a cell that experiments.corrupt has written")
+        raise BadInput(f"{path}: no such file, expected a cell that experiments.corrupt has written")
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 

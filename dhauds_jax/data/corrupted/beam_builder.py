@@ -18,7 +18,9 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dhauds_jax.data.clip_source import ClipSource, open_clips
-from dhauds_jax.data.sets import base, beam, builders
+from dhauds_jax.data.corrupted import beam
+from dhauds_jax.data.pipeline import builders
+from dhauds_jax.data.sets import base
 
 _KEYS = 1 << 128  # TFDS sorts examples by a key of 128 bits
 

@@ -1,4 +1,4 @@
-"""Hearing many files at once: each one's rate, length, loudness and hash, or why it is bad.
+"""Measuring many files at once: each one's rate, length, loudness and hash, or why it is bad.
 
 Nothing heavier than NumPy and soundfile is imported here, so the processes that read start quickly.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import multiprocessing
-import os
 import signal
 from collections.abc import Sequence
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
@@ -18,12 +17,13 @@ import numpy as np
 from tqdm import tqdm
 
 from dhauds_jax.data.audio import BadFile, decode
+from dhauds_jax.processors import available_cores
 
 _THREADS_FILL = 2  # cores
 _WORTH_PROCESSES = 2_000  # files; fewer are read before new processes have started
 
 
-class Heard(NamedTuple):
+class MeasuredFile(NamedTuple):
     """What a file holds: its rate in Hz, samples, RMS, largest less smallest sample, a hash; or why it is bad."""
 
     sample_rate: int = 0
@@ -35,19 +35,19 @@ class Heard(NamedTuple):
     reason: str = ""
 
 
-def hear(path: Path) -> Heard:
+def measure_file(path: Path) -> MeasuredFile:
     """Reads one file at its own rate; never raises for a bad one."""
     try:
         wave, rate, _ = decode(path)
     except BadFile as error:
-        return Heard(kind="empty" if error.kind == "empty" else "unreadable", reason=error.reason)
+        return MeasuredFile(kind="empty" if error.kind == "empty" else "unreadable", reason=error.reason)
     rms = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
     digest = hashlib.sha256(np.ascontiguousarray(wave)).digest() + rate.to_bytes(4, "big")
-    return Heard(rate, len(wave), rms, float(wave.max()) - float(wave.min()), digest)
+    return MeasuredFile(rate, len(wave), rms, float(wave.max()) - float(wave.min()), digest)
 
 
-def hear_all(paths: Sequence[Path], what: str, progress: bool, workers: int | None) -> list[Heard]:
-    """Hears files in order, several at once; bad ones are described, not raised.
+def measure_files(paths: Sequence[Path], what: str, progress: bool, workers: int | None) -> list[MeasuredFile]:
+    """Measures files in order, several at once; bad ones are described, not raised.
 
     Threads start at once and fill two cores: of the 0.5 ms that a 1-s clip takes, at least 0.3 ms passes in libsndfile
     and the hash, which release Python's lock. The rest would keep them from filling many cores, so there processes
@@ -59,14 +59,14 @@ def hear_all(paths: Sequence[Path], what: str, progress: bool, workers: int | No
       progress: show it.
       workers: files read at once; as many as there are cores when not given.
     """
-    workers = workers or len(os.sched_getaffinity(0))
+    workers = workers or available_cores()
     if workers <= _THREADS_FILL or len(paths) < _WORTH_PROCESSES:
         pool: Executor = ThreadPoolExecutor(workers)
     else:
         context = multiprocessing.get_context("spawn")
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts)
     try:
-        results = pool.map(hear, paths, chunksize=min(64, 1 + len(paths) // (4 * workers)))
+        results = pool.map(measure_file, paths, chunksize=min(64, 1 + len(paths) // (4 * workers)))
         return list(tqdm(results, total=len(paths), desc=what, unit="file", disable=not progress))
     finally:
         pool.shutdown(cancel_futures=True)

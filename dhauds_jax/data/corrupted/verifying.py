@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,7 +11,8 @@ import numpy as np
 from jaxtyping import Int16
 from tqdm import tqdm
 
-from dhauds_jax.data.cell_files import (
+from dhauds_jax.data.clip_source import ClipSource
+from dhauds_jax.data.corrupted.files import (
     MANIFEST,
     RECORD,
     Difference,
@@ -22,12 +22,13 @@ from dhauds_jax.data.cell_files import (
     read_samples,
     samples_checksum,
 )
-from dhauds_jax.data.cells import CellSpec, cell_folder, corrupted_slices
-from dhauds_jax.data.clip_source import ClipSource
-from dhauds_jax.data.noise import NoiseBank
-from dhauds_jax.data.sets.corrupted_layouts import file_name
+from dhauds_jax.data.corrupted.layouts import file_name
+from dhauds_jax.data.corrupted.writing import CellSpec, cell_folder, corrupted_slices
+from dhauds_jax.data.corruptions.noise import NoiseBank
+from dhauds_jax.errors import BadInput
+from dhauds_jax.processors import available_cores
 
-THREADS = os.cpu_count() or 1
+THREADS = available_cores()
 
 
 def compare(path: Path, sample_rate: int, length: int, expected: Int16[np.ndarray, " time"] | str) -> Difference | None:
@@ -63,11 +64,11 @@ def verify_checksums(folder: Path, *, threads: int = THREADS, progress: bool = T
       What differs, in the order of the manifest; a changed manifest comes first.
 
     Raises:
-      ValueError: the cell has no manifest or no record.
+      BadInput: the cell has no manifest or no record.
     """
     entries, record = read_manifest(folder), read_record(folder)
     if record is None:
-        raise ValueError(f"{folder / RECORD}: no such file, expected a cell that experiments.corrupt has written")
+        raise BadInput(f"{folder / RECORD}: no such file, expected a cell that experiments.corrupt has written")
     differences = []
     if samples_checksum({entry["id"]: entry["sha256"] for entry in entries}) != record["samples_sha256"]:
         differences.append(Difference(MANIFEST, f"is not the one that {RECORD} was written with"))

@@ -20,6 +20,8 @@ import tensorflow_datasets as tfds
 from dhauds_jax.data import sets
 from dhauds_jax.data.pipeline.decoding import decode_files
 from dhauds_jax.data.sets.base import DataSet, draw_name, multi_hot
+from dhauds_jax.errors import BadInput
+from dhauds_jax.registry import nearest
 
 RATES = ("native", 16_000)
 """Rates in Hz that every builder offers by name; others through an `AudioConfig` of one's own."""
@@ -105,7 +107,7 @@ class AudioBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             folder = Path(dl_manager.manual_dir)
         except AssertionError as error:
             found = str(error).partition(". ")[0]  # instructions follow, a page of them
-            raise ValueError(
+            raise BadInput(
                 f"{self.SET}: {found}, expected DownloadConfig(manual_dir=FOLDER) with a copy of the set "
                 f"(see {self.dataset.homepage or 'its layout'})"
             ) from error
@@ -136,10 +138,10 @@ def builder_class(name: str) -> type[AudioBuilder]:
       name: of the data set, without a variant.
 
     Raises:
-      ValueError: no such set, or one that is made in memory.
+      BadInput: no such set, or one that is made in memory.
     """
     if name not in names():
-        raise ValueError(f"no builder for {name!r}, expected one of {', '.join(names())}")
+        raise BadInput(f"no builder for {name!r}: expected {nearest(name, names())}")
     dataset = sets.REGISTRY[name]
     found = [other for other in sets.REGISTRY.values() if draw_name(other) == name]
     attributes = {

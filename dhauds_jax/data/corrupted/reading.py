@@ -1,4 +1,4 @@
-"""Corrupted ("-C") sets on disk: writing their lists, listing and loading their cells.
+"""Listing and loading the cells of corrupted ("-C") sets on disk.
 
 The published archives (SpeechCommandsV2-C, VocalSound-C, ReefSet-C, UrbanSound8K-C) and what `experiments.corrupt`
 writes have the same layouts, so one loader serves both.
@@ -6,9 +6,7 @@ writes have the same layouts, so one loader serves both.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,56 +14,19 @@ import numpy as np
 from tqdm import tqdm
 
 from dhauds_jax.data.audio import read_audio
+from dhauds_jax.data.corrupted.layouts import cell_path, file_name, layout_of
+from dhauds_jax.data.corruptions import LEVELS
 from dhauds_jax.data.layout import lay_out
-from dhauds_jax.data.levels import LEVELS
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_present, find_root
-from dhauds_jax.data.sets.corrupted_layouts import cell_path, file_name, layout_of
+from dhauds_jax.errors import BadInput
+from dhauds_jax.processors import available_cores
 
-THREADS = os.cpu_count() or 1
-
-
-def write_manifests(
-    dataset: DataSet,
-    data_dir: Path | str | None,
-    root: Path | str,
-    *,
-    ids: Sequence[str],
-    labels: np.ndarray,
-    split: str = "test",
-) -> list[Path]:
-    """Copies or writes the lists that belong to a corrupted set, each under a temporary name that is then renamed.
-
-    Args:
-      dataset: the clean set.
-      data_dir: its folder; the lists are copied from there.
-      root: folder of the corrupted set.
-      ids, labels: the clean set's clips (written into `clips.csv` where there is no published list).
-      split: the split that is corrupted.
-
-    Returns:
-      The lists' paths.
-
-    Raises:
-      ValueError: a list of that name with other content is there (the folder is another set's), nothing is written
-        then; or the clean set's folder lacks its lists.
-    """
-    contents = layout_of(dataset, split).manifests(dataset, data_dir, ids, labels)
-    for name, content in contents.items():
-        path = Path(root) / name
-        if path.is_file() and path.read_bytes() != content:
-            raise ValueError(f"{path}: lists other clips than {dataset.name} {split} has here, give another --output")
-    for name, content in contents.items():
-        path = Path(root) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    return [Path(root) / name for name in contents]
+THREADS = available_cores()
 
 
 def find(dataset: DataSet, root: Path | str | None, split: str = "test") -> Path:
-    """The folder of a corrupted set from itself or its parent; raises `ValueError` when it is neither."""
+    """The folder of a corrupted set from itself or its parent; raises `BadInput` when it is neither."""
     layout = layout_of(dataset, split)
     return find_root(root, (layout.folder, f"{layout.folder}/{layout.folder}"), layout.manifest, layout.folder)
 
@@ -94,14 +55,14 @@ def list_cell(
       `(refs, notices)`.
 
     Raises:
-      ValueError: unknown names, a missing folder, list or cell, absent files.
+      BadInput: unknown names, a missing folder, list or cell, absent files.
     """
     layout = layout_of(dataset, split)
     cell = cell_path(layout, corruption, level)
     folder = find(dataset, root, split)
     if not (folder / cell).is_dir():
         there = [f"{c}-{v}" for c in layout.corruptions for v in LEVELS if (folder / cell_path(layout, c, v)).is_dir()]
-        raise ValueError(f"{folder}: no folder {cell}, the cells there are: {', '.join(there) or 'none'}")
+        raise BadInput(f"{folder}: no folder {cell}, the cells there are: {', '.join(there) or 'none'}")
     clips = layout.clips(dataset, folder)
     refs = [ClipRef(clip_id, folder / cell / file_name(clip_id), label) for clip_id, label in clips]
     return check_present(refs, folder / layout.manifest, allow_partial)
@@ -135,7 +96,7 @@ def load_cell(
       progress: show a progress bar.
 
     Raises:
-      ValueError: unknown names, a missing folder, list or cell, absent or bad files.
+      BadInput: unknown names, a missing folder, list or cell, absent or bad files.
 
     Source: DHAuDS, */analysis.py.
     """

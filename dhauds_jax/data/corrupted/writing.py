@@ -21,19 +21,21 @@ import numpy as np
 from jaxtyping import Int16
 from tqdm import tqdm
 
-from dhauds_jax.data import cell_files, draws
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip
-from dhauds_jax.data.corruptions import CHUNK, corrupt, draw_clips
+from dhauds_jax.data.corrupted import files
+from dhauds_jax.data.corrupted.layouts import cell_path, clip_length, file_name, layout_of
+from dhauds_jax.data.corruptions import CHUNK, checksum, corrupt, draw_clips, records
+from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.layout import lay_out
-from dhauds_jax.data.noise import NoiseBank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import DataSet, draw_name
-from dhauds_jax.data.sets.corrupted_layouts import cell_path, clip_length, file_name, layout_of
+from dhauds_jax.errors import BadInput
+from dhauds_jax.processors import available_cores
 
 SLICE_BYTES = 128 << 20
 """Float samples of one slice (bytes): what bounds the memory of a set of any size."""
-THREADS = os.cpu_count() or 1
+THREADS = available_cores()
 
 
 class CellSpec(NamedTuple):
@@ -182,7 +184,7 @@ def write_cell(
       progress: show a progress bar.
 
     Raises:
-      BadFile: a file that cannot be used, if the source stops at it. ValueError: no clip is left, the cell is there.
+      BadFile: a file that cannot be used, if the source stops at it. BadInput: no clip is left, the cell is there.
     """
     temporary = begin_cell(cell, root, source.ids)
     digests: dict[str, str] = {}
@@ -197,7 +199,7 @@ def write_cell(
             ids = [source.ids[row] for row in piece.rows]
             paths = [temporary / file_name(clip_id) for clip_id in ids]
             rates = itertools.repeat(cell.dataset.sample_rate)
-            digests |= zip(ids, pool.map(cell_files.write, paths, piece.samples, rates), strict=True)
+            digests |= zip(ids, pool.map(files.write, paths, piece.samples, rates), strict=True)
             notices += piece.notices
             bad += piece.bad
             bar.update(len(piece.rows) + len(piece.bad))
@@ -213,11 +215,11 @@ def begin_cell(cell: CellSpec, root: Path | str, ids: Sequence[str]) -> Path:
     """Makes the folders of a cell anew under its temporary name; what a killed run left there is removed.
 
     Raises:
-      ValueError: the cell is there already.
+      BadInput: the cell is there already.
     """
     folder = cell_folder(cell, root)
     if folder.exists():
-        raise ValueError(f"{folder}: is there already, expected it to be made by one command at a time")
+        raise BadInput(f"{folder}: is there already, expected it to be made by one command at a time")
     temporary = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     for parent in {(temporary / file_name(clip_id)).parent for clip_id in ids} | {temporary}:
@@ -243,13 +245,13 @@ def finish_cell(
       bank: recordings of the noise corruptions.
 
     Raises:
-      ValueError: no clip was written.
+      BadInput: no clip was written.
     """
     rows = [row for row, clip_id in enumerate(ids) if clip_id in digests]
     if not rows:
-        raise ValueError(f"{cell.corruption}-{cell.level}: no clip of {cell.dataset.name} can be used")
+        raise BadInput(f"{cell.corruption}-{cell.level}: no clip of {cell.dataset.name} can be used")
     kept = [ids[row] for row in rows]
-    entries, checksum = drawn(cell, kept, bank)
+    entries, draws_checksum = drawn(cell, kept, bank)
     lines = [
         {
             **entry,
@@ -267,14 +269,14 @@ def finish_cell(
         "left_out": [clip_id for clip_id in ids if clip_id not in digests],
         "sample_rate": cell.dataset.sample_rate,
         "length": cell.length,
-        "draws_sha256": checksum,
-        "samples_sha256": cell_files.samples_checksum(digests),
+        "draws_sha256": draws_checksum,
+        "samples_sha256": files.samples_checksum(digests),
         "machine": f"{platform.system()} {platform.machine()}",
     }
     folder = cell_folder(cell, root)
     temporary = folder.with_name(f"{folder.name}.tmp")
-    (temporary / cell_files.MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (temporary / cell_files.RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    (temporary / files.MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (temporary / files.RECORD).write_text(json.dumps(record, indent=1) + "\n")
     os.rename(temporary, folder)
     return record
 
@@ -299,5 +301,5 @@ def drawn(cell: CellSpec, ids: Sequence[str], bank: NoiseBank | None) -> tuple[l
         stretch_both_ways=cell.dataset.order.stretch_both_ways,
     )
     names = {"corruption": cell.corruption, "level": cell.level}
-    entries = draws.records(ids, made, **names, noise_names=bank.names if bank else ())
-    return entries, draws.checksum(ids, made, **names)
+    entries = records(ids, made, **names, noise_names=bank.names if bank else ())
+    return entries, checksum(ids, made, **names)

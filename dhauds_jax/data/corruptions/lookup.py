@@ -1,0 +1,83 @@
+"""Corruptions by name: ours (`dhauds_jax.names`), or "module:attribute" of a user's own code."""
+
+from __future__ import annotations
+
+import importlib.util
+
+from dhauds_jax import names
+from dhauds_jax.data.corruptions.base import Corruption
+from dhauds_jax.errors import BadInput
+from dhauds_jax.registry import check, find, is_foreign, unknown
+
+CORRUPTIONS = tuple(names.CORRUPTIONS)
+"""The seven, which draw from grids at the levels of `LEVELS`."""
+SHIFTS = tuple(names.SHIFTS)
+"""Those whose level is a parameter, written CODE:LEVEL."""
+LEVELS = names.LEVELS
+_PLACES = {**names.CORRUPTIONS, **names.SHIFTS}
+
+
+def get(name: str) -> Corruption:
+    """The record of a corruption.
+
+    Args:
+      name: one of ours, or "module:attribute" of a `Corruption` of one's own.
+
+    Raises:
+      BadInput: an unknown name, or a foreign one that is no `Corruption`.
+    """
+    found = find("corruption", name, _PLACES)
+    if not isinstance(found, Corruption):
+        raise BadInput(
+            f"corruption {name!r}: is a {type(found).__name__}, expected a record of "
+            "dhauds_jax.data.corruptions.Corruption"
+        )
+    return found
+
+
+def check_cell(corruption: str, level: str) -> Corruption:
+    """The record of a corruption; raises `BadInput` unless the names are known and the level is one of it."""
+    found = get(corruption)
+    if found.check_level is not None:
+        found.check_level(level)
+    else:
+        check("level", level, found.levels)
+    if is_foreign(corruption) and not set(level).isdisjoint("/\\:"):
+        raise BadInput(f"level {level!r} of {corruption}: names a folder, expected it without slashes and colons")
+    return found
+
+
+def parse_cell(text: str) -> tuple[str, str | None]:
+    """Takes a command line's text apart: `(corruption, level)`, level None where the text has none.
+
+    CODE and CODE:LEVEL are ours; "module:attribute" and "module:attribute:LEVEL" a user's own.
+
+    Raises:
+      BadInput: an unknown name, a level that the corruption does not have, or a corruption with parameters without one.
+    """
+    code, colon, level = text.partition(":")
+    if code not in _PLACES:
+        module, first, rest = text.partition(":")
+        if first and "." not in module and not (module.isidentifier() and importlib.util.find_spec(module)):
+            raise BadInput(unknown("corruption", module, _PLACES))
+        attribute, colon, level = rest.partition(":")
+        code = f"{module}{first}{attribute}"
+    found = get(code)
+    if colon:
+        check_cell(code, level)
+        return code, level
+    if not found.levels:
+        as_in = f", as in {code}:{found.example}" if found.example else ""
+        raise BadInput(f"corruption {code} has no level: expected it after a colon{as_in}")
+    return code, None
+
+
+def needs_noise(corruption: str) -> bool:
+    """Whether a corruption mixes in recordings, and so needs a noise bank."""
+    return get(corruption).noise is not None
+
+
+def example(corruption: str) -> str:
+    """A cell as on command lines, such as SCN:running_tap@10dB."""
+    found = get(corruption)
+    return ":".join((corruption, *([found.example] if found.example else found.levels[:1])))

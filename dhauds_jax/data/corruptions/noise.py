@@ -1,0 +1,169 @@
+"""Noise banks: the recordings that each noise corruption draws its crops from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dhauds_jax.data.corruptions.base import NoiseSource
+from dhauds_jax.data.corruptions.lookup import check_cell
+from dhauds_jax.errors import BadInput
+
+SYNTHETIC_SECONDS = 20
+"""Length of each recording of a synthetic bank in seconds."""
+
+
+class Recordings(Sequence):
+    """Recordings that are read when asked for and then forgotten: for folders larger than memory."""
+
+    def __init__(self, paths: Sequence[Path], sample_rate: int):
+        self.paths, self.sample_rate = tuple(paths), sample_rate
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """Reads one, float32 (time,) at the wanted rate; raises `BadInput` naming an unreadable file."""
+        from dhauds_jax.data.audio import read_audio
+
+        return read_audio(self.paths[index], self.sample_rate)[0]
+
+    def samples(self, index: int) -> int:
+        """How many samples it has at the wanted rate, from its header; raises `BadInput` for a file without one."""
+        import soundfile
+
+        try:
+            info = soundfile.info(str(self.paths[index]))
+        except soundfile.LibsndfileError as error:
+            raise BadInput(f"{self.paths[index]}: cannot be read ({error}), expected a wav file") from error
+        return -(-self.sample_rate * info.frames // info.samplerate)
+
+
+class NoiseBank(NamedTuple):
+    """The recordings of one corruption and level.
+
+    Attributes:
+      names: "CLASS/file" of each, in sorted order; a draw is an index into them.
+      waves: float32 (time,) each, at `sample_rate`; in memory, or `Recordings` read one by one.
+      sample_rate: Hz.
+      notices: what had to be done to the files.
+    """
+
+    names: tuple[str, ...]
+    waves: Sequence[np.ndarray]
+    sample_rate: int
+    notices: tuple[str, ...] = ()
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Samples of each recording, int32 (recordings,)."""
+        return self.lengths_of(np.arange(len(self.names)))
+
+    def lengths_of(self, drawn: np.ndarray) -> np.ndarray:
+        """Samples of each recording, int32 (recordings,); 1 for those on disk that were not drawn: only headers of
+        recordings drawn are read.
+
+        Args:
+          drawn: indices of recordings.
+        """
+        if not isinstance(self.waves, Recordings):
+            return np.array([len(wave) for wave in self.waves], np.int32)
+        lengths = np.ones(len(self.waves), np.int32)
+        for index in np.unique(drawn):
+            lengths[index] = self.waves.samples(int(index))
+        return lengths
+
+
+def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_rate: int) -> NoiseBank:
+    """Reads the recordings of a noise corruption, listings sorted (the reference took the folder's own order).
+
+    Clips of whole data sets (CLP) are only listed here: each is read when it is mixed in.
+
+    Args:
+      noise_dir: the folder that holds `QUT-NOISE/` (ENQ), `DEMAND_16k/` or `DEMAND_48k/` (END1, END2; the one
+        nearest to `sample_rate` first), `_background_noise_/` (ENSC, SCN; also inside a SpeechCommands folder),
+        `VocalSound/`, `CochlScene/` or `ESC-50/` (CLP).
+      corruption: one that mixes in recordings.
+      level: one of its levels.
+      sample_rate: wanted rate in Hz.
+
+    Raises:
+      BadInput: unknown corruption or level, a folder or a class without recordings, an unreadable file.
+
+    Source: DHAuDS, lib/corruption.py and lib/constants.py.
+    """
+    from dhauds_jax.data.audio import read_audio
+
+    source = _source(corruption, level)
+    if not noise_dir:
+        raise BadInput(f"{corruption} needs --noise_dir, the folder that holds {source.expected}")
+    found = source.find(Path(noise_dir), level, sample_rate)
+    if source.streamed:
+        names, paths = zip(*found)
+        return NoiseBank(names, Recordings(paths, sample_rate), sample_rate)
+    waves, notices = [], {}
+    for _, path in found:
+        wave, said = read_audio(path, sample_rate)
+        waves.append(wave)
+        for notice in said:
+            notices[notice] = notices.get(notice, 0) + 1
+    told = tuple(f"{count} noise recordings {notice}" for notice, count in notices.items())
+    return NoiseBank(tuple(name for name, _ in found), waves, sample_rate, told)
+
+
+def find_recordings(noise_dir: Path, corruption: str, level: str, sample_rate: int) -> list[tuple[str, Path]]:
+    """Lists `(name, path)` of a bank's recordings, sorted by class, then file name (arguments as `load_bank`)."""
+    return _source(corruption, level).find(noise_dir, level, sample_rate)
+
+
+def _source(corruption: str, level: str) -> NoiseSource:
+    """Where a cell's recordings come from; raises `BadInput` for unknown names and for what mixes in none."""
+    source = check_cell(corruption, level).noise
+    if source is None:
+        raise BadInput(f"corruption {corruption}: mixes in no recordings, expected one that does, such as ENQ")
+    return source
+
+
+def synthetic_bank(
+    corruption: str, level: str, seed: int = 0, *, sample_rate: int = 16_000, seconds: float = SYNTHETIC_SECONDS
+) -> NoiseBank:
+    """A stand-in bank of synthetic noises: as many classes as the real one has, L2's first ones being L1's.
+
+    For a shift, one noise of the kind nearest to the one it names (SCN), or a few short ones (CLP).
+
+    Args:
+      corruption: one that mixes in recordings.
+      level: one of its levels.
+      seed: of the recordings; every corruption has its own.
+      sample_rate: Hz.
+      seconds: length of each recording.
+
+    Raises:
+      BadInput: unknown corruption or level, or one without stand-ins.
+    """
+    from dhauds_jax.data.synthetic_noises import make_noise
+
+    make = _source(corruption, level).stand_ins
+    if make is None:
+        raise BadInput(f"{corruption} has no stand-ins for its recordings, expected --noise_dir")
+    kinds, first, length = make(level)
+    samples = round(seconds * length * sample_rate)
+    first += 1000 * seed
+    waves = [make_noise(k, seed=first + i, samples=samples, sample_rate=sample_rate) for i, k in enumerate(kinds)]
+    return NoiseBank(tuple(f"{kind}/{i}" for i, kind in enumerate(kinds)), waves, sample_rate)
+
+
+def crop(wave: np.ndarray, start: int, length: int) -> np.ndarray:
+    """`length` samples from `start` on; a recording that ends before is repeated from its beginning.
+
+    Args:
+      wave: float32 (time,), at least one sample.
+      start: first sample.
+      length: samples wanted.
+    """
+    if start + length <= len(wave):
+        return wave[start : start + length]
+    return np.take(wave, np.arange(start, start + length), mode="wrap")
