@@ -245,7 +245,7 @@ def _ignored(converted: Converted) -> list[tuple[str, str, np.ndarray]]:
 
 def _notes(kind: Family, files: Sequence[Source], config: ClassifierConfig) -> list[str]:
     notes = []
-    dead = zoo.DEAD_PARAMETERS.get(config.family, lambda _: 0)(config)
+    dead = zoo.family(config.family).dead(config)
     if dead:
         notes.append(f"{dead:,} more parameters that nothing reads (they count in published totals) were set aside")
     for file in files:

@@ -10,7 +10,7 @@ import numpy as np
 from converters import amaut, conmix, hubert, spectrogram
 from converters.mapping import Leaf, canonical
 from dhauds_jax.nets import conmix_zoo, hubert_zoo, spectrogram_zoo
-from dhauds_jax.nets.amaut import GEOMETRY as AMAUT_GEOMETRY
+from dhauds_jax.nets.amaut_zoo import GEOMETRY as AMAUT_GEOMETRY
 from dhauds_jax.nets.config import ClassifierConfig
 
 Arrays = Mapping[str, np.ndarray]

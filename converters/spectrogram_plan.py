@@ -103,7 +103,7 @@ def stated(name: str, file: Source, style: str) -> tuple[dict[str, Any], dict[st
 def _lacks_classes(preset: str | None) -> bool:
     """Whether a preset has no class names of its own."""
     try:
-        return preset is not None and preset in zoo.PRESETS and not zoo.preset(preset).classes
+        return preset is not None and preset in zoo.names() and not zoo.preset(preset).classes
     except ValueError:
         return True
 

@@ -12,8 +12,7 @@ import numpy as np
 from converters import hubert, torch_conmix
 from converters.mapping import to_torch
 from converters.torch_side import amaut_layers, head_logits, spectrogram_layers
-from dhauds_jax.nets import amaut as amaut_net
-from dhauds_jax.nets import conmix_zoo, hubert_zoo, spectrogram_zoo, zoo
+from dhauds_jax.nets import amaut_zoo, conmix_zoo, hubert_zoo, spectrogram_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 
@@ -105,7 +104,7 @@ def torchaudio_model(sizes: Mapping[str, Any]) -> Any:
 def _amaut_layers(
     variables: Mapping[str, Any], config: ClassifierConfig, features: Any, inputs: Any
 ) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    net = amaut_net.build_encoder(config)
+    net = amaut_zoo.build_encoder(config)
     encoder = {kind: tree["encoder"] for kind, tree in variables.items() if "encoder" in tree}
     tokens, seen = jax.jit(
         lambda v, f: net.apply(v, f, mode=EVAL, capture_intermediates=True, mutable=["intermediates"])
