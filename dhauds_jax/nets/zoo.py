@@ -56,13 +56,18 @@ def preset(name: str, classes: Sequence[str] | None = None) -> ClassifierConfig:
         user's own name stands for gives no record.
     """
     chosen = None if classes is None else tuple(classes)
-    for each in FAMILIES if not registry.is_foreign(name) else ():
+    if registry.is_foreign(name):
+        return _own_preset(name, chosen)
+    for each in FAMILIES:
         if name in family(each).presets:
             return family(each).presets[name](chosen)
-    if not registry.is_foreign(name):
-        raise BadInput(registry.unknown("net", name, names()))
+    raise BadInput(registry.unknown("net", name, names()))
+
+
+def _own_preset(name: str, classes: tuple[str, ...] | None) -> ClassifierConfig:
+    """What a "module:function" gives, under that name, so that its checkpoints say where it comes from."""
     make = registry.find("net", name, {})
-    made = make(chosen) if callable(make) else make
+    made = make(classes) if callable(make) else make
     if not isinstance(made, ClassifierConfig):
         raise BadInput(
             f"net {name!r}: gives a {type(made).__name__}, expected a function of class names that gives a "
