@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from converters.heads import IGNORE, bottleneck, head_leaves, stem
+from converters import by_map
+from converters.families import Content, Family
+from converters.heads import HEAD, IGNORE, bottleneck, head_leaves, head_of, stem
 from converters.mapping import (
     CONV1D,
     Converted,
@@ -24,6 +26,7 @@ from converters.mapping import (
     to_torch,
 )
 from dhauds_jax.nets import zoo
+from dhauds_jax.nets.amaut_zoo import GEOMETRY
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Variables
 
@@ -79,7 +82,7 @@ def from_torch(encoder: StateDict, head: StateDict, config: ClassifierConfig, wh
     """Variables from the pair of state dicts; `ignored` keeps what was set aside, for `to_pair`.
 
     Raises:
-      ValueError: the full list of keys that are left over, missing or of another shape.
+      BadInput: the full list of keys that are left over, missing or of another shape.
     """
     expected = zoo.shapes(zoo.build(config))
     return to_flax(merge(encoder=encoder, head=head), leaves(config), ignore(config), expected, where)
@@ -108,3 +111,43 @@ def fresh_ignored(config: ClassifierConfig) -> dict[str, np.ndarray]:
             made[f"encoder/layers.{i}.ffn_norm.weight"] = np.ones(sizes["embed"], np.float32)
             made[f"encoder/layers.{i}.ffn_norm.bias"] = np.zeros(sizes["embed"], np.float32)
     return made
+
+
+def inferred_geometry(state: StateDict) -> dict[str, Any]:
+    """What the shapes of an encoder show of its geometry (not heads, dropout or norms)."""
+    stages: list[int] = []
+    block = 0
+    while f"embedding.restnet.layers.{block}.conv1.weight" in state:
+        if f"embedding.restnet.layers.{block}.downsample.weight" in state or not stages:
+            stages.append(0)
+        else:
+            stages[-1] += 1
+        block += 1
+    depth = 0
+    while f"layers.{depth}.ffn.fc1.weight" in state:
+        depth += 1
+    found: dict[str, Any] = {
+        "width": state["embedding.restnet.root.0.weight"].shape[0],
+        "stages": stages,
+        "embed": state["cls_token"].shape[-1],
+        "depth": depth,
+    }
+    return {**found, "mlp": state["layers.0.ffn.fc1.weight"].shape[0]} if depth else found
+
+
+def _style_of(state: StateDict) -> str | None:
+    return "" if "cls_token" in state and "embedding.restnet.root.0.weight" in state else None
+
+
+FAMILY = Family(
+    net="amaut",
+    files=("encoder", "head"),
+    holds=(Content("AMAuT encoder", _style_of), HEAD),
+    geometry=GEOMETRY,
+    infer=lambda part: inferred_geometry(part.state),
+    leaves=lambda config, style, held: leaves(config),
+    ignore=lambda config, style: ignore(config),
+    fresh=lambda config, held: fresh_ignored(config),
+    plan=by_map.plan,
+    head=head_of,
+)

@@ -10,13 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
+from converters import by_map
+from converters.families import Content, Family, Part, Planned, Request
 from converters.heads import IGNORE
 from converters.mapping import (
     LINEAR,
     SAME,
     Leaf,
+    Path,
     StateDict,
     Transform,
     batch_norm,
@@ -29,8 +34,12 @@ from converters.mapping import (
     stack,
     weight_norm_dense,
 )
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import mel_image
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.conmix import DECODER_CONVS
+from dhauds_jax.nets.conmix_zoo import GEOMETRY
+from dhauds_jax.nets.layers import Dense
 
 WRAPPER = "feature_extractor."
 """Prefix under which a module around the network keeps it."""
@@ -173,12 +182,12 @@ def inferred_geometry(state: StateDict, style: str) -> dict[str, Any]:
     """What the shapes of an encoder show of its geometry (heads only in the ImageNet checkpoint; not groups, dropout).
 
     Raises:
-      ValueError: a tensor that the inference needs is missing; it is named.
+      BadInput: a tensor that the inference needs is missing; it is named.
     """
 
     def shape(key: str) -> tuple[int, ...]:
         if key not in state:
-            raise ValueError(f"encoder: {key!r} is missing, expected it in a file of a CoNMix network")
+            raise BadInput(f"encoder: {key!r} is missing, expected it in a file of a CoNMix network")
         return tuple(state[key].shape)
 
     def count(name: Callable[[int], str]) -> int:
@@ -226,3 +235,65 @@ def fresh(config: ClassifierConfig) -> dict[str, np.ndarray]:
                 made[f"{key}.1.{name}"] = np.full(outputs, value, np.float32)
             made[f"{key}.1.num_batches_tracked"] = np.zeros((), np.int64)
     return made
+
+
+def statistics(config: ClassifierConfig, seed: int) -> dict[Path, np.ndarray]:
+    """The input's statistics, which no file holds: the config's."""
+    path = ("batch_stats", "encoder", mel_image.NAME)
+    return {(*path, name): np.full((1,), config.front_end[name], np.float32) for name in ("mean", "deviation")}
+
+
+def beyond_imagenet(config: ClassifierConfig, seed: int) -> dict[Path, np.ndarray]:
+    """What the ImageNet checkpoint lacks: the encoder's last layer and the head, random, and the statistics."""
+    width, features = config.geometry["width"], config.geometry["features"]
+    last = Dense(features).init(jax.random.fold_in(jax.random.key(seed), 1), jnp.zeros((1, width)))["params"]
+    expand = {("params", "encoder", "expand", name): np.asarray(array) for name, array in last.items()}
+    return {**expand, **statistics(config, seed), **by_map.drawn_head(config, 1, features, seed)}
+
+
+def _head(parts: Mapping[str, Part]) -> tuple[dict[str, Any], int]:
+    return inferred_head(parts["bottleneck"].state, parts["classifier"].state)
+
+
+def _plan(request: Request) -> Planned:
+    planned = by_map.plan(request)
+    mean, deviation = (planned.config.front_end[name] for name in ("mean", "deviation"))
+    note = (
+        f"the files hold no statistics of the input: images are normalised with the config's mean {mean} and "
+        f"deviation {deviation} dB, or in profile reference with those of the evaluated set"
+    )
+    return planned._replace(notes=[*planned.notes, note])
+
+
+_ENDS = {f"fc.{name}" for name in ("bias", *(f"parametrizations.weight.original{i}" for i in (0, 1)))}
+
+CLASSIFIER = Family(
+    net="conmix",
+    files=("encoder", "bottleneck", "classifier"),
+    holds=(
+        Content("CoNMix encoder", lambda state: "torch" if style_of(state) == "torch" else None, unwrapped),
+        Content("CoNMix bottleneck", lambda state: "" if {"bottleneck.weight", "bn.weight"} <= set(state) else None),
+        Content("CoNMix classifier", lambda state: "" if set(state) == _ENDS else None),
+    ),
+    geometry=GEOMETRY,
+    infer=lambda part: inferred_geometry(part.state, part.style),
+    leaves=lambda config, style, held: leaves(config, "torch"),
+    ignore=lambda config, style: ignore("torch"),
+    fresh=lambda config, held: fresh(config),
+    plan=_plan,
+    fresh_leaves=statistics,
+    head=_head,
+)
+
+IMAGENET = Family(
+    net="conmix",
+    files=("encoder",),
+    holds=(Content("ImageNet-21k hybrid", lambda state: "npz" if style_of(state) == "npz" else None),),
+    geometry=GEOMETRY,
+    infer=CLASSIFIER.infer,
+    leaves=lambda config, style, held: leaves(config, "npz"),
+    ignore=lambda config, style: ignore("npz"),
+    fresh=lambda config, held: {},
+    plan=_plan,
+    fresh_leaves=beyond_imagenet,
+)

@@ -7,21 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from converters import hubert, presets, report, spectrogram, spectrogram_plan
-from converters.families import FAMILIES, Family, Part, describe, head_of, part_of
-from converters.mapping import Converted, flatten, split, to_flax, to_torch, unflatten
+from converters import presets, report
+from converters.families import Family, Part, Request, find, part_of
+from converters.mapping import Converted, flatten, split, to_torch, unflatten
 from converters.read import EXTRA_HINT, Source, read
 from converters.verify import largest_differences
-from dhauds_jax.nets import checkpoint, mel_image, zoo
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.nets.heads import build_head
-from dhauds_jax.nets.hubert import frames_of
-from dhauds_jax.nets.layers import Dense
-from dhauds_jax.nets.normalisers import EVAL
 
 HEAD_SEED = 0
 """Seed of the head's random weights where the source has no head."""
@@ -40,7 +35,7 @@ def convert(
     """Turns PyTorch files into a checkpoint folder with `config.json`, `report.json` and `report.md`.
 
     Args:
-      family: a key of `families.FAMILIES`.
+      family: a key of `names.FAMILIES`, or "module:attribute", a `Family` of the user's own.
       sources: one path, or several (encoder, head), as the family has it.
       output: folder of the checkpoint; one that is there is replaced, but only once all is converted.
       config: JSON file with what the files do not show (see `presets.read_config`).
@@ -49,28 +44,21 @@ def convert(
       profile: "reference" or "corrected", how SSAST's positions are cut (`nets.spectrogram_transfer.CUTS`).
 
     Raises:
-      ValueError: anything that the user can mend, in one sentence; nothing is written then.
+      BadInput: anything that the user can mend, in one sentence; nothing is written then.
     """
     kind = _family(family, len(sources), "--source")
     files = [read(path) for path in sources]
-    parts = {name: part_of(file.state) for name, file in zip(kind.files, files)}
+    parts = {name: part_of(file.state, kind) for name, file in zip(kind.files, files)}
     _check_contents(family, kind, files, parts)
     given = {} if config is None else presets.read_config(config)
     source = _source_record(family, kind, files, parts)
-    if kind.net == "spectrogram_transformer":
-        resolved, converted, more, notes = _whole_network(family, kind, files[0], parts, preset, given, profile)
-        resolved = resolved.replace(source=source)
-    else:
-        head = head_of(parts)
-        elsewhere = hubert.huggingface_geometry(files[0].record or {})
-        resolved = presets.resolve(kind, kind.infer(parts["encoder"]), head, preset, given, elsewhere)
-        resolved = resolved.replace(source=source)
-        converted, more, notes = _to_variables(kind, resolved, files, parts), {}, []
+    planned = kind.plan(Request(family, kind, files, parts, preset, given, profile, HEAD_SEED))
+    resolved, converted = planned.config.replace(source=source), planned.converted
     for held in (*(file.state for file in files), *(part.state for part in parts.values())):
         held.clear()  # saving then needs the room of one copy of the weights, not two
     verified = largest_differences(family, converted.variables, resolved) if verify else {}
     aside = {f"{part}/{parts[part].original[key]}": array for part, key, array in _ignored(converted)}
-    extra = {"conversion": {"ignored": {name: array for name, array in aside.items()}}, **more}
+    extra = {"conversion": {"ignored": {name: array for name, array in aside.items()}}, **planned.extra}
     folder = checkpoint.save(output, converted.variables, resolved, extra)
     made = report.Report(
         family=family,
@@ -80,7 +68,7 @@ def convert(
         ignored=sorted(aside),
         parameters=zoo.parameter_count(converted.variables),
         checksum=checkpoint.variables_hash(converted.variables),
-        notes=[*_notes(kind, files, resolved), *notes],
+        notes=[*_notes(files, resolved), *planned.notes],
         verified=verified,
     )
     report.write(made, folder)
@@ -100,27 +88,23 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
       The files, one per part.
 
     Raises:
-      ValueError: a checkpoint of another family, or safetensors is not installed.
+      BadInput: a checkpoint of another family, or safetensors is not installed.
     """
     try:
         from safetensors.numpy import save_file
     except ImportError:
-        raise ValueError(f"--reverse: needs safetensors, which is not installed: {EXTRA_HINT}") from None
+        raise BadInput(f"--reverse: needs safetensors, which is not installed: {EXTRA_HINT}") from None
     kind = _family(family, None, "--source")
     variables, config, extra = checkpoint.load(source)
     if config.family != kind.net:
-        raise ValueError(f"--family: {family}, but the checkpoint {source} is of family {config.family!r}")
+        raise BadInput(f"--family: {family}, but the checkpoint {source} is of family {config.family!r}")
     origin = {file["part"]: file for file in config.source.get("files", [])}
     style = origin.get("encoder", {}).get("style", "")
     kept = extra.get("conversion", {}).get("ignored", {})
-    fresh = {} if kept else kind.fresh(config)
-    if "pretraining" not in extra:  # a classifier whose patches lie side by side
-        fresh = {name: array for name, array in fresh.items() if not name.startswith("encoder/p_input_")}
-    if "pretraining" in extra and kind.net == "spectrogram_transformer":
-        variables = {**variables, "pretraining": extra["pretraining"]}
-        leaves = spectrogram.leaves(config, style, pretraining=True)
-    else:
-        leaves = kind.leaves(config, style)
+    held = tuple(name for name in kind.extra if name in extra)
+    fresh = {} if kept else kind.fresh(config, held)
+    leaves = kind.leaves(config, style, held)
+    variables = {**variables, **{name: extra[name] for name in held}}
     wanted = {path for each in leaves for path in each.paths}
     flat = {path: leaf for path, leaf in flatten(variables).items() if path in wanted or "head" in kind.files}
     state = split({**fresh, **to_torch(unflatten(flat), leaves)})
@@ -143,21 +127,21 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
 
 
 def _family(name: str, sources: int | None, flag: str) -> Family:
-    if name not in FAMILIES:
-        raise ValueError(f"--family: {name!r} is unknown, expected one of {', '.join(FAMILIES)}")
-    expected = FAMILIES[name].files
-    if sources is not None and sources != len(expected):
-        what = " and ".join(expected)
-        raise ValueError(f"{flag}: {sources} paths, but family {name} takes {len(expected)} ({what}), comma between")
-    return FAMILIES[name]
+    kind = find(name)
+    if sources is not None and sources != len(kind.files):
+        what = " and ".join(kind.files)
+        raise BadInput(f"{flag}: {sources} paths, but family {name} takes {len(kind.files)} ({what}), comma between")
+    return kind
 
 
 def _check_contents(family: str, kind: Family, files: Sequence[Source], parts: dict[str, Part]) -> None:
     for name, file, expected in zip(kind.files, files, kind.holds):
-        found = describe(parts[name].state)
-        if found != expected:
-            keys = ", ".join(sorted(parts[name].state)[:4])
-            raise ValueError(f"{file.path}: holds {found} ({keys}, ...), expected {expected} for family {family}")
+        part = parts[name]
+        if part.holds != expected.name:
+            keys = ", ".join(sorted(part.state)[:4])
+            raise BadInput(
+                f"{file.path}: holds {part.holds} ({keys}, ...), expected {expected.name} for family {family}"
+            )
 
 
 def _source_record(family: str, kind: Family, files: Sequence[Source], parts: dict[str, Part]) -> dict[str, Any]:
@@ -189,63 +173,14 @@ def _original_name(key: str, record: dict[str, Any]) -> str:
     return record.get("prefix", "") + key
 
 
-def _to_variables(kind: Family, config: ClassifierConfig, files: Sequence[Source], parts: dict[str, Part]) -> Converted:
-    """Every key used or on the ignore list; what no file has starts from `HEAD_SEED`, or as the config says."""
-    merged = {f"{name}/{key}": array for name, part in parts.items() for key, array in part.state.items()}
-    style = parts["encoder"].style
-    shapes = flatten(zoo.shapes(zoo.build(config)))
-    ours = [path for path in shapes if any(f"{'/'.join(path)}/".startswith(f"{each}/") for each in kind.ours)]
-    expected = unflatten({path: shape for path, shape in shapes.items() if path not in ours})
-    where = ", ".join(file.path.name for file in files)
-    converted = to_flax(merged, kind.leaves(config, style), kind.ignore(config, style), expected, where)
-    if ours:
-        fresh = _fresh(config)
-        filled = {**flatten(converted.variables), **{path: fresh[path] for path in ours}}
-        converted = converted._replace(variables=unflatten(filled))
-    return converted
-
-
-def _whole_network(
-    family: str,
-    kind: Family,
-    file: Source,
-    parts: dict[str, Part],
-    preset: str | None,
-    given: dict[str, Any],
-    profile: str,
-) -> tuple[ClassifierConfig, Converted, dict[str, Any], list[str]]:
-    """AST and SSAST, whose one file holds encoder and head: config, variables, extra arrays and notes."""
-    part = parts["encoder"]
-    plan = spectrogram_plan.plan(family, kind, file, part, preset, given)
-    converted, extra = spectrogram_plan.carry_out(plan, part, file.path.name, HEAD_SEED, profile)
-    return plan.target, converted, extra, spectrogram_plan.notes(plan, part, HEAD_SEED)
-
-
-def _fresh(config: ClassifierConfig) -> dict[tuple[str, ...], np.ndarray]:
-    """Leaves that a file may lack: a random head, for CoNMix its encoder's last layer and the config's statistics."""
-    sizes, head = config.geometry, build_head(config.head, len(config.classes))
-    key, flat = jax.random.key(HEAD_SEED), {}
-    if config.family == "conmix":
-        last = Dense(sizes["features"]).init(jax.random.fold_in(key, 1), jnp.zeros((1, sizes["width"])))["params"]
-        flat = {("params", "encoder", "expand", name): array for name, array in last.items()}
-        for name in ("mean", "deviation"):
-            flat["batch_stats", "encoder", mel_image.NAME, name] = np.full((1,), config.front_end[name], np.float32)
-        tokens = jnp.zeros((1, 1, sizes["features"]))
-    else:
-        tokens = jnp.zeros((1, max(2, frames_of(config.length, sizes["convs"])), sizes["width"]))
-    variables = jax.jit(lambda key: head.init({"params": key}, tokens, mode=EVAL))(key)
-    for kind, tree in variables.items():
-        flat |= {(kind, "head", *path): array for path, array in flatten(tree).items()}
-    return {path: np.asarray(array) for path, array in flat.items()}
-
-
 def _ignored(converted: Converted) -> list[tuple[str, str, np.ndarray]]:
     return [(*key.split("/", 1), array) for key, array in converted.ignored.items()]
 
 
-def _notes(kind: Family, files: Sequence[Source], config: ClassifierConfig) -> list[str]:
+def _notes(files: Sequence[Source], config: ClassifierConfig) -> list[str]:
+    """What holds for every family; a family's own notes are its plan's."""
     notes = []
-    dead = zoo.DEAD_PARAMETERS.get(config.family, lambda _: 0)(config)
+    dead = zoo.family(config.family).dead(config)
     if dead:
         notes.append(f"{dead:,} more parameters that nothing reads (they count in published totals) were set aside")
     for file in files:
@@ -254,18 +189,4 @@ def _notes(kind: Family, files: Sequence[Source], config: ClassifierConfig) -> l
             notes.append(
                 f"{file.path.name} has {', '.join(low)} tensors; they became float32 (--reverse writes float32)"
             )
-        states = (file.preprocessor or {}).get("do_normalize")
-        if states is not None and states != config.front_end.get("normalise"):
-            notes.append(
-                f"{file.path.name}: preprocessor_config.json has do_normalize={states}, the preset's or --config's "
-                f"normalise={config.front_end.get('normalise')} was kept"
-            )
-    if "params/head" in kind.ours:
-        notes.append(f"the source has no classification head: random weights, seed {HEAD_SEED}; train before use")
-    if config.front_end["kind"] == mel_image.KIND:
-        mean, deviation = (config.front_end[name] for name in ("mean", "deviation"))
-        notes.append(
-            f"the files hold no statistics of the input: images are normalised with the config's mean {mean} and "
-            f"deviation {deviation} dB, or in profile reference with those of the evaluated set"
-        )
     return notes

@@ -19,15 +19,15 @@ from __future__ import annotations
 
 from absl import flags
 
+from converters.names import FAMILIES
 from dhauds_jax.command import app
+from dhauds_jax.errors import BadInput
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string(
     "family",
     None,
-    "What the source is: hubert (encoder alone), hubert_classifier (pair), amaut (pair), ast (one file of the authors "
-    "or a Hugging Face folder), ssast (one file, self-supervised or fine-tuned), conmix (R50+ViT-B_16.npz), "
-    "conmix_classifier (modelF, modelB, modelC).",
+    f"What the source is: {', '.join(f'{name} ({choice.sources})' for name, choice in FAMILIES.items())}.",
 )
 flags.DEFINE_list(
     "source",
@@ -42,7 +42,7 @@ flags.DEFINE_string(
     "sample_rate (Hz), length (samples), classes (names in order); all optional, `preset` names one to start from.",
 )
 flags.DEFINE_string(
-    "preset", None, "Network to take such things from, e.g. hubert_base_sc2, amaut_vs (a wrong one lists all)."
+    "preset", None, "Network to take such things from, e.g. hubert_base_sc2, amaut_vs (--list has all)."
 )
 flags.DEFINE_string("output", None, "Folder to write; an older one is replaced when the new one is complete.")
 flags.DEFINE_bool("reverse", False, "Checkpoint folder to PyTorch names, as .safetensors.")
@@ -50,17 +50,20 @@ flags.DEFINE_string(
     "profile", "reference", "ssast: cut positions as the reference (stops where that is wrong) or corrected."
 )
 flags.DEFINE_bool("verify", False, "Also run the PyTorch side on noise and print the largest difference by layer.")
+flags.DEFINE_bool("list", False, "Print the families, each with the presets of its network, and end.")
 
 
 def main() -> str:
-    from converters import conversion, report
+    from converters import conversion, families, presets, report
 
+    if FLAGS.list:
+        return "\n".join(f"{name}: {', '.join(presets.names(families.find(name)))}" for name in FAMILIES)
     missing = [f"--{name}" for name in ("family", "source", "output") if not FLAGS[name].value]
     if missing:
-        raise ValueError(f"{', '.join(missing)}: missing, expected --family, --source and --output (see --help)")
+        raise BadInput(f"{', '.join(missing)}: missing, expected --family, --source and --output (see --help)")
     if FLAGS.reverse:
         if len(FLAGS.source) != 1 or FLAGS.verify:
-            raise ValueError("--reverse: takes one checkpoint folder as --source and no --verify")
+            raise BadInput("--reverse: takes one checkpoint folder as --source and no --verify")
         written = conversion.reverse(FLAGS.family, FLAGS.source[0], FLAGS.output)
         return f"PyTorch files: {', '.join(str(path) for path in written)}"
     made = conversion.convert(

@@ -7,11 +7,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.heads import IGNORE, head_leaves
+from converters import by_map
+from converters.families import Content, Family, Planned, Request
+from converters.heads import HEAD, IGNORE, head_leaves, head_of
 from converters.mapping import (
     CONV1D,
     LINEAR,
     Leaf,
+    Path,
     StateDict,
     Transform,
     canonical,
@@ -22,8 +25,10 @@ from converters.mapping import (
     prefixed,
     stack,
 )
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.nets.hubert_zoo import WAV2VEC2_CONVS
+from dhauds_jax.nets.hubert import frames_of
+from dhauds_jax.nets.hubert_zoo import GEOMETRY, WAV2VEC2_CONVS
 
 
 class Names(NamedTuple):
@@ -188,13 +193,13 @@ def inferred_geometry(state: StateDict, style: str) -> dict[str, Any]:
     """What the shapes of an encoder show of its geometry (strides by the published taps; not heads, order or dropouts).
 
     Raises:
-      ValueError: a tensor that the inference needs is missing; it is named.
+      BadInput: a tensor that the inference needs is missing; it is named.
     """
     names = STYLES[style]
 
     def shape(key: str) -> tuple[int, ...]:
         if key not in state:
-            raise ValueError(f"encoder: {key!r} is missing, expected it in a file of {style} names")
+            raise BadInput(f"encoder: {key!r} is missing, expected it in a file of {style} names")
         return tuple(state[key].shape)
 
     convs = []
@@ -235,3 +240,56 @@ def huggingface_geometry(record: Mapping[str, Any]) -> dict[str, Any]:
     if all(key in record for key in ("conv_dim", "conv_kernel", "conv_stride")):
         found["convs"] = [list(c) for c in zip(record["conv_dim"], record["conv_kernel"], record["conv_stride"])]
     return found
+
+
+def counters(config: ClassifierConfig) -> dict[str, np.ndarray]:
+    """What PyTorch's heads have and our tree has not: BatchNorm's counters, at 0."""
+    keys = [key for each in leaves(config, "torchaudio", head=True) for key in each.keys]
+    means = [key.removesuffix("running_mean") for key in keys if key.endswith("running_mean")]
+    return {f"{key}num_batches_tracked": np.zeros((), np.int64) for key in means}
+
+
+def _random_head(config: ClassifierConfig, seed: int) -> dict[Path, np.ndarray]:
+    sizes = config.geometry
+    return by_map.drawn_head(config, max(2, frames_of(config.length, sizes["convs"])), sizes["width"], seed)
+
+
+def _plan(request: Request) -> Planned:
+    """As the map says, with what a Hugging Face folder states."""
+    planned = by_map.plan(request, huggingface_geometry(request.files[0].record or {}))
+    normalise, notes = planned.config.front_end.get("normalise"), []
+    for file in request.files:
+        states = (file.preprocessor or {}).get("do_normalize")
+        if states is not None and states != normalise:
+            notes.append(
+                f"{file.path.name}: preprocessor_config.json has do_normalize={states}, the preset's or --config's "
+                f"normalise={normalise} was kept"
+            )
+    return planned._replace(notes=[*notes, *planned.notes])
+
+
+CLASSIFIER = Family(
+    net="hubert",
+    files=("encoder", "head"),
+    holds=(Content("HuBERT encoder", style_of, unwrapped), HEAD),
+    geometry=GEOMETRY,
+    infer=lambda part: inferred_geometry(part.state, part.style),
+    leaves=lambda config, style, held: leaves(config, style or "torchaudio", head=True),
+    ignore=lambda config, style: ignore(style or "torchaudio"),
+    fresh=lambda config, held: counters(config),
+    plan=_plan,
+    head=head_of,
+)
+
+ENCODER = Family(
+    net="hubert",
+    files=("encoder",),
+    holds=CLASSIFIER.holds[:1],
+    geometry=GEOMETRY,
+    infer=CLASSIFIER.infer,
+    leaves=lambda config, style, held: leaves(config, style or "torchaudio", head=False),
+    ignore=CLASSIFIER.ignore,
+    fresh=lambda config, held: {},
+    plan=_plan,
+    fresh_leaves=_random_head,
+)

@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dhauds_jax.errors import BadInput
+
 Path = tuple[str, ...]
 StateDict = Mapping[str, np.ndarray]
 
@@ -154,14 +156,14 @@ def canonical(state_dict: StateDict) -> dict[str, np.ndarray]:
     """The state dict under canonical names.
 
     Raises:
-      ValueError: two keys become one name.
+      BadInput: two keys become one name.
     """
     result: dict[str, np.ndarray] = {}
     origin: dict[str, str] = {}
     for key, value in state_dict.items():
         name = canonical_name(key)
         if name in result:
-            raise ValueError(f"state dict: {origin[name]!r} and {key!r} are both {name!r}, expected one of them")
+            raise BadInput(f"state dict: {origin[name]!r} and {key!r} are both {name!r}, expected one of them")
         result[name], origin[name] = value, key
     return result
 
@@ -197,7 +199,7 @@ def to_flax(
       where: the file or files, for messages.
 
     Raises:
-      ValueError: the full list of keys that are left over, missing or of another shape.
+      BadInput: the full list of keys that are left over, missing or of another shape.
     """
     source = canonical(state_dict)
     patterns = [re.compile(pattern) for pattern in ignore]
@@ -224,7 +226,7 @@ def to_flax(
         wrong += [f"no key gives {'/'.join(path)}" for path in shapes if path not in made]
         wrong += [f"the network has no {'/'.join(path)}" for path in sorted(made - set(shapes))]
     if left_over or missing or wrong:
-        raise ValueError(
+        raise BadInput(
             f"{where}: {len(left_over)} keys left over {left_over}, {len(missing)} missing {missing}, "
             f"{len(wrong)} of another shape {wrong}; expected every key to be used"
         )
@@ -237,14 +239,14 @@ def to_torch(
     """The exact inverse of `to_flax`: variables (and what was set aside) as a state dict with canonical names.
 
     Raises:
-      ValueError: the variables lack a leaf or have one that no source key holds.
+      BadInput: the variables lack a leaf or have one that no source key holds.
     """
     flat = flatten(variables)
     paths = {path for each in leaves for path in each.paths}
     missing = sorted("/".join(p) for p in paths if p not in flat)
     left_over = sorted("/".join(p) for p in flat if p not in paths)
     if missing or left_over:
-        raise ValueError(f"variables: leaves missing {missing}, left over {left_over}; expected those of the family")
+        raise BadInput(f"variables: leaves missing {missing}, left over {left_over}; expected those of the family")
     result: dict[str, np.ndarray] = dict(ignored or {})
     for each in leaves:
         arrays = each.transform.back([np.asarray(flat[path]) for path in each.paths])

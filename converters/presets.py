@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from converters.families import Family
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 
@@ -22,19 +24,19 @@ def read_config(path: str | Path) -> dict[str, Any]:
     """A `--config` file: any subset of `ClassifierConfig`'s keys, and `preset` for the name of one to start from.
 
     Raises:
-      ValueError: no such file, no JSON object, or a foreign key.
+      BadInput: no such file, no JSON object, or a foreign key.
     """
     path = Path(path)
     if not path.is_file():
-        raise ValueError(f"--config: {path} does not exist, expected a JSON file")
+        raise BadInput(f"--config: {path} does not exist, expected a JSON file")
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"--config: {path} is not JSON ({error}), expected an object") from None
+        raise BadInput(f"--config: {path} is not JSON ({error}), expected an object") from None
     known = ("preset", "net", "geometry", *TOP)
     foreign = sorted(set(record) - set(known)) if isinstance(record, dict) else [type(record).__name__]
     if foreign:
-        raise ValueError(f"--config: {path} has foreign keys {foreign}, expected some of {list(known)}")
+        raise BadInput(f"--config: {path} has foreign keys {foreign}, expected some of {list(known)}")
     return record
 
 
@@ -59,7 +61,7 @@ def resolve(
       stated: what else that file states, of `TOP`; preset and --config go before it.
 
     Raises:
-      ValueError: an unknown preset or one of another family; values that disagree with the shapes; another number of
+      BadInput: an unknown preset or one of another family; values that disagree with the shapes; another number of
         classes (both are said); values that nothing gives (the full list).
     """
     base = _preset_record(family, preset or given.get("preset"), given)
@@ -75,17 +77,17 @@ def resolve(
         ]
         record["head"] = {**head[0], **record.get("head", {})}
     if problems:
-        raise ValueError(f"conversion: {'; '.join(problems)}")
+        raise BadInput(f"conversion: {'; '.join(problems)}")
     geometry = {**geometry, **inferred}
     missing = [f"geometry.{key}" for key in family.geometry if key not in geometry]
     missing += [key for key in TOP if key not in record]
     if missing:
-        raise ValueError(
+        raise BadInput(
             f"conversion: nothing gives {', '.join(missing)}; expected them in --config=FILE.json or from --preset, "
-            f"one of {', '.join(names(family))}"
+            f"such as {registry.nearest('', names(family))} (--list has all)"
         )
     if head is not None and head[1] != len(record["classes"]):
-        raise ValueError(
+        raise BadInput(
             f"conversion: the head file has {head[1]} classes, the config {len(record['classes'])} names "
             f"({', '.join(record['classes'][:4])}, ...); expected as many names as outputs"
         )
@@ -95,16 +97,19 @@ def resolve(
 
 def names(family: Family) -> list[str]:
     """The presets of a family's network."""
-    return [name for name in zoo.names() if zoo.preset(name, ("any",)).family == family.net]
+    return sorted(zoo.family(family.net).presets)
 
 
 def _preset_record(family: Family, name: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
     if name is None:
         return {}
-    if name not in names(family):
-        raise ValueError(f"--preset: {name!r} is no {family.net} network, expected one of {', '.join(names(family))}")
-    record = zoo.preset(name, given.get("classes")).to_dict()
-    return {key: value for key, value in record.items() if key in (*TOP, "net", "geometry")}
+    known = names(family)
+    config = zoo.preset(name, given.get("classes")) if name in known or registry.is_foreign(name) else None
+    if config is None or config.family != family.net:
+        raise BadInput(
+            f"--preset: {name!r} is no {family.net} network, expected {registry.nearest(name, known)} (--list has all)"
+        )
+    return {key: value for key, value in config.to_dict().items() if key in (*TOP, "net", "geometry")}
 
 
 def _plain(value: Any) -> Any:

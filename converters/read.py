@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from dhauds_jax.errors import BadInput
+
 EXTRA_HINT = "pip install 'dhauds_jax[convert]'"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -96,20 +98,20 @@ def read(path: str | Path) -> Source:
         with `model.safetensors` or `pytorch_model.bin`).
 
     Raises:
-      ValueError: nothing there, an HTML page, a truncated or foreign file, a class that is not on the list, or a
+      BadInput: nothing there, an HTML page, a truncated or foreign file, a class that is not on the list, or a
         package that is missing (its extra is named).
     """
     path = Path(path)
     if path.is_dir():
         return _read_folder(path)
     if not path.is_file():
-        raise ValueError(f"--source: {path} does not exist, expected a PyTorch or safetensors file or a folder")
+        raise BadInput(f"--source: {path} does not exist, expected a PyTorch or safetensors file or a folder")
     with path.open("rb") as file:
         start = file.read(512)
     if not start:
-        raise ValueError(f"{path}: is empty, expected a PyTorch or safetensors file")
+        raise BadInput(f"{path}: is empty, expected a PyTorch or safetensors file")
     if start.lstrip()[:1] == b"<" and re.search(rb"<(!doctype|html|head|body|\?xml)", start, re.IGNORECASE):
-        raise ValueError(f"{path}: is an HTML page, expected a PyTorch file; the download failed, fetch it again")
+        raise BadInput(f"{path}: is an HTML page, expected a PyTorch file; the download failed, fetch it again")
     state = {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix, _torch)(path)
     types = tuple(sorted({str(array.dtype) for array in state.values()}))
     return Source(path, state, _sha256(path), types)
@@ -117,10 +119,10 @@ def read(path: str | Path) -> Source:
 
 def _read_folder(path: Path) -> Source:
     if not (path / "config.json").is_file():
-        raise ValueError(f"{path}: has no config.json, expected a Hugging Face folder with config.json and weights")
+        raise BadInput(f"{path}: has no config.json, expected a Hugging Face folder with config.json and weights")
     found = [name for name in WEIGHT_FILES if (path / name).is_file()]
     if not found:
-        raise ValueError(f"{path}: has no weights, expected one of {', '.join(WEIGHT_FILES)} beside config.json")
+        raise BadInput(f"{path}: has no weights, expected one of {', '.join(WEIGHT_FILES)} beside config.json")
     extra = path / "preprocessor_config.json"
     record = _json(path / "config.json")
     preprocessor = _json(extra) if extra.is_file() else None
@@ -131,9 +133,9 @@ def _json(path: Path) -> dict[str, Any]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: is not JSON ({error}), expected an object") from None
+        raise BadInput(f"{path}: is not JSON ({error}), expected an object") from None
     if not isinstance(record, dict):
-        raise ValueError(f"{path}: holds a {type(record).__name__}, expected an object")
+        raise BadInput(f"{path}: holds a {type(record).__name__}, expected an object")
     return record
 
 
@@ -150,11 +152,11 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
     except ImportError:
-        raise ValueError(f"{path}: reading it needs safetensors, which is not installed: {EXTRA_HINT}") from None
+        raise BadInput(f"{path}: reading it needs safetensors, which is not installed: {EXTRA_HINT}") from None
     try:
         return load_file(path)
     except (SafetensorError, ValueError, KeyError) as error:
-        raise ValueError(f"{path}: is truncated or no safetensors file ({_first_line(error)})") from None
+        raise BadInput(f"{path}: is truncated or no safetensors file ({_first_line(error)})") from None
 
 
 def _npz(path: Path) -> dict[str, np.ndarray]:
@@ -162,14 +164,14 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: is truncated or no .npz file ({_first_line(error)})") from None
+        raise BadInput(f"{path}: is truncated or no .npz file ({_first_line(error)})") from None
 
 
 def _torch(path: Path) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError:
-        raise ValueError(f"{path}: reading it needs PyTorch, which is not installed: {EXTRA_HINT}") from None
+        raise BadInput(f"{path}: reading it needs PyTorch, which is not installed: {EXTRA_HINT}") from None
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in STAND_INS]):
             warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error below
@@ -177,13 +179,13 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
     except pickle.UnpicklingError as error:
         refused = re.search(r"(?:GLOBAL|global|class)\s+([\w.]+\.\w+)", str(error))
         if refused and re.search("unsupported|allowed|blocked", str(error), re.IGNORECASE):
-            raise ValueError(
+            raise BadInput(
                 f"{path}: holds an object of class {refused[1]}, which is refused; expected tensors and plain "
                 f"containers (save `model.state_dict()`), or fairseq's {', '.join(STAND_INS[:3])}, omegaconf"
             ) from None
-        raise ValueError(f"{path}: is truncated or no PyTorch file (its pickle cannot be read)") from None
+        raise BadInput(f"{path}: is truncated or no PyTorch file (its pickle cannot be read)") from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
-        raise ValueError(f"{path}: is truncated or no PyTorch file ({_first_line(error)})") from None
+        raise BadInput(f"{path}: is truncated or no PyTorch file ({_first_line(error)})") from None
     return _arrays(path, loaded)
 
 
@@ -196,10 +198,10 @@ def _arrays(path: Path, loaded: Any) -> dict[str, np.ndarray]:
             loaded = loaded[name]
             break
     if not isinstance(loaded, Mapping) or not loaded:
-        raise ValueError(f"{path}: holds a {type(loaded).__name__}, expected a state dict (names to tensors)")
+        raise BadInput(f"{path}: holds a {type(loaded).__name__}, expected a state dict (names to tensors)")
     foreign = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
     if foreign:
-        raise ValueError(f"{path}: the entries {foreign[:8]} are no tensors, expected a state dict (names to tensors)")
+        raise BadInput(f"{path}: the entries {foreign[:8]} are no tensors, expected a state dict (names to tensors)")
     return {str(name): _array(value.detach()) for name, value in loaded.items()}
 
 

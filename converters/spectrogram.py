@@ -13,6 +13,7 @@ import numpy as np
 
 from converters.hubert import fused
 from converters.mapping import LINEAR, Leaf, StateDict, Transform, dense, leaf, norm, prefixed, stack
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 
 
@@ -173,13 +174,13 @@ def inferred_geometry(state: StateDict, style: str) -> dict[str, Any]:
     """What the shapes show of the geometry (not heads, stride or epsilon).
 
     Raises:
-      ValueError: a tensor that the inference needs is missing; it is named.
+      BadInput: a tensor that the inference needs is missing; it is named.
     """
     names = STYLES[style]
 
     def shape(key: str) -> tuple[int, ...]:
         if names.top + key not in state:
-            raise ValueError(f"encoder: {names.top + key!r} is missing, expected it in a file of {style} names")
+            raise BadInput(f"encoder: {names.top + key!r} is missing, expected it in a file of {style} names")
         return tuple(np.shape(state[names.top + key]))
 
     depth = 0
@@ -195,7 +196,7 @@ def inferred_geometry(state: StateDict, style: str) -> dict[str, Any]:
     }
 
 
-def fresh_ignored(config: ClassifierConfig) -> dict[str, np.ndarray]:
+def fresh_ignored(config: ClassifierConfig, pretraining: bool) -> dict[str, np.ndarray]:
     """What the authors' modules have and our tree has not: two unread heads (zeros), pretraining's spectrogram size."""
     files = config.source.get("files", [])
     if files and files[0].get("style", "original") != "original":
@@ -204,7 +205,7 @@ def fresh_ignored(config: ClassifierConfig) -> dict[str, np.ndarray]:
     for name in ("head", "head_dist") if config.geometry["prefix"] == 2 else ("head",):
         made[f"encoder/v.{name}.weight"] = np.zeros((1000, width), np.float32)
         made[f"encoder/v.{name}.bias"] = np.zeros(1000, np.float32)
-    if config.geometry["stride"] == config.geometry["patch"] and config.front_end["frames"]:
+    if pretraining and config.geometry["stride"] == config.geometry["patch"] and config.front_end["frames"]:
         made["encoder/p_input_fdim"] = np.asarray(config.front_end["n_mels"], np.int64)
         made["encoder/p_input_tdim"] = np.asarray(config.front_end["frames"], np.int64)
     return made

@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import jax
 
 from converters import presets, spectrogram
-from converters.families import Family, Part
+from converters.families import Content, Family, Part, Planned, Request
 from converters.mapping import Converted, to_flax
 from converters.read import Source
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.spectrogram_transfer import for_clips, keeps_head
-from dhauds_jax.nets.spectrogram_zoo import KINDS, STATISTICS, config_grid, fbank, head
+from dhauds_jax.nets.spectrogram_zoo import GEOMETRY, KINDS, STATISTICS, config_grid, fbank, head
 
 EPSILONS = {"original": (1e-6, 1e-5)}
 """Layer norms' epsilon by key style, in the encoder and in the head; Hugging Face's folders state theirs."""
@@ -43,15 +44,15 @@ def plan(name: str, kind: Family, file: Source, part: Part, preset: str | None, 
       given: the record of --config, or {}.
 
     Raises:
-      ValueError: a file of the other family, sizes that disagree, values that nothing gives, patches that do not fill
+      BadInput: a file of the other family, sizes that disagree, values that nothing gives, patches that do not fill
         the position table, or the file's own classes in another order.
     """
     state, style = part.state, part.style
     pretraining = spectrogram.has_predictors(state)
     if name == "ast" and pretraining:
-        raise ValueError(f"{file.path}: is a self-supervised checkpoint, expected a classifier; use --family=ssast")
+        raise BadInput(f"{file.path}: is a self-supervised checkpoint, expected a classifier; use --family=ssast")
     if name == "ssast" and style != "original":
-        raise ValueError(f"{file.path}: has Hugging Face's names, expected SSAST's own; use --family=ast")
+        raise BadInput(f"{file.path}: has Hugging Face's names, expected SSAST's own; use --family=ast")
     geometry, top = stated(name, file, style)
     inferred = {**kind.infer(part), "epsilon": geometry["epsilon"]}
     geometry = {**_default_stride(inferred), **geometry}
@@ -103,7 +104,7 @@ def stated(name: str, file: Source, style: str) -> tuple[dict[str, Any], dict[st
 def _lacks_classes(preset: str | None) -> bool:
     """Whether a preset has no class names of its own."""
     try:
-        return preset is not None and preset in zoo.PRESETS and not zoo.preset(preset).classes
+        return preset is not None and preset in zoo.names() and not zoo.preset(preset).classes
     except ValueError:
         return True
 
@@ -130,7 +131,7 @@ def _with_the_files_order(target: ClassifierConfig, names: tuple[str, ...], expl
     if target.classes == names or sorted(target.classes) != sorted(names):
         return target
     if explicit:
-        raise ValueError(
+        raise BadInput(
             f"--config: classes are the file's in another order ({', '.join(target.classes[:4])}, ...), expected "
             f"{', '.join(names[:4])}, ... or other names (the head then starts afresh)"
         )
@@ -143,7 +144,7 @@ def _file_config(
     """The config of the file as it is: the strides, mels and frames that its position table was made for.
 
     Raises:
-      ValueError: they do not give as many patches as the table has.
+      BadInput: they do not give as many patches as the table has.
     """
     state, style = part.state, part.style
     patch, prefix = target.geometry["patch"], target.geometry["prefix"]
@@ -163,7 +164,7 @@ def _file_config(
     config = target.replace(geometry={**target.geometry, "stride": stride}, front_end=front_end)
     rows, columns = config_grid(config)
     if rows * columns != patches:
-        raise ValueError(
+        raise BadInput(
             f"{file.path}: its position table has {patches} patches, but {mels} mels and {frames} frames give {rows} x "
             f"{columns} at a stride of {stride[0]} x {stride[1]}; expected the file's own stride and n_mels in --config"
         )
@@ -174,7 +175,7 @@ def carry_out(made: Plan, part: Part, where: str, seed: int, profile: str) -> tu
     """The wanted classifier's variables, and extra arrays for its checkpoint.
 
     Raises:
-      ValueError: the full list of keys that are left over, missing or of another shape; an unknown profile.
+      BadInput: the full list of keys that are left over, missing or of another shape; an unknown profile.
     """
     pretraining = spectrogram.has_predictors(part.state)
     with_head = spectrogram.classes_of(part.state, part.style) is not None
@@ -224,3 +225,24 @@ def notes(made: Plan, part: Part, seed: int) -> list[str]:
     if tuple(statistics.values()) not in STATISTICS.values():
         found.append(f"filter banks are normalised with mean {statistics['mean']}, std {statistics['std']}")
     return found
+
+
+def _planned(request: Request) -> Planned:
+    file, part = request.files[0], request.parts["encoder"]
+    made = plan(request.family, request.kind, file, part, request.preset, request.given)
+    converted, extra = carry_out(made, part, file.path.name, request.seed, request.profile)
+    return Planned(made.target, converted, extra, notes(made, part, request.seed))
+
+
+FAMILY = Family(
+    net="spectrogram_transformer",
+    files=("encoder",),
+    holds=(Content("spectrogram transformer", spectrogram.style_of),),
+    geometry=GEOMETRY,
+    infer=lambda part: spectrogram.inferred_geometry(part.state, part.style),
+    leaves=lambda config, style, held: spectrogram.leaves(config, style or "original", pretraining=bool(held)),
+    ignore=lambda config, style: tuple(f"encoder/{pattern}" for pattern in spectrogram.IGNORE),
+    fresh=lambda config, held: spectrogram.fresh_ignored(config, pretraining=bool(held)),
+    plan=_planned,
+    extra=("pretraining",),
+)

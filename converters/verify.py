@@ -12,8 +12,8 @@ import numpy as np
 from converters import hubert, torch_conmix
 from converters.mapping import to_torch
 from converters.torch_side import amaut_layers, head_logits, spectrogram_layers
-from dhauds_jax.nets import amaut as amaut_net
-from dhauds_jax.nets import conmix_zoo, hubert_zoo, spectrogram_zoo, zoo
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import amaut_zoo, conmix_zoo, hubert_zoo, spectrogram_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 
@@ -28,7 +28,7 @@ def largest_differences(family: str, variables: Mapping[str, Any], config: Class
     beside transformers stands in the tests).
 
     Raises:
-      ValueError: torch or torchaudio cannot be imported (the extra is named).
+      BadInput: torch or torchaudio cannot be imported (the extra is named).
     """
     torch = _import("torch")
     variables = jax.tree.map(np.asarray, variables)
@@ -37,6 +37,8 @@ def largest_differences(family: str, variables: Mapping[str, Any], config: Class
     with jax.default_matmul_precision("highest"), torch.no_grad():
         features = classifier.features(jnp.asarray(wave))
         inputs = torch.from_numpy(np.array(features))
+        if config.family != "conmix" and config.family not in _LAYERS:
+            raise BadInput(f"--verify: net family {config.family!r} has no PyTorch side, expected one of {_SIDES}")
         if config.family == "conmix":
             ours, theirs = _conmix_layers(variables, config, features), torch_conmix.layers(variables, config, inputs)
         else:
@@ -53,7 +55,7 @@ def _import(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:
-        raise ValueError(
+        raise BadInput(
             f"--verify: needs {name}, which cannot be imported ({error}): pip install 'dhauds_jax[test-parity]'"
         ) from None
 
@@ -105,7 +107,7 @@ def torchaudio_model(sizes: Mapping[str, Any]) -> Any:
 def _amaut_layers(
     variables: Mapping[str, Any], config: ClassifierConfig, features: Any, inputs: Any
 ) -> tuple[dict[str, Any], dict[str, Any], Any]:
-    net = amaut_net.build_encoder(config)
+    net = amaut_zoo.build_encoder(config)
     encoder = {kind: tree["encoder"] for kind, tree in variables.items() if "encoder" in tree}
     tokens, seen = jax.jit(
         lambda v, f: net.apply(v, f, mode=EVAL, capture_intermediates=True, mutable=["intermediates"])
@@ -144,3 +146,4 @@ def _conmix_layers(variables: Mapping[str, Any], config: ClassifierConfig, featu
 
 _LAYERS = {"hubert": _hubert_layers, "amaut": _amaut_layers, "spectrogram_transformer": _spectrogram_layers}
 """Family -> what `(variables, config, features, inputs)` gives: our layers, PyTorch's, and its tokens for the head."""
+_SIDES = ", ".join((*_LAYERS, "conmix"))

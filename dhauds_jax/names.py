@@ -129,5 +129,13 @@ HEADS: Mapping[str, str] = {
 }
 """Classification heads: linen modules over an encoder's tokens."""
 
+FRONT_ENDS: Mapping[str, str] = {
+    "kaldi_fbank": f"{_NETS}.front_ends:KALDI_FBANK",
+    "log_mel": f"{_NETS}.front_ends:LOG_MEL",
+    "mel_image": f"{_NETS}.front_ends:MEL_IMAGE",
+    "wave": f"{_NETS}.front_ends:WAVE",
+}
+"""Front ends: `FrontEnd` records, from a waveform to what an encoder takes."""
+
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""

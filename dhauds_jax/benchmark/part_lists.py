@@ -16,7 +16,7 @@ from jaxtyping import Array
 from dhauds_jax.benchmark import programs
 from dhauds_jax.benchmark.programs import Given, Sizes
 from dhauds_jax.dsp.stretch import griffin_lim, time_stretch
-from dhauds_jax.nets import amaut, hubert, hubert_zoo, positional_conv
+from dhauds_jax.nets import amaut, amaut_zoo, hubert, hubert_zoo, positional_conv
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.layers import Bottleneck, Dense, Stem
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
@@ -204,7 +204,7 @@ def _hubert(given: Given, sizes: Sizes) -> list[Part]:
 
 def _amaut(given: Given, sizes: Sizes) -> list[Part]:
     config = given.classifier.config
-    net = amaut.build_encoder(config, **_compute(sizes))
+    net = amaut_zoo.build_encoder(config, **_compute(sizes))
     params, held = given.variables["params"]["encoder"], given.variables["batch_stats"]["encoder"]
     batch, frames, _ = given.inputs.shape
 

@@ -80,7 +80,7 @@ def build(net: str, sizes: Sizes, **more: Any) -> Classifier:
 
 def unrolled(net: str, sizes: Sizes, classifier: Classifier) -> tuple[Classifier, bool]:
     """The network without a loop over its blocks, and whether it had one."""
-    if "scan" not in zoo.COMPUTE.get(classifier.config.family, ()):
+    if "scan" not in zoo.family(classifier.config.family).compute:
         return classifier, False
     return build(net, sizes, scan=False), compute_options(sizes).get("scan", True)
 

@@ -13,14 +13,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from dhauds_jax.nets.config import ClassifierConfig, take
+from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.layers import Attention, Bottleneck, Dense, Dropout, Stem, gelu, xavier_uniform
 from dhauds_jax.types import Mode
-
-GEOMETRY = ("width", "stages", "embed", "depth", "heads", "mlp", "token_dropout", "mlp_norm")
-"""The sizes of an AMAuT, see `AMAuT`."""
-
-MLP_NORMS = ("discarded", "applied")
 
 
 class Compute(NamedTuple):
@@ -35,9 +30,6 @@ class Compute(NamedTuple):
     dtype: DTypeLike | None = None
     remat: bool = False
 
-
-COMPUTE = Compute._fields
-"""Names of the options of `build_encoder`."""
 
 # PyTorch's trunc_normal_ cuts at +-2 absolute, a hundred standard deviations away: a normal distribution.
 _tokens_init = nn.initializers.normal(0.02)
@@ -125,26 +117,6 @@ class AMAuT(nn.Module):
         for i in range(self.depth):
             x = run(TransformerBlock(self.heads, self.mlp, self.mlp_norm, dtype, name=f"layer{i}"), x)
         return nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm")(x)
-
-
-def build_encoder(config: ClassifierConfig, **compute: Any) -> AMAuT:
-    """The encoder that a config's `geometry` describes; `compute` replaces fields of `Compute`.
-
-    Raises:
-      ValueError: a size is missing, foreign or out of its choices.
-    """
-    sizes = take(config.geometry, GEOMETRY, "config geometry of family 'amaut'")
-    if sizes["mlp_norm"] not in MLP_NORMS:
-        raise ValueError(f"config geometry: mlp_norm is {sizes['mlp_norm']!r}, expected one of {list(MLP_NORMS)}")
-    if config.front_end["kind"] != "log_mel":
-        raise ValueError(f"config: family 'amaut' has front end {config.front_end['kind']!r}, expected 'log_mel'")
-    return AMAuT(**{**sizes, "stages": tuple(sizes["stages"])}, compute=Compute(**compute))
-
-
-def dead_parameters(config: ClassifierConfig) -> int:
-    """Parameters that the published totals count and that nothing reads: each block's discarded LayerNorm."""
-    sizes = config.geometry
-    return 2 * sizes["embed"] * sizes["depth"] if sizes["mlp_norm"] == "discarded" else 0
 
 
 def tokens(config: ClassifierConfig, frames: int) -> int:

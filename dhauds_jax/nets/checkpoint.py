@@ -13,6 +13,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Variables
 
@@ -58,7 +60,7 @@ def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any
     """Reads a checkpoint back: variables and extra hold NumPy arrays.
 
     Raises:
-      ValueError: no folder, no `config.json`, a damaged one, an unknown family, or leaves that do not fit the network
+      BadInput: no folder, no `config.json`, a damaged one, an unknown family, or leaves that do not fit the network
         of the config (they are named).
     """
     from orbax.checkpoint import v1 as ocp
@@ -70,7 +72,7 @@ def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any
         rest = json.loads((folder / EXTRA).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"checkpoint {folder}: its arrays cannot be read ({reason})") from error
+        raise BadInput(f"checkpoint {folder}: its arrays cannot be read ({reason})") from error
     variables = {"params": {}, "batch_stats": {}, **tree["variables"]}
     _check_shapes(folder, variables, config)
     return variables, config, _join(tree["extra"], rest)
@@ -80,13 +82,13 @@ def load_config(folder: str | Path) -> ClassifierConfig:
     """Reads the config of a checkpoint alone.
 
     Raises:
-      ValueError: no folder, no `config.json`, or a damaged one.
+      BadInput: no folder, no `config.json`, or a damaged one.
     """
     folder = Path(folder).absolute()
     if not folder.is_dir():
-        raise ValueError(f"checkpoint {folder}: no such folder, expected one with {CONFIG} and variables/")
+        raise BadInput(f"checkpoint {folder}: no such folder, expected one with {CONFIG} and variables/")
     if not (folder / CONFIG).is_file():
-        raise ValueError(f"checkpoint {folder}: has no {CONFIG}, expected a folder that train or convert wrote")
+        raise BadInput(f"checkpoint {folder}: has no {CONFIG}, expected a folder that train or convert wrote")
     return ClassifierConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG))
 
 
@@ -160,19 +162,17 @@ def _join(arrays: Mapping[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
 
 def _check_shapes(folder: Path, variables: Variables, config: ClassifierConfig) -> None:
     """Compares every leaf with the network that the config describes: Orbax loads any shape without a word."""
-    from dhauds_jax.nets import zoo
-
     expected = _flat(zoo.shapes(zoo.build(config)))
     found = _flat(variables)
     missing = sorted(set(expected) - set(found))
     foreign = sorted(set(found) - set(expected))
     if missing or foreign:
-        raise ValueError(
+        raise BadInput(
             f"checkpoint {folder}: leaves missing {missing}, foreign {foreign}; expected those of net {config.net!r}"
         )
     for path, leaf in expected.items():
         if found[path].shape != leaf.shape:
-            raise ValueError(
+            raise BadInput(
                 f"checkpoint {folder}: {path} is {found[path].shape}, expected {leaf.shape} for net {config.net!r} "
                 f"with {len(config.classes)} classes"
             )

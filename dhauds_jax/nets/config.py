@@ -7,26 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-FRONT_ENDS = {
-    "kaldi_fbank": ("sample_rate", "n_mels", "frame_length", "hop", "frames", "mean", "std"),
-    "log_mel": ("sample_rate", "n_fft", "win_length", "hop", "n_mels", "f_min", "f_max", "scale"),
-    "mel_image": (
-        *("sample_rate", "n_fft", "win_length", "hop", "n_mels", "f_min", "f_max", "scale"),
-        *("image", "resize", "mean", "deviation"),
-    ),
-    "wave": ("normalise",),
-}
-"""Front ends by kind, with the keys that each must have (more are passed on to it)."""
+from dhauds_jax import names, registry
+from dhauds_jax.errors import BadInput
 
-HEADS = {
-    "audio_classifier": ("hidden", "features"),
-    "bottleneck": ("features",),
-    "fce": (),
-    "hub_classifier": ("stages",),
-    "linear": ("softmax_output",),
-    "token_pool": ("pool", "prefix", "epsilon"),
-}
-"""Heads by kind, with the keys that each must have."""
+_HEAD_OWN = ("classes", "dtype", "parent", "name")
+"""Fields of a head that are no sizes: `build_head` and linen fill them in."""
 
 
 def _plain(value: Any) -> Any:
@@ -44,13 +29,13 @@ class ClassifierConfig:
 
     Attributes:
       net: name of the preset in `dhauds_jax.nets.zoo`, or "custom".
-      family: which builder makes it ("amaut", "hubert", ...).
+      family: whose builder makes it: a key of `names.FAMILIES`, or "module:attribute", a `Family` of the user's own.
       geometry: sizes of the encoder, as its family names them.
-      head: `kind` (a key of `HEADS`) and its sizes.
-      front_end: `kind` (a key of `FRONT_ENDS`) and its constants; for "log_mel" the fields of
-        `dhauds_jax.dsp.mel.MelSpec`, for "kaldi_fbank" those of `dhauds_jax.dsp.kaldi.FbankSpec` (those with a default
-        may be left out), for "mel_image" MelSpec's and those of `dhauds_jax.nets.mel_image.ImageSpec`, for "wave"
-        `normalise` (true or false).
+      head: `kind` (a key of `names.HEADS`, or "module:class") and its sizes, the fields of that class.
+      front_end: `kind` (a key of `names.FRONT_ENDS`, or "module:attribute") and its constants; for "log_mel" the
+        fields of `dhauds_jax.dsp.mel.MelSpec`, for "kaldi_fbank" those of `dhauds_jax.dsp.kaldi.FbankSpec` (those with
+        a default may be left out), for "mel_image" MelSpec's and those of `dhauds_jax.nets.mel_image.ImageSpec`, for
+        "wave" `normalise` (true or false).
       sample_rate: of the waveform that goes in, in Hz.
       length: of the waveform that goes in, in samples.
       classes: names of the classes in the order of the logits.
@@ -71,13 +56,16 @@ class ClassifierConfig:
         for name in ("geometry", "head", "front_end", "source"):
             object.__setattr__(self, name, _plain(getattr(self, name)))
         object.__setattr__(self, "classes", tuple(self.classes))
-        _check_kind("head", self.head, HEADS)
-        _check_kind("front_end", self.front_end, FRONT_ENDS)
+        for section, required in (("head", _required_sizes), ("front_end", _required_constants)):
+            record = getattr(self, section)
+            missing = [key for key in required(find_kind(section, record)) if key not in record]
+            if missing:
+                raise BadInput(f"config: {section} of kind {record['kind']!r} lacks {missing}")
         for name in ("sample_rate", "length"):
             if getattr(self, name) <= 0:
-                raise ValueError(f"config: {name} is {getattr(self, name)}, expected a positive number")
+                raise BadInput(f"config: {name} is {getattr(self, name)}, expected a positive number")
         if len(set(self.classes)) != len(self.classes) or not self.classes:
-            raise ValueError(f"config: classes are {list(self.classes)}, expected at least one name, each once")
+            raise BadInput(f"config: classes are {list(self.classes)}, expected at least one name, each once")
 
     def __hash__(self) -> int:
         return hash(self.to_json())
@@ -99,20 +87,20 @@ class ClassifierConfig:
         """Reads what `to_dict` wrote.
 
         Raises:
-          ValueError: a key is missing or foreign; it is named, `where` says in which file.
+          BadInput: a key is missing or foreign; it is named, `where` says in which file.
         """
         if not isinstance(record, Mapping):
-            raise ValueError(f"{where}: holds a {type(record).__name__}, expected an object of named values")
-        names = [f.name for f in dataclasses.fields(cls)]
-        missing = [n for n in names if n not in record and n != "source"]
-        foreign = [n for n in record if n not in names]
+            raise BadInput(f"{where}: holds a {type(record).__name__}, expected an object of named values")
+        keys = [f.name for f in dataclasses.fields(cls)]
+        missing = [key for key in keys if key not in record and key != "source"]
+        foreign = [key for key in record if key not in keys]
         if missing or foreign:
-            raise ValueError(f"{where}: missing keys {missing}, foreign keys {foreign}; expected {names}")
+            raise BadInput(f"{where}: missing keys {missing}, foreign keys {foreign}; expected {keys}")
         for name, kinds in _TYPES.items():
             if name in record and (not isinstance(record[name], kinds) or isinstance(record[name], bool)):
-                raise ValueError(f"{where}: {name} is {record[name]!r}, expected {_TYPE_NAMES[name]}")
+                raise BadInput(f"{where}: {name} is {record[name]!r}, expected {_TYPE_NAMES[name]}")
         if not all(isinstance(name, str) for name in record["classes"]):
-            raise ValueError(f"{where}: classes are {record['classes']!r}, expected a list of names")
+            raise BadInput(f"{where}: classes are {record['classes']!r}, expected a list of names")
         return cls(**{**record, "classes": tuple(record["classes"])})
 
     @classmethod
@@ -120,12 +108,12 @@ class ClassifierConfig:
         """Reads what `to_json` wrote.
 
         Raises:
-          ValueError: the text is no JSON, or a key is missing or foreign.
+          BadInput: the text is no JSON, or a key is missing or foreign.
         """
         try:
             record = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{where}: is not JSON ({error}), expected a classifier's config") from None
+            raise BadInput(f"{where}: is not JSON ({error}), expected a classifier's config") from None
         return cls.from_dict(record, where)
 
 
@@ -153,23 +141,49 @@ _TYPE_NAMES = {
 }
 
 
-def _check_kind(name: str, record: Mapping[str, Any], kinds: Mapping[str, tuple[str, ...]]) -> None:
-    kind = record.get("kind")
-    if kind not in kinds:
-        raise ValueError(f"config: {name}.kind is {kind!r}, expected one of {sorted(kinds)}")
-    missing = [key for key in kinds[kind] if key not in record]
-    if missing:
-        raise ValueError(f"config: {name} of kind {kind!r} lacks {missing}")
+_KINDS: Mapping[str, Mapping[str, str]] = {"head": names.HEADS, "front_end": names.FRONT_ENDS}
+
+
+def find_kind(section: str, record: Mapping[str, Any]) -> Any:
+    """What the `kind` of a config's `head` or `front_end` stands for: a class of `heads`, a `FrontEnd`, or the user's.
+
+    It is imported when a config is made, so that this module stays light and knows no kind by name.
+
+    Raises:
+      BadInput: no kind, an unknown one (the nearest are given), or a "module:attribute" that is none.
+    """
+    kind, table = record.get("kind"), _KINDS[section]
+    if not isinstance(kind, str):
+        raise BadInput(f"config: {section}.kind is {kind!r}, expected a name such as {registry.nearest('', table)}")
+    found = registry.find(f"{section} kind", kind, table)
+    if section == "head" and not (isinstance(found, type) and dataclasses.is_dataclass(found)):
+        raise BadInput(f"config: head.kind {kind!r} is a {type(found).__name__}, expected a class of linen modules")
+    if section == "front_end" and not isinstance(getattr(found, "required", None), tuple):
+        raise BadInput(f"config: front_end.kind {kind!r} is a {type(found).__name__}, expected a FrontEnd")
+    return found
+
+
+def head_sizes(head: type) -> dict[str, Any]:
+    """The sizes of a head, the fields of its dataclass, with their defaults (`dataclasses.MISSING`: it has none)."""
+    return {field.name: field.default for field in dataclasses.fields(head) if field.name not in _HEAD_OWN}
+
+
+def _required_sizes(head: type) -> list[str]:
+    return [name for name, default in head_sizes(head).items() if default is dataclasses.MISSING]
+
+
+def _required_constants(front_end: Any) -> tuple[str, ...]:
+    return front_end.required
 
 
 def take(record: Mapping[str, Any], keys: tuple[str, ...], where: str) -> dict[str, Any]:
     """Exactly `keys` of a record, for a family's builder.
 
     Raises:
-      ValueError: a key is missing or foreign; `where` and the key are named.
+      BadInput: a key is missing or foreign; `where` and the key are named.
     """
     missing = [key for key in keys if key not in record]
     foreign = [key for key in record if key not in keys]
     if missing or foreign:
-        raise ValueError(f"{where}: missing keys {missing}, foreign keys {foreign}; expected {list(keys)}")
+        raise BadInput(f"{where}: missing keys {missing}, foreign keys {foreign}; expected {list(keys)}")
     return {key: record[key] for key in keys}

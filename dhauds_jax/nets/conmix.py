@@ -18,6 +18,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.convolution import max_pool1d
 from dhauds_jax.nets.dropout import drop_rows
 from dhauds_jax.nets.layers import Attention, Dense, gelu, standardise, torch_uniform, xavier_uniform
@@ -96,7 +97,7 @@ class GroupNorm(nn.Module):
     def __call__(self, x: Float[Array, "batch rows columns channels"]) -> Float[Array, "batch rows columns channels"]:
         channels = x.shape[-1]
         if channels % self.groups:
-            raise ValueError(f"GroupNorm: {channels} channels are no multiple of {self.groups} groups")
+            raise BadInput(f"GroupNorm: {channels} channels are no multiple of {self.groups} groups")
         scale = self.param("scale", nn.initializers.ones_init(), (channels,))
         bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
         y = x.astype(jnp.float32).reshape(x.shape[0], -1, self.groups, channels // self.groups)

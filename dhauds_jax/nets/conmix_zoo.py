@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from dhauds_jax import class_names
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.conmix import DECODER, Compute, Hybrid
+from dhauds_jax.nets.family import Family, preset
+from dhauds_jax.nets.front_ends import log_mel
 from dhauds_jax.nets.mel_image import KIND, spec_of
-from dhauds_jax.nets.presets import log_mel
 
 GEOMETRY = ("root", "units", "groups", "width", "depth", "heads", "mlp", "dropout", "features")
 """The keys of a CoNMix's geometry.
@@ -57,9 +58,6 @@ TINY: dict[str, Any] = {
 }
 """For tests."""
 
-COMPUTE = Compute._fields
-"""Names of the options of `build_encoder`."""
-
 
 def mel_image(rate: int, n_fft: int, hop: int, mels: int, image: int, resize: int) -> dict[str, Any]:
     """A front end of the CoNMix kind: HTK mels, dB with a floor of 80 per clip, not divided.
@@ -75,16 +73,16 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> Hybrid:
     """The encoder that a config's `geometry` describes; `compute` replaces fields of `conmix.Compute`.
 
     Raises:
-      ValueError: a size is missing, foreign or impossible, or the front end is no image.
+      BadInput: a size is missing, foreign or impossible, or the front end is no image.
     """
     sizes = take(config.geometry, GEOMETRY, "config geometry of family 'conmix'")
     spec = spec_of(config.front_end)
     if spec is None:
-        raise ValueError(f"config: family 'conmix' has front end {config.front_end['kind']!r}, expected {KIND!r}")
+        raise BadInput(f"config: family 'conmix' has front end {config.front_end['kind']!r}, expected {KIND!r}")
     if sizes["width"] % sizes["heads"]:
-        raise ValueError(f"config geometry: width {sizes['width']} is no multiple of {sizes['heads']} heads")
+        raise BadInput(f"config geometry: width {sizes['width']} is no multiple of {sizes['heads']} heads")
     if sizes["root"] % sizes["groups"]:
-        raise ValueError(f"config geometry: root {sizes['root']} is no multiple of {sizes['groups']} groups")
+        raise BadInput(f"config geometry: root {sizes['root']} is no multiple of {sizes['groups']} groups")
     sizes["units"] = tuple(sizes["units"])
     return Hybrid(**sizes, mean=spec.mean, deviation=spec.deviation, compute=Compute(**compute))
 
@@ -105,18 +103,9 @@ _TASKS: dict[str, tuple[tuple[str, ...] | None, dict[str, Any], int, dict[str, A
 }
 
 
-def _preset(name: str) -> Callable[[tuple[str, ...] | None], ClassifierConfig]:
-    names, front_end, length, sizes, features = _TASKS[name]
+PRESETS = {
+    name: preset(name, "conmix", classes, sizes, {"kind": "bottleneck", "features": features}, front_end, length)
+    for name, (classes, front_end, length, sizes, features) in _TASKS.items()
+}
 
-    def make(classes: tuple[str, ...] | None) -> ClassifierConfig:
-        chosen = classes or names
-        if chosen is None:
-            raise ValueError(f"net {name!r} has no classes of its own, expected their names in order")
-        head = {"kind": "bottleneck", "features": features}
-        return ClassifierConfig(name, "conmix", sizes, head, front_end, front_end["sample_rate"], length, chosen)
-
-    return make
-
-
-PRESETS = {name: _preset(name) for name in _TASKS}
-"""Name -> a function from class names (None: the published ones) to the classifier's record."""
+FAMILY = Family(build_encoder, Compute._fields, PRESETS, dead=dead_parameters)

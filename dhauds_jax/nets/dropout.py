@@ -13,7 +13,9 @@ def drop_rows(
     """Zeroes values with probability `rate` and scales the others by 1 / (1 - rate).
 
     A row's mask depends on the key and on its number in the whole batch (rows in device order along `axis_name`). The
-    draw has 16 bits, half of what a float needs: the probability is `rate` to within 1 / 131072.
+    draw has 16 bits, half of what a float needs: the probability is `rate` to within 1 / 131072. For blocks that get
+    their key as an argument (HuBERT, CoNMix); AMAuT has the module `layers.Dropout`, which draws from linen's rngs with
+    32 bits. Other masks for one key and rate: recorded runs depend on each, so neither replaces the other.
     """
     first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * x.shape[0]
     rows = first + jnp.arange(x.shape[0])

@@ -1,12 +1,15 @@
 """Classification heads over an encoder's tokens; each returns (logits, embedding), the embedding being the input of its
 last linear layer, and has `linear(params)`, that last layer with weight norm applied.
 
-`dtype` is that of the products before the last layer (None: float32); means over tokens, norms and the last layer are
-float32 and exact.
+A head is a linen module called as these are; its fields are the sizes that a config's `head` gives under their names
+(those without a default must be there), beside `classes` and, where it has products before the last layer, `dtype`,
+their type (None: float32); means over tokens, norms and the last layer are float32 and exact. A head whose sizes have
+choices says so in `check(**sizes)`, a static method.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +19,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from dhauds_jax.nets.config import HEADS, take
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets.config import find_kind, head_sizes, take
 from dhauds_jax.nets.convolution import conv1d
 from dhauds_jax.nets.layers import (
     BatchNorm,
@@ -38,8 +42,8 @@ class AudioClassifier(nn.Module):
     """
 
     classes: int
-    hidden: int = 2048
-    features: int = 256
+    hidden: int
+    features: int
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -71,7 +75,7 @@ class BottleneckClassifier(nn.Module):
     """
 
     classes: int
-    features: int = 256
+    features: int
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -121,6 +125,10 @@ class FCEClassifier(nn.Module):
     def linear(params: Mapping[str, Any]) -> Linear:
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
+    @staticmethod
+    def check(pair: str) -> None:
+        _check_choice("pair", pair, ("ends", "first"))
+
 
 class HuBClassifier(nn.Module):
     """A one-dimensional residual network over the tokens, global average, two linear layers.
@@ -130,7 +138,7 @@ class HuBClassifier(nn.Module):
     """
 
     classes: int
-    stages: tuple[int, ...] = (2,)
+    stages: tuple[int, ...]
     dtype: DTypeLike | None = None
 
     @nn.compact
@@ -169,7 +177,7 @@ class LinearHead(nn.Module):
     """
 
     classes: int
-    softmax_output: bool = False
+    softmax_output: bool
 
     @nn.compact
     def __call__(
@@ -196,9 +204,9 @@ class TokenPool(nn.Module):
     """
 
     classes: int
-    pool: str = "average"
-    prefix: int = 2
-    epsilon: float = 1e-5
+    pool: str
+    prefix: int
+    epsilon: float
 
     @nn.compact
     def __call__(
@@ -217,34 +225,32 @@ class TokenPool(nn.Module):
     def linear(params: Mapping[str, Any]) -> Linear:
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
+    @staticmethod
+    def check(pool: str, prefix: int, epsilon: float) -> None:
+        _check_choice("pool", pool, ("average", "cls"))
 
-Head = AudioClassifier | BottleneckClassifier | FCEClassifier | HuBClassifier | LinearHead | TokenPool
+
+def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise BadInput(f"config head: {name} is {value!r}, expected {' or '.join(map(repr, choices))}")
 
 
-def build_head(record: Mapping[str, Any], classes: int, dtype: DTypeLike | None = None) -> Head:
+def _hashable(value: Any) -> Any:
+    """Lists, which is how JSON gives tuples back, as tuples: linen modules are hashed."""
+    return tuple(map(_hashable, value)) if isinstance(value, list) else value
+
+
+def build_head(record: Mapping[str, Any], classes: int, dtype: DTypeLike | None = None) -> nn.Module:
     """The head that a config's `head` describes; `dtype` is for those that have products before the last layer.
 
     Raises:
-      ValueError: an unknown kind, a missing or foreign size.
+      BadInput: an unknown kind, a missing or foreign size, one out of its choices.
     """
-    kind, sizes = record["kind"], {key: value for key, value in record.items() if key != "kind"}
-    if kind == "audio_classifier":
-        return AudioClassifier(classes, **take(sizes, ("hidden", "features"), "config head"), dtype=dtype)
-    if kind == "bottleneck":
-        return BottleneckClassifier(classes, **take(sizes, ("features",), "config head"), dtype=dtype)
-    if kind == "fce":
-        pair = sizes.get("pair", "ends")
-        take(sizes, ("pair",) if sizes else (), "config head")
-        if pair not in ("ends", "first"):
-            raise ValueError(f"config head: pair is {pair!r}, expected 'ends' or 'first'")
-        return FCEClassifier(classes, pair)
-    if kind == "hub_classifier":
-        stages = take(sizes, ("stages",), "config head")["stages"]
-        return HuBClassifier(classes, tuple(stages), dtype)
-    if kind == "linear":
-        return LinearHead(classes, **take(sizes, ("softmax_output",), "config head"))
-    if kind == "token_pool":
-        if sizes["pool"] not in ("average", "cls"):
-            raise ValueError(f"config head: pool is {sizes['pool']!r}, expected 'average' or 'cls'")
-        return TokenPool(classes, **take(sizes, ("pool", "prefix", "epsilon"), "config head"))
-    raise ValueError(f"config head: kind is {kind!r}, expected one of {', '.join(HEADS)}")
+    head, own = find_kind("head", record), {key: value for key, value in record.items() if key != "kind"}
+    sizes = head_sizes(head)
+    defaults = {name: value for name, value in sizes.items() if value is not dataclasses.MISSING}
+    given = {name: _hashable(value) for name, value in take({**defaults, **own}, tuple(sizes), "config head").items()}
+    if hasattr(head, "check"):
+        head.check(**given)
+    typed = {"dtype": dtype} if any(field.name == "dtype" for field in dataclasses.fields(head)) else {}
+    return head(classes=classes, **given, **typed)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from dhauds_jax import class_names
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, take
+from dhauds_jax.nets.family import Family, Preset, preset
 from dhauds_jax.nets.hubert import Compute, Hubert
 
 WAV2VEC2_CONVS = ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2))
@@ -118,20 +119,36 @@ _TASKS: dict[str, tuple[tuple[str, ...], dict[str, Any], int]] = {
 _SIZES = {"base": BASE, "large": LARGE, "xlarge": XLARGE}
 
 
+def build_encoder(config: ClassifierConfig, **compute: Any) -> Hubert:
+    """The encoder that a config's `geometry` describes; `compute` replaces fields of `hubert.Compute`.
+
+    Raises:
+      BadInput: a size is missing, foreign or out of its choices, or the front end is no waveform.
+    """
+    sizes = take(config.geometry, GEOMETRY, "config geometry of family 'hubert'")
+    if sizes["conv_norm"] not in ("group", "layer"):
+        raise BadInput(f"config geometry: conv_norm is {sizes['conv_norm']!r}, expected 'group' or 'layer'")
+    if sizes["width"] % sizes["heads"]:
+        raise BadInput(f"config geometry: width {sizes['width']} is no multiple of {sizes['heads']} heads")
+    if config.front_end["kind"] != "wave":
+        raise BadInput(f"config: family 'hubert' has front end {config.front_end['kind']!r}, expected 'wave'")
+    convs = tuple(tuple(conv) for conv in sizes["convs"])
+    return Hubert(**{**sizes, "convs": convs}, compute=Compute(**compute))
+
+
 def _preset(
-    name: str, sizes: dict[str, Any], head: dict[str, Any], length: int, names: tuple[str, ...] | None, normalise: bool
-) -> Callable[[tuple[str, ...] | None], ClassifierConfig]:
-    def make(classes: tuple[str, ...] | None) -> ClassifierConfig:
-        chosen = classes or names
-        if chosen is None:
-            raise ValueError(f"net {name!r} has no classes of its own, expected their names in order")
-        front_end = {"kind": "wave", "normalise": normalise}
-        return ClassifierConfig(name, "hubert", sizes, head, front_end, 16000, length, chosen)
+    name: str,
+    sizes: dict[str, Any],
+    head: dict[str, Any],
+    length: int,
+    classes: tuple[str, ...] | None,
+    normalise: bool,
+) -> Preset:
+    front_end = {"kind": "wave", "normalise": normalise}
+    return preset(name, "hubert", classes, sizes, head, front_end, length, sample_rate=16000)
 
-    return make
 
-
-def _presets() -> dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]]:
+def _presets() -> dict[str, Preset]:
     table = {}
     for size, sizes in _SIZES.items():
         for task, (names, head, length) in _TASKS.items():
@@ -146,25 +163,6 @@ def _presets() -> dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]
     return table
 
 
-COMPUTE = Compute._fields
-"""Names of the options of `build_encoder`."""
-
 PRESETS = _presets()
-"""Name -> a function from class names (None: the published ones) to the classifier's record."""
 
-
-def build_encoder(config: ClassifierConfig, **compute: Any) -> Hubert:
-    """The encoder that a config's `geometry` describes; `compute` replaces fields of `hubert.Compute`.
-
-    Raises:
-      ValueError: a size is missing, foreign or out of its choices, or the front end is no waveform.
-    """
-    sizes = take(config.geometry, GEOMETRY, "config geometry of family 'hubert'")
-    if sizes["conv_norm"] not in ("group", "layer"):
-        raise ValueError(f"config geometry: conv_norm is {sizes['conv_norm']!r}, expected 'group' or 'layer'")
-    if sizes["width"] % sizes["heads"]:
-        raise ValueError(f"config geometry: width {sizes['width']} is no multiple of {sizes['heads']} heads")
-    if config.front_end["kind"] != "wave":
-        raise ValueError(f"config: family 'hubert' has front end {config.front_end['kind']!r}, expected 'wave'")
-    convs = tuple(tuple(conv) for conv in sizes["convs"])
-    return Hubert(**{**sizes, "convs": convs}, compute=Compute(**compute))
+FAMILY = Family(build_encoder, Compute._fields, PRESETS)

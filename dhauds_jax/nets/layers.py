@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.convolution import conv1d, max_pool1d
 from dhauds_jax.types import Mode, Running
 
@@ -32,7 +33,7 @@ def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
 
 
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """Exact GELU `x Phi(x)` by `erf`: `jax.nn.gelu` goes through `erfc`, twice as slow on CPU."""
+    """Exact GELU, `x (1 + erf(x / sqrt 2)) / 2`: `jax.nn.gelu` goes through `erfc`, twice as slow on CPU."""
     return 0.5 * x * (1 + jax.lax.erf(x * math.sqrt(0.5)))
 
 
@@ -201,7 +202,9 @@ class Dropout(nn.Module):
     """Dropout whose mask is drawn row by row from the row's number in the whole batch.
 
     A batch spread over devices (`axis_name`, rows in device order) thus gets the mask of one device. Needs the rng
-    `dropout` when active.
+    `dropout` when active. `dropout.drop_rows` is the function of the other nets: it takes its key as an argument, which
+    a block under `nn.scan` needs, and draws half as many bits, so the two have other masks for one key and rate.
+    Runs that are recorded or unfinished depend on each net's own.
     """
 
     rate: float
@@ -243,7 +246,7 @@ class Attention(nn.Module):
     ) -> Float[Array, "batch tokens width"]:
         batch, tokens, width = x.shape
         if width % self.heads:
-            raise ValueError(f"Attention: width {width} is no multiple of {self.heads} heads")
+            raise BadInput(f"Attention: width {width} is no multiple of {self.heads} heads")
 
         def project(name: str) -> Array:
             return Dense(width, dtype=self.dtype, name=name)(x).reshape(batch, tokens, self.heads, -1)

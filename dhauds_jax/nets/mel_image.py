@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.dsp.resize import bilinear_weights, resize
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import take
 from dhauds_jax.types import Variables
 
@@ -66,7 +67,7 @@ def spec_of(front_end: Mapping[str, Any]) -> ImageSpec | None:
     """The constants of a config's `front_end`; None where it is of another kind.
 
     Raises:
-      ValueError: a constant is missing, foreign or impossible.
+      BadInput: a constant is missing, foreign or impossible.
     """
     if front_end["kind"] != KIND:
         return None
@@ -75,9 +76,9 @@ def spec_of(front_end: Mapping[str, Any]) -> ImageSpec | None:
     constants = take({**MelSpec._field_defaults, **constants}, (*MelSpec._fields, *own), "config front_end")
     spec = ImageSpec(MelSpec(**{key: constants[key] for key in MelSpec._fields}), *(constants[key] for key in own))
     if not 1 <= spec.image <= spec.resize:
-        raise ValueError(f"config front_end: image is {spec.image}, expected 1 to resize = {spec.resize} pixels")
+        raise BadInput(f"config front_end: image is {spec.image}, expected 1 to resize = {spec.resize} pixels")
     if not spec.deviation > 0:
-        raise ValueError(f"config front_end: deviation is {spec.deviation}, expected a number of dB above 0")
+        raise BadInput(f"config front_end: deviation is {spec.deviation}, expected a number of dB above 0")
     return spec
 
 

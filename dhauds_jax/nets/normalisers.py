@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.parallel import total
 from dhauds_jax.types import Mode, Normaliser, Running
 
@@ -97,7 +98,7 @@ def blend(alpha: float) -> Normaliser:
     Source: Schneider et al., NeurIPS 2020, arXiv 2006.16971.
     """
     if not 0.0 <= alpha <= 1.0:
-        raise ValueError(f"blend: alpha is {alpha}, expected a number from 0 (running) to 1 (batch)")
+        raise BadInput(f"blend: alpha is {alpha}, expected a number from 0 (running) to 1 (batch)")
 
     def blended(
         x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from dhauds_jax.errors import BadInput
+
 IMPLEMENTATIONS = ("auto", "fft", "direct")
 """Ways to compute it: "auto" is direct where nothing is differentiated and by FFT elsewhere."""
 
@@ -93,10 +95,10 @@ class PositionalConv(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch time width"]) -> Float[Array, "batch time width"]:
         if self.implementation not in _CONVS:
-            raise ValueError(f"positional convolution: {self.implementation!r}, expected one of {IMPLEMENTATIONS}")
+            raise BadInput(f"positional convolution: {self.implementation!r}, expected one of {IMPLEMENTATIONS}")
         width = x.shape[-1]
         if width % self.groups:
-            raise ValueError(f"positional convolution: width {width} is no multiple of {self.groups} groups")
+            raise BadInput(f"positional convolution: width {width} is no multiple of {self.groups} groups")
         init = nn.initializers.normal(math.sqrt(4.0 / (self.taps * width)))
         v = self.param("v", init, (self.taps, width // self.groups, width))
         g = self.param("g", lambda _: jnp.sqrt(jnp.sum(jnp.square(v), (1, 2))))

@@ -13,6 +13,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dhauds_jax.errors import BadInput
+
 PRECISIONS = ("float32", "tf32", "bfloat16")
 """Names of the precisions; on a CPU the first two are the same."""
 
@@ -23,7 +25,7 @@ MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 def check_precision(precision: str) -> None:
     """Raises `ValueError` with the valid names when `precision` is unknown."""
     if precision not in PRECISIONS:
-        raise ValueError(f"--precision={precision}: expected one of {', '.join(PRECISIONS)}")
+        raise BadInput(f"--precision={precision}: expected one of {', '.join(PRECISIONS)}")
 
 
 def compute_options(precision: str, remat: bool = False) -> dict[str, Any]:
@@ -34,7 +36,7 @@ def compute_options(precision: str, remat: bool = False) -> dict[str, Any]:
       remat: recompute blocks in the backward pass, which takes time and saves memory.
 
     Raises:
-      ValueError: an unknown precision.
+      BadInput: an unknown precision.
     """
     check_precision(precision)
     again = {"remat": True} if remat else {}

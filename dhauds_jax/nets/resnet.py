@@ -188,7 +188,7 @@ class AuxHead(nn.Module):
     ) -> Float[Array, "batch classes"]:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
         tokens = LastGroup(self.features, self.blocks, self.pool, name="last_group")(shared, **batch)
-        return LinearHead(self.classes, name="linear")(tokens.astype(jnp.float32), **batch)[0]
+        return LinearHead(self.classes, softmax_output=False, name="linear")(tokens.astype(jnp.float32), **batch)[0]
 
     @staticmethod
     def begun(variables: Variables) -> Variables:

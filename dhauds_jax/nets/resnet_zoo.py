@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from jax.typing import DTypeLike
 
 from dhauds_jax import class_names
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, take
-from dhauds_jax.nets.presets import log_mel
+from dhauds_jax.nets.family import Family, Preset, preset
+from dhauds_jax.nets.front_ends import log_mel
 from dhauds_jax.nets.resnet import AuxHead, ResNet, SmallCNN
 
 RESNET_GEOMETRY = ("widths", "blocks", "pool", "aux_classes")
 """The sizes of a ResNet, see `ResNet`; `aux_classes` are those of the auxiliary head, 0 for none."""
-
-COMPUTE = ("dtype",)
-"""Names of the options of `build_resnet` and `build_cnn`."""
 
 CNN_GEOMETRY = ("channels",)
 """The sizes of a small CNN, see `SmallCNN`."""
@@ -26,7 +24,7 @@ def _image_size(config: ClassifierConfig) -> tuple[int, int]:
     """Mels and frames of a clip."""
     front_end = config.front_end
     if front_end["kind"] != "log_mel":
-        raise ValueError(f"config: family {config.family!r} has front end {front_end['kind']!r}, expected 'log_mel'")
+        raise BadInput(f"config: family {config.family!r} has front end {front_end['kind']!r}, expected 'log_mel'")
     return front_end["n_mels"], front_end.get("frames") or 1 + config.length // front_end["hop"]
 
 
@@ -34,13 +32,13 @@ def build_resnet(config: ClassifierConfig, dtype: DTypeLike | None = None) -> Re
     """The encoder that a config's `geometry` describes; `dtype` is that of the convolutions.
 
     Raises:
-      ValueError: a size is missing or foreign, or the spectrogram cannot be halved and pooled evenly.
+      BadInput: a size is missing or foreign, or the spectrogram cannot be halved and pooled evenly.
     """
     sizes = take(config.geometry, RESNET_GEOMETRY, "config geometry of family 'resnet'")
     mels, frames = _image_size(config)
     half = 2 ** (len(sizes["widths"]) - 1)
     if mels % half or frames % half or min(mels, frames) // half < sizes["pool"]:
-        raise ValueError(
+        raise BadInput(
             f"config: the spectrogram has {mels} mels and {frames} frames, expected multiples of {half}, at least "
             f"{half * sizes['pool']}: choose another length, hop or n_mels"
         )
@@ -59,7 +57,7 @@ def build_cnn(config: ClassifierConfig, dtype: DTypeLike | None = None) -> Small
     """The encoder that a config's `geometry` describes; `dtype` is that of the convolutions.
 
     Raises:
-      ValueError: a size is missing or foreign, or the front end is no spectrogram.
+      BadInput: a size is missing or foreign, or the front end is no spectrogram.
     """
     _image_size(config)
     sizes = take(config.geometry, CNN_GEOMETRY, "config geometry of family 'cnn'")
@@ -99,34 +97,30 @@ def _front_end(rate: int, n_fft: int, hop: int, mels: int) -> dict[str, Any]:
 
 def _preset(
     name: str, family: str, sizes: dict[str, Any], front_end: dict[str, Any], length: int, names: tuple[str, ...] | None
-) -> Callable[[tuple[str, ...] | None], ClassifierConfig]:
-    def make(classes: tuple[str, ...] | None) -> ClassifierConfig:
-        chosen = classes or names
-        if chosen is None:
-            raise ValueError(f"net {name!r} has no classes of its own, expected their names in order")
-        rate = front_end["sample_rate"]
-        return ClassifierConfig(name, family, sizes, _HEADS[family], front_end, rate, length, chosen)
-
-    return make
+) -> Preset:
+    return preset(name, family, names, sizes, _HEADS[family], front_end, length)
 
 
-def _presets() -> dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]]:
-    table = {}
+def _presets() -> tuple[dict[str, Preset], dict[str, Preset]]:
+    """Those of the ResNets and those of the CNNs."""
+    resnets, cnns = {}, {}
     for place, (names, rate, cnn_hop, hop) in _SETS.items():
         name = f"tta_in_ac_cnn_{place}"
-        table[name] = _preset(name, "cnn", _CNN, _front_end(rate, 1024, cnn_hop, 64), rate, names)
+        cnns[name] = _preset(name, "cnn", _CNN, _front_end(rate, 1024, cnn_hop, 64), rate, names)
         for depth in (20, 26, 50):
             name = f"tta_in_ac_resnet{depth}_{place}"
             sizes = _resnet((depth - 2) // 6)
-            table[name] = _preset(name, "resnet", sizes, _front_end(rate, 1024, hop, 64), rate, names)
+            resnets[name] = _preset(name, "resnet", sizes, _front_end(rate, 1024, hop, 64), rate, names)
     # As many mels as frames, for an auxiliary head that tells the four rotations of the spectrogram.
     names, rate, _, hop = _SETS["am"]
     name = "tta_in_ac_resnet26_rotation_am"
-    table[name] = _preset(name, "resnet", _resnet(4, aux_classes=4), _front_end(rate, 1024, hop, 96), rate, names)
+    resnets[name] = _preset(name, "resnet", _resnet(4, aux_classes=4), _front_end(rate, 1024, hop, 96), rate, names)
     tiny = {"widths": [4, 4, 8], "blocks": 1, "pool": 2, "aux_classes": 3}
-    table["resnet_tiny"] = _preset("resnet_tiny", "resnet", tiny, _front_end(16000, 512, 256, 16), 4000, None)
-    return table
+    resnets["resnet_tiny"] = _preset("resnet_tiny", "resnet", tiny, _front_end(16000, 512, 256, 16), 4000, None)
+    return resnets, cnns
 
 
-PRESETS = _presets()
-"""Name -> a function from class names (None: the published ones) to the classifier's record."""
+_RESNETS, _CNNS = _presets()
+
+RESNET = Family(build_resnet, ("dtype",), _RESNETS, build_aux, counted_twice)
+CNN = Family(build_cnn, ("dtype",), _CNNS)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
@@ -94,13 +95,13 @@ def fit_positions(
       cut: which mistakes of the published cut to make.
 
     Raises:
-      ValueError: `crop_by_columns` gives another number of rows than there are patches.
+      BadInput: `crop_by_columns` gives another number of rows than there are patches.
     """
     grid = table[prefix:].reshape(*had, -1)
     if had != wanted:
         grid = fit_grid(grid, *wanted, cut)
     if grid.shape[0] != wanted[0]:
-        raise ValueError(
+        raise BadInput(
             f"positions: the reference cuts {grid.shape[0]} rows of frequency out of {had[0]} where the clip has "
             f"{wanted[0]} (it counts columns of time, and stops here too), expected profile 'corrected' for such clips"
         )
@@ -129,21 +130,21 @@ def for_clips(
       `{"params": {"encoder", "head"}, "batch_stats": {}}`, NumPy leaves.
 
     Raises:
-      ValueError: another family, sizes that differ (they are named), an unknown profile, or a cut that the reference
+      BadInput: another family, sizes that differ (they are named), an unknown profile, or a cut that the reference
         cannot make.
     """
     if profile not in CUTS:
-        raise ValueError(f"profile is {profile!r}, expected one of {', '.join(CUTS)}")
+        raise BadInput(f"profile is {profile!r}, expected one of {', '.join(CUTS)}")
     for config in (source, target):
         if config.family != FAMILY:
-            raise ValueError(f"net {config.net!r} is of family {config.family!r}, expected {FAMILY!r}")
+            raise BadInput(f"net {config.net!r} is of family {config.family!r}, expected {FAMILY!r}")
     differing = [
         f"{name} {source.geometry[name]} there and {target.geometry[name]} here"
         for name in SHARED
         if source.geometry[name] != target.geometry[name]
     ]
     if differing:
-        raise ValueError(f"weights of {source.net!r} do not fit {target.net!r}: {'; '.join(differing)}")
+        raise BadInput(f"weights of {source.net!r} do not fit {target.net!r}: {'; '.join(differing)}")
     made_by_pretraining = source.geometry["stride"] == source.geometry["patch"]
     cut = CUTS[profile if made_by_pretraining else "corrected"]
     encoder = jax.tree.map(np.asarray, dict(variables["params"]["encoder"]))

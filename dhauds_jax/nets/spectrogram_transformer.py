@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dhauds_jax.dsp.stft import frame
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.layers import Dense, gelu, torch_uniform
 from dhauds_jax.types import Mode
 
@@ -173,12 +174,12 @@ class SpectrogramTransformer(nn.Module):
         """Every patch's embedding, before any position or other token (where pretraining puts its masks).
 
         Raises:
-          ValueError: the spectrogram does not give the `grid` of patches.
+          BadInput: the spectrogram does not give the `grid` of patches.
         """
         _, frames, mels = features.shape
         found = grid_of(mels, frames, self.patch, self.stride)
         if found != self.grid:
-            raise ValueError(
+            raise BadInput(
                 f"spectrogram transformer: features have {frames} frames and {mels} mels, {found[0]} x {found[1]} "
                 f"patches, expected {self.grid[0]} x {self.grid[1]} as in the checkpoint's config"
             )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 
 from dhauds_jax import class_names
 from dhauds_jax.dsp.kaldi import FbankSpec, frame_count
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, take
+from dhauds_jax.nets.family import Family, Preset, preset
 from dhauds_jax.nets.spectrogram_transformer import ATTENTION, Compute, SpectrogramTransformer, grid_of
 
 GEOMETRY = ("width", "depth", "heads", "mlp", "patch", "stride", "prefix", "epsilon")
@@ -86,11 +87,11 @@ def config_grid(config: ClassifierConfig) -> tuple[int, int]:
     """Patches along frequency and time of a config's clips.
 
     Raises:
-      ValueError: the front end is no filter bank, or the spectrogram is smaller than one patch.
+      BadInput: the front end is no filter bank, or the spectrogram is smaller than one patch.
     """
     front_end, sizes = config.front_end, config.geometry
     if front_end["kind"] not in ("kaldi_fbank", "log_mel"):
-        raise ValueError(
+        raise BadInput(
             f"config: family {config.family!r} has front end {front_end['kind']!r}, expected 'kaldi_fbank' or 'log_mel'"
         )
     frames = front_end.get("frames")
@@ -100,7 +101,7 @@ def config_grid(config: ClassifierConfig) -> tuple[int, int]:
         frames = 1 + config.length // front_end["hop"]
     grid = grid_of(front_end["n_mels"], frames, tuple(sizes["patch"]), tuple(sizes["stride"]))
     if min(grid) < 1:
-        raise ValueError(
+        raise BadInput(
             f"config: the spectrogram has {front_end['n_mels']} mels and {frames} frames, expected at least one patch "
             f"of {sizes['patch'][0]} x {sizes['patch'][1]}: choose another length, frames or patch"
         )
@@ -111,24 +112,22 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> SpectrogramTransf
     """The encoder that a config's `geometry` describes; `compute` replaces fields of `spectrogram_transformer.Compute`.
 
     Raises:
-      ValueError: a size or option is missing, foreign or out of its choices, or the front end gives no patches.
+      BadInput: a size or option is missing, foreign or out of its choices, or the front end gives no patches.
     """
     sizes = take(config.geometry, GEOMETRY, "config geometry of family 'spectrogram_transformer'")
     if sizes["width"] % sizes["heads"]:
-        raise ValueError(f"config geometry: width {sizes['width']} is no multiple of {sizes['heads']} heads")
+        raise BadInput(f"config geometry: width {sizes['width']} is no multiple of {sizes['heads']} heads")
     if sizes["prefix"] not in (1, 2):
-        raise ValueError(f"config geometry: prefix is {sizes['prefix']}, expected 1 (cls) or 2 (cls and distillation)")
+        raise BadInput(f"config geometry: prefix is {sizes['prefix']}, expected 1 (cls) or 2 (cls and distillation)")
     if config.head.get("prefix", sizes["prefix"]) != sizes["prefix"]:
-        raise ValueError(f"config: head.prefix is {config.head['prefix']}, geometry.prefix {sizes['prefix']}")
+        raise BadInput(f"config: head.prefix is {config.head['prefix']}, geometry.prefix {sizes['prefix']}")
     options = Compute(**compute)
     if options.attention not in ATTENTION:
-        raise ValueError(f"net: attention is {options.attention!r}, expected one of {', '.join(ATTENTION)}")
+        raise BadInput(f"net: attention is {options.attention!r}, expected one of {', '.join(ATTENTION)}")
     if options.attention == "cudnn" and options.dtype is None:
-        raise ValueError("net: attention 'cudnn' computes in half types only, expected dtype=bfloat16 beside it")
+        raise BadInput("net: attention 'cudnn' computes in half types only, expected dtype=bfloat16 beside it")
     if options.attention == "cudnn" and jax.default_backend() != "gpu":
-        raise ValueError(
-            f"net: attention 'cudnn' needs a GPU, found {jax.default_backend()!r}, expected attention='xla'"
-        )
+        raise BadInput(f"net: attention 'cudnn' needs a GPU, found {jax.default_backend()!r}, expected attention='xla'")
     pairs = {key: tuple(sizes[key]) for key in ("patch", "stride")}
     return SpectrogramTransformer(**{**sizes, **pairs}, grid=config_grid(config), compute=options)
 
@@ -149,20 +148,12 @@ _UNLABELLED = (("unlabelled",), 163840, 1024, "audioset")
 
 def _preset(
     name: str, sizes: dict[str, Any], head: dict[str, Any], task: tuple[tuple[str, ...] | None, int, int | None, str]
-) -> Callable[[tuple[str, ...] | None], ClassifierConfig]:
-    names, length, frames, statistics = task
-
-    def make(classes: tuple[str, ...] | None) -> ClassifierConfig:
-        chosen = classes or names
-        if chosen is None:
-            raise ValueError(f"net {name!r} has no classes of its own, expected their names in order")
-        front_end = fbank(frames, statistics)
-        return ClassifierConfig(name, "spectrogram_transformer", sizes, head, front_end, 16000, length, chosen)
-
-    return make
+) -> Preset:
+    classes, length, frames, statistics = task
+    return preset(name, "spectrogram_transformer", classes, sizes, head, fbank(frames, statistics), length)
 
 
-def _presets() -> dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]]:
+def _presets() -> dict[str, Preset]:
     table = {}
     for size, sizes in SIZES.items():
         pooled = head(prefix=sizes.get("prefix", 2))
@@ -180,21 +171,15 @@ def _presets() -> dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]
     published, pooled = geometry(**SIZES["base"], epsilon=1e-12), head("cls", epsilon=1e-12)
     table["ast_sc2"] = _preset("ast_sc2", published, pooled, _TASKS["sc2"])
     table["ast_audioset"] = _preset("ast_audioset", published, pooled, _AUDIOSET)
-    table["ssast_test"] = _test_preset
+    # For tests: 4000 samples, 5 x 3 patches, two blocks of width 16.
+    sizes, front_end = (
+        geometry(width=16, heads=2, depth=2, patch=(8, 8), stride=(6, 6)),
+        fbank(None, "audioset", n_mels=32),
+    )
+    table["ssast_test"] = preset("ssast_test", "spectrogram_transformer", None, sizes, head(), front_end, 4000)
     return table
 
 
-def _test_preset(classes: tuple[str, ...] | None) -> ClassifierConfig:
-    """For tests: 4000 samples, 5 x 3 patches, two blocks of width 16."""
-    if classes is None:
-        raise ValueError("net 'ssast_test' has no classes of its own, expected their names in order")
-    sizes = geometry(width=16, heads=2, depth=2, patch=(8, 8), stride=(6, 6))
-    front_end = fbank(None, "audioset", n_mels=32)
-    return ClassifierConfig("ssast_test", "spectrogram_transformer", sizes, head(), front_end, 16000, 4000, classes)
-
-
-COMPUTE = Compute._fields
-"""Names of the options of `build_encoder`."""
-
 PRESETS = _presets()
-"""Name -> a function from class names (None: the published ones) to the classifier's record."""
+
+FAMILY = Family(build_encoder, Compute._fields, PRESETS)

@@ -13,6 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Int, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
+
 SIDES = (3, 4, 5)
 """Side lengths of the squares, in patches; one is drawn for a clip."""
 
@@ -21,7 +23,7 @@ def check_hidden(grid: tuple[int, int], hidden: int, clusters: bool) -> None:
     """Raises `ValueError` when so many patches cannot be hidden: a cluster mask must always leave two."""
     most = math.prod(grid) - (2 if clusters else 1)
     if not 1 <= hidden <= most:
-        raise ValueError(
+        raise BadInput(
             f"--mask_patches={hidden}: the spectrogram has {grid[0]} x {grid[1]} patches, expected from 1 to {most}"
         )
 

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.layers import Dense
 from dhauds_jax.nets.spectrogram_transfer import new_head
@@ -113,11 +114,11 @@ def build(config: ClassifierConfig, **compute: Any) -> PretrainNet:
       compute: as `zoo.build` takes for the family.
 
     Raises:
-      ValueError: overlapping patches, or a size that is missing, foreign or impossible.
+      BadInput: overlapping patches, or a size that is missing, foreign or impossible.
     """
     sizes = config.geometry
     if sizes["stride"] != sizes["patch"]:
-        raise ValueError(
+        raise BadInput(
             f"config geometry: stride is {sizes['stride']}, patch {sizes['patch']}, expected equal ones for pretraining"
         )
     return PretrainNet(build_encoder(config, **compute))
@@ -145,8 +146,8 @@ def from_checkpoint(variables: Mapping[str, Any], extra: Mapping[str, Any]) -> V
     """The inverse of `to_checkpoint`, from what `checkpoint.load` gave.
 
     Raises:
-      ValueError: the checkpoint has no predictors, as after fine-tuning.
+      BadInput: the checkpoint has no predictors, as after fine-tuning.
     """
     if "pretraining" not in extra:
-        raise ValueError("the checkpoint has no mask embedding and predictors, expected one from pretraining")
+        raise BadInput("the checkpoint has no mask embedding and predictors, expected one from pretraining")
     return {"params": {"encoder": variables["params"]["encoder"], **extra["pretraining"]}}

@@ -1,7 +1,7 @@
 """Every network by name: `build(preset("amaut_sc2"))`.
 
-A new family is one entry in `FAMILIES` (its encoder), one in `AUX_HEADS` if it may have an auxiliary head, one in
-`DEAD_PARAMETERS` if published totals count more than the tree holds, and its presets in `PRESETS`.
+A new family is one `Family` record beside its sizes and presets, and one line in `names.FAMILIES`. A user's own is
+written "module:attribute": a preset as `preset`'s name, a `Family` as a config's `family`.
 """
 
 from __future__ import annotations
@@ -15,77 +15,65 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from dhauds_jax.dsp.kaldi import FbankSpec
-from dhauds_jax.dsp.kaldi import fbank as _fbank
-from dhauds_jax.dsp.mel import MelSpec
-from dhauds_jax.dsp.mel import log_mel as _log_mel
-from dhauds_jax.nets import amaut, conmix_zoo, hubert_zoo, mel_image, presets, resnet_zoo, spectrogram_zoo
-from dhauds_jax.nets.config import ClassifierConfig, take
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
+from dhauds_jax.names import FAMILIES
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.family import Family
+from dhauds_jax.nets.front_ends import front_end
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.nets.precision import precision_of_products
 from dhauds_jax.types import Classifier, Linear, Mode, Outputs, Variables
 
-FAMILIES: dict[str, Callable[..., nn.Module]] = {
-    "amaut": amaut.build_encoder,
-    "conmix": conmix_zoo.build_encoder,
-    "hubert": hubert_zoo.build_encoder,
-    "resnet": resnet_zoo.build_resnet,
-    "cnn": resnet_zoo.build_cnn,
-    "spectrogram_transformer": spectrogram_zoo.build_encoder,
-}
-"""Family -> builder of its encoder, a module called `(features, *, mode, weights, axis_name) -> tokens`; with an
-auxiliary head, `-> (tokens, what that head takes)`."""
 
-AUX_HEADS: dict[str, Callable[[ClassifierConfig], nn.Module | None]] = {"resnet": resnet_zoo.build_aux}
-"""Family -> builder of its auxiliary head, called as an encoder, whose `begun(variables)` makes the first variables of
-drawn ones; None where a config has none (absent: never)."""
+def family(name: str) -> Family:
+    """The record of a family, imported when it is asked for.
 
-COMPUTE: dict[str, tuple[str, ...]] = {
-    "amaut": amaut.COMPUTE,
-    "cnn": resnet_zoo.COMPUTE,
-    "conmix": conmix_zoo.COMPUTE,
-    "hubert": hubert_zoo.COMPUTE,
-    "resnet": resnet_zoo.COMPUTE,
-    "spectrogram_transformer": spectrogram_zoo.COMPUTE,
-}
-"""Family -> names of the options that its builder takes beside the config: how to compute, not what (absent: none)."""
-
-DEAD_PARAMETERS: dict[str, Callable[[ClassifierConfig], int]] = {
-    "amaut": amaut.dead_parameters,
-    "conmix": conmix_zoo.dead_parameters,
-    "resnet": resnet_zoo.counted_twice,
-}
-"""Family -> what published totals count beyond the tree: parameters that nothing reads, or twice (absent: 0)."""
-
-PRESETS: dict[str, Callable[[tuple[str, ...] | None], ClassifierConfig]] = {
-    **presets.PRESETS,
-    **conmix_zoo.PRESETS,
-    **hubert_zoo.PRESETS,
-    **resnet_zoo.PRESETS,
-    **spectrogram_zoo.PRESETS,
-}
-"""Name -> a function from class names (None: the published ones) to the classifier's record."""
+    Raises:
+      BadInput: an unknown name (the nearest ones are given), or a "module:attribute" that is no `Family`.
+    """
+    found = registry.find("net family", name, FAMILIES)
+    if not isinstance(found, Family):
+        raise BadInput(f"net family {name!r} is a {type(found).__name__}, expected a dhauds_jax.nets.family.Family")
+    return found
 
 
 def names() -> list[str]:
     """Names of all presets, sorted."""
-    return sorted(PRESETS)
+    return sorted(preset for each in FAMILIES for preset in family(each).presets)
 
 
 def preset(name: str, classes: Sequence[str] | None = None) -> ClassifierConfig:
     """The record of a named network.
 
     Args:
-      name: one of `names()`.
+      name: one of `names()`, or "module:function", a `Preset` of the user's own.
       classes: class names in the order of the logits; None takes those of the published checkpoint.
 
     Raises:
-      ValueError: the name is unknown (the valid ones are listed), or the network has no classes of its own.
+      BadInput: the name is unknown (the nearest ones are given), the network has no classes of its own, or what the
+        user's own name stands for gives no record.
     """
-    if name not in PRESETS:
-        raise ValueError(f"net: {name!r} is unknown, expected one of {', '.join(names())}")
-    return PRESETS[name](None if classes is None else tuple(classes))
+    chosen = None if classes is None else tuple(classes)
+    if registry.is_foreign(name):
+        return _own_preset(name, chosen)
+    for each in FAMILIES:
+        if name in family(each).presets:
+            return family(each).presets[name](chosen)
+    raise BadInput(registry.unknown("net", name, names()))
+
+
+def _own_preset(name: str, classes: tuple[str, ...] | None) -> ClassifierConfig:
+    """What a "module:function" gives, under that name, so that its checkpoints say where it comes from."""
+    make = registry.find("net", name, {})
+    made = make(classes) if callable(make) else make
+    if not isinstance(made, ClassifierConfig):
+        raise BadInput(
+            f"net {name!r}: gives a {type(made).__name__}, expected a function of class names that gives a "
+            "ClassifierConfig"
+        )
+    return made.replace(net=name)
 
 
 class _Net(nn.Module):
@@ -104,27 +92,6 @@ class _Net(nn.Module):
         return Outputs(logits, embedding, tokens, self.aux(shared, **{**batch, "mode": aux_mode}))
 
 
-def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
-    """The function from waveforms (batch, time) to what the encoder takes.
-
-    Raises:
-      ValueError: a constant of the front end is missing or foreign, or its rate is not the config's.
-    """
-    constants = {key: value for key, value in config.front_end.items() if key != "kind"}
-    if config.front_end["kind"] == "wave":
-        normalise = take(constants, ("normalise",), "config front_end")["normalise"]
-        return normalise_wave if normalise else lambda wave: wave
-    kind, compute = (FbankSpec, _fbank) if config.front_end["kind"] == "kaldi_fbank" else (MelSpec, _log_mel)
-    image = mel_image.spec_of(config.front_end)
-    if image is None:
-        spec = kind(**take({**kind._field_defaults, **constants}, kind._fields, "config front_end"))
-    else:
-        spec = image.mel
-    if spec.sample_rate != config.sample_rate:
-        raise ValueError(f"config: front_end.sample_rate is {spec.sample_rate} Hz, sample_rate {config.sample_rate} Hz")
-    return (lambda wave: compute(wave, spec)) if image is None else (lambda wave: mel_image.images(wave, image))
-
-
 def _exact(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
     def exact(wave: Array) -> Array:
         with precision_of_products("highest"):
@@ -133,10 +100,19 @@ def _exact(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
     return exact
 
 
-def normalise_wave(wave: Float[Array, "batch time"]) -> Float[Array, "batch time"]:
-    """Every clip with mean 0 and variance 1 (biased, + 1e-5), as HuBERT large and x-large want it."""
-    centred = wave - wave.mean(-1, keepdims=True)
-    return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
+def _init_of(net: _Net, features: Callable[[Array], Array]) -> Callable[..., Variables]:
+    def init(key: PRNGKeyArray, wave: Float[Array, "batch time"]) -> Variables:
+        def draw(key: PRNGKeyArray) -> Variables:
+            inputs = jnp.zeros(jax.eval_shape(features, wave).shape)
+            variables = net.init({"params": key}, inputs, mode=EVAL, weights=None, axis_name=None)
+            return {"batch_stats": {}, **(variables if net.aux is None else net.aux.begun(variables))}
+
+        if isinstance(key, jax.core.Tracer):
+            return draw(key)
+        # Run once: optimising the many small random draws would take most of the time.
+        return jax.jit(draw, compiler_options={"xla_backend_optimization_level": 0})(key)
+
+    return init
 
 
 def build(config: ClassifierConfig, *, matmul_precision: str | None = None, **compute: Any) -> Classifier:
@@ -146,34 +122,19 @@ def build(config: ClassifierConfig, *, matmul_precision: str | None = None, **co
       config: the record.
       matmul_precision: JAX's name for how the network's float32 products are computed, in both directions (None: as
         is in force where it is traced). The front end and the last layer are exact whatever it is.
-      compute: how to compute it (`COMPUTE` has the names by family, e.g. `dtype=jnp.bfloat16`; see also
+      compute: how to compute it (`family(name).compute` has the names, e.g. `dtype=jnp.bfloat16`; see also
         `dhauds_jax.nets.precision`).
 
     Raises:
-      ValueError: an unknown family or option, a size that is missing, foreign or impossible.
+      BadInput: an unknown family or option, a size that is missing, foreign or impossible.
     """
-    if config.family not in FAMILIES:
-        raise ValueError(f"config: family {config.family!r} is unknown, expected one of {sorted(FAMILIES)}")
-    foreign = sorted(set(compute) - set(COMPUTE.get(config.family, ())))
+    kind = family(config.family)
+    foreign = sorted(set(compute) - set(kind.compute))
     if foreign:
-        raise ValueError(
-            f"net: family {config.family!r} has no options {foreign}, only {COMPUTE.get(config.family, ())}"
-        )
+        raise BadInput(f"net: family {config.family!r} has no options {foreign}, only {kind.compute}")
     head = build_head(config.head, len(config.classes), compute.get("dtype"))
-    aux = AUX_HEADS.get(config.family, lambda _: None)(config)
-    net = _Net(FAMILIES[config.family](config, **compute), head, aux)
+    net = _Net(kind.build_encoder(config, **compute), head, kind.build_aux(config))
     features = _exact(front_end(config))
-
-    def init(key: PRNGKeyArray, wave: Float[Array, "batch time"]) -> Variables:
-        def draw(key: PRNGKeyArray) -> Variables:
-            inputs = jnp.zeros(jax.eval_shape(features, wave).shape)
-            variables = net.init({"params": key}, inputs, mode=EVAL, weights=None, axis_name=None)
-            return {"batch_stats": {}, **(variables if aux is None else aux.begun(variables))}
-
-        if isinstance(key, jax.core.Tracer):
-            return draw(key)
-        # Run once: optimising the many small random draws would take most of the time.
-        return jax.jit(draw, compiler_options={"xla_backend_optimization_level": 0})(key)
 
     def apply_features(
         variables: Variables,
@@ -204,7 +165,7 @@ def build(config: ClassifierConfig, *, matmul_precision: str | None = None, **co
     def last_layer(variables: Variables) -> Linear:
         return head.linear(jax.tree.map(jnp.asarray, variables["params"]["head"]))
 
-    return Classifier(init, apply, features, apply_features, last_layer, config)
+    return Classifier(_init_of(net, features), apply, features, apply_features, last_layer, config)
 
 
 def shapes(classifier: Classifier) -> Variables:
@@ -220,5 +181,4 @@ def parameter_count(variables: Variables) -> int:
 
 def published_parameter_count(config: ClassifierConfig) -> int:
     """What a published table says: the tree's parameters, and what the reference counts beyond them."""
-    dead = DEAD_PARAMETERS.get(config.family, lambda _: 0)(config)
-    return parameter_count(shapes(build(config))) + dead
+    return parameter_count(shapes(build(config))) + family(config.family).dead(config)

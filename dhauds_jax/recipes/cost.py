@@ -41,7 +41,7 @@ def _gflop(
 ) -> tuple[float, float]:
     """GFLOP a clip of an update and of a forward pass, every block counted, nothing computed."""
     config = zoo.preset(net)
-    unrolled = {"scan": False} if "scan" in zoo.COMPUTE.get(config.family, ()) else {}
+    unrolled = {"scan": False} if "scan" in zoo.family(config.family).compute else {}
     classifier = zoo.build(config, **unrolled)
     shapes = zoo.shapes(classifier)
     made = methods.make(method, classifier, methods.resolve_options(method, profile, dict(options)))

@@ -253,7 +253,7 @@ def _check_options(row: Row) -> None:
             raise _BadCell(name, error) from None
         if isinstance(number, float) and not 0 <= number < math.inf:
             raise _BadCell(name, f"is {value!r}, expected a finite number, at least 0")
-    if row.net in zoo.PRESETS and row.dataset in sets.REGISTRY:
+    if row.net in zoo.names() and row.dataset in sets.REGISTRY:
         _check_method(row)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from converters import conversion, hubert
-from converters.families import FAMILIES
+from converters import conversion, families, hubert
 from converters.mapping import canonical, flatten, to_torch
+from converters.names import FAMILIES
 from dhauds_jax.nets import checkpoint, zoo
 from tests.goldens.golden_weights import golden_array, golden_state_dict
 from tests.paths import GOLDENS, golden
@@ -213,7 +213,8 @@ def test_what_nothing_gives_is_listed_in_full(tmp_path):
         conversion.convert("hubert", [source], tmp_path / "out")
     for name in ("geometry.heads", "geometry.pre_norm", "geometry.layer_drop", "classes", "length", "front_end"):
         assert name in str(error.value)
-    assert "hubert_base_sc2" in str(error.value) and not (tmp_path / "out").exists()
+    assert "such as hubert_base, hubert_base_rs or hubert_base_sc1 (--list has all)" in str(error.value)
+    assert not (tmp_path / "out").exists()
 
 
 def bad_sources(tmp_path):
@@ -253,7 +254,7 @@ def bad_sources(tmp_path):
         "swapped": ("hubert_classifier", ["head.pt", "good.pt"], {}, ["head.pt", "holds head", "HuBERT encoder"]),
         "one of two": ("hubert_classifier", ["good.pt"], {}, ["1 paths", "takes 2", "encoder and head"]),
         "family": ("vggish", ["good.pt"], {}, ["'vggish'", "hubert_classifier"]),
-        "preset": ("hubert", ["good.pt"], {"preset": "amaut_sc2"}, ["'amaut_sc2'", "hubert_base_sc2"]),
+        "preset": ("hubert", ["good.pt"], {"preset": "amaut_sc2"}, ["'amaut_sc2'", "no hubert network", "--list"]),
         "left over": ("hubert", [extra.name], {}, ["1 keys left over", "encoder.strange.weight"]),
         "missing": (
             "hubert",
@@ -335,8 +336,7 @@ def test_amaut_pair_there_and_back_and_verified(tmp_path):
 @pytest.mark.parametrize("task", ["us8", "vs", "vs_fce"])
 def test_geometry_of_heads_is_inferred(task):
     """Every published head is recognised by its names and shapes alone."""
-    from converters.families import inferred_head
-    from converters.heads import head_leaves
+    from converters.heads import head_leaves, inferred_head
 
     config = zoo.preset(f"hubert_base_{task}")
     shapes = {path: leaf.shape for path, leaf in flatten(zoo.shapes(zoo.build(config))).items()}
@@ -376,7 +376,7 @@ def test_command_line(tmp_path, config_file):
 
 
 def test_families_and_their_files():
-    assert {name: family.files for name, family in FAMILIES.items()} == {
+    assert {name: families.find(name).files for name in FAMILIES} == {
         "hubert": ("encoder",),
         "hubert_classifier": ("encoder", "head"),
         "amaut": ("encoder", "head"),

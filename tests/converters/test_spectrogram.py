@@ -143,11 +143,14 @@ def test_hugging_face_folders(style, tmp_path):
     safetensors_numpy.save_file(state, folder / "model.safetensors")
     (folder / "config.json").write_text(json.dumps(FACE))
     statistics = {"mean": -1.5, "std": 2.5, "max_length": 23, "num_mel_bins": 32, "sampling_rate": 16000}
+    statistics["do_normalize"] = True
     (folder / "preprocessor_config.json").write_text(json.dumps(statistics))
     (tmp_path / "length.json").write_text(json.dumps({"length": 4000}))
     length = tmp_path / "length.json"
     made = conversion.convert("ast", [folder], tmp_path / "out", config=length, verify=style == "huggingface_4")
     assert made.used == len(state) and all(value < 1e-5 for value in made.verified.values())
+    # It is what mean and std stand for, and was reported as if it had not been followed.
+    assert not any("do_normalize" in note for note in made.notes)
     assert len(made.verified) == (5 if style == "huggingface_4" else 0)
     variables, config, _ = checkpoint.load(tmp_path / "out")
     assert config.classes == ("c", "b", "a") and config.geometry["epsilon"] == config.head["epsilon"] == 1e-12

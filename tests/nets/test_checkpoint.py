@@ -79,7 +79,7 @@ def test_missing_or_damaged_arrays_are_named(saved, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"family": "lstm"}, "family 'lstm' is unknown"),
+        ({"family": "lstm"}, "unknown net family 'lstm': expected"),
         ({"classes": ["a", "b"]}, r"params/head/classifier/bias is \(3,\), expected \(2,\) .* with 2 classes"),
         ({"tail": 1}, r"foreign keys \['tail'\]"),
     ],

@@ -31,7 +31,7 @@ def record(**changes):
         ({"classes": ["a", "a"]}, "each once"),
         ({"classes": [1, 2]}, "expected a list of names"),
         ({"classes": []}, "at least one name"),
-        ({"head": {"kind": "mlp"}}, "head.kind is 'mlp', expected one of"),
+        ({"head": {"kind": "mlp"}}, "unknown head kind 'mlp': expected "),
         ({"head": {"kind": "hub_classifier"}}, r"lacks \['stages'\]"),
         ({"front_end": {}}, "front_end.kind is None"),
         ({"geometry": 3}, "geometry is 3, expected an object"),

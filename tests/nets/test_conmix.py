@@ -54,7 +54,7 @@ def test_the_encoder_equals_the_published_hybrid():
 def test_parameters_are_as_published_with_the_decoder_that_is_not_in_the_tree(name, published):
     config = zoo.preset(f"conmix_{name}")
     assert zoo.published_parameter_count(config) == published
-    assert zoo.DEAD_PARAMETERS["conmix"](config) == 3_847_232
+    assert zoo.family("conmix").dead(config) == 3_847_232
 
 
 def test_one_channel_stands_for_three_equal_ones(tiny):

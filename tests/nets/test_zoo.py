@@ -1,16 +1,22 @@
 """Networks by name: what they return, and what is refused."""
 
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax import names, registry
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.amaut import AMAuT
+from dhauds_jax.nets.config import head_sizes
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 
 CLASSES = ("a", "b", "c", "d")
+MEL = ("sample_rate", "n_fft", "win_length", "hop", "n_mels", "f_min", "f_max", "scale")
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +28,8 @@ def tiny():
 
 def test_names_and_unknown_names():
     assert {"amaut_sc2", "amaut_vs", "amaut_arabic15", "amaut_small", "amaut_tiny"} <= set(zoo.names())
-    with pytest.raises(ValueError, match=r"net: 'amout' is unknown, expected one of .*amaut_sc2"):
-        zoo.preset("amout")
+    with pytest.raises(ValueError, match=r"unknown net 'amaut_sc': expected amaut_sc2, amaut_sc1 or "):
+        zoo.preset("amaut_sc")
     with pytest.raises(ValueError, match="'amaut_small' has no classes of its own"):
         zoo.preset("amaut_small")
     assert len(zoo.preset("amaut_sc2").classes) == 35
@@ -87,7 +93,7 @@ def change(section, **values):
         (change("front_end", sample_rate=8000), "front_end.sample_rate is 8000 Hz, sample_rate 16000 Hz"),
         (change("front_end", colour="pink"), r"config front_end: .*foreign keys \['colour'\]"),
         (change("head", pair="ends"), r"config head: .*foreign keys \['pair'\]"),
-        (zoo.preset("amaut_tiny", CLASSES).replace(family="lstm"), "family 'lstm' is unknown, expected one of"),
+        (zoo.preset("amaut_tiny", CLASSES).replace(family="lstm"), "unknown net family 'lstm': expected "),
         (
             zoo.preset("amaut_tiny", CLASSES).replace(front_end={"kind": "wave", "normalise": False}),
             "family 'amaut' has front end 'wave'",
@@ -132,4 +138,48 @@ def test_positions_and_tokens_start_small(tiny):
     encoder = variables["params"]["encoder"]
     drawn = jnp.concatenate([encoder["positions"].ravel(), encoder["cls_token"], encoder["tail_token"]])
     assert 0.015 < float(drawn.std()) < 0.025
-    assert isinstance(zoo.FAMILIES["amaut"](zoo.preset("amaut_tiny", CLASSES)), AMAuT)
+    assert isinstance(zoo.family("amaut").build_encoder(zoo.preset("amaut_tiny", CLASSES)), AMAuT)
+
+
+def test_every_name_stands_for_what_it_should():
+    """The tables of `dhauds_jax.names`: families that hold their own presets, heads and front ends."""
+    counts = {name: len(zoo.family(name).presets) for name in names.FAMILIES}
+    assert counts == {
+        "amaut": 10,
+        "conmix": 6,
+        "hubert": 23,
+        "resnet": 8,
+        "cnn": 2,
+        "spectrogram_transformer": 48,
+    }
+    assert len(zoo.names()) == sum(counts.values())
+    for name in names.FAMILIES:
+        for preset in zoo.family(name).presets:
+            assert zoo.preset(preset, CLASSES).family == name
+    heads = {kind: head_sizes(registry.resolve(place)) for kind, place in names.HEADS.items()}
+    assert {kind: list(sizes) for kind, sizes in heads.items()} == {
+        "audio_classifier": ["hidden", "features"],
+        "bottleneck": ["features"],
+        "fce": ["pair"],
+        "hub_classifier": ["stages"],
+        "linear": ["softmax_output"],
+        "token_pool": ["pool", "prefix", "epsilon"],
+    }
+    assert {kind: registry.resolve(place).required for kind, place in names.FRONT_ENDS.items()} == {
+        "kaldi_fbank": ("sample_rate", "n_mels", "frame_length", "hop", "frames", "mean", "std"),
+        "log_mel": MEL,
+        "mel_image": (*MEL, "image", "resize", "mean", "deviation"),
+        "wave": ("normalise",),
+    }
+
+
+def test_what_is_not_used_is_not_imported():
+    """Names are known without jax; a preset imports the families up to its own, building it only that one."""
+    code = (
+        "import sys, dhauds_jax.nets as nets, dhauds_jax.nets.config, dhauds_jax.names;"
+        "assert not any(k in sys.modules for k in ('jax', 'numpy', 'flax'));"
+        "nets.zoo.build(nets.zoo.preset('amaut_tiny', ['a', 'b']));"
+        "assert nets.checkpoint.CONFIG == 'config.json';"
+        "assert not any('dhauds_jax.nets.' + k in sys.modules for k in ('hubert', 'resnet', 'conmix'))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=120)

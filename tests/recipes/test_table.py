@@ -117,7 +117,7 @@ def test_rows_name_what_there_is_or_what_they_wait_for(name, count):
     rows = recipes_table.read(name).rows
     assert len(rows) == count
     for row in rows:
-        for value, known in ((row.dataset, sets.REGISTRY), (row.net, zoo.PRESETS), (row.method, methods.METHODS)):
+        for value, known in ((row.dataset, sets.REGISTRY), (row.net, zoo.names()), (row.method, methods.METHODS)):
             assert value in known or recipes_table.excused(value, row.waits_for), (row.number, value)
         if row.method in methods.METHODS:
             taken = inspect.signature(methods.factory(row.method)).parameters

@@ -135,7 +135,7 @@ def test_short_clips_are_put_anywhere_in_the_row():
         ),
         ({"options": OPTIONS._replace(group="tail")}, "unknown group of parameters 'tail'"),
         ({"options": OPTIONS._replace(epochs=0)}, "--epochs must be at least 1"),
-        ({"net": "resnet"}, "net: 'resnet' is unknown, expected one of"),
+        ({"net": "resnet"}, "unknown net 'resnet': expected resnet_tiny"),
         ({"train_noise": "rain"}, "--train_noise=rain: expected one of doing_the_dishes"),
         ({"dataset": "esc"}, "unknown data set 'esc'"),
         ({"checkpoint": "nowhere"}, "no such folder"),

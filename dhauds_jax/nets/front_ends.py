@@ -1,0 +1,108 @@
+"""From a waveform to what an encoder takes, by the `kind` of a config's `front_end`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from dhauds_jax.dsp import kaldi, mel
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import mel_image
+from dhauds_jax.nets.config import ClassifierConfig, find_kind, take
+
+
+class FrontEnd(NamedTuple):
+    """One kind of front end.
+
+    Attributes:
+      required: the constants that a config's `front_end` must have; `build` may take more.
+      build: (constants without `kind`, the config's rate in Hz) -> a function from waveforms (batch, time) to what the
+        encoder takes, (batch, ...).
+    """
+
+    required: tuple[str, ...]
+    build: Callable[[Mapping[str, Any], int], Callable[[Array], Array]]
+
+
+def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
+    """The function from waveforms (batch, time) to what the encoder takes.
+
+    Raises:
+      BadInput: a constant of the front end is missing or foreign, or its rate is not the config's.
+    """
+    constants = {key: value for key, value in config.front_end.items() if key != "kind"}
+    return find_kind("front_end", config.front_end).build(constants, config.sample_rate)
+
+
+def normalise_wave(wave: Float[Array, "batch time"]) -> Float[Array, "batch time"]:
+    """Every clip with mean 0 and variance 1 (biased, + 1e-5), as HuBERT large and x-large want it."""
+    centred = wave - wave.mean(-1, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
+
+
+def log_mel(
+    rate: int, n_fft: int, win: int, hop: int, mels: int, scale: str = "slaney", frames: int | None = None
+) -> dict[str, Any]:
+    """The record of a log-mel front end of the AMAuT kind: power, 80 dB floor per clip, divided by 40.
+
+    `rate` is in Hz; `n_fft`, `win` and `hop` are in samples.
+    """
+    return {
+        "kind": "log_mel",
+        "sample_rate": rate,
+        "n_fft": n_fft,
+        "win_length": win,
+        "hop": hop,
+        "n_mels": mels,
+        "f_min": 0.0,
+        "f_max": rate / 2,
+        "scale": scale,
+        "norm": None,
+        "power": 2.0,
+        "pad_mode": "reflect",
+        "amin": 1e-10,
+        "top_db": 80.0,
+        "divisor": 40.0,
+        "frames": frames,
+    }
+
+
+def _without_default(spec: type) -> tuple[str, ...]:
+    return tuple(name for name in spec._fields if name not in spec._field_defaults)
+
+
+def _check_rate(spec: mel.MelSpec | kaldi.FbankSpec, rate: int) -> None:
+    if spec.sample_rate != rate:
+        raise BadInput(f"config: front_end.sample_rate is {spec.sample_rate} Hz, sample_rate {rate} Hz")
+
+
+def _spectrogram(spec: type, compute: Callable[[Array, Any], Array]) -> FrontEnd:
+    """The front end whose constants are the fields of `spec`."""
+
+    def build(constants: Mapping[str, Any], rate: int) -> Callable[[Array], Array]:
+        made = spec(**take({**spec._field_defaults, **constants}, spec._fields, "config front_end"))
+        _check_rate(made, rate)
+        return lambda wave: compute(wave, made)
+
+    return FrontEnd(_without_default(spec), build)
+
+
+def _build_mel_image(constants: Mapping[str, Any], rate: int) -> Callable[[Array], Array]:
+    spec = mel_image.spec_of({"kind": mel_image.KIND, **constants})
+    _check_rate(spec.mel, rate)
+    return lambda wave: mel_image.images(wave, spec)
+
+
+def _build_wave(constants: Mapping[str, Any], rate: int) -> Callable[[Array], Array]:
+    normalise = take(constants, ("normalise",), "config front_end")["normalise"]
+    return normalise_wave if normalise else lambda wave: wave
+
+
+LOG_MEL = _spectrogram(mel.MelSpec, mel.log_mel)
+KALDI_FBANK = _spectrogram(kaldi.FbankSpec, kaldi.fbank)
+MEL_IMAGE = FrontEnd((*_without_default(mel.MelSpec), *mel_image.ImageSpec._fields[1:]), _build_mel_image)
+WAVE = FrontEnd(("normalise",), _build_wave)
