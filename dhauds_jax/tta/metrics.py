@@ -11,7 +11,8 @@ from collections.abc import Callable
 import numpy as np
 
 COLLAPSE_SHARE = 0.8
-"""A run counts as collapsed when one class takes more than this share of the predictions (and more than in truth)."""
+"""A run counts as collapsed when one class takes more than this share of the predictions. Labels play no part: a
+set of which more is one class looks collapsed when it is predicted well."""
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
