@@ -18,6 +18,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from dhauds_jax.errors import BadInput
+
 KINDS = ("jit", "pmap", "mesh")
 """Ways to run an update."""
 
@@ -61,13 +63,13 @@ def make(kind: str) -> Parallel:
     """The way named `kind`, over all devices of all processes.
 
     Raises:
-      ValueError: an unknown kind, or "jit" in a run of several processes.
+      BadInput: an unknown kind, or "jit" in a run of several processes.
     """
     if kind not in KINDS:
-        raise ValueError(f"--parallel={kind}: expected one of {', '.join(KINDS)}")
+        raise BadInput(f"--parallel={kind}: expected one of {', '.join(KINDS)}")
     if kind == "jit":
         if jax.process_count() > 1:
-            raise ValueError(
+            raise BadInput(
                 f"--parallel=jit: uses one device, and this run has {jax.process_count()} processes; expected pmap or "
                 "mesh"
             )
@@ -87,17 +89,17 @@ def start(coordinator: str | None, num_processes: int, process_id: int) -> None:
       process_id: this one's number, from 0.
 
     Raises:
-      ValueError: flags that do not fit together.
+      BadInput: flags that do not fit together.
     """
     if num_processes == 1 and coordinator is None and process_id == 0:
         return
     if num_processes < 2 or not coordinator or ":" not in coordinator:
-        raise ValueError(
+        raise BadInput(
             f"--coordinator={coordinator} --num_processes={num_processes}: expected HOST:PORT of the first process and "
             "at least 2 processes, or neither flag"
         )
     if not 0 <= process_id < num_processes:
-        raise ValueError(f"--process_id={process_id}: expected 0 to {num_processes - 1}")
+        raise BadInput(f"--process_id={process_id}: expected 0 to {num_processes - 1}")
     if process_id:
         os.environ["TQDM_DISABLE"] = "1"
     jax.distributed.initialize(coordinator, num_processes, process_id)
@@ -111,14 +113,14 @@ def writes() -> bool:
 
 
 def same_everywhere(value: int, what: str) -> None:
-    """Raises `ValueError` unless all processes hold the same number, such as the step they resume from."""
+    """Raises `BadInput` unless all processes hold the same number, such as the step they resume from."""
     if jax.process_count() == 1:
         return
     from jax.experimental import multihost_utils
 
     found = np.asarray(multihost_utils.process_allgather(np.int64(value)))
     if len(set(found.tolist())) > 1:
-        raise ValueError(
+        raise BadInput(
             f"the processes found different {what} ({', '.join(map(str, found.tolist()))}), expected one --workdir on "
             "a disk that all of them see"
         )
