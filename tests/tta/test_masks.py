@@ -73,5 +73,5 @@ def test_a_rule_of_a_methods_own_is_a_group_too():
     moving, frozen = masks.split(PARAMS, biases)
     assert masks.count(PARAMS, biases) == 5 and masks.merge(moving, frozen) == PARAMS
     assert (masks.name_of("norm"), masks.name_of(biases)) == ("norm", "biases")
-    with pytest.raises(BadInput, match=r"method mine adapts what <lambda> picks, and it picks nothing here"):
+    with pytest.raises(BadInput, match=r"method mine adapts what <lambda> picks, and it picks nothing of this net"):
         first_state("mine", {"params": PARAMS}, optax.sgd(1.0), lambda path: path[0] == "nowhere")
