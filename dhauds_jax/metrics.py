@@ -13,7 +13,8 @@ import numpy as np
 from dhauds_jax.errors import BadInput
 
 COLLAPSE_SHARE = 0.8
-"""A run counts as collapsed when one class takes more than this share of the predictions (and more than in truth)."""
+"""A run counts as collapsed when one class takes more than this share of the predictions. Labels play no part: a
+set of which more is one class looks collapsed when it is predicted well."""
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

@@ -84,16 +84,16 @@ DATA_SETS: Mapping[str, str] = {
 _PROTOCOLS = "dhauds_jax.tta.schedules"
 PROTOCOLS: Mapping[str, str] = {
     "offline": f"{_PROTOCOLS}.offline:OFFLINE",
-    "online": f"{_PROTOCOLS}.online:ONLINE",
-    "episodic": f"{_PROTOCOLS}.episodic:EPISODIC",
-    "continual": f"{_PROTOCOLS}.continual:CONTINUAL",
-    "gradual": f"{_PROTOCOLS}.gradual:GRADUAL",
-    "mixed": f"{_PROTOCOLS}.mixed:MIXED",
-    "correlated": f"{_PROTOCOLS}.correlated:CORRELATED",
-    "batch1": f"{_PROTOCOLS}.batch1:BATCH1",
-    "label_shift": f"{_PROTOCOLS}.label_shift:LABEL_SHIFT",
-    "timed": f"{_PROTOCOLS}.timed:TIMED",
-    "forgetting": f"{_PROTOCOLS}.continual:FORGETTING",
+    "online": f"{_PROTOCOLS}.one_pass:ONLINE",
+    "episodic": f"{_PROTOCOLS}.one_pass:EPISODIC",
+    "continual": f"{_PROTOCOLS}.domains:CONTINUAL",
+    "gradual": f"{_PROTOCOLS}.domains:GRADUAL",
+    "mixed": f"{_PROTOCOLS}.domains:MIXED",
+    "correlated": f"{_PROTOCOLS}.labels:CORRELATED",
+    "batch1": f"{_PROTOCOLS}.one_pass:BATCH1",
+    "label_shift": f"{_PROTOCOLS}.labels:LABEL_SHIFT",
+    "timed": f"{_PROTOCOLS}.one_pass:TIMED",
+    "forgetting": f"{_PROTOCOLS}.domains:FORGETTING",
 }
 """Protocols: `Protocol` records, when a method predicts, adapts and starts anew (docs/methods.md)."""
 

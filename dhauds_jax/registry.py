@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import importlib
 import importlib.util
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +101,33 @@ def source_digest(name: str) -> str | None:
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:16]
+
+
+class Registry(Mapping[str, Any]):
+    """A table of names as a mapping whose values are imported when they are taken.
+
+    Iterating and `len` know our own names and import nothing. `in` and `[]` also know "module:attribute" of the user's
+    own code, `in` by its form alone.
+    """
+
+    def __init__(self, kind: str, table: Mapping[str, str]):
+        """The mapping of a `table` of `dhauds_jax.names`; `kind` is for sentences, such as "method"."""
+        self.kind, self.table = kind, table
+
+    def __getitem__(self, name: str) -> Any:
+        """What `find` finds; raises what it raises."""
+        return find(self.kind, name, self.table)
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """What a name stands for, or `default` for an unknown one."""
+        known = name in self
+        return self[name] if known else default
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and (name in self.table or is_foreign(name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table)
+
+    def __len__(self) -> int:
+        return len(self.table)

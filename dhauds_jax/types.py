@@ -70,24 +70,67 @@ class Linear(NamedTuple):
     bias: Float[Array, " classes"]
 
 
+@runtime_checkable
+class ClassifierInit(Protocol):
+    """Random variables from a key; `wave`, (batch, time) at the classifier's rate, says what length they are for."""
+
+    def __call__(self, key: Array, wave: Array, /) -> Variables: ...
+
+
+@runtime_checkable
+class Apply(Protocol):
+    """A forward pass: what the network says of a batch, and its BatchNorm statistics after the pass.
+
+    `wave` is (batch, time) at `config.sample_rate` (or the front end's output, for `apply_features`); `mode` says what
+    dropout and BatchNorm do; `weights` (batch,) are 1 for real rows and 0 for padded ones (None: all real), so that
+    those touch no statistic; `rngs={"dropout": key}` where dropout is on; `axis_name` names the mapped axis over which
+    the batch is spread, if any.
+    """
+
+    def __call__(
+        self,
+        variables: Variables,
+        wave: Array,
+        /,
+        *,
+        mode: Mode,
+        weights: Array | None = None,
+        rngs: Mapping[str, Array] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Outputs, Mapping[str, Any]]: ...
+
+
+@runtime_checkable
+class Features(Protocol):
+    """The front end alone: (batch, time) waves to what the network takes, row by row and without parameters."""
+
+    def __call__(self, wave: Array, /) -> Array: ...
+
+
+@runtime_checkable
+class Head(Protocol):
+    """The effective last linear layer, weight norm and the like already applied."""
+
+    def __call__(self, variables: Variables, /) -> Linear: ...
+
+
 class Classifier(NamedTuple):
     """A network as pure functions over a variables tree.
 
     Attributes:
       init: `(key, wave) -> variables`.
-      apply: `(variables, wave, *, mode, weights=None, rngs=None, axis_name=None) -> (Outputs, batch_stats)`; `wave` is
-        Float[batch time] at `config.sample_rate`.
+      apply: `(variables, wave, *, mode, weights=None, rngs=None, axis_name=None) -> (Outputs, batch_stats)`.
       features: `wave -> features`, the front end alone (log-mel, fbank, or the normalised wave itself).
       apply_features: as `apply`, from the front end's output.
-      head: `variables -> Linear`, the effective last linear layer.
+      head: `variables -> Linear`.
       config: the `ClassifierConfig` that made it and that travels with its checkpoints.
     """
 
-    init: Callable[..., Variables]
-    apply: Callable[..., tuple[Outputs, Mapping[str, Any]]]
-    features: Callable[[Array], Array]
-    apply_features: Callable[..., tuple[Outputs, Mapping[str, Any]]]
-    head: Callable[[Variables], Linear]
+    init: ClassifierInit
+    apply: Apply
+    features: Features
+    apply_features: Apply
+    head: Head
     config: Any
 
 
@@ -161,26 +204,78 @@ class RunInfo(NamedTuple):
     batch_size: int = 0
 
 
+@runtime_checkable
+class Init(Protocol):
+    """The state before the first update, from the source model's variables and what may be known of the run.
+
+    Not jitted; raises `BadInput` where the network or the run lacks what the method needs.
+    """
+
+    def __call__(self, variables: Variables, info: RunInfo, /) -> AdaptState: ...
+
+
+@runtime_checkable
+class Step(Protocol):
+    """One batch: predict it and adapt to it, in the order that the method's docstring says.
+
+    Pure, jit-able and scannable: the new state has the old one's structure, shapes and types; rows of weight 0 touch
+    neither state nor losses; `key` is all its randomness. Logits are (batch, classes), losses scalars.
+    """
+
+    def __call__(self, state: AdaptState, batch: Batch, key: Array, /) -> tuple[AdaptState, Prediction]: ...
+
+
+@runtime_checkable
+class Predict(Protocol):
+    """Logits (batch, classes) of an evaluation as the method means it; nothing changes, nothing is random."""
+
+    def __call__(self, state: AdaptState, batch: Batch, /) -> Array: ...
+
+
+@runtime_checkable
+class Observe(Protocol):
+    """What `BeginEpoch` looks at of each clip: a pytree of (batch, ...) arrays. Nothing changes."""
+
+    def __call__(self, state: AdaptState, batch: Batch, /) -> Any: ...
+
+
+@runtime_checkable
+class BeginEpoch(Protocol):
+    """The state after a look at the whole set: `observed` is what `Observe` gave for every clip, in the set's order.
+
+    Called before each epoch of the protocols that have epochs; one-pass protocols never call it, so `step` must do
+    without.
+    """
+
+    def __call__(self, state: AdaptState, observed: Any, key: Array, /) -> AdaptState: ...
+
+
 class Method(NamedTuple):
     """A test-time adaptation method as pure functions, like an optax transform.
 
+    Its factory, `(classifier, *, options..., axis_name=None) -> Method`, is found by its name (`names.METHODS`, or
+    "my_package.my_module:factory") and says the rest of what others need to know of it in its own file: its options are
+    its keyword arguments with a number, a text or a truth value as their default, each with a line in its docstring;
+    its profiles, and the options that the contract table gives it, stand in its decorator
+    (`tta.declared.declares`). What a network or a run must have for it stands in `adapts` and `needs`.
+
     Attributes:
       init: `(variables, info) -> AdaptState`.
-      step: `(state, batch, key) -> (state, Prediction)`, jit-able and scannable.
-      predict: `(state, batch) -> logits`, evaluation as the method means it, nothing changes.
-      adapts: the group of leaves that moves (`dhauds_jax.nets.masks`), "none" for methods without gradients.
+      step: `(state, batch, key) -> (state, Prediction)`.
+      predict: `(state, batch) -> logits`.
+      adapts: which leaves of `variables["params"]` move: a group's name (`masks.GROUPS`; "none" for methods without
+        gradients) or a rule of the method's own, `path -> bool` over paths such as ("encoder", "block0", "kernel").
       passes: forward passes and backward passes of one `step` per clip, for the cost column.
-      begin_epoch: `(state, observed, key) -> state`, for methods that look at the whole set first; `observed` is what
-        `observe` gave for every clip, in the set's order. Protocols with one pass never call it.
+      begin_epoch: `(state, observed, key) -> state`, for methods that look at the whole set first.
+      needs: subset of {"batch_norm", "source_data", "aux_head"} (`methods.NEEDS`).
       observe: `(state, batch) -> pytree of (batch, ...)`, what `begin_epoch` looks at (None: `predict`).
-      needs: subset of {"batch_norm", "source_data", "aux_head", "set_pass"}.
     """
 
-    init: Callable[[Variables, RunInfo], AdaptState]
-    step: Callable[[AdaptState, Batch, Array], tuple[AdaptState, Prediction]]
-    predict: Callable[[AdaptState, Batch], Array]
-    adapts: str
+    init: Init
+    step: Step
+    predict: Predict
+    adapts: str | Callable[[tuple[str, ...]], bool]
     passes: tuple[int, int]
-    begin_epoch: Callable[..., AdaptState] | None = None
+    begin_epoch: BeginEpoch | None = None
     needs: tuple[str, ...] = ()
-    observe: Callable[[AdaptState, Batch], Any] | None = None
+    observe: Observe | None = None

@@ -12,6 +12,7 @@ from sklearn.metrics import (
 )
 
 from dhauds_jax import metrics
+from dhauds_jax.errors import BadInput
 from dhauds_jax.tta import selection
 
 RNG = np.random.default_rng(0)
@@ -113,9 +114,9 @@ def test_reliability_by_hand():
 
 def test_nuclear_norm_by_hand():
     """Confident and balanced: 1. All in one class: sqrt(n) / sqrt(C n) = 1 / sqrt(C). Uniform: 1 / C."""
-    assert selection.nuclear_norm(50 * np.eye(4)) == pytest.approx(1.0)
-    assert selection.nuclear_norm(50 * np.eye(4)[[2] * 16]) == pytest.approx(0.5)
-    assert selection.nuclear_norm(np.zeros((16, 4))) == pytest.approx(0.25)
+    assert selection.nuclear_norm_share(50 * np.eye(4)) == pytest.approx(1.0)
+    assert selection.nuclear_norm_share(50 * np.eye(4)[[2] * 16]) == pytest.approx(0.5)
+    assert selection.nuclear_norm_share(np.zeros((16, 4))) == pytest.approx(0.25)
 
 
 def test_neighbourhood_density_by_hand():
@@ -129,3 +130,38 @@ def test_neighbourhood_density_by_hand():
 
 def test_agreement_counts_equal_classes():
     assert selection.agreement(np.eye(4), np.eye(4)[[0, 1, 3, 2]]) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("values", "chosen", "best"),
+    [
+        ([0.1, 0.5, 0.5, 0.2], 1, 2),
+        ([0.1, float("nan"), 0.5], 2, 2),
+        ([float("nan"), 0.3, 0.3], 1, 2),
+        ([float("nan"), float("-inf")], 1, 1),
+        ([float("nan")] * 3, 0, 0),
+    ],
+)
+def test_an_epoch_without_a_number_is_never_chosen(values, chosen, best):
+    assert selection.choose(values) == chosen
+    assert selection.oracle(values) == best
+
+
+def test_criteria_are_found_by_name_and_a_users_own_too():
+    logits = np.asarray([[1.0, 7.0], [2.0, 0.0]])
+    assert list(selection.CRITERIA) == ["information", "negative_entropy", "nuclear_norm", "neighbourhood_density"]
+    assert selection.CRITERIA["nuclear_norm"] is selection.nuclear_norm_share
+    for name in ("information", "agreement", "tests.tta.foreign:surest_clip"):
+        selection.check(name)
+    assert selection.CRITERIA["tests.tta.foreign:surest_clip"](logits) == 7.0
+    with pytest.raises(BadInput, match="unknown criterion 'informaton': expected information"):
+        selection.check("informaton")
+    with pytest.raises(BadInput, match=r"criterion 'tests\.tta\.foreign:NOT_A_FACTORY' is a int, expected a function"):
+        selection.check("tests.tta.foreign:NOT_A_FACTORY")
+
+
+def test_a_run_collapses_by_its_predictions_whatever_the_labels():
+    """Even one that is right: most clips may be of one class."""
+    logits = np.eye(4)[np.asarray([1] * 9 + [2])]
+    assert metrics.collapsed(logits) and metrics.accuracy(logits, logits.argmax(1)) == 1.0
+    assert not metrics.collapsed(np.eye(4)[np.asarray([1] * 8 + [2] * 2)])

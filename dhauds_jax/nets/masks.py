@@ -10,8 +10,12 @@ from typing import Any
 
 from flax import traverse_util
 
+from dhauds_jax.errors import BadInput
+
 Path = tuple[str, ...]
 Tree = Mapping[str, Any]
+Group = str | Callable[[Path], bool]
+"""A name of `GROUPS`, or a rule of a method's own: whether the leaf at a path moves."""
 
 
 def _is_batch_norm(path: Path) -> bool:
@@ -37,15 +41,27 @@ what it shares with the classifier."""
 
 
 def check_group(group: str) -> None:
-    """Raises `ValueError` with the valid names when `group` is unknown."""
+    """Raises `BadInput` with the valid names when `group` is unknown."""
     if group not in GROUPS:
-        raise ValueError(f"unknown group of parameters {group!r}: expected one of {', '.join(GROUPS)}")
+        raise BadInput(f"unknown group of parameters {group!r}: expected one of {', '.join(GROUPS)}")
 
 
-def split(params: Tree, group: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Splits a parameter tree into (moving, frozen), each without the other's leaves."""
+def rule_of(group: Group) -> Callable[[Path], bool]:
+    """Whether a leaf moves, by its path."""
+    if not isinstance(group, str):
+        return group
     check_group(group)
-    belongs = GROUPS[group]
+    return GROUPS[group]
+
+
+def name_of(group: Group) -> str:
+    """A group's name in messages and records; a rule has its function's."""
+    return group if isinstance(group, str) else getattr(group, "__name__", type(group).__name__)
+
+
+def split(params: Tree, group: Group) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Splits a parameter tree into (moving, frozen), each without the other's leaves."""
+    belongs = rule_of(group)
     moving, frozen = {}, {}
     for path, leaf in traverse_util.flatten_dict(params).items():
         (moving if belongs(path) else frozen)[path] = leaf
@@ -57,7 +73,7 @@ def merge(moving: Tree, frozen: Tree) -> dict[str, Any]:
     return traverse_util.unflatten_dict({**traverse_util.flatten_dict(frozen), **traverse_util.flatten_dict(moving)})
 
 
-def count(params: Tree, group: str) -> int:
+def count(params: Tree, group: Group) -> int:
     """Number of parameters in a group."""
     moving, _ = split(params, group)
     return sum(leaf.size for leaf in traverse_util.flatten_dict(moving).values())

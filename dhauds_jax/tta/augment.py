@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dhauds_jax.dsp.views import random_roll
+from dhauds_jax.errors import BadInput
 
 
 class Augmentation(NamedTuple):
@@ -29,12 +30,12 @@ class Augmentation(NamedTuple):
 
 
 def checked(name: str, augmentation: Augmentation) -> Augmentation:
-    """The augmentation itself; `ValueError` that names the method and the option when a value is impossible."""
+    """The augmentation itself; `BadInput` that names the method and the option when a value is impossible."""
     if not 0.0 <= augmentation.shift <= 1.0:
-        raise ValueError(f"{name}: shift is {augmentation.shift}, expected a share of the clip from 0 to 1")
+        raise BadInput(f"{name}: shift is {augmentation.shift}, expected a share of the clip from 0 to 1")
     for option in ("gain_db", "noise"):
         if getattr(augmentation, option) < 0:
-            raise ValueError(f"{name}: {option} is {getattr(augmentation, option)}, expected a number from 0 on")
+            raise BadInput(f"{name}: {option} is {getattr(augmentation, option)}, expected a number from 0 on")
     return augmentation
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dhauds_jax.dsp.views import roll
+from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Classifier
 
 TIME_SHIFTS = ("none", "left", "right")
@@ -45,13 +46,13 @@ def rotations(features: Float[Array, "batch ..."]) -> Float[Array, "batch 4 ..."
       features: (batch, frames, mels), as many frames as mels: an image must fit its own place when it lies on its side.
 
     Raises:
-      ValueError: spectrograms that are not square.
+      BadInput: spectrograms that are not square.
 
     Source: TTA-in-AC, ttt/lib/angle_shift_rotation.py (on (mels, frames), so that turns are the other way round).
     """
     if features.ndim != 3 or features.shape[1] != features.shape[2]:
         found = " x ".join(map(str, features.shape[1:]))
-        raise ValueError(
+        raise BadInput(
             f"the task of rotations needs square spectrograms, and these are {found} (frames x mels): choose a net "
             "made for it, such as tta_in_ac_resnet26_rotation_am"
         )
@@ -114,9 +115,9 @@ def random_labels(
 
 
 def check_head(who: str, task: str, found: int) -> None:
-    """Raises `ValueError` when an auxiliary head with `found` classes is not one for the task; `who` needs it."""
+    """Raises `BadInput` when an auxiliary head with `found` classes is not one for the task; `who` needs it."""
     classes = TASKS[task].classes
     if found != len(classes):
-        raise ValueError(
+        raise BadInput(
             f"{who} needs an auxiliary head of {len(classes)} classes ({', '.join(classes)}), and this one has {found}"
         )

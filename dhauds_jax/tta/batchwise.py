@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float
 
+from dhauds_jax import registry
 from dhauds_jax.nets import masks, normalisers
 from dhauds_jax.parallel import total
 from dhauds_jax.tta.update import LossFunction, gradient_update
@@ -42,12 +43,6 @@ class Snapshot(NamedTuple):
     memory: Any
 
 
-def check_choice(method: str, option: str, value: str, choices: tuple[str, ...]) -> None:
-    """Raises `ValueError` with the valid values when `value` is none of them."""
-    if value not in choices:
-        raise ValueError(f"{method}: unknown {option} {value!r}, expected one of {', '.join(choices)}")
-
-
 def norm_passes(method: str, classifier: Classifier, evaluate: str, axis_name: str | None) -> Passes:
     """The passes of a method whose BatchNorm layers use each batch's statistics while it adapts.
 
@@ -58,9 +53,9 @@ def norm_passes(method: str, classifier: Classifier, evaluate: str, axis_name: s
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: an unknown `evaluate`.
+      BadInput: an unknown `evaluate`.
     """
-    check_choice(method, "evaluate", evaluate, ("running", "batch"))
+    registry.check(f"evaluate of method {method}", evaluate, ("running", "batch"))
 
     def forward(variables: Variables, wave: Array, weights: Array, norm: Any) -> tuple[Array, Mapping[str, Any]]:
         mode = Mode(dropout=False, norm=norm)
@@ -75,9 +70,13 @@ def norm_passes(method: str, classifier: Classifier, evaluate: str, axis_name: s
     )
 
 
-def make_optimiser(method: str, name: str, lr: float | Array, momentum: float) -> optax.GradientTransformation:
-    """Plain SGD ("sgd", with `momentum`) or Adam ("adam": betas `momentum` and 0.999), without weight decay."""
-    check_choice(method, "optimiser", name, ("sgd", "adam"))
+def sgd_or_adam(method: str, name: str, lr: float | Array, momentum: float) -> optax.GradientTransformation:
+    """Plain SGD ("sgd", with `momentum`) or Adam ("adam"), without weight decay.
+
+    `momentum` is SGD's; Adam has no such number and takes it as its first beta (the decay of its mean gradient, with
+    0.999 for the squares): one option of a method, `momentum`, stands for both.
+    """
+    registry.check(f"optimiser of method {method}", name, ("sgd", "adam"))
     return optax.sgd(lr, momentum=momentum) if name == "sgd" else optax.adam(lr, b1=momentum)
 
 
@@ -98,13 +97,13 @@ def where(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
 
 
-def take_snapshot(state: AdaptState, group: str) -> Snapshot:
+def take_snapshot(state: AdaptState, group: masks.Group) -> Snapshot:
     """What `restored` needs to bring this state back."""
     moving, _ = masks.split(state.variables["params"], group)
     return Snapshot(moving, state.variables["batch_stats"], state.opt_state, state.memory)
 
 
-def restored(state: AdaptState, snapshot: Snapshot, group: str, condition: Bool[Array, ""]) -> AdaptState:
+def restored(state: AdaptState, snapshot: Snapshot, group: masks.Group, condition: Bool[Array, ""]) -> AdaptState:
     """The snapshot's state where `condition` holds (`step` counts on), else the state as it is.
 
     The snapshot's memory must have the structure of `state.memory`.
@@ -120,7 +119,7 @@ def update_if_kept(
     state: AdaptState,
     loss: LossFunction,
     optimiser: optax.GradientTransformation,
-    group: str,
+    group: masks.Group,
     axis_name: str | None,
 ) -> tuple[AdaptState, Prediction]:
     """One `gradient_update`, undone (BatchNorm's running statistics apart) when `losses["kept"]` is 0.

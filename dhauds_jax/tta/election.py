@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import softmax
 
 MODES = ("single", "aug_elect", "multi_train", "hybrid")
@@ -75,14 +77,13 @@ def elect(
         cuts the spectrograms of longer clips, here the clips are cut before). None: views are of padded clips.
 
     Raises:
-      ValueError: another average, or no model.
+      BadInput: another average, or no model.
 
     Source: the AMAuT repository at 1c565c2, */fce_analysis.py.
     """
-    if average not in AVERAGES:
-        raise ValueError(f"unknown average {average!r}, expected {' or '.join(AVERAGES)}")
+    registry.check("average", average, AVERAGES)
     if not predict:
-        raise ValueError("elect: no model, expected at least one")
+        raise BadInput("elect: no model, expected at least one")
     views = rolled(waves, share) if lengths is None else [waves, *rolled_alone(waves, lengths, share)]
     said = np.array([[np.asarray(model(view), np.float64) for view in views] for model in predict])
     if average == "softmax":

@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray, UInt32
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks, normalisers
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
@@ -62,21 +64,19 @@ class EpisodeMemory(NamedTuple):
 
 def statistics_of(name: str, statistics: str, alpha: float) -> Normaliser:
     """What BatchNorm layers do: "running" statistics, or their "blend" with a share `alpha` of the episode's own."""
-    if statistics not in ("running", "blend"):
-        raise ValueError(f"{name}: unknown statistics {statistics!r}, expected one of running, blend")
+    registry.check(f"statistics of method {name}", statistics, ("running", "blend"))
     return normalisers.running if statistics == "running" else normalisers.blend(alpha)
 
 
 def _checked(episode: Episode) -> Episode:
-    if episode.over not in OVER:
-        raise ValueError(f"{episode.name}: unknown over {episode.over!r}, expected one of {', '.join(OVER)}")
+    registry.check(f"over of method {episode.name}", episode.over, OVER)
     if episode.over == "clip" and not episode.reset:
-        raise ValueError(
+        raise BadInput(
             f"{episode.name}: over=clip with reset=False, but clips adapt side by side: choose over=batch to go on"
         )
     for option, value in (("iterations", episode.iterations), ("augmentations", episode.copies)):
         if value < 1:
-            raise ValueError(f"{episode.name}: {option} is {value}, expected at least 1")
+            raise BadInput(f"{episode.name}: {option} is {value}, expected at least 1")
     return episode
 
 

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Classifier
 
 EMPTY = -1
@@ -22,10 +23,10 @@ KEEP = -1
 
 
 def check_sizes(name: str, capacity: int, every: int) -> None:
-    """Raises `ValueError` that names the method when the memory or the rhythm of its updates is impossible."""
+    """Raises `BadInput` that names the method when the memory or the rhythm of its updates is impossible."""
     for option, value in (("capacity", capacity), ("every", every)):
         if value < 1:
-            raise ValueError(f"{name}: {option} is {value}, expected at least 1 clip")
+            raise BadInput(f"{name}: {option} is {value}, expected at least 1 clip")
 
 
 def empty_waves(classifier: Classifier, capacity: int) -> Float[Array, "{capacity} time"]:
@@ -54,10 +55,10 @@ def moved_in(
     """The memory after its slots took the batch's rows `origin` (`KEEP`: as before).
 
     Raises:
-      ValueError: the batch's clips are not as long as the memory's.
+      BadInput: the batch's clips are not as long as the memory's.
     """
     if batch.shape[1:] != waves.shape[1:]:
-        raise ValueError(
+        raise BadInput(
             f"method {name} keeps clips of {waves.shape[1]} samples (the classifier's config.length), "
             f"but the batch has rows of shape {batch.shape[1:]}: cut or pad the clips to that length"
         )

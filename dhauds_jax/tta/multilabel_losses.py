@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dhauds_jax import registry
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.losses import Logits, Scalar, Weights, safe_sqrt, weighted_mean
@@ -106,8 +107,7 @@ def activation_losses(activation: str) -> ActivationLosses:
     """The losses of an activation.
 
     Raises:
-      ValueError: a name that is not in `ACTIVATIONS`.
+      BadInput: a name that is not in `ACTIVATIONS`.
     """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {activation!r}: expected one of {', '.join(ACTIVATIONS)}")
+    registry.check("activation", activation, ACTIVATIONS)
     return ACTIVATIONS[activation]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -21,71 +20,16 @@ from dhauds_jax import parallel as parallels
 from dhauds_jax.tta import streams
 from dhauds_jax.tta.evaluation import Compiled, check_finite, compiled, evaluate, own
 from dhauds_jax.tta.feeding import Waves, batch_of, batches_of
+from dhauds_jax.tta.schedules import PROTOCOLS, check_protocol, make_stream, resolve_options
+from dhauds_jax.tta.schedules.protocol import ORDERS, STREAM_OPTIONS, Protocol, Range
 from dhauds_jax.tta.streams import StreamBatch, padded_batches
 from dhauds_jax.types import AdaptState
 
 __all__ = [
-    "PROTOCOLS", "Compiled", "Epoch", "Protocol", "StreamStep", "check_protocol", "compiled", "evaluate", "make_stream",
-    "offline", "online", "order_checksum", "padded_batches", "resolve_options", "steps_per_epoch", "stream_order",
-    "updates_every",
+    "ORDERS", "PROTOCOLS", "STREAM_OPTIONS", "Compiled", "Epoch", "Protocol", "Range", "StreamStep", "check_protocol",
+    "compiled", "evaluate", "make_stream", "offline", "online", "order_checksum", "padded_batches", "resolve_options",
+    "steps_per_epoch", "stream_order", "updates_every",
 ]  # fmt: skip
-
-ORDERS = ("predict_first", "adapt_first")
-
-
-class Protocol(NamedTuple):
-    """A protocol as data.
-
-    Attributes:
-      summary: one line.
-      domains: "one" (a corruption at a level), "several" (all corruptions of the run, one after the other or mixed) or
-        "levels" (one corruption, its levels as they grow and fall).
-      options: names with defaults.
-      epochs: whether the set is passed several times.
-      alone: whether clips are predicted one by one and adapted to when a buffer of a batch is full.
-      clean: whether the clean set is evaluated on the way.
-    """
-
-    summary: str
-    domains: str = "one"
-    options: Mapping[str, Any] = MappingProxyType({})
-    epochs: bool = False
-    alone: bool = False
-    clean: bool = False
-
-
-_STREAM = MappingProxyType({"reset": "none", "order": "predict_first"})
-PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
-    {
-        "offline": Protocol("epochs over the set, evaluated after each", options={"reset": "none"}, epochs=True),
-        "online": Protocol("one pass, every batch predicted and adapted to as it comes", options=_STREAM),
-        "episodic": Protocol(
-            "every batch from the source weights: `updates` updates, then predicted", options={"updates": 1}
-        ),
-        "continual": Protocol("one pass through corruption after corruption", "several", _STREAM),
-        "gradual": Protocol("one pass through clean, L1, L2, L1 of a corruption", "levels", _STREAM),
-        "mixed": Protocol("one pass, every clip in a corruption drawn for it", "several", _STREAM),
-        "correlated": Protocol(
-            "one pass in which clips of a class follow each other (Dirichlet)",
-            options={**_STREAM, "concentration": 0.1},
-        ),
-        "batch1": Protocol(
-            "clips come one by one; each is predicted alone, updates wait for a full buffer",
-            options={"reset": "none"},
-            alone=True,
-        ),
-        "label_shift": Protocol(
-            "one pass over a long-tailed part of the set", options={**_STREAM, "imbalance": 10.0}
-        ),
-        "timed": Protocol(
-            "one pass in which a slow method adapts to every k-th batch only; `budget` is in forward passes a batch",
-            options={**_STREAM, "budget": 3.0},
-        ),
-        "forgetting": Protocol(
-            "continual, with the clean set evaluated after every corruption", "several", _STREAM, clean=True
-        ),
-    }
-)  # fmt: skip
 
 
 class Epoch(NamedTuple):
@@ -117,37 +61,6 @@ class StreamStep(NamedTuple):
     losses: dict[str, Array]
 
 
-def check_protocol(name: str) -> None:
-    """Raises `ValueError` with the valid names when `name` is unknown."""
-    if name not in PROTOCOLS:
-        raise ValueError(f"unknown protocol {name!r}: expected one of {', '.join(PROTOCOLS)}")
-
-
-def resolve_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """A protocol's options overlaid with `given` (texts are converted by the default's type).
-
-    Raises:
-      ValueError: unknown protocol, an option it does not have, a value of the wrong kind or out of range.
-    """
-    check_protocol(name)
-    options = dict(PROTOCOLS[name].options)
-    for key, value in given.items():
-        if key not in options:
-            valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
-            raise ValueError(f"protocol {name} has no option {key!r}: valid ones with their values are {valid}")
-        try:
-            options[key] = type(options[key])(value)
-        except ValueError:
-            kind = type(options[key]).__name__
-            raise ValueError(f"protocol {name}: option {key} is {value!r}, expected a {kind}") from None
-    if options.get("order", ORDERS[0]) not in ORDERS:
-        raise ValueError(f"protocol {name}: option order is {options['order']!r}, expected {' or '.join(ORDERS)}")
-    for key in ("updates", "budget", "concentration", "imbalance"):
-        if options.get(key, 1) <= 0:
-            raise ValueError(f"protocol {name}: option {key} is {options[key]}, expected a number above 0")
-    return options
-
-
 def steps_per_epoch(clips: int, batch_size: int) -> int:
     """Updates in one pass, the last partial batch included."""
     return -(-clips // batch_size)
@@ -167,29 +80,6 @@ def updates_every(passes: tuple[int, int], budget: float) -> int:
 def stream_order(key: PRNGKeyArray, clips: int, epoch: int = 0) -> np.ndarray:
     """The order of one pass: a permutation of the clips that follows from key and epoch alone."""
     return np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), clips))
-
-
-def make_stream(
-    name: str, key: PRNGKeyArray, *, clips: int, domains: int, labels: np.ndarray, options: Mapping[str, Any]
-) -> streams.Stream:
-    """The stream of a one-pass protocol over `domains` stacked copies of `clips` clips (see `tta.streams`).
-
-    Args:
-      name: the protocol.
-      key: of the run.
-      clips: clips of one domain.
-      domains: corruptions or levels, stacked one after the other.
-      labels: (clips,) classes; only "correlated" and "label_shift" look at them, for the order.
-      options: resolved options of the protocol.
-    """
-    order_key, _ = jax.random.split(key)
-    if name == "mixed":
-        return streams.mixed(order_key, clips, domains)
-    if name == "correlated":
-        return streams.correlated(order_key, labels, options["concentration"])
-    if name == "label_shift":
-        return streams.label_shift(order_key, labels, options["imbalance"])
-    return streams.continual(order_key, clips, domains)
 
 
 def order_checksum(order: np.ndarray) -> str:

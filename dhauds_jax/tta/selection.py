@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
+from dhauds_jax import names, registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import softmax
 
 
@@ -28,7 +30,7 @@ def negative_entropy(logits: np.ndarray) -> float:
     return float(-_entropy(softmax(logits)).mean())
 
 
-def nuclear_norm(logits: np.ndarray) -> float:
+def nuclear_norm_share(logits: np.ndarray) -> float:
     """Nuclear norm of the softmax matrix over its largest possible value, 0 to 1: high is confident and diverse.
 
     `||P||_* / sqrt(min(n, C) n)` for P of n rows and C classes. Source: Cui et al., CVPR 2020, arXiv 2003.12237.
@@ -58,26 +60,43 @@ def agreement(logits: np.ndarray, other: np.ndarray) -> float:
     return float(np.mean(np.argmax(logits, -1) == np.argmax(other, -1)))
 
 
-CRITERIA: dict[str, Callable[[np.ndarray], float]] = {
-    "information": information,
-    "negative_entropy": negative_entropy,
-    "nuclear_norm": nuclear_norm,
-    "neighbourhood_density": neighbourhood_density,
-}
-"""Label-free criteria of logits by name; the epoch with the highest value is chosen."""
+CRITERIA: Mapping[str, Callable[[np.ndarray], float]] = registry.Registry("criterion", names.CRITERIA)
+"""Label-free criteria of logits by name; the epoch with the highest value is chosen. A criterion of the user's own is
+looked up as "my_package.my_module:function"."""
 
 DEFAULT = "information"
 
-WITH_VIEWS = ("agreement",)
+WITH_VIEWS = tuple(names.CRITERIA_WITH_VIEWS)
 """Criteria that need the predictions of a second view; recorded when asked for, since they cost an evaluation."""
 
 
+def check(name: str) -> None:
+    """Raises `BadInput` unless `name` is a criterion, one with views included, or a function of the user's own."""
+    if name in CRITERIA:
+        found = CRITERIA[name]
+        if not callable(found):
+            raise BadInput(
+                f"criterion {name!r} is a {type(found).__name__}, expected a function of logits (clips, classes)"
+            )
+    else:
+        registry.check("criterion", name, (*CRITERIA, *WITH_VIEWS))
+
+
 def choose(scores: Sequence[float]) -> int:
-    """Index of the highest score; of equal ones the first, so that adaptation has to earn its place."""
-    return int(np.argmax(np.asarray(scores)))
+    """Index of the highest score; of equal ones the first, so that adaptation has to earn its place.
+
+    A score that is NaN is never chosen; where all are, the first epoch is.
+    """
+    values = np.asarray(scores, np.float64)
+    numbers = np.flatnonzero(~np.isnan(values))
+    return int(numbers[np.argmax(values[numbers])]) if len(numbers) else 0
 
 
 def oracle(metric_per_epoch: Sequence[float]) -> int:
-    """Index of the best epoch by a metric on test labels, later ones winning ties: the published numbers' rule."""
-    values = np.asarray(metric_per_epoch)
-    return int(len(values) - 1 - np.argmax(values[::-1]))
+    """Index of the best epoch by a metric on test labels, later ones winning ties: the published numbers' rule.
+
+    A metric that is NaN is never chosen; where all are, the first epoch is.
+    """
+    values = np.asarray(metric_per_epoch, np.float64)
+    numbers = np.flatnonzero(~np.isnan(values))
+    return int(numbers[::-1][np.argmax(values[numbers][::-1])]) if len(numbers) else 0

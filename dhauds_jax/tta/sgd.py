@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Int
 
+from dhauds_jax.errors import BadInput
+
 
 class ScheduledSGDState(NamedTuple):
     """State of `scheduled_sgd`: updates done, updates in an epoch, momentum buffers."""
@@ -98,5 +100,5 @@ def scheduled_sgd(options: SGDOptions, steps_per_epoch: int = 1) -> optax.Gradie
 def with_steps_per_epoch(state: ScheduledSGDState, steps: int) -> ScheduledSGDState:
     """The state of a run whose epochs have `steps` updates."""
     if steps < 1:
-        raise ValueError(f"steps per epoch is {steps}, expected at least 1")
+        raise BadInput(f"steps per epoch is {steps}, expected at least 1")
     return state._replace(steps_per_epoch=jnp.asarray(steps, jnp.int32))

@@ -12,6 +12,8 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
+
 
 class Stream(NamedTuple):
     """A stream's order.
@@ -67,7 +69,7 @@ def correlated(key: PRNGKeyArray, labels: Int[np.ndarray, " clips"], concentrati
     Source: Gong et al., NeurIPS 2022, arXiv 2208.05117; Yuan et al., CVPR 2023, arXiv 2303.13899.
     """
     if concentration <= 0:
-        raise ValueError(f"concentration is {concentration}, expected a number above 0")
+        raise BadInput(f"concentration is {concentration}, expected a number above 0")
     classes = np.unique(labels)
     order = shuffled(key, len(labels)).rows
     shares = np.asarray(
@@ -100,7 +102,7 @@ def label_shift(key: PRNGKeyArray, labels: Int[np.ndarray, " clips"], imbalance:
     Source: the exponential profile of Cao et al., NeurIPS 2019, arXiv 1906.07413.
     """
     if imbalance < 1:
-        raise ValueError(f"imbalance is {imbalance}, expected a ratio of at least 1")
+        raise BadInput(f"imbalance is {imbalance}, expected a ratio of at least 1")
     classes = np.unique(labels)
     ranks = np.asarray(jax.random.permutation(jax.random.fold_in(key, 4), len(classes)))
     keep = imbalance ** (-ranks / max(1, len(classes) - 1))

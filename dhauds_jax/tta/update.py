@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.types import AdaptState, Variables
 
@@ -25,15 +26,21 @@ class Evaluated(NamedTuple):
 LossFunction = Callable[[Variables], tuple[Array, Evaluated]]
 
 
-def first_state(name: str, variables: Variables, optimiser: optax.GradientTransformation, group: str) -> AdaptState:
+def first_state(
+    name: str, variables: Variables, optimiser: optax.GradientTransformation, group: masks.Group
+) -> AdaptState:
     """The state before the first update.
 
     Raises:
-      ValueError: the network has no parameters in `group`.
+      BadInput: the network has no parameters in `group`.
     """
     moving, _ = masks.split(variables["params"], group)
     if not moving:
-        raise ValueError(
+        if not isinstance(group, str):
+            raise BadInput(
+                f"method {name} adapts what {masks.name_of(group)} picks, and it picks nothing of this network"
+            )
+        raise BadInput(
             f"method {name} adapts the group {group!r}, but this network has no such parameters: "
             f"choose another with --options=group=NAME, one of {', '.join(masks.GROUPS)}"
         )
@@ -41,7 +48,7 @@ def first_state(name: str, variables: Variables, optimiser: optax.GradientTransf
 
 
 def gradients(
-    variables: Variables, loss: LossFunction, group: str, axis_name: str | None = None
+    variables: Variables, loss: LossFunction, group: masks.Group, axis_name: str | None = None
 ) -> tuple[dict[str, Any], Evaluated]:
     """Gradients of `loss(variables)` by the leaves of `group` alone, and what it evaluated.
 
@@ -60,7 +67,7 @@ def gradient_update(
     state: AdaptState,
     loss: LossFunction,
     optimiser: optax.GradientTransformation,
-    group: str,
+    group: masks.Group,
     axis_name: str | None = None,
 ) -> tuple[AdaptState, Evaluated]:
     """Takes one optimiser step of the leaves of `group` down the `gradients` of `loss(variables)`."""

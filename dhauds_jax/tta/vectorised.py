@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.evaluation import own
@@ -68,17 +69,17 @@ class Study(NamedTuple):
 
 
 def check_rates(name: str, options: Mapping[str, Any], rates: Sequence[float] | None) -> None:
-    """Raises `ValueError` in one sentence when these rates cannot be studied with this method."""
+    """Raises `BadInput` in one sentence when these rates cannot be studied with this method."""
     if rates is None:
         return
     if "lr" not in options:
         able = [m for m in methods.METHODS if "lr" in methods.default_options(m, "reference")]
-        raise ValueError(f"method {name} has no learning rate to vary: expected one of {', '.join(able)}")
+        raise BadInput(f"method {name} has no learning rate to vary: expected one of {', '.join(able)}")
     if not len(rates):
-        raise ValueError("the list of learning rates is empty: expected at least one number above 0")
+        raise BadInput("the list of learning rates is empty: expected at least one number above 0")
     for rate in rates:
         if not (rate > 0 and math.isfinite(rate)):
-            raise ValueError(f"learning rate {rate}: expected a finite number above 0")
+            raise BadInput(f"learning rate {rate}: expected a finite number above 0")
 
 
 def study(
@@ -101,11 +102,11 @@ def study(
       compiler_options: for XLA, as in `evaluation.compiled`.
 
     Raises:
-      ValueError: no rate or seed, a rate that is not above 0, rates for a method without `lr`.
+      BadInput: no rate or seed, a rate that is not above 0, rates for a method without `lr`.
     """
     check_rates(name, options, rates)
     if seeds < 1:
-        raise ValueError(f"a study over {seeds} seeds: expected at least 1")
+        raise BadInput(f"a study over {seeds} seeds: expected at least 1")
 
     def made(rate: Array | float) -> Method:
         return methods.make(name, classifier, options if rates is None else {**options, "lr": rate})
@@ -151,7 +152,7 @@ def study(
     )
 
 
-def parted(state: AdaptState, group: str) -> tuple[AdaptState, dict[str, Any]]:
+def parted(state: AdaptState, group: masks.Group) -> tuple[AdaptState, dict[str, Any]]:
     """(the state with the moving parameters alone, the frozen parameters)."""
     moving, frozen = masks.split(state.variables["params"], group)
     return state._replace(variables={**state.variables, "params": moving}), frozen
@@ -171,11 +172,11 @@ def start(study: Study, variables: Variables | Sequence[Variables], info: RunInf
       info: of the run.
 
     Raises:
-      ValueError: not as many trees as seeds, or what the method's own `init` says.
+      BadInput: not as many trees as seeds, or what the method's own `init` says.
     """
     trees = [variables] if isinstance(variables, Mapping) else list(variables)
     if len(trees) not in (1, study.seeds):
-        raise ValueError(f"{len(trees)} trees of variables for {study.seeds} seeds: expected one, or one a seed")
+        raise BadInput(f"{len(trees)} trees of variables for {study.seeds} seeds: expected one, or one a seed")
     parts = [parted(study.method.init(tree, info), study.method.adapts) for tree in trees]
     first = jax.tree.map(lambda *leaves: jnp.stack(leaves)[:, None], *(copy for copy, _ in parts))
     spread = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*study.shape, *leaf.shape[2:])), first)

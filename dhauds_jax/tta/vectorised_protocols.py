@@ -11,6 +11,8 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 from tqdm import tqdm
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.tta.evaluation import own
 from dhauds_jax.tta.protocols import ORDERS, stream_order
 from dhauds_jax.tta.streams import StreamBatch, batches, padded_batches, shuffled
@@ -64,14 +66,14 @@ def _batch(waves: Waves, parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> Batc
 
 
 def _check_sets(study: Study, waves: Waves, keys: Sequence[PRNGKeyArray]) -> int:
-    """The clips of a set; `ValueError` unless each seed has a key, and all one set or each its own of equal shape."""
+    """The clips of a set; `BadInput` unless each seed has a key, and all one set or each its own of equal shape."""
     if len(keys) != study.seeds:
-        raise ValueError(f"{len(keys)} keys for {study.seeds} seeds: expected one a seed")
+        raise BadInput(f"{len(keys)} keys for {study.seeds} seeds: expected one a seed")
     if isinstance(waves, np.ndarray):
         return len(waves)
     shapes = {w.shape for w in waves}
     if len(waves) != study.seeds or len(shapes) != 1:
-        raise ValueError(
+        raise BadInput(
             f"{len(waves)} sets of shapes {sorted(shapes)} for {study.seeds} seeds: expected one set, or one a seed of "
             "equal shape"
         )
@@ -153,7 +155,7 @@ def offline(
       progress: text of a progress bar, None for none.
 
     Raises:
-      ValueError: as many keys or sets as seeds are missing.
+      BadInput: as many keys or sets as seeds are missing.
     """
     clips, copies, watch = _check_sets(study, waves, keys), own(copies), _Watch()
     order_keys, step_keys = zip(*(jax.random.split(key) for key in keys), strict=True)
@@ -199,11 +201,10 @@ def online(
       order: "predict_first" takes the prediction of the method's own step, "adapt_first" predicts again after it.
 
     Raises:
-      ValueError: as many keys or sets as seeds are missing, or an unknown order.
+      BadInput: as many keys or sets as seeds are missing, or an unknown order.
     """
     clips, copies, watch = _check_sets(study, waves, keys), own(copies), _Watch()
-    if order not in ORDERS:
-        raise ValueError(f"order is {order!r}, expected {' or '.join(ORDERS)}")
+    registry.check("order", order, ORDERS)
     order_keys, step_keys = zip(*(jax.random.split(key) for key in keys), strict=True)
     if streams is None:
         streams = [batches(shuffled(key, clips), batch_size) for key in order_keys]

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import COLLAPSE_SHARE
 from dhauds_jax.parallel import total
 from dhauds_jax.types import AdaptState, Batch, Method, Prediction, RunInfo, Variables
@@ -100,7 +101,7 @@ def episodic(method: Method, updates: int = 1) -> Method:
 def reset_every(method: Method, updates: int) -> Method:
     """Back to the start after every `updates` updates."""
     if updates < 1:
-        raise ValueError(f"reset every {updates} updates: expected at least 1")
+        raise BadInput(f"reset every {updates} updates: expected at least 1")
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         return _first(method, variables, info, ())
@@ -145,17 +146,17 @@ def reset_on_collapse(method: Method, share: float = COLLAPSE_SHARE, axis_name: 
 
 
 def check_rule(rule: str) -> None:
-    """Raises `ValueError` unless `rule` is "none", "domain", "collapse" or "every:K"."""
+    """Raises `BadInput` unless `rule` is "none", "domain", "collapse" or "every:K"."""
     name, _, count = rule.partition(":")
     if rule not in ("none", "domain", "collapse") and not (name == "every" and count.isdigit() and int(count) > 0):
-        raise ValueError(f"reset rule {rule!r}: expected none, domain, collapse or every:K with a number K of updates")
+        raise BadInput(f"reset rule {rule!r}: expected none, domain, collapse or every:K with a number K of updates")
 
 
 def with_reset(method: Method, rule: str, axis_name: str | None = None) -> Method:
     """A method under a reset rule: "none", "domain" (the protocol's own doing), "collapse" or "every:K".
 
     Raises:
-      ValueError: another rule.
+      BadInput: another rule.
     """
     check_rule(rule)
     if rule in ("none", "domain"):

@@ -1,10 +1,13 @@
 """Groups of parameters by path."""
 
 import numpy as np
+import optax
 import pytest
 from flax import traverse_util
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks, zoo
+from dhauds_jax.tta.update import first_state
 
 PARAMS = {
     "encoder": {
@@ -60,3 +63,14 @@ def test_groups_of_real_networks(net):
     frozen = paths["all"] - paths["front_end_frozen"]
     assert all(path[:2] == ("encoder", "front_end") for path in frozen)
     assert bool(frozen) == (net == "hubert_tiny")
+
+
+def test_a_rule_of_a_methods_own_is_a_group_too():
+    def biases(path):
+        return path[-1] == "bias"
+
+    moving, frozen = masks.split(PARAMS, biases)
+    assert masks.count(PARAMS, biases) == 5 and masks.merge(moving, frozen) == PARAMS
+    assert (masks.name_of("norm"), masks.name_of(biases)) == ("norm", "biases")
+    with pytest.raises(BadInput, match=r"method mine adapts what <lambda> picks, and it picks nothing of this net"):
+        first_state("mine", {"params": PARAMS}, optax.sgd(1.0), lambda path: path[0] == "nowhere")

@@ -191,7 +191,7 @@ def test_a_bad_row_gets_one_sentence_with_file_row_and_column(tmp_path, old, new
         (HEADER.replace("level,", ""), GOOD, "its header lacks the columns level, expected dataset, net"),
         (HEADER + ",lr", GOOD + ",1", "its header has two columns of one name"),
         (HEADER + ",speed", GOOD + ",1", "row 1, column speed: method tent has no option 'speed'"),
-        (HEADER + ",evaluate", GOOD + ",never", "row 1, column evaluate: tent: unknown evaluate 'never'"),
+        (HEADER + ",evaluate", GOOD + ",never", "row 1, column evaluate: unknown evaluate of method tent 'never'"),
         (HEADER + ",protocol", GOOD + ",continual", "row 1, column protocol: unknown protocol 'continual'"),
         (HEADER + ",protocol.reset", GOOD + ",", "no refusal"),
         (HEADER + ",protocol.order", GOOD + ",x", "column protocol.order: protocol offline has no option 'order'"),

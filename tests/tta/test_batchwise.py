@@ -62,13 +62,13 @@ def test_an_evaluation_has_the_statistics_it_is_asked_for(name):
     for evaluate, wanted in (("running", (x - 0.2) / np.sqrt(1.5 + 1e-5)), ("batch", normalised(x))):
         method, state = affine.make(name, INFO, evaluate=evaluate, **{**OPTIONS[name], **plain})
         np.testing.assert_allclose(method.predict(state, affine.batch(x)), wanted * SCALE + BIAS, rtol=1e-4, atol=1e-5)
-    with pytest.raises(ValueError, match=f"{name}: unknown evaluate 'mean', expected one of running, batch"):
+    with pytest.raises(ValueError, match=f"unknown evaluate of method {name} 'mean': expected running or batch"):
         affine.make(name, INFO, evaluate="mean", **OPTIONS[name])
 
 
 @pytest.mark.parametrize("name", ["eata", "rdumb", "sar", "deyo", "roid", "pseudo_label"])
 def test_an_unknown_optimiser_is_refused(name):
-    with pytest.raises(ValueError, match=f"{name}: unknown optimiser 'lion', expected one of sgd, adam"):
+    with pytest.raises(ValueError, match=f"unknown optimiser of method {name} 'lion': expected sgd or adam"):
         affine.make(name, INFO, optimiser="lion")
 
 

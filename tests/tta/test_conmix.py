@@ -8,8 +8,9 @@ import pytest
 from dhauds_jax.nets import mel_image, zoo
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.evaluation import own
-from dhauds_jax.tta.methods.conmix import Observed, strong_features
+from dhauds_jax.tta.methods.conmix import Observed
 from dhauds_jax.tta.methods.conmix_labels import Rates, conmix_losses, refined_labels, soft_labels
+from dhauds_jax.tta.methods.conmix_views import strong_features
 from dhauds_jax.types import Batch, Classifier, Outputs, RunInfo
 from tests.paths import golden, largest_error
 from tests.tta import tiny
@@ -196,6 +197,21 @@ def test_two_epochs_equal_numpy():
         np.testing.assert_allclose(flat(state.variables["params"]), theta, atol=2e-5)
 
 
+def test_two_epochs_on_a_net_with_batch_norm_and_dropout_give_the_pinned_numbers():
+    """Everything at once: raised and rolled clips, running statistics, dropout, refined labels, a partial batch."""
+    classifier = tiny.NETS["batch_norm"]()
+    method = methods.make("conmix", classifier, methods.resolve_options("conmix", "reference", {"lr": 0.05}))
+    state = method.init(tiny.variables_of(classifier, tiny.LENGTH), RunInfo(3, tiny.CLIPS, tiny.CLASSES, batch_size=8))
+    given = {"epochs": 2, "batch_size": 8, "key": jax.random.key(3)}
+    *_, last = protocols.offline(protocols.compiled(method), state, tiny.waves(), **given)
+    losses = {"cls": 0.2612449775, "const": 0.5489958525, "nucnm": -5.7772175471, "total": -4.9669768016}
+    assert last.losses == pytest.approx(losses, rel=1e-5)
+    np.testing.assert_allclose(last.logits[5], [-0.06035782, -0.01990409, -0.01170141, 0.2338348], atol=1e-5)
+    assert np.abs(last.logits).sum() == pytest.approx(7.4345126, rel=1e-4)
+    moved = sum(float(jnp.abs(leaf).sum()) for leaf in jax.tree.leaves(last.state.variables))
+    assert moved == pytest.approx(61.0191727, rel=1e-5)
+
+
 @pytest.mark.parametrize(("options", "epochs"), [({"early_stop": 1}, 2), ({"early_stop": 1, "stops_late": False}, 1)])
 def test_it_stops_where_early_stop_says_or_one_epoch_later(options, epochs):
     options = {**OPTIONS, **options}
@@ -231,7 +247,7 @@ def test_profiles_set_the_quirks():
         "nesterov": (False, True),
     }
     for option in ("cls_mode", "alpha_term", "input_statistics"):
-        with pytest.raises(ValueError, match=f"unknown {option} 'x', expected one of"):
+        with pytest.raises(ValueError, match=f"unknown {option} of method conmix 'x': expected"):
             methods.make("conmix", linear_classifier(), {**reference, option: "x"})
 
 

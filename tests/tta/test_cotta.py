@@ -121,8 +121,8 @@ def test_a_spread_batch_gives_the_same():
     ("given", "message"),
     [
         ({"augmentations": 0}, "cotta: augmentations is 0, expected at least 1"),
-        ({"confidence": "mine"}, "cotta: unknown confidence 'mine', expected batch or clip"),
-        ({"evaluate": "mine"}, "cotta: unknown evaluate 'mine', expected running or batch"),
+        ({"confidence": "mine"}, "unknown confidence of method cotta 'mine': expected batch or clip"),
+        ({"evaluate": "mine"}, "unknown evaluate of method cotta 'mine': expected running or batch"),
     ],
 )
 def test_bad_options_get_one_sentence(given, message):

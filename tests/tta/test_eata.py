@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.tta.methods.eata import _squared_gradients, fisher_diagonal
 from dhauds_jax.types import SourceData
-from tests.tta import affine
+from tests.tta import affine, tiny
 from tests.tta.affine import BIAS, CLASSES, SCALE, affine_slope, entropy, entropy_slope, normalised, parameters, softmax
 
 KEY = jax.random.key(0)
@@ -143,3 +144,24 @@ def test_rdumb_is_eta_that_starts_over():
 def test_rdumb_refuses_no_steps():
     with pytest.raises(ValueError, match="rdumb: every is 0, expected at least 1 step between resets"):
         affine.make("rdumb", every=0)
+
+
+def test_the_fisher_term_is_compiled_once_and_holds_no_weights():
+    """All weights were constants of a program that was compiled anew at every start."""
+    traces = []
+    classifier = tiny.NETS["batch_norm"]()
+
+    def apply(*args, **given):
+        traces.append(1)
+        return classifier.apply(*args, **given)
+
+    counted = classifier._replace(apply=apply)
+    variables, waves = tiny.variables_of(classifier, tiny.LENGTH), jnp.asarray(tiny.waves()[:8])
+    first = fisher_diagonal(counted, variables, "norm", waves, 4)
+    once = len(traces)
+    moved = jax.tree.map(lambda x: 1.1 * x + 0.01, variables)
+    second = fisher_diagonal(counted, moved, "norm", waves, 4)
+    assert len(traces) == once
+    assert not np.array_equal(first["encoder"]["batch_norm"]["scale"], second["encoder"]["batch_norm"]["scale"])
+    parts = (waves.reshape(2, 4, -1), jnp.ones((2, 4)))
+    assert _squared_gradients.trace(apply, "norm", variables, parts).jaxpr.consts == []

@@ -67,7 +67,7 @@ def test_softmax_is_averaged_when_asked():
 
 def test_one_model_has_two_modes_and_bad_input_is_refused():
     assert list(election.elect([peak(1.0)], WAVES)) == ["single", "aug_elect"]
-    with pytest.raises(ValueError, match="unknown average 'median', expected logits or softmax"):
+    with pytest.raises(ValueError, match="unknown average 'median': expected logits or softmax"):
         election.elect([peak(1.0)], WAVES, average="median")
     with pytest.raises(ValueError, match="no model, expected at least one"):
         election.elect([], WAVES)

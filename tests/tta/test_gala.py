@@ -67,5 +67,5 @@ def test_gala_takes_three_steps_by_hand():
 
 
 def test_gala_takes_norm_layers_alone():
-    with pytest.raises(ValueError, match="gala: unknown group 'all', expected one of batch_norm, norm"):
+    with pytest.raises(ValueError, match="unknown group of method gala 'all': expected batch_norm or norm"):
         affine.make("gala", group="all")

@@ -128,8 +128,8 @@ def test_a_batch_of_one_is_the_source_model_s():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"affinity": "cosine"}, "lame: unknown affinity 'cosine', expected one of knn, rbf, linear"),
-        ({"statistics": "mine"}, "lame: unknown statistics 'mine', expected one of running, batch"),
+        ({"affinity": "cosine"}, "unknown affinity of method lame 'cosine': expected knn, rbf or linear"),
+        ({"statistics": "mine"}, "unknown statistics of method lame 'mine': expected running or batch"),
         ({"k": 0}, "lame: k is 0, expected at least 1 neighbour"),
     ],
 )

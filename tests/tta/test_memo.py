@@ -119,12 +119,12 @@ def test_a_spread_batch_gives_the_same(over):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"over": "set"}, "memo: unknown over 'set', expected one of clip, batch"),
+        ({"over": "set"}, "unknown over of method memo 'set': expected clip or batch"),
         ({"reset": False}, "memo: over=clip with reset=False, but clips adapt side by side: choose over=batch"),
         ({"augmentations": 0}, "memo: augmentations is 0, expected at least 1"),
         ({"iterations": 0}, "memo: iterations is 0, expected at least 1"),
-        ({"statistics": "mine"}, "memo: unknown statistics 'mine', expected one of running, blend"),
-        ({"optimiser": "mine"}, "memo: unknown optimiser 'mine', expected one of sgd, adamw"),
+        ({"statistics": "mine"}, "unknown statistics of method memo 'mine': expected running or blend"),
+        ({"optimiser": "mine"}, "unknown optimiser of method memo 'mine': expected sgd or adamw"),
     ],
 )
 def test_bad_options_get_one_sentence(given, message):

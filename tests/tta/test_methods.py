@@ -7,8 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax import names, registry, tta
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import MOMENTUM
-from dhauds_jax.tta import methods, protocols
+from dhauds_jax.tta import methods, protocols, selection, vectorised
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.types import Batch, Classifier, Linear, Outputs, RunInfo
 from tests.tta import tiny
 
@@ -143,14 +147,123 @@ def test_a_second_compilation_raises():
     run = protocols.compiled(methods.make("source", classifier, {}))
     state = run.method.init(variables, INFO)
     run.predict(state, Batch(jnp.zeros((4, 256)), jnp.ones(4), jnp.arange(4)))
-    with pytest.raises(RuntimeError, match="predict was compiled twice in one run"):
+    said = r"predict was compiled twice in one run: batch\.index was int32\[4\] and is int32\[5\]"
+    with pytest.raises(RuntimeError, match=said):
         run.predict(state, Batch(jnp.zeros((5, 256)), jnp.ones(5), jnp.arange(5)))
+    said = r"batch\.wave was float32\[4,256\] and is float16\[4,256\]"
+    with pytest.raises(RuntimeError, match=said):
+        run.predict(state, Batch(jnp.zeros((4, 256), jnp.float16), jnp.ones(4), jnp.arange(4)))
+
+
+def test_another_precision_of_products_compiles_anew_and_is_no_bug():
+    classifier = tiny.NETS["batch_norm"]()
+    run = protocols.compiled(methods.make("source", classifier, {}))
+    state = run.method.init(tiny.variables_of(classifier, tiny.LENGTH), INFO)
+    batch = Batch(jnp.asarray(tiny.waves()[:4]), jnp.ones(4), jnp.arange(4))
+    first = run.predict(state, batch)
+    with jax.default_matmul_precision("float32"):
+        np.testing.assert_array_equal(run.predict(state, batch), first)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        (
+            lambda s, p: (s, p._replace(logits=p.logits[:3])),
+            AssertionError,
+            r"a step's logits must be \(batch, classes\)",
+        ),
+        (lambda s, p: (s, p._replace(logits=p.logits[..., 0])), AssertionError, "a step's logits must be"),
+        (
+            lambda s, p: (s, p._replace(losses={"total": jnp.ones(4)})),
+            AssertionError,
+            "a step's losses must be scalars, and 'total' is not",
+        ),
+        (
+            lambda s, p: (s._replace(memory=jnp.zeros(3)), p),
+            TypeError,
+            r"structure, shapes and types of its state: state\.memory was not there and is float32\[3\]",
+        ),
+        (
+            lambda s, p: (s._replace(step=s.step + 0.5), p),
+            TypeError,
+            r"state\.step was int32\[\] and is float32\[\]",
+        ),
+    ],
+)
+def test_a_step_that_returns_what_protocols_cannot_use_says_so(change, error, said):
+    method = methods.make("source", linear_classifier(), {})
+    wrong = method._replace(step=lambda state, batch, key: change(*method.step(state, batch, key)))
+    with pytest.raises(error, match=said):
+        protocols.compiled(wrong).step(method.init(VARIABLES, INFO), BATCH, jax.random.key(0))
+
+
+def test_a_method_of_the_users_own_takes_the_same_road():
+    name, classifier = "tests.tta.foreign:nudge", tiny.NETS["batch_norm"]()
+    variables = tiny.variables_of(classifier, tiny.LENGTH)
+    assert name in methods.METHODS and name not in list(methods.METHODS)
+    assert methods.default_options(name, "reference") == {"lr": 0.1, "evaluations": 1}
+    options = methods.resolve_options(name, "corrected", {"lr": "0.5"})
+    assert options == {"lr": 0.5, "evaluations": 1}
+    method = methods.make(name, classifier, options)
+    methods.check_needs(name, method, variables, INFO)
+    assert method.passes == (1, 1)
+    assert masks.name_of(method.adapts) == "biases_of_the_head"
+    assert masks.count(variables["params"], method.adapts) == tiny.CLASSES
+    copies = vectorised.study(name, classifier, options, rates=(0.1, 0.2))
+    state, shared = vectorised.start(copies, variables, INFO)
+    assert state.variables["params"]["head"]["classify"]["bias"].shape == (1, 2, tiny.CLASSES)
+    assert "kernel" in shared.frozen["head"]["classify"]
+
+
+@pytest.mark.parametrize(
+    ("name", "axis_name", "said"),
+    [
+        ("tests.tta.foreign:NOT_A_FACTORY", None, "is a int, expected a factory"),
+        ("tests.tta.foreign:forgetful", None, "its factory returned a NoneType, expected a types.Method"),
+        ("tests.tta.foreign:on_one_device", "batch", "its factory takes no axis_name: it runs on one device"),
+        ("tests.tta.foreign:nudged", None, "module tests.tta.foreign has no 'nudged', expected nudge"),
+        ("tests.tta.nowhere:nudge", None, "there is no module 'tests.tta.nowhere'"),
+    ],
+)
+def test_what_is_no_method_of_a_user_is_said_in_one_sentence(name, axis_name, said):
+    with pytest.raises(BadInput, match=said) as caught:
+        methods.make(name, tiny.NETS["batch_norm"](), {}, axis_name)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_need_is_said_with_the_known_ones():
+    name = "tests.tta.foreign:on_one_device"
+    method = methods.make(name, tiny.NETS["batch_norm"](), {})
+    with pytest.raises(BadInput, match="'batch_nrm': expected batch_norm, source_data or aux_head"):
+        methods.check_needs(name, method, VARIABLES, INFO)
+
+
+def test_names_import_nothing_before_they_are_used():
+    table = registry.Registry("method", {"tent": "no.such.module:tent"})
+    assert (list(table), len(table), "tent" in table, "tentt" in table) == (["tent"], 1, True, False)
+    assert table.get("tentt") is None
+    with pytest.raises(ModuleNotFoundError):
+        table["tent"]
+    assert isinstance(methods.METHODS, registry.Registry) and isinstance(protocols.PROTOCOLS, registry.Registry)
+    assert list(methods.METHODS) == list(names.METHODS)
+
+
+def test_declarations_say_why_and_the_package_exports_what_the_readme_uses():
+    with pytest.raises(ValueError, match="without `because`"):
+        declares(contract_options={"margin": 1.0})
+    assert methods.contract_options("eata") == {"margin": 1.0}
+    assert methods.contract_options("tent") == {} == methods.contract_options("tests.tta.foreign:nudge")
+    assert (tta.methods, tta.protocols, tta.selection) == (methods, protocols, selection)
+    assert {"methods", "protocols", "selection"} <= set(dir(tta))
+    with pytest.raises(AttributeError, match="has no attribute 'metods'"):
+        tta.metods  # noqa: B018
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: methods.factory("tentt"), "unknown method 'tentt': expected one of source, norm, tent, dhauds"),
+        (lambda: methods.factory("tentt"), r"unknown method 'tentt': expected tent, ntta or ttt \(23 names"),
         (
             lambda: methods.resolve_options("tent", "reference", {"rate": "1"}),
             "method tent has no option 'rate': valid",
@@ -159,15 +272,15 @@ def test_a_second_compilation_raises():
         (lambda: methods.default_options("tent", "faithful"), "unknown profile 'faithful': expected reference or"),
         (
             lambda: methods.make("norm", linear_classifier(), {"statistics": "mine"}),
-            "norm: unknown statistics 'mine', expected one of",
+            "unknown statistics of method norm 'mine': expected",
         ),
         (
             lambda: methods.make("dhauds", linear_classifier(), {"gent_views": "x"}),
-            "dhauds: unknown gent_views 'x', expected one of",
+            "unknown gent_views of method dhauds 'x': expected",
         ),
         (
             lambda: protocols.check_protocol("episodic!"),
-            "unknown protocol 'episodic!': expected one of offline, online",
+            "unknown protocol 'episodic!': expected episodic",
         ),
     ],
 )

@@ -141,5 +141,5 @@ def test_two_view_methods_predict_the_mean_sigmoid(name):
 
 
 def test_an_unknown_activation_is_named():
-    with pytest.raises(ValueError, match="unknown activation 'relu': expected one of softmax, sigmoid"):
+    with pytest.raises(ValueError, match="unknown activation 'relu': expected softmax or sigmoid"):
         methods.make("tent", linear_classifier(), {"activation": "relu"})

@@ -129,7 +129,7 @@ def test_batch_statistics_follow_when_asked():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"statistics": "mine"}, "notela: unknown statistics 'mine', expected running or batch"),
+        ({"statistics": "mine"}, "unknown statistics of method notela 'mine': expected running or batch"),
         ({"alpha": 0.0}, "notela: alpha is 0.0, expected a number above 0"),
         ({"k": 0}, "notela: k is 0, expected at least 1 neighbour"),
         ({"activation": "relu"}, "unknown activation 'relu'"),

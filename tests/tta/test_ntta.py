@@ -119,8 +119,8 @@ def test_profiles_set_the_quirks():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"loss": "paper"}, "ntta: unknown loss 'paper', expected one of code, text"),
-        ({"partial_batch": "x"}, "ntta: unknown partial_batch 'x', expected one of as_is, rescaled"),
+        ({"loss": "paper"}, "unknown loss of method ntta 'paper': expected code or text"),
+        ({"partial_batch": "x"}, "unknown partial_batch of method ntta 'x': expected as_is or rescaled"),
     ],
 )
 def test_bad_options_get_one_sentence(options, message):

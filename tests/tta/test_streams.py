@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.tta import protocols, streams, wrappers
 from dhauds_jax.types import AdaptState, Batch, Method, Prediction, RunInfo
 
@@ -148,8 +149,16 @@ def test_label_shift_is_a_long_tail():
         ("online", {"k": 1}, "protocol online has no option 'k': valid ones with their values are reset=none"),
         ("correlated", {"concentration": "x"}, "option concentration is 'x', expected a float"),
         ("correlated", {"concentration": "0"}, "option concentration is 0.0, expected a number above 0"),
-        ("continual", {"order": "later"}, "option order is 'later', expected predict_first or adapt_first"),
-        ("weekly", {}, "unknown protocol 'weekly': expected one of offline, online, episodic"),
+        (
+            "continual",
+            {"order": "later"},
+            "unknown order of protocol continual 'later': expected predict_first or adapt_first",
+        ),
+        ("correlated", {"concentration": "nan"}, "option concentration is nan, expected a number above 0"),
+        ("label_shift", {"imbalance": 0.5}, "option imbalance is 0.5, expected a number from 1 on"),
+        ("episodic", {"updates": 0}, "option updates is 0, expected a number from 1 on"),
+        ("timed", {"budget": 0}, "option budget is 0.0, expected a number above 0"),
+        ("weekly", {}, r"unknown protocol 'weekly': expected offline, online or episodic \(11 names: --list\)"),
     ],
 )
 def test_bad_protocol_options_are_refused_in_one_sentence(name, given, message):
@@ -172,6 +181,44 @@ def test_streams_are_functions_of_protocol_and_key():
         assert not np.array_equal(made[0].rows[:20], made[2].rows[:20])
         orders[name] = protocols.order_checksum(made[0].rows)
     assert len({orders[name] for name in ("online", "mixed", "correlated", "label_shift")}) == 4
+
+
+ORDERS = {
+    "online": ("56b3620c7f59", "c856ef49db07"),
+    "episodic": ("56b3620c7f59", "c856ef49db07"),
+    "continual": ("56b3620c7f59", "c856ef49db07"),
+    "gradual": ("56b3620c7f59", "c856ef49db07"),
+    "mixed": ("56b3620c7f59", "1b17c0163545"),
+    "correlated": ("892beddfd5c0", "892beddfd5c0"),
+    "batch1": ("56b3620c7f59", "c856ef49db07"),
+    "label_shift": ("b3bdd8fe7957", "b3bdd8fe7957"),
+    "timed": ("56b3620c7f59", "c856ef49db07"),
+    "forgetting": ("56b3620c7f59", "c856ef49db07"),
+}
+"""Checksums of rows and domains: 60 clips of 4 classes in one and in two domains, key 7, default options."""
+
+
+@pytest.mark.parametrize("name", [name for name, p in protocols.PROTOCOLS.items() if not p.epochs])
+def test_orders_never_change(name):
+    options, found = protocols.resolve_options(name, {}), []
+    for domains in (1, 2):
+        key, labels = jax.random.key(7), np.arange(60) % 4
+        made = protocols.make_stream(name, key, clips=60, domains=domains, labels=labels, options=options)
+        found.append(protocols.order_checksum(np.concatenate([made.rows, made.domains])))
+    assert tuple(found) == ORDERS[name]
+
+
+def test_a_protocol_of_the_users_own_takes_the_same_road():
+    name = "tests.tta.foreign:THINNED"
+    options = protocols.resolve_options(name, {"stride": "3"})
+    assert options == {"reset": "none", "order": "predict_first", "stride": 3}
+    labels = np.zeros(10, int)
+    made = protocols.make_stream(name, jax.random.key(0), clips=10, domains=1, labels=labels, options=options)
+    assert len(made.rows) == 4 == len(set(made.rows))
+    with pytest.raises(BadInput, match="THINNED: option stride is 0, expected a number from 1 on"):
+        protocols.resolve_options(name, {"stride": 0})
+    with pytest.raises(BadInput, match=r"foreign:NOT_A_FACTORY' is a int, expected a dhauds_jax"):
+        protocols.check_protocol("tests.tta.foreign:NOT_A_FACTORY")
 
 
 def test_batches_of_one_clip_and_weights():

@@ -128,7 +128,7 @@ def test_embeddings_follow_the_statistics_asked_for():
     ("options", "message"),
     [
         ({"supports": 0}, "t3a: supports is 0, expected at least 1 place a class"),
-        ({"statistics": "mine"}, "t3a: unknown statistics 'mine', expected one of running, batch"),
+        ({"statistics": "mine"}, "unknown statistics of method t3a 'mine': expected running or batch"),
     ],
 )
 def test_bad_options_get_one_sentence(options, message):

@@ -276,7 +276,7 @@ def test_labels_follow_the_clip_alone():
         ({"copies": 0}, "ttt: copies is 0 and updates 1, expected at least 1"),
         ({"updates": 0}, "ttt: copies is 7 and updates 0"),
         ({"shift": 0.0}, "ttt: shift is 0.0, expected a share"),
-        ({"task": "colour"}, "ttt: task is 'colour', expected time_shift or rotation"),
+        ({"task": "colour"}, "unknown task of method ttt 'colour': expected time_shift or rotation"),
     ],
 )
 def test_impossible_options_are_refused(options, message):

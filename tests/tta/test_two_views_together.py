@@ -56,7 +56,7 @@ def test_the_option_is_recorded_only_where_it_changes_something():
     assert "forward" not in methods.resolve_options("dhauds", "reference", {})
     assert methods.resolve_options("dhauds", "reference", {"forward": "together"})["forward"] == "together"
     net = zoo.build(zoo.preset("amaut_tiny", ["a", "b"]))
-    with pytest.raises(ValueError, match="unknown forward 'both', expected one of one_by_one, together"):
+    with pytest.raises(ValueError, match="unknown forward of method dhauds 'both': expected one_by_one or together"):
         dhauds(net, forward="both")
     with pytest.raises(ValueError, match="forward=together has no axis to spread its batch over"):
         dhauds(net, forward="together", axis_name="batch")

@@ -12,19 +12,16 @@ from tests.tta import tiny
 
 BATCH, EPOCHS = 8, 2
 RATES = (1e-3, 1e-2)
-OPEN = {
-    "eata": {"margin": 1.0},
-    "dhauds": {"group": "batch_norm"},
-    # Adam makes whole steps of the rounding errors in a gradient that is 0 (a bias before BatchNorm).
-    "cotta": {"group": "norm"},
-}
-"""Options beside the defaults: eata's filter open to untrained nets, few moving parameters."""
+FEW_LEAVES = {"dhauds": {"group": "batch_norm"}}
+"""Options that let few parameters move."""
 PROTOCOLS = pytest.mark.parametrize("protocol", [pytest.param("offline", marks=pytest.mark.slow), "online"])
 
 
 def options_of(method, net="batch_norm"):
     more = {"group": "norm"} if net == "layer_norm" and method != "t3a" else {}
-    return methods.resolve_options(method, "reference", {**OPEN.get(method, {}), **more})
+    return methods.resolve_options(
+        method, "reference", {**methods.contract_options(method), **FEW_LEAVES.get(method, {}), **more}
+    )
 
 
 def info(waves):
@@ -207,5 +204,5 @@ def test_bad_input_is_one_sentence():
         online(waves, [0])
     with pytest.raises(ValueError, match="expected one set, or one a seed of equal shape"):
         online([waves, waves[:5]], [0, 1])
-    with pytest.raises(ValueError, match="order is 'both', expected predict_first or adapt_first"):
+    with pytest.raises(ValueError, match="unknown order 'both': expected predict_first or adapt_first"):
         online(waves, [0, 1], order="both")

@@ -1,4 +1,7 @@
-"""The adaptation methods by name. A new one: its file, one line in `METHODS`, one row in docs/methods.md."""
+"""The adaptation methods by name. A new one: its file, one line in `names.METHODS`, one row in docs/methods.md.
+
+Every function here takes a name of ours or "my_package.my_module:factory", a factory of the user's own.
+"""
 
 from __future__ import annotations
 
@@ -6,85 +9,57 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from dhauds_jax import names, registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
-from dhauds_jax.tta.methods import (
-    conmix,
-    cotta,
-    deyo,
-    dhauds,
-    eata,
-    gala,
-    lame,
-    memo,
-    norm,
-    note,
-    notela,
-    ntta,
-    pseudo_label,
-    rdumb,
-    roid,
-    rotta,
-    sar,
-    shot,
-    source,
-    suta,
-    t3a,
-    tent,
-    ttt,
-)
+from dhauds_jax.tta.declared import declared
 from dhauds_jax.types import Classifier, Method, RunInfo, Variables
 
-METHODS: dict[str, Callable[..., Method]] = {
-    "source": source.source,
-    "norm": norm.norm,
-    "tent": tent.tent,
-    "dhauds": dhauds.dhauds,
-    "eata": eata.eata,
-    "rdumb": rdumb.rdumb,
-    "sar": sar.sar,
-    "deyo": deyo.deyo,
-    "roid": roid.roid,
-    "gala": gala.gala,
-    "pseudo_label": pseudo_label.pseudo_label,
-    "shot": shot.shot,
-    "notela": notela.notela,
-    "lame": lame.lame,
-    "t3a": t3a.t3a,
-    "ntta": ntta.ntta,
-    "note": note.note,
-    "rotta": rotta.rotta,
-    "cotta": cotta.cotta,
-    "memo": memo.memo,
-    "suta": suta.suta,
-    "ttt": ttt.ttt,
-    "conmix": conmix.conmix,
-}
-"""Method name -> factory `(classifier, *, options...) -> Method`."""
+METHODS: Mapping[str, Callable[..., Method]] = registry.Registry("method", names.METHODS)
+"""Method name -> factory `(classifier, *, options..., axis_name=None) -> Method`, imported when it is taken."""
 
-PROFILES: dict[str, Mapping[str, Mapping[str, Any]]] = {
-    "conmix": conmix.PROFILES,
-    "dhauds": dhauds.PROFILES,
-    "ntta": ntta.PROFILES,
+NEEDS: Mapping[str, tuple[Callable[[Variables, RunInfo], bool], str]] = {
+    "batch_norm": (lambda v, info: masks.has_batch_norm(v), "a network with BatchNorm layers, and this one has none"),
+    "source_data": (lambda v, info: info.source is not None, "labelled source batches, and this run has none"),
+    "aux_head": (
+        lambda v, info: "aux" in v["params"],
+        "a network trained with an auxiliary head, and this one has none",
+    ),
 }
-"""Method name -> profile -> options that the profile sets; methods without quirks are not listed."""
-
-_NOT_OPTIONS = ("classifier", "axis_name", "views")
+"""What `Method.needs` may name -> (whether it is there, the end of the sentence where it is not)."""
 
 
 def factory(name: str) -> Callable[..., Method]:
-    """The factory of a method; `ValueError` with the valid names when there is none."""
-    if name not in METHODS:
-        raise ValueError(f"unknown method {name!r}: expected one of {', '.join(METHODS)}")
-    return METHODS[name]
+    """The factory of a method.
+
+    Raises:
+      BadInput: an unknown name (the nearest ones are given), or a "module:attribute" that is no factory.
+    """
+    found = METHODS[name]
+    if not callable(found):
+        raise BadInput(
+            f"method {name!r} is a {type(found).__name__}, expected a factory "
+            "(classifier, *, options..., axis_name=None) -> Method"
+        )
+    return found
+
+
+def contract_options(name: str) -> dict[str, Any]:
+    """The options that a method's declaration has for the contract table."""
+    return dict(declared(factory(name)).contract_options)
 
 
 def default_options(name: str, profile: str) -> dict[str, Any]:
-    """A method's options with the values that `profile` gives them."""
-    if profile not in ("reference", "corrected"):
-        raise ValueError(f"unknown profile {profile!r}: expected reference or corrected")
-    signature = inspect.signature(factory(name)).parameters
-    options = {key: p.default for key, p in signature.items() if key not in _NOT_OPTIONS}
-    return {**options, **PROFILES.get(name, {}).get(profile, {})}
+    """A method's options with the values that `profile` gives them.
+
+    Options are the factory's keyword arguments with a number, a text or a truth value as their default; others, such as
+    `axis_name`, are for code.
+    """
+    registry.check("profile", profile, names.PROFILES)
+    made = factory(name)
+    signature = inspect.signature(made).parameters
+    options = {key: p.default for key, p in signature.items() if isinstance(p.default, bool | int | float | str)}
+    return {**options, **declared(made).profiles.get(profile, {})}
 
 
 def _converted(name: str, key: str, text: Any, default: Any) -> Any:
@@ -96,35 +71,45 @@ def _converted(name: str, key: str, text: Any, default: Any) -> Any:
         return type(default)(text)
     except (KeyError, ValueError):
         kind = type(default).__name__
-        raise ValueError(f"method {name}: option {key} is {text!r}, expected a {kind} such as {default}") from None
+        raise BadInput(f"method {name}: option {key} is {text!r}, expected a {kind} such as {default}") from None
 
 
 def resolve_options(name: str, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Profile defaults overlaid with `given` (texts are converted by the default's type).
 
     Raises:
-      ValueError: an option the method does not have (the valid ones are listed) or a value of the wrong kind.
+      BadInput: an option the method does not have (the valid ones are listed) or a value of the wrong kind.
     """
     options = default_options(name, profile)
     for key, value in given.items():
         if key not in options:
             valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
-            raise ValueError(f"method {name} has no option {key!r}: valid ones with their values are {valid}")
+            raise BadInput(f"method {name} has no option {key!r}: valid ones with their values are {valid}")
         options[key] = _converted(name, key, value, options[key])
     # Younger than the first records, whose cells keep their names: it is left out where it changes nothing.
     return {key: value for key, value in options.items() if (key, value) != ("forward", "one_by_one")}
 
 
 def make(name: str, classifier: Classifier, options: Mapping[str, Any], axis_name: str | None = None) -> Method:
-    """Builds a method from resolved options."""
-    return factory(name)(classifier, **options, axis_name=axis_name)
+    """Builds a method from resolved options.
+
+    Raises:
+      BadInput: as `factory`, a batch to be spread by a factory without `axis_name`, or what the factory refuses.
+    """
+    made = factory(name)
+    spread = {"axis_name": axis_name} if "axis_name" in inspect.signature(made).parameters else {}
+    if axis_name is not None and not spread:
+        raise BadInput(f"method {name}: its factory takes no axis_name: it runs on one device (--parallel=jit)")
+    method = made(classifier, **options, **spread)
+    if not isinstance(method, Method):
+        raise BadInput(f"method {name}: its factory returned a {type(method).__name__}, expected a types.Method")
+    return method
 
 
 def check_needs(name: str, method: Method, variables: Variables, info: RunInfo) -> None:
-    """Raises `ValueError` in one sentence when the network or the run lacks what the method needs."""
-    if "batch_norm" in method.needs and not masks.has_batch_norm(variables):
-        raise ValueError(f"method {name} needs a network with BatchNorm layers, and this one has none")
-    if "source_data" in method.needs and info.source is None:
-        raise ValueError(f"method {name} needs labelled source batches, and this run has none")
-    if "aux_head" in method.needs and "aux" not in variables["params"]:
-        raise ValueError(f"method {name} needs a network trained with an auxiliary head, and this one has none")
+    """Raises `BadInput` in one sentence when the network or the run lacks what the method needs."""
+    for need in method.needs:
+        registry.check(f"need of method {name}", need, NEEDS)
+        is_there, what = NEEDS[need]
+        if not is_there(variables, info):
+            raise BadInput(f"method {name} needs {what}")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+import functools
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, UInt32
+from jaxtyping import Array, Bool, PRNGKeyArray
 
-from dhauds_jax.dsp.stretch import pitch_shift
-from dhauds_jax.dsp.views import random_roll
+from dhauds_jax import registry
 from dhauds_jax.nets import mel_image
 from dhauds_jax.nets.mel_image import Moments, Statistics
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.parallel import total
+from dhauds_jax.tta.batchwise import where
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.methods.conmix_labels import (
     ALPHA_TERMS,
     CLS_MODES,
@@ -23,6 +23,8 @@ from dhauds_jax.tta.methods.conmix_labels import (
     refined_labels,
     soft_labels,
 )
+from dhauds_jax.tta.methods.conmix_parts import Ending, Labelling, Memory, Observed, Parts
+from dhauds_jax.tta.methods.conmix_views import strong_features
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
@@ -49,72 +51,112 @@ PROFILES = {
 """Options that a profile sets: quirks 38, 37, 40, 4 and 3 of the reference."""
 
 
-class Memory(NamedTuple):
-    """What the method keeps of the whole set.
-
-    Attributes:
-      soft: (clips, classes) pseudo-labels.
-      previous: (clips,) classes of the pseudo-labels.
-      mean: (classes,) mean softmax over the set.
-      looked: whether the set was looked at (protocols with one pass never do).
-      rolls: data of the key of every clip's roll, drawn before the first epoch.
-      strong: statistics of the changed clips' images.
-    """
-
-    soft: Float[Array, "clips classes"]
-    previous: Int[Array, " clips"]
-    mean: Float[Array, " classes"]
-    looked: Bool[Array, ""]
-    rolls: UInt32[Array, "..."]
-    strong: Statistics
+def _init(parts: Parts, variables: Variables, info: RunInfo) -> AdaptState:
+    state = first_state("conmix", variables, parts.optimiser, parts.group)
+    whole = parts.ending.drops and info.batch_size
+    steps = max(1, info.clips // info.batch_size) if whole else info.steps_per_epoch
+    memory = Memory(
+        jnp.zeros((info.clips, info.classes)),
+        jnp.zeros(info.clips, jnp.int32),
+        jnp.zeros(info.classes),
+        jnp.zeros((), bool),
+        jax.random.key_data(jax.random.key(0)),
+        Statistics(jnp.zeros(1), jnp.ones(1)),
+    )
+    return state._replace(opt_state=with_steps_per_epoch(state.opt_state, steps), memory=memory)
 
 
-class Observed(NamedTuple):
-    """What a look at the whole set keeps of each clip; `strong` is zeros for nets without images."""
-
-    logits: Float[Array, "clips classes"]
-    embedding: Float[Array, "clips features"]
-    strong: Moments
+def _predict(parts: Parts, state: AdaptState, batch: Batch) -> Array:
+    return parts.classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits
 
 
-def _raised(wave: Float[Array, "batch time"], sample_rate: int, semitones: int) -> Float[Array, "batch time"]:
-    """Pitch shift as torchaudio's; clips of 512 samples or fewer take a shorter transform than its 512."""
-    n_fft = 512
-    while n_fft >= wave.shape[-1] and n_fft > 16:
-        n_fft //= 2
-    return pitch_shift(wave, sample_rate, semitones, n_fft=n_fft, hop=n_fft // 4)
+def _observe(parts: Parts, state: AdaptState, batch: Batch) -> Observed:
+    outputs, _ = parts.classifier.apply(state.variables, batch.wave, mode=EVAL)
+    strong = Moments(*(jnp.zeros(len(batch.wave)) for _ in Moments._fields))
+    if parts.own_statistics:
+        key = jax.random.wrap_key_data(state.memory.rolls)
+        strong = mel_image.moments(parts.strong_view(key, jax.random.fold_in(key, 2**31 - 1), batch))
+    return Observed(outputs.logits, outputs.embedding, strong)
 
 
-def strong_features(
-    classifier: Classifier, semitones: int, shift: float
-) -> Callable[[PRNGKeyArray, PRNGKeyArray, Batch], Array]:
-    """`(key of the rolls, key of the pieces, batch) -> features` of the changed clips.
-
-    Each clip's pitch is raised, then it is rolled by `int((2u - 1) shift time)` samples; nets over images take a random
-    piece of the result's larger image (`mel_image.cropped_images`). Source: CoNMix/*/STDA.py of DHAuDS.
-    """
-    spec = mel_image.spec_of(classifier.config.front_end)
-
-    def features(roll_key: PRNGKeyArray, piece_key: PRNGKeyArray, batch: Batch) -> Array:
-        wave = _raised(batch.wave, classifier.config.sample_rate, semitones) if semitones else batch.wave
-        wave = random_roll(roll_key, wave, batch.index, shift)
-        if spec is None:
-            return classifier.features(wave)
-        return mel_image.cropped_images(piece_key, wave, batch.index, spec)
-
-    return features
-
-
-def _chosen(go_on: Bool[Array, ""], new: AdaptState, old: AdaptState) -> AdaptState:
-    return jax.tree.map(lambda a, b: jnp.where(go_on, a, b), new, old)
+def _begin_epoch(parts: Parts, state: AdaptState, observed: Observed, key: PRNGKeyArray) -> AdaptState:
+    """The state with labels of the whole set; the first look draws the key of every later roll."""
+    old, labelling = state.memory, parts.labelling
+    soft = soft_labels(observed.logits, observed.embedding, **labelling.centroids)
+    labels = soft.argmax(-1).astype(jnp.int32)
+    refined = soft
+    if labelling.refinement is not None:
+        later = refined_labels(old.previous, labels, soft, **labelling.refinement)
+        refined = jnp.where(old.looked, later, soft)
+    memory = Memory(
+        refined,
+        refined.argmax(-1).astype(jnp.int32),
+        jax.nn.softmax(observed.logits, -1).mean(0),
+        jnp.ones((), bool),
+        jnp.where(old.looked, old.rolls, jax.random.key_data(key)),
+        mel_image.pooled(observed.strong) if parts.own_statistics else old.strong,
+    )
+    return state._replace(memory=memory)
 
 
-def _check(**choices: tuple[str, tuple[str, ...]]) -> None:
-    for name, (value, known) in choices.items():
-        if value not in known:
-            raise ValueError(f"conmix: unknown {name} {value!r}, expected one of {', '.join(known)}")
+def _both_views(parts: Parts, state: AdaptState, batch: Batch, key: PRNGKeyArray) -> Array:
+    """The clips' features, each weak one followed by its strong one."""
+    memory = state.memory
+    strong = parts.strong_view(jax.random.wrap_key_data(memory.rolls), key, batch)
+    if parts.own_statistics:
+        moved = mel_image.as_if(strong, memory.strong, mel_image.statistics_of(state.variables))
+        strong = jnp.where(memory.looked, moved, strong)
+    weak = parts.classifier.features(batch.wave)
+    # Pairs side by side, so that a batch spread over devices has its rows in the order of one device.
+    return jax.lax.stop_gradient(jnp.stack([weak, strong], 1).reshape(-1, *weak.shape[1:]))
 
 
+def _pseudo_labels(parts: Parts, memory: Memory, batch: Batch, logits: Array, embedding: Array) -> tuple[Array, Array]:
+    """The pseudo-labels of a batch and the set's mean prediction; before a look at the set, those of the batch."""
+    weights = batch.weights
+    here = soft_labels(logits, embedding, weights, parts.axis_name, **parts.labelling.centroids)
+    summed, rows = total(((weights[:, None] * jax.nn.softmax(logits, -1)).sum(0), weights.sum()), parts.axis_name)
+    soft = jnp.where(memory.looked, memory.soft[batch.index], here)
+    return soft, jnp.where(memory.looked, memory.mean, summed / rows)
+
+
+def _goes_on(parts: Parts, state: AdaptState, batch: Batch) -> Bool[Array, ""]:
+    """Whether this batch changes the state."""
+    go_on = jnp.ones((), bool)
+    if parts.ending.last:
+        go_on = state.opt_state.count // state.opt_state.steps_per_epoch < parts.ending.last
+    if parts.ending.drops:
+        missing = total((1 - batch.weights).sum(), parts.axis_name)
+        go_on = go_on & (missing == 0)
+    return go_on
+
+
+def _step(parts: Parts, state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
+    piece_key, dropout_key = jax.random.split(key)
+    features = _both_views(parts, state, batch, piece_key)
+
+    def loss(variables: Variables) -> tuple[Array, Evaluated]:
+        outputs, stats = parts.classifier.apply_features(
+            variables,
+            features,
+            mode=TRAIN,
+            weights=jnp.repeat(batch.weights, 2),
+            rngs={"dropout": dropout_key},
+            axis_name=parts.axis_name,
+        )
+        weak, strong = outputs.logits[::2], outputs.logits[1::2]
+        seen = jax.lax.stop_gradient((weak, outputs.embedding[::2]))
+        labels = _pseudo_labels(parts, state.memory, batch, *seen)
+        terms = conmix_losses(weak, strong, *labels, parts.rates, batch.weights, parts.axis_name)
+        return terms["total"], Evaluated(terms, stats, weak)
+
+    after, evaluated = gradient_update(state, loss, parts.optimiser, parts.group, parts.axis_name)
+    if parts.ending.last or parts.ending.drops:
+        after = where(_goes_on(parts, state, batch), after, state)
+    return after, Prediction(evaluated.logits, evaluated.losses)
+
+
+@declares(profiles=PROFILES)
 def conmix(
     classifier: Classifier,
     *,
@@ -188,136 +230,40 @@ def conmix(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: an unknown choice.
+      BadInput: an unknown choice.
 
     Source: CoNMix/*/STDA.py of DHAuDS, arXiv 2511.18421, after Kumar et al., WACV 2023, arXiv 2211.01840.
     """
-    _check(
-        cls_mode=(cls_mode, CLS_MODES),
-        alpha_term=(alpha_term, ALPHA_TERMS),
-        input_statistics=(input_statistics, INPUT_STATISTICS),
+    registry.check("cls_mode of method conmix", cls_mode, CLS_MODES)
+    registry.check("alpha_term of method conmix", alpha_term, ALPHA_TERMS)
+    registry.check("input_statistics of method conmix", input_statistics, INPUT_STATISTICS)
+    schedule = SGDOptions(
+        lr=lr,
+        backbone=backbone,
+        classifier=classifier_rate,
+        cardinality=cardinality,
+        gamma=gamma,
+        threshold=0,
+        momentum=momentum,
+        weight_decay=weight_decay,
+        first_epoch_plain=first_epoch_plain,
+        nesterov=nesterov,
+        first_call=1,
     )
-    optimiser = scheduled_sgd(
-        SGDOptions(
-            lr=lr,
-            backbone=backbone,
-            classifier=classifier_rate,
-            cardinality=cardinality,
-            gamma=gamma,
-            threshold=0,
-            momentum=momentum,
-            weight_decay=weight_decay,
-            first_epoch_plain=first_epoch_plain,
-            nesterov=nesterov,
-            first_call=1,
-        )
-    )
-    rates, choices = Rates(cls, nucnm, const, cls_mode), {"initc_num": initc_num, "threshold": pl_threshold}
     over_images = mel_image.spec_of(classifier.config.front_end) is not None
-    own_statistics = over_images and input_statistics == "evaluated_set"
-    strong_view = strong_features(classifier, semitones, shift)
-    last_epoch = early_stop + int(stops_late) if early_stop > 0 else 0
-
-    def init(variables: Variables, info: RunInfo) -> AdaptState:
-        state = first_state("conmix", variables, optimiser, group)
-        steps = max(1, info.clips // info.batch_size) if drop_last and info.batch_size else info.steps_per_epoch
-        memory = Memory(
-            jnp.zeros((info.clips, info.classes)),
-            jnp.zeros(info.clips, jnp.int32),
-            jnp.zeros(info.classes),
-            jnp.zeros((), bool),
-            jax.random.key_data(jax.random.key(0)),
-            Statistics(jnp.zeros(1), jnp.ones(1)),
-        )
-        return state._replace(opt_state=with_steps_per_epoch(state.opt_state, steps), memory=memory)
-
-    def observe(state: AdaptState, batch: Batch) -> Observed:
-        outputs, _ = classifier.apply(state.variables, batch.wave, mode=EVAL)
-        none = Moments(*(jnp.zeros(len(batch.wave)) for _ in Moments._fields))
-        if own_statistics:
-            key = jax.random.wrap_key_data(state.memory.rolls)
-            none = mel_image.moments(strong_view(key, jax.random.fold_in(key, 2**31 - 1), batch))
-        return Observed(outputs.logits, outputs.embedding, none)
-
-    def begin_epoch(state: AdaptState, observed: Observed, key: PRNGKeyArray) -> AdaptState:
-        old = state.memory
-        soft = soft_labels(observed.logits, observed.embedding, **choices)
-        labels = soft.argmax(-1).astype(jnp.int32)
-        refined = soft
-        if plr:
-            later = refined_labels(old.previous, labels, soft, alpha=alpha, alpha_term=alpha_term)
-            refined = jnp.where(old.looked, later, soft)
-        memory = Memory(
-            refined,
-            refined.argmax(-1).astype(jnp.int32),
-            jax.nn.softmax(observed.logits, -1).mean(0),
-            jnp.ones((), bool),
-            jnp.where(old.looked, old.rolls, jax.random.key_data(key)),
-            mel_image.pooled(observed.strong) if own_statistics else old.strong,
-        )
-        return state._replace(memory=memory)
-
-    def predict(state: AdaptState, batch: Batch) -> Array:
-        return classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits
-
-    def both_views(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> Array:
-        """The clips' features, each weak one followed by its strong one."""
-        memory = state.memory
-        strong = strong_view(jax.random.wrap_key_data(memory.rolls), key, batch)
-        if own_statistics:
-            moved = mel_image.as_if(strong, memory.strong, mel_image.statistics_of(state.variables))
-            strong = jnp.where(memory.looked, moved, strong)
-        weak = classifier.features(batch.wave)
-        # Pairs side by side, so that a batch spread over devices has its rows in the order of one device.
-        return jax.lax.stop_gradient(jnp.stack([weak, strong], 1).reshape(-1, *weak.shape[1:]))
-
-    def pseudo_labels(state: AdaptState, batch: Batch, logits: Array, embedding: Array) -> tuple[Array, Array]:
-        """The pseudo-labels of a batch and the set's mean prediction; before a look at the set, those of the batch."""
-        memory, weights = state.memory, batch.weights
-        here = soft_labels(logits, embedding, weights, axis_name, **choices)
-        summed, rows = total(((weights[:, None] * jax.nn.softmax(logits, -1)).sum(0), weights.sum()), axis_name)
-        soft = jnp.where(memory.looked, memory.soft[batch.index], here)
-        return soft, jnp.where(memory.looked, memory.mean, summed / rows)
-
-    def goes_on(state: AdaptState, batch: Batch) -> Bool[Array, ""]:
-        go_on = jnp.ones((), bool)
-        if last_epoch:
-            go_on = state.opt_state.count // state.opt_state.steps_per_epoch < last_epoch
-        if drop_last:
-            missing = total((1 - batch.weights).sum(), axis_name)
-            go_on = go_on & (missing == 0)
-        return go_on
-
-    def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
-        piece_key, dropout_key = jax.random.split(key)
-        features = both_views(state, batch, piece_key)
-
-        def loss(variables: Variables) -> tuple[Array, Evaluated]:
-            outputs, stats = classifier.apply_features(
-                variables,
-                features,
-                mode=TRAIN,
-                weights=jnp.repeat(batch.weights, 2),
-                rngs={"dropout": dropout_key},
-                axis_name=axis_name,
-            )
-            weak, strong = outputs.logits[::2], outputs.logits[1::2]
-            seen = jax.lax.stop_gradient((weak, outputs.embedding[::2]))
-            terms = conmix_losses(weak, strong, *pseudo_labels(state, batch, *seen), rates, batch.weights, axis_name)
-            return terms["total"], Evaluated(terms, stats, weak)
-
-        after, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
-        if last_epoch or drop_last:
-            after = _chosen(goes_on(state, batch), after, state)
-        return after, Prediction(evaluated.logits, evaluated.losses)
-
-    return Method(
-        init,
-        step,
-        predict,
-        adapts=group,
-        passes=(2, 2),
-        begin_epoch=begin_epoch,
-        needs=("set_pass",),
-        observe=observe,
+    refinement = {"alpha": alpha, "alpha_term": alpha_term} if plr else None
+    parts = Parts(
+        classifier=classifier,
+        strong_view=strong_features(classifier, semitones, shift),
+        own_statistics=over_images and input_statistics == "evaluated_set",
+        labelling=Labelling({"initc_num": initc_num, "threshold": pl_threshold}, refinement),
+        rates=Rates(cls, nucnm, const, cls_mode),
+        optimiser=scheduled_sgd(schedule),
+        group=group,
+        ending=Ending(early_stop + int(stops_late) if early_stop > 0 else 0, drop_last),
+        axis_name=axis_name,
     )
+    init, step, predict, begin_epoch, observe = (
+        functools.partial(function, parts) for function in (_init, _step, _predict, _begin_epoch, _observe)
+    )
+    return Method(init, step, predict, adapts=group, passes=(2, 2), begin_epoch=begin_epoch, observe=observe)

@@ -9,10 +9,13 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks, normalisers
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented, checked
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
@@ -58,6 +61,10 @@ def unsure_rows(
     return rows < p_th
 
 
+@declares(
+    contract_options={"group": "norm"},
+    because="Adam makes whole steps of the rounding errors in a gradient that is 0 (a bias before BatchNorm)",
+)
 def cotta(
     classifier: Classifier,
     *,
@@ -160,8 +167,6 @@ def cotta(
 
 def _check_options(augmentations: int, confidence: str, evaluate: str) -> None:
     if augmentations < 1:
-        raise ValueError(f"cotta: augmentations is {augmentations}, expected at least 1")
-    if confidence not in ("batch", "clip"):
-        raise ValueError(f"cotta: unknown confidence {confidence!r}, expected batch or clip")
-    if evaluate not in ("running", "batch"):
-        raise ValueError(f"cotta: unknown evaluate {evaluate!r}, expected running or batch")
+        raise BadInput(f"cotta: augmentations is {augmentations}, expected at least 1")
+    registry.check("confidence of method cotta", confidence, ("batch", "clip"))
+    registry.check("evaluate of method cotta", evaluate, ("running", "batch"))

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
-from dhauds_jax.tta.batchwise import chosen_mean, kept_share, make_optimiser, norm_passes, update_if_kept
+from dhauds_jax.tta.batchwise import chosen_mean, kept_share, norm_passes, sgd_or_adam, update_if_kept
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.update import Evaluated, first_state
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
@@ -29,11 +31,11 @@ def shuffled_segments(
       segments: pieces of a clip.
 
     Raises:
-      ValueError: fewer than 2 segments or more than samples.
+      BadInput: fewer than 2 segments or more than samples.
     """
     time = wave.shape[-1]
     if not 2 <= segments <= time:
-        raise ValueError(f"deyo: segments is {segments}, expected 2 to the {time} samples of a clip")
+        raise BadInput(f"deyo: segments is {segments}, expected 2 to the {time} samples of a clip")
     length = time // segments
 
     def row(samples: Array, clip: Array) -> Array:
@@ -50,6 +52,10 @@ def plpd(logits: Float[Array, "batch classes"], destroyed: Float[Array, "batch c
     return jnp.take_along_axis(gap, logits.argmax(-1)[:, None], -1)[:, 0]
 
 
+@declares(
+    contract_options={"entropy_limit": 1.0, "plpd_limit": -1.0},
+    because="an untrained net is sure of no clip, and a shuffle takes nothing from its predictions",
+)
 def deyo(
     classifier: Classifier,
     *,
@@ -90,7 +96,7 @@ def deyo(
     Source: Lee et al., ICLR 2024, arXiv 2403.07366, equations 6 to 10.
     """
     passes = norm_passes("deyo", classifier, evaluate, axis_name)
-    optimise = make_optimiser("deyo", optimiser, lr, momentum)
+    optimise = sgd_or_adam("deyo", optimiser, lr, momentum)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         return first_state("deyo", variables, optimise, group)

@@ -10,9 +10,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.dsp.views import rolled_views
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.normalisers import EVAL, TRAIN, grouped_batch
 from dhauds_jax.parallel import total
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
@@ -28,11 +31,6 @@ PROFILES = {
     "corrected": {"gent_views": "both", "partial_batch": "rescaled", "first_epoch_plain": False, "nesterov": True},
 }
 """Options that a profile sets: quirks 1, 22, 4 and 3 of the reference."""
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"dhauds: unknown {name} {value!r}, expected one of {', '.join(choices)}")
 
 
 def two_view_losses(
@@ -111,11 +109,11 @@ def two_view_method(
         masks of their own in view 1's draw, and LayerDrop skips a block for both views.
 
     Raises:
-      ValueError: an unknown `forward`, or together on a mapped axis, where rows would not be those of one device.
+      BadInput: an unknown `forward`, or together on a mapped axis, where rows would not be those of one device.
     """
-    _check_choice("forward", forward, FORWARDS)
+    registry.check(f"forward of method {name}", forward, FORWARDS)
     if forward == "together" and axis_name is not None:
-        raise ValueError(f"{name}: forward=together has no axis to spread its batch over, expected forward=one_by_one")
+        raise BadInput(f"{name}: forward=together has no axis to spread its batch over, expected forward=one_by_one")
     mean_prediction = activation_losses(activation).mean_prediction
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
@@ -164,6 +162,7 @@ def two_view_method(
     return Method(init, step, predict, adapts=group, passes=(2, 2))
 
 
+@declares(profiles=PROFILES)
 def dhauds(
     classifier: Classifier,
     *,
@@ -230,8 +229,8 @@ def dhauds(
 
     Source: DHAuDS, arXiv 2511.18421; HuBERT/*/ttda.py, AuT/*/ttda.py, lib/loss.py, lib/lr_utils.py.
     """
-    _check_choice("gent_views", gent_views, ("first_twice", "both"))
-    _check_choice("partial_batch", partial_batch, ("as_is", "rescaled"))
+    registry.check("gent_views of method dhauds", gent_views, ("first_twice", "both"))
+    registry.check("partial_batch of method dhauds", partial_batch, ("as_is", "rescaled"))
     optimiser = scheduled_sgd(
         SGDOptions(
             lr=lr,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -10,12 +11,14 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
-from dhauds_jax.nets import masks
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import masks, normalisers
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
-from dhauds_jax.tta.batchwise import Passes, chosen_mean, kept_share, make_optimiser, norm_passes, update_if_kept
+from dhauds_jax.tta.batchwise import Passes, chosen_mean, kept_share, norm_passes, sgd_or_adam, update_if_kept
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.update import Evaluated, first_state, gradients
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
+from dhauds_jax.types import AdaptState, Apply, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 Rows = Float[Array, " batch"]
 
@@ -48,7 +51,7 @@ def chosen_rows(
 
 
 def fisher_diagonal(
-    classifier: Classifier, variables: Variables, group: str, waves: Float[Array, "clips *wave"], batch: int
+    classifier: Classifier, variables: Variables, group: masks.Group, waves: Float[Array, "clips *wave"], batch: int
 ) -> dict[str, Any]:
     """Mean over batches of the squared gradient of their mean cross-entropy against the model's own predictions.
 
@@ -61,27 +64,38 @@ def fisher_diagonal(
       waves: source clips.
       batch: clips in a batch; 1 gives the equation of the paper.
     """
-    look = norm_passes("eata", classifier, "batch", None).look
     rows = -(-len(waves) // batch) * batch
     padded = jnp.concatenate([waves, jnp.zeros((rows - len(waves), *waves.shape[1:]), waves.dtype)])
     weights = (jnp.arange(rows) < len(waves)).astype(jnp.float32)
+    parts = (padded.reshape(-1, batch, *waves.shape[1:]), weights.reshape(-1, batch))
+    sums = _squared_gradients(classifier.apply, group, variables, parts)
+    return jax.tree.map(lambda s: s / (rows // batch), sums)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _squared_gradients(
+    apply: Apply, group: masks.Group, variables: Variables, parts: tuple[Array, Array]
+) -> dict[str, Any]:
+    """Sums over batches (waves, weights) of the squared gradients.
+
+    The variables are an argument: closed over, all weights would be constants of the program.
+    """
+    mode = Mode(dropout=False, norm=normalisers.batch_frozen)
 
     def add(sums: Any, part: tuple[Array, Array]) -> tuple[Any, None]:
         def loss(variables: Variables) -> tuple[Array, Evaluated]:
-            logits = look(variables, *part)
+            logits = apply(variables, part[0], mode=mode, weights=part[1])[0].logits
             value = losses.smoothed_cross_entropy(logits, logits.argmax(-1), part[1], smoothing=0.0)
             return value, Evaluated({}, {}, logits)
 
         grads, _ = gradients(variables, loss, group)
         return jax.tree.map(lambda s, g: s + jnp.square(g), sums, grads), None
 
-    parts = (padded.reshape(-1, batch, *waves.shape[1:]), weights.reshape(-1, batch))
     zeros = jax.tree.map(jnp.zeros_like, masks.split(variables["params"], group)[0])
-    sums, _ = jax.jit(lambda parts: jax.lax.scan(add, zeros, parts))(parts)
-    return jax.tree.map(lambda s: s / (rows // batch), sums)
+    return jax.lax.scan(add, zeros, parts)[0]
 
 
-def distance(variables: Variables, memory: EataMemory, group: str) -> Float[Array, ""]:
+def distance(variables: Variables, memory: EataMemory, group: masks.Group) -> Float[Array, ""]:
     """`sum_i F_i (theta_i - theta_i^source)^2` over the moving leaves."""
     moving, _ = masks.split(variables["params"], group)
     terms = jax.tree.map(lambda f, p, a: (f * jnp.square(p - a)).sum(), memory.fisher, moving, memory.anchor)
@@ -109,7 +123,7 @@ def filtered_entropy_step(
     passes: Passes,
     thresholds: Filter,
     optimiser: optax.GradientTransformation,
-    group: str,
+    group: masks.Group,
     axis_name: str | None,
 ) -> Any:
     """The `step` of ETA and EATA, over states whose memory is an `EataMemory`."""
@@ -142,6 +156,10 @@ def filtered_entropy_step(
     return step
 
 
+@declares(
+    contract_options={"margin": 1.0},
+    because="an untrained net is sure of no clip: its entropies pass no narrower margin",
+)
 def eata(
     classifier: Classifier,
     *,
@@ -184,14 +202,14 @@ def eata(
     Source: Niu et al., ICML 2022, arXiv 2204.02610, equations 3 to 9.
     """
     passes = norm_passes("eata", classifier, evaluate, axis_name)
-    optimise = make_optimiser("eata", optimiser, lr, momentum)
+    optimise = sgd_or_adam("eata", optimiser, lr, momentum)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("eata", variables, optimise, group)
         memory = EataMemory(jnp.zeros(info.classes), jnp.zeros((), bool))
         if fisher > 0:
             if info.source is None:
-                raise ValueError("method eata needs source clips for its Fisher term: give some, or set fisher=0")
+                raise BadInput("method eata needs source clips for its Fisher term: give some, or set fisher=0")
             waves = info.source.waves[:fisher_clips]
             diagonal = fisher_diagonal(classifier, variables, group, waves, min(fisher_batch, len(waves)))
             anchor, _ = masks.split(variables["params"], group)

@@ -9,9 +9,10 @@ import optax
 from flax import traverse_util
 from jaxtyping import Array, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.nets import masks
 from dhauds_jax.tta import losses
-from dhauds_jax.tta.batchwise import check_choice, norm_passes, where
+from dhauds_jax.tta.batchwise import norm_passes, where
 from dhauds_jax.tta.update import Evaluated, first_state, gradients
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
@@ -69,7 +70,7 @@ def gala(
 
     Source: TTA-in-AC, GALA/lib/galaTentAdapt.py, after Sahoo et al., AAAI 2025, arXiv 2404.03784.
     """
-    check_choice("gala", "group", group, ("batch_norm", "norm"))
+    registry.check("group of method gala", group, ("batch_norm", "norm"))
     passes = norm_passes("gala", classifier, evaluate, axis_name)
     adam = optax.adam(lr, b1=b1, b2=b2)
 

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import own_rows, whole_batch
@@ -100,16 +102,14 @@ def lame(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: an unknown choice, or no neighbours.
+      BadInput: an unknown choice, or no neighbours.
 
     Source: Boudiaf et al., CVPR 2022, arXiv 2201.05718; src/adaptation/lame.py of its code.
     """
-    if affinity not in AFFINITIES:
-        raise ValueError(f"lame: unknown affinity {affinity!r}, expected one of {', '.join(AFFINITIES)}")
-    if statistics not in STATISTICS:
-        raise ValueError(f"lame: unknown statistics {statistics!r}, expected one of {', '.join(STATISTICS)}")
+    registry.check("affinity of method lame", affinity, AFFINITIES)
+    registry.check("statistics of method lame", statistics, STATISTICS)
     if k < 1:
-        raise ValueError(f"lame: k is {k}, expected at least 1 neighbour")
+        raise BadInput(f"lame: k is {k}, expected at least 1 neighbour")
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         return AdaptState(variables, (), (), jnp.zeros((), jnp.int32))

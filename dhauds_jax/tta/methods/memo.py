@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented_copies, checked
 from dhauds_jax.tta.episodes import Episode, episodic, statistics_of
@@ -71,8 +72,7 @@ def memo(
     Source: Zhang, Levine, Finn, NeurIPS 2022, arXiv 2110.09506, equations 1 and 2, algorithm 1.
     """
     augmentation = checked("memo", Augmentation(shift, gain_db, noise))
-    if optimiser not in OPTIMISERS:
-        raise ValueError(f"memo: unknown optimiser {optimiser!r}, expected one of {', '.join(OPTIMISERS)}")
+    registry.check("optimiser of method memo", optimiser, OPTIMISERS)
 
     def views(key: PRNGKeyArray, wave: Array, index: Array) -> Array:
         return augmented_copies(key, wave, index, augmentation, augmentations)

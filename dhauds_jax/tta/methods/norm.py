@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import normalisers
 from dhauds_jax.parallel import total
 from dhauds_jax.types import (
@@ -65,14 +67,13 @@ def norm(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: unknown `statistics`, a negative `prior`, or one without "blend".
+      BadInput: unknown `statistics`, a negative `prior`, or one without "blend".
 
     Source: Nado et al. 2020, arXiv 2006.10963; Schneider et al., NeurIPS 2020, arXiv 2006.16971; TTA-in-AC, normAdapt.
     """
-    if statistics not in STATISTICS:
-        raise ValueError(f"norm: unknown statistics {statistics!r}, expected one of {', '.join(STATISTICS)}")
+    registry.check("statistics of method norm", statistics, STATISTICS)
     if prior < 0 or (prior > 0 and statistics != "blend"):
-        raise ValueError(
+        raise BadInput(
             f"norm: prior is {prior} with statistics {statistics}, expected 0, or a number above 0 with blend"
         )
     normalise = {

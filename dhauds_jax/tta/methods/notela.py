@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import own_rows, whole_batch
@@ -100,16 +102,15 @@ def notela(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: an unknown choice, `alpha` not above 0, or no neighbours.
+      BadInput: an unknown choice, `alpha` not above 0, or no neighbours.
 
     Source: Boudiaf et al., ICML 2023, arXiv 2302.06658, equation 3; the defaults are its audio recipe's.
     """
-    if statistics not in ("running", "batch"):
-        raise ValueError(f"notela: unknown statistics {statistics!r}, expected running or batch")
+    registry.check("statistics of method notela", statistics, ("running", "batch"))
     if alpha <= 0:
-        raise ValueError(f"notela: alpha is {alpha}, expected a number above 0")
+        raise BadInput(f"notela: alpha is {alpha}, expected a number above 0")
     if k < 1:
-        raise ValueError(f"notela: k is {k}, expected at least 1 neighbour")
+        raise BadInput(f"notela: k is {k}, expected at least 1 neighbour")
     activation_losses(activation)  # refuses unknown names
     optimiser = optax.adam(lr)
     running = statistics == "running"
@@ -169,6 +170,5 @@ def notela(
         adapts=group,
         passes=(2, 1),
         begin_epoch=begin_epoch,
-        needs=("set_pass",),
         observe=without_noise,
     )

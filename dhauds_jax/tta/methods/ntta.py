@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dhauds_jax import registry
 from dhauds_jax.dsp.views import rolled_views
 from dhauds_jax.parallel import total
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.losses import safe_sqrt, weighted_mean
 from dhauds_jax.tta.methods.dhauds import Views, root_of_missing_rows, two_view_losses, two_view_method
 from dhauds_jax.tta.multilabel_losses import activation_losses, both_sides
@@ -81,6 +83,7 @@ def text_losses(
     return {"total": sum(terms.values()), **terms}
 
 
+@declares(profiles=PROFILES)
 def ntta(
     classifier: Classifier,
     *,
@@ -143,14 +146,12 @@ def ntta(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: an unknown choice.
+      BadInput: an unknown choice.
 
     Source: NTTA (the DHAuDS repository at commit 382c301, no paper): its README (text), its loss functions (code).
     """
-    choices = {"loss": (loss, ("code", "text")), "partial_batch": (partial_batch, ("as_is", "rescaled"))}
-    for name, (value, valid) in choices.items():
-        if value not in valid:
-            raise ValueError(f"ntta: unknown {name} {value!r}, expected one of {', '.join(valid)}")
+    registry.check("loss of method ntta", loss, ("code", "text"))
+    registry.check("partial_batch of method ntta", partial_batch, ("as_is", "rescaled"))
     optimiser = scheduled_sgd(
         SGDOptions(
             lr=lr,

@@ -6,8 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.tta import losses
-from dhauds_jax.tta.batchwise import chosen_mean, kept_share, make_optimiser, norm_passes, update_if_kept
+from dhauds_jax.tta.batchwise import chosen_mean, kept_share, norm_passes, sgd_or_adam, update_if_kept
 from dhauds_jax.tta.update import Evaluated, first_state
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
@@ -40,14 +41,14 @@ def pseudo_label(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: `threshold` outside 0 to 1.
+      BadInput: `threshold` outside 0 to 1.
 
     Source: Lee, ICML 2013 workshop on challenges in representation learning, equations 15 and 16.
     """
     if not 0.0 <= threshold <= 1.0:
-        raise ValueError(f"pseudo_label: threshold is {threshold}, expected a probability from 0 to 1")
+        raise BadInput(f"pseudo_label: threshold is {threshold}, expected a probability from 0 to 1")
     passes = norm_passes("pseudo_label", classifier, evaluate, axis_name)
-    optimise = make_optimiser("pseudo_label", optimiser, lr, momentum)
+    optimise = sgd_or_adam("pseudo_label", optimiser, lr, momentum)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         return first_state("pseudo_label", variables, optimise, group)

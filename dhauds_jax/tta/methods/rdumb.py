@@ -7,7 +7,9 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from dhauds_jax.tta.batchwise import Snapshot, make_optimiser, norm_passes, restored, take_snapshot
+from dhauds_jax.errors import BadInput
+from dhauds_jax.tta.batchwise import Snapshot, norm_passes, restored, sgd_or_adam, take_snapshot
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.methods.eata import EataMemory, Filter, filtered_entropy_step
 from dhauds_jax.tta.update import first_state
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
@@ -20,6 +22,10 @@ class RDumbMemory(NamedTuple):
     start: Snapshot
 
 
+@declares(
+    contract_options={"margin": 1.0},
+    because="an untrained net is sure of no clip: its entropies pass no narrower margin",
+)
 def rdumb(
     classifier: Classifier,
     *,
@@ -52,14 +58,14 @@ def rdumb(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: `every` below 1.
+      BadInput: `every` below 1.
 
     Source: Press et al., NeurIPS 2023, arXiv 2306.05401, section 5.
     """
     if every < 1:
-        raise ValueError(f"rdumb: every is {every}, expected at least 1 step between resets")
+        raise BadInput(f"rdumb: every is {every}, expected at least 1 step between resets")
     passes = norm_passes("rdumb", classifier, evaluate, axis_name)
-    optimise = make_optimiser("rdumb", optimiser, lr, momentum)
+    optimise = sgd_or_adam("rdumb", optimiser, lr, momentum)
     eta_step = filtered_entropy_step(passes, Filter(margin, redundancy), optimise, group, axis_name)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:

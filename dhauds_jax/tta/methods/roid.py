@@ -9,10 +9,11 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
 from dhauds_jax.dsp.views import random_roll
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
-from dhauds_jax.tta.batchwise import kept_share, make_optimiser, norm_passes
+from dhauds_jax.tta.batchwise import kept_share, norm_passes, sgd_or_adam
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
@@ -115,14 +116,14 @@ def roid(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: `ensemble` outside 0 to 1.
+      BadInput: `ensemble` outside 0 to 1.
 
     Source: Marsden et al., WACV 2024, arXiv 2306.00650, section 4.
     """
     if not 0.0 <= ensemble <= 1.0:
-        raise ValueError(f"roid: ensemble is {ensemble}, expected a share from 0 (source) to 1 (adapted)")
+        raise BadInput(f"roid: ensemble is {ensemble}, expected a share from 0 (source) to 1 (adapted)")
     passes = norm_passes("roid", classifier, evaluate, axis_name)
-    optimise = make_optimiser("roid", optimiser, lr, momentum)
+    optimise = sgd_or_adam("roid", optimiser, lr, momentum)
 
     def corrected(logits: Array, weights: Array) -> Array:
         return prior_corrected(logits, weights, axis_name) if correction else logits

@@ -17,12 +17,13 @@ from dhauds_jax.tta.batchwise import (
     Snapshot,
     chosen_mean,
     kept_share,
-    make_optimiser,
     norm_passes,
     restored,
+    sgd_or_adam,
     take_snapshot,
     where,
 )
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.update import Evaluated, first_state, gradients
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
@@ -76,6 +77,10 @@ def sharp_gradients(
     return grads, first, second
 
 
+@declares(
+    contract_options={"margin": 1.0},
+    because="an untrained net is sure of no clip: its entropies pass no narrower margin",
+)
 def sar(
     classifier: Classifier,
     *,
@@ -113,7 +118,7 @@ def sar(
     Source: Niu et al., ICLR 2023, arXiv 2302.12400, equations 2 to 5 and algorithm 1.
     """
     passes = norm_passes("sar", classifier, evaluate, axis_name)
-    optimise = make_optimiser("sar", optimiser, lr, momentum)
+    optimise = sgd_or_adam("sar", optimiser, lr, momentum)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("sar", variables, optimise, group)

@@ -202,6 +202,5 @@ def shot(
         adapts=group,
         passes=(1, 1),
         begin_epoch=begin_epoch,
-        needs=("set_pass",),
         observe=observe,
     )

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented_copies, checked
@@ -98,7 +99,7 @@ def suta(
     """
     augmentation = checked("suta", Augmentation(shift, gain_db, noise))
     if not 0.0 <= entropy_rate <= 1.0 or temperature <= 0:
-        raise ValueError(
+        raise BadInput(
             f"suta: entropy_rate is {entropy_rate} and temperature {temperature}, expected 0 to 1 and above 0"
         )
 

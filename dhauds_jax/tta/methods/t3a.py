@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import whole_batch
@@ -115,14 +117,13 @@ def t3a(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      ValueError: fewer than one place, or unknown statistics.
+      BadInput: fewer than one place, or unknown statistics.
 
     Source: Iwasawa and Matsuo, NeurIPS 2021 (no arXiv number), algorithm 1; domainbed/adapt_algorithms.py of its code.
     """
     if supports < 1:
-        raise ValueError(f"t3a: supports is {supports}, expected at least 1 place a class")
-    if statistics not in STATISTICS:
-        raise ValueError(f"t3a: unknown statistics {statistics!r}, expected one of {', '.join(STATISTICS)}")
+        raise BadInput(f"t3a: supports is {supports}, expected at least 1 place a class")
+    registry.check("statistics of method t3a", statistics, STATISTICS)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         memory = first_supports(classifier.head(variables), supports)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.nets import normalisers
 from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
@@ -40,8 +41,7 @@ def tent(
 
     Source: Wang et al., ICLR 2021, arXiv 2006.10726, equation 2; TTA-in-AC, tentAdapt.
     """
-    if evaluate not in ("running", "batch"):
-        raise ValueError(f"tent: unknown evaluate {evaluate!r}, expected running or batch")
+    registry.check("evaluate of method tent", evaluate, ("running", "batch"))
     losses = activation_losses(activation)
     optimiser = optax.adam(lr, b1=b1, b2=b2)
     adapting = Mode(dropout=False, norm=normalisers.batch)

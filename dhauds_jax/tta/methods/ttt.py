@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks, normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import own_rows, whole_batch
@@ -43,7 +45,7 @@ def aux_loss(
       The loss, and what it evaluated: of the BatchNorm statistics, those of the shared extractor are new.
 
     Raises:
-      ValueError: an auxiliary head of another task.
+      BadInput: an auxiliary head of another task.
     """
     outputs, stats = classifier.apply_features(variables, views, mode=ADAPTING, weights=counts)
     check_head("method ttt", task, outputs.aux.shape[-1])
@@ -89,7 +91,7 @@ def ttt(
       axis_name: the mapped axis over which the batch is spread; every device then goes through the whole batch.
 
     Raises:
-      ValueError: impossible options.
+      BadInput: impossible options.
 
     Source: Sun et al., ICML 2020, arXiv 1909.13231, section 2 (online version); TTA-in-AC, ttt/time_shift_analysis.py
     and ttt/angle_shift_analysis.py.
@@ -153,11 +155,10 @@ def ttt(
 
 
 def _check(threshold: float, copies: int, updates: int, shift: float, task: str) -> None:
-    if task not in TASKS:
-        raise ValueError(f"ttt: task is {task!r}, expected {' or '.join(TASKS)}")
+    registry.check("task of method ttt", task, TASKS)
     if not 0.0 <= threshold <= 1.0:
-        raise ValueError(f"ttt: threshold is {threshold}, expected a probability from 0 to 1")
+        raise BadInput(f"ttt: threshold is {threshold}, expected a probability from 0 to 1")
     if copies < 1 or updates < 1:
-        raise ValueError(f"ttt: copies is {copies} and updates {updates}, expected at least 1 of each")
+        raise BadInput(f"ttt: copies is {copies} and updates {updates}, expected at least 1 of each")
     if not 0.0 < shift < 1.0:
-        raise ValueError(f"ttt: shift is {shift}, expected a share of the clip between 0 and 1")
+        raise BadInput(f"ttt: shift is {shift}, expected a share of the clip between 0 and 1")
