@@ -256,7 +256,7 @@ def total(x: Any, axis_name: str | None) -> Any:
     """Sums a pytree of partial sums over `axis_name`: the one helper of everything that couples a batch.
 
     Every batch-coupled quantity is a ratio of totals of weighted sums, so a batch spread over devices gives the numbers
-    of one device; gradients then take one `pmean` (see `tta.parallel`).
+    of one device; gradients then take one `pmean` (see `spread`).
     """
     if axis_name is None:
         return x

@@ -38,7 +38,7 @@ class TrainOptions(NamedTuple):
       crop: of clips longer than the network's: "random", a piece from anywhere, anew each time, or "head".
       crop_last_start: whether a random piece may be the clip's very end (quirk 34: the reference's never is).
       noise_snr_db: SNR of the noise view in dB.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       selection: "last" (what the reference does by a slip, quirk 7), "best_validation" or "average".
       first_epoch_plain, nesterov: quirks 4 and 3 of the optimiser.
       milestones: epochs after which the rate of "multistep" and "adam" falls.

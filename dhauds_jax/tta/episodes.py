@@ -36,7 +36,7 @@ class Episode(NamedTuple):
       copies: views of a clip, for the count of passes.
       optimiser: fresh in every episode.
       iterations: updates of an episode.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       norm: what BatchNorm layers do, in updates and in the prediction.
       over: "clip" (each clip is an episode) or "batch" (a batch is one).
       reset: whether an episode starts from the source; only a "batch" may go on where the last one ended.

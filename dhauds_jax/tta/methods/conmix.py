@@ -226,7 +226,7 @@ def conmix(
         with those in the variables). Nets without images do not care.
       first_epoch_plain: quirk 4, no momentum and decay in epoch 0.
       nesterov: False is quirk 3 (DHAuDS misspells the flag; TTA-in-AC does not, quirk 75).
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:

@@ -102,7 +102,7 @@ def cotta(
       noise: its noise, as a share of the clip's root mean square.
       confidence: "batch" compares the batch's mean confidence, as the paper's code; "clip" each clip's, as its text.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
 
     Source: Wang et al., CVPR 2022, arXiv 2203.13591, equations 1 to 5, 7, 8 and algorithm 1.

@@ -89,7 +89,7 @@ def deyo(
       margin: E0 as a share of ln C.
       plpd_limit: PLPD threshold, -1 to 1.
       segments: pieces of a clip, at least 2.
-      group: parameters that move, a name of `tta.masks.GROUPS`; the authors leave the last blocks' norms out.
+      group: parameters that move, a name of `nets.masks.GROUPS`; the authors leave the last blocks' norms out.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       axis_name: the mapped axis over which the batch is spread.
 

@@ -102,7 +102,7 @@ def two_view_method(
       optimiser: of `tta.sgd.scheduled_sgd`.
       make_views: `(key, batch) -> (view 1, view 2)`.
       view_losses: `(logits 1, logits 2, batch) -> losses by name`; `total` is minimised.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       activation: "softmax" or "sigmoid".
       axis_name: the mapped axis over which the batch is spread.
       forward: "one_by_one", or "together" in one batch, equal but for rounding and for dropout: rows of view 2 have
@@ -216,7 +216,7 @@ def dhauds(
       momentum: SGD's momentum.
       weight_decay: SGD's coupled weight decay.
       limit: largest shift as a share of the clip, 0 to 1.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       gent_views: "first_twice" (quirk 1: as coded in 7 of 8 scripts) or "both".
       partial_batch: "as_is" (quirk 22: a partial batch has a smaller nuclear-norm term) or "rescaled".
       first_epoch_plain: quirk 4, no momentum and decay in epoch 0.

@@ -195,7 +195,7 @@ def eata(
       fisher_clips: source clips used, the first ones.
       fisher_batch: clips whose gradient is squared together: 64 in the authors' code, 1 in equation 9. Their labels are
         the model's own predictions.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       axis_name: the mapped axis over which the batch is spread.
 

@@ -66,7 +66,7 @@ def memo(
       reset: with over=batch, whether each batch starts from the source; False goes on where the last one ended.
       statistics: BatchNorm by "running" (source) or "blend" statistics of the copies (`normalisers.blend`).
       alpha: share of the copies' statistics in "blend"; 1/17 is a prior of 16 clips against one.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
 
     Source: Zhang, Levine, Finn, NeurIPS 2022, arXiv 2110.09506, equations 1 and 2, algorithm 1.

@@ -149,7 +149,7 @@ def note(
       momentum: weight of the memory's statistics in the running ones.
       capacity: clips in the memory.
       every: clips between two updates, at most those of the set; a batch is followed by one update at most.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread; every device then keeps the whole memory.
 
     Source: Gong et al., NeurIPS 2022, arXiv 2208.05117 (k, momentum, lr, capacity and rhythm are its values).

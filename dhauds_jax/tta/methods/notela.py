@@ -95,7 +95,7 @@ def notela(
       mutual: neighbours are only clips that have each other among their `k` nearest.
       laplacian: weight of the neighbours.
       alpha: softness of the labels, above 0.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       statistics: BatchNorm's while adapting, "running" (they stay, as in the audio recipe) or "batch" (of each batch;
         the running ones follow).
       activation: "softmax", or "sigmoid" for multi-label networks, each class a binary problem.

@@ -137,7 +137,7 @@ def ntta(
       momentum: SGD's momentum.
       weight_decay: SGD's coupled weight decay.
       limit: largest shift as a share of the clip, 0 to 1.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       partial_batch: "as_is" (quirk 22: a partial batch has a smaller norm term) or "rescaled".
       first_epoch_plain: quirk 4, no momentum and decay in epoch 0.
       nesterov: False is quirk 3.

@@ -36,7 +36,7 @@ def pseudo_label(
       momentum: Adam's first decay (or SGD's momentum).
       optimiser: "adam" or "sgd".
       threshold: least probability of the predicted class, 0 (all clips) to 1.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (of each batch).
       axis_name: the mapped axis over which the batch is spread.
 

@@ -53,7 +53,7 @@ def rdumb(
       redundancy: largest cosine with the moving average of probabilities (the authors have 0.05 for 1,000 classes; see
         `eata`).
       every: k, the steps between two resets.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       axis_name: the mapped axis over which the batch is spread.
 

@@ -111,7 +111,7 @@ def roid(
       consistency: whether the symmetric cross-entropy counts; off saves the second view.
       correction: whether predictions are corrected by the prior.
       limit: largest shift of the second view as a share of the clip.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       axis_name: the mapped axis over which the batch is spread.
 

@@ -178,7 +178,7 @@ def rotta(
       shift: strong view: largest circular shift, as a share of the clip.
       gain_db: strong view: largest gain or loss in dB.
       noise: strong view: noise as a share of the clip's root mean square.
-      group: parameters that move, a name of `tta.masks.GROUPS`; the network then needs no BatchNorm.
+      group: parameters that move, a name of `nets.masks.GROUPS`; the network then needs no BatchNorm.
       axis_name: the mapped axis over which the batch is spread; every device then keeps the whole memory.
 
     Source: Yuan et al., CVPR 2023, arXiv 2303.13899, section 3.2 (alpha, nu, lambdas, lr, capacity are its values).

@@ -111,7 +111,7 @@ def sar(
       rho: length of the climb in parameter space.
       margin: E0 as a share of ln C.
       recover: threshold in nats, set by the authors for 1,000 classes (ln C = 6.9); 0 never recovers.
-      group: parameters that move, a name of `tta.masks.GROUPS`; the authors leave the last blocks' norms out.
+      group: parameters that move, a name of `nets.masks.GROUPS`; the authors leave the last blocks' norms out.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       axis_name: the mapped axis over which the batch is spread.
 

@@ -145,7 +145,7 @@ def shot(
       gamma: see `cardinality`.
       momentum: SGD's Nesterov momentum.
       weight_decay: SGD's coupled weight decay.
-      group: parameters that move, a name of `tta.masks.GROUPS`.
+      group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
 
     Source: Liang et al., ICML 2020, arXiv 2002.08546, equations 3 to 7.

@@ -92,7 +92,7 @@ def suta(
       reset: with over=batch, whether each batch starts from the source; False goes on where the last one ended.
       statistics: BatchNorm by "running" (source) or "blend" statistics of the views (`normalisers.blend`).
       alpha: share of the views' statistics in "blend".
-      group: parameters that move, a name of `tta.masks.GROUPS` (the paper: layer norms and the convolutions).
+      group: parameters that move, a name of `nets.masks.GROUPS` (the paper: layer norms and the convolutions).
       axis_name: the mapped axis over which the batch is spread.
 
     Source: Lin, Li, Lee, Interspeech 2022, arXiv 2203.14222, section 2 (iterations, temperature, rates, lr).

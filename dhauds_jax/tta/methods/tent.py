@@ -33,7 +33,7 @@ def tent(
       lr: Adam's learning rate.
       b1: Adam's first-moment decay.
       b2: Adam's second-moment decay (0.99 in TTA-in-AC).
-      group: parameters that move, a name of `tta.masks.GROUPS`; "norm" takes layer and group norms too.
+      group: parameters that move, a name of `nets.masks.GROUPS`; "norm" takes layer and group norms too.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (of each batch, as the
         original, whose running statistics are removed).
       activation: "softmax", or "sigmoid" for multi-label networks: the mean over classes of the binary entropies.
