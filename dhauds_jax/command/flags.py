@@ -151,8 +151,7 @@ class _List(flags.BooleanFlag):
 
     def __init__(self, kinds: tuple[str, ...]) -> None:
         self.kinds = kinds
-        words = f"{', '.join(kinds[:-1])} and {kinds[-1]}" if len(kinds) > 1 else kinds[0]
-        super().__init__("list", False, f"Print the names of every {words} with a line each, and stop.")
+        super().__init__("list", False, f"Print all names ({', '.join(kinds)}) with a line each, and stop.")
 
     def parse(self, argument: Any) -> None:
         if self._parse(argument):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dhauds_jax import names, registry
+from dhauds_jax.requests import listed
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -19,7 +21,14 @@ KINDS: Mapping[str, Mapping[str, str] | str] = {
     "criterion": {**names.CRITERIA, **names.CRITERIA_WITH_VIEWS},
     "recipe": "dhauds_jax.recipes.training:names",
 }
-"""Kind of names -> names with their places, or the place of a function that gives the names (which is then called)."""
+"""Kind -> its names with their places, or the place of a function that gives the names (perhaps with a line each)."""
+
+BESIDE = {
+    "corruption": f"and {names.CLEAN}; {listed(names.SHIFTS)} are written CODE:LEVEL, the others have --level "
+    f"{' or '.join(names.LEVELS)}",
+    "data set": "and variants, such as audio_mnist/fold1 (docs/data.md)",
+}
+"""What is to be said beside the names."""
 
 
 def text(kinds: Iterable[str]) -> str:
@@ -29,34 +38,34 @@ def text(kinds: Iterable[str]) -> str:
 
 def _paragraph(kind: str) -> Iterator[str]:
     table = KINDS[kind]
-    found = registry.resolve(table)() if isinstance(table, str) else table
-    lines = {name: summary(found[name]) if isinstance(found, Mapping) else "" for name in found}
+    if isinstance(table, str):
+        found = registry.resolve(table)()
+        lines = dict(found) if isinstance(found, Mapping) else dict.fromkeys(found, "")
+    else:
+        files = Counter(place.partition(":")[0] for place in table.values())
+        lines = {name: summary(place, files[place.partition(":")[0]] == 1) for name, place in table.items()}
     width = max(map(len, lines), default=0)
     yield f"{kind}: {len(lines)} names"
     for name, line in lines.items():
         yield f"  {name:{width}}  {line}".rstrip()
-    if kind in OWN:
-        yield f"  {OWN[kind]}"
+    if kind in BESIDE:
+        yield f"  {BESIDE[kind]}"
 
 
-OWN = {
-    "corruption": f"at the levels {' and '.join(names.LEVELS)}; {', '.join(names.SHIFTS)} are written CODE:LEVEL",
-    "data set": "and variants, such as audio_mnist/fold1 (docs/data.md)",
-}
-"""What is to be said beside the names."""
+def summary(place: str, alone: bool) -> str:
+    """The first line of a docstring, "" where there is none; the file is read, not imported, as it may need JAX.
 
-
-def summary(place: str) -> str:
-    """The first line of the docstring at a place "package.module:attribute", else of its module; "" where none is.
-
-    The file is read, not imported: networks and methods would import JAX.
+    Args:
+      place: "package.module:attribute".
+      alone: whether the attribute has its module for itself: then the module's docstring is about it.
     """
     module, _, attribute = place.partition(":")
     file = ROOT.joinpath(*module.split(".")).with_suffix(".py")
     if not file.is_file():
         return ""
     tree = ast.parse(file.read_text(encoding="utf-8"))
-    return (_docstring(tree, attribute) or ast.get_docstring(tree) or "").partition("\n")[0]
+    own, whole = _docstring(tree, attribute), ast.get_docstring(tree)
+    return ((whole or own if alone else own or whole) or "").partition("\n")[0]
 
 
 def _docstring(tree: ast.Module, name: str) -> str | None:

@@ -129,10 +129,10 @@ class TrainRun(ClipsOfRun):
     """The flags of `experiments.train`; the dataset may be left out where a `--recipe` names it."""
 
     dataset: str = flag(
-        "Data set, or a variant of one (docs/data.md; an unknown name lists them).", left_out=True, names="data set"
+        "Data set, or a variant of one (docs/data.md; --list names them).", left_out=True, names="data set"
     )
     noise_dir: str | None = flag("Folder that holds _background_noise_/, for the noise view.", None)
-    net: str = flag("Network, a name of the zoo (an unknown one lists them).", "amaut_small", names="net")
+    net: str = flag("Network, a name of the zoo (--list names them).", "amaut_small", names="net")
     seed: int = flag("Seed of weights, order and augmentation.", 0)
     train_noise: str = flag("Background noise of the noise view, by file name without ending.", "pink_noise")
     checkpoint: str | None = flag("Start from this checkpoint or pretraining instead of from random weights.", None)
@@ -192,7 +192,7 @@ class PretrainRun(ClipsOfRun):
 
     dataset: str = like(TrainRun, "dataset", left_out=False)
     net: str = flag(
-        "Network, an SSAST of the zoo; its clips give the length (an unknown one lists).", "ssast_tiny", names="net"
+        "Network, an SSAST of the zoo; its clips give the length (--list names them).", "ssast_tiny", names="net"
     )
     workdir: str = like(
         ClipsOfRun, "workdir", help="Folder for the checkpoint, the curve and the state of an unfinished run."

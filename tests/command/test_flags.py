@@ -90,8 +90,8 @@ def test_a_field_like_another_has_its_text_and_its_own_default():
 
 def test_what_requests_repeat_from_heavy_modules_is_the_same():
     assert requests.PARALLEL == KINDS
-    assert requests.PRECISIONS == tuple(precision.MATMUL)
-    assert TASKS == ("none", *aux_tasks.TASKS)
+    assert tuple(precision.MATMUL) == requests.PRECISIONS
+    assert ("none", *aux_tasks.TASKS) == TASKS
     assert TrainOptions().aux_shift == aux_tasks.SHIFT
     assert TrainRun.defaults()["memory_budget_mb"] == pipeline.MEMORY_BUDGET_MB
 

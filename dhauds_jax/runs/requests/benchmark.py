@@ -19,7 +19,7 @@ class Benchmark(Request):
         "spots).",
         ("forward", "adapt"),
     )
-    net: Sequence[str] = flag("Networks, names of the zoo (an unknown one lists them).", ("hubert_base",), names="net")
+    net: Sequence[str] = flag("Networks, names of the zoo (--list names them).", ("hubert_base",), names="net")
     classes: int = flag("Classes of the network.", 35)
     batch: int = flag("Clips in a batch.", 8)
     seconds: float = flag("Clip length in seconds; 0 takes the network's own.", 0.0)

@@ -12,7 +12,7 @@ from dhauds_jax.requests import Request, flag
 class CheckRun(Request):
     """The flags of `experiments.check_data`."""
 
-    dataset: str = flag("Data set or noise corpus (an unknown name lists them).", names="data set")
+    dataset: str = flag("Data set or noise corpus (--list names them).", names="data set")
     data_dir: str = flag("Folder of the data set.")
     split: Sequence[str] = flag("Splits to check (default: all of the set's).", ())
     allow_partial: bool = flag("Absent files, missing classes and other counts are warnings only.", False)
