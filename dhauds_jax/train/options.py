@@ -27,6 +27,8 @@ def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
             f"--warmup_steps={options.warmup_steps}, --decay_factor={options.decay_factor}: expected 0 or more, and a "
             "number above 0"
         )
+    if any(epoch < 0 for epoch in options.milestones):
+        raise BadInput(f"--milestones={','.join(map(str, options.milestones))}: expected epochs of 0 or more")
     if options.crop not in CROPS:
         raise BadInput(f"--crop={options.crop}: expected {' or '.join(CROPS)}")
     if options.epochs < 1 or options.batch_size < 2:
