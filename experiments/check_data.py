@@ -10,26 +10,19 @@ from __future__ import annotations
 
 import sys
 
-from absl import flags
-
-from dhauds_jax.command import app
+from dhauds_jax.command import app, flags
+from dhauds_jax.runs.requests.check_data import CheckRun
 
 CANNOT_SERVE = 1
 """Exit code for a copy that cannot serve."""
 
-FLAGS = flags.FLAGS
-flags.DEFINE_string("dataset", None, "Data set or noise corpus (an unknown name lists them).")
-flags.DEFINE_string("data_dir", None, "Folder of the data set.")
-flags.DEFINE_list("split", [], "Splits to check (default: all of the set's).")
-flags.DEFINE_bool("allow_partial", False, "Absent files, missing classes and other counts are warnings only.")
-flags.DEFINE_string("prepare", None, "If the copy can serve, build its TFDS cache (TFRecord files) in this folder.")
-flags.DEFINE_bool("json", False, "Print one JSON object a finding, and a last one with the summary.")
+flags.flags_of(CheckRun)
 
 
 def main() -> str:
-    from dhauds_jax.runs.check_data import CheckRun, check
+    from dhauds_jax.runs.check_data import check
 
-    text, serves = check(CheckRun(**{name: getattr(FLAGS, name) for name in CheckRun._fields}))
+    text, serves = check(flags.from_flags(CheckRun))
     if not serves:
         print(text)
         sys.exit(CANNOT_SERVE)
@@ -37,5 +30,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    flags.mark_flags_as_required(["dataset", "data_dir"])
     app.run(main)

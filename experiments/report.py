@@ -8,21 +8,16 @@ With --fill=docs/results.md the tables marked in that page are rendered anew fro
 
 from __future__ import annotations
 
-from absl import flags
+from dhauds_jax.command import app, flags
+from dhauds_jax.runs.requests.report import ReportRun
 
-from dhauds_jax.command import app
-
-FLAGS = flags.FLAGS
-flags.DEFINE_list("workdir", None, "Folders with results.jsonl, comma-separated; their records are put together.")
-flags.DEFINE_string("output", None, "Folder for the report (default: report/ in the first work folder).")
-flags.DEFINE_bool("html", False, "Also write report.html: tables and figures in one self-contained page.")
-flags.DEFINE_string("fill", None, "Render the marked tables of this Markdown page instead of a report.")
+flags.flags_of(ReportRun)
 
 
 def main() -> str:
     from dhauds_jax.runs.report import report
 
-    return report(FLAGS.workdir, FLAGS.output, FLAGS.html, FLAGS.fill)
+    return report(flags.from_flags(ReportRun))
 
 
 if __name__ == "__main__":

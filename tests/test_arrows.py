@@ -16,6 +16,7 @@ GROUND = {
     "class_names": (),
     "names": (),
     "errors": (),
+    "requests": (),
     "processors": (),
     "registry": ("errors", "names"),
     "parallel": ("errors", "registry"),
@@ -50,7 +51,19 @@ HEAVY = {
 """Packages, and the only places that may import them."""
 
 BARE = ("jax", "flax", "optax", "orbax", "chex", "absl", "numpy", "jaxtyping", "tqdm")
-BARE_ROOMS = ("dsp", "nets", "tta", "benchmark", "parallel", "types", "names", "errors", "registry", "metrics")
+BARE_ROOMS = (
+    "dsp",
+    "nets",
+    "tta",
+    "benchmark",
+    "parallel",
+    "types",
+    "names",
+    "errors",
+    "registry",
+    "metrics",
+    "requests",
+)
 """Rooms that must run where only these packages are installed (a GPU machine), besides what they import lazily."""
 
 

@@ -82,25 +82,21 @@ def adapt_run(row: Row, roots: Roots, workdir: str, **flags: Any) -> AdaptRun:
         noise_dir=roots.noise,
         net=row.net,
         checkpoint=str(roots.checkpoint_dir(row)),
-        method=[row.method],
-        corruption=[f"{row.corruption}:{row.level}" if shift else row.corruption],
-        level=["L2"] if shift or row.corruption == CLEAN else [row.level],
-        protocol=[row.protocol],
+        method=(row.method,),
+        corruption=(f"{row.corruption}:{row.level}" if shift else row.corruption,),
+        level=("L2",) if shift or row.corruption == CLEAN else (row.level,),
+        protocol=(row.protocol,),
         profile=row.profile,
         seed=row.seed,
         epochs=row.epochs,
         batch_size=row.batch_size,
-        options=[f"{name}={value}" for name, value in row.options],
-        criterion="information",
-        split="test",
+        options=tuple(f"{name}={value}" for name, value in row.options),
         workdir=workdir,
-        save_every_s=20.0,
-        allow_partial=False,
-        protocol_options=[f"{name}={value}" for name, value in row.protocol_options],
+        protocol_options=tuple(f"{name}={value}" for name, value in row.protocol_options),
         draw=row.draw,
         evaluation_seed=row.evaluation_seed,
     )
-    return run._replace(**flags)
+    return run.replace(**flags)
 
 
 _SAID = ("dataset", "net", "checkpoint", "method", "corruption", "level", "protocol", "profile", "draw", "epochs")
@@ -110,9 +106,8 @@ _SAID += ("batch_size", "seed", "evaluation_seed", "workdir")
 def command(run: AdaptRun) -> str:
     """The command line of a run; flags that are empty or at their defaults are left out, but for those of a recipe."""
     words = ["python -m experiments.adapt"]
-    defaults = {**AdaptRun._field_defaults, "criterion": "information", "split": "test", "save_every_s": 20.0}
-    defaults["allow_partial"] = False
-    for name, value in run._asdict().items():
+    defaults = AdaptRun.defaults()
+    for name, value in run.as_dict().items():
         if value in (None, "", [], ()) or (name not in _SAID and value == defaults.get(name)):
             continue
         text = ",".join(value) if isinstance(value, list | tuple) else value

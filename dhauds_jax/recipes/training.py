@@ -70,6 +70,13 @@ def read(table: str) -> dict[str, TrainingRecipe]:
     return found
 
 
+def names() -> dict[str, str]:
+    """Every recipe TABLE:ROW with a line about it."""
+    found = [recipe for table in TABLES for recipe in read(table).values()]
+    waiting = {recipe.name: f"waits for {recipe.waits_for}" for recipe in found if recipe.waits_for}
+    return {recipe.name: said(recipe).partition(": ")[2] for recipe in found} | waiting
+
+
 def find(name: str) -> TrainingRecipe:
     """The recipe TABLE:ROW.
 

@@ -63,8 +63,10 @@ def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[],
 
 def _drawing(run: AdaptRun) -> AdaptRun:
     """A run without what does not touch its corrupted sets."""
-    names = ("method", "options", "criterion", "protocol_options", "workdir", "precision", "parallel", "remat")
-    return run._replace(epochs=0, batch_size=0, save_every_s=0.0, updates_per_dispatch=0, **dict.fromkeys(names, ()))
+    kept = AdaptRun(dataset=run.dataset, checkpoint=run.checkpoint, corruption=run.corruption, workdir="")
+    other = ("method", "options", "criterion", "protocol_options", "workdir", "precision", "parallel", "remat")
+    other += ("epochs", "batch_size", "save_every_s", "updates_per_dispatch")
+    return run.replace(**{name: getattr(kept, name) for name in other})
 
 
 @precision.exactly()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,34 +14,11 @@ from dhauds_jax.benchmark import device, programs, pytorch
 from dhauds_jax.cells import targets
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision, zoo
+from dhauds_jax.runs.requests.benchmark import Benchmark
 from dhauds_jax.tta import methods
 from dhauds_jax.workdir import provenance
 
 WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts")
-
-
-class Benchmark(NamedTuple):
-    """The flags of `experiments.benchmark` (see its `--help`)."""
-
-    what: Sequence[str]
-    net: Sequence[str]
-    classes: int
-    batch: int
-    seconds: float
-    dtype: str
-    compute: Sequence[str]
-    method: Sequence[str]
-    options: Sequence[str]
-    corruption: Sequence[str]
-    rounds: int
-    json: bool
-    from_features: bool = False
-    layer_drop: float | None = None
-    updates_per_dispatch: int = 1
-    profile: str = ""
-    vs_torch: bool = False
-    torch_compile: bool = False
-    parallel: str = "jit"
 
 
 def sizes_of(run: Benchmark) -> programs.Sizes:
@@ -96,14 +73,14 @@ def checked(run: Benchmark) -> Benchmark:
         raise BadInput("--net and --method need at least one name each")
     for net in run.net:
         zoo.preset(net, ("class0",))
-    run = run._replace(method=list(methods.METHODS) if list(run.method) == ["all"] else run.method)
+    run = run.replace(method=list(methods.METHODS) if list(run.method) == ["all"] else run.method)
     for name in run.method:
         methods.factory(name)
     if run.parallel != "jit" and (list(run.what) != ["adapt"] or run.vs_torch or run.from_features):
         raise BadInput(f"--parallel={run.parallel}: times updates from waves, expected --what=adapt alone")
     if run.vs_torch:
         if run.torch_compile and run.layer_drop is None and all("hubert" in net for net in run.net):
-            run = run._replace(layer_drop=0.0)  # a skipped block is a Python branch, which breaks the compiled graph
+            run = run.replace(layer_drop=0.0)  # a skipped block is a Python branch, which breaks the compiled graph
         pytorch.check(run.what, run.net, run.method, sizes_of(run))
     return run
 

@@ -6,25 +6,13 @@ import contextlib
 import json
 import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.checking import Report, check_copy
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
-
-
-class CheckRun(NamedTuple):
-    """The flags of `experiments.check_data` (see its `--help`)."""
-
-    dataset: str
-    data_dir: str
-    split: Sequence[str] = ()
-    allow_partial: bool = False
-    json: bool = False
-    prepare: str | None = None
+from dhauds_jax.runs.requests.check_data import CheckRun
 
 
 def check(run: CheckRun) -> tuple[str, bool]:

@@ -6,7 +6,6 @@ import csv
 import hashlib
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,32 +20,13 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
+from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.tta import methods, protocols, selection, streams
 from dhauds_jax.tta.advice import Signs, advise, signs
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import AdaptState, RunInfo
 from dhauds_jax.workdir import provenance
 from dhauds_jax.workdir.saver import Saver
-
-
-class ClassifyRun(NamedTuple):
-    """The flags of `experiments.classify` (see its `--help`)."""
-
-    checkpoint: str
-    audio_dir: str
-    method: str
-    online: bool
-    output: str
-    epochs: int
-    batch_size: int
-    overlap: float
-    profile: str
-    options: Sequence[str]
-    criterion: str
-    seed: int
-    on_bad_file: str
-    save_every_s: float
-    precision: str = "float32"
 
 
 class _Outcome(NamedTuple):
@@ -128,7 +108,7 @@ def _described(found: recordings.Recordings, config: Any) -> str:
 
 def _identity(run: ClassifyRun, found: recordings.Recordings, variables: Any) -> str:
     """Names what a saved state belongs to."""
-    kept = {k: v for k, v in run._asdict().items() if k not in ("output", "save_every_s", "checkpoint")}
+    kept = {k: v for k, v in run.as_dict().items() if k not in ("output", "save_every_s", "checkpoint")}
     if run.precision == "float32":
         del kept["precision"]
     text = json.dumps([kept, found.files, len(found.waves), variables_hash(variables)], sort_keys=True, default=str)

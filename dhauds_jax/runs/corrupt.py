@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from dhauds_jax.cells import targets
 from dhauds_jax.data import sets
@@ -21,31 +20,13 @@ from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
+from dhauds_jax.runs.requests.corrupt import CorruptRun
 from dhauds_jax.workdir import records
 
 __all__ = ["CorruptRun", "run_command", "to_int16", "verify_set", "write_set"]
 
 SHOWN = 20
 """Files that differ and are named, a cell."""
-
-
-class CorruptRun(NamedTuple):
-    """The flags of `experiments.corrupt` (see its `--help`)."""
-
-    dataset: str
-    data_dir: str | None
-    noise_dir: str | None
-    corruption: Sequence[str]
-    level: Sequence[str]
-    output: str
-    profile: str
-    seed: int
-    split: str
-    allow_partial: bool
-    on_bad_file: str = "stop"
-    runner: str = "direct"
-    beam_options: Sequence[str] = ()
-    verify: str = ""
 
 
 def run_command(run: CorruptRun) -> str:

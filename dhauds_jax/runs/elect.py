@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,29 +25,10 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.runs.requests.elect import ElectRun
 from dhauds_jax.tta import election
 from dhauds_jax.tta.streams import padded_batches
 from dhauds_jax.workdir import provenance, records
-
-
-class ElectRun(NamedTuple):
-    """The flags of `experiments.elect` (see its `--help`)."""
-
-    dataset: str
-    data_dir: str | None
-    noise_dir: str | None
-    checkpoint: Sequence[str]
-    corruption: Sequence[str]
-    level: Sequence[str]
-    profile: str
-    seed: int
-    shift: float
-    average: str
-    batch_size: int
-    split: str
-    workdir: str
-    views: str | None = None
-
 
 UNPADDED_SETS = ("audio_mnist", "vocal_sound", "cochl_scene")
 """Data sets whose published elections have views of unpadded clips (quirk 61)."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from tqdm import tqdm
 
@@ -14,29 +13,13 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import tuned as recipes_tuned
 from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.runs.requests.leaderboard import LeaderboardRun
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.options import able, parse_options
 
 DATASET = "arabic_speech_commands"
 CORRUPTIONS = ("WHN", "ENSC", "PSH", "TST")
 LEVEL = "L2"
-
-
-class LeaderboardRun(NamedTuple):
-    """The flags of `experiments.leaderboard` (see its `--help`)."""
-
-    data_dir: str
-    noise_dir: str
-    checkpoint_root: str
-    seed: Sequence[str]
-    method: Sequence[str]
-    protocol: Sequence[str]
-    tuned: str | None
-    subset: str | None
-    epochs: int
-    batch_size: int
-    shard: str
-    workdir: str
 
 
 def phases(names: Sequence[str]) -> list[list[str]]:
@@ -88,22 +71,17 @@ def _adaptation(
         dataset=DATASET,
         data_dir=run.data_dir,
         noise_dir=run.noise_dir,
-        net=None,
         checkpoint=str(folder),
         method=names,
         corruption=CORRUPTIONS,
         level=[LEVEL],
         protocol=group,
-        profile="reference",
         seed=seed,
         epochs=run.epochs,
         batch_size=run.batch_size,
         options=options,
-        criterion="information",
-        split="test",
         workdir=run.workdir,
         save_every_s=60.0,
-        allow_partial=False,
         draw="single",
         subset=run.subset,
     )

@@ -7,7 +7,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
@@ -19,7 +19,8 @@ from dhauds_jax.nets import ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.spectrogram_zoo import config_grid
 from dhauds_jax.train.clips import is_finished, open_clips
-from dhauds_jax.train.pretraining import PretrainOptions, check_options, pretrain
+from dhauds_jax.train.pretraining import check_options, pretrain
+from dhauds_jax.train.request import PretrainOptions, PretrainRun
 from dhauds_jax.train.statistics import with_measured_statistics, with_statistics_of
 from dhauds_jax.types import Variables
 from dhauds_jax.workdir.provenance import provenance
@@ -29,24 +30,6 @@ CURVE = "pretraining.csv"
 
 HIDDEN_SHARE = 400 / 512
 """Share of the patches that SSAST hides."""
-
-
-class PretrainRun(NamedTuple):
-    """The flags of `experiments.pretrain` that are not options of the recipe (see its `--help`)."""
-
-    dataset: str
-    data_dir: str | None
-    net: str
-    workdir: str
-    seed: int
-    options: PretrainOptions
-    checkpoint: str | None = None
-    input_statistics: str = "checkpoint"
-    save_every_s: float = 20.0
-    allow_partial: bool = False
-    on_bad_file: str = "stop"
-    memory_budget_mb: float = pipeline.MEMORY_BUDGET_MB
-    cache_dir: str | None = None
 
 
 def _first(run: PretrainRun, config: ClassifierConfig) -> Variables:
@@ -75,10 +58,19 @@ def _config(run: PretrainRun, dataset: sets.DataSet) -> ClassifierConfig:
     return with_statistics_of(config, found, run.input_statistics)
 
 
+def _settled(options: PretrainOptions, config: ClassifierConfig) -> PretrainOptions:
+    """The options with SSAST's share of hidden patches and its choice of clusters where none are given."""
+    if not options.mask_patches:
+        options = options.replace(mask_patches=round(HIDDEN_SHARE * math.prod(config_grid(config))))
+    if options.clusters is None:  # a patch as high as the spectrogram is a frame
+        options = options.replace(clusters=config.geometry["patch"][0] < config.front_end["n_mels"])
+    return options
+
+
 def _identity(run: PretrainRun) -> dict[str, Any]:
     """What must be equal for a checkpoint in the workdir to be this run's."""
     named = {n: getattr(run, n) for n in ("dataset", "net", "seed", "checkpoint", "input_statistics")}
-    return json.loads(json.dumps({**named, "options": run.options._asdict()}))
+    return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
 
 
 def _write_curve(workdir: Path, history: list[dict[str, float]]) -> Path:
@@ -102,9 +94,7 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     """
     dataset = sets.get(run.dataset, run.data_dir)
     config = _config(run, dataset)
-    if not run.options.mask_patches:
-        hidden = round(HIDDEN_SHARE * math.prod(config_grid(config)))
-        run = run._replace(options=run.options._replace(mask_patches=hidden))
+    run = run.replace(options=_settled(run.options, config))
     folder = Path(run.workdir) / "checkpoint"
     if is_finished(folder, _identity(run)):
         return f"already pretrained: {folder}"
@@ -136,14 +126,3 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
         f"{len(history)} epochs (square error {last['validation_reconstruction']:.3f}); checkpoint: {folder}, curve: "
         f"{Path(run.workdir) / CURVE}"
     )
-
-
-def pretrain_from_flags(values: Any, command: str) -> str:
-    """What `experiments.pretrain` does with its flags (absl's flag values); `command` is for the checkpoint."""
-    options = PretrainOptions(**{n: getattr(values, n) for n in PretrainOptions._fields if n != "clusters"})
-    # A patch as high as the spectrogram is a frame.
-    sizes = zoo.preset(values.net, ("any",))
-    squares = sizes.geometry.get("patch", [0])[0] < sizes.front_end.get("n_mels", 0)
-    options = options._replace(clusters=squares if values.clusters == "auto" else values.clusters == "true")
-    run = PretrainRun(**{n: getattr(values, n) for n in PretrainRun._fields if n != "options"}, options=options)
-    return pretrain_and_save(run, command)

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.report.tables import latest
-from dhauds_jax.runs.adapt import AdaptRun, adapt
+from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.report import write_report
+from dhauds_jax.runs.requests.quickstart import Quickstart
 from dhauds_jax.runs.train import train_and_save
-from dhauds_jax.train.loop import TrainOptions
-from dhauds_jax.train.request import TrainRun
+from dhauds_jax.train.request import TrainOptions, TrainRun
 from dhauds_jax.workdir import records
-
-
-class Quickstart(NamedTuple):
-    """The flags of `experiments.quickstart` (see its `--help`)."""
-
-    workdir: str
-    seed: int
-    profile: str
-    method: Sequence[str]
-    corruption: Sequence[str]
-    level: Sequence[str]
-    train_epochs: int
-    epochs: int
 
 
 def quickstart(run: Quickstart, command: str) -> str:
@@ -47,37 +35,21 @@ def quickstart(run: Quickstart, command: str) -> str:
 def _training(run: Quickstart) -> TrainRun:
     """The source model is trained with the reference's recipe in both profiles: what differs is what comes after it."""
     return TrainRun(
-        dataset="synthetic",
-        data_dir=None,
-        noise_dir=None,
-        net="amaut_small",
-        workdir=run.workdir,
-        seed=run.seed,
-        options=TrainOptions(epochs=run.train_epochs),
+        dataset="synthetic", workdir=run.workdir, seed=run.seed, options=TrainOptions(epochs=run.train_epochs)
     )
 
 
 def _adaptation(run: Quickstart, workdir: Path) -> AdaptRun:
     return AdaptRun(
         dataset="synthetic",
-        data_dir=None,
-        noise_dir=None,
-        net=None,
         checkpoint=str(workdir / "checkpoint"),
         method=run.method,
         corruption=run.corruption,
         level=run.level,
-        protocol=["offline"],
         profile=run.profile,
         seed=run.seed,
         epochs=run.epochs,
-        batch_size=70,
-        options=[],
-        criterion="information",
-        split="test",
         workdir=run.workdir,
-        save_every_s=20.0,
-        allow_partial=False,
         draw="single",
     )
 

@@ -21,6 +21,7 @@ from dhauds_jax.report.tables import (
     table,
     with_variants,
 )
+from dhauds_jax.runs.requests.report import ReportRun
 from dhauds_jax.workdir import records
 
 Record = dict[str, Any]
@@ -140,16 +141,16 @@ def write_report(workdirs: Sequence[str], output: str | None = None, html: bool 
     return f"{published.beside_published(named)}\n{published.overview(named)}\n{said}"
 
 
-def report(folders: Sequence[str], output: str | None, html: bool, page: str | None) -> str:
-    """What `experiments.report` does with its flags: a report of `folders`, or the tables of `page` rendered anew.
+def report(run: ReportRun) -> str:
+    """A report of the work folders, or the tables of the page `run.fill` rendered anew.
 
     Raises:
       BadInput: flags that do not go together.
     """
-    if bool(page) == bool(folders):
+    if bool(run.fill) == bool(run.workdir):
         raise BadInput("expected either --workdir=FOLDER[,FOLDER] for a report or --fill=PAGE for a page's tables")
-    if not page:
-        return write_report(folders, output, html)
-    if html or output:
+    if not run.fill:
+        return write_report(run.workdir, run.output, run.html)
+    if run.html or run.output:
         raise BadInput("--fill renders a page in place, expected it without --html and --output")
-    return fill_page(Path(page))
+    return fill_page(Path(run.fill))

@@ -18,6 +18,7 @@ from dhauds_jax.cells.worklist import Work, works_of
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.runs import adapt
+from dhauds_jax.runs.requests.study import StudyRun
 from dhauds_jax.tta import flops as tta_flops
 from dhauds_jax.tta import methods, protocols, vectorised
 from dhauds_jax.tta.options import parse_options
@@ -25,33 +26,6 @@ from dhauds_jax.types import RunInfo
 from dhauds_jax.workdir import records
 
 PROTOCOLS = ("offline", "online")
-
-
-class StudyRun(NamedTuple):
-    """The flags of `experiments.study` (see its `--help`)."""
-
-    dataset: str
-    data_dir: str | None
-    noise_dir: str | None
-    checkpoint: str
-    method: str
-    corruption: str
-    level: str
-    protocol: str
-    lr: Sequence[str] | None
-    seeds: Sequence[str]
-    copies: int
-    draw: str
-    evaluation_seed: int
-    source_clips: int
-    profile: str
-    epochs: int
-    batch_size: int
-    options: Sequence[str]
-    criterion: str
-    split: str
-    workdir: str
-    allow_partial: bool
 
 
 class Group(NamedTuple):
@@ -72,10 +46,10 @@ def _numbers(flag: str, texts: Sequence[str], kind: type) -> list[Any]:
 
 def _adapt_run(run: StudyRun, seed: int, rate: float | None = None) -> AdaptRun:
     """The run of `experiments.adapt` that a copy stands for."""
-    same = {name: value for name, value in run._asdict().items() if name in AdaptRun._fields}
+    same = {name: value for name, value in run.as_dict().items() if name in AdaptRun.names()}
     lists = {name: [same[name]] for name in ("method", "corruption", "level", "protocol")}
     options = [*run.options, *([] if rate is None else [f"lr={rate}"])]
-    return AdaptRun(**{**same, **lists, "net": None, "seed": seed, "options": options, "save_every_s": 0.0})
+    return AdaptRun(**{**same, **lists, "seed": seed, "options": options, "save_every_s": 0.0})
 
 
 def _check(run: StudyRun) -> tuple[list[int], tuple[float | None, ...], tuple[str, str]]:
@@ -104,7 +78,7 @@ def _works(
     for seed in seeds:
         mine = _adapt_run(run, seed)
         if "evaluation" in drawn:
-            mine = mine._replace(draw="single")
+            mine = mine.replace(draw="single")
         (work,) = works_of(mine, loaded, [pair])
         reported = tuple(item for item in work.draw if item[0].startswith("evaluation_"))
         if "evaluation" in drawn:

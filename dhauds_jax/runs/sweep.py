@@ -24,6 +24,7 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.recipes.rows import Roots, adapt_run, command, selected
 from dhauds_jax.recipes.table import Recipe, Row, read
 from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.workdir import locks, records
 
 FORMAT = 1
@@ -36,36 +37,15 @@ _FLAGS = ("save_every_s", "allow_partial", "on_bad_file", "parallel", "updates_p
 """Those that go to every row."""
 
 
-class SweepRun(NamedTuple):
-    """The flags of `experiments.sweep` (see its `--help`)."""
+def roots_of(run: SweepRun) -> Roots:
+    """Where data, noises and checkpoints lie."""
+    return Roots(run.data_root, run.noise_dir, run.checkpoint_root)
 
-    recipes: str
-    only: Sequence[str]
-    shard: str
-    data_root: str | None
-    noise_dir: str | None
-    checkpoint_root: str | None
-    workdir: str | None
-    list: bool = False
-    cost: bool = False
-    dry_run: bool = False
-    save_every_s: float = 20.0
-    allow_partial: bool = False
-    on_bad_file: str = "stop"
-    parallel: str = "jit"
-    updates_per_dispatch: int = 1
-    precision: str = "float32"
-    remat: bool = False
 
-    @property
-    def roots(self) -> Roots:
-        """Where data, noises and checkpoints lie."""
-        return Roots(self.data_root, self.noise_dir, self.checkpoint_root)
-
-    def adapt_run(self, row: Row) -> AdaptRun:
-        """The run that a row stands for under these flags."""
-        flags = {name: getattr(self, name) for name in _FLAGS}
-        return adapt_run(row, self.roots, self.workdir or "WORKDIR", **flags)
+def adapt_run_of(run: SweepRun, row: Row) -> AdaptRun:
+    """The run of `experiments.adapt` that a row stands for under a sweep's flags."""
+    flags = {name: getattr(run, name) for name in _FLAGS}
+    return adapt_run(row, roots_of(run), run.workdir or "WORKDIR", **flags)
 
 
 class Outcome(NamedTuple):
@@ -157,7 +137,7 @@ class _Finished:
     def has(self, row: Row) -> bool:
         if not any(key == self.key(row) for key, _ in self.keys):
             return False
-        folder = self.run.roots.checkpoint_dir(row)
+        folder = roots_of(self.run).checkpoint_dir(row)
         if folder not in self.hashes:
             self.hashes[folder] = checkpoints.variables_hash(checkpoints.load(folder)[0])
         return (self.key(row), self.hashes[folder]) in self.keys
@@ -204,7 +184,7 @@ def _listed(row: Row, run: SweepRun) -> str:
     waits = f"  (waits for {', '.join(row.waits_for)})" if row.waits_for else ""
     before, after = (row.published[name] for name in ("non_adapted", "adapted"))
     numbers = "" if before is None and after is None else f"  published {_percent(before)} -> {_percent(after)}"
-    return f"{row.number:4d} {row.name}{numbers}{waits}\n     {command(run.adapt_run(row))}"
+    return f"{row.number:4d} {row.name}{numbers}{waits}\n     {command(adapt_run_of(run, row))}"
 
 
 def _percent(value: float | None) -> str:
@@ -215,7 +195,7 @@ def _foreseen(run: SweepRun, rows: Sequence[Row]) -> dict[int, Outcome]:
     """What would become of each row; it is printed."""
     finished, outcomes = _Finished(run), {}
     for row in rows:
-        outcome = lacking(row, run.roots) or Outcome("finished" if finished.has(row) else "run")
+        outcome = lacking(row, roots_of(run)) or Outcome("finished" if finished.has(row) else "run")
         outcomes[row.number] = outcome
         print(f"{row.number:4d} {row.name}: {outcome.sentence or {'run': 'can run'}.get(outcome.kind, outcome.kind)}")
     return outcomes
@@ -224,7 +204,7 @@ def _foreseen(run: SweepRun, rows: Sequence[Row]) -> dict[int, Outcome]:
 def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], said: str) -> dict[int, Outcome]:
     finished, outcomes = _Finished(run), {}
     for row in rows:
-        known = lacking(row, run.roots) or (Outcome("finished") if finished.has(row) else None)
+        known = lacking(row, roots_of(run)) or (Outcome("finished") if finished.has(row) else None)
         if known:
             outcomes[row.number] = known
     _note(run, recipe, outcomes)
@@ -254,7 +234,7 @@ def work(row: Row) -> float:
 
 
 def _run_row(run: SweepRun, recipe: Recipe, row: Row, key: str, said: str, memory: dict[str, Any]) -> Outcome:
-    mine = run.adapt_run(row)
+    mine = adapt_run_of(run, row)
     extra: Mapping[str, Any] = {
         "recipe": {"name": recipe.name, "row": row.number, "source": row.source, "key": key, "command": command(mine)},
         "published": row.published,
@@ -283,7 +263,7 @@ def _note(run: SweepRun, recipe: Recipe, outcomes: Mapping[int, Outcome]) -> Non
             outcome = outcomes[row.number]
             if outcome.kind in REASONS:
                 about = {name: getattr(row, name) for name in ("dataset", "net", "corruption", "level", "method")}
-                reason = {"kind": outcome.kind, "reason": outcome.sentence, "command": command(run.adapt_run(row))}
+                reason = {"kind": outcome.kind, "reason": outcome.sentence, "command": command(adapt_run_of(run, row))}
                 listed[row.number] = {"recipes": recipe.name, "row": row.number, **about, **reason}
     if listed or path.exists():
         _write(path, "".join(json.dumps(listed[number]) + "\n" for number in sorted(listed)))

@@ -14,6 +14,7 @@ import numpy as np
 from dhauds_jax import parallel
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.input_statistics import normalising
+from dhauds_jax.command import flags
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import PROFILES
@@ -23,7 +24,6 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.recipes import training as recipes
 from dhauds_jax.train.clips import is_finished, open_clips, train_width, training_noise
 from dhauds_jax.train.loop import check_options, chosen, train, workdir_state
-from dhauds_jax.train.options import TrainOptions
 from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
 from dhauds_jax.train.views import make_view
@@ -72,7 +72,7 @@ def _identity(run: TrainRun) -> dict[str, Any]:
         named["precision"] = run.precision
     if run.remat:
         named["remat"] = True
-    return json.loads(json.dumps({**named, "options": run.options._asdict()}))
+    return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
 
 
 @precision.exactly()
@@ -156,19 +156,16 @@ def train_from_flags(values: Any, command: str) -> str:
         raise BadInput("--dataset: missing, expected a data set, or a --recipe that names one")
     if values.profile not in PROFILES:
         raise BadInput(f"--profile={values.profile}: expected {' or '.join(PROFILES)}")
-    faithful = values.profile == "reference"
-    if not all(epoch.isdigit() for epoch in values.milestones):
-        raise BadInput(f"--milestones={','.join(values.milestones)}: expected whole numbers of epochs, such as 5,10")
-    names = [n for n in TrainOptions._fields if n in values and n not in ("selection", "time_flip")]
-    options = TrainOptions(**{n: getattr(values, n) for n in names})._replace(
-        views=tuple(values.views),
-        milestones=tuple(int(epoch) for epoch in values.milestones),
-        selection=values.selection or ("last" if faithful else "best_validation"),
-        first_epoch_plain=faithful,
-        crop_last_start=not faithful,
-        nesterov=not faithful,
-        time_flip=faithful if values.time_flip is None else values.time_flip,
-    )
-    run = TrainRun(**{n: getattr(values, n) for n in TrainRun._fields if n != "options"}, options=options)
+    run = flags.from_flags(TrainRun, values)
+    if values.profile == "corrected":
+        run = run.replace(
+            options=run.options.replace(
+                selection=values.selection or "best_validation",
+                first_epoch_plain=False,
+                crop_last_start=True,
+                nesterov=True,
+                time_flip=bool(values.time_flip),
+            )
+        )
     text = train_and_save(run, command)
     return f"{text}\n{recipes.said(recipe)}" if recipe else text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -16,29 +16,10 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import tuned
 from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.runs.requests.tune import TuneRun
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
 from dhauds_jax.workdir import records
-
-
-class TuneRun(NamedTuple):
-    """The flags of `experiments.tune` (see its `--help`)."""
-
-    dataset: str
-    data_dir: str | None
-    noise_dir: str | None
-    checkpoint: str
-    method: Sequence[str]
-    corruption: str
-    level: str
-    profile: str
-    split: str
-    clips: int
-    epochs: int
-    batch_size: int
-    seed: int
-    workdir: str
-    output: str
 
 
 def tune(run: TuneRun, command: str) -> str:
@@ -91,22 +72,18 @@ def _score(run: TuneRun, method: str, options: dict[str, Any], subset: str | Non
         dataset=run.dataset,
         data_dir=run.data_dir,
         noise_dir=run.noise_dir,
-        net=None,
         checkpoint=run.checkpoint,
         method=[method],
         corruption=[run.corruption],
         level=[run.level],
-        protocol=["offline"],
         profile=run.profile,
         seed=run.seed,
         epochs=run.epochs,
         batch_size=run.batch_size,
         options=texts,
-        criterion="information",
         split=run.split,
         workdir=run.workdir,
         save_every_s=60.0,
-        allow_partial=False,
         draw="single",
         subset=subset,
     )

@@ -14,10 +14,8 @@ from dhauds_jax.dsp.views import roll
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.parallel import own_rows, whole_batch
+from dhauds_jax.train.request import LOSSES
 from dhauds_jax.tta import losses
-
-LOSSES = ("cross_entropy", "binary")
-"""Values of `training.TrainOptions.loss`."""
 
 ROLL = (-10, 10)
 """Frames by which a noisy spectrogram is rolled: from the first, below the second."""

@@ -13,17 +13,12 @@ from jaxtyping import Array
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import TRAIN
+from dhauds_jax.train.request import LABELS, TASKS
 from dhauds_jax.train.views import TrainBatch
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.aux_tasks import TASKS as AUX_TASKS
 from dhauds_jax.tta.aux_tasks import check_head, random_labels
 from dhauds_jax.types import Classifier, Variables
-
-TASKS = ("none", *AUX_TASKS)
-"""Values of `training.TrainOptions.aux_task`."""
-
-LABELS = ("random", "expand")
-"""Values of `training.TrainOptions.aux_labels`."""
 
 AuxLoss = Callable[[Any, Mapping[str, Any], TrainBatch, Array], tuple[Array, Mapping[str, Any]]]
 

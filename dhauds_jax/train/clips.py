@@ -14,8 +14,7 @@ from dhauds_jax.data.loading import load_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.train.loop import TrainOptions
-from dhauds_jax.train.request import TrainRun
+from dhauds_jax.train.request import TrainOptions, TrainRun
 from dhauds_jax.workdir import records
 
 

@@ -10,9 +10,6 @@ from jaxtyping import Array
 
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd
 
-OPTIMISERS = ("sgd", "adamw", "multistep", "adam")
-"""Values of `training.TrainOptions.optimiser`."""
-
 STAIR = 50
 """Updates between two steps of a warm-up in stairs."""
 
@@ -49,5 +46,5 @@ def make_optimiser(options: Any, steps_per_epoch: int) -> optax.GradientTransfor
         adam = options.optimiser == "adam"
         rule = optax.adam(rate, options.b1, options.b2) if adam else optax.sgd(rate, momentum=options.momentum)
         return optax.chain(optax.add_decayed_weights(options.weight_decay), rule)
-    names = set(SGDOptions._fields) & set(type(options)._fields)
+    names = set(SGDOptions._fields) & set(options.names())
     return scheduled_sgd(SGDOptions(**{name: getattr(options, name) for name in names}), steps_per_epoch)

@@ -20,47 +20,13 @@ from dhauds_jax.nets import ssast_losses, ssast_masks, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.ssast_pretrain import PretrainNet
 from dhauds_jax.train.optimisers import warmup_in_stairs
+from dhauds_jax.train.request import PretrainOptions
 from dhauds_jax.tta.protocols import stream_order
 from dhauds_jax.types import Variables
 from dhauds_jax.workdir.saver import Saver
 
 OVER = {"reference": "predictions", "corrected": "patches"}
 """Profile -> what the contrastive loss is normalised over (S1)."""
-
-
-class PretrainOptions(NamedTuple):
-    """The recipe. Defaults are SSAST's for its tiny size (base: rate 1e-4, batch 24).
-
-    Attributes:
-      epochs: passes over the clips.
-      batch_size: clips in an update.
-      lr: Adam's rate; it rises over `warmup_steps` updates in stairs of 50 and halves when the accuracy of the
-        validation clips has not risen for more than `patience` evaluations.
-      weight_decay: coupled.
-      b1, b2: of Adam.
-      warmup_steps, patience: see `lr`.
-      mask_patches: hidden patches of a clip.
-      clusters: whether patches are hidden in squares (patches) or one by one (frames).
-      reconstruction: weight of the square error beside the contrastive loss.
-      passes: 2 draws a mask for each objective, as the original; 1 uses one for both, at half the cost.
-      shift: clips are rolled in time by up to this share of their length (the original: 0).
-      profile: "reference" keeps S1 and S4, "corrected" mends them.
-    """
-
-    epochs: int = 10
-    batch_size: int = 120
-    lr: float = 5e-4
-    weight_decay: float = 5e-7
-    b1: float = 0.95
-    b2: float = 0.999
-    warmup_steps: int = 1000
-    patience: int = 2
-    mask_patches: int = 400
-    clusters: bool = True
-    reconstruction: float = 10.0
-    passes: int = 2
-    shift: float = 0.0
-    profile: str = "reference"
 
 
 class PretrainState(NamedTuple):

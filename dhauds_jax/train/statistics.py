@@ -15,11 +15,8 @@ from dhauds_jax.data.pipeline import ClipBatch, ClipSplit, batches, to_device, t
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import mel_image, zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.train.request import STATISTICS
 from dhauds_jax.train.views import make_view
-
-CHOICES = ("checkpoint", "preset", "train_set")
-"""Values of `--input_statistics`."""
-
 
 NAMES = ("mean", "std", "std_factor")
 """The constants of a front end that are meant."""
@@ -46,15 +43,15 @@ def with_measured_statistics(
     Args:
       config: of a network on Kaldi filter banks.
       clips: rows as long as the config's clips; longer ones need a `view`.
-      choice: of `CHOICES`; "checkpoint" and "preset" leave the config as it is.
+      choice: of `STATISTICS`; "checkpoint" and "preset" leave the config as it is.
       view: `(key, batch) -> wave`, the clips at the config's length, such as training's "clean" view.
       batch_size: clips at a time.
 
     Raises:
       BadInput: an unknown choice, or another front end.
     """
-    if choice not in CHOICES:
-        raise BadInput(f"--input_statistics={choice}: expected one of {', '.join(CHOICES)}")
+    if choice not in STATISTICS:
+        raise BadInput(f"--input_statistics={choice}: expected one of {', '.join(STATISTICS)}")
     if choice != "train_set":
         return config
     if config.front_end["kind"] != "kaldi_fbank":

@@ -28,7 +28,7 @@ def a_run(**changes):
         rounds=2,
         json=True,
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 def rows_of(capsys, **changes):

@@ -13,7 +13,7 @@ from dhauds_jax.data import pipeline
 from dhauds_jax.nets import checkpoint, mel_image, zoo
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.train import train_and_save
-from dhauds_jax.train.loop import TrainOptions
+from dhauds_jax.train.request import TrainOptions
 from dhauds_jax.train.statistics import of_clips
 from dhauds_jax.train.views import make_features
 from tests.runs import tiny

@@ -105,4 +105,4 @@ def test_the_command_line_takes_the_runner(place, tmp_path):
     assert run_command(run).startswith("1 cells written")
     assert json.loads((tmp_path / "WHN" / "L1" / "cell.json").read_text())["clips"] == 37
     assert (tmp_path / "test_annotations.csv").is_file()
-    assert run_command(run._replace(runner="direct", verify="samples")).startswith("1 cells agree")
+    assert run_command(run.replace(runner="direct", verify="samples")).startswith("1 cells agree")

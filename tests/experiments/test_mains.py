@@ -6,33 +6,66 @@ from pathlib import Path
 
 import pytest
 
-from dhauds_jax.data import sets
-from dhauds_jax.names import CORRUPTIONS, LEVELS
-from dhauds_jax.tta import methods, protocols, selection
+from dhauds_jax import names
+from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.command import listing
+from experiments.__main__ import commands
 
 ROOT = Path(__file__).resolve().parents[2]
-MAINS = ("quickstart", "train", "corrupt", "adapt", "report", "benchmark", "check_data", "sweep", "pretrain", "study")
+MAINS = [name for name in commands() if name != "convert"]
 
 
 def run(*words):
     return subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=120)
 
 
+def test_there_are_fourteen_mains_and_none_is_long():
+    assert len(MAINS) == 14
+    for name in MAINS:
+        assert len(commands()[name].read_text().splitlines()) <= 40, name
+
+
 @pytest.mark.parametrize("main", MAINS)
-def test_help_says_what_it_does_and_is_quick(main):
-    done = run(f"experiments.{main}", "--help")
-    assert "Example: python -m experiments." in done.stdout
+def test_help_says_what_it_does_and_imports_nothing_heavy(main):
     code = (
-        f"import sys, experiments.{main} as m; sys.exit(any(k in sys.modules for k in ('jax', 'numpy', 'matplotlib')))"
+        "import atexit, runpy, sys\n"
+        "heavy = ('jax', 'numpy', 'flax', 'matplotlib', 'tensorflow', 'dhauds_jax.data', 'dhauds_jax.tta')\n"
+        "atexit.register(lambda: print('heavy:', [name for name in heavy if name in sys.modules]))\n"
+        f"runpy.run_module('experiments.{main}', run_name='__main__', alter_sys=True)\n"
     )
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+    done = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert f"Example: python -m experiments.{main} " in done.stdout
+    assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
 
 
 def test_help_lists_the_names_that_there_are():
-    text = run("experiments.adapt", "--help").stdout
-    data_sets = [name for name in sets.REGISTRY if "/" not in name]
-    for name in [*methods.METHODS, *protocols.PROTOCOLS, *selection.CRITERIA, *CORRUPTIONS, *LEVELS, *data_sets]:
-        assert name in text, name
+    fields = AdaptRun.__dataclass_fields__
+    for name, known in {
+        "dataset": names.DATA_SETS,
+        "method": names.METHODS,
+        "corruption": [*names.CORRUPTIONS, *names.SHIFTS],
+        "level": names.LEVELS,
+        "protocol": names.PROTOCOLS,
+        "criterion": [*names.CRITERIA, *names.CRITERIA_WITH_VIEWS],
+    }.items():
+        assert ", ".join(known) in fields[name].metadata["flag"].help or name == "corruption"
+        assert all(word in fields[name].metadata["flag"].help for word in known), name
+
+
+def test_list_prints_every_name_with_a_line_and_needs_no_other_flag():
+    done = run("experiments.classify", "--list")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0] == f"method: {len(names.METHODS)} names"
+    listed = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))
+    assert set(listed) >= {*names.METHODS, *names.CRITERIA}
+    assert listed["tent"].startswith("TENT: entropy minimisation")
+
+
+@pytest.mark.parametrize("kind", ["net", "recipe"])
+def test_list_knows_the_names_that_only_their_room_has(kind):
+    text = listing.text([kind])
+    assert {"net": "  hubert_base\n", "recipe": "  ssast:esc50_patch  "}[kind] in text
 
 
 @pytest.mark.parametrize(

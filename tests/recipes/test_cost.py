@@ -4,7 +4,8 @@ import pytest
 
 from dhauds_jax.data import sets
 from dhauds_jax.recipes import cost, table
-from dhauds_jax.runs.sweep import SweepRun, sweep
+from dhauds_jax.runs.requests.sweep import SweepRun
+from dhauds_jax.runs.sweep import sweep
 
 
 @pytest.fixture(scope="module")

@@ -1,15 +1,15 @@
 """The published recipes: they are whole, name what there is, and their numbers are the published ones."""
 
 import inspect
-import json
-import subprocess
-import sys
+import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from absl import flags
 
 from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.command.flags import flags_of, from_flags
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import CORRUPTIONS, LEVELS
 from dhauds_jax.nets import zoo
@@ -270,20 +270,14 @@ def test_variants_share_a_data_folder_and_have_checkpoints_of_their_own(tmp_path
     assert roots.data_dir(synthetic) is None
 
 
-@pytest.mark.slow
 def test_every_command_is_understood_as_the_run_that_it_stands_for():
     roots = Roots("data root", "noise", "checkpoints")
     runs = [adapt_run(row, roots, "out") for name in recipes_table.NAMES for row in recipes_table.read(name).rows]
-    code = (
-        "import json, shlex, sys, experiments.adapt as main\n"
-        "from dhauds_jax.cells.worklist import AdaptRun\n"
-        "for line in sys.stdin:\n"
-        "    main.FLAGS.unparse_flags(); [main.FLAGS[n].unparse() for n in AdaptRun._fields]\n"
-        "    main.FLAGS(shlex.split(line)[2:])\n"
-        "    print(json.dumps([getattr(main.FLAGS, n) for n in AdaptRun._fields]))\n"
-    )
-    lines = "\n".join(map(command, runs))
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, input=lines, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    for line, run in zip(done.stdout.splitlines(), runs, strict=True):
-        assert AdaptRun(*json.loads(line)) == run
+    values = flags.FlagValues()
+    flags_of(AdaptRun, values=values)
+    for run in runs:
+        values.unparse_flags()
+        for name in AdaptRun.names():
+            values[name].unparse()
+        values(shlex.split(command(run))[2:])
+        assert from_flags(AdaptRun, values) == run

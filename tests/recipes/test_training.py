@@ -1,24 +1,23 @@
 """Rows of training recipes: SSAST's table, and what a row does to the flags."""
 
 import pytest
+from absl import flags
 
+from dhauds_jax.command.flags import flags_of
 from dhauds_jax.data import sets
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import training
 from dhauds_jax.recipes.training import milestones
-from experiments import train
+from dhauds_jax.train.request import Recipe, TrainRun
 
 
 @pytest.fixture
 def values():
-    """The flags of `experiments.train`, parsed anew from nothing."""
-    train.FLAGS.unparse_flags()
-    train.FLAGS(["train", "--lr=0.5"])
-    saved = {name: train.FLAGS[name].default for name in train.FLAGS}
-    yield train.FLAGS
-    for name, default in saved.items():
-        train.FLAGS.set_default(name, default)
-    train.FLAGS.unparse_flags()
+    """The flags of `experiments.train`, parsed."""
+    values = flags.FlagValues()
+    flags_of(TrainRun, Recipe, values=values)
+    values(["train", "--lr=0.5", "--workdir=out"])
+    return values
 
 
 def test_a_row_sets_what_the_command_line_does_not(values):
@@ -30,11 +29,11 @@ def test_a_row_sets_what_the_command_line_does_not(values):
     assert (values.mixup, values.freq_mask, values.time_mask, values.spectrogram_noise) == (0.6, 48, 48, True)
 
 
-def test_rows_name_what_there_is_and_the_published_numbers():
+def test_rows_name_what_there_is_and_the_published_numbers(values):
     rows = training.read("ssast")
     assert len(rows) == 6
     for row in rows.values():
-        assert set(row.flags) <= set(train.FLAGS)
+        assert set(row.flags) <= set(values)
         if not row.waits_for:
             sets.get(row.flags["dataset"])
             zoo.preset(row.flags["net"], ("any",))

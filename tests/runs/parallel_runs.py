@@ -7,10 +7,10 @@ from pathlib import Path
 
 import jax
 
-from dhauds_jax.runs.adapt import AdaptRun, adapt
+from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.train import train_and_save
-from dhauds_jax.train.loop import TrainOptions
-from dhauds_jax.train.request import TrainRun
+from dhauds_jax.train.request import TrainOptions, TrainRun
 
 OPTIONS = TrainOptions(epochs=1, batch_size=12, views=("shift",), mixup=0.5, lr=1e-3)
 
@@ -20,7 +20,7 @@ def main(folder: Path) -> None:
     place = {"dataset": "arabic_speech_commands", "data_dir": str(folder / "data"), "noise_dir": str(folder / "noise")}
     for kind in ("jit", "pmap", "mesh"):
         run = TrainRun(**place, net="amaut_tiny", workdir=str(folder / f"train-{kind}"), seed=1, options=OPTIONS)
-        train_and_save(run._replace(parallel=kind), "c")
+        train_and_save(run.replace(parallel=kind), "c")
         adapt(
             AdaptRun(
                 **place,

@@ -7,8 +7,9 @@ import pytest
 
 from dhauds_jax.cells import loops, targets
 from dhauds_jax.cells.cell import Cell, cell_id
+from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.scoring import scored
-from dhauds_jax.runs.adapt import AdaptRun, adapt
+from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.tta import protocols
 from dhauds_jax.tta.options import parse_options
@@ -48,7 +49,7 @@ def a_run(place, workdir, **changes):
         allow_partial=False,
         draw="single",
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 def without_cost(record):
@@ -178,7 +179,7 @@ def test_absent_and_broken_files_are_named(place, tmp_path):
         adapt(run, "c")
     (data / "dataset" / "down" / "test_0.wav").write_bytes(b"")
     with pytest.raises(ValueError, match=r"down/test_0.wav"):
-        adapt(run._replace(allow_partial=True), "c")
+        adapt(run.replace(allow_partial=True), "c")
     assert not (tmp_path / "out").exists()
 
 
@@ -232,9 +233,9 @@ def test_bad_files_stop_a_run_or_are_left_out_and_recorded(tmp_path):
     adapt(whole, "c")
     (tmp_path / "data" / "dataset" / "up" / "test_0.wav").write_bytes(b"")
     with pytest.raises(ValueError, match=r"up/test_0\.wav: empty \(0 bytes\), expected a wav, flac or ogg file"):
-        adapt(whole._replace(workdir=str(out)), "c")
+        adapt(whole.replace(workdir=str(out)), "c")
     assert not out.exists()
-    adapt(whole._replace(workdir=str(out), on_bad_file="skip"), "c")
+    adapt(whole.replace(workdir=str(out), on_bad_file="skip"), "c")
     reason = "empty (0 bytes), expected a wav, flac or ogg file"
     assert (out / "bad_files.txt").read_text() == f"dataset/up/test_0.wav\t{reason}\n"
     before, after = records.read(tmp_path / "whole"), records.read(out)
@@ -247,7 +248,7 @@ def test_bad_files_stop_a_run_or_are_left_out_and_recorded(tmp_path):
     for path in (tmp_path / "data" / "dataset").glob("*/test_0.wav"):
         path.write_text("text")
     with pytest.raises(ValueError, match="all 15 files of arabic_speech_commands test are bad"):
-        adapt(whole._replace(workdir=str(tmp_path / "none"), on_bad_file="skip"), "c")
+        adapt(whole.replace(workdir=str(tmp_path / "none"), on_bad_file="skip"), "c")
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def copy(tmp_path, monkeypatch):
 
 def checked(folder, capsys, **options):
     """`(lines printed, summary, whether the copy can serve)`."""
-    text, serves = check(CheckRun("arabic_speech_commands", str(folder), **options))
+    text, serves = check(CheckRun(dataset="arabic_speech_commands", data_dir=str(folder), **options))
     return capsys.readouterr().out.splitlines(), text, serves
 
 
@@ -189,12 +189,12 @@ def test_preparing_without_tensorflow_is_refused_in_one_sentence(copy, monkeypat
     monkeypatch.setitem(sys.modules, "dhauds_jax.data.pipeline.builders", None)
     monkeypatch.delattr("dhauds_jax.data.pipeline.builders", raising=False)
     with pytest.raises(ValueError, match=r"--prepare needs TensorFlow \(.*\), expected: pip install 'dhauds_jax\[data"):
-        check(CheckRun("arabic_speech_commands", str(copy), prepare="cache"))
+        check(CheckRun(dataset="arabic_speech_commands", data_dir=str(copy), prepare="cache"))
 
 
 def test_a_noise_corpus_has_no_common_length_but_a_usual_one(tmp_path, capsys):
     FAKES["speech_commands_noise"](tmp_path / "copy")
-    text, serves = check(CheckRun("speech_commands_noise", str(tmp_path / "copy")))
+    text, serves = check(CheckRun(dataset="speech_commands_noise", data_dir=str(tmp_path / "copy")))
     assert serves and text.splitlines()[-2] == "found: 6 off-length"
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and lines[0].endswith("doing_the_dishes.wav: 0.500 s, expected 60 to 96 s")

@@ -44,7 +44,7 @@ def a_run(place, output, **changes):
         on_bad_file="skip",
         save_every_s=0.0,
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 def rows(folder):

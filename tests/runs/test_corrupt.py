@@ -1,16 +1,17 @@
 """experiments.corrupt: 16-bit files, layouts, lists, records, and the same bits again."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 import soundfile
+from absl import flags
 
+from dhauds_jax.command.flags import flags_of, from_flags
 from dhauds_jax.data import sets
 from dhauds_jax.data.corrupted.reading import list_cell, load_cell
-from dhauds_jax.runs.corrupt import CorruptRun, cells_of, run_command, to_int16, verify_set, write_set
+from dhauds_jax.runs.corrupt import cells_of, run_command, to_int16, verify_set, write_set
+from dhauds_jax.runs.requests.corrupt import CorruptRun
 from tests.data.fakes import FAKES
 from tests.runs import tiny
 
@@ -36,7 +37,7 @@ def a_run(place, output, **changes):
         split="test",
         allow_partial=False,
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 def test_samples_are_rounded_and_saturate():
@@ -108,26 +109,26 @@ def test_a_set_is_written_in_its_published_layout_and_read_back(place, tmp_path,
     samples, _ = soundfile.read(refs[7].path, dtype="int16")
     np.testing.assert_array_equal(clips.waves[7], samples / np.float32(32768))
     # The same command again makes nothing; with another seed it says what is there.
-    assert write_set(run._replace(data_dir=None)).startswith("0 cells written, 1 were there already")
+    assert write_set(run.replace(data_dir=None)).startswith("0 cells written, 1 were there already")
     with pytest.raises(ValueError, match="WHN/L2: made with seed 5, expected 6; give another --output"):
-        write_set(run._replace(seed=6))
+        write_set(run.replace(seed=6))
     with pytest.raises(ValueError, match="made with profile reference, expected corrected"):
-        verify_set(run._replace(profile="corrected", verify="checksum"))
+        verify_set(run.replace(profile="corrected", verify="checksum"))
     capsys.readouterr()
 
 
 def test_verifying_finds_a_changed_file(place, tmp_path, capsys):
     run = a_run(place, tmp_path / "a")
     write_set(run)
-    assert run_command(run._replace(verify="samples")).startswith("1 cells agree")
-    without_data = run._replace(verify="checksum", data_dir=None, noise_dir=None)
+    assert run_command(run.replace(verify="samples")).startswith("1 cells agree")
+    without_data = run.replace(verify="checksum", data_dir=None, noise_dir=None)
     assert run_command(without_data).startswith("1 cells agree")
     path = tmp_path / "a" / "ENSC" / "L1" / "dataset" / "up" / "test_0.wav"
     data = bytearray(path.read_bytes())
     data[1_044] ^= 1
     path.write_bytes(data)
     capsys.readouterr()
-    for verify in (run._replace(verify="samples"), without_data):
+    for verify in (run.replace(verify="samples"), without_data):
         with pytest.raises(ValueError, match="1 files differ, expected none"):
             run_command(verify)
     told = capsys.readouterr().out.splitlines()
@@ -144,14 +145,14 @@ def test_bad_files_are_skipped_on_request(place, tmp_path, capsys):
     with pytest.raises(ValueError, match=r"up/test_0\.wav"):
         write_set(run)
     assert not (tmp_path / "a" / "WHN" / "L1").exists()
-    write_set(run._replace(on_bad_file="skip"))
+    write_set(run.replace(on_bad_file="skip"))
     assert "left out: " in capsys.readouterr().out
     assert (tmp_path / "a" / "bad_files.txt").read_text().startswith("dataset/up/test_0.wav\t")
     record = json.loads((tmp_path / "a" / "WHN" / "L1" / "cell.json").read_text())
     assert record["clips"] == 14 and record["left_out"] == ["dataset/up/test_0.wav"]
     listed = "dataset/up/test_0.wav\ttruncated, a RIFF header without audio (4 bytes)\n"
     assert (tmp_path / "a" / "bad_files.txt").read_text() == listed
-    assert verify_set(run._replace(on_bad_file="skip", verify="samples")).startswith("1 cells agree")
+    assert verify_set(run.replace(on_bad_file="skip", verify="samples")).startswith("1 cells agree")
 
 
 @pytest.mark.parametrize(
@@ -160,12 +161,14 @@ def test_bad_files_are_skipped_on_request(place, tmp_path, capsys):
      (["--noverify"], "")],
 )  # fmt: skip
 def test_verify_is_a_flag_with_or_without_a_value(given, expected):
-    code = "import sys, experiments.corrupt as c; c.FLAGS(sys.argv); print(repr(c.FLAGS.verify))"
-    result = subprocess.run([sys.executable, "-c", code, *given], capture_output=True, text=True, check=True)
-    assert result.stdout.strip() == repr(expected)
+    values = flags.FlagValues()
+    flags_of(CorruptRun, values=values)
+    values(["corrupt", "--dataset=a", "--corruption=WHN", "--output=b", *given])
+    assert from_flags(CorruptRun, values).verify == expected
 
 
 def test_another_value_of_verify_is_refused():
-    code = "import sys, experiments.corrupt as c; c.FLAGS(sys.argv)"
-    result = subprocess.run([sys.executable, "-c", code, "--verify=all"], capture_output=True, text=True, check=False)
-    assert result.returncode and "expected --verify, --verify=samples or --verify=checksum" in result.stderr
+    values = flags.FlagValues()
+    flags_of(CorruptRun, values=values)
+    with pytest.raises(flags.IllegalFlagValueError, match="expected nothing, or one of samples, checksum"):
+        values(["corrupt", "--dataset=a", "--corruption=WHN", "--output=b", "--verify=all"])

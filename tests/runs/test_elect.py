@@ -26,7 +26,7 @@ def a_run(folder, **changes):
         split="test",
         workdir=str(folder / "work"),
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,10 @@ from dhauds_jax.nets import checkpoint
 from dhauds_jax.recipes.rows import command
 from dhauds_jax.runs.adapt import _drawing, adapt
 from dhauds_jax.runs.classify import _identity as classify_identity
-from dhauds_jax.runs.sweep import SweepRun, _Finished
+from dhauds_jax.runs.requests.sweep import SweepRun
+from dhauds_jax.runs.sweep import _Finished
 from dhauds_jax.runs.train import _identity, train_and_save
-from dhauds_jax.train.loop import TrainOptions
+from dhauds_jax.train.request import TrainOptions
 from dhauds_jax.workdir import records
 from tests.runs import test_adapt, test_classify, test_train, tiny
 
@@ -26,7 +27,7 @@ def place(tmp_path_factory):
 @pytest.mark.slow
 def test_each_precision_has_its_own_cell_and_float32_the_one_it_always_had(place, tmp_path):
     run = test_adapt.a_run(place, tmp_path, method=["tent"], protocol=["online"])
-    said = [adapt(run._replace(precision=name), "c") for name in ("float32", "tf32", "bfloat16", "float32", "bfloat16")]
+    said = [adapt(run.replace(precision=name), "c") for name in ("float32", "tf32", "bfloat16", "float32", "bfloat16")]
     assert [text.split(":")[0] for text in said] == [
         "1 records written",
         "1 records written",
@@ -49,12 +50,12 @@ def test_each_precision_has_its_own_cell_and_float32_the_one_it_always_had(place
 def test_recomputed_blocks_give_the_same_numbers_in_a_cell_of_their_own(place, tmp_path):
     run = test_adapt.a_run(place, tmp_path, method=["tent"], protocol=["online"])
     for remat in (False, True):
-        adapt(run._replace(remat=remat), "c")
+        adapt(run.replace(remat=remat), "c")
     plain, again = records.read(tmp_path)
     assert ("remat" not in plain["options"], again["options"]["remat"]) == (True, True)
     assert plain["cell"] != again["cell"]
     assert again["nll"] == pytest.approx(plain["nll"], rel=1e-5)
-    assert "--remat=True" in command(run._replace(remat=True))
+    assert "--remat=True" in command(run.replace(remat=True))
 
 
 def test_an_unknown_precision_is_refused_before_anything_is_read(place, tmp_path):
@@ -64,21 +65,21 @@ def test_an_unknown_precision_is_refused_before_anything_is_read(place, tmp_path
 
 def test_corrupted_sets_are_shared_between_precisions(place, tmp_path):
     run = test_adapt.a_run(place, tmp_path)
-    assert _drawing(run) == _drawing(run._replace(precision="bfloat16"))
-    assert _drawing(run) != _drawing(run._replace(seed=2))
+    assert _drawing(run) == _drawing(run.replace(precision="bfloat16"))
+    assert _drawing(run) != _drawing(run.replace(seed=2))
 
 
 def test_commands_and_identities_name_the_precision_unless_it_is_float32(place, tmp_path):
     run = test_adapt.a_run(place, tmp_path)
     assert "--precision" not in command(run)
-    assert command(run._replace(precision="tf32")).endswith("--precision=tf32")
+    assert command(run.replace(precision="tf32")).endswith("--precision=tf32")
     training = test_train.a_run(place, tmp_path)
     assert "precision" not in _identity(training)
-    assert _identity(training._replace(precision="bfloat16"))["precision"] == "bfloat16"
+    assert _identity(training.replace(precision="bfloat16"))["precision"] == "bfloat16"
     variables = {"params": {"w": np.zeros(2, np.float32)}}
     labelling = test_classify.a_run(place, tmp_path)
     found = type("Found", (), {"files": ["a.wav"], "waves": [0]})
-    names = {classify_identity(labelling._replace(precision=p), found, variables) for p in ("float32", "bfloat16")}
+    names = {classify_identity(labelling.replace(precision=p), found, variables) for p in ("float32", "bfloat16")}
     assert len(names) == 2
 
 
@@ -87,7 +88,7 @@ def test_a_sweep_has_finished_rows_of_its_own_precision_alone():
         number, digest = 7, "abc"
 
     def key(**changes):
-        return _Finished(SweepRun("dhauds", [], "1/1", None, None, None, None, **changes)).key(Row)
+        return _Finished(SweepRun(recipes="dhauds", **changes)).key(Row)
 
     assert key() == "7-abc"
     assert key(precision="bfloat16") == "7-abc-bfloat16"
@@ -103,4 +104,4 @@ def test_training_in_bfloat16_writes_float32_parameters(place, tmp_path):
     assert extra["training"]["identity"]["precision"] == "bfloat16"
     assert variables["params"]["encoder"]["stem"]["conv"]["kernel"].dtype == np.float32
     with pytest.raises(ValueError, match="holds the checkpoint of another run"):
-        train_and_save(run._replace(precision="float32"), "c")
+        train_and_save(run.replace(precision="float32"), "c")

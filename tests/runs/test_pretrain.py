@@ -21,7 +21,7 @@ from dhauds_jax.train.views import make_view
 from dhauds_jax.workdir.saver import Saver
 from tests.runs import tiny
 
-OPTIONS = PretrainOptions(epochs=4, batch_size=5, mask_patches=5, warmup_steps=0, lr=6e-3)
+OPTIONS = PretrainOptions(epochs=4, batch_size=5, mask_patches=5, clusters=True, warmup_steps=0, lr=6e-3)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def a_run(data, workdir, **changes):
         input_statistics="train_set",
         save_every_s=0.0,
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +123,7 @@ def train_from(data, workdir, source, **changes):
         options=TrainOptions(epochs=1, batch_size=15, views=("shift",), optimiser="adam", lr=1e-3),
         checkpoint=source,
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 def test_training_starts_from_a_pretraining(data, pretrained, capsys):
@@ -228,7 +228,7 @@ def test_one_pass_shares_its_mask_and_two_do_not():
     rest = (features, jnp.ones(3), jnp.arange(3, dtype=jnp.int32), jax.random.key(2))
     parts = {}
     for passes in (1, 2):
-        objective = make_objective(net, OPTIONS._replace(passes=passes), hidden=5)
+        objective = make_objective(net, OPTIONS.replace(passes=passes), hidden=5)
         parts[passes] = jax.jit(objective)(variables, *rest)[1]
     assert float(parts[1]["contrast"]) == pytest.approx(float(parts[2]["contrast"]), rel=1e-6)
     assert float(parts[1]["reconstruction"]) != pytest.approx(float(parts[2]["reconstruction"]), rel=1e-4)
@@ -243,6 +243,6 @@ def test_options_that_cannot_be(data):
         ({"mask_patches": 11}, "--mask_patches=11: the spectrogram has 4 x 3 patches, expected from 1 to 10"),
     ):
         with pytest.raises(ValueError, match=said):
-            check_options(OPTIONS._replace(**changes), (4, 3))
+            check_options(OPTIONS.replace(**changes), (4, 3))
     with pytest.raises(ValueError, match="--net=amaut_tiny: is of family amaut, expected an SSAST"):
         pretrain_and_save(a_run(data, "nowhere", net="amaut_tiny"), "c")

@@ -46,7 +46,7 @@ def a_study(place, workdir, **changes):
         workdir=str(workdir),
         allow_partial=False,
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 def near(mine, other, where=""):
@@ -76,7 +76,7 @@ def test_a_study_writes_the_records_of_the_loop(place, tmp_path, protocol):
     assert run_study(run, "c") == f"4 records written: {tmp_path / 'study' / 'results.jsonl'}"
     for seed in (0, 3):
         for lr in (1e-3, 1e-2):
-            one = study._adapt_run(run, seed, lr)._replace(workdir=str(tmp_path / "loop"))
+            one = study._adapt_run(run, seed, lr).replace(workdir=str(tmp_path / "loop"))
             adapt(one, "c")
     mine = {r["cell"]: r for r in records.read(tmp_path / "study")}
     loop = {r["cell"]: r for r in records.read(tmp_path / "loop")}
@@ -106,7 +106,7 @@ def test_finished_runs_are_skipped_and_a_killed_study_goes_on(place, tmp_path, m
             run_study(run, "c")
     assert [(r["seed"], r["options"]["lr"]) for r in records.read(tmp_path)] == [(0, 1e-3), (0, 1e-2)]
     assert run_study(run, "c").startswith("2 records written, 2 were there already: ")
-    more = run._replace(lr=["1e-3", "5e-3", "1e-2"], seeds=["3"])
+    more = run.replace(lr=["1e-3", "5e-3", "1e-2"], seeds=["3"])
     assert run_study(more, "c").startswith("1 records written, 2 were there already: ")
     assert run_study(more, "c").startswith("0 records written, 3 were there already: ")
     assert [r["options"]["vectorised"] for r in records.read(tmp_path)] == [2, 2, 2, 2, 1]

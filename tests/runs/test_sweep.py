@@ -14,7 +14,8 @@ from benchmarks import kill_sweep
 from dhauds_jax.cells import loops
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs import sweep as runs_sweep
-from dhauds_jax.runs.sweep import SweepRun, sweep
+from dhauds_jax.runs.requests.sweep import SweepRun
+from dhauds_jax.runs.sweep import sweep
 from dhauds_jax.tta import protocols
 from dhauds_jax.workdir import locks, records
 from tests.runs import tiny
@@ -42,8 +43,8 @@ def table(folder, *rows, header=HEADER, name="mine.csv"):
 
 def a_run(place, recipes, folder, **changes):
     roots = {"data_root": str(place / "data"), "checkpoint_root": str(place / "checkpoints")}
-    run = SweepRun(recipes, [], "1/1", noise_dir=str(place / "noise"), workdir=str(folder), **roots)
-    return run._replace(**changes)
+    run = SweepRun(recipes=recipes, noise_dir=str(place / "noise"), workdir=str(folder), **roots)
+    return run.replace(**changes)
 
 
 def unavailable(workdir):
@@ -121,7 +122,7 @@ def test_what_cannot_run_is_listed_with_its_reason_and_tried_again(place, tmp_pa
     assert found[5][1] == "waits for vggish"
     assert "--net=amaut_arabic15: the checkpoint" in found[6][1]
     tiny.make_checkpoint(mine / "amaut_small_arabic_speech_commands")  # still of another net: now it stops
-    _, code = sweep(run._replace(only=["*/amaut_small/*"]), "c")
+    _, code = sweep(run.replace(only=["*/amaut_small/*"]), "c")
     assert code == 2
     kinds = {entry["row"]: entry["kind"] for entry in unavailable(out)}
     assert kinds == {2: "missing", 3: "bad_input", 4: "missing", 5: "waits", 6: "bad_input"}

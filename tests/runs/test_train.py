@@ -34,12 +34,12 @@ def a_run(place, workdir, **changes):
         options=OPTIONS,
         save_every_s=0.0,
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 @pytest.mark.slow
 def test_training_learns_repeats_and_resumes_to_the_same_weights(place, tmp_path, monkeypatch):
-    more = OPTIONS._replace(epochs=12)
+    more = OPTIONS.replace(epochs=12)
     said = train_and_save(a_run(place, tmp_path / "whole", options=more), "the command")
     assert f"checkpoint: {tmp_path / 'whole' / 'checkpoint'}" in said
     variables, config, extra = checkpoint.load(tmp_path / "whole" / "checkpoint")
@@ -74,7 +74,7 @@ def test_training_learns_repeats_and_resumes_to_the_same_weights(place, tmp_path
 @pytest.mark.slow
 def test_fine_tuning_the_head_leaves_the_encoder_as_it_was(place, tmp_path):
     source = tiny.make_checkpoint(tmp_path / "source")
-    options = OPTIONS._replace(epochs=1, group="head", optimiser="adamw", lr=1e-3, warmup_epochs=0, views=("shift",))
+    options = OPTIONS.replace(epochs=1, group="head", optimiser="adamw", lr=1e-3, warmup_epochs=0, views=("shift",))
     train_and_save(a_run(place, tmp_path / "out", checkpoint=str(source), options=options, noise_dir=None), "c")
     before, _, _ = checkpoint.load(source)
     after, _, _ = checkpoint.load(tmp_path / "out" / "checkpoint")
@@ -85,7 +85,7 @@ def test_fine_tuning_the_head_leaves_the_encoder_as_it_was(place, tmp_path):
 def test_selection_keeps_the_last_or_the_best():
     state = TrainState({"a": 1}, (), {"a": 2})
     assert chosen(state, OPTIONS) == {"a": 1}
-    assert chosen(state, OPTIONS._replace(selection="best_validation")) == {"a": 2}
+    assert chosen(state, OPTIONS.replace(selection="best_validation")) == {"a": 2}
 
 
 def a_batch(lengths):
@@ -101,7 +101,7 @@ def a_batch(lengths):
 def test_the_noise_view_has_its_snr_relative_to_the_unpadded_clip():
     batch = a_batch([100, 60, 40])
     noise = jnp.asarray(np.random.default_rng(0).normal(size=5000).astype(np.float32))
-    view = make_view("noise", OPTIONS._replace(noise_snr_db=20.0), noise, short=False)
+    view = make_view("noise", OPTIONS.replace(noise_snr_db=20.0), noise, short=False)
     added = view(jax.random.key(0), batch) - batch.wave
     for row in range(3):
         snr = 10 * np.log10(float((batch.wave[row] ** 2).sum() / (added[row] ** 2).sum()))
@@ -111,7 +111,7 @@ def test_the_noise_view_has_its_snr_relative_to_the_unpadded_clip():
 
 def test_short_clips_are_put_anywhere_in_the_row():
     batch = a_batch([100, 60, 40])
-    view = make_view("noise", OPTIONS._replace(noise_snr_db=200.0), jnp.ones(200), short=True)
+    view = make_view("noise", OPTIONS.replace(noise_snr_db=200.0), jnp.ones(200), short=True)
     heads = set()
     for i in range(40):
         wave = np.asarray(view(jax.random.key(i), batch))
@@ -127,14 +127,14 @@ def test_short_clips_are_put_anywhere_in_the_row():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"options": OPTIONS._replace(views=("roll",))}, "--views: unknown roll, expected some of shift, noise, clean"),
+        ({"options": OPTIONS.replace(views=("roll",))}, "--views: unknown roll, expected some of shift, noise, clean"),
         ({"noise_dir": None}, "--views holds noise, but there is no training noise: give --noise_dir"),
         (
-            {"options": OPTIONS._replace(optimiser="lion")},
+            {"options": OPTIONS.replace(optimiser="lion")},
             "--optimiser=lion: expected one of sgd, adamw",
         ),
-        ({"options": OPTIONS._replace(group="tail")}, "unknown group of parameters 'tail'"),
-        ({"options": OPTIONS._replace(epochs=0)}, "--epochs must be at least 1"),
+        ({"options": OPTIONS.replace(group="tail")}, "unknown group of parameters 'tail'"),
+        ({"options": OPTIONS.replace(epochs=0)}, "--epochs must be at least 1"),
         ({"net": "resnet"}, "unknown net 'resnet': expected resnet_tiny"),
         ({"train_noise": "rain"}, "--train_noise=rain: expected one of doing_the_dishes"),
         ({"dataset": "esc"}, "unknown data set 'esc'"),
@@ -153,11 +153,11 @@ def test_bad_files_are_left_out_of_training_and_recorded(tmp_path):
     tiny.make_arabic(tmp_path / "data")
     (tmp_path / "data" / "dataset" / "up" / "train_1.wav").write_text("text")
     (tmp_path / "data" / "dataset" / "up" / "val_0.wav").write_bytes(b"")
-    options = OPTIONS._replace(epochs=1, views=("clean",), group="head")
+    options = OPTIONS.replace(epochs=1, views=("clean",), group="head")
     run = a_run(tmp_path, tmp_path / "out", options=options, noise_dir=None)
     with pytest.raises(ValueError, match=r"up/train_1\.wav: cannot be read"):
         train_and_save(run, "c")
-    train_and_save(run._replace(on_bad_file="skip"), "c")
+    train_and_save(run.replace(on_bad_file="skip"), "c")
     _, _, extra = checkpoint.load(tmp_path / "out" / "checkpoint")
     assert extra["training"]["skipped"] == {"train": 1, "val": 1} and extra["training"]["clips"] == 29
     lines = (tmp_path / "out" / "bad_files.txt").read_text().splitlines()

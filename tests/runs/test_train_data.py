@@ -33,7 +33,7 @@ def ramps(lengths, width):
 @pytest.mark.parametrize(("last", "starts"), [(False, {0, 1, 2}), (True, {0, 1, 2, 3})])
 def test_a_random_piece_of_longer_clips_and_shorter_ones_whole(last, starts):
     batch = ramps([13, 10, 7], 15)
-    view = make_view("clean", OPTIONS._replace(crop_last_start=last), None, short=True, length=10)
+    view = make_view("clean", OPTIONS.replace(crop_last_start=last), None, short=True, length=10)
     views = np.asarray(jax.vmap(lambda key: view(key, batch))(jax.random.split(jax.random.key(0), 80)))
     assert views.shape == (80, 3, 10)
     assert set(views[:, 0, 0] - 1) == starts
@@ -48,7 +48,7 @@ def test_noise_comes_before_the_cut():
     """The SNR is that of the whole clip: its loud second half counts, whichever piece is kept."""
     wave = np.concatenate([np.full(50, 0.1), np.full(50, 10.0)]).astype(np.float32)
     batch = TrainBatch(jnp.asarray(wave[None]), jnp.array([100]), jnp.zeros(1, int), jnp.ones(1), jnp.zeros(1, int))
-    view = make_view("noise", OPTIONS._replace(noise_snr_db=0.0), jnp.ones(300), short=False, length=50)
+    view = make_view("noise", OPTIONS.replace(noise_snr_db=0.0), jnp.ones(300), short=False, length=50)
     pieces = np.asarray(jax.vmap(lambda key: view(key, batch)[0])(jax.random.split(jax.random.key(0), 40)))
     gain = np.sqrt((wave**2).mean())  # noise of ones with the clip's energy
     quiet = np.isclose(pieces, 0.1 + gain, rtol=1e-5)
@@ -63,9 +63,9 @@ def test_rows_are_as_wide_as_the_set_s_own_clips():
     assert train_width(dataset, config, OPTIONS) == 3 * config.sample_rate
     assert train_width(dataset._replace(seconds=(0.1, 3.5)), config, OPTIONS) == 3.5 * config.sample_rate
     assert train_width(dataset._replace(length=100), config, OPTIONS) == config.length
-    assert train_width(dataset, config, OPTIONS._replace(crop="head")) == config.length
+    assert train_width(dataset, config, OPTIONS.replace(crop="head")) == config.length
     with pytest.raises(ValueError, match="--crop=tail: expected random or head"):
-        check_options(OPTIONS._replace(crop="tail", views=("shift",)), None)
+        check_options(OPTIONS.replace(crop="tail", views=("shift",)), None)
 
 
 def test_noise_shorter_than_the_clips_is_refused():
@@ -101,7 +101,7 @@ def trained(place, workdir, **changes):
         seed=3,
         options=OPTIONS,
     )
-    train_and_save(run._replace(**changes), "c")
+    train_and_save(run.replace(**changes), "c")
     variables, _, extra = checkpoint.load(workdir / "checkpoint")
     return checkpoint.variables_hash(variables), extra["training"]
 

@@ -76,7 +76,7 @@ def a_run(folder, **changes):
         workdir=str(folder / "tune"),
         output=str(folder / "tuned.csv"),
     )
-    return run._replace(**changes)
+    return run.replace(**changes)
 
 
 def test_the_test_split_is_refused(tmp_path):

@@ -105,7 +105,7 @@ def test_the_rate_rises_in_stairs_and_falls_at_milestones():
     assert [float(warmup_in_stairs(n, 200)) for n in (0, 49, 50, 149, 150, 200, 900)] == [0, 0, 0.25, 0.5, 0.75, 1, 1]
     assert float(warmup_in_stairs(0, 0)) == 1.0
     options = TrainOptions(optimiser="multistep", lr=1.0, momentum=0.0, weight_decay=0.0, decay_factor=0.5)
-    rule = make_optimiser(options._replace(milestones=(2, 3), warmup_steps=100), steps_per_epoch=50)
+    rule = make_optimiser(options.replace(milestones=(2, 3), warmup_steps=100), steps_per_epoch=50)
     state, rates = rule.init(jnp.ones(())), []
     for _ in range(200):
         update, state = rule.update(jnp.ones(()), state, jnp.ones(()))

@@ -63,7 +63,7 @@ def changed(row, label, task):
 @pytest.mark.parametrize("labels", ["random", "expand"])
 def test_a_step_descends_both_losses_and_each_head_sees_its_own_view(net, task, labels):
     classifier, variables = net[0][task], net[1]
-    options = OPTIONS._replace(aux_task=task, aux_labels=labels)
+    options = OPTIONS.replace(aux_task=task, aux_labels=labels)
     batch = a_batch()
     optimiser = make_optimiser(options, steps_per_epoch=3)
     jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})  # each runs once
@@ -108,7 +108,7 @@ def test_a_step_descends_both_losses_and_each_head_sees_its_own_view(net, task, 
 
 @pytest.mark.parametrize(("momentum", "steps"), [(0.0, [0.1] * 6 + [0.01] * 3), (0.5, [0.1, 0.15, 0.175])])
 def test_the_rate_falls_to_a_tenth_after_each_milestone(momentum, steps):
-    optimiser = make_optimiser(OPTIONS._replace(momentum=momentum, weight_decay=0.0), steps_per_epoch=3)
+    optimiser = make_optimiser(OPTIONS.replace(momentum=momentum, weight_decay=0.0), steps_per_epoch=3)
     state = optimiser.init(jnp.zeros(()))
     for wanted in steps:
         update, state = optimiser.update(jnp.ones(()), state, jnp.zeros(()))
@@ -116,7 +116,7 @@ def test_the_rate_falls_to_a_tenth_after_each_milestone(momentum, steps):
 
 
 def test_adam_keeps_its_rate_without_milestones_and_decays_with_the_gradient():
-    options = OPTIONS._replace(optimiser="adam", weight_decay=1.0, lr=0.01, milestones=())
+    options = OPTIONS.replace(optimiser="adam", weight_decay=1.0, lr=0.01, milestones=())
     optimiser = make_optimiser(options, steps_per_epoch=3)
     plain = optax.adam(0.01)
     state, reference = optimiser.init(jnp.ones(())), plain.init(jnp.ones(()))
@@ -135,7 +135,7 @@ def test_what_cannot_be_is_refused(net):
         ({"aux_shift": 1.0}, "--aux_shift=1.0: expected a share of the clip"),
     ):
         with pytest.raises(ValueError, match=message):
-            check_aux_options(OPTIONS._replace(**changes), variables)
+            check_aux_options(OPTIONS.replace(**changes), variables)
     without = {"params": {"encoder": {}, "head": {}}}
     check_aux_options(TrainOptions(), without)
     with pytest.raises(ValueError, match="--aux_task=time_shift: the network has no auxiliary head"):

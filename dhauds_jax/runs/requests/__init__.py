@@ -1,0 +1,1 @@
+"""What commands are asked for, a record each; those that other rooms read lie in `cells.request`, `train.request`."""

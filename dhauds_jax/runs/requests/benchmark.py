@@ -1,0 +1,53 @@
+"""What `experiments.benchmark` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dhauds_jax.names import CORRUPTIONS
+from dhauds_jax.requests import PARALLEL, PRECISIONS, Request, flag, listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark(Request):
+    """The flags of `experiments.benchmark`."""
+
+    what: Sequence[str] = flag(
+        "What to time: forward (evaluation pass), adapt (one update), corrupt (whole -C cells), pipeline, compile (of "
+        "forward and update in fresh processes, without and with a filled cache), parts (a table of a net's hot "
+        "spots).",
+        ("forward", "adapt"),
+    )
+    net: Sequence[str] = flag("Networks, names of the zoo (--list names them).", ("hubert_base",), names="net")
+    classes: int = flag("Classes of the network.", 35)
+    batch: int = flag("Clips in a batch.", 8)
+    seconds: float = flag("Clip length in seconds; 0 takes the network's own.", 0.0)
+    dtype: str = flag("Type of the arithmetic; weights are float32.", "float32", choices=PRECISIONS)
+    compute: Sequence[str] = flag(
+        "How to compute the network, key=value of its family: attention=cudnn, scan=false, remat=true.", ()
+    )
+    method: Sequence[str] = flag(
+        "Methods of the timed update, or all; those that cannot run say why.", ("dhauds",), names="method"
+    )
+    options: Sequence[str] = flag("Options of the method, key=value.", ())
+    corruption: Sequence[str] = flag(
+        f"Corruptions to time: {listed(CORRUPTIONS)}, or all.", ("all",), names="corruption"
+    )
+    rounds: int = flag("Timed repetitions; the median is reported, with the fastest and the slowest.", 5)
+    json: bool = flag("Print nothing but one JSON object a line.", False)
+    from_features: bool = flag(
+        "Start behind the front end (log-mel, fbank); two-view methods then roll whole frames.", False
+    )
+    layer_drop: float | None = flag("Chance that a HuBERT block is skipped, 0 to 1 (default: the network's).", None)
+    updates_per_dispatch: int = flag("Updates of adapt in one call (lax.scan); seconds are of one update.", 1)
+    profile: str = flag("Folder for traces of a few calls of each program (TensorBoard, Perfetto).", "")
+    vs_torch: bool = flag(
+        "Runs benchmarks/torch_adaptation.py on the same work just before and gives the ratio of clips/s, ours over "
+        "its; needs torch, and a net that it has: HuBERT base, or amaut_small and amaut_arabic15 with --from_features.",
+        False,
+    )
+    torch_compile: bool = flag("With --vs_torch: torch.compile; LayerDrop is then 0 in both.", False)
+    parallel: str = flag(
+        "adapt: on one device, or the batch shared out over all that there are.", "jit", choices=PARALLEL
+    )

@@ -1,0 +1,29 @@
+"""What `experiments.classify` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dhauds_jax.requests import Devices, Request, flag, like
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifyRun(Request):
+    """The flags of `experiments.classify`."""
+
+    checkpoint: str = flag("Folder of the classifier, of experiments.train or converters.convert.")
+    audio_dir: str = flag("Folder of wav, flac and ogg files, searched with its folders.")
+    method: str = flag("Adaptation method (see docs/methods.md); source only labels.", "tent", names="method")
+    online: bool = flag("One pass in the order of the file names, labels as the recordings come by.", False)
+    output: str = flag("Folder of the results.")
+    epochs: int = flag("Passes over the recordings (not with --online).", 5)
+    batch_size: int = flag("Windows in an update.", 64)
+    overlap: float = flag("Share of a window that the next one repeats, 0 up to below 1.", 0.0)
+    profile: str = flag("reference (quirks of the PyTorch systems on) or corrected.", "corrected")
+    options: Sequence[str] = flag("Options of the method, key=value (an unknown one lists them).", ())
+    criterion: str = flag("Label-free choice of the epoch (see docs/methods.md).", "information", names="criterion")
+    seed: int = flag("Seed of the adaptation.", 0)
+    on_bad_file: str = flag("skip unreadable files (they are listed in the report) or stop.", "skip")
+    save_every_s: float = flag("Least seconds between two saved states.", 20.0)
+    precision: str = like(Devices, "precision")

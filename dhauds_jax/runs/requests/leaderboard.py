@@ -1,0 +1,28 @@
+"""What `experiments.leaderboard` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dhauds_jax.requests import Request, flag
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaderboardRun(Request):
+    """The flags of `experiments.leaderboard`."""
+
+    data_dir: str = flag("Folder of Arabic Speech Commands.")
+    noise_dir: str = flag("Folder that holds _background_noise_/.")
+    checkpoint_root: str = flag("Folder with seed<N>/checkpoint for every seed.")
+    seed: Sequence[str] = flag("Seeds; each has its own source model, draw and adaptation.", ("0", "1", "2"))
+    method: Sequence[str] = flag("Methods, or all.", ("all",), names="method")
+    protocol: Sequence[str] = flag(
+        "Protocols, in this order.", ("offline", "online", "continual", "mixed", "batch1"), names="protocol"
+    )
+    tuned: str | None = flag("Options of the methods, a csv file of experiments.tune (none: the defaults).", None)
+    subset: str | None = flag("Clips of the test split, a file of ids (none: all).", None)
+    epochs: int = flag("Passes of the offline protocol.", 5)
+    batch_size: int = flag("Clips in an update.", 70)
+    shard: str = flag("This run's share of the methods: 1/2 or 2/2, for instance.", "1/1")
+    workdir: str = flag("Folder of the records.")

@@ -1,0 +1,27 @@
+"""What `experiments.quickstart` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dhauds_jax.names import CORRUPTIONS, LEVELS
+from dhauds_jax.requests import Request, flag, listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quickstart(Request):
+    """The flags of `experiments.quickstart`."""
+
+    workdir: str = flag("Folder for the checkpoint, the records and the report.")
+    seed: int = flag("Seed of training, corruption and adaptation.", 0)
+    profile: str = flag("reference (quirks of the PyTorch systems on) or corrected.", "corrected")
+    method: Sequence[str] = flag(
+        "Methods to compare: source, norm, tent, dhauds.", ("source", "norm", "tent", "dhauds"), names="method"
+    )
+    corruption: Sequence[str] = flag(
+        f"Corruptions: {listed(CORRUPTIONS)}, all, or clean.", ("clean", "all"), names="corruption"
+    )
+    level: Sequence[str] = flag(f"Levels: {listed(LEVELS)}.", ("L2",))
+    train_epochs: int = flag("Passes over the training clips.", 4)
+    epochs: int = flag("Passes of the adaptation over each corrupted set.", 3)

@@ -1,0 +1,20 @@
+"""What `experiments.report` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dhauds_jax.requests import Request, flag
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportRun(Request):
+    """The flags of `experiments.report`."""
+
+    workdir: Sequence[str] | None = flag(
+        "Folders with results.jsonl, comma-separated; their records are put together.", None
+    )
+    output: str | None = flag("Folder for the report (default: report/ in the first work folder).", None)
+    html: bool = flag("Also write report.html: tables and figures in one self-contained page.", False)
+    fill: str | None = flag("Render the marked tables of this Markdown page instead of a report.", None)

@@ -1,0 +1,29 @@
+"""What `experiments.tune` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dhauds_jax.requests import Request, flag
+
+
+@dataclass(frozen=True, kw_only=True)
+class TuneRun(Request):
+    """The flags of `experiments.tune`."""
+
+    dataset: str = flag("Data set, as in experiments.adapt.", names="data set")
+    data_dir: str | None = flag("Folder of the data set.", None)
+    noise_dir: str | None = flag("Folder of the noise recordings.", None)
+    checkpoint: str = flag("Folder of the source model.")
+    method: Sequence[str] = flag("Methods, or all.", ("all",), names="method")
+    corruption: str = flag("The validation corruption, such as CLP:esc50@6dB or WHN.", names="corruption")
+    level: str = flag("Its level, where the name does not hold one.", "L2")
+    profile: str = flag("reference or corrected.", "reference")
+    split: str = flag("Labelled split to tune on; test is refused.", "val")
+    clips: int = flag("Clips of the split, evenly spread over its list; 0 takes all.", 150)
+    epochs: int = flag("Passes of a trial (offline protocol).", 2)
+    batch_size: int = flag("Clips in an update.", 70)
+    seed: int = flag("Seed of the draw and of the adaptation.", 0)
+    workdir: str = flag("Folder of the trials' records.")
+    output: str = flag("The csv file to write.")
