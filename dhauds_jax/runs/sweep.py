@@ -91,7 +91,7 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
     raise BadInput(f"{workdir}: holds {what}; give another --workdir")
 
 
-class _Finished:
+class Finished:
     """Which rows have a record: of the row as it is now, made with the weights and the flags of now."""
 
     def __init__(self, run: SweepRun):
@@ -169,7 +169,7 @@ def _percent(value: float | None) -> str:
 
 def _foreseen(run: SweepRun, rows: Sequence[Row]) -> dict[int, Outcome]:
     """What would become of each row; it is printed."""
-    finished, outcomes = _Finished(run), {}
+    finished, outcomes = Finished(run), {}
     for row in rows:
         outcome = lacking(row, run.roots) or Outcome("finished" if finished.has(row) else "run")
         outcomes[row.number] = outcome
@@ -178,7 +178,7 @@ def _foreseen(run: SweepRun, rows: Sequence[Row]) -> dict[int, Outcome]:
 
 
 def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) -> dict[int, Outcome]:
-    finished, outcomes = _Finished(run), {}
+    finished, outcomes = Finished(run), {}
     note = functools.partial(
         sweep_outcomes.note, Path(run.workdir), recipe, command=lambda row: command_of(run.adapt_run(row))
     )

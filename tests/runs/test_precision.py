@@ -6,8 +6,8 @@ import pytest
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.recipes.rows import command
 from dhauds_jax.runs.adapt import _drawing, adapt
-from dhauds_jax.runs.classify import _identity as classify_identity
-from dhauds_jax.runs.sweep import SweepRun, _Finished
+from dhauds_jax.runs.classify import identity as classify_identity
+from dhauds_jax.runs.sweep import Finished, SweepRun
 from dhauds_jax.runs.train import _identity, train_and_save
 from dhauds_jax.train.loop import TrainOptions
 from dhauds_jax.workdir import records
@@ -87,7 +87,7 @@ def test_a_sweep_has_finished_rows_of_its_own_precision_alone():
         number, digest = 7, "abc"
 
     def key(**changes):
-        return _Finished(SweepRun("dhauds", [], "1/1", None, None, None, None, **changes)).key(Row)
+        return Finished(SweepRun("dhauds", [], "1/1", None, None, None, None, **changes)).key(Row)
 
     assert key() == "7-abc"
     assert key(precision="bfloat16") == "7-abc-bfloat16"
