@@ -92,7 +92,7 @@ def apply(name: str, flag_values: Any) -> TrainingRecipe:
     return recipe
 
 
-def said(recipe: TrainingRecipe) -> str:
+def published_sentence(recipe: TrainingRecipe) -> str:
     """One sentence on the published number."""
     if recipe.published is None:
         return f"recipe {recipe.name}: no published number"
