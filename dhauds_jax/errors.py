@@ -1,6 +1,8 @@
-"""The one exception that is the user's to mend."""
+"""The one exception that is the user's to mend, and what tells such errors from bugs."""
 
 from __future__ import annotations
+
+import errno
 
 
 class BadInput(ValueError):
@@ -10,3 +12,25 @@ class BadInput(ValueError):
     that sentence and end with code 2. Every other exception, a bare `ValueError` of a library included, is a bug, shows
     its traceback and ends with code 1.
     """
+
+
+_PATHS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError, PermissionError)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def sentence(error: BaseException) -> str | None:
+    """What to tell the user where an error is theirs to mend; None for a bug.
+
+    Theirs are `BadInput`, a path that is absent, of the wrong kind, or closed to them, and a disk that is full or may
+    not be written. The system's own errors come with their path in front.
+    """
+    if isinstance(error, BadInput):
+        return str(error)
+    if not isinstance(error, _PATHS) and not (isinstance(error, OSError) and error.errno in _FULL):
+        return None
+    if error.errno is None:  # raised by a library, with a text of its own
+        return " ".join(str(error).split()) or None
+    paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
+    if not paths and error.errno not in _FULL:
+        return None
+    return f"{' -> '.join(paths) or 'the disk'}: {error.strerror}"

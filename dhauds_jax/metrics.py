@@ -204,6 +204,6 @@ def everything(logits: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     for name, function in ALL.items():
         try:
             values[name] = function(logits, labels)
-        except ValueError:
+        except BadInput:
             continue
     return values

@@ -4,8 +4,9 @@ WORKDIR/results.jsonl.
 Example: python -m experiments.sweep --recipes=dhauds --only="SpeechCommandsV2/HuBERT/*" --data_root=data \
 --noise_dir=data/noise --checkpoint_root=checkpoints --workdir=out/dhauds
 Finished rows are skipped, and a killed sweep goes on with the same command. Rows that cannot run are listed with the
-reason in WORKDIR/unavailable.jsonl and tried again the next time. Exit code 2 when a row stopped on bad input, 3 when a
-loss was not finite; rows whose data or checkpoint is missing do not count.
+reason in WORKDIR/unavailable.jsonl and tried again the next time. Exit code 1 when a row met a bug (its traceback is in
+WORKDIR/bugs/), else 2 when one stopped on bad input, else 3 when a loss or a prediction was not finite; rows whose data
+or checkpoint is missing do not count.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from dhauds_jax.command.app import BAD_INPUT
 from dhauds_jax.errors import BadInput
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -40,35 +41,43 @@ def rows(nets: Sequence[str], names: Sequence[str], options: Sequence[str], size
       nets: names of the zoo.
       names: methods.
       options: of the methods, key=value.
-      sizes: a `benchmark_models.Sizes`.
+      sizes: a `programs.Sizes`.
+
+    Raises:
+      RuntimeError: a bug in the process that measures; its traceback is quoted.
     """
     for net in nets:
         for of, name in [("forward", ""), *(("adapt", name) for name in names)]:
             work = {"of": of, "net": net, "method": name, "options": list(options), "sizes": sizes._asdict()}
-            said = {key: work[key] for key in ("of", "net", "method") if work[key]}
+            about = {key: work[key] for key in ("of", "net", "method") if work[key]}
             with tempfile.TemporaryDirectory(prefix="compile-times-") as cache:
                 try:
                     cold, cached = _child(work, cache), _child(work, cache)
-                except ValueError as error:
-                    yield {"what": "compile", **said, "reason": str(error)}
+                except BadInput as error:
+                    yield {"what": "compile", **about, "reason": str(error)}
                     continue
             sums = {f"{which}_s": found["total_s"] for which, found in (("cold", cold), ("cached", cached))}
             shared = {key: cold.pop(key) for key in ("batch", "clip_seconds")}
             cached = {key: value for key, value in cached.items() if key not in shared}
-            yield {"what": "compile", **said, **shared, **sums, "cold": cold, "cached": cached}
+            yield {"what": "compile", **about, **shared, **sums, "cold": cold, "cached": cached}
 
 
 def _child(work: dict[str, Any], cache: str) -> dict[str, Any]:
-    """What a fresh process says of the work.
+    """What a fresh process measures of the work.
 
     Raises:
-      BadInput: it failed; its last line is quoted.
+      BadInput: the work cannot run, in a sentence; or the system ended the process (out of memory).
+      RuntimeError: a bug.
     """
     words = [sys.executable, "-m", "dhauds_jax.benchmark.compilation", json.dumps(work)]
     done = subprocess.run(words, env=environment(cache, os.environ), capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
+    if done.returncode == BAD_INPUT:
+        raise BadInput(done.stderr.strip().splitlines()[-1])
+    if done.returncode < 0:
+        raise BadInput(f"the process that measures was ended by signal {-done.returncode}, as for want of memory")
     if done.returncode or not lines:
-        raise BadInput((done.stderr.strip().splitlines() or ["the process said nothing"])[-1])
+        raise RuntimeError(f"the process that measures ended with code {done.returncode}:\n{done.stderr.strip()}")
     return {**json.loads(lines[-1]), "files": sum(1 for path in Path(cache).rglob("*") if path.is_file())}
 
 
@@ -103,10 +112,13 @@ def _main(text: str) -> None:
     from dhauds_jax.command.allocator import keep_freed_memory
 
     keep_freed_memory()
+    import jax
+
     try:
         print(json.dumps(measure(json.loads(text))))
-    except ValueError as error:
-        sys.exit(" ".join(str(error).split()))
+    except (BadInput, jax.errors.JaxRuntimeError) as error:  # the second: too little memory on the device
+        print(" ".join(str(error).split())[:300], file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
 
 if __name__ == "__main__":

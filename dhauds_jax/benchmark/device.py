@@ -73,10 +73,10 @@ def _seconds(call: Callable[[], Any]) -> float:
 def timed(call: Callable[[], Any], rounds: int) -> dict[str, Any]:
     """Seconds of the first call and, of `rounds` later ones, median, least, most and quartiles."""
     first = _seconds(call)
-    return {**spread([_seconds(call) for _ in range(rounds)]), "first_call": first}
+    return {**summarised([_seconds(call) for _ in range(rounds)]), "first_call": first}
 
 
-def spread(times: list[float]) -> dict[str, Any]:
+def summarised(times: list[float]) -> dict[str, Any]:
     """Median, least and most of some seconds, and their quartiles (25 %, 75 %)."""
     return {
         "seconds": statistics.median(times),

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from dhauds_jax.benchmark.timing import Program, measured
+from dhauds_jax.benchmark.timing import Program, row_of
 from dhauds_jax.dsp.views import rolled_views
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision, zoo
@@ -204,7 +204,7 @@ def several(method: Method, updates: int) -> Callable[[AdaptState, Batch, PRNGKe
 def rows(
     nets: Sequence[str], what: Sequence[str], names: Sequence[str], options: Sequence[str], sizes: Sizes, **how: Any
 ) -> Iterator[dict[str, Any]]:
-    """Rows of every net, forward and with every method; `how` goes to `benchmark_timing.measured`.
+    """Rows of every net, forward and with every method; `how` goes to `timing.row_of`.
 
     With several nets or methods, what cannot run gives a row with `reason`, and the others go on.
 
@@ -227,8 +227,8 @@ def rows(
         for row, program in works:
             try:
                 given = given or prepare(net, sizes)
-                yield measured(program(given), sizes.dtype, **how)
-            except (ValueError, jax.errors.JaxRuntimeError) as error:
-                if alone and isinstance(error, ValueError):
+                yield row_of(program(given), sizes.dtype, **how)
+            except (BadInput, jax.errors.JaxRuntimeError) as error:
+                if alone and isinstance(error, BadInput):
                     raise
                 yield {**row, "net": net, "reason": " ".join(str(error).split())[:300]}

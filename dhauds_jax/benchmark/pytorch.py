@@ -82,8 +82,8 @@ def measure(net: str, what: Sequence[str], sizes: Sizes, rounds: int, compiled: 
     found = {row["what"]: row for row in map(json.loads, lines)}
     missing = [each for each in COMPARED if each in what and each not in found]
     if done.returncode or missing:
-        said = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
-        raise BadInput(f"--vs_torch: {SCRIPT.name} ended with code {done.returncode}: {said}")
+        last = (done.stderr.strip().splitlines() or ["it said nothing"])[-1]
+        raise BadInput(f"--vs_torch: {SCRIPT.name} ended with code {done.returncode}: {last}")
     return found
 
 

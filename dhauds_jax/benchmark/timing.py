@@ -73,7 +73,7 @@ def time_program(program: Program, rounds: int) -> Timed:
     return Timed({**each, **whole, "execute_s": found["first_call"]}, compiled, call)
 
 
-def measured(program: Program, dtype: str, rounds: int, profile: str) -> dict[str, Any]:
+def row_of(program: Program, dtype: str, rounds: int, profile: str) -> dict[str, Any]:
     """The output row of a program: times, counted operations, share of the device's peak, memory moved and held."""
     shapes = tta_flops.shapes_of(program.args)
     timed = time_program(program, rounds)

@@ -14,6 +14,7 @@ from dhauds_jax.cells.scoring import bins, by_domain, mean_losses, measured, row
 from dhauds_jax.cells.targets import Target
 from dhauds_jax.nets.mel_image import Statistics
 from dhauds_jax.tta import protocols, selection, streams
+from dhauds_jax.tta.evaluation import check_finite, check_finite_logits
 from dhauds_jax.tta.feeding import hold
 from dhauds_jax.types import AdaptState
 from dhauds_jax.workdir.saver import Saver
@@ -99,14 +100,16 @@ def through_epochs(
         together=plan.together,
     )
     for epoch in epochs:
-        point = scored(epoch.index, epoch.logits, target.labels, target.metric, epoch.losses)
-        logits = epoch.logits
+        place = f"after epoch {epoch.index} of {plan.epochs}; lower the learning rate"
+        logits = check_finite_logits(epoch.logits, place)
+        point = scored(epoch.index, logits, target.labels, target.metric, epoch.losses)
         if view is not None:
             seen = protocols.evaluate(run.predict, epoch.state, view, plan.batch_size, parallel=where)
-            point["criteria"]["agreement"] = selection.agreement(logits, seen)
+            point["criteria"]["agreement"] = selection.agreement(logits, check_finite_logits(seen, place))
         if evaluation is not None:
             other = _watched(run, epoch.state, normalising(epoch.state, plan.statistics[0]))
             logits = protocols.evaluate(run.predict, other, evaluation, plan.batch_size, parallel=where)
+            logits = check_finite_logits(logits, place)
             point["evaluation"] = measured(logits, target.labels, target.metric)
         if epoch.index == plan.epochs:
             point["metrics"] = metrics.everything(logits, target.labels)
@@ -154,8 +157,9 @@ def through_stream(
         """Takes the results of the last step from the devices."""
         while late:
             step = late.pop(0)
-            logits[step.rows] = np.asarray(step.logits)
-            losses.append({name: float(value) for name, value in step.losses.items()})
+            place = f"step {step.index + 1} of the stream"
+            logits[step.rows] = check_finite_logits(np.asarray(step.logits), f"at {place}; lower the learning rate")
+            losses.append(check_finite(step.losses, place))
 
     steps = protocols.online(
         run,
@@ -178,6 +182,7 @@ def through_stream(
         if protocol.clean and ends:
             other = _watched(run, step.state, normalising(step.state, plan.statistics[1]))
             seen = protocols.evaluate(run.predict, other, target.clean, plan.batch_size, parallel=run.parallel)
+            check_finite_logits(seen, f"on clean clips after step {step.index + 1} of the stream")
             clean.append(metrics.METRICS[target.metric](seen, target.labels[: target.clips]))
         if saver and saver.due():
             fetch()

@@ -13,6 +13,7 @@ from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.tta import flops, methods, protocols, wrappers
+from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.types import AdaptState, Classifier, Method
 
 _COMPILED: dict[Any, protocols.Compiled] = {}
@@ -59,10 +60,11 @@ def _source_predict(classifier: Classifier, where: Parallel) -> Any:
 
 
 def source_logits(source: SourceModel, waves: np.ndarray, batch_size: int, where: Parallel = ONE) -> np.ndarray:
-    """Logits of the unadapted model over a set."""
+    """Logits of the unadapted model over a set; raises `FloatingPointError` where one is not finite."""
     state = AdaptState(source.variables, (), (), np.int32(0))
     state = state if where.kind == "jit" else parallel.everywhere(where, state)
-    return protocols.evaluate(_source_predict(source.classifier, where), state, waves, batch_size, parallel=where)
+    logits = protocols.evaluate(_source_predict(source.classifier, where), state, waves, batch_size, parallel=where)
+    return check_finite_logits(logits, "before any update; expected a checkpoint of finite weights")
 
 
 def counted_flops(run: protocols.Compiled, state: AdaptState, cell: Cell, samples: int) -> float | None:

@@ -13,6 +13,7 @@ from dhauds_jax import metrics
 from dhauds_jax.cells import input_statistics, loops, targets
 from dhauds_jax.cells.scoring import bins, mean_losses, measured, scored
 from dhauds_jax.tta import vectorised, vectorised_protocols
+from dhauds_jax.tta.evaluation import check_finite_logits
 
 
 class Lost(NamedTuple):
@@ -25,10 +26,15 @@ def _waves(targets_: Sequence[targets.Target]) -> Any:
     return targets_[0].waves if len(targets_) == 1 else [target.waves for target in targets_]
 
 
-def _lost(index: int, diverged: dict[vectorised.Copy, str], copy: vectorised.Copy, logits: np.ndarray) -> Lost | None:
+def lost(index: int, diverged: dict[vectorised.Copy, str], copy: vectorised.Copy, logits: np.ndarray) -> Lost | None:
+    """Where a copy diverged, of whose predictions after `index` passes these are the logits; None if it did not."""
     if copy in diverged:
         return Lost(diverged[copy])
-    return None if np.isfinite(logits).all() else Lost(f"a prediction is not finite after {index} passes")
+    try:
+        check_finite_logits(logits, f"after {index} passes")
+    except FloatingPointError as error:
+        return Lost(str(error))
+    return None
 
 
 def through_epochs(
@@ -53,9 +59,9 @@ def through_epochs(
         for copy, curve in curves.items():
             if isinstance(curve, Lost):
                 continue
-            lost = _lost(epoch.index, epoch.diverged, copy, np.stack([epoch.logits[copy], reported[copy]]))
-            if lost:
-                curves[copy] = lost
+            end = lost(epoch.index, epoch.diverged, copy, np.stack([epoch.logits[copy], reported[copy]]))
+            if end:
+                curves[copy] = end
                 continue
             target, losses = sets[copy[0]], {name: float(value[copy]) for name, value in epoch.losses.items()}
             point = scored(epoch.index, epoch.logits[copy], target.labels, target.metric, losses)
@@ -100,9 +106,9 @@ def through_streams(
     found: dict[vectorised.Copy, loops.Passage | Lost] = {}
     for copy in np.ndindex(study.shape):
         labels, metric, before = sets[copy[0]].labels, sets[copy[0]].metric, unadapted[copy[0]]
-        lost = _lost(1, step.diverged, copy, logits[copy])
-        if lost:
-            found[copy] = lost
+        end = lost(1, step.diverged, copy, logits[copy])
+        if end:
+            found[copy] = end
             continue
         mean = mean_losses([{name: float(value[copy]) for name, value in item.items()} for item in losses])
         points = ((0, before, {}), (1, logits[copy], mean))

@@ -5,10 +5,14 @@ Only absl is imported here, so `--help` answers at once.
 
 from __future__ import annotations
 
+import importlib.metadata
+import platform
 import sys
 from collections.abc import Callable
 
 from absl import app, flags, logging
+
+from dhauds_jax import __version__, errors
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool(
@@ -18,11 +22,14 @@ flags.DEFINE_bool(
     "the next time. JAX_COMPILATION_CACHE_DIR takes precedence.",
 )
 
+BUG = 1
+"""Exit code for an error that is nobody's input: its traceback is shown."""
+
 BAD_INPUT = 2
 """Exit code for input that its user can mend: an unknown name, a missing folder, a broken file."""
 
 DIVERGED = 3
-"""Exit code for a run that stopped because a loss was not finite."""
+"""Exit code for a run that stopped because a loss or a prediction was not finite."""
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -51,11 +58,22 @@ def command() -> str:
     return " ".join([name, *sys.argv[1:]])
 
 
+def bug_report() -> str:
+    """The line below a bug's traceback: what to report."""
+    try:
+        jax = f", jax {importlib.metadata.version('jax')}"
+    except importlib.metadata.PackageNotFoundError:
+        jax = ""
+    versions = f"dhauds_jax {__version__}{jax}, Python {platform.python_version()}"
+    return f"this is a bug, please report it with the lines above: {versions}, command: {command()}"
+
+
 def run(main: Callable[[], str]) -> None:
     """Calls `main`, which returns the sentence that says where the output lies.
 
-    `BadInput` and missing files end with one sentence and exit code 2, a loss that is not finite with 3, Ctrl-C
-    with 130 after saying how to go on.
+    `BadInput`, missing files and the like end with one sentence and exit code 2, a loss or a prediction that is not
+    finite with 3, Ctrl-C with 130 after saying how to go on. Every other exception is a bug: it is raised on, so that
+    Python shows its traceback, with a line that says what to report, and ends with 1.
     """
 
     # Before anything allocates: on a CPU a step would pay for fresh pages at every call.
@@ -64,24 +82,32 @@ def run(main: Callable[[], str]) -> None:
     keep_freed_memory()
 
     def guarded(_: list[str]) -> None:
-        if FLAGS.compilation_cache:
-            from dhauds_jax.command import compilation_cache
-
-            compilation_cache.use()
-        if not FLAGS["verbosity"].present:
-            logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
         try:
+            _start()
             text = main()
             if text:
                 print(text)
-        except (ValueError, FileNotFoundError, NotADirectoryError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            sys.exit(BAD_INPUT)
         except FloatingPointError as error:
             print(f"stopped: {error}", file=sys.stderr)
             sys.exit(DIVERGED)
         except KeyboardInterrupt:
             print("\nstopped by the user; the same command goes on where it was", file=sys.stderr)
             sys.exit(130)
+        except Exception as error:
+            sentence = errors.sentence(error)
+            if sentence is None:
+                error.add_note(bug_report())
+                raise
+            print(f"error: {sentence}", file=sys.stderr)
+            sys.exit(BAD_INPUT)
 
     app.run(guarded, flags_parser=_help_or_parse)
+
+
+def _start() -> None:
+    if FLAGS.compilation_cache:
+        from dhauds_jax.command import compilation_cache
+
+        compilation_cache.use()
+    if not FLAGS["verbosity"].present:
+        logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info

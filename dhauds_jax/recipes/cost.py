@@ -75,14 +75,14 @@ def costs_of(rows: Sequence[Row]) -> Iterator[Cost]:
         if not row.waits_for and sets.REGISTRY[row.dataset].counts.get("test"):
             groups.setdefault((row.dataset, row.net, row.method), []).append(row)
     everything = 0.0
-    for (dataset, net, method), mine in groups.items():
+    for (dataset, net, method), group in groups.items():
         clips = sets.REGISTRY[dataset].counts["test"]
-        first = mine[0]  # rates and the like change no count
+        first = group[0]  # rates and the like change no count
         counted = _gflop(net, method, first.options, first.profile, first.batch_size)
-        each = [updates * counted[0] + forwards * counted[1] for updates, forwards in map(passes, mine)]
+        each = [updates * counted[0] + forwards * counted[1] for updates, forwards in map(passes, group)]
         total = clips * sum(each) / 1e6
         everything += total
-        yield Cost(f"{dataset}/{net}/{method}", len(mine), clips, *counted, total)
+        yield Cost(f"{dataset}/{net}/{method}", len(group), clips, *counted, total)
     yield Cost("all", sum(map(len, groups.values())), 0, 0.0, 0.0, everything)
 
 

@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
@@ -15,6 +15,8 @@ from dhauds_jax.data.corruptions import SHIFTS
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.recipes.table import Row
+
+Item = TypeVar("Item")
 
 
 class Roots(NamedTuple):
@@ -43,15 +45,24 @@ def selected(rows: Sequence[Row], only: Sequence[str], shard: str) -> list[Row]:
     Raises:
       BadInput: a shard that is no such fraction, patterns that match no row.
     """
-    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", shard)
-    if not found or int(found[1]) > int(found[2]):
-        raise BadInput(f"--shard={shard}: expected I/N with I from 1 to N, such as 2/8")
     chosen = [row for row in rows if not only or any(_matches(row, pattern) for pattern in only)]
     if not chosen:
         raise BadInput(
             f"--only={','.join(only)}: matches none of the {len(rows)} rows, which are named like {rows[0].name}"
         )
-    return chosen[int(found[1]) - 1 :: int(found[2])]
+    return share(chosen, shard)
+
+
+def share(items: Sequence[Item], shard: str) -> list[Item]:
+    """Every n-th of the items, from the i-th, for "i/n".
+
+    Raises:
+      BadInput: a shard that is no such fraction.
+    """
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", shard)
+    if not found or int(found[1]) > int(found[2]):
+        raise BadInput(f"--shard={shard}: expected I/N with I from 1 to N, such as 2/8")
+    return list(items)[int(found[1]) - 1 :: int(found[2])]
 
 
 def _matches(row: Row, pattern: str) -> bool:

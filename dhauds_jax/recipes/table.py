@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import functools
 import hashlib
+import io
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -126,10 +127,9 @@ def read(recipes: str) -> Recipe:
     path = FOLDER / f"{recipes}.csv" if recipes in NAMES else Path(recipes)
     if not path.is_file():
         raise BadInput(f"--recipes={recipes}: no such file, expected one of {', '.join(NAMES)} or a csv file")
-    with path.open(newline="", encoding="utf-8") as file:
-        table = csv.reader(line for line in file if not line.startswith("#"))
-        header = next(table, [])
-        found = [cells for cells in table if cells]
+    table = csv.reader(line for line in text_of(path) if not line.startswith("#"))
+    header = next(table, [])
+    found = [cells for cells in table if cells]
     absent = [name for name in REQUIRED if name not in header]
     if absent or len(set(header)) < len(header):
         what = f"lacks the columns {', '.join(absent)}" if absent else "has two columns of one name"
@@ -145,6 +145,18 @@ def read(recipes: str) -> Recipe:
         except _BadCell as error:
             raise BadInput(f"{path}, row {number}, column {error.column}: {error}") from None
     return Recipe(recipes if recipes in NAMES else path.stem, path, tuple(rows))
+
+
+def text_of(path: Path) -> io.StringIO:
+    """A table as text, for the csv reader.
+
+    Raises:
+      BadInput: it is not UTF-8.
+    """
+    try:
+        return io.StringIO(path.read_bytes().decode("utf-8"), newline="")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: is no UTF-8 text (byte {error.start}), expected a csv file in UTF-8") from None
 
 
 class _BadCell(Exception):
@@ -228,7 +240,7 @@ def _check_names(names: Mapping[str, str], waits: Sequence[str]) -> None:
     if names["corruption"] in (*CORRUPTIONS, *SHIFTS):
         try:
             check_cell(names["corruption"], names["level"])
-        except ValueError as error:
+        except BadInput as error:
             raise _BadCell("level", error) from None
 
 
@@ -242,14 +254,14 @@ def _check_options(row: Row) -> None:
     for name, value in row.protocol_options:
         try:
             protocols.resolve_options(row.protocol, {name: value})
-        except ValueError as error:
+        except BadInput as error:
             raise _BadCell(f"protocol.{name}", error) from None
     if row.method not in methods.METHODS:
         return
     for name, value in row.options:
         try:
             number = methods.resolve_options(row.method, row.profile, {name: value})[name]
-        except ValueError as error:
+        except BadInput as error:
             raise _BadCell(name, error) from None
         if isinstance(number, float) and not 0 <= number < math.inf:
             raise _BadCell(name, f"is {value!r}, expected a finite number, at least 0")
@@ -263,7 +275,7 @@ def _check_method(row: Row) -> None:
     def refusal(options: Sequence[tuple[str, str]]) -> str:
         try:
             methods.make(row.method, classifier, methods.resolve_options(row.method, row.profile, dict(options)))
-        except ValueError as error:
+        except BadInput as error:
             return str(error)
         return ""
 

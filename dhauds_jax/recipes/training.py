@@ -74,7 +74,7 @@ def names() -> dict[str, str]:
     """Every recipe TABLE:ROW with a line about it."""
     found = [recipe for table in TABLES for recipe in read(table).values()]
     waiting = {recipe.name: f"waits for {recipe.waits_for}" for recipe in found if recipe.waits_for}
-    return {recipe.name: said(recipe).partition(": ")[2] for recipe in found} | waiting
+    return {recipe.name: published_sentence(recipe).partition(": ")[2] for recipe in found} | waiting
 
 
 def find(name: str) -> TrainingRecipe:
@@ -99,7 +99,7 @@ def apply(name: str, flag_values: Any) -> TrainingRecipe:
     return recipe
 
 
-def said(recipe: TrainingRecipe) -> str:
+def published_sentence(recipe: TrainingRecipe) -> str:
     """One sentence on the published number."""
     if recipe.published is None:
         return f"recipe {recipe.name}: no published number"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.recipes.table import text_of
 from dhauds_jax.tta import methods
 
 TRIALS = 4
@@ -66,20 +67,21 @@ def read(path: Path | str) -> dict[str, list[str]]:
     if not path.is_file():
         raise BadInput(f"--tuned={path}: no such file, expected one that experiments.tune wrote")
     found: dict[str, list[str]] = {}
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if tuple(reader.fieldnames or ()) != Tuned._fields:
-            raise BadInput(f"{path}: columns {reader.fieldnames}, expected {', '.join(Tuned._fields)}")
-        for number, row in enumerate(reader, 2):
-            if row["method"] not in methods.METHODS:
-                raise BadInput(f"{path} row {number}, column method: unknown method {row['method']!r}")
-            if not row["option"]:
-                found[row["method"]] = []
-                continue
-            texts = [f"{k}={v}" for k, v in zip(row["option"].split(" "), row["value"].split(" "), strict=True)]
-            try:
-                methods.resolve_options(row["method"], "reference", dict(t.split("=", 1) for t in texts))
-            except ValueError as error:
-                raise BadInput(f"{path} row {number}, column option: {error}") from error
-            found[row["method"]] = texts
+    reader = csv.DictReader(text_of(path), restval="")
+    if tuple(reader.fieldnames or ()) != Tuned._fields:
+        raise BadInput(f"{path}: columns {reader.fieldnames}, expected {', '.join(Tuned._fields)}")
+    for number, row in enumerate(reader, 2):
+        if row["method"] not in methods.METHODS:
+            raise BadInput(f"{path} row {number}, column method: unknown method {row['method']!r}")
+        names, values = row["option"].split(), row["value"].split()
+        if len(names) != len(values):
+            raise BadInput(
+                f"{path} row {number}, column value: {len(values)} values, expected {len(names)}, one a name"
+            )
+        options = dict(zip(names, values))
+        try:
+            methods.resolve_options(row["method"], "reference", options)
+        except BadInput as error:
+            raise BadInput(f"{path} row {number}, column option: {error}") from error
+        found[row["method"]] = [f"{name}={value}" for name, value in options.items()]
     return found

@@ -10,9 +10,7 @@ import numpy as np
 
 from dhauds_jax.names import CLEAN
 from dhauds_jax.report.figures import COLORS, GREY, bare, heading, legend_below, line_look, look, metric_name, plt, save
-from dhauds_jax.report.tables import grouped
-
-Record = dict[str, Any]
+from dhauds_jax.report.tables import Record, grouped
 
 BINS = 15
 """Of `dhauds_jax.metrics.reliability`."""
@@ -32,10 +30,10 @@ def pooled_bins(found: Sequence[Record], when: str) -> np.ndarray:
     """
     sums = np.zeros((BINS, 3))
     for record in found:
-        for share, right, said in record["reliability"][when]:
+        for share, right, confidence in record["reliability"][when]:
             weight = share * record["n"]
-            bin_ = min(BINS - 1, max(0, int(np.ceil(said * BINS - 1e-9)) - 1))
-            sums[bin_] += (weight, weight * right, weight * said)
+            bin_ = min(BINS - 1, max(0, int(np.ceil(confidence * BINS - 1e-9)) - 1))
+            sums[bin_] += (weight, weight * right, weight * confidence)
     sums = sums[sums[:, 0] > 0]
     return np.column_stack([sums[:, 0] / max(sums[:, 0].sum(), 1e-12), sums[:, 1:] / sums[:, :1]])
 
@@ -70,8 +68,8 @@ def reliability(found: Sequence[Record], path: Path) -> None:
             for ax in (upper, lower):
                 ax.set_visible(False)
             continue
-        (method,), mine = list(methods.items())[place]
-        _calibration(upper, lower, mine)
+        (method,), group = list(methods.items())[place]
+        _calibration(upper, lower, group)
         upper.set_title(heading(method), fontsize=9)
     for row in range(bands):
         axes[2 * row, 0].set_ylabel("right (%)")
@@ -82,17 +80,17 @@ def reliability(found: Sequence[Record], path: Path) -> None:
     save(figure, path)
 
 
-def _calibration(upper: Any, lower: Any, mine: Sequence[Record]) -> None:
+def _calibration(upper: Any, lower: Any, group: Sequence[Record]) -> None:
     upper.plot([0, 100], [0, 100], color="0.5", lw=1, ls=":", label="perfect")
     errors = []
     for when, color, marker in (("before", GREY, "s"), ("after", COLORS[0], "o")):
-        bins = 100 * pooled_bins(mine, when)
+        bins = 100 * pooled_bins(group, when)
         if not len(bins):
             continue
-        share, right, said = bins.T
-        errors.append(f"{when} {np.sum(share * np.abs(right - said)) / 100:.1f}")
-        upper.plot(said, right, color=color, marker=marker, ms=4, lw=1.4, label=when)
-        lower.plot(said, share, color=color, marker=marker, ms=3, lw=1.0)
+        share, right, confidence = bins.T
+        errors.append(f"{when} {np.sum(share * np.abs(right - confidence)) / 100:.1f}")
+        upper.plot(confidence, right, color=color, marker=marker, ms=4, lw=1.4, label=when)
+        lower.plot(confidence, share, color=color, marker=marker, ms=3, lw=1.0)
     upper.text(4, 99, "ECE (%)\n" + "\n".join(errors), fontsize=8, va="top")
     upper.set_xlim(0, 100)
     upper.set_ylim(0, 102)
@@ -110,11 +108,11 @@ def cost(found: Sequence[Record], path: Path) -> None:
     shown = corrupted(found)
     cells = grouped(shown, ("corruption", "level"))
     figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.4), sharey=True, layout="constrained")
-    for index, ((method,), mine) in enumerate(grouped(shown, ("method",)).items()):
-        value = 100 * np.mean([r["adapted_last"] for r in mine])
-        passes = np.mean([r["passes"]["forward"] + r["passes"]["backward"] for r in mine])
-        seconds = np.mean([r["seconds"] for r in mine])
-        here = len(grouped(mine, ("corruption", "level")))
+    for index, ((method,), group) in enumerate(grouped(shown, ("method",)).items()):
+        value = 100 * np.mean([r["adapted_last"] for r in group])
+        passes = np.mean([r["passes"]["forward"] + r["passes"]["backward"] for r in group])
+        seconds = np.mean([r["seconds"] for r in group])
+        here = len(grouped(group, ("corruption", "level")))
         label = method if here == len(cells) else f"{method} ({here} of {len(cells)} cells)"
         for ax, x in zip(axes, (passes, seconds), strict=True):
             if x > 0:
@@ -208,7 +206,9 @@ def embeddings(files: Sequence[tuple[str, Path]], path: Path) -> None:
             ax.set_xlabel("first principal axis")
             bare(ax)
         left.set_ylabel(f"second ({100 * held:.0f} % of variance in both)")
-    handles, said = axes[0, 0].get_legend_handles_labels()
-    if len(said) <= 40:
-        figure.legend(handles, said, loc="outside right center", frameon=False, fontsize=7, ncols=1 + len(said) // 25)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    if len(labels) <= 40:
+        figure.legend(
+            handles, labels, loc="outside right center", frameon=False, fontsize=7, ncols=1 + len(labels) // 25
+        )
     save(figure, path)

@@ -12,7 +12,8 @@ import numpy as np
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-Record = dict[str, Any]
+from dhauds_jax.report.tables import Record
+
 GREY = "0.72"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito's colours, which the colour-blind can tell apart (their yellow is too faint for lines)."""

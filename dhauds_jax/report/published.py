@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
-from dhauds_jax.report.tables import grouped, spread, table
+from dhauds_jax.report.tables import Record, grouped, mean_and_spread, table
 
-Record = dict[str, Any]
 BEFORE, AFTER = "non_adapted", "adapted"
 """Keys of a record's `published` values."""
 
@@ -56,10 +54,11 @@ def beside_published(found: Sequence[Record]) -> str:
     for place, cell in grouped(kept, ("dataset", "net", "corruption", "level", *_WAY)).items():
         dataset, net, corruption, level, *way = place
         name = corruption if corruption == CLEAN else f"{corruption}-{level}"
-        before, last, selected, oracle = (spread([r[key] for r in cell]) for key in _OURS)
-        said = [_published(cell, key) for key in (BEFORE, AFTER)]
-        gap = float(np.mean([r["adapted_oracle"] for r in cell])) - said[1]
-        numbers = [before, _number(said[0]), last, selected, oracle, _number(said[1]), _number(gap, signed=True)]
+        before, last, selected, oracle = (mean_and_spread([r[key] for r in cell]) for key in _OURS)
+        published = [_published(cell, key) for key in (BEFORE, AFTER)]
+        gap = float(np.mean([r["adapted_oracle"] for r in cell])) - published[1]
+        ends = (_number(published[1]), _number(gap, signed=True))
+        numbers = [before, _number(published[0]), last, selected, oracle, *ends]
         rows.append([f"{dataset}, {net}, {name}", _way(*way), *numbers])
     return table(header, rows)
 
@@ -72,14 +71,14 @@ class _Means:
         cells = list(grouped(shifted, ("dataset", "net", "corruption", "level")).values())
         self.cells = len(cells)
         ours = np.array([[np.mean([r[key] for r in cell]) for key in _OURS] for cell in cells])
-        said = np.array([[_published(cell, key) for key in (BEFORE, AFTER)] for cell in cells])
+        published = np.array([[_published(cell, key) for key in (BEFORE, AFTER)] for cell in cells])
         self.ours = ours.mean(0)
-        both = ~np.isnan(said).any(1)
+        both = ~np.isnan(published).any(1)
         self.compared = int(both.sum())
         nothing = np.full(2, np.nan)
-        self.said = said[both].mean(0) if self.compared else nothing
+        self.published = published[both].mean(0) if self.compared else nothing
         # The differences are over the compared cells alone, or cells without a published value would enter them.
-        self.gaps = (ours[both][:, [0, 3]] - said[both]).mean(0) if self.compared else nothing
+        self.gaps = (ours[both][:, [0, 3]] - published[both]).mean(0) if self.compared else nothing
 
 
 def overview(found: Sequence[Record]) -> str:
@@ -94,10 +93,10 @@ def overview(found: Sequence[Record]) -> str:
     if with_said:
         header += ["published: non-adapted", "adapted", "gain", "difference: non-adapted", "oracle"]
     rows = []
-    for way, mine in grouped(found, _WAY).items():
-        parts = [(", ".join(place), _Means(members)) for place, members in grouped(mine, ("dataset", "net")).items()]
+    for way, group in grouped(found, _WAY).items():
+        parts = [(", ".join(place), _Means(members)) for place, members in grouped(group, ("dataset", "net")).items()]
         if len(parts) > 1:
-            parts.append(("**all**", _Means(mine)))
+            parts.append(("**all**", _Means(group)))
         for place, means in parts:
             row = [place, _way(*way), str(means.cells), *map(_number, means.ours)]
             row.append(_number(means.ours[1] - means.ours[0], signed=True))
@@ -106,7 +105,7 @@ def overview(found: Sequence[Record]) -> str:
 
 
 def _said(means: _Means) -> list[str]:
-    before, after = means.said
+    before, after = means.published
     some = f" ({means.compared})" if 0 < means.compared < means.cells else ""
     gaps = [_number(gap, signed=True) for gap in means.gaps]
     return [_number(before) + some, _number(after), _number(after - before, signed=True), *gaps]

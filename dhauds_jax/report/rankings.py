@@ -9,10 +9,9 @@ import numpy as np
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.report import intervals
-from dhauds_jax.report.tables import grouped, table
+from dhauds_jax.report.tables import Record, grouped, table
 from dhauds_jax.tta import selection
 
-Record = dict[str, Any]
 PROTOCOLS = ("offline", "online", "continual", "mixed", "batch1")
 """Columns of the leaderboard, measured or not."""
 OPEN = "open"
@@ -26,7 +25,7 @@ def _points(record: Record) -> list[dict[str, Any]]:
 
 def _per_seed(found: Sequence[Record], key: str) -> list[float]:
     """The mean over cells of each seed."""
-    return [float(np.mean([r[key] for r in mine])) for mine in grouped(found, ("seed",)).values()]
+    return [float(np.mean([r[key] for r in group])) for group in grouped(found, ("seed",)).values()]
 
 
 def _with_interval(values: Sequence[float], whole: int) -> str:
@@ -50,8 +49,8 @@ def leaderboard(found: Sequence[Record]) -> str:
     for method in dict.fromkeys(r["method"] for r in found):
         cells, order = [], -1.0
         for name in columns:
-            mine = by.get((method, name), [])
-            whole = [r for group in grouped(mine, ("seed",)).values() if len(group) == wanted[name] for r in group]
+            per_seed = grouped(by.get((method, name), []), ("seed",))
+            whole = [r for group in per_seed.values() if len(group) == wanted[name] for r in group]
             values = _per_seed(whole, "adapted_last") if whole else []
             cells.append(_with_interval(values, seeds) if values else OPEN)
             if values and name == columns[0]:
@@ -67,8 +66,8 @@ def by_corruption(found: Sequence[Record]) -> str:
     """A row a method, a column a corruption: mean in % over seeds, open where nothing was measured."""
     columns = list(dict.fromkeys(r["corruption"] for r in found))
     rows = []
-    for (method,), mine in grouped(found, ("method",)).items():
-        by = grouped(mine, ("corruption",))
+    for (method,), group in grouped(found, ("method",)).items():
+        by = grouped(group, ("corruption",))
         values = [[r["adapted_last"] for r in by.get((name,), [])] for name in columns]
         rows.append([method, *(f"{100 * np.mean(v):.1f}" if v else OPEN for v in values)])
     return table(["method", *columns], rows)
@@ -84,10 +83,10 @@ def versus(found: Sequence[Record], baseline: str = "tent") -> str:
         return {(r["seed"], (r["corruption"], r["level"])): r["adapted_last"] for r in records}
 
     rows = []
-    for (method,), mine in by.items():
+    for (method,), group in by.items():
         if method == baseline:
             continue
-        c = intervals.compare(values(mine), values(by[baseline,]))
+        c = intervals.compare(values(group), values(by[baseline,]))
         gap = f"{100 * c.mean:+.1f} [{100 * c.low:+.1f}, {100 * c.high:+.1f}]"
         rows.append((c.mean, [method, gap, f"{c.wins:g} of {c.pairs}", f"{c.p:.2f}"]))
     ordered = [row for _, row in sorted(rows, key=lambda item: -item[0])]

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from dhauds_jax.report.tables import grouped, settings, spread, table
-
-Record = dict[str, Any]
+from dhauds_jax.report.tables import Record, grouped, mean_and_spread, settings, table
 
 OPTIONS = {
     "momentum": "Influence of momentum",
@@ -35,7 +32,7 @@ def apart(found: Sequence[Record], option: str) -> list[dict[str, list[Record]]]
     groups = []
     for members in by.values():
         seeds = grouped(members, ("seed", "source_checkpoint")).values()
-        whole = [r for mine in seeds if len({r["options"][option] for r in mine}) > 1 for r in mine]
+        whole = [r for group in seeds if len({r["options"][option] for r in group}) > 1 for r in group]
         values = sorted({r["options"][option] for r in whole}, reverse=True)
         if values:
             groups.append({f"{option} {v}": [r for r in whole if r["options"][option] == v] for v in values})
@@ -50,8 +47,8 @@ def effect_table(groups: Sequence[dict[str, list[Record]]]) -> str:
             first = members[0]
             curves = [[p.get("evaluation", p)["metric"] for p in r["curve"][1:]] for r in members]
             best = [int(np.argmax(curve)) for curve in curves]
-            peaks = spread([curve[epoch] for curve, epoch in zip(curves, best)], digits=2)
+            peaks = mean_and_spread([curve[epoch] for curve, epoch in zip(curves, best)], digits=2)
             place = f"{first['dataset']}, {first['net']}, {first['corruption']}-{first['level']}, {first['method']}"
             epochs = ", ".join(str(epoch + 1) for epoch in best)
-            rows.append([place, label, peaks, epochs, spread([curve[-1] for curve in curves], digits=2)])
+            rows.append([place, label, peaks, epochs, mean_and_spread([curve[-1] for curve in curves], digits=2)])
     return table(["cell", "runs", "best (oracle)", "at epoch", "last"], rows)

@@ -10,6 +10,7 @@ import numpy as np
 from dhauds_jax.names import CLEAN
 
 Record = dict[str, Any]
+"""A line of results.jsonl (`dhauds_jax.workdir.records`)."""
 
 GROUP = ("dataset", "net", "metric", "profile", "protocol")
 """What must be equal for records to stand in one table."""
@@ -56,12 +57,12 @@ def with_variants(found: Sequence[Record]) -> list[Record]:
     out = []
     for record in found:
         names = varying.get(tuple(record[key] for key in (*GROUP, "method")), {})
-        told = ", ".join(f"{name}={settings(record).get(name)}" for name in names)
-        out.append({**record, "method": f"{record['method']} [{told}]"} if told else record)
+        listed = ", ".join(f"{name}={settings(record).get(name)}" for name in names)
+        out.append({**record, "method": f"{record['method']} [{listed}]"} if listed else record)
     return out
 
 
-def spread(values: Sequence[float], scale: float = 100.0, digits: int = 1) -> str:
+def mean_and_spread(values: Sequence[float], scale: float = 100.0, digits: int = 1) -> str:
     """Mean, with the sample standard deviation when there are several values."""
     values = np.asarray(values, np.float64) * scale
     text = f"{values.mean():.{digits}f}"
@@ -85,10 +86,10 @@ def summary_table(found: Sequence[Record]) -> str:
     before: list[float] = []
     for (corruption, level), cell in grouped(found, ("corruption", "level")).items():
         by_method = grouped(cell, ("method",))
-        row = [corruption, level, spread([r["non_adapted"] for r in _one_per_seed(cell)])]
+        row = [corruption, level, mean_and_spread([r["non_adapted"] for r in _one_per_seed(cell)])]
         for m in methods:
             here = by_method.get((m,), [])
-            row.append(spread([r["adapted_last"] for r in here]) if here else "-")
+            row.append(mean_and_spread([r["adapted_last"] for r in here]) if here else "-")
             gains[m] += [r["adapted_last"] for r in here if corruption != CLEAN]
         before += [r["non_adapted"] for r in _one_per_seed(cell) if corruption != CLEAN]
         rows.append(row)
@@ -121,11 +122,11 @@ def detail_table(found: Sequence[Record]) -> str:
     ]
     rows = []
     for (corruption, level, method), cell in grouped(found, ("corruption", "level", "method")).items():
-        numbers = [spread([r[k] for r in cell]) for k in ("non_adapted", "adapted_last")]
-        numbers += [spread([r[k] for r in cell]) for k in ("adapted_selected", "adapted_oracle", "ece")]
+        numbers = [mean_and_spread([r[k] for r in cell]) for k in ("non_adapted", "adapted_last")]
+        numbers += [mean_and_spread([r[k] for r in cell]) for k in ("adapted_selected", "adapted_oracle", "ece")]
         numbers += [
-            spread([r["nll"] for r in cell], 1.0, 2),
-            spread([r["seconds"] for r in cell], 1.0),
+            mean_and_spread([r["nll"] for r in cell], 1.0, 2),
+            mean_and_spread([r["seconds"] for r in cell], 1.0),
         ]
         fallen = sum(r["collapsed"] for r in cell)
         rows.append([corruption, level, method, *numbers, str(cell[0]["n"]), str(len(cell)), str(fallen or "no")])
@@ -147,11 +148,11 @@ def provenance(found: Sequence[Record]) -> str:
     versions = list(dict.fromkeys(", ".join(f"{k} {v}" for k, v in r["versions"].items()) for r in found))
     lines.append("- versions: " + "; ".join(versions))
     lines.append(f"- peak memory: {max(r['peak_memory_mb'] for r in found):.0f} MiB")
-    for (method,), mine in grouped(found, ("method",)).items():
-        own = {k: v for k, v in mine[0]["options"].items() if not k.startswith("draw")}
-        passes = mine[0]["passes"]
+    for (method,), group in grouped(found, ("method",)).items():
+        own = {k: v for k, v in group[0]["options"].items() if not k.startswith("draw")}
+        passes = group[0]["passes"]
         lines.append(
-            f"- {method}: {mine[0]['parameters_moved']:,} parameters moved, passes a clip {passes['forward']} forward "
+            f"- {method}: {group[0]['parameters_moved']:,} parameters moved, passes a clip {passes['forward']} forward "
             f"and {passes['backward']} backward; options {', '.join(f'{k}={v}' for k, v in own.items())}"
         )
     rows: dict[str, list[int]] = {}

@@ -179,15 +179,15 @@ def _sentence(row: dict[str, Any]) -> str:
             for which in ("cold", "cached")
         )
         return f"{name}: {parts}"
-    said = (
+    sentence = (
         f"{name}: {1000 * row['seconds']:.1f} ms a batch of {row['batch']} x {row['clip_seconds']:g} s "
         f"({1000 * row['fastest']:.1f} to {1000 * row['slowest']:.1f}), {row['clips_per_s']:.1f} clips/s, "
         f"first call {row['first_call']:.1f} s"
     )
     if row.get("peak_share") is not None:
-        said += f", {row['tflops']:.3g} TFLOP/s, {100 * row['peak_share']:.0f} % of a large product"
+        sentence += f", {row['tflops']:.3g} TFLOP/s, {100 * row['peak_share']:.0f} % of a large product"
     if "cells_per_s" in row:
-        said += f", {row['cells_per_s']:.2f} such sets/s"
+        sentence += f", {row['cells_per_s']:.2f} such sets/s"
     if "vs_torch" in row:
-        said += f"; PyTorch {1000 * row['torch']['seconds']:.1f} ms, ratio of clips/s {row['vs_torch']:.2f}"
-    return said
+        sentence += f"; PyTorch {1000 * row['torch']['seconds']:.1f} ms, ratio of clips/s {row['vs_torch']:.2f}"
+    return sentence

@@ -23,6 +23,7 @@ from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.tta import methods, protocols, selection, streams
 from dhauds_jax.tta.advice import Signs, advise, signs
+from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import AdaptState, RunInfo
 from dhauds_jax.workdir import provenance
@@ -44,8 +45,8 @@ def classify(run: ClassifyRun, command: str) -> str:
     """Reads, adapts, labels and reports; returns the sentence that says where the results are.
 
     Raises:
-      BadInput: bad input, in one sentence. FloatingPointError: a loss is not finite. KeyboardInterrupt: after what
-        there was has been written.
+      BadInput: bad input, in one sentence. FloatingPointError: a loss, a prediction or a weight is not finite, and
+        nothing is written. KeyboardInterrupt: after what there was has been written.
     """
     options = _check(run)
     variables, config, _ = checkpoints.load(run.checkpoint)
@@ -71,7 +72,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     methods.check_needs(run.method, method, variables, info)
     before = _source_logits(classifier, variables, found.waves, batch_size)
     compiled, first = protocols.compiled(method), method.init(variables, info)
-    saver = Saver(Path(run.output) / "state" / _identity(run, found, variables), run.save_every_s)
+    saver = Saver(Path(run.output) / "state" / identity(run, found, variables), run.save_every_s)
     adapting = _stream if run.online else _epochs
     outcome = adapting(run, compiled, first, found.waves, batch_size, before, saver)
     text = _write(run, found, config, before, outcome, command)
@@ -106,7 +107,7 @@ def _described(found: recordings.Recordings, config: Any) -> str:
     return "\n".join(lines)
 
 
-def _identity(run: ClassifyRun, found: recordings.Recordings, variables: Any) -> str:
+def identity(run: ClassifyRun, found: recordings.Recordings, variables: Any) -> str:
     """Names what a saved state belongs to."""
     kept = {k: v for k, v in run.as_dict().items() if k not in ("output", "save_every_s", "checkpoint")}
     if run.precision == "float32":
@@ -117,7 +118,8 @@ def _identity(run: ClassifyRun, found: recordings.Recordings, variables: Any) ->
 
 def _source_logits(classifier: Any, variables: Any, waves: np.ndarray, batch_size: int) -> np.ndarray:
     predict = jax.jit(methods.make("source", classifier, {}).predict)
-    return protocols.evaluate(predict, AdaptState(variables, (), (), jnp.int32(0)), waves, batch_size)
+    logits = protocols.evaluate(predict, AdaptState(variables, (), (), jnp.int32(0)), waves, batch_size)
+    return check_finite_logits(logits, "before any update; expected a checkpoint of finite weights")
 
 
 def _epochs(
@@ -144,6 +146,7 @@ def _epochs(
             begin=max(0, len(curve) - 1),
             progress=run.method,
         ):
+            check_finite_logits(epoch.logits, f"after epoch {epoch.index} of {run.epochs}; {_ADVICE}")
             value = criterion(epoch.logits)
             if not curve or value > max(point["criterion"] for point in curve):
                 # The epoch's buffers are given to the next update: keep copies.
@@ -155,6 +158,9 @@ def _epochs(
         interrupted = True
     position = int(np.argmax([point["criterion"] for point in curve])) if curve else 0
     return _Outcome(np.asarray(best_logits), best, position, curve, interrupted)
+
+
+_ADVICE = "lower the learning rate (--options=lr=...)"
 
 
 def _stream(
@@ -183,7 +189,7 @@ def _stream(
             begin=position,
             progress=run.method,
         ):
-            logits[step.rows] = step.logits
+            logits[step.rows] = check_finite_logits(np.asarray(step.logits), f"at batch {step.index + 1}; {_ADVICE}")
             state, position = step.state, step.index + 1
             saver.save((state, logits), {"position": position})
     except KeyboardInterrupt:
@@ -195,13 +201,13 @@ def _write(
     run: ClassifyRun, found: recordings.Recordings, config: Any, before: np.ndarray, outcome: _Outcome, command: str
 ) -> str:
     """Writes predictions, checkpoint and report, each under a temporary name first."""
-    folder = Path(run.output)
+    kept, folder = _finite(outcome.state.variables), Path(run.output)
     folder.mkdir(parents=True, exist_ok=True)
     old, new = (
         recordings.per_file(metrics.softmax(z), found.owner, len(found.files)) for z in (before, outcome.logits)
     )
-    told = signs(np.log(np.maximum(old, 1e-300)), np.log(np.maximum(new, 1e-300)))
-    advice = advise(told)
+    change = signs(np.log(np.maximum(old, 1e-300)), np.log(np.maximum(new, 1e-300)))
+    advice = advise(change)
     rows = [("file", "label", "confidence", "label_before", "confidence_before")]
     for name, p, q in zip(found.files, new, old, strict=True):
         rows.append((name, config.classes[p.argmax()], f"{p.max():.4f}", config.classes[q.argmax()], f"{q.max():.4f}"))
@@ -212,22 +218,33 @@ def _write(
     adaptation = {"command": command, "method": run.method, "seed": run.seed, "profile": run.profile}
     if run.precision != "float32":
         adaptation["precision"] = run.precision
-    kept = jax.tree.map(np.asarray, outcome.state.variables)
     checkpoints.save(
         folder / "checkpoint", kept, config, {"adaptation": {**adaptation, "versions": provenance.versions()}}
     )
     temporary = folder / "report.md.tmp"
-    temporary.write_text(_report(run, found, config, told, advice, outcome, command), encoding="utf-8")
+    temporary.write_text(_report(run, found, config, change, advice, outcome, command), encoding="utf-8")
     os.replace(temporary, folder / "report.md")
-    print(f"{told.changed * 100:.1f} % of the labels changed. {advice}")
+    print(f"{change.changed * 100:.1f} % of the labels changed. {advice}")
     return f"{len(found.files)} files labelled: {folder / 'predictions.csv'} (report: {folder / 'report.md'})"
+
+
+def _finite(variables: Any) -> Any:
+    """The adapted weights, on the host.
+
+    Raises:
+      FloatingPointError: some are not finite: the last update of a stream shows in no prediction.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        if not np.isfinite(np.asarray(leaf)).all():
+            raise FloatingPointError(f"the adapted weights {jax.tree_util.keystr(path)} are not finite; {_ADVICE}")
+    return jax.tree.map(np.asarray, variables)
 
 
 def _report(
     run: ClassifyRun,
     found: recordings.Recordings,
     config: Any,
-    told: Signs,
+    change: Signs,
     advice: str,
     outcome: _Outcome,
     command: str,
@@ -242,9 +259,9 @@ def _report(
     if outcome.state.memory not in ((), None) and jax.tree.leaves(outcome.state.memory):
         lines += ["The method also keeps a memory that is not part of the written checkpoint.", ""]
     lines += ["| sign | before | after |", "|---|---:|---:|"]
-    for name, a, b in told.rows():
+    for name, a, b in change.rows():
         lines.append(f"| {name} | {a} | {b} |")
-    lines += ["", f"Labels that changed: {100 * told.changed:.1f} %.", ""]
+    lines += ["", f"Labels that changed: {100 * change.changed:.1f} %.", ""]
     if outcome.curve:
         lines += [f"| epoch | {run.criterion} |", "|---:|---:|"]
         lines += [f"| {point['epoch']} | {point['criterion']:.4f} |" for point in outcome.curve] + [""]

@@ -77,10 +77,10 @@ def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[cells
     source = _open(run, dataset)
     where = {"ids": source.ids, "labels": source.labels, "split": run.split}
     write_manifests(dataset, run.data_dir, run.output, **where)
-    told: set[str] = set()
+    printed: set[str] = set()
     for cell in missing:
         written = _write(run, cell, source)
-        _tell(written, source, told)
+        _print_notices(written, source, printed)
         records.note_bad_files(Path(run.output), [(source.ids[row], error.reason) for row, error in written.bad])
         record = written.record
         print(
@@ -162,16 +162,16 @@ def _write(run: CorruptRun, cell: cells.CellSpec, source: ClipSource) -> cells.W
     return beam.write_cell(job, source, run.output, options=run.beam_options)
 
 
-def _tell(written: cells.Written, source: ClipSource, told: set[str]) -> None:
+def _print_notices(written: cells.Written, source: ClipSource, printed: set[str]) -> None:
     """Prints what had to be done to the files and which were left out, once for all cells."""
     lines = [f"{count} of {len(source.ids)} files: {notice}" for notice, count in written.notices.items()]
     lines += [f"left out: {error}" for _, error in written.bad]
-    for line in _new(lines, told):
+    for line in _new(lines, printed):
         print(f"note: {line}")
 
 
-def _new(lines: Sequence[str], told: set[str]) -> Iterator[str]:
+def _new(lines: Sequence[str], printed: set[str]) -> Iterator[str]:
     for line in lines:
-        if line not in told:
-            told.add(line)
+        if line not in printed:
+            printed.add(line)
             yield line

@@ -12,6 +12,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import tuned as recipes_tuned
+from dhauds_jax.recipes.rows import share
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.requests.leaderboard import LeaderboardRun
 from dhauds_jax.tta import methods, protocols
@@ -28,18 +29,6 @@ def phases(names: Sequence[str]) -> list[list[str]]:
     return [group for group in (first, *([name] for name in names if name not in first)) if group]
 
 
-def my_share(names: Sequence[str], shard: str) -> list[str]:
-    """Every k-th method of the list, from the shard's own place on.
-
-    Raises:
-      BadInput: a shard that is not written as 2/8.
-    """
-    place, _, count = shard.partition("/")
-    if not (place.isdigit() and count.isdigit() and 1 <= int(place) <= int(count)):
-        raise BadInput(f"--shard={shard}: expected PLACE/COUNT with 1 <= PLACE <= COUNT, such as 2/8")
-    return list(names)[int(place) - 1 :: int(count)]
-
-
 def fill(run: LeaderboardRun, command: str) -> str:
     """Runs what has no record yet; returns the sentence that says where the records are.
 
@@ -50,9 +39,11 @@ def fill(run: LeaderboardRun, command: str) -> str:
     names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,))]
     for name in run.protocol:
         protocols.check_protocol(name)
+    if not all(seed.isascii() and seed.isdigit() for seed in run.seed):
+        raise BadInput(f"--seed={','.join(run.seed)}: expected whole numbers separated by commas")
     folders = {int(seed): Path(run.checkpoint_root) / f"seed{seed}" / "checkpoint" for seed in run.seed}
     config = checkpoints.load_config(next(iter(folders.values())))
-    names = my_share(able(names, zoo.build(config)), run.shard)
+    names = share(able(names, zoo.build(config)), run.shard)
     options = [f"{name}.{text}" for name in names for text in tuned.get(name, ())]
     for name in names:
         parse_options(name, "reference", options, names)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.report import analysis_figures, figures, published, single_options
@@ -13,6 +12,7 @@ from dhauds_jax.report import html as report_html
 from dhauds_jax.report.marked_pages import fill_page
 from dhauds_jax.report.tables import (
     GROUP,
+    Record,
     detail_table,
     grouped,
     latest,
@@ -23,8 +23,6 @@ from dhauds_jax.report.tables import (
 )
 from dhauds_jax.runs.requests.report import ReportRun
 from dhauds_jax.workdir import records
-
-Record = dict[str, Any]
 
 EMBEDDINGS_SHOWN = 8
 """Cells in the figure of embeddings."""
@@ -134,11 +132,11 @@ def write_report(workdirs: Sequence[str], output: str | None = None, html: bool 
         temporary = folder / f"{name}.tmp"
         temporary.write_text(content, encoding="utf-8")
         os.replace(temporary, folder / name)
-    said = f"{len(found)} records reported: {folder / list(written)[-1]}"
+    text = f"{len(found)} records reported: {folder / list(written)[-1]}"
     if not any(published.has_published(r) for r in found):
-        return said
+        return text
     named = with_variants(found)
-    return f"{published.beside_published(named)}\n{published.overview(named)}\n{said}"
+    return f"{published.beside_published(named)}\n{published.overview(named)}\n{text}"
 
 
 def report(run: ReportRun) -> str:

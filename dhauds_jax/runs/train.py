@@ -168,4 +168,4 @@ def train_from_flags(values: Any, command: str) -> str:
             )
         )
     text = train_and_save(run, command)
-    return f"{text}\n{recipes.said(recipe)}" if recipe else text
+    return f"{text}\n{recipes.published_sentence(recipe)}" if recipe else text

@@ -274,7 +274,7 @@ def train(
             done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, epoch == first, where)
             accuracy = metrics.accuracy(score(done.variables, validation), validation.labels)
             state = TrainState(
-                done.variables, done.opt_state, _kept(state.best, done.variables, accuracy, history, options)
+                done.variables, done.opt_state, kept_variables(state.best, done.variables, accuracy, history, options)
             )
             history.append({"epoch": epoch + 1, "loss": done.loss, "validation": accuracy})
             bar.set_postfix(loss=f"{done.loss:.3f}", validation=f"{accuracy:.3f}")
@@ -283,7 +283,7 @@ def train(
             yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited)
 
 
-def _kept(
+def kept_variables(
     best: Variables, now: Variables, accuracy: float, history: list[dict[str, float]], options: TrainOptions
 ) -> Variables:
     """What a state keeps beside the newest variables: those of the best epoch so far, or the mean from an epoch on."""

@@ -202,6 +202,16 @@ def check_finite(losses: Mapping[str, Any], where: str) -> dict[str, float]:
     return values
 
 
+def check_finite_logits(logits: np.ndarray, where: str) -> np.ndarray:
+    """The logits (..., classes); raises `FloatingPointError` saying `where` one of them is not finite.
+
+    The losses of an update are those of before it: an update that overflows shows in the predictions after it alone.
+    """
+    if not np.isfinite(logits).all():
+        raise FloatingPointError(f"a prediction is not finite {where}")
+    return logits
+
+
 def own(state: AdaptState, parallel: Parallel = ONE) -> AdaptState:
     """A copy, on all devices, whose buffers may be donated."""
     return parallels.everywhere(parallel, state)

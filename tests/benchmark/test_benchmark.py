@@ -86,7 +86,7 @@ def test_a_large_product_is_no_slower_than_half_of_what_another_says():
 
 
 def test_spread_is_that_of_the_times():
-    found = device.spread([4.0, 1.0, 2.0, 3.0, 10.0])
+    found = device.summarised([4.0, 1.0, 2.0, 3.0, 10.0])
     assert found == {"seconds": 3.0, "fastest": 1.0, "slowest": 10.0, "quartiles": [2.0, 4.0]}
 
 
@@ -103,6 +103,23 @@ def test_what_cannot_run_says_why_and_the_others_go_on(capsys):
     assert reasons[5] == "method norm needs a network with BatchNorm layers, and this one has none"
     assert reasons[1] is reasons[2] is reasons[4] is None
     assert all(row["seconds"] > 0 for row in (rows[1], rows[2], rows[4]))
+
+
+def test_a_bug_is_no_reason_why_a_net_cannot_run(monkeypatch, capsys):
+    def buggy(net, sizes):
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr(programs, "prepare", buggy)
+    with pytest.raises(ValueError, match="operands could not be broadcast"):
+        benchmark(a_run(net=["amaut_tiny", "ssast_test"], what=["forward"]))
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_a_bug_in_the_process_that_measures_shows_its_traceback():
+    sizes = sizes_of(a_run())._replace(classes="three")
+    with pytest.raises(RuntimeError, match=r"(?s)ended with code 1:\nTraceback .*TypeError: 'str' object cannot be"):
+        list(compilation.rows(["amaut_tiny"], [], [], sizes))
 
 
 @pytest.mark.slow

@@ -42,7 +42,8 @@ def test_rows_name_what_there_is_and_the_published_numbers(values):
         "ssast:speech_commands_v2_patch": 0.98,
         "ssast:audioset_20k_patch": 0.31,
     }
-    assert training.said(rows["ssast:esc50_patch"]).startswith("recipe ssast:esc50_patch: published accuracy 0.888")
+    sentence = training.published_sentence(rows["ssast:esc50_patch"])
+    assert sentence.startswith("recipe ssast:esc50_patch: published accuracy 0.888")
 
 
 def test_milestones():

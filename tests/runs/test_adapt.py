@@ -2,6 +2,7 @@
 
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from dhauds_jax.cells import loops, targets
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.scoring import scored
+from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.tta import protocols
@@ -303,3 +305,29 @@ def test_streams_over_several_corruptions_report_each(place, tmp_path):
     assert all(0 <= d["clean"] <= 1 for d in forgetting["domains"])
     assert "clean" not in continual["domains"][0]
     assert len({r["stream_checksum"] for r in (continual, mixed)}) == 2
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"protocol": ["offline"]}, "a prediction is not finite after epoch 1 of 1; lower the learning rate"),
+        ({"protocol": ["online"]}, "a prediction is not finite at step 1 of the stream; lower the learning rate"),
+    ],
+    ids=["offline", "online"],
+)
+def test_an_update_that_overflows_stops_the_run_and_has_no_record(place, tmp_path, changes, message):
+    """One update: its loss is finite, the predictions after it are not."""
+    run = a_run(place, tmp_path, method=["tent"], epochs=1, batch_size=16, options=["lr=3e38"], **changes)
+    with pytest.raises(FloatingPointError, match=message):
+        adapt(run.replace(protocol_options=["online.order=adapt_first"] if "online" in run.protocol else []), "c")
+    assert records.read(tmp_path) == []
+
+
+def test_a_checkpoint_with_weights_that_are_not_finite_stops_the_run(place, tmp_path):
+    variables, config, _ = checkpoint.load(place / "checkpoint")
+    kernel = variables["params"]["head"]
+    variables = {**variables, "params": {**variables["params"], "head": jax.tree.map(lambda w: w + np.nan, kernel)}}
+    checkpoint.save(tmp_path / "broken", variables, config)
+    with pytest.raises(FloatingPointError, match="a prediction is not finite before any update; expected a checkpoint"):
+        adapt(a_run(place, tmp_path / "out", method=["source"], checkpoint=str(tmp_path / "broken")), "c")
+    assert records.read(tmp_path / "out") == []

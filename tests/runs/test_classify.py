@@ -124,6 +124,22 @@ def test_bad_input_ends_in_one_sentence(place, tmp_path, changes, message):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, r"a prediction is not finite after epoch 1 of 1; lower the learning rate \(--options=lr=\.\.\.\)"),
+        ({"online": True}, r"the adapted weights \['params'\].* are not finite; lower the learning rate"),
+    ],
+    ids=["offline", "online"],
+)
+def test_an_update_that_overflows_writes_no_label_and_no_checkpoint(place, tmp_path, changes, message):
+    """One update: its loss is finite, what it leaves behind is not."""
+    run = a_run(place, tmp_path / "out", epochs=1, batch_size=100, options=["lr=3e38"], **changes)
+    with pytest.raises(FloatingPointError, match=message):
+        classify(run, "c")
+    assert not list((tmp_path / "out").glob("*.*")) and not (tmp_path / "out" / "checkpoint").exists()
+
+
 def test_one_window_is_too_little_to_adapt_to(place, tmp_path):
     (tmp_path / "audio").mkdir()
     soundfile.write(tmp_path / "audio" / "a.wav", tiny.tone(0, 0), tiny.RATE)

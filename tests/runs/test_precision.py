@@ -6,9 +6,9 @@ import pytest
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.recipes.rows import command
 from dhauds_jax.runs.adapt import _drawing, adapt
-from dhauds_jax.runs.classify import _identity as classify_identity
+from dhauds_jax.runs.classify import identity as classify_identity
 from dhauds_jax.runs.requests.sweep import SweepRun
-from dhauds_jax.runs.sweep import _Finished
+from dhauds_jax.runs.sweep import Finished
 from dhauds_jax.runs.train import _identity, train_and_save
 from dhauds_jax.train.request import TrainOptions
 from dhauds_jax.workdir import records
@@ -88,7 +88,7 @@ def test_a_sweep_has_finished_rows_of_its_own_precision_alone():
         number, digest = 7, "abc"
 
     def key(**changes):
-        return _Finished(SweepRun(recipes="dhauds", **changes)).key(Row)
+        return Finished(SweepRun(recipes="dhauds", **changes)).key(Row)
 
     assert key() == "7-abc"
     assert key(precision="bfloat16") == "7-abc-bfloat16"

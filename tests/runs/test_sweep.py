@@ -14,6 +14,7 @@ from benchmarks import kill_sweep
 from dhauds_jax.cells import loops
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs import sweep as runs_sweep
+from dhauds_jax.runs import sweep_outcomes
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.sweep import sweep
 from dhauds_jax.tta import protocols
@@ -150,9 +151,54 @@ def test_a_loss_that_is_not_finite_stops_its_row_alone(place, tmp_path, monkeypa
         patched.setattr(loops.protocols, "offline", diverges)
         text, code = sweep(a_run(place, path, out), "c")
     assert code == 3
-    assert text.startswith("row 1: loss total is nan in epoch 1, step 1\n2 rows of mine: 1 run, 1 stopped at a loss")
+    assert text.startswith("row 1: loss total is nan in epoch 1, step 1\n2 rows of mine: 1 run, 1 stopped at a loss or")
     assert [r["recipe"]["row"] for r in records.read(out)] == [2]
     assert protocols.offline is not diverges
+
+
+def test_a_bug_stops_its_row_alone_and_is_no_bad_input(place, tmp_path, monkeypatch, capsys):
+    def buggy(*args, **kwargs):
+        raise ValueError("operands could not be broadcast together")
+        yield
+
+    rows = (WHN.replace("online", "offline"), WHN.replace("amaut_tiny", "amaut_arabic15"), WHN.replace("L1", "L2"))
+    path, out, checkpoints = table(tmp_path, *rows), tmp_path / "out", tmp_path / "checkpoints"
+    checkpoints.mkdir()
+    for name in ("amaut_tiny", "amaut_arabic15"):  # the second is of another net than its folder says
+        (checkpoints / f"{name}_arabic_speech_commands").symlink_to(
+            place / "checkpoints" / "amaut_tiny_arabic_speech_commands"
+        )
+    run = a_run(place, path, out, checkpoint_root=str(checkpoints))
+    with monkeypatch.context() as patched:
+        patched.setattr(loops.protocols, "offline", buggy)
+        text, code = sweep(run, "c")
+    assert code == 1  # of a bug and bad input the bug is said
+    kept = out / "bugs" / "row-1.txt"
+    bug = f"ValueError: operands could not be broadcast together; traceback: {kept}"
+    assert [(entry["row"], entry["kind"]) for entry in unavailable(out)] == [(1, "bug"), (2, "bad_input")]
+    assert unavailable(out)[0]["reason"] == bug
+    assert text.startswith(f"row 1: {bug}\nrow 2: --net=amaut_arabic15: the checkpoint")
+    assert "3 rows of mine: 1 run, 1 stopped on bad input, 1 met a bug (reasons: " in text
+    assert [r["recipe"]["row"] for r in records.read(out)] == [3]
+    lines = kept.read_text().splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-2] == "ValueError: operands could not be broadcast together"
+    assert lines[-1].startswith("this is a bug, please report it with the lines above: dhauds_jax ")
+    assert kept.read_text() in capsys.readouterr().err
+    _, code = sweep(run, "c")
+    assert (code, [entry["row"] for entry in unavailable(out)]) == (2, [2])
+    assert not kept.exists()
+
+
+def test_a_bug_before_a_row_runs_stops_it_alone(place, tmp_path, monkeypatch):
+    def buggy(*args):
+        raise IndexError("list index out of range")
+
+    path, out = table(tmp_path, WHN.replace("WHN", "ENSC"), WHN), tmp_path / "out"
+    monkeypatch.setattr(sweep_outcomes, "find_recordings", buggy)
+    _, code = sweep(a_run(place, path, out), "c")
+    assert (code, [(entry["row"], entry["kind"]) for entry in unavailable(out)]) == (1, [(1, "bug")])
+    assert [r["recipe"]["row"] for r in records.read(out)] == [2]
 
 
 def test_a_dry_run_and_a_list_write_nothing(place, tmp_path, capsys):
@@ -174,9 +220,10 @@ def test_a_dry_run_and_a_list_write_nothing(place, tmp_path, capsys):
 
 def hold(folder, **changes):
     folder.mkdir(exist_ok=True)
-    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": "2026-01-02 03:04:05 +0000"}
-    holder |= {"start": locks._start(os.getpid())} | changes
-    (folder / "sweep.lock").write_text(json.dumps(holder))
+    lock = folder / "sweep.lock"
+    with locks.held(folder):
+        holder = json.loads(lock.read_text())
+    lock.write_text(json.dumps({**holder, "since": "2026-01-02 03:04:05 +0000", **changes}))
 
 
 def a_dead_process():
@@ -247,7 +294,7 @@ def test_a_folder_of_another_table_or_version_is_refused(place, tmp_path, monkey
 def test_hours_of_sound_weigh_the_rows():
     rows = {row.name: row for row in runs_sweep.read("dhauds").rows}
     row = rows["vocal_sound/hubert_base_vs/WHN-L1/dhauds"]  # 15 epochs and an evaluation of 3,591 clips of 10 s
-    assert runs_sweep.work(row) == pytest.approx(16 * 35_910 / 3600)
+    assert runs_sweep.hours_of_sound(row) == pytest.approx(16 * 35_910 / 3600)
 
 
 @pytest.mark.slow

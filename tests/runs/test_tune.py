@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.recipes import tuned
+from dhauds_jax.recipes.rows import share
 from dhauds_jax.runs import leaderboard
 from dhauds_jax.runs.tune import TuneRun, _best, tune
 from dhauds_jax.tta import methods
@@ -50,6 +52,12 @@ def test_tuned_files_are_read_back_and_refused_with_row_and_column(tmp_path):
         tuned.read(path)
     path.write_text("method,option,value,score\ntent,rate,0.1,0.5\n")
     with pytest.raises(ValueError, match=r"tuned\.csv row 2, column option: method tent has no option 'rate'"):
+        tuned.read(path)
+    path.write_text("method,option,value,score\nnorm,statistics prior,blend,0.4\n")
+    with pytest.raises(BadInput, match=r"tuned\.csv row 2, column value: 1 values, expected 2, one a name"):
+        tuned.read(path)
+    path.write_bytes("method,option,value,score\nn\u00f6rm,lr,1,0.4\n".encode("latin-1"))
+    with pytest.raises(BadInput, match=r"tuned\.csv: is no UTF-8 text \(byte 27\), expected a csv file in UTF-8"):
         tuned.read(path)
     path.write_text("a,b\n")
     with pytest.raises(ValueError, match=r"columns \['a', 'b'\], expected method, option, value, score"):
@@ -105,10 +113,10 @@ def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path
 
 def test_shards_share_the_methods_and_phases_put_offline_and_online_first():
     names = list("abcdefg")
-    parts = [leaderboard.my_share(names, f"{i}/3") for i in (1, 2, 3)]
+    parts = [share(names, f"{i}/3") for i in (1, 2, 3)]
     assert parts == [["a", "d", "g"], ["b", "e"], ["c", "f"]]
-    with pytest.raises(ValueError, match="--shard=4/3: expected PLACE/COUNT"):
-        leaderboard.my_share(names, "4/3")
+    with pytest.raises(ValueError, match="--shard=4/3: expected I/N with I from 1 to N"):
+        share(names, "4/3")
     assert leaderboard.phases(["mixed", "online", "batch1", "offline"]) == [
         ["offline", "online"],
         ["mixed"],

@@ -7,7 +7,7 @@ import pytest
 
 from dhauds_jax.nets import zoo
 from dhauds_jax.train.augment import augment_spectrogram, check_augmentation, mix, target_loss
-from dhauds_jax.train.loop import TrainState, _kept, chosen
+from dhauds_jax.train.loop import TrainState, chosen, kept_variables
 from dhauds_jax.train.optimisers import make_optimiser, warmup_in_stairs
 from dhauds_jax.train.options import TrainOptions, check_options
 
@@ -117,7 +117,7 @@ def test_selection_average_is_the_mean_of_the_chosen_epochs():
     options = TrainOptions(selection="average", average_from=2, epochs=4)
     kept, history = {"w": jnp.zeros(())}, []
     for epoch, value in enumerate((1.0, 2.0, 4.0, 9.0), start=1):
-        kept = _kept(kept, {"w": jnp.asarray(value)}, 0.0, history, options)
+        kept = kept_variables(kept, {"w": jnp.asarray(value)}, 0.0, history, options)
         history.append({"epoch": epoch, "validation": 0.0})
     assert float(kept["w"]) == pytest.approx((2 + 4 + 9) / 3)
     state = TrainState({"w": 9.0}, (), kept)

@@ -1,0 +1,129 @@
+"""What became of the rows of a sweep: why one did not run, the list of those, the summary and the exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dhauds_jax import errors, parallel
+from dhauds_jax.command import app
+from dhauds_jax.data.corruptions import needs_noise
+from dhauds_jax.data.corruptions.noise import find_recordings
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.recipes.rows import Roots
+from dhauds_jax.recipes.table import Recipe, Row
+from dhauds_jax.workdir import records
+
+UNAVAILABLE = "unavailable.jsonl"
+BUGS = "bugs"
+"""Folder in the work folder with the tracebacks of the rows that met a bug, row-NUMBER.txt each."""
+
+
+class Outcome(NamedTuple):
+    """What became of a row: `kind` is "run", "finished", or a key of `REASONS`; `sentence` says why it did not run."""
+
+    kind: str
+    sentence: str = ""
+
+
+REASONS = {
+    "waits": "wait for what the package does not have yet",
+    "missing": "lack data or a checkpoint",
+    "bad_input": "stopped on bad input",
+    "diverged": "stopped at a loss or a prediction that was not finite",
+    "bug": "met a bug",
+}
+_CODES = {"bug": app.BUG, "bad_input": app.BAD_INPUT, "diverged": app.DIVERGED}
+
+
+def exit_code(outcomes: Mapping[int, Outcome]) -> int:
+    """That of the worst outcome: 1 for a bug, else 2 for bad input, else 3 for what was not finite, else 0."""
+    return min((_CODES[o.kind] for o in outcomes.values() if o.kind in _CODES), default=0)
+
+
+def of_error(error: Exception, row: Row, workdir: Path) -> Outcome:
+    """The outcome of a row that ended with an error; a bug's traceback is printed and kept in the work folder."""
+    if isinstance(error, FloatingPointError):
+        return Outcome("diverged", str(error))
+    sentence = errors.sentence(error)
+    if sentence is not None:
+        return Outcome("bad_input", sentence)
+    text = "".join(traceback.format_exception(error)) + app.bug_report() + "\n"
+    print(f"row {row.number}, {row.name}:\n{text}", file=sys.stderr, end="", flush=True)
+    path = traceback_file(workdir, row)
+    if parallel.writes():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, text)
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return Outcome("bug", f"{what}; traceback: {path}")
+
+
+def traceback_file(workdir: Path, row: Row) -> Path:
+    """Where the traceback of a row that met a bug is kept."""
+    return workdir / BUGS / f"row-{row.number}.txt"
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file in one piece."""
+    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+
+
+def lacking(row: Row, roots: Roots) -> Outcome | None:
+    """Why a row cannot run, as far as folders tell; None when nothing is missing."""
+    if row.waits_for:
+        return Outcome("waits", f"waits for {', '.join(row.waits_for)}")
+    checkpoint, data_dir = roots.checkpoint_dir(row), roots.data_dir(row)
+    if data_dir is not None and not data_dir.is_dir():
+        return Outcome("missing", f"no data: {data_dir} is no folder, expected the data set {row.dataset}")
+    if not (checkpoint / checkpoints.CONFIG).is_file():
+        return Outcome("missing", f"no checkpoint: {checkpoint} has no {checkpoints.CONFIG}, expected one of {row.net}")
+    if needs_noise(row.corruption) and (roots.noise or data_dir is not None):
+        try:
+            if not roots.noise:
+                raise BadInput(f"{row.corruption} needs --noise_dir")
+            rate = checkpoints.load_config(checkpoint).sample_rate
+            find_recordings(Path(roots.noise), row.corruption, row.level, rate)
+        except BadInput as error:
+            return Outcome("missing", f"no noise: {error}")
+    return None
+
+
+def note(workdir: Path, recipe: Recipe, outcomes: Mapping[int, Outcome], command: Callable[[Row], str]) -> None:
+    """Rewrites the list of rows that did not run: those of these outcomes are new, those of other rows stay."""
+    if not parallel.writes():
+        return
+    path = workdir / UNAVAILABLE
+    listed: dict[int, dict[str, Any]] = {}
+    if path.exists():
+        listed = {entry["row"]: entry for entry in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    for row in recipe.rows:
+        if row.number in outcomes:
+            earlier, outcome = listed.pop(row.number, {}), outcomes[row.number]
+            if earlier.get("kind") == "bug" != outcome.kind:
+                traceback_file(workdir, row).unlink(missing_ok=True)
+            if outcome.kind in REASONS:
+                about = {name: getattr(row, name) for name in ("dataset", "net", "corruption", "level", "method")}
+                reason = {"kind": outcome.kind, "reason": outcome.sentence, "command": command(row)}
+                listed[row.number] = {"recipes": recipe.name, "row": row.number, **about, **reason}
+    if listed or path.exists():
+        write(path, "".join(json.dumps(listed[number]) + "\n" for number in sorted(listed)))
+
+
+def summary(recipe: Recipe, rows: Sequence[Row], outcomes: Mapping[int, Outcome], workdir: Path, ran: str) -> str:
+    """What became of the rows, and the sentences of those that stopped."""
+    counts = Counter(outcome.kind for outcome in outcomes.values())
+    words = {"run": ran, "finished": "finished before", **REASONS}
+    parts = [f"{counts[kind]} {text}" for kind, text in words.items() if counts[kind]]
+    stopped = [f"row {n}: {o.sentence}" for n, o in sorted(outcomes.items()) if o.kind in _CODES]
+    listed = f" (reasons: {workdir / UNAVAILABLE})" if any(counts[kind] for kind in REASONS) else ""
+    lines = [*stopped, f"{len(rows)} rows of {recipe.name}: {', '.join(parts)}{listed}: {workdir / records.FILE}"]
+    return "\n".join(lines)

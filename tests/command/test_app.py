@@ -1,0 +1,74 @@
+"""What a command does with an error: a sentence for its user, a traceback for a bug, and the exit code of each."""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dhauds_jax import __version__
+from dhauds_jax.errors import BadInput, sentence
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = """
+import os
+from dhauds_jax.command import app
+from dhauds_jax.errors import BadInput
+
+def main():
+    {body}
+
+app.run(main)
+"""
+
+
+def run(body, folder):
+    words = [sys.executable, "-c", SCRIPT.format(body=body), "--nocompilation_cache"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "text"),
+    [
+        ("raise BadInput('--epochs=0: expected at least 1')", 2, "error: --epochs=0: expected at least 1\n"),
+        ("open('absent.csv')", 2, "error: absent.csv: No such file or directory\n"),
+        ("open('.')", 2, "error: .: Is a directory\n"),
+        ("os.mkdir('folder'); os.mkdir('folder')", 2, "error: folder: File exists\n"),
+        ("raise FloatingPointError('the loss is nan in epoch 2')", 3, "stopped: the loss is nan in epoch 2\n"),
+        ("raise KeyboardInterrupt", 130, "\nstopped by the user; the same command goes on where it was\n"),
+    ],
+)
+def test_an_error_that_is_no_bug_ends_with_one_sentence(tmp_path, body, code, text):
+    done = run(body, tmp_path)
+    assert (done.returncode, done.stderr) == (code, text)
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("raise ValueError('operands could not be broadcast')", "ValueError: operands could not be broadcast"),
+        ("{}['key']", "KeyError: 'key'"),
+    ],
+)
+def test_a_bug_shows_its_traceback_and_what_to_report(tmp_path, body, error):
+    done = run(body, tmp_path)
+    lines = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert lines[0] == "Traceback (most recent call last):"
+    assert lines[-2] == error
+    assert lines[-1].startswith("this is a bug, please report it with the lines above: dhauds_jax " + __version__)
+    assert lines[-1].endswith("command: -c --nocompilation_cache")
+
+
+def test_errors_of_the_system_are_the_users_where_they_name_a_path_or_a_full_disk():
+    assert sentence(BadInput("one sentence")) == "one sentence"
+    assert sentence(PermissionError(errno.EACCES, "Permission denied", "out/x")) == "out/x: Permission denied"
+    assert sentence(FileNotFoundError(errno.ENOENT, "No such file", "a", None, "b")) == "a -> b: No such file"
+    assert sentence(FileNotFoundError("Checkpoint at\n /x does not exist")) == "Checkpoint at /x does not exist"
+    assert sentence(OSError(errno.ENOSPC, "No space left on device")) == "the disk: No space left on device"
+    assert sentence(FileNotFoundError(errno.ENOENT, "No such file")) is None
+    assert sentence(OSError(errno.EINVAL, "Invalid argument", "x")) is None
+    assert sentence(ValueError("a library's")) is None
