@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from converters.families import FAMILIES, Family, Part, describe, head_of, part_
 from converters.mapping import Converted, flatten, split, to_flax, to_torch, unflatten
 from converters.read import EXTRA_HINT, Source, read
 from converters.verify import largest_differences
+from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint, mel_image, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.heads import build_head
@@ -103,7 +103,7 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
       ValueError: a checkpoint of another family, or safetensors is not installed.
     """
     try:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
     except ImportError:
         raise ValueError(f"--reverse: needs safetensors, which is not installed: {EXTRA_HINT}") from None
     kind = _family(family, None, "--source")
@@ -136,8 +136,7 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
         tensors = {_original_name(key, record): array for key, array in state[part].items()}
         tensors.update(record.get("kept", {}))
         path = output / f"{Path(record.get('name', part)).stem}.safetensors"
-        save_file({key: np.ascontiguousarray(a).reshape(a.shape) for key, a in tensors.items()}, f"{path}.tmp")
-        os.replace(f"{path}.tmp", path)
+        write_atomically(path, save({key: np.ascontiguousarray(a).reshape(a.shape) for key, a in tensors.items()}))
         written.append(path)
     return written
 

@@ -16,6 +16,7 @@ GROUND = {
     "class_names": (),
     "names": (),
     "errors": (),
+    "files": (),
     "processors": (),
     "registry": ("errors", "names"),
     "parallel": ("errors", "registry"),

@@ -21,6 +21,7 @@ from dhauds_jax.data.levels import LEVELS
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_present, find_root
 from dhauds_jax.data.sets.corrupted_layouts import cell_path, file_name, layout_of
+from dhauds_jax.files import write_atomically
 
 THREADS = os.cpu_count() or 1
 
@@ -56,11 +57,7 @@ def write_manifests(
         if path.is_file() and path.read_bytes() != content:
             raise ValueError(f"{path}: lists other clips than {dataset.name} {split} has here, give another --output")
     for name, content in contents.items():
-        path = Path(root) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        write_atomically(Path(root) / name, content)
     return [Path(root) / name for name in contents]
 
 
