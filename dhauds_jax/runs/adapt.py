@@ -20,7 +20,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision
 from dhauds_jax.tta import protocols, selection, wrappers
 from dhauds_jax.tta.options import parse_options, parse_protocol_options
-from dhauds_jax.workdir import records
+from dhauds_jax.workdir import locks, records
 
 
 def check(run: AdaptRun) -> list[tuple[str, str]]:
@@ -68,6 +68,7 @@ def _drawing(run: AdaptRun) -> AdaptRun:
 
 
 @precision.exactly()
+@locks.holding()
 def adapt(
     run: AdaptRun,
     command: str,

@@ -16,6 +16,7 @@ from dhauds_jax.recipes import tuned as recipes_tuned
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.options import able, parse_options
+from dhauds_jax.workdir import locks
 
 DATASET = "arabic_speech_commands"
 CORRUPTIONS = ("WHN", "ENSC", "PSH", "TST")
@@ -57,6 +58,12 @@ def my_share(names: Sequence[str], shard: str) -> list[str]:
     return list(names)[int(place) - 1 :: int(count)]
 
 
+def _held_shard(shard: str) -> tuple[int, int] | None:
+    """(place, count) of a shard that `my_share` took; None for all of the work."""
+    place, count = map(int, shard.split("/"))
+    return None if count == 1 else (place, count)
+
+
 def fill(run: LeaderboardRun, command: str) -> str:
     """Runs what has no record yet; returns the sentence that says where the records are.
 
@@ -74,7 +81,9 @@ def fill(run: LeaderboardRun, command: str) -> str:
     for name in names:
         parse_options(name, "reference", options, names)
     cells = sum(len(CORRUPTIONS) if protocols.PROTOCOLS[p].domains == "one" else 1 for p in run.protocol)
-    with tqdm(total=cells * len(names) * len(folders), desc="leaderboard", unit="cell") as bar:
+    total = cells * len(names) * len(folders)
+    held = locks.held(Path(run.workdir), _held_shard(run.shard))  # shards share a folder
+    with held, tqdm(total=total, desc="leaderboard", unit="cell") as bar:
         for group in phases(run.protocol):
             for seed, folder in folders.items():
                 adapt(_adaptation(run, names, group, options, seed, folder), command, lambda ran: bar.update())

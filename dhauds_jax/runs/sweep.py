@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +18,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.noise import find_recordings
 from dhauds_jax.data.shifts import needs_noise
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.recipes.rows import Roots, adapt_run, command, selected
 from dhauds_jax.recipes.table import Recipe, Row, read
@@ -110,7 +109,7 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
     path = workdir / ABOUT
     if not path.exists():
         if write:
-            _write(path, json.dumps(mine) + "\n")
+            write_atomically(path, json.dumps(mine) + "\n")
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -127,12 +126,6 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
         else f"a sweep of another version of {recipe.path.name} ({found.get('digest')}, now {recipe.digest})"
     )
     raise BadInput(f"{workdir}: holds {what}; give another --workdir")
-
-
-def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 class _Finished:
@@ -193,7 +186,7 @@ def sweep(run: SweepRun, said: str) -> tuple[str, int]:
         _about(recipe, workdir, write=False)
         return _summary(recipe, rows, _foreseen(run, rows), workdir, "can run"), 0
     parallel.make(run.parallel)
-    with locks.held(workdir) if parallel.writes() else contextlib.nullcontext():
+    with locks.held(workdir):
         _about(recipe, workdir, write=parallel.writes())
         outcomes = _run_rows(run, recipe, rows, said)
     codes = [_CODES[o.kind] for o in outcomes.values() if o.kind in _CODES]
@@ -286,7 +279,7 @@ def _note(run: SweepRun, recipe: Recipe, outcomes: Mapping[int, Outcome]) -> Non
                 reason = {"kind": outcome.kind, "reason": outcome.sentence, "command": command(run.adapt_run(row))}
                 listed[row.number] = {"recipes": recipe.name, "row": row.number, **about, **reason}
     if listed or path.exists():
-        _write(path, "".join(json.dumps(listed[number]) + "\n" for number in sorted(listed)))
+        write_atomically(path, "".join(json.dumps(listed[number]) + "\n" for number in sorted(listed)))
 
 
 def _summary(recipe: Recipe, rows: Sequence[Row], outcomes: Mapping[int, Outcome], workdir: Path, ran: str) -> str:
