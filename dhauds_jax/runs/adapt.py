@@ -96,6 +96,7 @@ def adapt(
         loaded = targets.only(loaded, run.subset)
     left_out = len(loaded.clips.skipped)
     workdir = Path(run.workdir)
+    parallel.wait("records")  # the first process may still be adding what a row before this one gave
     done = {record.get("cell") for record in records.read(workdir)}
     written = skipped = 0
     gather = iter if memory is None else list
