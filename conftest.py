@@ -31,9 +31,9 @@ if _MADE is not None:
 def forget_compiled_programs():
     """Drops what a file compiled when it is done: a worker that keeps every program grows by gigabytes."""
     yield
-    cells = sys.modules.get("dhauds_jax.cells.programs")
-    if cells is not None:
-        cells.forget_compiled()
+    programs = sys.modules.get("dhauds_jax.cells.programs")
+    if programs is not None:
+        programs.forget_compiled()
     jax.clear_caches()
 
 
