@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from converters.mapping import Converted, flatten, split, to_torch, unflatten
 from converters.read import EXTRA_HINT, Source, read
 from converters.verify import largest_differences
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 
@@ -91,7 +91,7 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
       BadInput: a checkpoint of another family, or safetensors is not installed.
     """
     try:
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
     except ImportError:
         raise BadInput(f"--reverse: needs safetensors, which is not installed: {EXTRA_HINT}") from None
     kind = _family(family, None, "--source")
@@ -120,8 +120,7 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
         tensors = {_original_name(key, record): array for key, array in state[part].items()}
         tensors.update(record.get("kept", {}))
         path = output / f"{Path(record.get('name', part)).stem}.safetensors"
-        save_file({key: np.ascontiguousarray(a).reshape(a.shape) for key, a in tensors.items()}, f"{path}.tmp")
-        os.replace(f"{path}.tmp", path)
+        write_atomically(path, save({key: np.ascontiguousarray(a).reshape(a.shape) for key, a in tensors.items()}))
         written.append(path)
     return written
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from dhauds_jax.files import write_atomically
 
 
 class Report(NamedTuple):
@@ -54,9 +55,7 @@ def write(report: Report, folder: Path) -> None:
     """Writes `report.json` and `report.md` into a checkpoint's folder."""
     record = json.dumps(report._asdict(), indent=2, sort_keys=True) + "\n"
     for name, content in (("report.json", record), ("report.md", text(report))):
-        temporary = folder / f"{name}.tmp"
-        temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, folder / name)
+        write_atomically(folder / name, content)
 
 
 def _shortened(names: list[str], most: int = 6) -> list[str]:

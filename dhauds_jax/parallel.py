@@ -8,8 +8,8 @@ all results; the first one writes.
 
 from __future__ import annotations
 
+import contextlib
 import os
-import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -79,7 +79,7 @@ def make(kind: str) -> Parallel:
     return Parallel(kind, Mesh(np.asarray(devices), (AXIS,)))
 
 
-def start(coordinator: str | None, num_processes: int, process_id: int) -> None:
+def start(coordinator: str | None, num_processes: int, process_id: int) -> Callable[[], None]:
     """Joins the processes of a run, before anything computes; every process runs the same command but for its number.
 
     Processes other than the first print nothing and show no progress. Nothing happens for one process.
@@ -89,11 +89,14 @@ def start(coordinator: str | None, num_processes: int, process_id: int) -> None:
       num_processes: how many there are.
       process_id: this one's number, from 0.
 
+    Returns:
+      What undoes it: leaves the run, prints again. A command ends with its process and need not call it.
+
     Raises:
       BadInput: flags that do not fit together.
     """
     if num_processes == 1 and coordinator is None and process_id == 0:
-        return
+        return lambda: None
     if num_processes < 2 or not coordinator or ":" not in coordinator:
         raise BadInput(
             f"--coordinator={coordinator} --num_processes={num_processes}: expected HOST:PORT of the first process and "
@@ -101,16 +104,38 @@ def start(coordinator: str | None, num_processes: int, process_id: int) -> None:
         )
     if not 0 <= process_id < num_processes:
         raise BadInput(f"--process_id={process_id}: expected 0 to {num_processes - 1}")
-    if process_id:
-        os.environ["TQDM_DISABLE"] = "1"
-    jax.distributed.initialize(coordinator, num_processes, process_id)
-    if process_id:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115  (for the rest of the process)
+    with contextlib.ExitStack() as undo:
+        if process_id:
+            os.environ["TQDM_DISABLE"] = "1"
+            undo.callback(os.environ.pop, "TQDM_DISABLE", None)
+        jax.distributed.initialize(coordinator, num_processes, process_id)
+        undo.callback(jax.distributed.shutdown)
+        if process_id:
+            nowhere = undo.enter_context(open(os.devnull, "w"))
+            undo.enter_context(contextlib.redirect_stdout(nowhere))
+        return undo.pop_all().close
 
 
 def writes() -> bool:
-    """Whether this process is the one that writes files."""
+    """Whether this process is the one that writes files: the first one of a run."""
     return jax.process_index() == 0
+
+
+def wait(what: str) -> None:
+    """Returns when all processes of the run have come here; `what` names the place and is the same in all."""
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(f"dhauds_jax.{what}")
+
+
+def of_first(value: int) -> int:
+    """The first process's number (32 bits), in every process; all must call."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
 
 
 def same_everywhere(value: int, what: str) -> None:

@@ -112,10 +112,10 @@ def on_devices():
 
 def as_process(coordinator: str, processes: str, number: str, kind: str, file: str) -> None:
     """One process of several: adapts and writes what it ended with."""
-    parallel.start(coordinator, int(processes), int(number))
+    leave = parallel.start(coordinator, int(processes), int(number))
     state, logits, found = adapted(kind)
     np.savez(file, *jax.tree.leaves(state), logits=logits, losses=json.dumps(found))
-    jax.distributed.shutdown()
+    leave()
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ GROUND = {
     "names": (),
     "errors": (),
     "requests": (),
+    "files": (),
     "processors": (),
     "registry": ("errors", "names"),
     "parallel": ("errors", "registry"),

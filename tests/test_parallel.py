@@ -16,7 +16,7 @@ from dhauds_jax.tta import feeding
 from dhauds_jax.types import Batch
 from tests import parallel_case
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 # Devices add in another order. After two epochs of six updates the values are off by 3e-7 of the largest of their leaf
 # (measured); gradients of an untrained residual network, through five BatchNorm layers over few rows, by 2e-6.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from dhauds_jax.benchmark.programs import Sizes, config_of
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import hubert_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.processors import available_cores
 
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "torch_adaptation.py"
 COMPARED = ("forward", "adapt")
@@ -65,7 +65,7 @@ def command(net: str, what: Sequence[str], sizes: Sizes, rounds: int, compiled: 
     words += [each for each in COMPARED if each in what]
     words += ["--batch", str(sizes.batch), "--seconds", str(config.length / config.sample_rate)]
     words += ["--classes", str(sizes.classes), "--dtype", sizes.dtype, "--rounds", str(rounds)]
-    words += ["--threads", str(len(os.sched_getaffinity(0)))]
+    words += ["--threads", str(available_cores())]
     if "layer_drop" in config.geometry:
         words += ["--layer_drop", str(config.geometry["layer_drop"])]
     return [*words, "--compile"] if compiled else words

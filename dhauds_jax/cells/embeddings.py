@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ import numpy as np
 from dhauds_jax import metrics
 from dhauds_jax.cells.targets import Target
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.parallel import writes
 from dhauds_jax.tta import protocols
 from dhauds_jax.types import AdaptState, Classifier, Variables
 
@@ -85,11 +86,7 @@ def keep(
         stored.append(np.asarray(embedding, np.float32))
         scores.append(metrics.silhouette(embedding, group))
         of_tokens.append(metrics.silhouette(tokens, group))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    with temporary.open("wb") as file:
-        np.savez_compressed(
-            file, before=stored[0], after=stored[1], labels=group, classes=np.array(names), silhouette=np.array(scores)
-        )
-    os.replace(temporary, path)
+    arrays = {"before": stored[0], "after": stored[1], "labels": group, "classes": np.array(names)}
+    if writes():
+        write_atomically(path, lambda file: np.savez_compressed(file, **arrays, silhouette=np.array(scores)))
     return {"silhouette": scores, "silhouette_tokens": of_tokens}

@@ -15,6 +15,7 @@ from dhauds_jax.cells.request import AdaptRun, title
 from dhauds_jax.cells.running import Target
 from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.dsp.mel import MelSpec, log_mel
+from dhauds_jax.files import write_atomically
 from dhauds_jax.names import CLEAN
 from dhauds_jax.parallel import writes
 from dhauds_jax.tta import protocols
@@ -108,8 +109,8 @@ def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
     spec = MelSpec(
         sample_rate=rate, n_fft=512, win_length=400, hop=160, n_mels=64, f_min=0.0, f_max=rate / 2, scale="slaney"
     )
-    folder.mkdir(parents=True, exist_ok=True)
-    np.savez(folder / f"{name}.npz", log_mel=np.asarray(log_mel(jnp.asarray(wave), spec)), seconds=len(wave) / rate)
+    arrays = {"log_mel": np.asarray(log_mel(jnp.asarray(wave), spec)), "seconds": len(wave) / rate}
+    write_atomically(folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
 
 
 def cell_of(run: AdaptRun, source: SourceModel, work: Work, protocol: str, method: str) -> Cell:

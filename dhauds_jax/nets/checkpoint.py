@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
+import secrets
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dhauds_jax import files, parallel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
@@ -27,6 +28,9 @@ def save(
 ) -> Path:
     """Writes a checkpoint; arrays and config appear together, an older one of that name is replaced.
 
+    Of a run of several processes all must call, for Orbax waits for all of them; the first one writes, and all return
+    when it is there.
+
     Args:
       folder: where; made with its parents.
       variables: `{"params", "batch_stats"}`, arrays of any kind.
@@ -39,20 +43,24 @@ def save(
     from orbax.checkpoint import v1 as ocp
 
     folder = Path(folder).absolute()
-    temporary = folder.with_name(folder.name + ".tmp")
+    # One name in all processes, which Orbax compares; no other run has it.
+    temporary = folder.with_name(f"{folder.name}.tmp-{parallel.of_first(secrets.randbits(31)):08x}")
     arrays, rest = _split(extra or {})
     # Host arrays only: jax arrays would tie the files to this machine's device layout.
     tree = {"variables": jax.tree.map(np.asarray, jax.device_get(_nested(variables))), "extra": arrays}
-    if jax.process_index() == 0:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-    _wait("dhauds_jax.checkpoint.begin")
-    ocp.save(temporary / "variables", tree)
-    _wait("dhauds_jax.checkpoint.end")
-    if jax.process_index() == 0:
-        (temporary / EXTRA).write_text(json.dumps(rest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
-        _replace(temporary, folder)
+    try:
+        if parallel.writes():
+            temporary.mkdir(parents=True)
+        parallel.wait("checkpoint.begin")
+        ocp.save(temporary / "variables", tree)
+        if parallel.writes():
+            (temporary / EXTRA).write_text(json.dumps(rest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+            (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
+            files.put_in_place(temporary, folder)
+        parallel.wait("checkpoint.end")
+    finally:
+        if parallel.writes():
+            shutil.rmtree(temporary, ignore_errors=True)  # there only when something went wrong
     return folder
 
 
@@ -100,25 +108,6 @@ def variables_hash(variables: Variables) -> str:
         digest.update(f"{path} {array.dtype.name} {np.shape(leaf)}\n".encode())
         digest.update(array.tobytes())
     return digest.hexdigest()
-
-
-def _wait(name: str) -> None:
-    if jax.process_count() > 1:
-        from jax.experimental import multihost_utils
-
-        multihost_utils.sync_global_devices(name)
-
-
-def _replace(temporary: Path, folder: Path) -> None:
-    """Puts the new folder in the old one's place; the old one stays whole until the new one is complete."""
-    if not folder.exists():
-        os.rename(temporary, folder)
-        return
-    old = folder.with_name(folder.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    os.rename(folder, old)
-    os.rename(temporary, folder)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _nested(tree: Any) -> Any:

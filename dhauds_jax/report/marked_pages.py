@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.report import published, rankings
 from dhauds_jax.report.tables import detail_table, latest, provenance, summary_table
 from dhauds_jax.workdir import records
@@ -64,7 +65,5 @@ def fill_page(page: Path) -> str:
     count = len(_BLOCK.findall(text))
     if not count:
         raise BadInput(f"--fill={page}: holds no mark like `<!-- table: summary | records: FOLDER -->`")
-    temporary = page.with_name(page.name + ".tmp")
-    temporary.write_text(render_page(text, Path(".")), encoding="utf-8")
-    temporary.replace(page)
+    write_atomically(page, render_page(text, Path(".")))
     return f"{count} tables rendered: {page}"

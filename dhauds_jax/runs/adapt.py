@@ -20,7 +20,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision
 from dhauds_jax.tta import protocols, selection, wrappers
 from dhauds_jax.tta.options import parse_options, parse_protocol_options
-from dhauds_jax.workdir import records
+from dhauds_jax.workdir import locks, records
 
 
 def check(run: AdaptRun) -> list[tuple[str, str]]:
@@ -70,6 +70,7 @@ def _drawing(run: AdaptRun) -> AdaptRun:
 
 
 @precision.exactly()
+@locks.holding()
 def adapt(
     run: AdaptRun,
     command: str,
@@ -97,6 +98,7 @@ def adapt(
         loaded = targets.only(loaded, run.subset)
     left_out = len(loaded.clips.skipped)
     workdir = Path(run.workdir)
+    parallel.wait("records")  # the first process may still be adding what a row before this one gave
     done = {record.get("cell") for record in records.read(workdir)}
     written = skipped = 0
     gather = iter if memory is None else list

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
-import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ from dhauds_jax import metrics
 from dhauds_jax.cells import input_statistics
 from dhauds_jax.data import recordings
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
@@ -26,7 +27,7 @@ from dhauds_jax.tta.advice import Signs, advise, signs
 from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import AdaptState, RunInfo
-from dhauds_jax.workdir import provenance
+from dhauds_jax.workdir import locks, provenance
 from dhauds_jax.workdir.saver import Saver
 
 
@@ -41,6 +42,7 @@ class _Outcome(NamedTuple):
 
 
 @precision.exactly()
+@locks.holding("output")
 def classify(run: ClassifyRun, command: str) -> str:
     """Reads, adapts, labels and reports; returns the sentence that says where the results are.
 
@@ -202,7 +204,6 @@ def _write(
 ) -> str:
     """Writes predictions, checkpoint and report, each under a temporary name first."""
     kept, folder = _finite(outcome.state.variables), Path(run.output)
-    folder.mkdir(parents=True, exist_ok=True)
     old, new = (
         recordings.per_file(metrics.softmax(z), found.owner, len(found.files)) for z in (before, outcome.logits)
     )
@@ -211,19 +212,16 @@ def _write(
     rows = [("file", "label", "confidence", "label_before", "confidence_before")]
     for name, p, q in zip(found.files, new, old, strict=True):
         rows.append((name, config.classes[p.argmax()], f"{p.max():.4f}", config.classes[q.argmax()], f"{q.max():.4f}"))
-    temporary = folder / "predictions.csv.tmp"
-    with temporary.open("w", newline="", encoding="utf-8") as out:
-        csv.writer(out).writerows(rows)
-    os.replace(temporary, folder / "predictions.csv")
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_atomically(folder / "predictions.csv", text.getvalue())
     adaptation = {"command": command, "method": run.method, "seed": run.seed, "profile": run.profile}
     if run.precision != "float32":
         adaptation["precision"] = run.precision
     checkpoints.save(
         folder / "checkpoint", kept, config, {"adaptation": {**adaptation, "versions": provenance.versions()}}
     )
-    temporary = folder / "report.md.tmp"
-    temporary.write_text(_report(run, found, config, change, advice, outcome, command), encoding="utf-8")
-    os.replace(temporary, folder / "report.md")
+    write_atomically(folder / "report.md", _report(run, found, config, change, advice, outcome, command))
     print(f"{change.changed * 100:.1f} % of the labels changed. {advice}")
     return f"{len(found.files)} files labelled: {folder / 'predictions.csv'} (report: {folder / 'report.md'})"
 

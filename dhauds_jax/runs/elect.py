@@ -28,12 +28,13 @@ from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.requests.elect import ElectRun
 from dhauds_jax.tta import election
 from dhauds_jax.tta.streams import padded_batches
-from dhauds_jax.workdir import provenance, records
+from dhauds_jax.workdir import locks, provenance, records
 
 UNPADDED_SETS = ("audio_mnist", "vocal_sound", "cochl_scene")
 """Data sets whose published elections have views of unpadded clips (quirk 61)."""
 
 
+@locks.holding()
 def run_election(run: ElectRun, command: str) -> str:
     """Scores every mode on every corruption; returns the sentence that says where the records are.
 

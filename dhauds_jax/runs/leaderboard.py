@@ -17,6 +17,7 @@ from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.requests.leaderboard import LeaderboardRun
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.options import able, parse_options
+from dhauds_jax.workdir import locks
 
 DATASET = "arabic_speech_commands"
 CORRUPTIONS = ("WHN", "ENSC", "PSH", "TST")
@@ -27,6 +28,12 @@ def phases(names: Sequence[str]) -> list[list[str]]:
     """Protocols in the order they are run: offline and online together, then one by one."""
     first = [name for name in ("offline", "online") if name in names]
     return [group for group in (first, *([name] for name in names if name not in first)) if group]
+
+
+def _held_shard(shard: str) -> tuple[int, int] | None:
+    """(place, count) of a shard that `share` took; None for all of the work."""
+    place, count = map(int, shard.split("/"))
+    return None if count == 1 else (place, count)
 
 
 def fill(run: LeaderboardRun, command: str) -> str:
@@ -48,7 +55,9 @@ def fill(run: LeaderboardRun, command: str) -> str:
     for name in names:
         parse_options(name, "reference", options, names)
     cells = sum(len(CORRUPTIONS) if protocols.PROTOCOLS[p].domains == "one" else 1 for p in run.protocol)
-    with tqdm(total=cells * len(names) * len(folders), desc="leaderboard", unit="cell") as bar:
+    total = cells * len(names) * len(folders)
+    held = locks.held(Path(run.workdir), _held_shard(run.shard))  # shards share a folder
+    with held, tqdm(total=total, desc="leaderboard", unit="cell") as bar:
         for group in phases(run.protocol):
             for seed, folder in folders.items():
                 adapt(_adaptation(run, names, group, options, seed, folder), command, lambda ran: bar.update())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import math
 import time
@@ -14,6 +15,7 @@ import numpy as np
 
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
@@ -23,6 +25,7 @@ from dhauds_jax.train.pretraining import check_options, pretrain
 from dhauds_jax.train.request import PretrainOptions, PretrainRun
 from dhauds_jax.train.statistics import with_measured_statistics, with_statistics_of
 from dhauds_jax.types import Variables
+from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.provenance import provenance
 from dhauds_jax.workdir.saver import Saver
 
@@ -74,17 +77,15 @@ def _identity(run: PretrainRun) -> dict[str, Any]:
 
 
 def _write_curve(workdir: Path, history: list[dict[str, float]]) -> Path:
-    path = workdir / CURVE
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, history[0])
-        writer.writeheader()
-        writer.writerows({k: v if k == "epoch" else f"{v:.6g}" for k, v in row.items()} for row in history)
-    temporary.replace(path)
-    return path
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, history[0])
+    writer.writeheader()
+    writer.writerows({k: v if k == "epoch" else f"{v:.6g}" for k, v in row.items()} for row in history)
+    write_atomically(workdir / CURVE, text.getvalue())
+    return workdir / CURVE
 
 
+@locks.holding()
 def pretrain_and_save(run: PretrainRun, command: str) -> str:
     """Pretrains and writes `workdir/checkpoint` and the curve; returns the sentence that says so.
 

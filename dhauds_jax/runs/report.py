@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.report import analysis_figures, figures, published, single_options
 from dhauds_jax.report import html as report_html
 from dhauds_jax.report.marked_pages import fill_page
@@ -129,9 +129,7 @@ def write_report(workdirs: Sequence[str], output: str | None = None, html: bool 
     text = render(found, folder, [Path(w) for w in workdirs])
     written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
     for name, content in written.items():
-        temporary = folder / f"{name}.tmp"
-        temporary.write_text(content, encoding="utf-8")
-        os.replace(temporary, folder / name)
+        write_atomically(folder / name, content)
     text = f"{len(found)} records reported: {folder / list(written)[-1]}"
     if not any(published.has_published(r) for r in found):
         return text

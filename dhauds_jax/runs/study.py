@@ -23,7 +23,7 @@ from dhauds_jax.tta import flops as tta_flops
 from dhauds_jax.tta import methods, protocols, vectorised
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import RunInfo
-from dhauds_jax.workdir import records
+from dhauds_jax.workdir import locks, records
 
 PROTOCOLS = ("offline", "online")
 
@@ -106,6 +106,7 @@ def _groups(
                 yield Group(mine[k : k + each], some)
 
 
+@locks.holding()
 def run_study(run: StudyRun, command: str) -> str:
     """Runs every (rate, seed) that has no record yet; returns the sentence that says where they are.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import json
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from dhauds_jax.cells import programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.recipes.rows import Roots, adapt_run, selected
 from dhauds_jax.recipes.rows import command as command_of
@@ -52,7 +52,7 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
     path = workdir / ABOUT
     if not path.exists():
         if write:
-            sweep_outcomes.write(path, json.dumps(wanted) + "\n")
+            write_atomically(path, json.dumps(wanted) + "\n")
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -129,7 +129,7 @@ def sweep(run: SweepRun, command: str) -> tuple[str, int]:
         _about(recipe, workdir, write=False)
         return sweep_outcomes.summary(recipe, rows, _foreseen(run, rows), workdir, "can run"), 0
     parallel.make(run.parallel)
-    with locks.held(workdir) if parallel.writes() else contextlib.nullcontext():
+    with locks.held(workdir):
         _about(recipe, workdir, write=parallel.writes())
         outcomes = _run_rows(run, recipe, rows, command)
     text = sweep_outcomes.summary(recipe, rows, outcomes, workdir, "run")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import traceback
 from collections import Counter
@@ -16,6 +15,7 @@ from dhauds_jax.command import app
 from dhauds_jax.data.corruptions import needs_noise
 from dhauds_jax.data.corruptions.noise import find_recordings
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.recipes.rows import Roots
 from dhauds_jax.recipes.table import Recipe, Row
@@ -60,7 +60,7 @@ def of_error(error: Exception, row: Row, workdir: Path) -> Outcome:
     path = traceback_file(workdir, row)
     if parallel.writes():
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, text)
+        write_atomically(path, text)
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return Outcome("bug", f"{what}; traceback: {path}")
 
@@ -68,13 +68,6 @@ def of_error(error: Exception, row: Row, workdir: Path) -> Outcome:
 def traceback_file(workdir: Path, row: Row) -> Path:
     """Where the traceback of a row that met a bug is kept."""
     return workdir / BUGS / f"row-{row.number}.txt"
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a file in one piece."""
-    temporary = path.with_name(f"{path.name}.tmp-{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
 
 
 def lacking(row: Row, roots: Roots) -> Outcome | None:
@@ -115,7 +108,7 @@ def note(workdir: Path, recipe: Recipe, outcomes: Mapping[int, Outcome], command
                 reason = {"kind": outcome.kind, "reason": outcome.sentence, "command": command(row)}
                 listed[row.number] = {"recipes": recipe.name, "row": row.number, **about, **reason}
     if listed or path.exists():
-        write(path, "".join(json.dumps(listed[number]) + "\n" for number in sorted(listed)))
+        write_atomically(path, "".join(json.dumps(listed[number]) + "\n" for number in sorted(listed)))
 
 
 def summary(recipe: Recipe, rows: Sequence[Row], outcomes: Mapping[int, Outcome], workdir: Path, ran: str) -> str:

@@ -28,6 +28,7 @@ from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
 from dhauds_jax.train.views import make_view
 from dhauds_jax.types import Classifier, Variables
+from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.provenance import provenance
 from dhauds_jax.workdir.saver import Saver
 
@@ -76,6 +77,7 @@ def _identity(run: TrainRun) -> dict[str, Any]:
 
 
 @precision.exactly()
+@locks.holding()
 def train_and_save(run: TrainRun, command: str) -> str:
     """Trains a classifier and writes `workdir/checkpoint`; returns the sentence that says so.
 
@@ -130,9 +132,8 @@ def train_and_save(run: TrainRun, command: str) -> str:
         **where.describe(),
         **provenance(command, seconds),
     }
-    if parallel.writes():
-        kept = jax.tree.map(np.asarray, chosen(state, run.options))
-        checkpoints.save(folder, kept, config, {"training": training})
+    kept = jax.tree.map(np.asarray, chosen(state, run.options))
+    checkpoints.save(folder, kept, config, {"training": training})
     saver.clear()
     best = max(h["validation"] for h in history)
     return (

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import tuned
@@ -19,9 +20,10 @@ from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.requests.tune import TuneRun
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
-from dhauds_jax.workdir import records
+from dhauds_jax.workdir import locks, records
 
 
+@locks.holding()
 def tune(run: TuneRun, command: str) -> str:
     """Runs every trial that has no record yet, and writes the best options of each method.
 
@@ -60,8 +62,7 @@ def _subset(run: TuneRun) -> str | None:
         ids = tuple(ref.id for ref in dataset.listing(run.data_dir, run.split, False)[0])
     rows = np.unique(np.linspace(0, len(ids) - 1, min(run.clips, len(ids))).astype(int))
     path = Path(run.workdir) / f"{run.split}_{len(rows)}.txt"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{ids[row]}\n" for row in rows), encoding="utf-8")
+    write_atomically(path, "".join(f"{ids[row]}\n" for row in rows))
     return str(path)
 
 

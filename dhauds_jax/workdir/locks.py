@@ -1,59 +1,125 @@
-"""A lock on a work folder: a file that says who works there, taken over when its holder is dead."""
+"""Locks on a work folder: a file that says who works there, taken over when its holder is dead.
+
+A command holds its whole work folder: two in one folder would write the same unfinished states and checkpoint. Commands
+that are made to share one (the shards of a leaderboard: no two have a cell in common, and results are appended) hold
+their shard of it instead.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from dhauds_jax import parallel
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import temporary_beside
 
-FILE = "sweep.lock"
+FILE = "run.lock"
+"""Of a whole folder; that of a shard is `run-2-of-8.lock`."""
+
+_HELD: set[Path] = set()
+"""Folders that this process holds, whole or a shard: commands inside commands take nothing more."""
+
+
+def holding(field: str = "workdir") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Decorates `function(run, ...)` so that it holds the folder it works in: `run.workdir`, or another field."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def in_held_folder(run: Any, *args: Any, **kwargs: Any) -> Any:
+            with held(Path(getattr(run, field))):
+                return function(run, *args, **kwargs)
+
+        return in_held_folder
+
+    return decorate
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
-    """Holds `folder/sweep.lock` while the block runs; the folder is made.
+def held(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
+    """Holds `folder` while the block runs; it is made, and removed again when nothing was written there.
 
-    The file has the host, the process, when it began and its command. One whose process on this host is dead (killed,
-    or before a restart) is taken over.
+    The lock's file has the host, the process and when it began. One whose process on this host is dead (killed, or
+    before a restart) is taken over. Inside a block that holds the folder already nothing happens. Of several processes
+    of one run the first one holds it for all; all must call.
+
+    Args:
+      folder: the work folder.
+      shard: (place, count) where the command does the place-th of `count` parts of the work; others of the same count
+        may then hold their own. None: all of it.
 
     Raises:
       BadInput: another process holds it; the sentence says which.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    path, mine = folder / FILE, _mine()
-    temporary = path.with_name(f"{FILE}.tmp-{mine['host']}-{mine['pid']}")
-    with _alone(folder):
-        temporary.write_text(json.dumps(mine) + "\n", encoding="utf-8")
+    folder = folder.resolve()
+    if folder in _HELD:
+        yield
+        return
+    path = folder / (FILE if shard is None else f"run-{shard[0]}-of-{shard[1]}.lock")
+    made, refusal = not folder.exists(), ""
+    if parallel.writes():
+        folder.mkdir(parents=True, exist_ok=True)
+        refusal = _taken(path)
+    if parallel.of_first(bool(refusal)):
+        raise BadInput(refusal or f"{folder}: the first process of this run says that another command works there")
+    _HELD.add(folder)
+    try:
+        yield
+    finally:
+        _HELD.remove(folder)
+        if parallel.writes():
+            with _alone(folder):
+                holder = _read(path) or {}
+                if (holder.get("host"), holder.get("pid")) == (socket.gethostname(), os.getpid()):
+                    path.unlink()
+            if made:
+                with contextlib.suppress(OSError):  # there is something in it
+                    folder.rmdir()
+
+
+def _taken(path: Path) -> str:
+    """Takes the lock `path`, or says why not."""
+    temporary = temporary_beside(path)
+    mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
+    with _alone(path.parent):
+        temporary.write_text(json.dumps({**mine, "start": _start(os.getpid())}) + "\n", encoding="utf-8")
         try:
             os.link(temporary, path)  # fails where there is one, whichever host was quicker
         except FileExistsError:
             holder = _read(path)
             if holder is not None and not _is_dead(holder):
-                raise BadInput(_sentence(folder, holder)) from None
+                return _sentence(path, holder)
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
-    try:
-        yield
-    finally:
-        with _alone(folder):
-            if _read(path) == mine:
+        # After one's own is there, so that of two hosts that come at once at least one sees the other.
+        for other in sorted(path.parent.glob("run*.lock")):
+            holder = None if _go_together(path, other) else _read(other)
+            if holder is not None and not _is_dead(holder):
                 path.unlink()
+                return _sentence(other, holder)
+    return ""
 
 
-def _sentence(folder: Path, holder: dict[str, Any]) -> str:
+def _go_together(one: Path, other: Path) -> bool:
+    """Whether two locks may be held at once: a file with itself, and two shards of one count."""
+    counts = [path.stem.partition("-of-")[2] for path in (one, other)]
+    return one == other or (counts[0] == counts[1] != "")
+
+
+def _sentence(path: Path, holder: dict[str, Any]) -> str:
     who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
     return (
-        f"{folder}: a sweep is running here ({who}); wait for it or give another --workdir, or remove "
-        f"{folder / FILE} if that machine is gone"
+        f"{path.parent}: another command is running here ({who}); wait for it or give another --workdir, or remove "
+        f"{path} if that machine is gone"
     )
 
 
@@ -67,11 +133,6 @@ def _alone(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _mine() -> dict[str, Any]:
-    since = time.strftime("%Y-%m-%d %H:%M:%S %z")
-    return {"host": socket.gethostname(), "pid": os.getpid(), "since": since, "start": _start(os.getpid())}
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.metadata
-import os
 import platform
 import resource
 import subprocess
@@ -13,16 +12,20 @@ from typing import Any
 
 import jax
 
+from dhauds_jax.processors import available_cores
+
 
 def git_revision() -> str:
-    """The commit of the code that runs, with "+changes" when the tree differs from it; "unknown" outside git."""
-    here = Path(__file__).resolve().parent
+    """The commit of the code that runs, with "+changes" when the tree differs; "unknown" where git does not have it."""
+    here = Path(__file__).resolve()
 
     def git(*words: str) -> str:
-        done = subprocess.run(["git", "-C", str(here), *words], capture_output=True, text=True, check=True)
+        done = subprocess.run(["git", "-C", str(here.parent), *words], capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
     try:
+        # Installed inside somebody's own repository (in its .venv), the commit of that one says nothing of this code.
+        git("ls-files", "--error-unmatch", here.name)
         return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain", "-uno") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -44,7 +47,7 @@ def device() -> str:
     """Kind and number of the devices that JAX computes on, with the processor cores beside a CPU."""
 
     devices = jax.devices()
-    cores = f", {len(os.sched_getaffinity(0))} cores" if devices[0].platform == "cpu" else ""
+    cores = f", {available_cores()} cores" if devices[0].platform == "cpu" else ""
     return f"{len(devices)} x {devices[0].device_kind}{cores}"
 
 

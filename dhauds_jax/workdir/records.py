@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 from dhauds_jax.parallel import writes
 
 KEYS = (
@@ -65,10 +66,11 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / FILE
     line = json.dumps(record, sort_keys=False, allow_nan=False) + "\n"
-    if path.exists() and path.stat().st_size and not path.read_bytes().endswith(b"\n"):
-        line = "\n" + line  # a torn last line (power cut) is skipped when reading; keep ours apart from it
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
+        size = os.fstat(handle).st_size
+        if size and os.pread(handle, 1, size - 1) != b"\n":
+            line = "\n" + line  # a torn last line (power cut) is skipped when reading; keep ours apart from it
         os.write(handle, line.encode())
         os.fsync(handle)
     finally:
@@ -78,21 +80,20 @@ def append(folder: Path, record: Mapping[str, Any]) -> None:
 def note_bad_files(folder: Path, skipped: Iterable[tuple[str, str]]) -> None:
     """Adds files that were left out to `folder/bad_files.txt`: id, tab, what is wrong with it; earlier ones stay.
 
+    Of several processes of one run the first one alone writes.
+
     Args:
       folder: where the results are.
       skipped: (id, reason) of each; nothing is written for none.
     """
     found = {name: " ".join(reason.split()) for name, reason in skipped}
-    if not found:
+    if not found or not writes():
         return
     path = Path(folder) / BAD_FILES
     earlier = path.read_text(encoding="utf-8").splitlines() if path.exists() else ()
     lines = {**dict(line.partition("\t")[::2] for line in earlier), **found}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{BAD_FILES}.tmp-{os.getpid()}")
     text = "".join(f"{name}\t{reason}\n" for name, reason in lines.items())
-    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-    os.replace(temporary, path)
+    write_atomically(path, text.encode("utf-8", errors="backslashreplace"))
 
 
 def read(folder: Path) -> list[dict[str, Any]]:

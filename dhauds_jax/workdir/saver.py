@@ -13,8 +13,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from dhauds_jax import parallel
 from dhauds_jax.errors import BadInput
-from dhauds_jax.parallel import writes
+
+ASKED_EVERY = 32
+"""Steps at the most between two times that the processes of a run ask the first one whether to save."""
 
 
 class Saver:
@@ -22,6 +25,10 @@ class Saver:
 
     A state is a pytree of arrays and a JSON-able dict. The same command run again goes on from it; since everything
     random follows from key and position, the end result does not depend on when the run was killed.
+
+    A run of several processes has a saver in each: all call `due`, `save`, `load` and `clear` at the same places, the
+    first one's clock decides and the first one writes. Whoever calls holds the work folder's lock
+    (`dhauds_jax.workdir.locks`), so nobody else writes here.
     """
 
     def __init__(self, folder: Path, every_s: float = 20.0, identity: Any = None):
@@ -30,30 +37,49 @@ class Saver:
         self.every_s = every_s
         self.identity = identity
         self._last = time.monotonic()
+        self._calls, self._ask_at = 0, 1
 
     def due(self) -> bool:
-        """Whether `every_s` seconds have passed since the last time."""
-        return time.monotonic() - self._last >= self.every_s
+        """Whether `every_s` seconds have passed since the last time, by the first process's clock."""
+        if jax.process_count() == 1:
+            return self._in_calls() == 0
+        self._calls += 1
+        if self._calls < self._ask_at:
+            return False
+        calls = parallel.of_first(self._in_calls())
+        self._ask_at = self._calls + calls
+        return calls == 0
 
-    def save(self, tree: Any, info: dict[str, Any], force: bool = False) -> bool:
-        """Saves when it is `due` (or `force`), in the first process of a run alone; says whether it did."""
-        if not writes() or not (force or self.due()):
+    def _in_calls(self) -> int:
+        """0 when a save is due, else after how many calls to ask again: half of those that fit into what is left."""
+        passed = time.monotonic() - self._last
+        if passed >= self.every_s:
+            return 0
+        fit = (self.every_s - passed) * self._calls / (2 * passed) if passed else 1
+        return int(min(max(1, fit), ASKED_EVERY))
+
+    def save(self, tree: Any, info: dict[str, Any]) -> bool:
+        """Saves when it is `due`; says whether it did."""
+        if not self.due():
             return False
         from orbax.checkpoint import v1 as ocp
 
         step = int(info["position"])
         target, temporary = self.folder / f"{step:08d}", self.folder / f"{step:08d}.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
-        ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves)})
-        (temporary / "info.json").write_text(json.dumps({**info, "identity": self.identity}))
-        shutil.rmtree(target, ignore_errors=True)
-        os.rename(temporary, target)
-        for old in self._saved():
-            if old != target:
-                shutil.rmtree(old)
-        self._last = time.monotonic()
+        if parallel.writes():
+            shutil.rmtree(temporary, ignore_errors=True)  # of a killed run
+            temporary.mkdir(parents=True)
+        parallel.wait("state")
+        ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves)})  # waits for all processes
+        if parallel.writes():
+            (temporary / "info.json").write_text(json.dumps({**info, "identity": self.identity}))
+            shutil.rmtree(target, ignore_errors=True)
+            os.rename(temporary, target)
+            for old in self.folder.iterdir():
+                if old != target:
+                    shutil.rmtree(old)
+        self._last, self._calls, self._ask_at = time.monotonic(), 0, 1
         return True
 
     def _saved(self) -> list[Path]:
@@ -66,9 +92,10 @@ class Saver:
 
         Raises:
           BadInput: the state is of a run with another identity, or its leaves do not fit `like` (it belongs to
-            another version).
+            another version); or the processes of a run find different ones.
         """
         saved = self._saved()
+        parallel.same_everywhere(int(saved[-1].name) if saved else 0, "saved states")
         if not saved:
             return None
         from orbax.checkpoint import v1 as ocp
@@ -89,5 +116,5 @@ class Saver:
 
     def clear(self) -> None:
         """Forgets the run: it is finished."""
-        if writes():
+        if parallel.writes():
             shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,11 +1,13 @@
 """train, adapt and sweep over several devices and processes end as on one device, and one process alone writes."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -38,6 +40,12 @@ def finished(process):
     return out
 
 
+def near(one, other):
+    """Sums over devices are taken in another order; weight-standardised layers and BatchNorm over few rows amplify."""
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4 * max(1.0, np.abs(a).max()))
+
+
 @pytest.fixture(scope="module")
 def runs(place):
     finished(child(4, "tests.runs.parallel_runs", place))
@@ -47,15 +55,11 @@ def runs(place):
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pmap", "mesh"])
 def test_training_ends_near_one_device(runs, kind):
-    """Three updates with mixup, whose partners come from the whole batch, and dropout; batches of 12, the last of 6."""
+    """Six updates with mixup, whose partners come from the whole batch, and dropout; batches of 12, the last of 6."""
     one, _, _ = checkpoint.load(runs / "train-jit" / "checkpoint")
     other, _, extra = checkpoint.load(runs / f"train-{kind}" / "checkpoint")
     assert extra["training"]["parallel"] == {"kind": kind, "devices": 4, "processes": 1}
-    import jax
-
-    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
-        # Sums over devices are taken in another order; weight-standardised layers and BatchNorm over few rows amplify.
-        np.testing.assert_allclose(b, a, rtol=1e-3, atol=1e-4 * max(1.0, np.abs(a).max()))
+    near(one, other)
 
 
 @pytest.mark.slow
@@ -72,15 +76,72 @@ def test_records_agree_with_one_device(runs, kind):
         assert b["curve"][-1]["losses"] == pytest.approx(a["curve"][-1]["losses"], rel=1e-4, abs=1e-5)
 
 
-@pytest.mark.slow
-def test_two_processes_write_one_record_a_cell(place, tmp_path):
+def a_port():
     with socket.socket() as free:
         free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def two(runs):
+    """Two processes of two devices that save at every step: to the end, stopped and killed in the middle, gone on."""
+    words = ("tests.runs.parallel_runs", runs, f"localhost:{a_port()}")
+    first, second = [child(2, *words, number, "first") for number in range(2)]
+    _, err = first.communicate(timeout=300)
+    second.kill()
+    second.communicate()
+    assert first.returncode == -signal.SIGKILL, err[-2000:]
+    assert sorted(path.name for path in (runs / "train-killed" / "state" / "train").iterdir()) == ["00000001"]
+    words = ("tests.runs.parallel_runs", runs, f"localhost:{a_port()}")
+    for process in [child(2, *words, number, "second") for number in range(2)]:
+        process.communicate(timeout=300)
+        assert process.returncode == 0
+    return runs
+
+
+@pytest.mark.slow
+def test_two_processes_that_save_at_every_step_end_with_the_records_of_one_device(two):
+    one = {r["cell"]: r for r in records.read(two / "adapt-jit")}
+    other = records.read(two / "adapt-two")
+    assert [(r["method"], r["protocol"]) for r in other] == [("tent", "offline"), ("tent", "online")]
+    for a, b in zip([one[r["cell"]] for r in other], other, strict=True):
+        assert b["parallel"] == {"kind": "mesh", "devices": 4, "processes": 2}
+        assert b["stream_checksum"] == a["stream_checksum"]
+        assert b["nll"] == pytest.approx(a["nll"], rel=1e-4)
+        assert b["curve"][-1]["losses"] == pytest.approx(a["curve"][-1]["losses"], rel=1e-4, abs=1e-5)
+    assert sorted(path.name for path in (two / "adapt-two").iterdir()) == ["examples", "results.jsonl", "state"]
+    assert list((two / "adapt-two" / "state").iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_training_of_two_processes_ends_near_one_device(two):
+    one, _, expected = checkpoint.load(two / "train-jit" / "checkpoint")
+    other, _, extra = checkpoint.load(two / "train-two" / "checkpoint")
+    assert extra["training"]["parallel"] == {"kind": "mesh", "devices": 4, "processes": 2}
+    losses = [[point["loss"] for point in found["training"]["history"]] for found in (extra, expected)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    near(one, other)
+
+
+@pytest.mark.slow
+def test_two_processes_stopped_in_a_stream_or_killed_in_a_training_end_as_if_they_had_not_been(two):
+    (stopped,) = records.read(two / "adapt-stopped")
+    (whole,) = [r for r in records.read(two / "adapt-two") if r["cell"] == stopped["cell"]]
+    same = ("curve", "nll", "metrics", "reliability", "stream_checksum", "parameters_moved")
+    assert [stopped[name] for name in same] == [whole[name] for name in same]
+    whole, _, _ = checkpoint.load(two / "train-two" / "checkpoint")
+    killed, _, _ = checkpoint.load(two / "train-killed" / "checkpoint")
+    assert checkpoint.variables_hash(killed) == checkpoint.variables_hash(whole)
+    assert sorted(path.name for path in (two / "train-killed").iterdir()) == ["checkpoint", "state"]
+
+
+@pytest.mark.slow
+def test_two_processes_write_one_record_a_cell(place, tmp_path):
     words = [
         "experiments.adapt", "--dataset=arabic_speech_commands", f"--data_dir={place / 'data'}", "--corruption=PSH",
         f"--checkpoint={place / 'checkpoint'}", "--method=norm", "--protocol=online", "--batch_size=6", "--draw=single",
-        f"--workdir={tmp_path}", "--parallel=mesh", f"--coordinator=localhost:{port}", "--num_processes=2",
+        f"--workdir={tmp_path}", "--parallel=mesh", f"--coordinator=localhost:{a_port()}", "--num_processes=2",
+        "--embeddings", "--save_every_s=0",
     ]  # fmt: skip
     first, second = [finished(p) for p in [child(2, *words, f"--process_id={i}") for i in range(2)]]
     assert f"1 records written: {tmp_path / 'results.jsonl'}" in first

@@ -70,7 +70,7 @@ def test_a_row_gives_a_record_that_names_it_and_is_run_once(place, tmp_path):
     assert (code, text) == (0, f"2 rows of mine: 2 finished before: {out / 'results.jsonl'}")
     assert len(records.read(out)) == 2
     assert not (out / "unavailable.jsonl").exists()
-    assert not (out / "sweep.lock").exists()
+    assert not (out / "run.lock").exists()
 
 
 def test_new_weights_make_a_new_record(place, tmp_path):
@@ -220,10 +220,9 @@ def test_a_dry_run_and_a_list_write_nothing(place, tmp_path, capsys):
 
 def hold(folder, **changes):
     folder.mkdir(exist_ok=True)
-    lock = folder / "sweep.lock"
-    with locks.held(folder):
-        holder = json.loads(lock.read_text())
-    lock.write_text(json.dumps({**holder, "since": "2026-01-02 03:04:05 +0000", **changes}))
+    holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": "2026-01-02 03:04:05 +0000"}
+    holder |= {"start": locks._start(os.getpid())} | changes
+    (folder / "run.lock").write_text(json.dumps(holder))
 
 
 def a_dead_process():
@@ -235,13 +234,13 @@ def a_dead_process():
 def test_a_second_sweep_in_a_folder_says_who_is_there(place, tmp_path):
     path, out = table(tmp_path, WHN), tmp_path / "out"
     hold(out)
-    expected = rf"a sweep is running here \(process {os.getpid()} on {socket.gethostname()}, since 2026-01-02 03:04:05"
+    expected = rf"is running here \(process {os.getpid()} on {socket.gethostname()}, since 2026-01-02 03:04:05"
     with pytest.raises(ValueError, match=expected):
         sweep(a_run(place, path, out), "c")
     hold(out, host="elsewhere", pid=a_dead_process())
-    with pytest.raises(ValueError, match=r"on elsewhere, .*remove .*sweep\.lock if that machine is gone"):
+    with pytest.raises(ValueError, match=r"on elsewhere, .*remove .*run\.lock if that machine is gone"):
         sweep(a_run(place, path, out), "c")
-    assert json.loads((out / "sweep.lock").read_text())["host"] == "elsewhere"
+    assert json.loads((out / "run.lock").read_text())["host"] == "elsewhere"
     assert records.read(out) == []
 
 
@@ -250,13 +249,11 @@ def test_the_lock_of_a_dead_process_is_taken_over(tmp_path, stale):
     if stale == "dead":
         hold(tmp_path, pid=a_dead_process())
     elif stale == "torn":
-        (tmp_path / "sweep.lock").write_text("")
+        (tmp_path / "run.lock").write_text("")
     else:
         hold(tmp_path, start="another boot:1")
     with locks.held(tmp_path):
-        assert json.loads((tmp_path / "sweep.lock").read_text())["pid"] == os.getpid()
-        with pytest.raises(ValueError, match="a sweep is running here"), locks.held(tmp_path):
-            raise AssertionError("it must not be entered")
+        assert json.loads((tmp_path / "run.lock").read_text())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -1,10 +1,11 @@
-"""Records: whole lines, known keys, provenance."""
+"""Records: whole lines, known keys."""
 
-import json
+from pathlib import Path
 
+import jax
 import pytest
 
-from dhauds_jax.workdir import provenance, records
+from dhauds_jax.workdir import records
 
 
 def a_record(**changes):
@@ -40,13 +41,6 @@ def test_nan_never_enters_a_record(tmp_path):
     assert records.read(tmp_path) == []
 
 
-def test_provenance_is_filled():
-    assert set(provenance.versions()) >= {"python", "jax", "flax", "numpy"}
-    assert provenance.device().startswith("1 x cpu")
-    assert 50 < provenance.peak_memory_mb() < 64_000
-    assert json.dumps(provenance.git_revision())
-
-
 def test_bad_files_are_listed_once_each_and_earlier_ones_stay(tmp_path):
     records.note_bad_files(tmp_path / "out", [])
     assert not (tmp_path / "out").exists()
@@ -55,6 +49,24 @@ def test_bad_files_are_listed_once_each_and_earlier_ones_stay(tmp_path):
     text = (tmp_path / "out" / "bad_files.txt").read_text()
     assert text == "a/1.wav\ttruncated\na/2.wav\tcannot be read\nb/3.wav\tno such file\n"
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["bad_files.txt"]
+
+
+def test_of_several_processes_the_first_one_alone_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    records.append(tmp_path / "out", a_record())
+    records.note_bad_files(tmp_path / "out", [("a/1.wav", "empty")])
+    assert not (tmp_path / "out").exists()
+    monkeypatch.setattr(jax, "process_index", lambda: 0)
+    records.note_bad_files(tmp_path / "out", [("a/1.wav", "empty")])
+    assert (tmp_path / "out" / "bad_files.txt").read_text() == "a/1.wav\tempty\n"
+
+
+def test_adding_a_record_reads_one_byte_of_the_earlier_ones(tmp_path, monkeypatch):
+    for seed in (1, 2):
+        records.append(tmp_path, a_record(seed=seed))
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is read"))
+    records.append(tmp_path, a_record(seed=3))
+    assert [r["seed"] for r in records.read(tmp_path)] == [1, 2, 3]
 
 
 def test_folders_without_records_are_named(tmp_path):

@@ -1,9 +1,11 @@
 """Saved states of unfinished runs."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.workdir import saver as saving
 from dhauds_jax.workdir.saver import Saver
 
 TREE = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "step": np.int32(4), "half": jnp.ones(2, jnp.bfloat16)}
@@ -33,7 +35,31 @@ def test_states_are_not_saved_more_often_than_asked(tmp_path):
     saver = Saver(tmp_path / "run", every_s=3600)
     assert not saver.save(TREE, {"position": 1})
     assert saver.load(TREE) is None
-    assert saver.save(TREE, {"position": 1}, force=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_several_processes_the_first_ones_clock_decides_and_few_steps_ask_it(tmp_path, monkeypatch):
+    """Each process counts the same steps; the others' clocks say nothing, and a broadcast is not made at every step."""
+    clock, now, said = {"first": 0.0, "second": 500.0}, ["first"], []
+
+    def of_first(value):
+        if now == ["first"]:
+            said.append(value)
+        return said[-1]
+
+    monkeypatch.setattr(jax, "process_count", lambda: 2)
+    monkeypatch.setattr(saving.time, "monotonic", lambda: clock[now[0]])
+    monkeypatch.setattr(saving.parallel, "of_first", of_first)
+    savers, due = {}, {name: [] for name in clock}
+    for now[0] in clock:
+        savers[now[0]] = Saver(tmp_path / "run", every_s=20)
+    for step in range(1, 221):
+        clock["first"] += 0.1
+        for now[0] in clock:
+            due[now[0]] += [step] * savers[now[0]].due()
+    assert due["first"] == due["second"]
+    assert 200 <= due["first"][0] <= 201
+    assert len(said) - len(due["first"]) < 25
 
 
 def test_a_killed_save_leaves_the_older_state(tmp_path):
@@ -42,7 +68,10 @@ def test_a_killed_save_leaves_the_older_state(tmp_path):
     (tmp_path / "run" / "00000002.tmp").mkdir()
     assert saver.load(TREE)[1]["position"] == 1
     saver.save(TREE, {"position": 2})
-    assert saver.load(TREE)[1]["position"] == 2
+    (tmp_path / "run" / "00000003.tmp").mkdir()
+    saver.save(TREE, {"position": 4})
+    assert saver.load(TREE)[1]["position"] == 4
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["00000004"]
 
 
 def test_a_state_of_another_shape_is_refused(tmp_path):

@@ -15,6 +15,7 @@ from jaxtyping import Int16
 from dhauds_jax.data.corrupted.layouts import layout_of
 from dhauds_jax.data.sets.base import DataSet
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
 
 MANIFEST = "manifest.jsonl"
 """A cell's clips, one JSON object a line: id, file, class, what was drawn, SHA-256 of the samples."""
@@ -61,11 +62,7 @@ def write_manifests(
         if path.is_file() and path.read_bytes() != content:
             raise BadInput(f"{path}: lists other clips than {dataset.name} {split} has here, give another --output")
     for name, content in contents.items():
-        path = Path(root) / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.tmp")
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        write_atomically(Path(root) / name, content)
     return [Path(root) / name for name in contents]
 
 

@@ -16,6 +16,7 @@ from jaxtyping import Int, Int16
 from dhauds_jax.data.pipeline.decoding import read_clips, start_reading, tensorflow
 from dhauds_jax.data.sets.base import ClipRef, DataSet
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import temporary_beside
 
 CLIPS_PER_FILE = 4096
 _INDEX = "index.npz"
@@ -81,8 +82,7 @@ def prepare(
     found = _load(folder)
     if found is not None:
         return found
-    temporary = folder.with_name(f"{folder.name}.tmp-{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = temporary_beside(folder)
     temporary.mkdir(parents=True)
     try:
         said = _write(temporary, dataset, split, refs, sample_rate, workers, on_bad_file, progress)

@@ -1,0 +1,93 @@
+"""Who may work in a folder at once. What a sweep says of a held folder is in tests/runs/test_sweep.py."""
+
+import json
+import os
+import socket
+from typing import NamedTuple
+
+import jax
+import pytest
+
+from dhauds_jax import parallel
+from dhauds_jax.errors import BadInput
+from dhauds_jax.workdir import locks
+
+
+def hold(folder, name=locks.FILE):
+    """As if another process, which lives, worked in the folder."""
+    folder.mkdir(exist_ok=True)
+    parent = os.getppid()
+    holder = {"host": socket.gethostname(), "pid": parent, "since": "2026-01-02", "start": locks._start(parent)}
+    (folder / name).write_text(json.dumps(holder))
+
+
+def refused(folder, shard=None):
+    with pytest.raises(BadInput, match=r"another command is running here \(process"), locks.held(folder, shard):
+        raise AssertionError("it must not be entered")
+
+
+def test_a_block_inside_a_block_takes_nothing_more_and_gives_nothing_back(tmp_path):
+    with locks.held(tmp_path):
+        with locks.held(tmp_path), locks.held(tmp_path / "." / "x" / ".."):
+            pass
+        assert [p.name for p in tmp_path.iterdir()] == [locks.FILE]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_in_which_nothing_was_written_is_removed_again(tmp_path):
+    with pytest.raises(BadInput, match="no such method"), locks.held(tmp_path / "made"):
+        raise BadInput("no such method")
+    assert not (tmp_path / "made").exists()
+    with locks.held(tmp_path / "made"):
+        (tmp_path / "made" / "results.jsonl").touch()
+    assert [p.name for p in (tmp_path / "made").iterdir()] == ["results.jsonl"]
+
+
+def test_shards_of_one_count_share_a_folder_and_nothing_else_does(tmp_path):
+    hold(tmp_path, "run-1-of-2.lock")
+    with locks.held(tmp_path, (2, 2)):
+        assert {p.name for p in tmp_path.iterdir()} == {"run-1-of-2.lock", "run-2-of-2.lock"}
+        with locks.held(tmp_path):  # `adapt` inside a leaderboard
+            pass
+    refused(tmp_path, (1, 2))
+    refused(tmp_path, (2, 3))
+    refused(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["run-1-of-2.lock"]
+    hold(tmp_path)
+    (tmp_path / "run-1-of-2.lock").unlink()
+    refused(tmp_path, (2, 2))
+
+
+def test_a_lock_that_another_took_meanwhile_stays(tmp_path):
+    with locks.held(tmp_path):
+        hold(tmp_path)  # a user removed ours, another command came
+    assert [p.name for p in tmp_path.iterdir()] == [locks.FILE]
+
+
+class Run(NamedTuple):
+    output: str
+    times: int
+
+
+def test_a_decorated_function_holds_the_folder_of_its_run(tmp_path):
+    @locks.holding("output")
+    def work(run, word, *, end):
+        """Works."""
+        assert (tmp_path / locks.FILE).exists()
+        return run.times * word + end
+
+    assert work.__doc__ == "Works."
+    assert work(Run(str(tmp_path), 2), "a", end="b") == "aab"
+    assert list(tmp_path.iterdir()) == []
+    hold(tmp_path)
+    with pytest.raises(BadInput, match="another command is running here"):
+        work(Run(str(tmp_path), 2), "a", end="b")
+
+
+def test_of_several_processes_the_first_one_holds_for_all_and_all_hear_of_a_refusal(tmp_path, monkeypatch):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    with locks.held(tmp_path):
+        assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(parallel, "of_first", lambda value: 1)
+    with pytest.raises(BadInput, match="the first process of this run says"), locks.held(tmp_path):
+        raise AssertionError("it must not be entered")
