@@ -136,7 +136,7 @@ def test_updates_on_a_mesh_say_how_many_devices(capsys):
     [
         ({"parallel": "mesh"}, "--parallel=mesh: times updates from waves, expected --what=adapt alone"),
         ({"what": ["speed"]}, "--what: unknown 'speed', expected some of forward, adapt, corrupt, pipeline, compile"),
-        ({"net": ["resnet"]}, "net: 'resnet' is unknown"),
+        ({"net": ["resnet"]}, "unknown net 'resnet'"),
         ({"batch": 1}, "--batch must be at least 2"),
         ({"updates_per_dispatch": 0}, "--updates_per_dispatch is 0, expected at least 1"),
         ({"net": []}, "--net and --method need at least one name each"),
@@ -175,8 +175,8 @@ def test_features_skip_the_front_end(capsys):
     assert whole["gflops_per_clip"] - after["gflops_per_clip"] > 2 * 17 * 257 * 24 / 1e9
     waves, features = (sizes_of(a_run(from_features=f)) for f in (False, True))
     given, short = (programs.prepare("amaut_tiny", sizes) for sizes in (waves, features))
-    programs = [programs.forward_program(each, sizes) for each, sizes in ((given, waves), (short, features))]
-    np.testing.assert_allclose(*(jax.jit(p.function)(*p.args) for p in programs), atol=1e-5)
+    both = [programs.forward_program(each, sizes) for each, sizes in ((given, waves), (short, features))]
+    np.testing.assert_allclose(*(jax.jit(p.function)(*p.args) for p in both), atol=1e-5)
 
 
 @pytest.mark.slow

@@ -137,7 +137,7 @@ def test_a_killed_run_resumes_to_the_same_record(place, tmp_path, monkeypatch, m
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"dataset": "speech"}, "unknown data set 'speech', expected one of arabic_speech_commands"),
+        ({"dataset": "speech"}, "unknown data set 'speech': expected "),
         ({"method": ["tnt"]}, "unknown method 'tnt': expected tent"),
         ({"corruption": ["RAIN"]}, "unknown corruption 'RAIN': expected some of WHN, ENQ, END1, END2, ENSC, PSH, TST"),
         ({"level": ["L3"]}, "unknown level 'L3': expected some of L1, L2"),
