@@ -147,7 +147,7 @@ def test_a_second_compilation_raises():
     run = protocols.compiled(methods.make("source", classifier, {}))
     state = run.method.init(variables, INFO)
     run.predict(state, Batch(jnp.zeros((4, 256)), jnp.ones(4), jnp.arange(4)))
-    said = r"predict was compiled twice in one run: batch\.index was int32\[4\] and is int32\[5\]"
+    said = r"predict was compiled twice in one run: batch\.wave was float32\[4,256\] and is float32\[5,256\]"
     with pytest.raises(RuntimeError, match=said):
         run.predict(state, Batch(jnp.zeros((5, 256)), jnp.ones(5), jnp.arange(5)))
     said = r"batch\.wave was float32\[4,256\] and is float16\[4,256\]"
