@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from tqdm import tqdm
 
 from dhauds_jax import parallel
-from dhauds_jax.cells import programs
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.command import app
 from dhauds_jax.data import sets
@@ -141,7 +141,10 @@ class _Finished:
     def __init__(self, run: SweepRun):
         self.run = run
         self.hashes: dict[Path, str] = {}
-        found = records.read(Path(run.workdir)) if run.workdir else []
+        done = records.done(Path(run.workdir)) if run.workdir else records.Done({}, 0)
+        if done.note:
+            print(f"note: records in {run.workdir}{done.note}")
+        found = done.cells.values()
         self.keys = {(r["recipe"]["key"], r["source_checkpoint"]) for r in found if "recipe" in r}
 
     def key(self, row: Row) -> str:
@@ -230,14 +233,15 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], said: str) -> 
     _note(run, recipe, outcomes)
     waiting = [row for row in rows if row.number not in outcomes]
     memory: dict[str, Any] = {}
+    programs = Programs()
     folder = None
     with tqdm(total=sum(map(work, waiting)), desc="all rows", bar_format=_BAR) as bar:
         for place, row in enumerate(waiting, 1):
             bar.set_postfix_str(f"row {place} of {len(waiting)}: {row.name}")
             if folder not in (None, row.folder):
-                programs.forget_compiled()
+                programs.forget()
             folder = row.folder
-            outcomes[row.number] = _run_row(run, recipe, row, finished.key(row), said, memory)
+            outcomes[row.number] = _run_row(run, recipe, row, finished.key(row), said, memory, programs)
             _note(run, recipe, outcomes)
             bar.update(work(row))
     return outcomes
@@ -253,7 +257,9 @@ def work(row: Row) -> float:
     return (row.epochs + 1) * clips * dataset.length / dataset.sample_rate / 3600
 
 
-def _run_row(run: SweepRun, recipe: Recipe, row: Row, key: str, said: str, memory: dict[str, Any]) -> Outcome:
+def _run_row(
+    run: SweepRun, recipe: Recipe, row: Row, key: str, said: str, memory: dict[str, Any], programs: Programs
+) -> Outcome:
     mine = run.adapt_run(row)
     extra: Mapping[str, Any] = {
         "recipe": {"name": recipe.name, "row": row.number, "source": row.source, "key": key, "command": command(mine)},
@@ -261,7 +267,7 @@ def _run_row(run: SweepRun, recipe: Recipe, row: Row, key: str, said: str, memor
     }
     ran: list[bool] = []
     try:
-        adapt(mine, said, ran.append, extra=extra, memory=memory)
+        adapt(mine, said, ran.append, extra=extra, memory=memory, programs=programs)
     except (ValueError, FileNotFoundError, NotADirectoryError) as error:
         return Outcome("bad_input", str(error))
     except FloatingPointError as error:
