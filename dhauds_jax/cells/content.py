@@ -1,7 +1,7 @@
 """What a run's data is, in sixteen digits each: the samples themselves, not the names of folders, name a result.
 
-SHA-256 reads about 1.3 GB of samples in a second of one core (the 105,829 seconds of Speech Commands are 6.8 GB: 5 s, a
-small part of what reading the files takes). A split and a noise bank are hashed once a run.
+SHA-256 takes 1.3 GiB of samples a second on one core, 0.4 s for 8,000 clips of a second at 16 kHz: a small part of
+what reading the files takes. A split and a noise bank are hashed once a run.
 """
 
 from __future__ import annotations

@@ -76,40 +76,43 @@ def run_cell(
     plan = plan_of(cell, method.passes)._replace(together=together)
     statistics = statistics_of(cell, source, target)
     source = source._replace(variables=statistics.of("waves", source.variables))
-    offline = protocols.PROTOCOLS[cell.protocol].epochs
-    info = RunInfo(
-        protocols.steps_per_epoch(len(target.waves), cell.batch_size) if offline else len(stream_of(plan, target)),
-        len(target.waves),
-        len(source.classifier.config.classes),
-        source.data,
-        cell.batch_size,
-    )
+    info = _info(cell, source, target, plan)
     methods.check_needs(cell.method, method, source.variables, info)
+    classifier, batch_size = source.classifier, cell.batch_size
     if with_embeddings:  # said now, not after the run
-        embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], source.classifier.config.classes)
+        embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], classifier.config.classes)
     state = method.init(source.variables, info)
-    run = programs.compiled(cell, source.classifier, method, (state, target.waves[:1]), where)
+    run = programs.compiled(cell, classifier, method, (state, target.waves[:1]), where)
     saver = Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
-    unadapted = programs.source_logits(source.classifier, source.variables, target.waves, cell.batch_size, where)
+    unadapted = programs.source_logits(classifier, source.variables, target.waves, batch_size, where)
     shift = cell.corruption if cell.level == "-" else f"{cell.corruption}-{cell.level}"
     text = f"{shift} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
-    if offline:
-        passage = through_epochs(plan, run, state, target, statistics, saver, text)
-    else:
-        passage = through_stream(plan, run, state, target, statistics, unadapted, saver, text)
     before = unadapted
-    if offline and target.evaluation is not None:
-        variables = statistics.of("evaluation", source.variables)
-        before = programs.source_logits(source.classifier, variables, target.evaluation, cell.batch_size, where)
+    if not protocols.PROTOCOLS[cell.protocol].epochs:
+        passage = through_stream(plan, run, state, target, statistics, unadapted, saver, text)
+    else:
+        passage = through_epochs(plan, run, state, target, statistics, saver, text)
+        if target.evaluation is not None:
+            variables = statistics.of("evaluation", source.variables)
+            before = programs.source_logits(classifier, variables, target.evaluation, batch_size, where)
     record = record_of(cell, source, target, plan, before, passage, run.method, statistics, command, where)
-    samples = target.waves.shape[1]
-    record["flops_per_clip"] = programs.flops(cell, source.classifier, run.method, passage.state, samples)
+    record["flops_per_clip"] = programs.flops(cell, classifier, run.method, passage.state, target.waves.shape[1])
     if with_embeddings:
-        path, observe = workdir / "embeddings" / f"{record['cell']}.npz", programs.embeddings(source.classifier)
+        path, observe = workdir / "embeddings" / f"{record['cell']}.npz", programs.embeddings(classifier)
         both = statistics.of("evaluation", (source.variables, passage.state.variables))
-        record |= embeddings.keep(path, observe, source.classifier.config.classes, both, target, cell.batch_size)
+        record |= embeddings.keep(path, observe, classifier.config.classes, both, target, batch_size)
     saver.clear()
     return record
+
+
+def _info(cell: Cell, source: SourceModel, target: Target, plan: Plan) -> RunInfo:
+    """What a method learns of its run before it starts."""
+    clips = len(target.waves)
+    if protocols.PROTOCOLS[cell.protocol].epochs:
+        steps = protocols.steps_per_epoch(clips, cell.batch_size)
+    else:
+        steps = len(stream_of(plan, target))
+    return RunInfo(steps, clips, len(source.classifier.config.classes), source.data, cell.batch_size)
 
 
 def statistics_of(cell: Cell, source: SourceModel, target: Target) -> InputStatistics:

@@ -59,7 +59,6 @@ def tune(run: TuneRun, command: str) -> str:
     with tqdm(total=sum(map(len, trials.values())), desc="trials", unit="trial") as bar:
         for name, space in trials.items():
             scores = []
-            programs.forget()
             for options in space:
                 scores.append(_score(run, name, options, subset, command, programs, memory))
                 bar.update()

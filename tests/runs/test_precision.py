@@ -1,17 +1,21 @@
 """--precision of the commands: what it does to records, cells, checkpoints and to work that is there already."""
 
+import jax
 import numpy as np
 import pytest
 
+from dhauds_jax.cells import targets
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.recipes.rows import command
+from dhauds_jax.runs import adapt as adapting
+from dhauds_jax.runs import classify, elect, pretrain, study, train
 from dhauds_jax.runs.adapt import _drawing, adapt
 from dhauds_jax.runs.classify import _identity as classify_identity
 from dhauds_jax.runs.sweep import SweepRun, _Finished
 from dhauds_jax.runs.train import _identity, train_and_save
 from dhauds_jax.train.loop import TrainOptions
 from dhauds_jax.workdir import records
-from tests.runs import test_adapt, test_classify, test_train, tiny
+from tests.runs import test_adapt, test_classify, test_elect, test_pretrain, test_train, tiny
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +96,30 @@ def test_a_sweep_has_finished_rows_of_its_own_precision_alone():
     assert key() == "7-abc"
     assert key(precision="bfloat16") == "7-abc-bfloat16"
     assert key(precision="tf32", allow_partial=True) == "7-abc-allow_partial-tf32"
+
+
+class Seen(Exception):
+    """Stands for a command's first step."""
+
+
+@pytest.mark.parametrize("name", ["study", "elect", "pretrain", "adapt", "train", "classify"])
+def test_every_command_that_makes_numbers_computes_exact_products(tmp_path, monkeypatch, name):
+    """On a GPU JAX would else compute them in TF32; the tests' own setting is put aside here."""
+    command, step, of, run = {
+        "study": (study.run_study, "_check", study, None),
+        "elect": (elect.run_election, "expand", targets, test_elect.a_run(tmp_path)),
+        "pretrain": (pretrain.pretrain_and_save, "get", pretrain.sets, test_pretrain.a_run(tmp_path, tmp_path)),
+        "adapt": (adapt, "check", adapting, None),
+        "train": (train_and_save, "get", train.sets, test_train.a_run(tmp_path, tmp_path)),
+        "classify": (classify.classify, "_check", classify, None),
+    }[name]
+
+    def first(*args, **kwargs):
+        raise Seen(jax.config.jax_default_matmul_precision)
+
+    monkeypatch.setattr(of, step, first)
+    with jax.default_matmul_precision("default"), pytest.raises(Seen, match="highest"):
+        command(run, "c")
 
 
 @pytest.mark.slow
