@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import sys
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -31,9 +30,6 @@ if _MADE is not None:
 def forget_compiled_programs():
     """Drops what a file compiled when it is done: a worker that keeps every program grows by gigabytes."""
     yield
-    programs = sys.modules.get("dhauds_jax.cells.programs")
-    if programs is not None:
-        programs.forget_compiled()
     jax.clear_caches()
 
 

@@ -6,6 +6,8 @@ import hashlib
 import json
 from typing import Any, NamedTuple
 
+from dhauds_jax.workdir.records import FORMAT
+
 
 class Cell(NamedTuple):
     """What names a result: two runs with equal cells (and equal source weights) give equal numbers.
@@ -19,6 +21,11 @@ class Cell(NamedTuple):
       criterion: label-free choice of the epoch, a name of `tta.selection.CRITERIA`.
       draw: the corruption draws' settings and checksums.
       protocol_options: the protocol's resolved options.
+      content: digests (`cells.content`) of the data by their names: "clips", "noise", "source_data", and of the files
+        of a user's own plug-ins, "dataset_source", "corruption_source", "method_source", "net_source". What a cell does
+        not need is not there.
+      source_clips: labelled training clips that the method got; None for methods that need none.
+      agreement: whether a second view is looked at after each epoch (offline only).
     """
 
     dataset: str
@@ -35,9 +42,12 @@ class Cell(NamedTuple):
     criterion: str
     draw: tuple[tuple[str, Any], ...] = ()
     protocol_options: tuple[tuple[str, Any], ...] = ()
+    content: tuple[tuple[str, str], ...] = ()
+    source_clips: int | None = None
+    agreement: bool = False
 
 
 def cell_id(cell: Cell, source_hash: str) -> str:
-    """Sixteen hexadecimal digits that name a cell: its fields and the source weights."""
-    text = json.dumps([list(cell), source_hash], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    """Sixteen hexadecimal digits that name a cell: its fields, the source weights and the records' format."""
+    named = {**cell._asdict(), "source_checkpoint": source_hash, "format": FORMAT}
+    return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()[:16]

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from dhauds_jax import metrics
 from dhauds_jax.cells.targets import Target
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
-from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import writes
 from dhauds_jax.tta import protocols
-from dhauds_jax.types import AdaptState, Classifier, Variables
+from dhauds_jax.types import AdaptState, Batch, Variables
 
 CLIPS = 500
 """At most; more clips are thinned evenly."""
@@ -48,17 +45,13 @@ def groups_of(labels: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, l
     return group.ravel(), names
 
 
-@functools.lru_cache(maxsize=1)
-def _observe(classifier: Classifier) -> Callable[..., Any]:
-    def observe(state: AdaptState, batch: Any) -> Any:
-        outputs = classifier.apply(state.variables, batch.wave, mode=EVAL)[0]
-        return outputs.embedding, outputs.frames.reshape(len(outputs.frames), -1)
-
-    return jax.jit(observe)
-
-
 def keep(
-    path: Path, classifier: Classifier, weights: tuple[Variables, Variables], target: Target, batch_size: int
+    path: Path,
+    observe: Callable[[AdaptState, Batch], Any],
+    classes: Sequence[str],
+    weights: tuple[Variables, Variables],
+    target: Target,
+    batch_size: int,
 ) -> dict[str, list[float]]:
     """Stores the embeddings of up to `CLIPS` clips and returns what the record says of them.
 
@@ -68,7 +61,8 @@ def keep(
 
     Args:
       path: of the npz: before, after (clips, features), labels (clips,), classes, silhouette.
-      classifier: the network.
+      observe: of the network, as `Programs.embeddings` makes it.
+      classes: their names.
       weights: before and after adaptation.
       target: the corrupted set.
       batch_size: clips in a forward pass.
@@ -77,12 +71,12 @@ def keep(
       BadInput: labels that have no silhouette.
     """
     rows = rows_of(len(target.waves))
-    group, names = groups_of(target.labels[rows], classifier.config.classes)
+    group, names = groups_of(target.labels[rows], classes)
     waves = (target.waves if target.evaluation is None else target.evaluation)[rows]
     stored, scores, of_tokens = [], [], []
     for variables in weights:
         state = AdaptState(variables, (), (), np.int32(0))
-        embedding, tokens = protocols.evaluate(_observe(classifier), state, waves, batch_size)
+        embedding, tokens = protocols.evaluate(observe, state, waves, batch_size)
         stored.append(np.asarray(embedding, np.float32))
         scores.append(metrics.silhouette(embedding, group))
         of_tokens.append(metrics.silhouette(tokens, group))

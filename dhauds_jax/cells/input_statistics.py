@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,3 +30,28 @@ def measured(config: ClassifierConfig, rule: str | None, waves: np.ndarray | Non
 def normalising(tree: Any, statistics: mel_image.Statistics | None) -> Any:
     """Variables, or a method's whole state, with these statistics."""
     return tree if statistics is None else mel_image.with_statistics(tree, statistics)
+
+
+class InputStatistics(NamedTuple):
+    """The rule of a cell and what it measured on each of the sets of its target; None where the checkpoint's serve.
+
+    Attributes:
+      rule: of `rule_of`; it stands in the record.
+      waves: of the set that is adapted to.
+      evaluation: of the draw that is reported, where it is another one.
+      clean: of the uncorrupted clips, where they are looked at.
+    """
+
+    rule: str | None = None
+    waves: mel_image.Statistics | None = None
+    evaluation: mel_image.Statistics | None = None
+    clean: mel_image.Statistics | None = None
+
+    def of(self, name: str, tree: Any) -> Any:
+        """Variables, or a method's whole state, that normalise the images of the set `name` as the rule wants."""
+        return normalising(tree, getattr(self, name))
+
+
+def of_sets(config: ClassifierConfig, rule: str | None, **sets: np.ndarray | None) -> InputStatistics:
+    """The statistics of sets (clips, time), by their names in `InputStatistics`."""
+    return InputStatistics(rule, **{name: measured(config, rule, waves) for name, waves in sets.items()})

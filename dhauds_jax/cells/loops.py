@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dhauds_jax import metrics, parallel
-from dhauds_jax.cells.input_statistics import normalising
+from dhauds_jax.cells.input_statistics import InputStatistics
 from dhauds_jax.cells.scoring import bins, by_domain, mean_losses, measured, rows_of, scored
 from dhauds_jax.cells.targets import Target
-from dhauds_jax.nets.mel_image import Statistics
 from dhauds_jax.tta import protocols, selection, streams
 from dhauds_jax.tta.evaluation import check_finite, check_finite_logits
 from dhauds_jax.tta.feeding import hold
@@ -43,8 +42,7 @@ class Passage(NamedTuple):
 class Plan(NamedTuple):
     """How a cell goes through its target: what `offline` and `online` need beside method, state and waves.
 
-    `statistics`: of the images of the target's evaluation draw and of its clean clips, where they have their own
-    (`dhauds_jax.cells.input_statistics`). `together`: updates in one dispatch, offline.
+    `together`: updates in one dispatch, offline.
     """
 
     protocol: str
@@ -53,7 +51,6 @@ class Plan(NamedTuple):
     batch_size: int
     key: Any
     every: int = 1
-    statistics: tuple[Statistics | None, Statistics | None] = (None, None)
     together: int = 1
 
 
@@ -80,7 +77,13 @@ def _watched(run: protocols.Compiled, state: AdaptState, other: AdaptState) -> A
 
 
 def through_epochs(
-    plan: Plan, run: protocols.Compiled, state: AdaptState, target: Target, saver: Saver | None, progress: str | None
+    plan: Plan,
+    run: protocols.Compiled,
+    state: AdaptState,
+    target: Target,
+    statistics: InputStatistics,
+    saver: Saver | None,
+    progress: str | None,
 ) -> Passage:
     """The offline protocol; with an evaluation draw every point also holds what was measured there."""
     state, info, clock = _resumed(saver, state)
@@ -107,7 +110,7 @@ def through_epochs(
             seen = protocols.evaluate(run.predict, epoch.state, view, plan.batch_size, parallel=where)
             point["criteria"]["agreement"] = selection.agreement(logits, check_finite_logits(seen, place))
         if evaluation is not None:
-            other = _watched(run, epoch.state, normalising(epoch.state, plan.statistics[0]))
+            other = _watched(run, epoch.state, statistics.of("evaluation", epoch.state))
             logits = protocols.evaluate(run.predict, other, evaluation, plan.batch_size, parallel=where)
             logits = check_finite_logits(logits, place)
             point["evaluation"] = measured(logits, target.labels, target.metric)
@@ -141,6 +144,7 @@ def through_stream(
     run: protocols.Compiled,
     first: AdaptState,
     target: Target,
+    statistics: InputStatistics,
     unadapted: np.ndarray,
     saver: Saver | None,
     progress: str | None,
@@ -180,7 +184,7 @@ def through_stream(
         late.append(step._replace(state=None))
         ends = step.index + 1 == len(stream) or stream[step.index + 1].opens
         if protocol.clean and ends:
-            other = _watched(run, step.state, normalising(step.state, plan.statistics[1]))
+            other = _watched(run, step.state, statistics.of("clean", step.state))
             seen = protocols.evaluate(run.predict, other, target.clean, plan.batch_size, parallel=run.parallel)
             check_finite_logits(seen, f"on clean clips after step {step.index + 1} of the stream")
             clean.append(metrics.METRICS[target.metric](seen, target.labels[: target.clips]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -10,16 +10,13 @@ import numpy as np
 
 from dhauds_jax import parallel
 from dhauds_jax.cells.cell import Cell
-from dhauds_jax.cells.source import SourceModel
+from dhauds_jax.nets import precision, zoo
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.tta import flops, methods, protocols, wrappers
 from dhauds_jax.tta.evaluation import check_finite_logits
-from dhauds_jax.types import AdaptState, Classifier, Method
-
-_COMPILED: dict[Any, protocols.Compiled] = {}
-
-
-_FLOPS: dict[int, float | None] = {}
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Variables
 
 
 def wrapped_method(cell: Cell, classifier: Classifier, axis_name: str | None = None) -> Method:
@@ -31,44 +28,79 @@ def wrapped_method(cell: Cell, classifier: Classifier, axis_name: str | None = N
     return wrappers.with_reset(method, options.get("reset", "none"), axis_name)
 
 
-def compiled_method(
-    cell: Cell, classifier: Classifier, method: Method, like: Any, where: Parallel = ONE
-) -> protocols.Compiled:
-    """The jitted method, shared by cells that differ in nothing that is compiled.
+class Programs:
+    """Jitted functions by what they were compiled for, never by where an object lies in memory.
 
-    `like` is a tree of arrays whose shapes enter the compiled functions: a state and some waves.
+    Whoever works on several cells makes one and hands it to each; `forget` drops all, whose programs would fill the
+    memory of a long sweep over many networks.
     """
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[Any, ...], Any] = {}
+
+    def forget(self) -> None:
+        """Drops every classifier and every program."""
+        self._kept.clear()
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
+    def classifier(self, config: ClassifierConfig, precision_: str = "float32", remat: bool = False) -> Classifier:
+        """One classifier a configuration: runs of several seeds then share what was compiled for it."""
+        options = precision.compute_options(precision_, remat)
+        return self._once(("classifier", config.to_json(), precision_, remat), lambda: zoo.build(config, **options))
+
+    def compiled(
+        self, cell: Cell, classifier: Classifier, method: Method, like: Any, where: Parallel = ONE
+    ) -> protocols.Compiled:
+        """The jitted method, shared by cells that differ in nothing that is compiled.
+
+        `like` is a tree of arrays whose shapes enter the compiled functions: a state and some waves.
+        """
+        return self._once(
+            ("method", *_traced(cell, classifier, like), where),
+            lambda: protocols.compiled(
+                method, parallel=where, spread=wrapped_method(cell, classifier, where.axis_name)
+            ),
+        )
+
+    def flops(
+        self, cell: Cell, classifier: Classifier, method: Method, state: AdaptState, samples: int
+    ) -> float | None:
+        """Operations of one update for each clip of `samples` samples, counted once for what is compiled once."""
+        return self._once(
+            ("flops", *_traced(cell, classifier, state), samples),
+            lambda: flops.flops_per_clip(method, state, cell.batch_size, samples),
+        )
+
+    def source_logits(
+        self, classifier: Classifier, variables: Variables, waves: np.ndarray, batch_size: int, where: Parallel = ONE
+    ) -> np.ndarray:
+        """Logits of an unadapted model over a set (clips, time); `FloatingPointError` where one is not finite."""
+
+        def make() -> Callable[..., Any]:
+            return parallel.spread_rows(where, methods.make("source", classifier, {}, where.axis_name).predict)
+
+        state = AdaptState(variables, (), (), np.int32(0))
+        state = state if where.kind == "jit" else parallel.everywhere(where, state)
+        predict = self._once(("source", classifier, where), make)
+        logits = protocols.evaluate(predict, state, waves, batch_size, parallel=where)
+        return check_finite_logits(logits, "before any update; expected a checkpoint of finite weights")
+
+    def embeddings(self, classifier: Classifier) -> Callable[[AdaptState, Batch], Any]:
+        """A jitted `(state, batch) -> (embedding, flattened tokens)` in evaluation mode."""
+
+        def observe(state: AdaptState, batch: Batch) -> Any:
+            outputs = classifier.apply(state.variables, batch.wave, mode=EVAL)[0]
+            return outputs.embedding, outputs.frames.reshape(len(outputs.frames), -1)
+
+        return self._once(("embeddings", classifier), lambda: jax.jit(observe))
+
+
+def _traced(cell: Cell, classifier: Classifier, like: Any) -> tuple[Any, ...]:
+    """All of a cell that enters a compiled function, and the shapes it is compiled for."""
     rules = (cell.protocol == "episodic", *(dict(cell.protocol_options).get(name) for name in ("reset", "updates")))
     shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(like))
-    key = (cell.method, cell.options, cell.batch_size, id(classifier), shapes, rules, where)
-    if key not in _COMPILED:
-        spread = wrapped_method(cell, classifier, where.axis_name)
-        _COMPILED[key] = protocols.compiled(method, parallel=where, spread=spread)
-    return _COMPILED[key]
-
-
-def forget_compiled() -> None:
-    """Drops every compiled method, whose programs would fill the memory of a long sweep over many networks."""
-    _COMPILED.clear()
-    _FLOPS.clear()
-    _source_predict.cache_clear()
-
-
-@functools.lru_cache(maxsize=4)
-def _source_predict(classifier: Classifier, where: Parallel) -> Any:
-    return parallel.spread_rows(where, methods.make("source", classifier, {}, where.axis_name).predict)
-
-
-def source_logits(source: SourceModel, waves: np.ndarray, batch_size: int, where: Parallel = ONE) -> np.ndarray:
-    """Logits of the unadapted model over a set; raises `FloatingPointError` where one is not finite."""
-    state = AdaptState(source.variables, (), (), np.int32(0))
-    state = state if where.kind == "jit" else parallel.everywhere(where, state)
-    logits = protocols.evaluate(_source_predict(source.classifier, where), state, waves, batch_size, parallel=where)
-    return check_finite_logits(logits, "before any update; expected a checkpoint of finite weights")
-
-
-def counted_flops(run: protocols.Compiled, state: AdaptState, cell: Cell, samples: int) -> float | None:
-    """Operations of one update a clip, counted once for what was compiled once."""
-    if id(run) not in _FLOPS:
-        _FLOPS[id(run)] = flops.flops_per_clip(run.method, state, cell.batch_size, samples)
-    return _FLOPS[id(run)]
+    return (cell.method, cell.options, cell.batch_size, classifier, shapes, rules)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 from dhauds_jax import metrics
 from dhauds_jax.cells import embeddings, input_statistics
 from dhauds_jax.cells.cell import Cell, cell_id
+from dhauds_jax.cells.input_statistics import InputStatistics
 from dhauds_jax.cells.loops import Passage, Plan, stream_of, through_epochs, through_stream
-from dhauds_jax.cells.programs import compiled_method, counted_flops, source_logits, wrapped_method
+from dhauds_jax.cells.programs import Programs, wrapped_method
 from dhauds_jax.cells.scoring import bins
 from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.cells.targets import Target
@@ -47,6 +47,7 @@ def run_cell(
     workdir: Path,
     *,
     command: str,
+    programs: Programs | None = None,
     save_every_s: float = 20.0,
     progress: bool = True,
     with_embeddings: bool = False,
@@ -61,6 +62,7 @@ def run_cell(
       target: the corrupted set.
       workdir: unfinished states are kept under `workdir/state`.
       command: the command line, for the record.
+      programs: what was compiled for cells before (None: nothing).
       save_every_s: least seconds between two saved states.
       progress: whether to show a bar.
       with_embeddings: whether to keep embeddings under `workdir/embeddings`.
@@ -70,64 +72,57 @@ def run_cell(
     Raises:
       BadInput: the network lacks what the method needs. FloatingPointError: a loss is not finite.
     """
-    method = wrapped_method(cell, source.classifier)
-    rule, measured = input_rule(cell, source), functools.partial(measured_statistics, cell, source)
-    plan = plan_of(cell, method.passes)._replace(
-        statistics=(measured(target.evaluation), measured(target.clean)), together=together
-    )
-    source = source._replace(variables=input_statistics.normalising(source.variables, measured(target.waves)))
-    offline = protocols.PROTOCOLS[cell.protocol].epochs
-    info = RunInfo(
-        protocols.steps_per_epoch(len(target.waves), cell.batch_size) if offline else len(stream_of(plan, target)),
-        len(target.waves),
-        len(source.classifier.config.classes),
-        source.data,
-        cell.batch_size,
-    )
+    programs, method = programs or Programs(), wrapped_method(cell, source.classifier)
+    plan = plan_of(cell, method.passes)._replace(together=together)
+    statistics = statistics_of(cell, source, target)
+    source = source._replace(variables=statistics.of("waves", source.variables))
+    info = _info(cell, source, target, plan)
     methods.check_needs(cell.method, method, source.variables, info)
+    classifier, batch_size = source.classifier, cell.batch_size
     if with_embeddings:  # said now, not after the run
-        embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], source.classifier.config.classes)
+        embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], classifier.config.classes)
     state = method.init(source.variables, info)
-    run = compiled_method(cell, source.classifier, method, (state, target.waves[:1]), where)
+    run = programs.compiled(cell, classifier, method, (state, target.waves[:1]), where)
     saver = Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
-    unadapted = source_logits(source, target.waves, cell.batch_size, where)
+    unadapted = programs.source_logits(classifier, source.variables, target.waves, batch_size, where)
     shift = cell.corruption if cell.level == "-" else f"{cell.corruption}-{cell.level}"
     text = f"{shift} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
-    if offline:
-        passage = through_epochs(plan, run, state, target, saver, text)
+    before = unadapted
+    if not protocols.PROTOCOLS[cell.protocol].epochs:
+        passage = through_stream(plan, run, state, target, statistics, unadapted, saver, text)
     else:
-        passage = through_stream(plan, run, state, target, unadapted, saver, text)
-    record = record_of(cell, source, target, plan, unadapted, passage, run.method, command, where)
-    if rule is not None:
-        record["options"]["input_statistics"] = rule
-    record["flops_per_clip"] = counted_flops(run, passage.state, cell, target.waves.shape[1])
+        passage = through_epochs(plan, run, state, target, statistics, saver, text)
+        if target.evaluation is not None:
+            variables = statistics.of("evaluation", source.variables)
+            before = programs.source_logits(classifier, variables, target.evaluation, batch_size, where)
+    record = record_of(cell, source, target, plan, before, passage, run.method, statistics, command, where)
+    record["flops_per_clip"] = programs.flops(cell, classifier, run.method, passage.state, target.waves.shape[1])
     if with_embeddings:
-        path = workdir / "embeddings" / f"{record['cell']}.npz"
-        both = input_statistics.normalising((source.variables, passage.state.variables), plan.statistics[0])
-        record |= embeddings.keep(path, source.classifier, both, target, cell.batch_size)
+        path, observe = workdir / "embeddings" / f"{record['cell']}.npz", programs.embeddings(classifier)
+        both = statistics.of("evaluation", (source.variables, passage.state.variables))
+        record |= embeddings.keep(path, observe, classifier.config.classes, both, target, batch_size)
     saver.clear()
     return record
 
 
-def input_rule(cell: Cell, source: SourceModel) -> str | None:
-    """Which statistics normalise the images of a cell's sets; None for nets without images."""
-    return input_statistics.rule_of(source.classifier.config, cell.profile, dict(cell.options))
+def _info(cell: Cell, source: SourceModel, target: Target, plan: Plan) -> RunInfo:
+    """What a method learns of its run before it starts."""
+    clips = len(target.waves)
+    if protocols.PROTOCOLS[cell.protocol].epochs:
+        steps = protocols.steps_per_epoch(clips, cell.batch_size)
+    else:
+        steps = len(stream_of(plan, target))
+    return RunInfo(steps, clips, len(source.classifier.config.classes), source.data, cell.batch_size)
 
 
-def measured_statistics(cell: Cell, source: SourceModel, waves: np.ndarray | None) -> Any:
-    """The statistics of a set's own images where the rule asks for them, else None."""
-    return input_statistics.measured(source.classifier.config, input_rule(cell, source), waves)
+def statistics_of(cell: Cell, source: SourceModel, target: Target) -> InputStatistics:
+    """Which statistics normalise the images of each of a cell's sets."""
+    config = source.classifier.config
+    rule = input_statistics.rule_of(config, cell.profile, dict(cell.options))
+    return input_statistics.of_sets(config, rule, waves=target.waves, evaluation=target.evaluation, clean=target.clean)
 
 
-def _chosen(
-    cell: Cell,
-    target: Target,
-    plan: Plan,
-    unadapted: np.ndarray,
-    passage: Passage,
-    source: SourceModel,
-    where: Parallel,
-) -> dict[str, Any]:
+def _chosen(cell: Cell, target: Target, before: np.ndarray, passage: Passage) -> dict[str, Any]:
     """The four numbers of a record and which epochs they are of.
 
     With an evaluation draw the epochs are chosen on the adaptation draw and the numbers are of the evaluation draw, as
@@ -141,14 +136,8 @@ def _chosen(
     selected, best = selection.choose(scores), selection.oracle([point["metric"] for point in curve])
     reliability = dict(passage.reliability)
     if protocols.PROTOCOLS[cell.protocol].epochs:
-        other = target.evaluation
-        if other is None:
-            logits = unadapted
-        else:
-            variables = input_statistics.normalising(source.variables, plan.statistics[0])
-            logits = source_logits(source._replace(variables=variables), other, cell.batch_size, where)
-        non_adapted = metrics.METRICS[target.metric](logits, target.labels)
-        reliability = {"before": bins(logits, target.labels), **reliability}
+        non_adapted = metrics.METRICS[target.metric](before, target.labels)
+        reliability = {"before": bins(before, target.labels), **reliability}
     else:
         non_adapted = curve[0]["metric"]
     values = [point["metric"] for point in measured]
@@ -171,19 +160,24 @@ def record_of(
     source: SourceModel,
     target: Target,
     plan: Plan,
-    unadapted: np.ndarray,
+    before: np.ndarray,
     passage: Passage,
     method: Method,
+    statistics: InputStatistics,
     command: str,
     where: Parallel = ONE,
 ) -> dict[str, Any]:
-    """The record of a cell that was gone through."""
+    """The record of a cell that was run through; `before`: unadapted logits of the set that is reported."""
     order_key, _ = jax.random.split(plan.key)
     if protocols.PROTOCOLS[cell.protocol].epochs:
         order = protocols.stream_order(order_key, len(target.waves))
     else:
         order = np.concatenate([batch.rows[batch.weights > 0] for batch in stream_of(plan, target)])
     extra = {"epochs": cell.epochs, "batch_size": cell.batch_size, **dict(cell.draw)}
+    if cell.source_clips is not None:
+        extra["source_clips"] = cell.source_clips
+    if statistics.rule is not None:
+        extra["input_statistics"] = statistics.rule
     return {
         "cell": cell_id(cell, source.sha256),
         **{name: getattr(cell, name) for name in ("dataset", "corruption", "level", "net", "method", "protocol")},
@@ -191,18 +185,15 @@ def record_of(
         "metric": target.metric,
         "n": len(order),
         "seed": cell.seed,
-        **_chosen(cell, target, plan, unadapted, passage, source, where),
+        **_chosen(cell, target, before, passage),
         "seconds": passage.seconds,
         "passes": _passes(method, cell, plan.every),
         "parameters_moved": masks.count(source.variables["params"], method.adapts),
-        "peak_memory_mb": provenance.peak_memory_mb(),
         "options": {**dict(cell.options), **extra},
         "protocol_options": dict(cell.protocol_options),
+        "content": dict(cell.content),
         "source_checkpoint": source.sha256,
         "stream_checksum": protocols.order_checksum(order),
-        "git_revision": provenance.git_revision(),
-        "versions": provenance.versions(),
-        "device": provenance.device(),
         **where.describe(),
-        "command": command,
+        **provenance.block(command),
     }

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from dhauds_jax.cells import content
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import (
@@ -18,13 +19,14 @@ from dhauds_jax.data.corruptions import (
     check_cell,
     checksum,
     corrupt,
+    draw_clips,
     example,
     needs_noise,
 )
 from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
 from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.loading import Clips, load_split
-from dhauds_jax.data.sets.base import multi_hot
+from dhauds_jax.data.sets.base import draw_name, multi_hot
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets.config import ClassifierConfig
@@ -46,11 +48,41 @@ class Loaded(NamedTuple):
         return multi_hot(self.dataset, self.clips.labels)
 
 
-class Corrupted(NamedTuple):
-    """A corrupted split: (clips, length) waves and what the record says of the draw."""
+class Noise(NamedTuple):
+    """The recordings that a corruption mixes in (None: it takes none) and their digest."""
 
-    waves: np.ndarray
+    bank: NoiseBank | None
+    digest: str | None
+
+
+class Corrupted(NamedTuple):
+    """A corrupted split: what it is called is known at once, its samples are made when they are asked for.
+
+    Attributes:
+      waves: makes the samples (clips, length), once.
+      draw: what the record says of the draw; it names the cell.
+      noise: digest of the recordings that are mixed in, where there are some.
+    """
+
+    waves: Callable[[], np.ndarray]
     draw: tuple[tuple[str, Any], ...]
+    noise: str | None = None
+
+
+T = TypeVar("T")
+
+
+def once(make: Callable[[], T]) -> Callable[[], T]:
+    """`make` called at the first call alone; what it holds on to is let go then."""
+    waiting, made = [make], []
+
+    def get() -> T:
+        if not made:
+            made.append(waiting[0]())
+            waiting.clear()
+        return made[0]
+
+    return get
 
 
 def check_fits(config: ClassifierConfig, dataset: sets.DataSet, checkpoint: str) -> None:
@@ -182,33 +214,37 @@ def bank_for(dataset: sets.DataSet, noise_dir: str | None, corruption: str, leve
     return bank
 
 
+def noise_for(loaded: Loaded, noise_dir: str | None, corruption: str, level: str) -> Noise:
+    """The recordings a corruption needs, as `bank_for` finds them, and their digest."""
+    bank = bank_for(loaded.dataset, noise_dir, corruption, level, loaded.clips.sample_rate)
+    return Noise(bank, content.of_bank(bank))
+
+
 def corrupted(
-    loaded: Loaded, corruption: str, level: str, *, seed: int, profile: str, noise_dir: str | None
+    loaded: Loaded, corruption: str, level: str, *, seed: int, profile: str, noise: Callable[[], Noise]
 ) -> Corrupted:
-    """A cell's corrupted set, drawn once from `seed`.
+    """A cell's corrupted set, drawn from `seed` now and applied when its samples are asked for.
+
+    `noise` gives the recordings, now and then again: `once(...)` holds them in between, a plain function reads anew.
 
     Raises:
       BadInput: unknown names, missing noise recordings.
     """
     if corruption == CLEAN:
-        return Corrupted(laid_out(loaded)[0], ())
-    rate = loaded.clips.sample_rate
-    waves, draws = corrupt(
-        loaded.clips.waves,
-        loaded.clips.ids,
-        dataset=loaded.dataset,
-        corruption=corruption,
-        level=level,
-        seed=seed,
-        profile=profile,
-        bank=bank_for(loaded.dataset, noise_dir, corruption, level, rate),
-        sample_rate=rate,
-        length=loaded.length,
-        lengths=loaded.clips.lengths,
-        progress=True,
-    )
-    digest = checksum(loaded.clips.ids, draws, corruption=corruption, level=level)
-    return Corrupted(waves, (("draw", "single"), ("draw_seed", seed), ("draw_checksum", digest[:16])))
+        return Corrupted(once(lambda: laid_out(loaded)[0]), ())
+    clips, same = loaded.clips, {"corruption": corruption, "level": level, "seed": seed, "profile": profile}
+    both_ways = loaded.dataset.order.stretch_both_ways
+    drawn_from = {"dataset": draw_name(loaded.dataset), "length": loaded.length, "stretch_both_ways": both_ways}
+    bank, digest = noise()
+    draws = draw_clips(clips.ids, bank, **drawn_from, **same)
+
+    def samples() -> np.ndarray:
+        applied_to = {"sample_rate": clips.sample_rate, "length": loaded.length, "lengths": clips.lengths}
+        of_set = {"dataset": loaded.dataset, "bank": noise().bank, "progress": True}
+        return corrupt(clips.waves, clips.ids, **of_set, **applied_to, **same)[0]
+
+    named = checksum(clips.ids, draws, corruption=corruption, level=level)[:16]
+    return Corrupted(once(samples), (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named)), digest)
 
 
 def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> Corrupted:
@@ -230,7 +266,8 @@ def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> 
         )
     waves = np.stack([clips.waves[places[clip]] for clip in loaded.clips.ids])
     digest = hashlib.sha256(waves.tobytes()).hexdigest()
-    return Corrupted(waves, (("draw", "single"), ("draw_seed", "read"), ("draw_checksum", f"samples:{digest[:16]}")))
+    named = f"samples:{digest[:16]}"
+    return Corrupted(lambda: waves, (("draw", "single"), ("draw_seed", "read"), ("draw_checksum", named)))
 
 
 def load_for(run: AdaptRun, split: str, config: ClassifierConfig) -> Loaded:

@@ -1,4 +1,4 @@
-"""Going through the target sets of many copies of a run at once; each copy's curve is scored as `passes` does."""
+"""Going through the target sets of many copies of a run at once; each copy's curve is scored as `loops` does."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import jax
 import numpy as np
 
 from dhauds_jax import metrics
-from dhauds_jax.cells import input_statistics, loops, targets
+from dhauds_jax.cells import loops, targets
+from dhauds_jax.cells.input_statistics import InputStatistics
 from dhauds_jax.cells.scoring import bins, mean_losses, measured, scored
 from dhauds_jax.tta import vectorised, vectorised_protocols
 from dhauds_jax.tta.evaluation import check_finite_logits
@@ -41,12 +42,13 @@ def through_epochs(
     study: vectorised.Study,
     plans: Sequence[loops.Plan],
     sets: Sequence[targets.Target],
+    statistics: InputStatistics,
     copies: Any,
     shared: vectorised.Shared,
     unadapted: Sequence[np.ndarray],
     text: str,
 ) -> dict[vectorised.Copy, loops.Passage | Lost]:
-    """The offline protocol of every copy, each point scored as `passes.through_epochs` does."""
+    """The offline protocol of every copy, each point scored as `loops.through_epochs` does."""
     begun, plan, evaluation = time.perf_counter(), plans[0], sets[0].evaluation
     curves: dict[vectorised.Copy, Any] = {copy: [] for copy in np.ndindex(study.shape)}
     final: dict[vectorised.Copy, tuple[Any, Any]] = {}
@@ -54,7 +56,7 @@ def through_epochs(
     for epoch in vectorised_protocols.offline(study, copies, shared, _waves(sets), **given):
         reported = epoch.logits
         if evaluation is not None:
-            other = jax.vmap(jax.vmap(lambda c: input_statistics.normalising(c, plan.statistics[0])))(epoch.copies)
+            other = jax.vmap(jax.vmap(lambda c: statistics.of("evaluation", c)))(epoch.copies)
             reported = vectorised_protocols.evaluate(study.predict, study, other, shared, evaluation, plan.batch_size)
         for copy, curve in curves.items():
             if isinstance(curve, Lost):
@@ -82,12 +84,13 @@ def through_streams(
     study: vectorised.Study,
     plans: Sequence[loops.Plan],
     sets: Sequence[targets.Target],
+    statistics: InputStatistics,
     copies: Any,
     shared: vectorised.Shared,
     unadapted: Sequence[np.ndarray],
     text: str,
 ) -> dict[vectorised.Copy, loops.Passage | Lost]:
-    """The online protocol of every copy, as `passes.through_stream` has it for one domain."""
+    """The online protocol of every copy, as `loops.through_stream` has it for one domain."""
     begun = time.perf_counter()
     streams = [loops.stream_of(plan, target) for plan, target in zip(plans, sets, strict=True)]
     logits = np.zeros((*study.shape, *unadapted[0].shape), unadapted[0].dtype)

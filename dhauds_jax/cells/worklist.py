@@ -1,25 +1,27 @@
-"""What one `experiments.adapt` command works on: its flags, and the corrupted sets of its cells, one at a time."""
+"""What one `experiments.adapt` command works on: the corrupted sets of its cells, named at once, made when needed."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import functools
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax.cells import targets
+from dhauds_jax import registry
+from dhauds_jax.cells import content, targets
 from dhauds_jax.cells.cell import Cell
+from dhauds_jax.cells.checking import Checked
 from dhauds_jax.cells.request import AdaptRun, title
-from dhauds_jax.cells.running import Target
 from dhauds_jax.cells.source import SourceModel
+from dhauds_jax.cells.targets import Corrupted, Loaded, Noise, Target, once
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.files import write_atomically
 from dhauds_jax.names import CLEAN
 from dhauds_jax.parallel import writes
 from dhauds_jax.tta import protocols
-from dhauds_jax.tta.options import parse_options, parse_protocol_options
 
 GRADES = ("L1", "L2", "L1")
 """Levels of the gradual protocol, after the clean set."""
@@ -27,39 +29,35 @@ _DOMAINS = ("one", "several", "levels")
 
 
 class Work(NamedTuple):
-    """One target and what runs on it: the names of a cell's corruption and level, what the record says of the draw."""
+    """One target and what runs on it.
+
+    Attributes:
+      corruption, level: names, as the cells have them.
+      protocols: that run on it.
+      draw: what the record says of the draw.
+      target: makes the corrupted set, once; nothing is corrupted before.
+      noise: digest of the recordings that are mixed in, where there are some.
+    """
 
     corruption: str
     level: str
     protocols: tuple[str, ...]
     draw: tuple[tuple[str, Any], ...]
-    target: Target
+    target: Callable[[], Target]
+    noise: str | None = None
 
 
-def works_of(run: AdaptRun, loaded: targets.Loaded, pairs: list[tuple[str, str]]) -> Iterator[Work]:
-    """The targets of a run, one at a time: a corruption's, then those of protocols that take several together."""
+def works_of(
+    run: AdaptRun, loaded: Loaded, pairs: Sequence[tuple[str, str]], reported: Corrupted | None = None
+) -> Iterator[Work]:
+    """The targets of a run, one at a time: a corruption's, then those of protocols that take several together.
+
+    `reported` is the evaluation draw of the run's one pair, where whoever asks has it already.
+    """
     by_domains = {kind: tuple(p for p in run.protocol if protocols.PROTOCOLS[p].domains == kind) for kind in _DOMAINS}
     ordered = sorted(by_domains["one"], key=lambda name: not protocols.PROTOCOLS[name].epochs)
-    for corruption, level in pairs if ordered else ():
-        drawn = _corrupted(run, loaded, corruption, level)
-        _save_example(
-            Path(run.workdir) / "examples", title(corruption, level), drawn.waves[0], loaded.clips.sample_rate
-        )
-        target = Target(drawn.waves, loaded.labels, loaded.dataset.metric, ((corruption, level),))
-        if run.agreement:
-            # The second view: rolled right by the share that the two-view losses roll at the most.
-            target = target._replace(view=np.roll(drawn.waves, int(0.17 * drawn.waves.shape[1]), axis=1))
-        two = run.draw == "two" and corruption != CLEAN
-        if two and any(protocols.PROTOCOLS[name].epochs for name in ordered):
-            other = _evaluation(run, loaded, corruption, level)
-            both = (("draw", "two"), *drawn.draw[1:], *((f"evaluation_{k}", v) for k, v in other.draw[1:]))
-            epochs = tuple(name for name in ordered if protocols.PROTOCOLS[name].epochs)
-            yield Work(corruption, level, epochs, both, target._replace(evaluation=other.waves))
-            ordered_here = tuple(name for name in ordered if name not in epochs)
-        else:
-            ordered_here = tuple(ordered)
-        if ordered_here:
-            yield Work(corruption, level, ordered_here, drawn.draw, target)
+    for pair in pairs if ordered else ():
+        yield from _of_one(run, loaded, pair, ordered, reported)
     together = [pair for pair in pairs if pair[0] != CLEAN]
     if by_domains["several"] and together:
         yield _stacked(run, loaded, by_domains["several"], together)
@@ -67,39 +65,85 @@ def works_of(run: AdaptRun, loaded: targets.Loaded, pairs: list[tuple[str, str]]
         yield _stacked(run, loaded, by_domains["levels"], [(CLEAN, "-"), *((corruption, l) for l in GRADES)])
 
 
-def _stacked(run: AdaptRun, loaded: targets.Loaded, names: tuple[str, ...], domains: Sequence[tuple[str, str]]) -> Work:
-    """Several corruptions (or levels of one) as one target, domain after domain."""
-    parts = {domain: _corrupted(run, loaded, *domain) for domain in dict.fromkeys(domains)}
-    clean = targets.laid_out(loaded)[0] if any(protocols.PROTOCOLS[name].clean for name in names) else None
-    target = Target(
-        np.concatenate([parts[domain].waves for domain in domains]),
-        np.concatenate([loaded.labels] * len(domains)),
-        loaded.dataset.metric,
-        tuple(domains),
-        clean=clean,
-    )
-    sums = "+".join(dict(part.draw).get("draw_checksum", "-") for part in parts.values())
-    draw = (("draw", "single"), ("draw_seed", run.seed), ("draw_checksum", sums))
+def _of_one(
+    run: AdaptRun, loaded: Loaded, pair: tuple[str, str], names: Sequence[str], reported: Corrupted | None
+) -> list[Work]:
+    """The targets of one corruption: with an evaluation draw for protocols of epochs, without one for the others.
+
+    A list, since a generator would hold on to the recordings while its works run.
+    """
+    noise = once(functools.partial(targets.noise_for, loaded, run.noise_dir, *pair))
+    drawn, found, left = _adaptation(run, loaded, *pair, noise), [], tuple(names)
+    if reports_another(run, pair[0]):
+        epochs = tuple(name for name in names if protocols.PROTOCOLS[name].epochs)
+        other = reported or evaluation(run, loaded, *pair, noise)
+        both = (("draw", "two"), *drawn.draw[1:], *((f"evaluation_{k}", v) for k, v in other.draw[1:]))
+        make = once(functools.partial(_target, run, loaded, drawn, pair, other))
+        found.append(Work(*pair, epochs, both, make, drawn.noise or other.noise))
+        left = tuple(name for name in names if name not in epochs)
+    if left:
+        make = once(functools.partial(_target, run, loaded, drawn, pair))
+        found.append(Work(*pair, left, drawn.draw, make, drawn.noise))
+    return found
+
+
+def _target(
+    run: AdaptRun, loaded: Loaded, drawn: Corrupted, pair: tuple[str, str], other: Corrupted | None = None
+) -> Target:
+    """One corruption's target; `other` is the draw that is reported, where it is another one."""
+    waves = drawn.waves()
+    _save_example(Path(run.workdir) / "examples", title(*pair), waves[0], loaded.clips.sample_rate)
+    # The second view: rolled right by the share that the two-view losses roll at the most.
+    view = np.roll(waves, int(0.17 * waves.shape[1]), axis=1) if run.agreement else None
+    evaluation_ = None if other is None else other.waves()
+    return Target(waves, loaded.labels, loaded.dataset.metric, (pair,), evaluation=evaluation_, view=view)
+
+
+def _stacked(run: AdaptRun, loaded: Loaded, names: tuple[str, ...], domains: Sequence[tuple[str, str]]) -> Work:
+    """Several corruptions (or levels of one) as one target, domain after domain.
+
+    The recordings of each are read for its draw and again for its samples, so that only one bank is in memory.
+    """
+    parts = {
+        domain: _adaptation(run, loaded, *domain, functools.partial(targets.noise_for, loaded, run.noise_dir, *domain))
+        for domain in dict.fromkeys(domains)
+    }
+
+    def make() -> Target:
+        waves = np.concatenate([parts[domain].waves() for domain in domains])
+        clean = targets.laid_out(loaded)[0] if any(protocols.PROTOCOLS[name].clean for name in names) else None
+        labels = np.concatenate([loaded.labels] * len(domains))
+        parts.clear()
+        return Target(waves, labels, loaded.dataset.metric, tuple(domains), clean=clean)
+
+    said = [dict(part.draw) for part in parts.values()]
+    seed = next((one["draw_seed"] for one in said if "draw_seed" in one), run.seed)
+    sums = "+".join(one.get("draw_checksum", "-") for one in said)
+    draw = (("draw", "single"), ("draw_seed", seed), ("draw_checksum", sums))
     corruption = "+".join(dict.fromkeys(name for name, _ in domains if name != CLEAN))
     level = "+".join(dict.fromkeys(level for _, level in domains if level != "-"))
-    return Work(corruption, level, names, draw, target)
+    noise = content.together([part.noise for part in parts.values()])
+    return Work(corruption, level, names, draw, once(make), noise)
 
 
-def _corrupted(run: AdaptRun, loaded: targets.Loaded, corruption: str, level: str) -> targets.Corrupted:
+def _adaptation(run: AdaptRun, loaded: Loaded, corruption: str, level: str, noise: Callable[[], Noise]) -> Corrupted:
     """The draw that is adapted to: made from `--seed`, or read from a -C set."""
     folder = run.adaptation_dir or (run.corrupted_dir if run.draw == "single" else None)
     if folder and corruption != CLEAN:
         return targets.read_corrupted(loaded, folder, corruption, level)
-    return targets.corrupted(loaded, corruption, level, seed=run.seed, profile=run.profile, noise_dir=run.noise_dir)
+    return targets.corrupted(loaded, corruption, level, seed=run.seed, profile=run.profile, noise=noise)
 
 
-def _evaluation(run: AdaptRun, loaded: targets.Loaded, corruption: str, level: str) -> targets.Corrupted:
+def reports_another(run: AdaptRun, corruption: str) -> bool:
+    """Whether a run adapts to one draw of a corruption and reports another."""
+    return run.draw == "two" and corruption != CLEAN and any(protocols.PROTOCOLS[name].epochs for name in run.protocol)
+
+
+def evaluation(run: AdaptRun, loaded: Loaded, corruption: str, level: str, noise: Callable[[], Noise]) -> Corrupted:
     """The draw that is reported: of `--evaluation_seed`, or read from a -C set."""
     if run.corrupted_dir:
         return targets.read_corrupted(loaded, run.corrupted_dir, corruption, level)
-    return targets.corrupted(
-        loaded, corruption, level, seed=run.evaluation_seed, profile=run.profile, noise_dir=run.noise_dir
-    )
+    return targets.corrupted(loaded, corruption, level, seed=run.evaluation_seed, profile=run.profile, noise=noise)
 
 
 def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
@@ -113,9 +157,11 @@ def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
     write_atomically(folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
 
 
-def cell_of(run: AdaptRun, source: SourceModel, work: Work, protocol: str, method: str) -> Cell:
-    """The cell of a method under a protocol."""
-    options = parse_options(method, run.profile, run.options, run.method)
+def cell_of(
+    run: AdaptRun, checked: Checked, source: SourceModel, work: Work, protocol: str, method: str, clips: str
+) -> Cell:
+    """The cell of a method under a protocol; `clips` is the digest of the split (`content.of_clips`)."""
+    epochs, needs_source = protocols.PROTOCOLS[protocol].epochs, method in source.data_for
     return Cell(
         dataset=run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
         corruption=work.corruption,
@@ -125,10 +171,30 @@ def cell_of(run: AdaptRun, source: SourceModel, work: Work, protocol: str, metho
         protocol=protocol,
         profile=run.profile,
         seed=run.seed,
-        options=tuple(sorted(options.items())),
-        epochs=run.epochs if protocols.PROTOCOLS[protocol].epochs and method != "source" else 1,
+        options=tuple(sorted(checked.options[method].items())),
+        epochs=run.epochs if epochs and method != "source" else 1,
         batch_size=run.batch_size,
         criterion=run.criterion,
         draw=work.draw,
-        protocol_options=tuple(sorted(parse_protocol_options(protocol, run.protocol_options, run.protocol).items())),
+        protocol_options=tuple(sorted(checked.protocol_options[protocol].items())),
+        content=_content(run, source, work, method, clips),
+        source_clips=len(source.data.labels) if needs_source else None,
+        agreement=run.agreement and epochs,
     )
+
+
+def _content(run: AdaptRun, source: SourceModel, work: Work, method: str, clips: str) -> tuple[tuple[str, str], ...]:
+    """The digests of what a cell is made of; what it does not need has none."""
+    foreign = {
+        "dataset": [run.dataset.partition("/")[0]],
+        "corruption": work.corruption.split("+"),
+        "method": [method],
+        "net": [source.classifier.config.net],
+    }
+    found = {
+        "clips": clips,
+        "noise": work.noise,
+        "source_data": source.data_digest if method in source.data_for else None,
+        **{f"{kind}_source": content.together(map(registry.source_digest, names)) for kind, names in foreign.items()},
+    }
+    return tuple((name, digest) for name, digest in found.items() if digest is not None)

@@ -12,6 +12,7 @@ import numpy as np
 
 from dhauds_jax.benchmark import device, programs, pytorch
 from dhauds_jax.cells import targets
+from dhauds_jax.command import app
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.runs.requests.benchmark import Benchmark
@@ -156,11 +157,10 @@ def _with_shared(rows: Iterator[dict[str, Any]], run: Benchmark) -> Iterator[dic
     shared: dict[str, Any] = {}
     for row in rows:
         if not shared:  # asked late: it starts the device
-            shared = {"device": provenance.device(), "dtype": run.dtype, "jax": jax.__version__}
-            shared["versions"] = provenance.versions()
+            shared = {**provenance.block(app.command()), "dtype": run.dtype, "jax": jax.__version__}
         memory = {"peak_memory_mb": provenance.peak_memory_mb()}
         rate = {"clips_per_s": row["batch"] / row["seconds"]} if "seconds" in row else {}
-        yield {"what": row["what"], **memory, **rate, **row, **shared}
+        yield {"what": row["what"], **rate, **row, **shared, **memory}
 
 
 def _print_rows(rows: Iterator[dict[str, Any]], run: Benchmark) -> None:

@@ -63,7 +63,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     )
     print(_described(found, config))
     rule = input_statistics.rule_of(config, run.profile, options)
-    variables = input_statistics.normalising(variables, input_statistics.measured(config, rule, found.waves))
+    variables = input_statistics.of_sets(config, rule, waves=found.waves).of("waves", variables)
     method = methods.make(run.method, classifier, options)
     if run.method != "source" and len(found.waves) < 2:
         raise BadInput(f"{run.audio_dir}: one window of audio, expected at least two to adapt to; give --method=source")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
@@ -14,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax import metrics
-from dhauds_jax.cells import programs, targets
+from dhauds_jax.cells import content, targets
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.scoring import scored
 from dhauds_jax.cells.source import SourceModel, source_model
 from dhauds_jax.data import sets
@@ -22,7 +24,7 @@ from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import precision
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.requests.elect import ElectRun
@@ -35,6 +37,7 @@ UNPADDED_SETS = ("audio_mnist", "vocal_sound", "cochl_scene")
 
 
 @locks.holding()
+@precision.exactly()
 def run_election(run: ElectRun, command: str) -> str:
     """Scores every mode on every corruption; returns the sentence that says where the records are.
 
@@ -44,20 +47,23 @@ def run_election(run: ElectRun, command: str) -> str:
     pairs = targets.expand(run.corruption, run.level)
     if run.average not in election.AVERAGES:
         raise BadInput(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
-    sources = _models(run)
+    programs = Programs()
+    sources = _models(run, programs)
     config = sources[0].classifier.config
     views = {pair: _views(run, config, pair[0]) for pair in pairs}
-    models = [_model(source, run.batch_size) for source in sources]
+    models = [_model(source, run.batch_size, programs) for source in sources]
     loaded = targets.load(run.dataset, run.data_dir, run.split, config)
-    written = 0
+    clips, written = content.of_clips(loaded.clips), 0
     for corruption, level in pairs:
+        noise = functools.partial(targets.noise_for, loaded, run.noise_dir, corruption, level)
         drawn = targets.corrupted(
-            loaded, corruption, level, seed=run.seed, profile=run.profile, noise_dir=run.noise_dir
+            loaded, corruption, level, seed=run.seed, profile=run.profile, noise=targets.once(noise)
         )
+        waves = drawn.waves()
         begun = time.perf_counter()
         said = election.elect(
             models,
-            drawn.waves,
+            waves,
             share=run.shift,
             average=run.average,
             lengths=_lengths(loaded, config) if views[corruption, level] == "unpadded" else None,
@@ -65,8 +71,8 @@ def run_election(run: ElectRun, command: str) -> str:
         seconds = time.perf_counter() - begun
         for mode, logits in said.items():
             drawn_as = drawn._replace(draw=(*drawn.draw, ("views", views[corruption, level])))
-            record = _record(run, sources, loaded, (corruption, level), drawn_as, mode, said["single"], logits)
-            records.append(Path(run.workdir), {**record, "seconds": seconds, "command": command})
+            record = _record(run, sources, loaded, (corruption, level), drawn_as, mode, said["single"], logits, clips)
+            records.append(Path(run.workdir), {**record, "seconds": seconds, **provenance.block(command)})
             written += 1
             print(f"{corruption} {level} {mode}: {100 * record['adapted_last']:.2f} % {loaded.dataset.metric}")
     return f"{written} records written: {Path(run.workdir) / records.FILE}"
@@ -95,7 +101,7 @@ def _lengths(loaded: targets.Loaded, config: ClassifierConfig) -> np.ndarray:
     return lengths
 
 
-def _model(source: SourceModel, batch_size: int) -> Callable[[Any], np.ndarray]:
+def _model(source: SourceModel, batch_size: int, programs: Programs) -> Callable[[Any], np.ndarray]:
     """The logits of a model, of padded clips or (compiled once for all lengths) of `election.OwnSamples`."""
     classifier = source.classifier
 
@@ -106,7 +112,7 @@ def _model(source: SourceModel, batch_size: int) -> Callable[[Any], np.ndarray]:
 
     def predict(view: Any) -> np.ndarray:
         if not isinstance(view, election.OwnSamples):
-            return programs.source_logits(source, view, batch_size)
+            return programs.source_logits(classifier, source.variables, view, batch_size)
         batches = padded_batches(np.arange(len(view.waves)), batch_size)
         said = [alone(source.variables, jnp.asarray(view.waves[r]), jnp.asarray(view.lengths[r])) for r, _ in batches]
         return np.concatenate(said)[: len(view.waves)]
@@ -114,7 +120,7 @@ def _model(source: SourceModel, batch_size: int) -> Callable[[Any], np.ndarray]:
     return predict
 
 
-def _models(run: ElectRun) -> list[SourceModel]:
+def _models(run: ElectRun, programs: Programs) -> list[SourceModel]:
     """The models, checked against the data set and against each other."""
     sources = []
     for folder in run.checkpoint:
@@ -126,7 +132,7 @@ def _models(run: ElectRun) -> list[SourceModel]:
                 f"{folder}: clips of {config.length} samples at {config.sample_rate} Hz, expected those of the first "
                 f"model, {first.length} at {first.sample_rate} Hz"
             )
-        sources.append(source_model(zoo.build(config), jax.tree.map(jnp.asarray, variables)))
+        sources.append(source_model(programs.classifier(config), jax.tree.map(jnp.asarray, variables)))
     return sources
 
 
@@ -139,6 +145,7 @@ def _record(
     mode: str,
     single: np.ndarray,
     logits: np.ndarray,
+    clips: str,
 ) -> dict[str, Any]:
     metric, labels = loaded.dataset.metric, loaded.labels
     options = {"shift": run.shift, "average": run.average, "models": len(sources), **dict(drawn.draw)}
@@ -146,10 +153,11 @@ def _record(
     curve = [scored(0, single, labels, metric, {}), scored(1, logits, labels, metric, {})]
     views = 3 if mode in ("aug_elect", "hybrid") else 1
     models = len(sources) if mode in ("multi_train", "hybrid") else 1
-    name = json.dumps([run.dataset, run.split, names, mode, run.profile, run.seed, options, hashes])
+    digests = {"clips": clips, **({"noise": drawn.noise} if drawn.noise else {})}
+    named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, digests, hashes]
     value = curve[1]["metric"]
     return {
-        "cell": hashlib.sha256(name.encode()).hexdigest()[:16],
+        "cell": hashlib.sha256(json.dumps([records.FORMAT, *named]).encode()).hexdigest()[:16],
         "dataset": run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
         "corruption": names[0],
         "level": names[1],
@@ -168,10 +176,7 @@ def _record(
         **{key: curve[1][key] for key in ("ece", "nll", "collapsed")},
         "passes": {"forward": views * models, "backward": 0, "evaluation": 0},
         "parameters_moved": 0,
-        "peak_memory_mb": provenance.peak_memory_mb(),
         "options": options,
+        "content": digests,
         "source_checkpoint": hashes,
-        "git_revision": provenance.git_revision(),
-        "versions": provenance.versions(),
-        "device": provenance.device(),
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
@@ -17,7 +18,7 @@ from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.requests.leaderboard import LeaderboardRun
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.options import able, parse_options
-from dhauds_jax.workdir import locks
+from dhauds_jax.workdir import locks, records
 
 DATASET = "arabic_speech_commands"
 CORRUPTIONS = ("WHN", "ENSC", "PSH", "TST")
@@ -56,12 +57,14 @@ def fill(run: LeaderboardRun, command: str) -> str:
         parse_options(name, "reference", options, names)
     cells = sum(len(CORRUPTIONS) if protocols.PROTOCOLS[p].domains == "one" else 1 for p in run.protocol)
     total = cells * len(names) * len(folders)
+    set_aside, programs = records.done(Path(run.workdir)).note, Programs()
     held = locks.held(Path(run.workdir), _held_shard(run.shard))  # shards share a folder
     with held, tqdm(total=total, desc="leaderboard", unit="cell") as bar:
         for group in phases(run.protocol):
             for seed, folder in folders.items():
-                adapt(_adaptation(run, names, group, options, seed, folder), command, lambda ran: bar.update())
-    return f"leaderboard: {len(names)} methods, {len(folders)} seeds: {run.workdir}/results.jsonl"
+                mine = _adaptation(run, names, group, options, seed, folder)
+                adapt(mine, command, lambda ran: bar.update(), programs=programs)
+    return f"leaderboard: {len(names)} methods, {len(folders)} seeds{set_aside}: {run.workdir}/results.jsonl"
 
 
 def _adaptation(

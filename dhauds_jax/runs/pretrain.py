@@ -17,7 +17,7 @@ from dhauds_jax.data import pipeline, sets
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import ssast_pretrain, zoo
+from dhauds_jax.nets import precision, ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.spectrogram_zoo import config_grid
 from dhauds_jax.train.clips import is_finished, open_clips
@@ -86,6 +86,7 @@ def _write_curve(workdir: Path, history: list[dict[str, float]]) -> Path:
 
 
 @locks.holding()
+@precision.exactly()
 def pretrain_and_save(run: PretrainRun, command: str) -> str:
     """Pretrains and writes `workdir/checkpoint` and the curve; returns the sentence that says so.
 

@@ -8,21 +8,22 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dhauds_jax.cells import input_statistics, programs, targets, worklist
+from dhauds_jax.cells import content, input_statistics, targets, worklist
 from dhauds_jax.cells.cell import Cell, cell_id
+from dhauds_jax.cells.checking import Checked, check
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
-from dhauds_jax.cells.running import input_rule, measured_statistics, plan_of, record_of
+from dhauds_jax.cells.running import plan_of, record_of, statistics_of
 from dhauds_jax.cells.source import SourceModel, load_source
 from dhauds_jax.cells.vectorised_loops import Lost, through_epochs, through_streams
 from dhauds_jax.cells.worklist import Work, works_of
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import masks
-from dhauds_jax.runs import adapt
+from dhauds_jax.nets import masks, precision
+from dhauds_jax.runs.adapt import summary
 from dhauds_jax.runs.requests.study import StudyRun
 from dhauds_jax.tta import flops as tta_flops
 from dhauds_jax.tta import methods, protocols, vectorised
-from dhauds_jax.tta.options import parse_options
-from dhauds_jax.types import RunInfo
+from dhauds_jax.types import RunInfo, Variables
 from dhauds_jax.workdir import locks, records
 
 PROTOCOLS = ("offline", "online")
@@ -52,8 +53,8 @@ def _adapt_run(run: StudyRun, seed: int, rate: float | None = None) -> AdaptRun:
     return AdaptRun(**{**same, **lists, "seed": seed, "options": options, "save_every_s": 0.0})
 
 
-def _check(run: StudyRun) -> tuple[list[int], tuple[float | None, ...], tuple[str, str]]:
-    """(seeds, rates, (corruption, level)), when all flags make sense."""
+def _check(run: StudyRun) -> tuple[list[int], dict[float | None, Checked]]:
+    """The seeds, and of each rate what its flags mean, when all make sense."""
     if run.protocol not in PROTOCOLS:
         raise BadInput(f"--protocol={run.protocol}: a study takes {' or '.join(PROTOCOLS)}; use experiments.adapt")
     if run.copies < 1:
@@ -65,28 +66,18 @@ def _check(run: StudyRun) -> tuple[list[int], tuple[float | None, ...], tuple[st
         raise BadInput("--options sets lr, and --lr does too: expected one of the two")
     rates = None if run.lr is None else _numbers("--lr", run.lr, float)
     vectorised.check_rates(run.method, methods.default_options(run.method, run.profile), rates)
-    pairs = adapt.check(_adapt_run(run, seeds[0]))
+    checked = {rate: check(_adapt_run(run, seeds[0], rate)) for rate in ((None,) if rates is None else rates)}
+    pairs = next(iter(checked.values())).pairs
     if len(pairs) != 1:
         raise BadInput(f"--corruption={run.corruption}: a study is of one corruption at one level, got {len(pairs)}")
-    return seeds, (None,) if rates is None else tuple(rates), pairs[0]
+    return seeds, checked
 
 
-def _works(
-    run: StudyRun, loaded: targets.Loaded, seeds: Sequence[int], pair: tuple[str, str], drawn: dict[str, Any]
-) -> Iterator[tuple[int, Work]]:
-    """What each seed adapts to; the draw that is reported is one for all and is kept in `drawn`."""
-    for seed in seeds:
-        mine = _adapt_run(run, seed)
-        if "evaluation" in drawn:
-            mine = mine.replace(draw="single")
-        (work,) = works_of(mine, loaded, [pair])
-        reported = tuple(item for item in work.draw if item[0].startswith("evaluation_"))
-        if "evaluation" in drawn:
-            both = (("draw", "two"), *work.draw[1:], *drawn["draw"])
-            work = work._replace(draw=both, target=work.target._replace(evaluation=drawn["evaluation"]))
-        elif work.target.evaluation is not None:
-            drawn |= {"evaluation": work.target.evaluation, "draw": reported}
-        yield seed, work
+def _reported(run: AdaptRun, loaded: targets.Loaded, pair: tuple[str, str]) -> targets.Corrupted | None:
+    """The draw that is reported, one for all seeds; None where each reports what it adapts to."""
+    if not worklist.reports_another(run, pair[0]):
+        return None
+    return worklist.evaluation(run, loaded, *pair, lambda: targets.noise_for(loaded, run.noise_dir, *pair))
 
 
 def _groups(
@@ -107,47 +98,54 @@ def _groups(
 
 
 @locks.holding()
+@precision.exactly()
 def run_study(run: StudyRun, command: str) -> str:
     """Runs every (rate, seed) that has no record yet; returns the sentence that says where they are.
 
     Raises:
       BadInput: bad input, before anything is written.
     """
-    seeds, rates, pair = _check(run)
-    first = _adapt_run(run, seeds[0], rates[0])
-    source = load_source(first)
-    options = parse_options(run.method, run.profile, first.options, [run.method])
+    seeds, checked = _check(run)
+    rates, programs = tuple(checked), Programs()
+    first, as_first = _adapt_run(run, seeds[0], rates[0]), checked[rates[0]]
+    source = load_source(first, as_first, programs)
+    options = as_first.options[run.method]
     given = None if rates == (None,) else rates
     study = vectorised.study(run.method, source.classifier, options, rates=given)
     _note_copies(run, study, source, min(run.copies, len(seeds) * len(rates)))
     loaded = targets.load_for(first, run.split, source.classifier.config)
-    workdir = Path(run.workdir)
-    done = {record.get("cell") for record in records.read(workdir)}
+    workdir, clips = Path(run.workdir), content.of_clips(loaded.clips)
+    done = records.done(workdir)
 
     def cell_of(seed: int, work: Work, rate: float | None) -> Cell:
-        return worklist.cell_of(_adapt_run(run, seed, rate), source, work, run.protocol, run.method)
+        mine = _adapt_run(run, seed, rate)
+        return worklist.cell_of(mine, checked[rate], source, work, run.protocol, run.method, clips)
 
     def finished(seed: int, work: Work, rate: float | None) -> bool:
-        return cell_id(cell_of(seed, work, rate), source.sha256) in done
+        return cell_id(cell_of(seed, work, rate), source.sha256) in done.cells
 
-    written, lost, drawn = 0, [], {}
+    written, lost, reported = 0, [], _reported(first, loaded, as_first.pairs[0])
     at_once = max(1, run.copies // len(rates))
     for k in range(0, len(seeds), at_once):
-        works = list(_works(run, loaded, seeds[k : k + at_once], pair, drawn))
+        works = [
+            (seed, work)
+            for seed in seeds[k : k + at_once]
+            for work in works_of(_adapt_run(run, seed), loaded, as_first.pairs, reported)
+        ]
         for group in _groups(run, works, rates, finished):
             named = [[cell_of(seed, work, rate) for rate in group.rates] for seed, work in group.works]
-            for cell, record in _run_group(study, group, named, source, command):
+            for cell, record in _run_group(study, group, named, source, programs, command):
                 if isinstance(record, Lost):
                     lost.append(f"seed {cell.seed}, lr {dict(cell.options).get('lr')}: {record.where}")
                     continue
                 records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": 0})
                 written += 1
-                print(f"lr {dict(cell.options).get('lr', '-')} seed {cell.seed}: {adapt.summary(record)}")
+                print(f"lr {dict(cell.options).get('lr', '-')} seed {cell.seed}: {summary(record)}")
     there = len(seeds) * len(rates) - written - len(lost)
     said = [f"{written} records written", *([f"{there} were there already"] if there else [])]
     if lost:
         said.append(f"{len(lost)} diverged and have none ({'; '.join(lost)})")
-    return f"{', '.join(said)}: {workdir / records.FILE}"
+    return f"{', '.join(said)}{done.note}: {workdir / records.FILE}"
 
 
 def _note_copies(run: StudyRun, study: vectorised.Study, source: SourceModel, copies: int) -> None:
@@ -162,46 +160,56 @@ def _note_copies(run: StudyRun, study: vectorised.Study, source: SourceModel, co
 
 
 def _run_group(
-    study: vectorised.Study, group: Group, named: list[list[Cell]], source: SourceModel, command: str
+    study: vectorised.Study,
+    group: Group,
+    named: list[list[Cell]],
+    source: SourceModel,
+    programs: Programs,
+    command: str,
 ) -> Iterator[tuple[Cell, dict[str, Any] | Lost]]:
     """Runs a group and gives each cell's record (not yet written), or says where it diverged."""
     study = study._replace(seeds=len(named), rates=None if group.rates == (None,) else group.rates)
-    works, first = [work for _, work in group.works], named[0][0]
-    rule, measured = input_rule(first, source), lambda waves: measured_statistics(first, source, waves)
-    statistics = (measured(works[0].target.evaluation), None)
-    plans = [plan_of(row[0], study.method.passes)._replace(statistics=statistics) for row in named]
-    sources = [
-        source._replace(variables=input_statistics.normalising(source.variables, measured(work.target.waves)))
-        for work in works
-    ]
-    clips = len(works[0].target.waves)
-    info = RunInfo(
-        protocols.steps_per_epoch(clips, first.batch_size),
-        clips,
-        len(source.classifier.config.classes),
-        source.data,
-        first.batch_size,
-    )
+    sets, first, classifier = [work.target() for _, work in group.works], named[0][0], source.classifier
+    # All seeds report one draw, which is measured once.
+    shared_statistics = statistics_of(first, source, sets[0])
+    statistics = [shared_statistics, *_others(shared_statistics, source, sets[1:])]
+    plans = [plan_of(row[0], study.method.passes) for row in named]
+    starts = [one.of("waves", source.variables) for one in statistics]
+    clips, samples = sets[0].waves.shape
+    steps = protocols.steps_per_epoch(clips, first.batch_size)
+    info = RunInfo(steps, clips, len(classifier.config.classes), source.data, first.batch_size)
     methods.check_needs(first.method, study.method, source.variables, info)
-    trees = source.variables if rule is None else [one.variables for one in sources]
+    trees = source.variables if shared_statistics.rule is None else starts
     copies, shared = vectorised.start(study, trees, info)
     one = vectorised.state_of(copies, shared, (0, 0))
-    flops = tta_flops.flops_per_clip(study.method, one, first.batch_size, works[0].target.waves.shape[1])
-    unadapted = [
-        programs.source_logits(s, w.target.waves, first.batch_size) for s, w in zip(sources, works, strict=True)
-    ]
+    flops = tta_flops.flops_per_clip(study.method, one, first.batch_size, samples)
+
+    def logits_of(variables: Variables, waves: np.ndarray) -> np.ndarray:
+        return programs.source_logits(classifier, variables, waves, first.batch_size)
+
+    unadapted = [logits_of(v, t.waves) for v, t in zip(starts, sets, strict=True)]
+    before = unadapted
+    if first.protocol == "offline" and sets[0].evaluation is not None:
+        before = [logits_of(shared_statistics.of("evaluation", source.variables), sets[0].evaluation)] * len(sets)
     through = through_epochs if first.protocol == "offline" else through_streams
-    found = through(study, plans, [work.target for work in works], copies, shared, unadapted, _text(study, first))
+    found = through(study, plans, sets, shared_statistics, copies, shared, unadapted, _text(study, first))
     for k, r in np.ndindex(study.shape):
         passage, cell = found[k, r], named[k][r]
         if isinstance(passage, Lost):
             yield cell, passage
             continue
-        record = record_of(cell, sources[k], works[k].target, plans[k], unadapted[k], passage, study.method, command)
+        mine = source._replace(variables=starts[k])
+        record = record_of(cell, mine, sets[k], plans[k], before[k], passage, study.method, statistics[k], command)
         record["options"]["vectorised"] = int(np.prod(study.shape))
-        if rule is not None:
-            record["options"]["input_statistics"] = rule
         yield cell, {**record, "flops_per_clip": flops}
+
+
+def _others(
+    first: input_statistics.InputStatistics, source: SourceModel, sets: Sequence[targets.Target]
+) -> list[input_statistics.InputStatistics]:
+    """The statistics of further seeds, whose sets that are adapted to are their own."""
+    config = source.classifier.config
+    return [first._replace(waves=input_statistics.measured(config, first.rule, one.waves)) for one in sets]
 
 
 def _text(study: vectorised.Study, cell: Cell) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from dhauds_jax import parallel
-from dhauds_jax.cells import programs
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
@@ -77,7 +77,10 @@ class Finished:
     def __init__(self, run: SweepRun):
         self.run = run
         self.hashes: dict[Path, str] = {}
-        found = records.read(Path(run.workdir)) if run.workdir else []
+        done = records.done(Path(run.workdir)) if run.workdir else records.Done({}, 0)
+        if done.note:
+            print(f"note: records in {run.workdir}{done.note}")
+        found = done.cells.values()
         self.keys = {(r["recipe"]["key"], r["source_checkpoint"]) for r in found if "recipe" in r}
 
     def key(self, row: Row) -> str:
@@ -172,17 +175,18 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
     note(outcomes)
     waiting = [row for row in rows if row.number not in outcomes]
     memory: dict[str, Any] = {}
+    programs = Programs()
     folder = None
     with tqdm(total=sum(map(hours_of_sound, waiting)), desc="all rows", bar_format=_BAR) as bar:
         for place, row in enumerate(waiting, 1):
             bar.set_postfix_str(f"row {place} of {len(waiting)}: {row.name}")
             if folder not in (None, row.folder):
-                programs.forget_compiled()
+                programs.forget()
             folder = row.folder
-            outcomes[row.number] = _run_row(run, recipe, row, finished.key(row), command, memory)
+            outcomes[row.number] = _run_row(run, recipe, row, finished.key(row), command, memory, programs)
             note(outcomes)
             if outcomes[row.number].kind == "bug":  # what is kept for the next row may be broken: a donated buffer
-                programs.forget_compiled()
+                programs.forget()
                 memory.clear()
             bar.update(hours_of_sound(row))
     return outcomes
@@ -198,7 +202,9 @@ def hours_of_sound(row: Row) -> float:
     return (row.epochs + 1) * clips * dataset.length / dataset.sample_rate / 3600
 
 
-def _run_row(run: SweepRun, recipe: Recipe, row: Row, key: str, command: str, memory: dict[str, Any]) -> Outcome:
+def _run_row(
+    run: SweepRun, recipe: Recipe, row: Row, key: str, command: str, memory: dict[str, Any], programs: Programs
+) -> Outcome:
     adaptation = adapt_run_of(run, row)
     extra: Mapping[str, Any] = {
         "recipe": {
@@ -212,7 +218,7 @@ def _run_row(run: SweepRun, recipe: Recipe, row: Row, key: str, command: str, me
     }
     ran: list[bool] = []
     try:
-        adapt(adaptation, command, ran.append, extra=extra, memory=memory)
+        adapt(adaptation, command, ran.append, extra=extra, memory=memory, programs=programs)
     except Exception as error:
         return sweep_outcomes.of_error(error, row, Path(run.workdir))
     return Outcome("run" if any(ran) else "finished")

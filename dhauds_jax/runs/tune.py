@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
@@ -16,7 +17,7 @@ from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import tuned
-from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.requests.tune import TuneRun
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
@@ -36,19 +37,20 @@ def tune(run: TuneRun, command: str) -> str:
     names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)))
     trials = {name: tuned.space(name, run.profile) for name in names}
     subset = _subset(run)
-    chosen = []
+    set_aside, chosen = records.done(Path(run.workdir)).note, []
+    programs, memory = Programs(), {}
     with tqdm(total=sum(map(len, trials.values())), desc="trials", unit="trial") as bar:
         for name, space in trials.items():
             scores = []
             for options in space:
-                scores.append(_score(run, name, options, subset, command))
+                scores.append(_score(run, name, options, subset, command, programs, memory))
                 bar.update()
             chosen.append(_best(name, run.profile, space, scores))
     tuned.write(Path(run.output), chosen)
     lines = [
         f"{row.method:14s} {row.option or '-':18s} {row.value or '-':12s} {100 * row.score:5.1f} %" for row in chosen
     ]
-    return "\n".join([*lines, f"{len(chosen)} methods tuned: {run.output}"])
+    return "\n".join([*lines, f"{len(chosen)} methods tuned{set_aside}: {run.output}"])
 
 
 def _subset(run: TuneRun) -> str | None:
@@ -66,8 +68,16 @@ def _subset(run: TuneRun) -> str | None:
     return str(path)
 
 
-def _score(run: TuneRun, method: str, options: dict[str, Any], subset: str | None, command: str) -> float:
-    """The metric of one trial after its last epoch."""
+def _score(
+    run: TuneRun,
+    method: str,
+    options: dict[str, Any],
+    subset: str | None,
+    command: str,
+    programs: Programs,
+    memory: dict[str, Any],
+) -> float:
+    """The metric of one trial after its last epoch: of the record of its very cell."""
     texts = [f"{key}={value}" for key, value in options.items()]
     trial = AdaptRun(
         dataset=run.dataset,
@@ -88,17 +98,12 @@ def _score(run: TuneRun, method: str, options: dict[str, Any], subset: str | Non
         draw="single",
         subset=subset,
     )
-    wanted = methods.resolve_options(method, run.profile, dict(text.split("=", 1) for text in texts))
     try:
-        adapt(trial, command)
+        (record,) = results(trial, command, programs=programs, memory=memory).found
     except FloatingPointError as error:
         print(f"{method} {texts}: {error}")
         return -1.0  # a trial that diverges cannot win
-
-    def fits(record: dict[str, Any]) -> bool:
-        return record["method"] == method and all(record["options"][k] == v for k, v in wanted.items())
-
-    return next(r["adapted_last"] for r in reversed(records.read(Path(run.workdir))) if fits(r))
+    return record["adapted_last"]
 
 
 def _best(method: str, profile: str, space: Sequence[dict[str, Any]], scores: Sequence[float]) -> tuned.Tuned:

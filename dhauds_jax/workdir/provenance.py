@@ -61,13 +61,17 @@ def peak_memory_mb() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
-def provenance(command: str, seconds: float) -> dict[str, Any]:
-    """What a checkpoint says of how it came about; `seconds` are those of the last sitting."""
+def block(command: str) -> dict[str, Any]:
+    """What every record and every checkpoint says of how it came about."""
     return {
-        "seconds": seconds,
-        "command": command,
+        "peak_memory_mb": peak_memory_mb(),
         "git_revision": git_revision(),
         "versions": versions(),
         "device": device(),
-        "peak_memory_mb": peak_memory_mb(),
+        "command": command,
     }
+
+
+def provenance(command: str, seconds: float) -> dict[str, Any]:
+    """What a checkpoint says of how it came about; `seconds` are those of the last sitting."""
+    return {"seconds": seconds, **block(command)}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
@@ -43,29 +45,71 @@ KEYS = (
     "device",
     "command",
 )
-"""What every record has; more keys are welcome."""
+"""What every record of a cell has; more keys are welcome."""
 
-FILE = "results.jsonl"
+FORMAT = 2
+"""Of the records that are written, under the key "format"; those without one are of format 1.
+
+A cell's name (`cells.cell.cell_id`) is made of other things in each format: a record of another one never counts as
+done. Since 2 it covers the content of the data, source clips and plug-ins.
+"""
+
+_ALWAYS = ("dataset", "corruption", "level", "net", "method", "protocol", "metric", "seed", "adapted_last", "options")
+_UNKNOWN: Mapping[str, Any] = MappingProxyType(
+    {
+        "profile": "reference",
+        "n": 0,
+        **dict.fromkeys(("non_adapted", "adapted_selected", "adapted_oracle", "ece", "nll", "seconds"), math.nan),
+        "selection": {"criterion": "unknown", "epoch": 0, "oracle_epoch": 0},
+        "curve": [],
+        "passes": {"forward": math.nan, "backward": math.nan, "evaluation": math.nan},
+        "parameters_moved": 0,
+        "peak_memory_mb": math.nan,
+        "collapsed": False,
+        **dict.fromkeys(("source_checkpoint", "git_revision", "device", "command"), "unknown"),
+        "versions": {},
+    }
+)
+
+
+class Kind(NamedTuple):
+    """Records that lie in one file.
+
+    Attributes:
+      file: its name in a work folder.
+      keys: that each record must have.
+      always: keys without which a line is no record; the others are filled when an older record lacks them.
+      unknown: what they are filled with.
+    """
+
+    file: str
+    keys: tuple[str, ...]
+    always: tuple[str, ...]
+    unknown: Mapping[str, Any]
+
+
+KINDS = {"results": Kind("results.jsonl", KEYS, _ALWAYS, _UNKNOWN)}
+FILE = KINDS["results"].file
 BAD_FILES = "bad_files.txt"
 """Beside the results: what `--on_bad_file=skip` left out, one line a file."""
 
 
-def append(folder: Path, record: Mapping[str, Any]) -> None:
-    """Adds a record to `folder/results.jsonl` in one write, so that a killed run never leaves half of one behind it.
+def append(folder: Path, record: Mapping[str, Any], kind: str = "results") -> None:
+    """Adds a record to its file in `folder` in one write, so that a killed run never leaves half of one behind it.
 
-    Of several processes of one run the first one alone writes.
+    Its "format" is written before its own keys. Of several processes of one run the first one alone writes.
 
     Raises:
-      ValueError: the record lacks a key of `KEYS`.
+      ValueError: the record lacks a key of its kind.
     """
-    missing = [key for key in KEYS if key not in record]
+    missing = [key for key in KINDS[kind].keys if key not in record]
     if missing:
         raise ValueError(f"the record lacks the keys {', '.join(missing)}")
     if not writes():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / FILE
-    line = json.dumps(record, sort_keys=False, allow_nan=False) + "\n"
+    path = folder / KINDS[kind].file
+    line = json.dumps({"format": FORMAT, **record}, sort_keys=False, allow_nan=False) + "\n"
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(handle).st_size
@@ -96,9 +140,13 @@ def note_bad_files(folder: Path, skipped: Iterable[tuple[str, str]]) -> None:
     write_atomically(path, text.encode("utf-8", errors="backslashreplace"))
 
 
-def read(folder: Path) -> list[dict[str, Any]]:
-    """The records of a folder in the order they were written; lines that are no whole record are left out."""
-    path = Path(folder) / FILE
+def read(folder: Path, kind: str = "results") -> list[dict[str, Any]]:
+    """The records of a folder in the order they were written, of every format.
+
+    What an older record lacks is filled as unknown; lines that are no record are left out.
+    """
+    about = KINDS[kind]
+    path = Path(folder) / about.file
     if not path.exists():
         return []
     records = []
@@ -107,9 +155,30 @@ def read(folder: Path) -> list[dict[str, Any]]:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(record, dict) and all(key in record for key in KEYS):
-            records.append(record)
+        if isinstance(record, dict) and all(key in record for key in about.always):
+            records.append({**about.unknown, **record})
     return records
+
+
+class Done(NamedTuple):
+    """The records of a folder that count as done, by the names of their cells, and how many are of another format."""
+
+    cells: dict[str, dict[str, Any]]
+    set_aside: int
+
+    @property
+    def note(self) -> str:
+        """A clause that says how many records were set aside, with a comma before it; "" for none."""
+        if not self.set_aside:
+            return ""
+        return f", {self.set_aside} of another format than {FORMAT} set aside (in reports, but run again)"
+
+
+def done(folder: Path, kind: str = "results") -> Done:
+    """What need not be run again: the last record of each cell, of this format alone."""
+    found = read(folder, kind)
+    mine = [record for record in found if record.get("format") == FORMAT]
+    return Done({record["cell"]: record for record in mine if "cell" in record}, len(found) - len(mine))
 
 
 def read_all(folders: Iterable[Path]) -> list[dict[str, Any]]:
@@ -124,8 +193,8 @@ def read_all(folders: Iterable[Path]) -> list[dict[str, Any]]:
         path = Path(folder) / FILE
         if not found and path.exists() and path.stat().st_size:
             raise BadInput(
-                f"no records in {folder}: no line of its {FILE} has all the keys that this version writes; expected "
-                "records of this version, run the experiment anew"
+                f"no records in {folder}: no line of its {FILE} has the keys {', '.join(_ALWAYS)}; expected what "
+                "experiments.adapt wrote"
             )
         if not found:
             raise BadInput(f"no records in {folder}: expected a {FILE} there, as experiments.adapt writes it")

@@ -19,8 +19,17 @@ def test_a_cell_keeps_embeddings_silhouettes_and_bins(tmp_path):
     tiny.make_arabic(tmp_path / "data", {"train": 1, "val": 1, "test": 2})
     tiny.make_checkpoint(tmp_path / "checkpoint")
     changes = {"method": ["norm"], "protocol": ["offline"], "corruption": ["TST"], "epochs": 1, "embeddings": True}
-    adapt(a_run(tmp_path, tmp_path / "out", **changes), "c")
-    (record,) = records.read(tmp_path / "out")
+    adapt(a_run(tmp_path, tmp_path / "out", **changes | {"embeddings": False}), "c")
+    # Asked for later, the record lacks them, so the cell is computed again; one that has them serves both.
+    for embeddings_, said in (
+        (True, "1 records written: "),
+        (True, "0 records written, "),
+        (False, "0 records written, "),
+    ):
+        run = a_run(tmp_path, tmp_path / "out", **changes | {"embeddings": embeddings_})
+        assert adapt(run, "c").startswith(said)
+    plain, record = records.read(tmp_path / "out")
+    assert plain["cell"] == record["cell"] and plain["curve"] == record["curve"] and "silhouette" not in plain
     with np.load(tmp_path / "out" / "embeddings" / f"{record['cell']}.npz") as stored:
         before, after, labels, scores = (stored[k] for k in ("before", "after", "labels", "silhouette"))
         assert stored["classes"].tolist() == list(tiny.CLASSES)

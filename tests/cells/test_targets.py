@@ -1,5 +1,7 @@
 """Cells of a command line, shifts among them, and the recordings they need."""
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -58,13 +60,14 @@ def test_a_shifted_set_has_the_ratio_and_a_checksum():
     lengths = np.full(5, 2_250, np.int32)
     clips = Clips(tuple("abcde"), waves, np.zeros(5, np.int32), lengths, WORDS.classes, 16_000)
     loaded = targets.Loaded(WORDS, clips, 2_000)
+    noise = functools.partial(targets.noise_for, loaded, None, "SCN", "exercise_bike@3dB")
     made, again = (
-        targets.corrupted(loaded, "SCN", "exercise_bike@3dB", seed=1, profile="reference", noise_dir=None)
+        targets.corrupted(loaded, "SCN", "exercise_bike@3dB", seed=1, profile="reference", noise=noise)
         for _ in range(2)
     )
     clean = waves[:, :2_000].astype(np.float64)
-    ratio = 10 * np.log10((clean**2).sum(1) / ((made.waves - clean) ** 2).sum(1))
+    ratio = 10 * np.log10((clean**2).sum(1) / ((made.waves() - clean) ** 2).sum(1))
     np.testing.assert_allclose(ratio, 3.0, atol=2e-3)
     draw = dict(made.draw)
     assert draw["draw_seed"] == 1 and len(draw["draw_checksum"]) == 16
-    assert made.waves.tobytes() == again.waves.tobytes() and made.draw == again.draw
+    assert made.waves().tobytes() == again.waves().tobytes() and made.draw == again.draw

@@ -94,6 +94,53 @@ def test_records_are_whole_true_and_repeat(place, tmp_path):
         assert (tmp_path / "a" / "report" / figure).stat().st_size > 10_000
 
 
+def test_a_finished_run_corrupts_nothing_and_one_of_another_format_is_run_again(place, tmp_path, monkeypatch):
+    run = a_run(place, tmp_path, method=["source"], protocol=["online"])
+    adapt(run, "c")
+
+    def corrupts(*args, **kwargs):
+        raise AssertionError("a finished cell needs no samples")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(targets, "corrupt", corrupts)
+        assert adapt(run, "c") == f"0 records written, 1 were there already: {tmp_path / 'results.jsonl'}"
+        with pytest.raises(AssertionError, match="needs no samples"):
+            adapt(run.replace(batch_size=7), "c")
+    (record,) = records.read(tmp_path)
+    assert record.pop("format") == records.FORMAT
+    (tmp_path / "results.jsonl").write_text(json.dumps(record) + "\n")
+    said = adapt(run, "c")
+    assert said.startswith("1 records written, 1 of another format than 2 set aside (in reports, but run again): ")
+    assert [r.get("format") for r in records.read(tmp_path)] == [None, records.FORMAT]
+    first, again = (without_cost(r) for r in records.read(tmp_path))
+    assert {**first, "format": records.FORMAT} == again
+
+
+def test_other_data_under_the_same_names_is_another_cell(place, tmp_path):
+    """Before, a folder whose files had changed gave the record of the older ones."""
+    data = tiny.make_arabic(tmp_path / "data")
+    run = a_run(place, tmp_path / "out", data_dir=str(data), method=["source"], protocol=["online"])
+    adapt(run, "c")
+    path = data / "dataset" / "up" / "test_0.wav"
+    path.write_bytes((data / "dataset" / "down" / "test_0.wav").read_bytes())
+    assert adapt(run, "c").startswith("1 records written: ")
+    (data / "dataset" / "up" / "train_0.wav").write_bytes(path.read_bytes())  # of no split that the run looks at
+    assert adapt(run, "c").startswith("0 records written, 1 were there already")
+    before, after = records.read(tmp_path / "out")
+    assert before["options"] == after["options"] and before["content"] != after["content"]
+
+
+@pytest.mark.slow
+def test_source_clips_are_in_the_record_and_name_the_cell(place, tmp_path):
+    run = a_run(place, tmp_path, method=["tent", "eata"], protocol=["online"], source_clips=10)
+    adapt(run, "c")
+    assert adapt(run.replace(source_clips=5), "c").startswith("1 records written, 1 were there already")
+    told = [
+        (r["method"], r["options"].get("source_clips"), "source_data" in r["content"]) for r in records.read(tmp_path)
+    ]
+    assert told == [("tent", None, False), ("eata", 10, True), ("eata", 5, True)]
+
+
 class Killed(Exception):
     """Stands for SIGKILL at a chosen moment."""
 

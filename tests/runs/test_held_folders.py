@@ -57,7 +57,7 @@ def test_the_shards_of_a_leaderboard_fill_one_folder_at_once(tmp_path, monkeypat
     assert leaderboard.fill(run, "c").startswith("leaderboard: 1 methods, 1 seeds")
     assert filled == [["run-1-of-2.lock", "run-2-of-2.lock"]]
     with pytest.raises(BadInput, match="another command is running here"):
-        leaderboard.fill(run._replace(shard="1/1"), "c")
+        leaderboard.fill(run.replace(shard="1/1"), "c")
     with pytest.raises(BadInput, match="another command is running here"):
         adapt.adapt(SimpleNamespace(workdir=str(tmp_path)), "c")
     assert sorted(path.name for path in tmp_path.iterdir()) == [records.FILE, "run-1-of-2.lock"]

@@ -1,10 +1,16 @@
 """--precision of the commands: what it does to records, cells, checkpoints and to work that is there already."""
 
+import jax
 import numpy as np
 import pytest
 
+from dhauds_jax.cells import targets
+from dhauds_jax.data.recordings import Recordings
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.recipes.rows import command
+from dhauds_jax.recipes.table import read
+from dhauds_jax.runs import adapt as adapting
+from dhauds_jax.runs import classify, elect, pretrain, study, train
 from dhauds_jax.runs.adapt import _drawing, adapt
 from dhauds_jax.runs.classify import identity as classify_identity
 from dhauds_jax.runs.requests.sweep import SweepRun
@@ -12,7 +18,7 @@ from dhauds_jax.runs.sweep import Finished
 from dhauds_jax.runs.train import _identity, train_and_save
 from dhauds_jax.train.request import TrainOptions
 from dhauds_jax.workdir import records
-from tests.runs import test_adapt, test_classify, test_train, tiny
+from tests.runs import test_adapt, test_classify, test_elect, test_pretrain, test_study, test_train, tiny
 
 
 @pytest.fixture(scope="module")
@@ -78,21 +84,44 @@ def test_commands_and_identities_name_the_precision_unless_it_is_float32(place, 
     assert _identity(training.replace(precision="bfloat16"))["precision"] == "bfloat16"
     variables = {"params": {"w": np.zeros(2, np.float32)}}
     labelling = test_classify.a_run(place, tmp_path)
-    found = type("Found", (), {"files": ["a.wav"], "waves": [0]})
+    found = Recordings(("a.wav",), np.zeros((1, 4), np.float32), np.zeros(1, np.int32), (0.1,), (), ())
     names = {classify_identity(labelling.replace(precision=p), found, variables) for p in ("float32", "bfloat16")}
     assert len(names) == 2
 
 
 def test_a_sweep_has_finished_rows_of_its_own_precision_alone():
-    class Row:
-        number, digest = 7, "abc"
+    row = read("dhauds").rows[6]
 
     def key(**changes):
-        return Finished(SweepRun(recipes="dhauds", **changes)).key(Row)
+        return Finished(SweepRun(recipes="dhauds", **changes)).key(row)
 
-    assert key() == "7-abc"
-    assert key(precision="bfloat16") == "7-abc-bfloat16"
-    assert key(precision="tf32", allow_partial=True) == "7-abc-allow_partial-tf32"
+    assert key() == f"7-{row.digest}"
+    assert key(precision="bfloat16") == f"7-{row.digest}-bfloat16"
+    assert key(precision="tf32", allow_partial=True) == f"7-{row.digest}-allow_partial-tf32"
+
+
+class Seen(Exception):
+    """Stands for a command's first step."""
+
+
+@pytest.mark.parametrize("name", ["study", "elect", "pretrain", "adapt", "train", "classify"])
+def test_every_command_that_makes_numbers_computes_exact_products(tmp_path, monkeypatch, name):
+    """On a GPU JAX would else compute them in TF32; the tests' own setting is put aside here."""
+    command, step, of, run = {
+        "study": (study.run_study, "_check", study, test_study.a_study(tmp_path, tmp_path)),
+        "elect": (elect.run_election, "expand", targets, test_elect.a_run(tmp_path)),
+        "pretrain": (pretrain.pretrain_and_save, "get", pretrain.sets, test_pretrain.a_run(tmp_path, tmp_path)),
+        "adapt": (adapt, "check", adapting, test_adapt.a_run(tmp_path, tmp_path)),
+        "train": (train_and_save, "get", train.sets, test_train.a_run(tmp_path, tmp_path)),
+        "classify": (classify.classify, "_check", classify, test_classify.a_run(tmp_path, tmp_path)),
+    }[name]
+
+    def first(*args, **kwargs):
+        raise Seen(jax.config.jax_default_matmul_precision)
+
+    monkeypatch.setattr(of, step, first)
+    with jax.default_matmul_precision("default"), pytest.raises(Seen, match="highest"):
+        command(run, "c")
 
 
 @pytest.mark.slow

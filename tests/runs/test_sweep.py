@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from benchmarks import kill_sweep
-from dhauds_jax.cells import loops
+from dhauds_jax.cells import loops, targets
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs import sweep as runs_sweep
 from dhauds_jax.runs import sweep_outcomes
@@ -83,6 +83,27 @@ def test_new_weights_make_a_new_record(place, tmp_path):
     assert "1 run" in text
     hashes = [r["source_checkpoint"] for r in records.read(out)]
     assert len(set(hashes)) == 2
+
+
+def test_a_row_finished_in_another_format_is_run_again_and_said(place, tmp_path, capsys):
+    path, out = table(tmp_path, WHN), tmp_path / "out"
+    sweep(a_run(place, path, out), "c")
+    (record,) = records.read(out)
+    del record["format"]
+    (out / "results.jsonl").write_text(json.dumps(record) + "\n")
+    capsys.readouterr()
+    assert "1 run" in sweep(a_run(place, path, out), "c")[0]
+    assert "1 of another format than 2 set aside (in reports, but run again)" in capsys.readouterr().out
+    assert "1 finished before" in sweep(a_run(place, path, out), "c")[0]
+
+
+def test_rows_of_one_set_share_what_was_corrupted_and_compiled(place, tmp_path, monkeypatch):
+    made = []
+    real = {name: getattr(targets, name) for name in ("corrupt", "load_split")}
+    for name, function in real.items():
+        monkeypatch.setattr(targets, name, lambda *a, _n=name, _f=function, **k: made.append(_n) or _f(*a, **k))
+    sweep(a_run(place, table(tmp_path, WHN, WHN.replace("source", "norm")), tmp_path / "out"), "c")
+    assert made == ["load_split", "corrupt"]
 
 
 def test_what_cannot_run_is_listed_with_its_reason_and_tried_again(place, tmp_path):

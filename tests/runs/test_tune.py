@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.errors import BadInput
 from dhauds_jax.recipes import tuned
 from dhauds_jax.recipes.rows import share
 from dhauds_jax.runs import leaderboard
-from dhauds_jax.runs.tune import TuneRun, _best, tune
+from dhauds_jax.runs.tune import TuneRun, _best, _score, tune
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
 from dhauds_jax.workdir import records
@@ -109,6 +110,22 @@ def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path
     assert winner["adapted_last"] == max(r["adapted_last"] for r in found)
     tune(a_run(tmp_path), "c")
     assert len(records.read(tmp_path / "tune")) == 4
+
+
+@pytest.mark.slow
+def test_a_trial_is_scored_by_its_own_record_whatever_else_lies_in_the_folder(tmp_path):
+    """Before, the newest record of the same method and options counted, of another seed, level or split too."""
+    tiny.make_arabic(tmp_path / "data")
+    tiny.make_checkpoint(tmp_path / "checkpoint")
+    scores = {}
+    for seed, level in ((0, "L2"), (1, "L1"), (0, "L2")):
+        given = (a_run(tmp_path, seed=seed, level=level), "norm", {"statistics": "batch"}, None, "c")
+        score = _score(*given, Programs(), {})
+        assert scores.setdefault((seed, level), score) == score
+    found = records.read(tmp_path / "tune")
+    assert [(r["seed"], r["level"]) for r in found] == [(0, "L2"), (1, "L1")]
+    assert [r["adapted_last"] for r in found] == list(scores.values())
+    assert len(set(scores.values())) == 2, "else the test would not tell them apart"
 
 
 def test_shards_share_the_methods_and_phases_put_offline_and_online_first():

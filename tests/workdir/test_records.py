@@ -1,8 +1,10 @@
 """Records: whole lines, known keys."""
 
+import json
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 
 from dhauds_jax.workdir import records
@@ -33,6 +35,24 @@ def test_a_record_without_a_key_is_refused_and_nothing_is_written(tmp_path):
     with pytest.raises(ValueError, match="the record lacks the keys ece"):
         records.append(tmp_path / "new", record)
     assert not (tmp_path / "new").exists()
+
+
+def test_records_say_their_format_and_those_of_another_never_count_as_done(tmp_path):
+    """Format 1 has no key "format": it is read and reported, set aside, and said."""
+    old = a_record(cell="old", seed=7)
+    del old["parameters_moved"], old["ece"], old["selection"]  # a key that came later must not make it vanish
+    (tmp_path / records.FILE).write_text(json.dumps(old) + "\n")
+    assert records.done(tmp_path) == ({}, 1)
+    records.append(tmp_path, a_record(cell="new"), kind="results")
+    found = records.read(tmp_path)
+    assert [(r["cell"], r.get("format")) for r in found] == [("old", None), ("new", records.FORMAT)]
+    assert (found[0]["seed"], found[0]["parameters_moved"], np.isnan(found[0]["ece"])) == (7, 0, True)
+    assert found[0]["selection"]["criterion"] == "unknown"
+    done = records.done(tmp_path)
+    assert (list(done.cells), done.set_aside) == (["new"], 1)
+    assert done.note == ", 1 of another format than 2 set aside (in reports, but run again)"
+    assert records.done(tmp_path / "nothing").note == ""
+    assert '{"format": 2, ' in (tmp_path / records.FILE).read_text()
 
 
 def test_nan_never_enters_a_record(tmp_path):
@@ -73,5 +93,5 @@ def test_folders_without_records_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"no records in .*: expected a results\.jsonl there"):
         records.read_all([tmp_path])
     (tmp_path / "results.jsonl").write_text('{"dataset": "of an older version"}\n')
-    with pytest.raises(ValueError, match="has all the keys that this version writes"):
+    with pytest.raises(ValueError, match=r"no line of its results\.jsonl has the keys dataset, corruption"):
         records.read_all([tmp_path])

@@ -1,0 +1,65 @@
+"""What can be said of a run before a file is read: its corruptions, its options, and whether they go together."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from dhauds_jax.cells import targets
+from dhauds_jax.cells.request import DRAWS, AdaptRun
+from dhauds_jax.data import sets
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import precision
+from dhauds_jax.tta import protocols, selection, wrappers
+from dhauds_jax.tta.options import parse_options, parse_protocol_options
+
+
+class Checked(NamedTuple):
+    """What the texts of a run's flags mean; each was read once.
+
+    Attributes:
+      pairs: (corruption, level) of its cells.
+      options: of each method, resolved.
+      protocol_options: of each protocol, resolved.
+    """
+
+    pairs: list[tuple[str, str]]
+    options: dict[str, dict[str, Any]]
+    protocol_options: dict[str, dict[str, Any]]
+
+
+def check(run: AdaptRun) -> Checked:
+    """Everything that can be said before a file is read.
+
+    Raises:
+      BadInput: unknown names, options that a method or protocol does not have, flags that do not go together.
+    """
+    sets.get(run.dataset)
+    precision.check_precision(run.precision)
+    options = {name: parse_options(name, run.profile, run.options, run.method) for name in run.method}
+    protocol_options = {}
+    for name in run.protocol:
+        protocols.check_protocol(name)
+        protocol_options[name] = parse_protocol_options(name, run.protocol_options, run.protocol)
+        reset = protocol_options[name].get("reset", "none")
+        if reset == "domain" and protocols.PROTOCOLS[name].domains == "one":
+            raise BadInput(
+                f"--protocol_options: reset=domain, but protocol {name} has one domain; expected another rule"
+            )
+        wrappers.check_rule(reset)
+    if run.draw not in DRAWS:
+        raise BadInput(f"--draw={run.draw}: expected {' or '.join(DRAWS)}")
+    _check_criterion(run)
+    if run.epochs < 1 or run.batch_size < 2:
+        raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two clips)")
+    if run.updates_per_dispatch < 1:
+        raise BadInput(f"--updates_per_dispatch={run.updates_per_dispatch}: expected at least 1")
+    return Checked(targets.expand(run.corruption, run.level), options, protocol_options)
+
+
+def _check_criterion(run: AdaptRun) -> None:
+    """The label-free choice is a known one, and its second view is looked at."""
+    if run.criterion not in (*selection.CRITERIA, *selection.WITH_VIEWS):
+        valid = ", ".join((*selection.CRITERIA, *selection.WITH_VIEWS))
+        raise BadInput(f"--criterion={run.criterion}: expected one of {valid}")
+    if run.criterion in selection.WITH_VIEWS and not run.agreement:
+        raise BadInput(f"--criterion={run.criterion} is recorded with --agreement alone: give it too")
