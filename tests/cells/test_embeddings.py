@@ -6,6 +6,7 @@ import pytest
 from sklearn.metrics import silhouette_score
 
 from dhauds_jax.cells import embeddings
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.adapt import adapt
@@ -57,7 +58,14 @@ def test_embeddings_are_the_inputs_of_the_last_layer(tmp_path):
     waves = np.random.default_rng(0).normal(size=(12, config.length)).astype(np.float32)
     labels = np.arange(12) % 3
     target = embeddings.Target(waves, labels, "accuracy")
-    said = embeddings.keep(tmp_path / "e" / "x.npz", classifier, (variables, variables), target, 5)
+    said = embeddings.keep(
+        tmp_path / "e" / "x.npz",
+        Programs().embeddings(classifier),
+        classifier.config.classes,
+        (variables, variables),
+        target,
+        5,
+    )
     with np.load(tmp_path / "e" / "x.npz") as stored:
         z = stored["before"]
     outputs = classifier.apply(variables, jnp.asarray(waves), mode=EVAL)[0]
