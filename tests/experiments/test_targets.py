@@ -32,7 +32,7 @@ def test_shifts_are_cells_of_their_own():
             "unknown level 'tap@10dB' of SCN, expected one of doing_the_dishes, .*running_tap@10dB",
         ),
         ("UNI:.005", "unknown level '.005' of UNI, expected a positive number such as 0.005 or 0.0025"),
-        ("WHN:L3", "unknown level 'L3', expected one of L1, L2"),
+        ("WHN:L3", "unknown level 'L3': expected L1 or L2"),
         (
             "GAU",
             "unknown corruption 'GAU': expected some of WHN, .*, TST, all, clean, or shifts such as SCN:",
