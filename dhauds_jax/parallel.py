@@ -110,10 +110,23 @@ def start(coordinator: str | None, num_processes: int, process_id: int) -> Calla
             undo.callback(os.environ.pop, "TQDM_DISABLE", None)
         jax.distributed.initialize(coordinator, num_processes, process_id)
         undo.callback(jax.distributed.shutdown)
+        _connect()
         if process_id:
             nowhere = undo.enter_context(open(os.devnull, "w"))
             undo.enter_context(contextlib.redirect_stdout(nowhere))
         return undo.pop_all().close
+
+
+def _connect() -> None:
+    """Lets all devices of all processes meet in one small sum.
+
+    On CPUs they connect in their first collective, and give up when one comes there 30 s after another: a slower host
+    may take that long to read its data or to compile. Connected devices wait.
+    """
+    where = make("mesh")
+    ones = put_rows(where, np.ones(where.devices, np.float32))
+    whole = NamedSharding(where.mesh, PartitionSpec())
+    jax.block_until_ready(jax.jit(lambda x: x.sum(), out_shardings=whole)(ones))
 
 
 def writes() -> bool:

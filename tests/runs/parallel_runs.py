@@ -99,16 +99,18 @@ def die() -> None:
 
 
 def as_process(folder: Path, coordinator: str, number: str, stage: str) -> None:
-    """One of two processes: "first" adapts, is stopped and goes on, trains, dies in a training that "second" ends."""
+    """One of two processes: "first" adapts, is stopped and goes on, and dies in a training that "second" ends."""
     leave = parallel.start(coordinator, 2, int(number))
     killed = training(folder, "train-killed", "mesh")
     if stage == "first":
-        adapt(adaptation(folder, "adapt-two", "mesh", method=["tent"]), "c")
-        stopped = adaptation(folder, "adapt-stopped", "mesh", method=["tent"], protocol=["online"])
+        whole, stopped = (
+            adaptation(folder, f"adapt-{name}", "mesh", method=["tent"], protocol=["online"])
+            for name in ("two", "stopped")
+        )
+        adapt(whole, "c")
         with contextlib.suppress(Stopped), mock.patch.object(Saver, "save", after_save(2, stop)):
             adapt(stopped, "c")
         adapt(stopped, "c")
-        train_and_save(training(folder, "train-two", "mesh"), "c")
         with mock.patch.object(Saver, "save", after_save(1, die)):
             train_and_save(killed, "c")
     train_and_save(killed, "c")

@@ -100,38 +100,33 @@ def two(runs):
 
 
 @pytest.mark.slow
-def test_two_processes_that_save_at_every_step_end_with_the_records_of_one_device(two):
-    one = {r["cell"]: r for r in records.read(two / "adapt-jit")}
-    other = records.read(two / "adapt-two")
-    assert [(r["method"], r["protocol"]) for r in other] == [("tent", "offline"), ("tent", "online")]
-    for a, b in zip([one[r["cell"]] for r in other], other, strict=True):
-        assert b["parallel"] == {"kind": "mesh", "devices": 4, "processes": 2}
-        assert b["stream_checksum"] == a["stream_checksum"]
-        assert b["nll"] == pytest.approx(a["nll"], rel=1e-4)
-        assert b["curve"][-1]["losses"] == pytest.approx(a["curve"][-1]["losses"], rel=1e-4, abs=1e-5)
+def test_two_processes_that_save_at_every_step_end_with_the_record_of_one_device(two):
+    (other,) = records.read(two / "adapt-two")
+    (one,) = [r for r in records.read(two / "adapt-jit") if r["cell"] == other["cell"]]
+    assert other["parallel"] == {"kind": "mesh", "devices": 4, "processes": 2}
+    assert other["stream_checksum"] == one["stream_checksum"]
+    assert other["nll"] == pytest.approx(one["nll"], rel=1e-4)
+    assert other["curve"][-1]["losses"] == pytest.approx(one["curve"][-1]["losses"], rel=1e-4, abs=1e-5)
     assert sorted(path.name for path in (two / "adapt-two").iterdir()) == ["examples", "results.jsonl", "state"]
     assert list((two / "adapt-two" / "state").iterdir()) == []
 
 
 @pytest.mark.slow
-def test_a_training_of_two_processes_ends_near_one_device(two):
+def test_two_processes_stopped_in_a_stream_end_as_if_they_had_not_been(two):
+    (stopped,) = records.read(two / "adapt-stopped")
+    (whole,) = records.read(two / "adapt-two")
+    same = ("cell", "curve", "nll", "metrics", "reliability", "stream_checksum", "parameters_moved")
+    assert [stopped[name] for name in same] == [whole[name] for name in same]
+
+
+@pytest.mark.slow
+def test_a_training_of_two_processes_that_were_killed_ends_near_one_device(two):
     one, _, expected = checkpoint.load(two / "train-jit" / "checkpoint")
-    other, _, extra = checkpoint.load(two / "train-two" / "checkpoint")
+    other, _, extra = checkpoint.load(two / "train-killed" / "checkpoint")
     assert extra["training"]["parallel"] == {"kind": "mesh", "devices": 4, "processes": 2}
     losses = [[point["loss"] for point in found["training"]["history"]] for found in (extra, expected)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     near(one, other)
-
-
-@pytest.mark.slow
-def test_two_processes_stopped_in_a_stream_or_killed_in_a_training_end_as_if_they_had_not_been(two):
-    (stopped,) = records.read(two / "adapt-stopped")
-    (whole,) = [r for r in records.read(two / "adapt-two") if r["cell"] == stopped["cell"]]
-    same = ("curve", "nll", "metrics", "reliability", "stream_checksum", "parameters_moved")
-    assert [stopped[name] for name in same] == [whole[name] for name in same]
-    whole, _, _ = checkpoint.load(two / "train-two" / "checkpoint")
-    killed, _, _ = checkpoint.load(two / "train-killed" / "checkpoint")
-    assert checkpoint.variables_hash(killed) == checkpoint.variables_hash(whole)
     assert sorted(path.name for path in (two / "train-killed").iterdir()) == ["checkpoint", "state"]
 
 
