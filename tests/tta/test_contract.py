@@ -11,6 +11,7 @@ from dhauds_jax.nets import masks
 from dhauds_jax.tta import evaluation, methods, protocols
 from dhauds_jax.types import Batch, RunInfo, SourceData
 from tests.tta import tiny
+from tests.tta.guarded import guarded
 
 BATCH = 8
 
@@ -73,7 +74,7 @@ def made(method, net):
         built.init(variables, info(waves))
     except ValueError as error:
         return str(error), None, None
-    return variables, waves, protocols.compiled(built, None if (method, net) in LONG_RUNS else UNOPTIMISED)
+    return variables, waves, guarded(protocols.compiled(built, None if (method, net) in LONG_RUNS else UNOPTIMISED))
 
 
 def fits(method, net):
