@@ -12,7 +12,7 @@ import pytest
 
 import tests.typecheck  # noqa: F401  (the hook looks it up as an attribute of `tests`)
 
-jaxtyping.install_import_hook("dhauds_jax", "tests.typecheck.check")
+jaxtyping.install_import_hook(["dhauds_jax", "converters"], "tests.typecheck.check")
 jax.config.update("jax_default_matmul_precision", "highest")
 # Tests run on the CPU; DHAUDS_TEST_PLATFORM=cuda takes the parity tests to a GPU (docs/performance.md).
 jax.config.update("jax_platforms", os.environ.get("DHAUDS_TEST_PLATFORM", "cpu"))

@@ -124,20 +124,30 @@ def test_bad_input_ends_in_one_sentence(place, tmp_path, changes, message):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({}, r"a prediction is not finite after epoch 1 of 1; lower the learning rate \(--options=lr=\.\.\.\)"),
-        ({"online": True}, r"the adapted weights \['params'\].* are not finite; lower the learning rate"),
-    ],
-    ids=["offline", "online"],
-)
-def test_an_update_that_overflows_writes_no_label_and_no_checkpoint(place, tmp_path, changes, message):
-    """One update: its loss is finite, what it leaves behind is not."""
-    run = a_run(place, tmp_path / "out", epochs=1, batch_size=100, options=["lr=3e38"], **changes)
+def nothing_written(folder):
+    return not list(folder.glob("*.*")) and not (folder / "checkpoint").exists()
+
+
+def test_an_update_that_overflows_writes_no_label_and_no_checkpoint(place, tmp_path):
+    """One update: its loss is finite, the predictions after it are not."""
+    run = a_run(place, tmp_path / "out", epochs=1, batch_size=100, options=["lr=3e38"])
+    message = r"a prediction is not finite after epoch 1 of 1; lower the learning rate \(--options=lr=\.\.\.\)"
     with pytest.raises(FloatingPointError, match=message):
         classify(run, "c")
-    assert not list((tmp_path / "out").glob("*.*")) and not (tmp_path / "out" / "checkpoint").exists()
+    assert nothing_written(tmp_path / "out")
+
+
+def test_a_stream_whose_last_update_overflows_writes_no_label_and_no_checkpoint(place, tmp_path, monkeypatch):
+    """No prediction shows it: they were made before."""
+
+    def overflows(run, state, *args, **kwargs):
+        broken = state._replace(variables=jax.tree.map(lambda leaf: leaf + np.float32(np.inf), state.variables))
+        yield protocols.StreamStep(0, broken, np.arange(33), np.zeros((33, 40), np.float32), {})
+
+    monkeypatch.setattr(runs_classify.protocols, "online", overflows)
+    with pytest.raises(FloatingPointError, match=r"the adapted weights \['batch_stats'\].* are not finite; lower the"):
+        classify(a_run(place, tmp_path / "out", batch_size=100, online=True), "c")
+    assert nothing_written(tmp_path / "out")
 
 
 def test_one_window_is_too_little_to_adapt_to(place, tmp_path):

@@ -16,6 +16,7 @@ from dhauds_jax.nets import masks
 from dhauds_jax.tta import evaluation, methods, protocols
 from dhauds_jax.types import Batch, RunInfo, SourceData
 from tests.tta import tiny
+from tests.tta.guarded import guarded
 
 BATCH = 8
 METHODS = (*methods.METHODS, "tests.tta.foreign:nudge")
@@ -103,7 +104,7 @@ def made(method, net):
         built.init(variables, info(waves))
     except BadInput as error:
         return str(error), None, None
-    return variables, waves, protocols.compiled(built, compiler_options(built, classifier))
+    return variables, waves, guarded(protocols.compiled(built, compiler_options(built, classifier)))
 
 
 def fits(method, net):
