@@ -125,6 +125,7 @@ def results(
     return Results(found, written, done.note)
 
 
+@locks.holding()
 def adapt(
     run: AdaptRun,
     command: str,

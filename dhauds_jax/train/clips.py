@@ -14,7 +14,7 @@ from dhauds_jax.data.loading import load_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.train.request import TrainOptions, TrainRun
+from dhauds_jax.train.request import ClipsOfRun, TrainOptions
 from dhauds_jax.workdir import records
 
 
@@ -45,7 +45,7 @@ def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainO
 
 
 def open_clips(
-    run: TrainRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float
+    run: ClipsOfRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float
 ) -> pipeline.ClipSplit:
     """A split in memory or streamed; notices are printed, skipped files listed in the workdir.
 

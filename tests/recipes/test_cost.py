@@ -33,7 +33,7 @@ def test_totals_are_clips_times_passes_times_counts(rows):
 
 
 def test_the_command_prints_a_table_and_needs_no_workdir(capsys):
-    run = SweepRun("dhauds", ["speech_commands_v2/amaut*/WHN-L1/*"], "1/1", None, None, None, None, cost=True)
+    run = SweepRun(recipes="dhauds", only=("speech_commands_v2/amaut*/WHN-L1/*",), cost=True)
     text, code = sweep(run, "c")
     assert code == 0 and text.startswith("counted by XLA for 1 of 124 rows")
     lines = capsys.readouterr().out.splitlines()

@@ -41,7 +41,7 @@ def test_the_shards_of_a_leaderboard_fill_one_folder_at_once(tmp_path, monkeypat
     filled = []
 
     @locks.holding()
-    def adapt_cells(run, command, on_cell):
+    def adapt_cells(run, command, on_cell, programs):
         filled.append(sorted(path.name for path in tmp_path.iterdir()))
         (tmp_path / records.FILE).touch()
 

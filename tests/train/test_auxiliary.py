@@ -144,7 +144,9 @@ def test_what_cannot_be_is_refused(net):
 
 @pytest.mark.parametrize(("profile", "twice"), [("reference", True), ("corrected", False)])
 def test_the_double_softmax_is_the_profiles(profile, twice):
-    run = TrainRun("synthetic", None, None, "tta_in_ac_cnn_sc1", "nowhere", 0, OPTIONS, profile=profile)
+    run = TrainRun(
+        dataset="synthetic", net="tta_in_ac_cnn_sc1", workdir="nowhere", seed=0, options=OPTIONS, profile=profile
+    )
     classifier, variables = first_variables(run, sets.get("synthetic", None))
     assert classifier.config.head["softmax_output"] is twice
     wave = jnp.asarray(np.random.default_rng(0).normal(0, 0.1, (2, 16000)), jnp.float32)
