@@ -18,6 +18,7 @@ GROUND = {
     "errors": (),
     "requests": (),
     "files": (),
+    "digests": (),
     "processors": (),
     "registry": ("errors", "names"),
     "parallel": ("errors", "registry"),

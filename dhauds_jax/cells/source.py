@@ -7,7 +7,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from dhauds_jax.cells import content, targets
+from dhauds_jax import digests
+from dhauds_jax.cells import targets
 from dhauds_jax.cells.checking import Checked
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
@@ -67,4 +68,4 @@ def _with_clips(source: SourceModel, run: AdaptRun, config: ClassifierConfig, ne
     rows = protocols.stream_order(jax.random.key(0), len(waves))[: run.source_clips]
     waves, labels = waves[rows], loaded.clips.labels[rows]
     data = SourceData(jnp.asarray(waves), jnp.asarray(labels))
-    return source._replace(data=data, data_for=needing, data_digest=content.of_arrays(waves, labels))
+    return source._replace(data=data, data_for=needing, data_digest=digests.of_arrays(waves, labels))

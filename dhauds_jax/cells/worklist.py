@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax import registry
-from dhauds_jax.cells import content, targets
+from dhauds_jax import digests, registry
+from dhauds_jax.cells import targets
 from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.checking import Checked
 from dhauds_jax.cells.request import AdaptRun, title
@@ -122,7 +122,7 @@ def _stacked(run: AdaptRun, loaded: Loaded, names: tuple[str, ...], domains: Seq
     draw = (("draw", "single"), ("draw_seed", seed), ("draw_checksum", sums))
     corruption = "+".join(dict.fromkeys(name for name, _ in domains if name != CLEAN))
     level = "+".join(dict.fromkeys(level for _, level in domains if level != "-"))
-    noise = content.together([part.noise for part in parts.values()])
+    noise = digests.together([part.noise for part in parts.values()])
     return Work(corruption, level, names, draw, once(make), noise)
 
 
@@ -195,6 +195,6 @@ def _content(run: AdaptRun, source: SourceModel, work: Work, method: str, clips:
         "clips": clips,
         "noise": work.noise,
         "source_data": source.data_digest if method in source.data_for else None,
-        **{f"{kind}_source": content.together(map(registry.source_digest, names)) for kind, names in foreign.items()},
+        **{f"{kind}_source": digests.together(map(registry.source_digest, names)) for kind, names in foreign.items()},
     }
     return tuple((name, digest) for name, digest in found.items() if digest is not None)

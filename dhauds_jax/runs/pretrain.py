@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import time
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +18,8 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.spectrogram_zoo import config_grid
-from dhauds_jax.train.clips import is_finished, open_clips
+from dhauds_jax.train import identity as identities
+from dhauds_jax.train.clips import open_clips
 from dhauds_jax.train.pretraining import check_options, pretrain
 from dhauds_jax.train.request import PretrainOptions, PretrainRun
 from dhauds_jax.train.statistics import with_measured_statistics, with_statistics_of
@@ -70,10 +69,8 @@ def _settled(options: PretrainOptions, config: ClassifierConfig) -> PretrainOpti
     return options
 
 
-def _identity(run: PretrainRun) -> dict[str, Any]:
-    """What must be equal for a checkpoint in the workdir to be this run's."""
-    named = {n: getattr(run, n) for n in ("dataset", "net", "seed", "checkpoint", "input_statistics")}
-    return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
+_NAMED = ("dataset", "net", "seed", "input_statistics")
+"""Flags that name a pretraining, beside its options."""
 
 
 def _write_curve(workdir: Path, history: list[dict[str, float]]) -> Path:
@@ -98,22 +95,25 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     config = _config(run, dataset)
     run = run.replace(options=_settled(run.options, config))
     folder = Path(run.workdir) / "checkpoint"
-    if is_finished(folder, _identity(run)):
-        return f"already pretrained: {folder}"
+    flags = identities.of_flags(run, _NAMED)
+    identities.check_free(folder, flags)
     net = ssast_pretrain.build(config)
     check_options(run.options, net.encoder.grid)
     first = _first(run, config)
     clips = open_clips(run, dataset, "train", config.sample_rate, config.length, run.memory_budget_mb)
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
     validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
+    identity = flags | identities.of_files(run, clips, validation)
+    if identities.is_finished(folder, identity):
+        return f"already pretrained: {folder}"
     config = with_measured_statistics(config, clips, run.input_statistics)
-    saver = Saver(Path(run.workdir) / "state" / "pretrain", run.save_every_s, _identity(run))
+    saver = Saver(Path(run.workdir) / "state" / "pretrain", run.save_every_s, identity)
     begun, history, state = time.perf_counter(), [], None
     for epoch in pretrain(net, config, first, clips, validation, run.options, seed=run.seed, saver=saver):
         history, state = epoch.history, epoch.state
         _write_curve(Path(run.workdir), history)
     training = {
-        "identity": _identity(run),
+        "identity": identity,
         "history": history,
         "clips": len(clips.ids),
         **provenance(command, time.perf_counter() - begun),

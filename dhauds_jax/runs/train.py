@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,8 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.recipes import training as recipes
-from dhauds_jax.train.clips import is_finished, open_clips, train_width, training_noise
+from dhauds_jax.train import identity as identities
+from dhauds_jax.train.clips import open_clips, train_width, training_noise
 from dhauds_jax.train.loop import check_options, chosen, train, workdir_state
 from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
@@ -66,14 +66,8 @@ def _build(run: TrainRun, config: ClassifierConfig) -> Classifier:
     return zoo.build(config, **precision.compute_options(run.precision, run.remat))
 
 
-def _identity(run: TrainRun) -> dict[str, Any]:
-    """What must be equal for a checkpoint in the workdir to be this run's."""
-    named = {n: getattr(run, n) for n in ("dataset", "net", "seed", "checkpoint", "profile", "input_statistics")}
-    if run.precision != "float32":
-        named["precision"] = run.precision
-    if run.remat:
-        named["remat"] = True
-    return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
+_NAMED = ("dataset", "net", "seed", "profile", "input_statistics", "precision", "remat")
+"""Flags that name a training, beside its options."""
 
 
 @precision.exactly()
@@ -88,8 +82,8 @@ def train_and_save(run: TrainRun, command: str) -> str:
     dataset = sets.get(run.dataset, run.data_dir)
     where = parallel.make(run.parallel)
     folder = Path(run.workdir) / "checkpoint"
-    if is_finished(folder, _identity(run)):
-        return f"already trained: {folder}"
+    flags = identities.of_flags(run, _NAMED)
+    identities.check_free(folder, flags)
     noise = training_noise(dataset, run.noise_dir, run.train_noise, zoo.preset(run.net, dataset.classes).sample_rate)
     check_options(run.options, noise)
     classifier, variables = first_variables(run, dataset)
@@ -97,14 +91,17 @@ def train_and_save(run: TrainRun, command: str) -> str:
     width = train_width(dataset, config, run.options)
     clips = open_clips(run, dataset, "train", config.sample_rate, width, run.memory_budget_mb)
     clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
+    left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
+    validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
+    identity = flags | identities.of_files(run, clips, validation, noise)
+    if identities.is_finished(folder, identity):
+        return f"already trained: {folder}"
     clean = make_view("clean", run.options, None, bool(np.any(clips.lengths < clips.width)), config.length)
     config = with_measured_statistics(config, clips, run.input_statistics, clean)
     if config != classifier.config:
         classifier = _build(run, config)
     variables = normalising(variables, of_clips(config, clips, run.options))
-    left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
-    validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
-    saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s, _identity(run))
+    saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s, identity)
     history: list[dict[str, float]] = []
     begun = time.perf_counter()
     state, updating, waited = None, 0.0, 0.0
@@ -123,7 +120,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
         state, updating, waited = epoch.state, updating + epoch.seconds, waited + epoch.waited
     seconds = time.perf_counter() - begun
     training = {
-        "identity": _identity(run),
+        "identity": identity,
         "history": history,
         "clips": len(clips.ids),
         "streamed": clips.records is not None,

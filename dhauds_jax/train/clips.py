@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions.noise import load_bank
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.train.request import ClipsOfRun, TrainOptions
 from dhauds_jax.workdir import records
@@ -65,13 +63,3 @@ def open_clips(
     for notice in clips.notices:
         print(f"note: {notice}")
     return clips
-
-
-def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
-    """Whether a checkpoint is there that this very run wrote; `BadInput` if another run wrote it."""
-    if not folder.exists():
-        return False
-    _, _, extra = checkpoints.load(folder)
-    if extra.get("training", {}).get("identity") == identity:
-        return True
-    raise BadInput(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")

@@ -15,7 +15,8 @@ from dhauds_jax.runs.adapt import _drawing, adapt
 from dhauds_jax.runs.classify import identity as classify_identity
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.sweep import Finished
-from dhauds_jax.runs.train import _identity, train_and_save
+from dhauds_jax.runs.train import _NAMED, train_and_save
+from dhauds_jax.train import identity
 from dhauds_jax.train.request import TrainOptions
 from dhauds_jax.workdir import records
 from tests.runs import test_adapt, test_classify, test_elect, test_pretrain, test_study, test_train, tiny
@@ -75,13 +76,13 @@ def test_corrupted_sets_are_shared_between_precisions(place, tmp_path):
     assert _drawing(run) != _drawing(run.replace(seed=2))
 
 
-def test_commands_and_identities_name_the_precision_unless_it_is_float32(place, tmp_path):
+def test_commands_and_identities_name_the_precision(place, tmp_path):
     run = test_adapt.a_run(place, tmp_path)
     assert "--precision" not in command(run)
     assert command(run.replace(precision="tf32")).endswith("--precision=tf32")
     training = test_train.a_run(place, tmp_path)
-    assert "precision" not in _identity(training)
-    assert _identity(training.replace(precision="bfloat16"))["precision"] == "bfloat16"
+    flags = [identity.of_flags(training.replace(precision=p), _NAMED) for p in ("float32", "bfloat16")]
+    assert [named["precision"] for named in flags] == ["float32", "bfloat16"]
     variables = {"params": {"w": np.zeros(2, np.float32)}}
     labelling = test_classify.a_run(place, tmp_path)
     found = Recordings(("a.wav",), np.zeros((1, 4), np.float32), np.zeros(1, np.int32), (0.1,), (), ())

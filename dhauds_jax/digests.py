@@ -1,0 +1,34 @@
+"""Digests of arrays and texts, sixteen hexadecimal digits of SHA-256 each: what data is, whatever it is called.
+
+SHA-256 takes 1.3 GiB of samples a second on one core.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+
+import numpy as np
+
+DIGITS = 16
+
+
+def of_arrays(*arrays: np.ndarray) -> str:
+    """The digest of some arrays: their types, shapes and values, in this order."""
+    digest = hashlib.sha256()
+    for array in map(np.ascontiguousarray, arrays):
+        digest.update(json.dumps([str(array.dtype), list(array.shape)]).encode())
+        digest.update(array.reshape(-1).view(np.uint8))
+    return digest.hexdigest()[:DIGITS]
+
+
+def of_texts(*texts: object) -> str:
+    """The digest of texts and numbers, in this order."""
+    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:DIGITS]
+
+
+def together(digests: Iterable[str | None]) -> str | None:
+    """One digest of several, in their order; None where there is none."""
+    given = [digest for digest in digests if digest is not None]
+    return of_texts(*given) if len(given) > 1 else (given[0] if given else None)

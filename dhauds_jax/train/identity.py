@@ -1,0 +1,73 @@
+"""What names a training: its flags, and the content of what they point to, whatever that is called or where it lies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dhauds_jax.data.pipeline import ClipSplit
+from dhauds_jax.digests import of_arrays, of_texts
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.registry import source_digest
+from dhauds_jax.train.request import PretrainRun, TrainRun
+
+
+def of_flags(run: TrainRun | PretrainRun, names: Sequence[str]) -> dict[str, Any]:
+    """The part that is known before a file is read: some flags, all options, the source of plug-ins."""
+    named = {name: getattr(run, name) for name in names}
+    plug_ins = {name: source_digest(getattr(run, name)) for name in ("dataset", "net")}
+    named |= {f"{name}_source": digest for name, digest in plug_ins.items() if digest}
+    return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
+
+
+def of_files(
+    run: TrainRun | PretrainRun, train: ClipSplit, validation: ClipSplit, noise: np.ndarray | None = None
+) -> dict[str, Any]:
+    """The part that is known when the data is there: both splits, the noise recording, the weights it starts from."""
+    return {
+        "train": of_split(train),
+        "validation": of_split(validation),
+        "noise": None if noise is None else of_arrays(noise),
+        "weights": checkpoints.variables_hash(checkpoints.load(run.checkpoint)[0]) if run.checkpoint else None,
+    }
+
+
+def of_split(clips: ClipSplit) -> str:
+    """A split: ids, labels, lengths, classes, rate, and the samples where they are in memory.
+
+    A streamed split is named without its samples, which would have to be read once more for that.
+    """
+    samples = () if clips.waves is None else (clips.waves,)
+    arrays = of_arrays(clips.labels, clips.lengths, *samples)
+    return of_texts(arrays, list(clips.ids), list(clips.classes), int(clips.sample_rate))
+
+
+def check_free(folder: Path, flags: dict[str, Any]) -> None:
+    """Raises `BadInput` when a checkpoint is there that was made with other flags; nothing else is read for that."""
+    if folder.exists():
+        stored = _stored(folder)
+        if any(stored.get(name) != value for name, value in flags.items()):
+            raise BadInput(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")
+
+
+def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
+    """Whether a checkpoint is there that this very run wrote; `BadInput` if another run wrote it."""
+    if not folder.exists():
+        return False
+    stored = _stored(folder)
+    if stored == identity:
+        return True
+    other = [name for name in identity if stored.get(name) != identity[name]]
+    raise BadInput(
+        f"{folder} holds the checkpoint of another run (other {', '.join(other)}): choose another --workdir or remove "
+        "it"
+    )
+
+
+def _stored(folder: Path) -> dict[str, Any]:
+    return checkpoints.load(folder)[2].get("training", {}).get("identity", {})
