@@ -1,0 +1,113 @@
+"""What is kept of a command's output: plain JSON of texts, whole numbers and floats."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+
+VOLATILE = {
+    "cell": "follows from all settings; may be named anew when settings are added",
+    "identity": "of a training: as cell, named anew when the content of its files became part of it",
+    "git_revision": "of the code",
+    "versions": "of the packages",
+    "device": "of the machine",
+    "command": "holds folders",
+    "seconds": "of the machine",
+    "peak_memory_mb": "of the machine",
+    "data_wait_share": "of the machine",
+    "format": "of the records",
+}
+"""Keys that are not kept, wherever they stand, and why."""
+
+
+def without_volatile(value: Any, work: str) -> Any:
+    """A record without its volatile keys; the folder of all commands is written {work} in texts."""
+    if isinstance(value, dict):
+        return {key: without_volatile(item, work) for key, item in value.items() if key not in VOLATILE}
+    if isinstance(value, list):
+        return [without_volatile(item, work) for item in value]
+    return value.replace(work, "{work}") if isinstance(value, str) else value
+
+
+def array_summary(array: np.ndarray) -> dict[str, Any]:
+    """Shape, type, SHA-256 of the bytes, mean and L2 norm."""
+    array = np.ascontiguousarray(array)
+    wide = array.astype(np.float64).ravel()
+    return {
+        "array": f"{array.dtype} {'x'.join(map(str, array.shape))}",
+        "sha256": hashlib.sha256(array.tobytes()).hexdigest()[:16],
+        "mean": float(wide.mean()) if wide.size else 0.0,
+        "norm": float(np.sqrt(np.sum(wide * wide))),
+    }
+
+
+def _leaves(tree: Any, above: str = "") -> dict[str, Any]:
+    found = {}
+    for name, value in sorted(tree.items()):
+        path = f"{above}{name}"
+        found |= _leaves(value, f"{path}/") if isinstance(value, dict) else {path: array_summary(np.asarray(value))}
+    return found
+
+
+def checkpoint(folder: Path) -> dict[str, Any]:
+    """Every leaf of `folder/checkpoint`, and its JSON files (a conversion's report among them)."""
+    from orbax.checkpoint import v1 as ocp
+
+    folder = folder / "checkpoint"
+    # report.json repeats the sources' digests; extra.json holds the history of a training.
+    texts = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    return {"leaves": _leaves(ocp.load(folder / "variables")), **texts}
+
+
+def records(folder: Path) -> dict[str, Any]:
+    """The records of `folder/results.jsonl` by what tells them apart."""
+    found: dict[str, Any] = {}
+    for line in (folder / "results.jsonl").read_text().splitlines():
+        record = json.loads(line)
+        name = " ".join(str(record[key]) for key in ("corruption", "level", "method", "protocol", "seed"))
+        while name in found:  # another learning rate of a study
+            name += "'"
+        found[name] = record
+    return found
+
+
+def cells(folder: Path) -> dict[str, Any]:
+    """Every cell of a -C set: its record, its manifest, and its files."""
+    found = {}
+    for path in sorted(folder.rglob("cell.json")):
+        lines = [json.loads(line) for line in (path.parent / "manifest.jsonl").read_text().splitlines()]
+        waves = {line["file"]: soundfile.read(path.parent / line["file"])[0] for line in lines}
+        name = str(path.parent.relative_to(folder))
+        files = {file: array_summary(wave) for file, wave in waves.items()}
+        found[name] = {"cell": None, "record": json.loads(path.read_text()), "manifest": lines, "files": files}
+    return found
+
+
+def labels(folder: Path) -> dict[str, Any]:
+    """`predictions.csv`: labels, and the digest of the whole (confidences are rounded, so no tolerance fits them)."""
+    text = (folder / "predictions.csv").read_text()
+    rows = list(csv.DictReader(text.splitlines()))
+    return {
+        "labels": [[row["file"], row["label"], row["label_before"]] for row in rows],
+        "sha256": hashlib.sha256(text.encode()).hexdigest()[:16],
+    }
+
+
+def tuned(folder: Path) -> dict[str, Any]:
+    """The rows of `tuned.csv`."""
+    return {"rows": list(csv.reader((folder / "tuned.csv").read_text().splitlines()))}
+
+
+KEEPS = {"records": records, "checkpoint": checkpoint, "cells": cells, "labels": labels, "tuned": tuned}
+"""What a command may keep: a function of its folder that gives named cells (or, for a checkpoint, its parts)."""
+
+
+def summary(folder: Path, keeps: tuple[str, ...], work: Path) -> dict[str, Any]:
+    """Everything that is kept of a command's output."""
+    return {name: without_volatile(KEEPS[name](folder), str(work)) for name in keeps}
