@@ -74,6 +74,10 @@ class ClassifierConfig:
         """A copy with some attributes changed."""
         return dataclasses.replace(self, **changes)
 
+    def places(self) -> tuple[str, ...]:
+        """The names of all that makes the network: its preset, family, head and front end."""
+        return self.net, self.family, self.head["kind"], self.front_end["kind"]
+
     def to_dict(self) -> dict[str, Any]:
         """The record as plain dicts and lists."""
         return _plain({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})

@@ -154,6 +154,8 @@ def _record(
     views = 3 if mode in ("aug_elect", "hybrid") else 1
     models = len(sources) if mode in ("multi_train", "hybrid") else 1
     digests = {"clips": clips, **({"noise": drawn.noise} if drawn.noise else {})}
+    nets = [name for source in sources for name in source.classifier.config.places()]
+    digests |= content.of_plug_ins(dataset=[run.dataset.partition("/")[0]], corruption=names[:1], net=nets)
     named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, digests, hashes]
     value = curve[1]["metric"]
     return {
