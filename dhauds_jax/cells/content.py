@@ -12,7 +12,6 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from dhauds_jax import registry
 from dhauds_jax.data.corruptions.noise import NoiseBank, Recordings
 from dhauds_jax.data.loading import Clips
 
@@ -52,12 +51,3 @@ def together(digests: Iterable[str | None]) -> str | None:
     """One digest of several, in their order; None where there is none."""
     given = [digest for digest in digests if digest is not None]
     return of_texts(*given) if len(given) > 1 else (given[0] if given else None)
-
-
-def of_plug_ins(**kinds: Iterable[str]) -> dict[str, str]:
-    """Digests of the files of a user's own "module:attribute"s among the names of each kind, by "<kind>_source".
-
-    A kind whose names are all ours has none; a file that several names of a kind lie in counts once.
-    """
-    found = {kind: together(dict.fromkeys(map(registry.source_digest, names))) for kind, names in kinds.items()}
-    return {f"{kind}_source": digest for kind, digest in found.items() if digest is not None}

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from dhauds_jax import registry
 from dhauds_jax.cells import content, targets
 from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.checking import Checked
@@ -186,19 +187,18 @@ def _content(
     run: AdaptRun, source: SourceModel, work: Work, protocol: str, method: str, clips: str
 ) -> tuple[tuple[str, str], ...]:
     """The digests of what a cell is made of; what it does not need has none."""
-    config = source.classifier.config
-    plug_ins = content.of_plug_ins(
-        dataset=[run.dataset.partition("/")[0]],
-        corruption=work.corruption.split("+"),
-        method=[method],
-        protocol=[protocol],
-        criterion=[run.criterion],
-        net=config.places(),
-    )
+    foreign = {
+        "dataset": [run.dataset.partition("/")[0]],
+        "corruption": work.corruption.split("+"),
+        "method": [method],
+        "protocol": [protocol],
+        "criterion": [run.criterion],
+        "net": source.classifier.config.places(),
+    }
     found = {
         "clips": clips,
         "noise": work.noise,
         "source_data": source.data_digest if method in source.data_for else None,
-        **plug_ins,
+        **{f"{kind}_source": content.together(map(registry.source_digest, names)) for kind, names in foreign.items()},
     }
     return tuple((name, digest) for name, digest in found.items() if digest is not None)

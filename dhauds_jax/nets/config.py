@@ -75,8 +75,9 @@ class ClassifierConfig:
         return dataclasses.replace(self, **changes)
 
     def places(self) -> tuple[str, ...]:
-        """The names of all that makes the network: its preset, family, head and front end."""
-        return self.net, self.family, self.head["kind"], self.front_end["kind"]
+        """The names of what makes the network: its preset, family, head and front end, of each file of a user's one."""
+        names = (self.net, self.family, self.head["kind"], self.front_end["kind"])
+        return tuple({name.partition(":")[0]: name for name in names}.values())
 
     def to_dict(self) -> dict[str, Any]:
         """The record as plain dicts and lists."""

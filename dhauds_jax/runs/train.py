@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax import parallel
-from dhauds_jax.cells import content, targets
+from dhauds_jax.cells import targets
 from dhauds_jax.cells.input_statistics import normalising
 from dhauds_jax.command import flags
 from dhauds_jax.data import pipeline, sets
@@ -66,14 +66,13 @@ def _build(run: TrainRun, config: ClassifierConfig) -> Classifier:
     return zoo.build(config, **precision.compute_options(run.precision, run.remat))
 
 
-def _identity(run: TrainRun, classes: tuple[str, ...]) -> dict[str, Any]:
+def _identity(run: TrainRun) -> dict[str, Any]:
     """What must be equal for a checkpoint in the workdir to be this run's."""
     named = {n: getattr(run, n) for n in ("dataset", "net", "seed", "checkpoint", "profile", "input_statistics")}
     if run.precision != "float32":
         named["precision"] = run.precision
     if run.remat:
         named["remat"] = True
-    named |= content.of_plug_ins(dataset=[run.dataset.partition("/")[0]], net=zoo.preset(run.net, classes).places())
     return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
 
 
@@ -89,7 +88,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
     dataset = sets.get(run.dataset, run.data_dir)
     where = parallel.make(run.parallel)
     folder = Path(run.workdir) / "checkpoint"
-    if is_finished(folder, _identity(run, dataset.classes)):
+    if is_finished(folder, _identity(run)):
         return f"already trained: {folder}"
     noise = training_noise(dataset, run.noise_dir, run.train_noise, zoo.preset(run.net, dataset.classes).sample_rate)
     check_options(run.options, noise)
@@ -105,7 +104,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
     variables = normalising(variables, of_clips(config, clips, run.options))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
     validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
-    saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s, _identity(run, dataset.classes))
+    saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s, _identity(run))
     history: list[dict[str, float]] = []
     begun = time.perf_counter()
     state, updating, waited = None, 0.0, 0.0
@@ -124,7 +123,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
         state, updating, waited = epoch.state, updating + epoch.seconds, waited + epoch.waited
     seconds = time.perf_counter() - begun
     training = {
-        "identity": _identity(run, dataset.classes),
+        "identity": _identity(run),
         "history": history,
         "clips": len(clips.ids),
         "streamed": clips.records is not None,
