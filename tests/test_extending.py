@@ -80,7 +80,7 @@ def a_run(hums, workdir, checkpoint_folder, **changes):
         protocol=["offline", BACKWARDS],
         criterion=MARGIN,
         epochs=2,
-        batch_size=4,
+        batch_size=3,
         workdir=str(workdir),
     )
     return run.replace(**changes)
@@ -194,7 +194,7 @@ def test_a_changed_file_makes_other_cells_and_the_same_one_none(package, hums, u
     run = a_run(hums, tmp_path, untrained, protocol=[BACKWARDS], method=["source", METHOD], options=[])
     adapt(run, "c")
     assert adapt(run, "c").startswith("0 records written, 2 were there already")
-    for name, written in (("methods", 1), ("protocols", 2), ("criteria", 2), ("nets", 2)):
+    for name, written in (("methods", 1), ("nets", 2)):
         file = package / f"{name}.py"
         before = file.read_text(encoding="utf-8")
         file.write_text(f"{before}# another version\n", encoding="utf-8")
@@ -204,7 +204,7 @@ def test_a_changed_file_makes_other_cells_and_the_same_one_none(package, hums, u
 
 
 def test_levels_may_be_flags_and_wrong_names_end_in_a_sentence(package, hums, untrained, tmp_path):
-    run = a_run(hums, tmp_path, untrained)
+    run = a_run(hums, tmp_path / "out", untrained)
     for changes, message in (
         ({"corruption": [GAP]}, "unknown level 'L2': expected short or long"),
         (
@@ -216,21 +216,25 @@ def test_levels_may_be_flags_and_wrong_names_end_in_a_sentence(package, hums, un
     ):
         with pytest.raises(BadInput, match=message):
             adapt(run.replace(**changes), "c")
-    assert not any(tmp_path.iterdir())
+    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.slow
 def test_the_network_is_trained_adapted_and_reported(package, hums, tmp_path):
-    options = TrainOptions(epochs=8, batch_size=6, views=("shift",), optimiser="adam", lr=0.02)
+    options = TrainOptions(epochs=20, batch_size=6, views=("shift",), optimiser="adam", lr=0.02)
     run = TrainRun(dataset=HUMS, data_dir=str(hums), net=NET, workdir=str(tmp_path / "train"), options=options)
     train_and_save(run, "c")
     assert train_and_save(run, "c").startswith("already trained: ")
     _, config, extra = checkpoint.load(tmp_path / "train" / "checkpoint")
     history = extra["training"]["history"]
-    assert config.net == NET and config.classes == tuple(HERTZ) and len(history) == 8
+    assert config.net == NET and config.classes == tuple(HERTZ) and len(history) == 20
     assert history[-1]["loss"] < 0.8 * history[0]["loss"] and history[-1]["validation"] == 1.0
     adapt(a_run(hums, tmp_path, tmp_path / "train" / "checkpoint", corruption=[GAP], level=["short", "long"]), "c")
-    assert {(r["level"], r["non_adapted"]) for r in records.read(tmp_path)} == {("short", 1.0), ("long", 1.0)}
+    found = records.read(tmp_path)
+    assert [(r["level"], r["protocol"]) for r in found] == [
+        (level, protocol) for level in ("short", "long") for protocol in ("offline", BACKWARDS)
+    ]
+    assert all(1 / 3 < r["non_adapted"] <= 1 for r in found)
     write_report([str(tmp_path)])
     report = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert METHOD in report and GAP in report and HUMS in report

@@ -31,7 +31,7 @@ class Roots(NamedTuple):
         """The folder of a row's data set, shared by its variants; None for a set made in memory."""
         name = row.dataset.partition("/")[0]
         made = name in sets.REGISTRY and sets.REGISTRY[name].generate is not None
-        return None if made else Path(self.data or "DATA_ROOT") / name
+        return None if made else Path(self.data or "DATA_ROOT") / name.replace(":", ".")
 
     def checkpoint_dir(self, row: Row) -> Path:
         """The folder of a row's checkpoint, or `checkpoint/` inside it, as `experiments.train` leaves it."""

@@ -224,12 +224,18 @@ def excused(name: str, waits_for: Sequence[str]) -> bool:
     return any(name == word or name.startswith((f"{word}_", f"{word}/")) for word in waits_for)
 
 
+def _check_protocol(name: str) -> None:
+    protocols.check_protocol(name)
+    if protocols.PROTOCOLS[name].domains != "one":
+        raise BadInput(f"protocol {name!r} goes through several corruptions, expected one for the one of a row")
+
+
 _OWN: Mapping[str, Callable[[str], Any]] = {
     "dataset": sets.get,
     "net": lambda name: zoo.preset(name, ("a", "b")),
     "method": methods.factory,
     "corruption": corruption_of,
-    "protocol": protocols.check_protocol,
+    "protocol": _check_protocol,
 }
 """What looks up a "module:attribute" of a user's own in each column that may hold one."""
 
