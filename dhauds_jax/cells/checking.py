@@ -58,8 +58,6 @@ def check(run: AdaptRun) -> Checked:
 
 def _check_criterion(run: AdaptRun) -> None:
     """The label-free choice is a known one, and its second view is looked at."""
-    if run.criterion not in (*selection.CRITERIA, *selection.WITH_VIEWS):
-        valid = ", ".join((*selection.CRITERIA, *selection.WITH_VIEWS))
-        raise BadInput(f"--criterion={run.criterion}: expected one of {valid}")
+    selection.check(run.criterion)
     if run.criterion in selection.WITH_VIEWS and not run.agreement:
         raise BadInput(f"--criterion={run.criterion} is recorded with --agreement alone: give it too")

@@ -42,7 +42,7 @@ class Passage(NamedTuple):
 class Plan(NamedTuple):
     """How a cell goes through its target: what `offline` and `online` need beside method, state and waves.
 
-    `together`: updates in one dispatch, offline.
+    `together`: updates in one dispatch, offline; `criterion`: the cell's, one of the user's own is looked at too.
     """
 
     protocol: str
@@ -52,6 +52,7 @@ class Plan(NamedTuple):
     key: Any
     every: int = 1
     together: int = 1
+    criterion: str = selection.DEFAULT
 
 
 class _Clock:
@@ -105,7 +106,7 @@ def through_epochs(
     for epoch in epochs:
         place = f"after epoch {epoch.index} of {plan.epochs}; lower the learning rate"
         logits = check_finite_logits(epoch.logits, place)
-        point = scored(epoch.index, logits, target.labels, target.metric, epoch.losses)
+        point = scored(epoch.index, logits, target.labels, target.metric, epoch.losses, plan.criterion)
         if view is not None:
             seen = protocols.evaluate(run.predict, epoch.state, view, plan.batch_size, parallel=where)
             point["criteria"]["agreement"] = selection.agreement(logits, check_finite_logits(seen, place))
@@ -197,7 +198,8 @@ def through_stream(
     rows = rows_of(stream)
     mean = mean_losses(losses)
     curve = [
-        scored(i, z[rows], target.labels[rows], target.metric, m) for i, z, m in ((0, unadapted, {}), (1, logits, mean))
+        scored(i, z[rows], target.labels[rows], target.metric, m, plan.criterion)
+        for i, z, m in ((0, unadapted, {}), (1, logits, mean))
     ]
     domains = by_domain(stream, target, unadapted, logits, clean)
     labels = target.labels[rows]

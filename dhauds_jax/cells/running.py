@@ -37,7 +37,8 @@ def plan_of(cell: Cell, passes: tuple[int, int]) -> Plan:
     """How a cell goes through its target."""
     options = dict(cell.protocol_options)
     every = protocols.updates_every(passes, options["budget"]) if "budget" in options else 1
-    return Plan(cell.protocol, options, cell.epochs, cell.batch_size, jax.random.key(cell.seed), every)
+    key = jax.random.key(cell.seed)
+    return Plan(cell.protocol, options, cell.epochs, cell.batch_size, key, every, criterion=cell.criterion)
 
 
 def run_cell(

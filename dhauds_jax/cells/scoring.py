@@ -9,15 +9,27 @@ import numpy as np
 
 from dhauds_jax import metrics
 from dhauds_jax.cells.targets import Target
+from dhauds_jax.registry import is_foreign
 from dhauds_jax.tta import selection, streams
 
 
-def scored(index: int, logits: np.ndarray, labels: np.ndarray, metric: str, losses: Mapping[str, float]) -> dict:
-    """One point of the curve: the metric, every label-free criterion, calibration, signs of collapse, mean losses."""
+def scored(
+    index: int,
+    logits: np.ndarray,
+    labels: np.ndarray,
+    metric: str,
+    losses: Mapping[str, float],
+    criterion: str = selection.DEFAULT,
+) -> dict:
+    """One point of the curve: the metric, every label-free criterion, calibration, signs of collapse, mean losses.
+
+    The criteria are ours and the run's own, where `criterion` is a "module:function".
+    """
+    names = [*selection.CRITERIA, *([criterion] if is_foreign(criterion) else [])]
     return {
         "epoch": index,
         **measured(logits, labels, metric),
-        "criteria": {name: f(logits) for name, f in selection.CRITERIA.items()},
+        "criteria": {name: float(selection.CRITERIA[name](logits)) for name in names},
         "losses": dict(losses),
     }
 

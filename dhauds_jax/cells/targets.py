@@ -14,14 +14,12 @@ from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import (
     CORRUPTIONS,
-    LEVELS,
-    SHIFTS,
     check_cell,
     checksum,
     corrupt,
     draw_clips,
-    example,
     needs_noise,
+    parse_cell,
 )
 from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
 from dhauds_jax.data.layout import lay_out, raw_clip
@@ -171,34 +169,26 @@ def laid_out(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
 
 
 def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str, str]]:
-    """The cells of two lists of names; "all" stands for every corruption, "clean" for none.
+    """The cells of two lists of names; "all" stands for every corruption of ours with levels, "clean" for none.
 
-    CODE:LEVEL is one cell whatever the levels: of a shift (SCN:running_tap@10dB), or of a corruption (WHN:L1).
+    CODE:LEVEL is one cell whatever the levels: of a shift (SCN:running_tap@10dB), or of a corruption (WHN:L1). A user's
+    own corruption is "module:attribute", or "module:attribute:LEVEL".
 
     Raises:
-      BadInput: an unknown name; the valid ones are listed.
+      BadInput: an unknown name (the nearest ones are given), or a level that a corruption does not have.
     """
     cells = []
     for name in [c for c in corruptions for c in (CORRUPTIONS if c == "all" else (c,))]:
         if name == CLEAN:
             cells.append((CLEAN, "-"))
             continue
-        code, colon, level = name.partition(":")
-        if colon and code in (*CORRUPTIONS, *SHIFTS):
-            check_cell(code, level)
+        code, level = parse_cell(name, ("all", CLEAN))
+        if level is not None:
             cells.append((code, level))
             continue
-        if name in SHIFTS:
-            raise BadInput(f"shift {name} has no level: expected it after a colon, as in {example(name)}")
-        if name not in CORRUPTIONS:
-            raise BadInput(
-                f"unknown corruption {name!r}: expected some of {', '.join(CORRUPTIONS)}, all, {CLEAN}, or shifts such "
-                f"as {', '.join(map(example, SHIFTS))}"
-            )
         for level in levels:
-            if level not in LEVELS:
-                raise BadInput(f"unknown level {level!r}: expected some of {', '.join(LEVELS)}")
-            cells.append((name, level))
+            check_cell(code, level)
+            cells.append((code, level))
     return cells
 
 

@@ -66,7 +66,7 @@ def through_epochs(
                 curves[copy] = end
                 continue
             target, losses = sets[copy[0]], {name: float(value[copy]) for name, value in epoch.losses.items()}
-            point = scored(epoch.index, epoch.logits[copy], target.labels, target.metric, losses)
+            point = scored(epoch.index, epoch.logits[copy], target.labels, target.metric, losses, plan.criterion)
             if evaluation is not None:
                 point["evaluation"] = measured(reported[copy], target.labels, target.metric)
             curve.append(point)
@@ -115,7 +115,7 @@ def through_streams(
             continue
         mean = mean_losses([{name: float(value[copy]) for name, value in item.items()} for item in losses])
         points = ((0, before, {}), (1, logits[copy], mean))
-        curve = [scored(index, z, labels, metric, terms) for index, z, terms in points]
+        curve = [scored(index, z, labels, metric, terms, plans[0].criterion) for index, z, terms in points]
         reliability = {"before": bins(before, labels), "after": bins(logits[copy], labels)}
         final = metrics.everything(logits[copy], labels)
         found[copy] = loops.Passage(curve, [], seconds, None, final, reliability)

@@ -92,7 +92,7 @@ def _target(
 ) -> Target:
     """One corruption's target; `other` is the draw that is reported, where it is another one."""
     waves = drawn.waves()
-    _save_example(Path(run.workdir) / "examples", title(*pair), waves[0], loaded.clips.sample_rate)
+    _save_example(Path(run.workdir) / "examples", title(*pair).replace(":", "."), waves[0], loaded.clips.sample_rate)
     # The second view: rolled right by the share that the two-view losses roll at the most.
     view = np.roll(waves, int(0.17 * waves.shape[1]), axis=1) if run.agreement else None
     evaluation_ = None if other is None else other.waves()
@@ -177,19 +177,23 @@ def cell_of(
         criterion=run.criterion,
         draw=work.draw,
         protocol_options=tuple(sorted(checked.protocol_options[protocol].items())),
-        content=_content(run, source, work, method, clips),
+        content=_content(run, source, work, protocol, method, clips),
         source_clips=len(source.data.labels) if needs_source else None,
         agreement=run.agreement and epochs,
     )
 
 
-def _content(run: AdaptRun, source: SourceModel, work: Work, method: str, clips: str) -> tuple[tuple[str, str], ...]:
+def _content(
+    run: AdaptRun, source: SourceModel, work: Work, protocol: str, method: str, clips: str
+) -> tuple[tuple[str, str], ...]:
     """The digests of what a cell is made of; what it does not need has none."""
     foreign = {
         "dataset": [run.dataset.partition("/")[0]],
         "corruption": work.corruption.split("+"),
         "method": [method],
-        "net": [source.classifier.config.net],
+        "protocol": [protocol],
+        "criterion": [run.criterion],
+        "net": source.classifier.config.places(),
     }
     found = {
         "clips": clips,

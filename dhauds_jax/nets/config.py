@@ -74,6 +74,11 @@ class ClassifierConfig:
         """A copy with some attributes changed."""
         return dataclasses.replace(self, **changes)
 
+    def places(self) -> tuple[str, ...]:
+        """The names of what makes the network: its preset, family, head and front end, of each file of a user's one."""
+        names = (self.net, self.family, self.head["kind"], self.front_end["kind"])
+        return tuple({name.partition(":")[0]: name for name in names}.values())
+
     def to_dict(self) -> dict[str, Any]:
         """The record as plain dicts and lists."""
         return _plain({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})

@@ -15,6 +15,7 @@ from dhauds_jax.data.corruptions import SHIFTS
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.recipes.table import Row
+from dhauds_jax.registry import is_foreign
 
 Item = TypeVar("Item")
 
@@ -30,7 +31,7 @@ class Roots(NamedTuple):
         """The folder of a row's data set, shared by its variants; None for a set made in memory."""
         name = row.dataset.partition("/")[0]
         made = name in sets.REGISTRY and sets.REGISTRY[name].generate is not None
-        return None if made else Path(self.data or "DATA_ROOT") / name
+        return None if made else Path(self.data or "DATA_ROOT") / name.replace(":", ".")
 
     def checkpoint_dir(self, row: Row) -> Path:
         """The folder of a row's checkpoint, or `checkpoint/` inside it, as `experiments.train` leaves it."""
@@ -86,7 +87,7 @@ def _bare(text: str) -> str:
 def adapt_run(row: Row, roots: Roots, workdir: str, **flags: Any) -> AdaptRun:
     """The run of `experiments.adapt` that a row stands for; `flags` replace other fields."""
     data_dir = roots.data_dir(row)
-    shift = row.corruption in SHIFTS
+    shift = row.corruption in SHIFTS or is_foreign(row.corruption)  # CODE:LEVEL in one word
     run = AdaptRun(
         dataset=row.dataset,
         data_dir=str(data_dir) if data_dir else None,

@@ -13,16 +13,18 @@ import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.cells.request import DRAWS, title
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import CORRUPTIONS, SHIFTS, check_cell
+from dhauds_jax.data.corruptions import get as corruption_of
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import zoo
+from dhauds_jax.registry import is_foreign
 from dhauds_jax.tta import methods, protocols
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "recipes"
@@ -89,7 +91,7 @@ class Row(NamedTuple):
     @property
     def folder(self) -> str:
         """Its checkpoint's folder under `--checkpoint_root`."""
-        return f"{self.net}_{self.dataset.replace('/', '_')}"
+        return f"{self.net}_{self.dataset}".replace("/", "_").replace(":", ".")
 
     @property
     def digest(self) -> str:
@@ -222,6 +224,29 @@ def excused(name: str, waits_for: Sequence[str]) -> bool:
     return any(name == word or name.startswith((f"{word}_", f"{word}/")) for word in waits_for)
 
 
+def _check_protocol(name: str) -> None:
+    protocols.check_protocol(name)
+    if protocols.PROTOCOLS[name].domains != "one":
+        raise BadInput(f"protocol {name!r} goes through several corruptions, expected one for the one of a row")
+
+
+_OWN: Mapping[str, Callable[[str], Any]] = {
+    "dataset": sets.get,
+    "net": lambda name: zoo.preset(name, ("a", "b")),
+    "method": methods.factory,
+    "corruption": corruption_of,
+    "protocol": _check_protocol,
+}
+"""What looks up a "module:attribute" of a user's own in each column that may hold one."""
+
+
+def _check_own(column: str, name: str) -> None:
+    try:
+        _OWN[column](name)
+    except BadInput as error:
+        raise _BadCell(column, error) from None
+
+
 def _check_names(names: Mapping[str, str], waits: Sequence[str]) -> None:
     valid = {
         "dataset": sorted(sets.REGISTRY),
@@ -233,11 +258,13 @@ def _check_names(names: Mapping[str, str], waits: Sequence[str]) -> None:
         "draw": list(DRAWS),
     }
     for column, known in valid.items():
-        if names[column] not in known and not excused(names[column], waits):
+        if column in _OWN and is_foreign(names[column].partition("/")[0]):
+            _check_own(column, names[column])
+        elif names[column] not in known and not excused(names[column], waits):
             raise _BadCell(column, f"unknown {column} {names[column]!r}, expected one of {', '.join(known)}")
     if names["corruption"] == CLEAN and names["level"] != "-":
         raise _BadCell("level", f"is {names['level']!r}, expected - for {CLEAN}")
-    if names["corruption"] in (*CORRUPTIONS, *SHIFTS):
+    if names["corruption"] in (*CORRUPTIONS, *SHIFTS) or is_foreign(names["corruption"]):
         try:
             check_cell(names["corruption"], names["level"])
         except BadInput as error:
@@ -265,7 +292,7 @@ def _check_options(row: Row) -> None:
             raise _BadCell(name, error) from None
         if isinstance(number, float) and not 0 <= number < math.inf:
             raise _BadCell(name, f"is {value!r}, expected a finite number, at least 0")
-    if row.net in zoo.names() and row.dataset in sets.REGISTRY:
+    if (row.net in zoo.names() or is_foreign(row.net)) and row.dataset in sets.REGISTRY:
         _check_method(row)
 
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax import metrics
+from dhauds_jax import metrics, registry
 from dhauds_jax.cells import content, targets
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.scoring import scored
@@ -154,6 +154,8 @@ def _record(
     views = 3 if mode in ("aug_elect", "hybrid") else 1
     models = len(sources) if mode in ("multi_train", "hybrid") else 1
     digests = {"clips": clips, **({"noise": drawn.noise} if drawn.noise else {})}
+    parts = [run.dataset.partition("/")[0], names[0], *(n for s in sources for n in s.classifier.config.places())]
+    digests |= {name: digest for name in parts if (digest := registry.source_digest(name))}
     named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, digests, hashes]
     value = curve[1]["metric"]
     return {

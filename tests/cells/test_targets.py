@@ -28,18 +28,16 @@ def test_shifts_are_cells_of_their_own():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("SCN", "shift SCN has no level: expected it after a colon, as in SCN:running_tap@10dB"),
+        ("SCN", "corruption SCN has no level: expected it after a colon, as in SCN:running_tap@10dB"),
         (
             "SCN:tap@10dB",
             "unknown level 'tap@10dB' of SCN, expected one of doing_the_dishes, .*running_tap@10dB",
         ),
         ("UNI:.005", "unknown level '.005' of UNI, expected a positive number such as 0.005 or 0.0025"),
         ("WHN:L3", "unknown level 'L3': expected L1 or L2"),
-        (
-            "GAU",
-            "unknown corruption 'GAU': expected some of WHN, .*, TST, all, clean, or shifts such as SCN:",
-        ),
-        ("GAU:0.1", "unknown corruption 'GAU:0.1': expected some of WHN, "),
+        ("GAU", r"unknown corruption 'GAU': expected WHN, ENQ or END1 \(12 names: --list\)"),
+        ("GAU:0.1", r"unknown corruption 'GAU': expected WHN, ENQ or END1 \(12 names: --list\)"),
+        ("cleen", "unknown corruption 'cleen': expected clean"),
     ],
 )
 def test_wrong_cells_list_the_right_ones(name, message):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from absl import flags
 
+from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.command.flags import flags_of, from_flags
 from dhauds_jax.data import sets
@@ -183,6 +184,33 @@ def test_a_bad_row_gets_one_sentence_with_file_row_and_column(tmp_path, old, new
     with pytest.raises(ValueError, match=rf"mine\.csv, {message}") as caught:
         recipes_table.read(path)
     assert "\n" not in str(caught.value)
+
+
+FOREIGN = (
+    "tests.data.foreign:ON_DISK/turned,tests.nets.foreign:tiny,tests.data.foreign:ECHO,5ms,tests.tta.foreign:nudge,"
+    "1,8,0,,,,0.2,,tests.tta.foreign:THINNED"
+)
+
+
+def test_a_row_may_name_a_users_own_code(tmp_path):
+    (row,) = recipes_table.read(table(tmp_path, FOREIGN, header=f"{HEADER},protocol")).rows
+    run = adapt_run(row, Roots(data="data", noise=None, checkpoint="nets"), "out")
+    assert run.corruption == ("tests.data.foreign:ECHO:5ms",) and targets.expand(run.corruption, run.level) == [
+        ("tests.data.foreign:ECHO", "5ms")
+    ]
+    assert (row.metric, run.options, run.protocol) == ("accuracy", ("lr=0.2",), ("tests.tta.foreign:THINNED",))
+    assert run.data_dir == "data/tests.data.foreign.ON_DISK"
+    assert run.checkpoint == "nets/tests.nets.foreign.tiny_tests.data.foreign.ON_DISK_turned"
+    for old, new, message in (
+        ("ECHO,5ms", "ECHO,3s", "column level: unknown level '3s' of ECHO"),
+        ("foreign:ECHO", "foreign:ECHOES", "column corruption: .*has no 'ECHOES'"),
+        ("foreign:nudge", "foreign:NOT_A_FACTORY", "column method: .* is a int, expected a factory"),
+        ("foreign:tiny", "foreign:NUMBER", "column net: .* gives a int, expected a function"),
+        ("ON_DISK/turned", "ON_DISK/turnd", "column dataset: unknown data set"),
+        ("0.2", "fast", "column lr: method tests.tta.foreign:nudge: option lr is 'fast', expected a float"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            recipes_table.read(table(tmp_path, FOREIGN.replace(old, new), header=f"{HEADER},protocol"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Sequence
 
 from dhauds_jax import names
 from dhauds_jax.data.corruptions.base import Corruption
@@ -47,10 +48,14 @@ def check_cell(corruption: str, level: str) -> Corruption:
     return found
 
 
-def parse_cell(text: str) -> tuple[str, str | None]:
+def parse_cell(text: str, beside: Sequence[str] = ()) -> tuple[str, str | None]:
     """Takes a command line's text apart: `(corruption, level)`, level None where the text has none.
 
     CODE and CODE:LEVEL are ours; "module:attribute" and "module:attribute:LEVEL" a user's own.
+
+    Args:
+      text: the command line's.
+      beside: what else a command takes in its place, for the sentence about an unknown name.
 
     Raises:
       BadInput: an unknown name, a level that the corruption does not have, or a corruption with parameters without one.
@@ -58,8 +63,9 @@ def parse_cell(text: str) -> tuple[str, str | None]:
     code, colon, level = text.partition(":")
     if code not in _PLACES:
         module, first, rest = text.partition(":")
-        if first and "." not in module and not (module.isidentifier() and importlib.util.find_spec(module)):
-            raise BadInput(unknown("corruption", module, _PLACES))
+        ours = "." not in module and not (module.isidentifier() and importlib.util.find_spec(module))
+        if not first or ours:  # misspelt; a module that is not found is said as such
+            raise BadInput(unknown("corruption", module, (*_PLACES, *beside)))
         attribute, colon, level = rest.partition(":")
         code = f"{module}{first}{attribute}"
     found = get(code)
