@@ -50,6 +50,7 @@ def test_a_cell_keeps_embeddings_silhouettes_and_bins(tmp_path):
     assert (share * right).sum() == pytest.approx(record["non_adapted"])
 
 
+@pytest.mark.slow
 def test_embeddings_are_the_inputs_of_the_last_layer(tmp_path):
     """Twelve clips in batches of five; the stored rows times the head's kernel are the logits."""
     folder = tiny.make_checkpoint(tmp_path / "checkpoint", ("a", "b", "c"))

@@ -71,6 +71,7 @@ def test_a_list_of_clips_counts_by_what_it_lists_and_not_by_its_name(source, tmp
     assert digests[0] == digests[1] != digests[2]
 
 
+@pytest.mark.slow
 def test_other_noise_recordings_under_the_same_names_are_other_cells(source, tmp_path, monkeypatch):
     same = {"corruption": ["ENSC"], "level": ["L2"]}
     before = cells(source, tmp_path, **same)["tent", "offline"]

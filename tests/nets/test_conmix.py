@@ -57,6 +57,7 @@ def test_parameters_are_as_published_with_the_decoder_that_is_not_in_the_tree(na
     assert zoo.family("conmix").dead(config) == 3_847_232
 
 
+@pytest.mark.slow
 def test_one_channel_stands_for_three_equal_ones(tiny):
     classifier, variables, waves = tiny
     images = classifier.features(jnp.asarray(waves))
@@ -96,6 +97,7 @@ def test_a_standardised_convolution_against_numpy():
             np.testing.assert_allclose(found[0, i, j], np.einsum("abc,abcd->d", patch, kernel), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_statistics_normalise_and_nothing_updates_them(tiny):
     classifier, variables, waves = tiny
     spec = mel_image.spec_of(classifier.config.front_end)

@@ -82,6 +82,7 @@ def test_frames(samples):
     assert frames_of(samples, hubert_zoo.BASE["convs"]) == known[samples]
 
 
+@pytest.mark.slow
 def test_loop_and_scan_draw_the_same_masks():
     variables = start(encoder())
     rngs = {"dropout": jax.random.key(3)}
@@ -94,6 +95,7 @@ def test_loop_and_scan_draw_the_same_masks():
     assert largest_error(found[0], still) > 0.1
 
 
+@pytest.mark.slow
 def test_masks_of_a_spread_batch_are_those_of_one_device():
     """Rows 0-1 and 2-3 on two mapped places give the numbers of one batch of four, dropout and LayerDrop on."""
     net = encoder(layer_drop=0.5)
@@ -149,6 +151,7 @@ def test_drop_rows_keeps_the_mean_and_follows_the_row():
     np.testing.assert_array_equal(drop_rows(x[:7], jax.random.key(0), 0.1), y[:7])
 
 
+@pytest.mark.slow
 def test_bfloat16_computes_in_half_and_keeps_float32_around():
     classifier = zoo.build(TINY, dtype=jnp.bfloat16)
     variables = classifier.init(jax.random.key(0), waves(1))

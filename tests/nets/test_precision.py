@@ -64,6 +64,7 @@ def test_bfloat16_of_every_family_keeps_float32_around(name):
     assert len(half) >= (3 if name == "tta_in_ac_cnn_sc1" else 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["amaut_tiny", "resnet_tiny"])
 def test_tf32_is_float32_on_a_cpu_and_asks_for_it_in_the_network_alone(name):
     net, variables, wave, gradients = problem(name, **precision.compute_options("tf32"))
@@ -95,6 +96,7 @@ def products(jaxpr):
     return found
 
 
+@pytest.mark.slow
 def test_remat_of_amaut_gives_the_same_gradients_and_statistics():
     _, variables, _, again = problem("amaut_tiny", remat=True)
     _, _, _, exact = problem("amaut_tiny")
@@ -112,6 +114,7 @@ def test_remat_wraps_every_block_of_amaut():
         assert text.count("prevent_cse=True") == blocks
 
 
+@pytest.mark.slow
 def test_heads_take_half_precision_tokens_products():
     tokens = jnp.asarray(np.random.default_rng(0).normal(size=(4, 40, 16)), jnp.float32)
     for record in (

@@ -144,6 +144,7 @@ def plainly(tiny):
     return loss_and_gradients(net, golden, features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("compute", [{"scan": False}, {"remat": True}, {"dtype": jnp.bfloat16}])
 def test_ways_to_compute_agree(tiny, plainly, compute):
     _, _, golden, _, features = tiny

@@ -26,6 +26,7 @@ def drawn():
     return {profile: masks(profile) for profile in ("reference", "corrected")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", ["reference", "corrected"])
 def test_every_clip_hides_as_many_patches_as_asked_and_its_own(drawn, profile):
     assert (drawn[profile].sum(1) == HIDDEN).all()
@@ -57,6 +58,7 @@ def test_corrected_masks_hide_the_first_and_the_last_patches_too(drawn):
     assert frequency.mean() == pytest.approx(HIDDEN / 128)
 
 
+@pytest.mark.slow
 def test_squares_of_the_corrected_masks_end_at_the_edge():
     """One square's worth of patches on a wide grid mostly lies within five rows and columns: nothing wraps."""
     rows = np.asarray(

@@ -55,6 +55,7 @@ def test_masked_patches_have_no_influence(pretrained):
     assert np.abs(seen.tokens - found.tokens).max() > 1e-2
 
 
+@pytest.mark.slow
 def test_unmasked_tokens_are_the_classifiers(pretrained):
     net, variables = pretrained
     features = jnp.asarray(np.random.default_rng(1).standard_normal((2, 16, 32)), jnp.float32)
@@ -85,6 +86,7 @@ def test_checkpoint_there_and_back_and_on_to_a_classifier(pretrained, tmp_path):
         ssast_pretrain.from_checkpoint(tuned, {})
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_mask_and_one_predictor(pretrained):
     net, variables = pretrained
     features = jnp.asarray(np.random.default_rng(2).standard_normal((1, 16, 32)), jnp.float32)

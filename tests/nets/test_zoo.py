@@ -37,6 +37,7 @@ def test_names_and_unknown_names():
     assert zoo.preset("amaut_small", CLASSES).geometry == zoo.preset("amaut_arabic15").geometry
 
 
+@pytest.mark.slow
 def test_tiny_is_tiny_and_tidy(tiny):
     net, variables, wave = tiny
     assert zoo.parameter_count(variables) < 40_000
@@ -52,6 +53,7 @@ def test_tiny_is_tiny_and_tidy(tiny):
     np.testing.assert_allclose(again.logits, outputs.logits, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_train_mode_over_an_axis_with_padding_is_that_of_one_device(tiny):
     net, variables, wave = tiny
     weights = jnp.array([1.0] * 6 + [0.0] * 2)
@@ -71,6 +73,7 @@ def test_train_mode_over_an_axis_with_padding_is_that_of_one_device(tiny):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), stats3, stats)
 
 
+@pytest.mark.slow
 def test_discarded_norm_has_no_influence_and_applied_has(tiny):
     net, variables, wave = tiny
     config = net.config.replace(geometry={**net.config.geometry, "mlp_norm": "applied"})

@@ -20,6 +20,7 @@ def test_an_epoch_updates_once_and_looks_at_both_draws(rows):
     assert cost.passes(row._replace(protocol="online")) == (1, 1)
 
 
+@pytest.mark.slow
 def test_totals_are_clips_times_passes_times_counts(rows):
     row = next(row for row in rows if row.dataset == "speech_commands_v2" and row.method == "dhauds")
     mine = [row._replace(net="amaut_sc2", epochs=2), row._replace(net="amaut_sc2", epochs=3)]

@@ -298,6 +298,7 @@ def test_variants_share_a_data_folder_and_have_checkpoints_of_their_own(tmp_path
     assert roots.data_dir(synthetic) is None
 
 
+@pytest.mark.slow
 def test_every_command_is_understood_as_the_run_that_it_stands_for():
     roots = Roots("data root", "noise", "checkpoints")
     runs = [adapt_run(row, roots, "out") for name in recipes_table.NAMES for row in recipes_table.read(name).rows]

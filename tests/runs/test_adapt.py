@@ -94,6 +94,7 @@ def test_records_are_whole_true_and_repeat(place, tmp_path):
         assert (tmp_path / "a" / "report" / figure).stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_finished_run_corrupts_nothing_and_one_of_another_format_is_run_again(place, tmp_path, monkeypatch):
     run = a_run(place, tmp_path, method=["source"], protocol=["online"])
     adapt(run, "c")
@@ -116,6 +117,7 @@ def test_a_finished_run_corrupts_nothing_and_one_of_another_format_is_run_again(
     assert {**first, "format": records.FORMAT} == again
 
 
+@pytest.mark.slow
 def test_other_data_under_the_same_names_is_another_cell(place, tmp_path):
     """Before, a folder whose files had changed gave the record of the older ones."""
     data = tiny.make_arabic(tmp_path / "data")
@@ -210,6 +212,7 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, cha
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_other_classes_is_refused(place, tmp_path):
     other = tiny.make_checkpoint(tmp_path / "other", ("yes", "no"))
     with pytest.raises(ValueError, match=r"its config.json has 2 classes \(yes, no, ...\), but .* has 15"):
@@ -354,6 +357,7 @@ def test_streams_over_several_corruptions_report_each(place, tmp_path):
     assert len({r["stream_checksum"] for r in (continual, mixed)}) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

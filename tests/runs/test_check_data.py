@@ -170,6 +170,7 @@ def test_exit_codes_on_the_command_line(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_a_copy_that_serves_is_prepared_for_tfds(copy, capsys, tmp_path):
     tfds = pytest.importorskip("tensorflow_datasets")
     (copy / "dataset/up/train_0.wav").unlink()

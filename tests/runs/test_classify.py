@@ -128,6 +128,7 @@ def nothing_written(folder):
     return not list(folder.glob("*.*")) and not (folder / "checkpoint").exists()
 
 
+@pytest.mark.slow
 def test_an_update_that_overflows_writes_no_label_and_no_checkpoint(place, tmp_path):
     """One update: its loss is finite, the predictions after it are not."""
     run = a_run(place, tmp_path / "out", epochs=1, batch_size=100, options=["lr=3e38"])

@@ -220,6 +220,7 @@ def test_the_rate_halves_after_the_third_evaluation_without_a_better_accuracy():
     assert factors == [1, 1, 1, 1, 0.5, 0.5, 0.5, 0.5, 0.25, 0.25]
 
 
+@pytest.mark.slow
 def test_one_pass_shares_its_mask_and_two_do_not():
     config = ssast_pretrain.pretraining_config(zoo.preset("ssast_test", ("a",)))
     net = ssast_pretrain.build(config)

@@ -55,6 +55,7 @@ def unavailable(workdir):
 WHN = f"here,{SET},WHN,L1,source,1,8,3,online,0.4,0.9"
 
 
+@pytest.mark.slow
 def test_a_row_gives_a_record_that_names_it_and_is_run_once(place, tmp_path):
     path, out = table(tmp_path, WHN, WHN.replace("L1", "L2").replace("0.4,0.9", ",")), tmp_path / "out"
     text, code = sweep(a_run(place, path, out), "the command")
@@ -85,6 +86,7 @@ def test_new_weights_make_a_new_record(place, tmp_path):
     assert len(set(hashes)) == 2
 
 
+@pytest.mark.slow
 def test_a_row_finished_in_another_format_is_run_again_and_said(place, tmp_path, capsys):
     path, out = table(tmp_path, WHN), tmp_path / "out"
     sweep(a_run(place, path, out), "c")
@@ -106,6 +108,7 @@ def test_rows_of_one_set_share_what_was_corrupted_and_compiled(place, tmp_path, 
     assert made == ["load_split", "corrupt"]
 
 
+@pytest.mark.slow
 def test_what_cannot_run_is_listed_with_its_reason_and_tried_again(place, tmp_path):
     rows = [
         WHN,
@@ -177,6 +180,7 @@ def test_a_loss_that_is_not_finite_stops_its_row_alone(place, tmp_path, monkeypa
     assert protocols.offline is not diverges
 
 
+@pytest.mark.slow
 def test_a_bug_stops_its_row_alone_and_is_no_bad_input(place, tmp_path, monkeypatch, capsys):
     def buggy(*args, **kwargs):
         raise ValueError("operands could not be broadcast together")

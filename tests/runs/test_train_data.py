@@ -44,6 +44,7 @@ def test_a_random_piece_of_longer_clips_and_shorter_ones_whole(last, starts):
     assert all(row[head : head + 7].tolist() == list(range(1, 8)) for row, head in zip(views[:, 2], heads, strict=True))
 
 
+@pytest.mark.slow
 def test_noise_comes_before_the_cut():
     """The SNR is that of the whole clip: its loud second half counts, whichever piece is kept."""
     wave = np.concatenate([np.full(50, 0.1), np.full(50, 10.0)]).astype(np.float32)

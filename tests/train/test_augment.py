@@ -14,6 +14,7 @@ from dhauds_jax.train.options import TrainOptions, check_options
 INDEX = jnp.arange(6, dtype=jnp.int32)
 
 
+@pytest.mark.slow
 def test_masks_are_single_bands_narrower_than_asked_and_filled_with_silence():
     x = jnp.ones((6, 40, 30))
     for seed in range(20):
@@ -35,6 +36,7 @@ def test_masks_are_single_bands_narrower_than_asked_and_filled_with_silence():
     assert min(sizes) == 0 and max(sizes) >= 9  # U[0, 12) rounded down
 
 
+@pytest.mark.slow
 def test_what_is_drawn_for_a_clip_follows_from_its_index():
     x = jax.random.normal(jax.random.key(1), (6, 20, 10))
     settings = {"fill": 0.0, "freq_mask": 4, "time_mask": 4, "noise": True}
@@ -58,6 +60,7 @@ def test_noise_is_uniform_and_below_a_tenth_and_the_roll_goes_from_minus_ten_to_
     assert shifts == set(range(-10, 10))
 
 
+@pytest.mark.slow
 def test_mixup_mixes_real_clips_in_pairs_and_their_targets_alike():
     wave = jnp.asarray(np.random.default_rng(0).normal(size=(6, 50)).astype(np.float32))
     centred = np.asarray(wave - wave.mean(-1, keepdims=True))

@@ -59,6 +59,7 @@ def changed(row, label, task):
     return np.roll(row, [0, -SHIFT, SHIFT][label])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", ["time_shift", "rotation"])
 @pytest.mark.parametrize("labels", ["random", "expand"])
 def test_a_step_descends_both_losses_and_each_head_sees_its_own_view(net, task, labels):

@@ -20,6 +20,7 @@ def test_nothing_changes_nothing():
     assert np.array_equal(copies(Augmentation(0.0, 0.0, 0.0), 2), np.stack([WAVE, WAVE]))
 
 
+@pytest.mark.slow
 def test_a_shift_is_circular_and_at_most_its_share_of_the_clip():
     found = []
     for row in copies(Augmentation(0.1, 0.0, 0.0))[:, 2]:
@@ -43,6 +44,7 @@ def test_noise_has_its_share_of_the_clips_level():
     np.testing.assert_allclose(found.std(-1) / np.sqrt(np.square(loud).mean(-1)), 0.05, rtol=0.05)
 
 
+@pytest.mark.slow
 def test_a_copy_depends_on_its_clip_alone():
     augmentation = Augmentation(0.1, 3.0, 0.05)
     whole = augmented(KEY, jnp.asarray(WAVE), INDEX, augmentation)

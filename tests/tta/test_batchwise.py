@@ -45,6 +45,7 @@ def three_steps(name, split):
     return state, seen
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(OPTIONS))
 def test_a_spread_batch_gives_the_numbers_of_one_device(name):
     (alone, seen), (spread, seen2) = three_steps(name, False), three_steps(name, True)

@@ -160,6 +160,7 @@ def numpy_gradient(theta, weak, strong, soft, mean, rates):
     return terms(theta), np.array([(terms(theta + d) - terms(theta - d)).sum() / 2e-5 for d in steps])
 
 
+@pytest.mark.slow
 def test_two_epochs_equal_numpy():
     """Labels before each epoch, the three losses of every batch, and SGD at the rates of the schedule."""
     method = methods.make("conmix", linear_classifier(), methods.resolve_options("conmix", "reference", OPTIONS))
@@ -197,6 +198,7 @@ def test_two_epochs_equal_numpy():
         np.testing.assert_allclose(flat(state.variables["params"]), theta, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_two_epochs_on_a_net_with_batch_norm_and_dropout_give_the_pinned_numbers():
     """Everything at once: raised and rolled clips, running statistics, dropout, refined labels, a partial batch."""
     classifier = tiny.NETS["batch_norm"]()
@@ -212,6 +214,7 @@ def test_two_epochs_on_a_net_with_batch_norm_and_dropout_give_the_pinned_numbers
     assert moved == pytest.approx(61.0191727, rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("options", "epochs"), [({"early_stop": 1}, 2), ({"early_stop": 1, "stops_late": False}, 1)])
 def test_it_stops_where_early_stop_says_or_one_epoch_later(options, epochs):
     options = {**OPTIONS, **options}

@@ -100,6 +100,7 @@ def test_evaluation_by_running_or_batch_statistics():
         np.testing.assert_allclose(method.predict(after, linear.BATCH), wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_by_default_all_parameters_move():
     classifier = tiny.NETS["layer_norm"]()
     variables = tiny.variables_of(classifier, tiny.LENGTH)
@@ -112,6 +113,7 @@ def test_by_default_all_parameters_move():
     assert not any(np.array_equal(a, b) for a, b in pairs)
 
 
+@pytest.mark.slow
 def test_a_spread_batch_gives_the_same():
     # Adam makes whole steps of the rounding errors in a gradient that is 0 (a bias before BatchNorm): left out here.
     spread.check("cotta", RunInfo(1, 7, tiny.CLASSES), p_th=2.0, group="norm", augmentations=2)

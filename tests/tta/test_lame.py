@@ -88,6 +88,7 @@ def test_neighbours_outvote_an_unsure_clip():
     assert z[2].argmax() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "options",
     [
@@ -114,6 +115,7 @@ def test_step_and_predict_give_the_assignments_of_the_batch(options):
     assert jax.tree.all(jax.tree.map(np.array_equal, after.variables, state.variables))
 
 
+@pytest.mark.slow
 def test_a_batch_of_one_is_the_source_model_s():
     classifier = tiny.NETS["layer_norm"]()
     variables = tiny.variables_of(classifier, tiny.LENGTH)

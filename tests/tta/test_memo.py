@@ -32,6 +32,7 @@ def mean_entropy(copies, numbers, statistics):
     return -(p * np.log(p)).sum(-1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("alpha", [0.0, 0.25])
 def test_each_clip_has_an_episode_of_its_own(alpha):
     """Two steps of SGD a clip on fresh copies, by finite differences; `blend` takes alpha of the clip's copies."""
@@ -82,6 +83,7 @@ def test_evaluation_adapts_to_each_clip_too():
     assert np.array_equal(found, method.predict(after, linear.BATCH))
 
 
+@pytest.mark.slow
 def test_a_batch_may_share_its_updates_and_go_on():
     method, state = made(over="batch", reset=False, statistics="running")
     after, prediction = method.step(state, linear.BATCH, KEY)
@@ -111,6 +113,7 @@ def test_a_padded_row_of_nonsense_stays_out():
     np.testing.assert_allclose(linear.affine(after.variables), linear.affine(alone.variables), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", ["clip", "batch"])
 def test_a_spread_batch_gives_the_same(over):
     spread.check("memo", RunInfo(1, 7, tiny.CLASSES), over=over, augmentations=2)

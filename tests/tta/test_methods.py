@@ -114,6 +114,7 @@ def test_dhauds_profiles_set_the_quirks():
     ]
 
 
+@pytest.mark.slow
 def test_dhauds_gent_views_differ_as_named():
     classifier = tiny.NETS["batch_norm"]()
     variables = tiny.variables_of(classifier, tiny.LENGTH)
@@ -129,6 +130,7 @@ def test_dhauds_gent_views_differ_as_named():
         assert float(terms["both"][name]) == float(terms["first_twice"][name])
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_says_where():
     classifier = tiny.NETS["batch_norm"]()
     variables = tiny.variables_of(classifier, tiny.LENGTH)

@@ -79,6 +79,7 @@ def test_the_spread_term_does_not_reward_switching_everything_on():
     assert float(ml.nuclear_norm(shared)) == pytest.approx(-(1 + np.sqrt(3)) / 2)
 
 
+@pytest.mark.slow
 def test_saturated_logits_have_finite_gradients():
     z = jnp.asarray([[200.0, -200.0, 0.0], [200.0, -200.0, 0.0]])
     rates = dict(nucnm=1.0, ent=1.0, gent=1.0, q=0.5, mse=1.0, epsilon=0.0)
@@ -127,6 +128,7 @@ def test_tent_with_sigmoid_takes_adams_first_step_on_the_binary_entropies():
     np.testing.assert_allclose(moved, [1.0, 2.0] - 0.01 * np.sign(slope), rtol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dhauds", "ntta"])
 def test_two_view_methods_predict_the_mean_sigmoid(name):
     classifier = tiny.NETS["batch_norm"]()

@@ -132,6 +132,7 @@ def test_updates_come_every_so_many_clips():
     assert moved == [False, True, True]
 
 
+@pytest.mark.slow
 def test_a_spread_batch_gives_the_same():
     spread.check("note", RunInfo(1, 7, tiny.CLASSES), capacity=5, every=7)
 

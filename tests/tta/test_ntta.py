@@ -85,6 +85,7 @@ def first_step(name, **options):
     return jax.jit(method.step)(method.init(start(), RunInfo(2, 8, 4)), batch, jax.random.key(5))
 
 
+@pytest.mark.slow
 def test_the_code_s_loss_is_that_of_dhauds_without_its_later_terms():
     same = dict(lr=1e-3, backbone=0.5, nucnm=1.0, ent=1.0, epsilon=1e-6, threshold=1)
     after, prediction = first_step("ntta", lr=1e-3)
@@ -95,6 +96,7 @@ def test_the_code_s_loss_is_that_of_dhauds_without_its_later_terms():
     assert jax.tree.all(jax.tree.map(np.array_equal, after.variables, wanted.variables))
 
 
+@pytest.mark.slow
 def test_the_two_losses_differ_and_the_first_step_is_plain_sgd():
     _, code = first_step("ntta", lr=1e-3)
     after, text = first_step("ntta", loss="text", lr=1e-3)

@@ -119,6 +119,7 @@ def test_a_step_moves_the_student_by_the_teachers_word_and_the_teacher_a_little(
     np.testing.assert_allclose(method.predict(after, linear.BATCH), now, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_spread_batch_gives_the_same():
     spread.check("rotta", RunInfo(1, 7, tiny.CLASSES), capacity=5, every=7)
 

@@ -107,6 +107,7 @@ def test_a_step_descends_with_known_labels_and_with_those_of_the_batch(memory):
     np.testing.assert_allclose(prediction.logits, logits(start), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_every_epoch_labels_the_whole_set_anew():
     classifier = tiny.NETS["layer_norm"]()
     variables = tiny.variables_of(classifier, tiny.LENGTH)

@@ -166,6 +166,7 @@ def test_bad_protocol_options_are_refused_in_one_sentence(name, given, message):
         protocols.resolve_options(name, given)
 
 
+@pytest.mark.slow
 def test_streams_are_functions_of_protocol_and_key():
     labels = np.arange(60) % 4
     orders = {}

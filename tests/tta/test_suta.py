@@ -81,6 +81,7 @@ def slope_of(batch, key):
     return slope
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", ["clip", "batch"])
 def test_episodes_by_hand(over):
     given = {"iterations": 3, "augmentations": 3, "shift": 1.0, "gain_db": 6.0, "lr": 0.05, "over": over}
@@ -101,6 +102,7 @@ def test_episodes_by_hand(over):
     assert float(prediction.losses["total"]) == pytest.approx(float(value), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_clip_gets_surer_and_the_source_stays():
     classifier = tiny.NETS["layer_norm"]()
     variables = tiny.variables_of(classifier, tiny.LENGTH)
@@ -116,6 +118,7 @@ def test_a_clip_gets_surer_and_the_source_stays():
     assert all(np.array_equal(a, b) for a, b in zip(source, jax.tree.leaves(encoder), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("over", ["clip", "batch"])
 def test_a_spread_batch_gives_the_same(over):
     spread.check("suta", RunInfo(1, 7, tiny.CLASSES), over=over, augmentations=2, iterations=2)

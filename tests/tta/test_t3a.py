@@ -54,6 +54,7 @@ def embeddings_of(classifier, variables, waves):
     return np.asarray(classifier.apply(variables, jnp.asarray(waves), mode=EVAL)[0].embedding)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 3, 50])
 def test_a_stream_equals_the_list_based_classifier(size):
     classifier, variables, method, state = built(supports=size)
@@ -102,6 +103,7 @@ def test_clips_that_come_again_take_their_own_places():
         assert len(seen) == len(set(seen))
 
 
+@pytest.mark.slow
 def test_predict_uses_the_supports_and_adds_none():
     classifier, variables, method, state = built(supports=4)
     batch = Batch(jnp.asarray(tiny.waves()[:8]), jnp.ones(8), jnp.arange(8, dtype=jnp.int32))

@@ -152,6 +152,7 @@ def learnt(row, updates, values, mean, var, classes):
     return values, mean, var, loss
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "updates"), [("time_shift", 1), ("time_shift", 2), ("rotation", 2)])
 def test_a_clips_steps_are_those_over_all_its_copies(task, updates):
     method, state = make(task=task, updates=updates)
@@ -170,6 +171,7 @@ def test_a_clips_steps_are_those_over_all_its_copies(task, updates):
     np.testing.assert_allclose(method.predict(after, batch([2]))[0], logits, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_only_clips_below_the_threshold_are_learnt_from():
     p = softmax(aux_logits(START, WAVE.astype(np.float64), MEAN, VAR))[:, 0]
     order = np.argsort(p)
@@ -190,6 +192,7 @@ def test_only_clips_below_the_threshold_are_learnt_from():
     assert float(prediction.losses["total"]) == float(prediction.losses["adapted"]) == 0.0
 
 
+@pytest.mark.slow
 def test_clips_are_taken_in_order_and_padded_ones_passed_over():
     method, state = make()
     whole, prediction = method.step(state, batch([0, 1, 2, 3], [1, 0, 1, 0]), KEY)
@@ -205,6 +208,7 @@ def test_clips_are_taken_in_order_and_padded_ones_passed_over():
     assert np.abs(kernels[0] - kernels[1]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_a_batch_spread_over_devices_is_the_whole_batch():
     net = tiny.NETS["aux"]()
     variables = tiny.variables_of(net, tiny.LENGTH)

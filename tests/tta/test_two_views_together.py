@@ -24,6 +24,7 @@ def test_groups_are_normalised_as_batches_one_behind_the_other():
     np.testing.assert_allclose(jnp.stack(both), jnp.stack(kept), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_update_of_both_views_together_equals_one_after_the_other():
     config = zoo.preset("amaut_tiny", [f"class{i}" for i in range(4)])
     config = config.replace(geometry={**config.geometry, "token_dropout": 0.0})

@@ -85,6 +85,7 @@ def assert_equal_runs(found, copy, expected):
         close(losses[name][copy], value, name)
 
 
+@pytest.mark.slow
 @PROTOCOLS
 @pytest.mark.parametrize("method", ["tent", "eata", "dhauds"])
 def test_rates_equal_the_loop(method, protocol):
@@ -96,6 +97,7 @@ def test_rates_equal_the_loop(method, protocol):
     assert any(np.abs(leaf[0, 0] - leaf[0, 1]).max() > 1e-4 for leaf in moved), "the rates make a difference"
 
 
+@pytest.mark.slow
 @PROTOCOLS
 @pytest.mark.parametrize("method", ["norm", "t3a"])
 def test_seeds_equal_the_loop_each_in_its_own_order(method, protocol):
@@ -107,6 +109,7 @@ def test_seeds_equal_the_loop_each_in_its_own_order(method, protocol):
         assert np.abs(found[2][0] - found[2][1]).max() > 1e-4, "the seeds make a difference"
 
 
+@pytest.mark.slow
 @PROTOCOLS
 def test_a_grid_with_a_set_for_each_seed_equals_the_loop(protocol):
     classifier, variables, waves = place()
