@@ -12,8 +12,14 @@ from typing import Any
 TOLERANCE = 1e-5
 """Of floats on another kind of processor, relative to max(1, |stored|)."""
 
-OF_BYTES = {"sha256", "samples_sha256", "source_checkpoint", "checksum"}
-"""Keys of digests of computed floats: they are compared on the same kind of processor alone."""
+SAME_KIND = {
+    "sha256": "of computed floats",
+    "samples_sha256": "of computed floats",
+    "source_checkpoint": "of computed floats",
+    "checksum": "of computed floats",
+    "selection": "epochs may tie up to rounding, as those of `source` do",
+}
+"""Keys that are compared on the same kind of processor alone, and why."""
 
 
 def kind() -> dict[str, Any]:
@@ -49,7 +55,7 @@ def differences(stored: Any, found: Any, exact: bool, path: str = "") -> list[st
             below = f"{path} > {key}" if path else key
             if key not in found:
                 lines.append(f"{below}: missing, stored {_shortened(value)}")
-            elif exact or key not in OF_BYTES:
+            elif exact or key not in SAME_KIND:
                 lines += differences(value, found[key], exact, below)
         return lines
     if isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):

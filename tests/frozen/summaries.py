@@ -13,7 +13,7 @@ import soundfile
 
 VOLATILE = {
     "cell": "follows from all settings; may be named anew when settings are added",
-    "identity": "of a training: as cell, named anew when the content of its files became part of it",
+    "identity": "names a run as `cell` does; its settings show in the numbers",
     "git_revision": "of the code",
     "versions": "of the packages",
     "device": "of the machine",
@@ -56,11 +56,10 @@ def _leaves(tree: Any, above: str = "") -> dict[str, Any]:
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
-    """Every leaf of `folder/checkpoint`, and its JSON files (a conversion's report among them)."""
+    """Every leaf of `folder/checkpoint`, and its JSON files: a training's history, a conversion's report."""
     from orbax.checkpoint import v1 as ocp
 
     folder = folder / "checkpoint"
-    # report.json repeats the sources' digests; extra.json holds the history of a training.
     texts = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
     return {"leaves": _leaves(ocp.load(folder / "variables")), **texts}
 
@@ -85,7 +84,7 @@ def cells(folder: Path) -> dict[str, Any]:
         waves = {line["file"]: soundfile.read(path.parent / line["file"])[0] for line in lines}
         name = str(path.parent.relative_to(folder))
         files = {file: array_summary(wave) for file, wave in waves.items()}
-        found[name] = {"cell": None, "record": json.loads(path.read_text()), "manifest": lines, "files": files}
+        found[name] = {"record": json.loads(path.read_text()), "manifest": lines, "files": files}
     return found
 
 

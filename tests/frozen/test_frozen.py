@@ -54,7 +54,7 @@ def test_a_summary_agrees_with_itself():
     assert differences(STORED["commands"], copy.deepcopy(STORED["commands"]), True) == []
 
 
-CELL = {"n": 30, "metric": "accuracy", "curve": [{"nll": 2.5}, {"nll": 400.0}], "sha256": "ab", "moved": True}
+CELL = {"n": 30, "metric": "f1", "curve": [{"nll": 2.5}, {"nll": 400.0}], "sha256": "ab", "moved": True}
 
 
 @pytest.mark.parametrize(
@@ -62,14 +62,14 @@ CELL = {"n": 30, "metric": "accuracy", "curve": [{"nll": 2.5}, {"nll": 400.0}], 
     [
         ({"n": 31}, False, "here > n: stored 30, found 31"),
         ({"n": 30.0}, False, "here > n: stored 30, found 30.0"),
-        ({"metric": "f1"}, False, "here > metric: stored 'accuracy', found 'f1'"),
+        ({"metric": "map"}, False, "here > metric: stored 'f1', found 'map'"),
         ({"moved": 1}, False, "here > moved: stored True, found 1"),
         ({"curve": [{"nll": 2.50003}, {"nll": 400.0}]}, False, "here > curve[0] > nll: stored 2.5, found 2.50003"),
         ({"curve": [{"nll": 2.5}, {"nll": 400.005}]}, False, "here > curve[1] > nll: stored 400.0, found 400.005"),
         ({"curve": [{"nll": 2.5000001}, {"nll": 400.0}]}, True, "here > curve[0] > nll: stored 2.5, found 2.5000001"),
         ({"curve": [{"nll": 2.5}]}, False, "here > curve: stored [{'nll': 2.5}, {'nll': 400.0}], found [{'nll': 2.5}]"),
         ({"sha256": "cd"}, True, "here > sha256: stored 'ab', found 'cd'"),
-        ({"metric": None}, True, "here > metric: stored 'accuracy', found None"),
+        ({"metric": None}, True, "here > metric: stored 'f1', found None"),
     ],
 )
 def test_a_difference_is_named(changes, exact, line):
