@@ -7,6 +7,7 @@ standard library are imported here, so `--help` answers at once.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import types
 import typing
@@ -157,5 +158,8 @@ class _List(flags.BooleanFlag):
         if self._parse(argument):
             from dhauds_jax.command import listing
 
-            print(listing.text(self.kinds))
+            try:
+                print(listing.text(self.kinds), flush=True)
+            except BrokenPipeError:  # a reader such as `head` has seen enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(0)
