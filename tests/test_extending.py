@@ -101,7 +101,7 @@ def test_the_page_has_an_example_of_every_kind_and_true_places():
 def test_the_corruption_silences_a_drawn_stretch_and_draws_the_same_in_any_order(package):
     waves = np.random.default_rng(0).normal(size=(40, 500)).astype(np.float32)
     ids = [f"test/{i}.wav" for i in range(40)]
-    cell = {"corruption": GAP, "level": "long", "seed": 3, "dataset": "hums", "sample_rate": 16_000, "length": 500}
+    cell = {"corruption": GAP, "level": "long", "seed": 3, "dataset": HUMS, "sample_rate": 16_000, "length": 500}
     found, draws = C.corrupt(waves, ids, **cell)
     lost = found == 0
     assert set(lost.sum(1)) == {100, 150}
@@ -132,7 +132,7 @@ def test_the_network_is_built_and_is_what_its_layers_say(package):
     variables = net.init(jax.random.key(0), jnp.asarray(wave))
     assert zoo.parameter_count(variables) == 24 * 16 + 16 + 2 * 16 + 16 * 3 + 3
     outputs, _ = jax.jit(lambda v, w: net.apply(v, w, mode=EVAL))(variables, wave)
-    params, features = jax.tree.map(np.asarray, variables["params"]), np.asarray(net.features(wave))
+    params, features = jax.tree.map(np.asarray, variables["params"]), np.asarray(net.features(jnp.asarray(wave)))
     embed, head = params["encoder"]["embed"], params["head"]
     pooled = np.maximum(features @ embed["kernel"] + embed["bias"], 0).mean(1)
     centred = pooled - pooled.mean(-1, keepdims=True)
