@@ -34,7 +34,7 @@ class Comparison(NamedTuple):
     p: float
 
 
-def interval(values: Sequence[float], level: float = 0.95, seed: int = 0) -> tuple[float, float]:
+def interval(values: Sequence[float] | np.ndarray, level: float = 0.95, seed: int = 0) -> tuple[float, float]:
     """Percentile bootstrap interval of a mean; with one value both ends are that value.
 
     Over few seeds it is narrow by construction (three values have ten distinct resamples), so give their number too.
