@@ -15,4 +15,4 @@ def test_a_step_that_is_given_arrays_of_the_host_is_stopped():
     with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
         run.step(np.ones(3, np.float32), key)
     with pytest.raises(jax.errors.JaxRuntimeError, match="Disallowed host-to-device transfer"):
-        run.predict(wave, 1.0)
+        run.predict(1.0, key)
