@@ -20,7 +20,7 @@ from dhauds_jax.train.request import PretrainRun, TrainRun
 def of_flags(run: TrainRun | PretrainRun, names: Sequence[str]) -> dict[str, Any]:
     """The part that is known before a file is read: some flags, all options, the source of plug-ins."""
     named = {name: getattr(run, name) for name in names}
-    plug_ins = {name: source_digest(getattr(run, name)) for name in ("dataset", "net")}
+    plug_ins = {"dataset": source_digest(run.dataset.partition("/")[0]), "net": source_digest(run.net)}
     named |= {f"{name}_source": digest for name, digest in plug_ins.items() if digest}
     return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
 
