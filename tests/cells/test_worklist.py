@@ -118,12 +118,12 @@ def test_a_plug_in_counts_by_its_source(source, tmp_path, monkeypatch):
     run = a_run(tmp_path, tmp_path, dataset="synthetic", method=["mine:make"])
     (tmp_path / "mine.py").write_text("make = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    first = worklist._content(run, source, work, "mine:make", "clips")
+    first = worklist._content(run, source, work, "offline", "mine:make", "clips")
     (tmp_path / "mine.py").write_text("make = 2\n")
-    second = worklist._content(run, source, work, "mine:make", "clips")
+    second = worklist._content(run, source, work, "offline", "mine:make", "clips")
     assert [name for name, _ in first] == ["clips", "method_source"]
     assert first[0] == second[0] and first[1] != second[1]
-    assert worklist._content(run, source, work, "tent", "clips") == (("clips", "clips"),)
+    assert worklist._content(run, source, work, "offline", "tent", "clips") == (("clips", "clips"),)
 
 
 def test_naming_a_cell_corrupts_nothing_and_a_target_is_made_once(source, tmp_path, monkeypatch):

@@ -143,7 +143,7 @@ def test_a_stream_whose_last_update_overflows_writes_no_label_and_no_checkpoint(
 
     def overflows(run, state, *args, **kwargs):
         broken = state._replace(variables=jax.tree.map(lambda leaf: leaf + np.float32(np.inf), state.variables))
-        yield protocols.StreamStep(0, broken, np.arange(33), np.zeros((33, 40), np.float32), {})
+        yield protocols.StreamStep(0, broken, np.arange(33), np.zeros((33, 15), np.float32), {})
 
     monkeypatch.setattr(runs_classify.protocols, "online", overflows)
     with pytest.raises(FloatingPointError, match=r"the adapted weights \['batch_stats'\].* are not finite; lower the"):
