@@ -1,4 +1,4 @@
-"""Going through a target set: the epochs or the stream of one cell, resumable, each point of the curve scored."""
+"""Running over a target set: the epochs or the stream of one cell, resumable, each point of the curve scored."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from dhauds_jax.types import AdaptState
 from dhauds_jax.workdir.saver import Saver
 
 
-class Passage(NamedTuple):
-    """What going through a target gave.
+class Trajectory(NamedTuple):
+    """What a run over a target gave.
 
     Attributes:
       curve: points as `scored` makes them.
@@ -40,7 +40,7 @@ class Passage(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """How a cell goes through its target: what `offline` and `online` need beside method, state and waves.
+    """How a cell runs over its target: what `offline` and `online` need beside method, state and waves.
 
     `together`: updates in one dispatch, offline; `criterion`: the cell's, one of the user's own is looked at too.
     """
@@ -85,7 +85,7 @@ def through_epochs(
     statistics: InputStatistics,
     saver: Saver | None,
     progress: str | None,
-) -> Passage:
+) -> Trajectory:
     """The offline protocol; with an evaluation draw every point also holds what was measured there."""
     state, info, clock = _resumed(saver, state)
     curve: list[dict[str, Any]] = info.get("curve", [])
@@ -123,7 +123,7 @@ def through_epochs(
             saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds()})
         last = epoch.state
     final, filled = (curve[-1].pop(name, {}) for name in ("metrics", "reliability"))
-    return Passage(curve, [], clock.seconds(), parallel.here(where, last), final, filled)
+    return Trajectory(curve, [], clock.seconds(), parallel.here(where, last), final, filled)
 
 
 def stream_of(plan: Plan, target: Target) -> list[streams.StreamBatch]:
@@ -149,7 +149,7 @@ def through_stream(
     unadapted: np.ndarray,
     saver: Saver | None,
     progress: str | None,
-) -> Passage:
+) -> Trajectory:
     """A one-pass protocol: the predictions made as the stream went by, domain by domain where there are several."""
     stream = stream_of(plan, target)
     protocol = protocols.PROTOCOLS[plan.protocol]
@@ -205,4 +205,4 @@ def through_stream(
     labels = target.labels[rows]
     filled = {"before": bins(unadapted[rows], labels), "after": bins(logits[rows], labels)}
     final = metrics.everything(logits[rows], labels)
-    return Passage(curve, domains, clock.seconds(), parallel.here(run.parallel, state), final, filled)
+    return Trajectory(curve, domains, clock.seconds(), parallel.here(run.parallel, state), final, filled)

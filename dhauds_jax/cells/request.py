@@ -72,7 +72,7 @@ class AdaptRun(Request):
     )
     embeddings: bool = flag(
         "Store up to 500 embeddings a cell before and after adaptation in WORKDIR/embeddings, their silhouettes in the "
-        "record (finished cells are skipped).",
+        "record; a finished cell that has none is run again.",
         False,
     )
     parallel: str = like(Devices, "parallel")

@@ -12,7 +12,7 @@ from dhauds_jax import metrics
 from dhauds_jax.cells import embeddings, input_statistics
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.input_statistics import InputStatistics
-from dhauds_jax.cells.loops import Passage, Plan, stream_of, through_epochs, through_stream
+from dhauds_jax.cells.loops import Plan, Trajectory, stream_of, through_epochs, through_stream
 from dhauds_jax.cells.programs import Programs, wrapped_method
 from dhauds_jax.cells.scoring import bins
 from dhauds_jax.cells.source import SourceModel
@@ -34,7 +34,7 @@ def _passes(method: Method, cell: Cell, every: int) -> dict[str, float]:
 
 
 def plan_of(cell: Cell, passes: tuple[int, int]) -> Plan:
-    """How a cell goes through its target."""
+    """How a cell runs over its target."""
     options = dict(cell.protocol_options)
     every = protocols.updates_every(passes, options["budget"]) if "budget" in options else 1
     key = jax.random.key(cell.seed)
@@ -90,17 +90,17 @@ def run_cell(
     text = f"{shift} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
     before = unadapted
     if not protocols.PROTOCOLS[cell.protocol].epochs:
-        passage = through_stream(plan, run, state, target, statistics, unadapted, saver, text)
+        trajectory = through_stream(plan, run, state, target, statistics, unadapted, saver, text)
     else:
-        passage = through_epochs(plan, run, state, target, statistics, saver, text)
+        trajectory = through_epochs(plan, run, state, target, statistics, saver, text)
         if target.evaluation is not None:
             variables = statistics.of("evaluation", source.variables)
             before = programs.source_logits(classifier, variables, target.evaluation, batch_size, where)
-    record = record_of(cell, source, target, plan, before, passage, run.method, statistics, command, where)
-    record["flops_per_clip"] = programs.flops(cell, classifier, run.method, passage.state, target.waves.shape[1])
+    record = record_of(cell, source, target, plan, before, trajectory, run.method, statistics, command, where)
+    record["flops_per_clip"] = programs.flops(cell, classifier, run.method, trajectory.state, target.waves.shape[1])
     if with_embeddings:
         path, observe = workdir / "embeddings" / f"{record['cell']}.npz", programs.embeddings(classifier)
-        both = statistics.of("evaluation", (source.variables, passage.state.variables))
+        both = statistics.of("evaluation", (source.variables, trajectory.state.variables))
         record |= embeddings.keep(path, observe, classifier.config.classes, both, target, batch_size)
     saver.clear()
     return record
@@ -123,19 +123,19 @@ def statistics_of(cell: Cell, source: SourceModel, target: Target) -> InputStati
     return input_statistics.of_sets(config, rule, waves=target.waves, evaluation=target.evaluation, clean=target.clean)
 
 
-def _chosen(cell: Cell, target: Target, before: np.ndarray, passage: Passage) -> dict[str, Any]:
+def _chosen(cell: Cell, target: Target, before: np.ndarray, trajectory: Trajectory) -> dict[str, Any]:
     """The four numbers of a record and which epochs they are of.
 
     With an evaluation draw the epochs are chosen on the adaptation draw and the numbers are of the evaluation draw, as
     the published tables have it.
     """
-    curve = passage.curve
+    curve = trajectory.curve
     measured = [point.get("evaluation", point) for point in curve]
     # A second view is looked at offline alone.
     criterion = cell.criterion if cell.criterion in curve[0]["criteria"] else selection.DEFAULT
     scores = [point["criteria"][criterion] for point in curve]
     selected, best = selection.choose(scores), selection.oracle([point["metric"] for point in curve])
-    reliability = dict(passage.reliability)
+    reliability = dict(trajectory.reliability)
     if protocols.PROTOCOLS[cell.protocol].epochs:
         non_adapted = metrics.METRICS[target.metric](before, target.labels)
         reliability = {"before": bins(before, target.labels), **reliability}
@@ -149,8 +149,8 @@ def _chosen(cell: Cell, target: Target, before: np.ndarray, passage: Passage) ->
         "adapted_oracle": values[best],
         "selection": {"criterion": criterion, "epoch": selected, "oracle_epoch": best},
         "curve": curve,
-        "domains": passage.domains,
-        "metrics": passage.final,
+        "domains": trajectory.domains,
+        "metrics": trajectory.final,
         "reliability": reliability,
         **{name: measured[-1][name] for name in ("ece", "nll", "collapsed")},
     }
@@ -162,7 +162,7 @@ def record_of(
     target: Target,
     plan: Plan,
     before: np.ndarray,
-    passage: Passage,
+    trajectory: Trajectory,
     method: Method,
     statistics: InputStatistics,
     command: str,
@@ -186,8 +186,8 @@ def record_of(
         "metric": target.metric,
         "n": len(order),
         "seed": cell.seed,
-        **_chosen(cell, target, before, passage),
-        "seconds": passage.seconds,
+        **_chosen(cell, target, before, trajectory),
+        "seconds": trajectory.seconds,
         "passes": _passes(method, cell, plan.every),
         "parameters_moved": masks.count(source.variables["params"], method.adapts),
         "options": {**dict(cell.options), **extra},

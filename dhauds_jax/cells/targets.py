@@ -9,9 +9,8 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from dhauds_jax.cells import content
 from dhauds_jax.cells.request import AdaptRun
-from dhauds_jax.data import sets
+from dhauds_jax.data import content, sets
 from dhauds_jax.data.corruptions import (
     CORRUPTIONS,
     check_cell,

@@ -1,4 +1,4 @@
-"""Going through the target sets of many copies of a run at once; each copy's curve is scored as `loops` does."""
+"""Running over the target sets of many copies of a run at once; each copy's curve is scored as `loops` does."""
 
 from __future__ import annotations
 
@@ -23,6 +23,29 @@ class Lost(NamedTuple):
     where: str
 
 
+class Replicas(NamedTuple):
+    """Copies of a run that run at once, one for each (seed, rate).
+
+    Attributes:
+      study: the method for all copies.
+      plans: of each seed.
+      sets: the target of each seed.
+      statistics: of the first set, and of the evaluation draw, which all share.
+      copies, shared: the states, split as `vectorised.start` does.
+      unadapted: the source model's logits of each seed's set, (clips, classes).
+      text: says on the bar what runs.
+    """
+
+    study: vectorised.Study
+    plans: Sequence[loops.Plan]
+    sets: Sequence[targets.Target]
+    statistics: InputStatistics
+    copies: Any
+    shared: vectorised.Shared
+    unadapted: Sequence[np.ndarray]
+    text: str
+
+
 def _waves(targets_: Sequence[targets.Target]) -> Any:
     return targets_[0].waves if len(targets_) == 1 else [target.waves for target in targets_]
 
@@ -38,25 +61,23 @@ def lost(index: int, diverged: dict[vectorised.Copy, str], copy: vectorised.Copy
     return None
 
 
-def through_epochs(
-    study: vectorised.Study,
-    plans: Sequence[loops.Plan],
-    sets: Sequence[targets.Target],
-    statistics: InputStatistics,
-    copies: Any,
-    shared: vectorised.Shared,
-    unadapted: Sequence[np.ndarray],
-    text: str,
-) -> dict[vectorised.Copy, loops.Passage | Lost]:
+def through_epochs(replicas: Replicas) -> dict[vectorised.Copy, loops.Trajectory | Lost]:
     """The offline protocol of every copy, each point scored as `loops.through_epochs` does."""
-    begun, plan, evaluation = time.perf_counter(), plans[0], sets[0].evaluation
+    study, plan, evaluation = replicas.study, replicas.plans[0], replicas.sets[0].evaluation
+    copies, shared = replicas.copies, replicas.shared
+    begun = time.perf_counter()
     curves: dict[vectorised.Copy, Any] = {copy: [] for copy in np.ndindex(study.shape)}
     final: dict[vectorised.Copy, tuple[Any, Any]] = {}
-    given = {"epochs": plan.epochs, "batch_size": plan.batch_size, "keys": [p.key for p in plans], "progress": text}
-    for epoch in vectorised_protocols.offline(study, copies, shared, _waves(sets), **given):
+    given = {
+        "epochs": plan.epochs,
+        "batch_size": plan.batch_size,
+        "keys": [p.key for p in replicas.plans],
+        "progress": replicas.text,
+    }
+    for epoch in vectorised_protocols.offline(study, copies, shared, _waves(replicas.sets), **given):
         reported = epoch.logits
         if evaluation is not None:
-            other = jax.vmap(jax.vmap(lambda c: statistics.of("evaluation", c)))(epoch.copies)
+            other = jax.vmap(jax.vmap(lambda c: replicas.statistics.of("evaluation", c)))(epoch.copies)
             reported = vectorised_protocols.evaluate(study.predict, study, other, shared, evaluation, plan.batch_size)
         for copy, curve in curves.items():
             if isinstance(curve, Lost):
@@ -65,7 +86,7 @@ def through_epochs(
             if end:
                 curves[copy] = end
                 continue
-            target, losses = sets[copy[0]], {name: float(value[copy]) for name, value in epoch.losses.items()}
+            target, losses = replicas.sets[copy[0]], {name: float(value[copy]) for name, value in epoch.losses.items()}
             point = scored(epoch.index, epoch.logits[copy], target.labels, target.metric, losses, plan.criterion)
             if evaluation is not None:
                 point["evaluation"] = measured(reported[copy], target.labels, target.metric)
@@ -75,22 +96,14 @@ def through_epochs(
     return {
         copy: curve
         if isinstance(curve, Lost)
-        else loops.Passage(curve, [], seconds, None, metrics.everything(*final[copy]), {"after": bins(*final[copy])})
+        else loops.Trajectory(curve, [], seconds, None, metrics.everything(*final[copy]), {"after": bins(*final[copy])})
         for copy, curve in curves.items()
     }
 
 
-def through_streams(
-    study: vectorised.Study,
-    plans: Sequence[loops.Plan],
-    sets: Sequence[targets.Target],
-    statistics: InputStatistics,
-    copies: Any,
-    shared: vectorised.Shared,
-    unadapted: Sequence[np.ndarray],
-    text: str,
-) -> dict[vectorised.Copy, loops.Passage | Lost]:
+def through_streams(replicas: Replicas) -> dict[vectorised.Copy, loops.Trajectory | Lost]:
     """The online protocol of every copy, as `loops.through_stream` has it for one domain."""
+    study, plans, sets, unadapted = replicas.study, replicas.plans, replicas.sets, replicas.unadapted
     begun = time.perf_counter()
     streams = [loops.stream_of(plan, target) for plan, target in zip(plans, sets, strict=True)]
     logits = np.zeros((*study.shape, *unadapted[0].shape), unadapted[0].dtype)
@@ -100,13 +113,14 @@ def through_streams(
         "keys": [p.key for p in plans],
         "streams": streams,
         "order": plans[0].options["order"],
+        "progress": replicas.text,
     }
-    for step in vectorised_protocols.online(study, copies, shared, _waves(sets), progress=text, **given):
+    for step in vectorised_protocols.online(study, replicas.copies, replicas.shared, _waves(sets), **given):
         for k, rows in enumerate(step.rows):
             logits[k][:, rows] = step.logits[k]
         losses.append(step.losses)
     seconds = (time.perf_counter() - begun) / len(logits.reshape(-1, *logits.shape[2:]))
-    found: dict[vectorised.Copy, loops.Passage | Lost] = {}
+    found: dict[vectorised.Copy, loops.Trajectory | Lost] = {}
     for copy in np.ndindex(study.shape):
         labels, metric, before = sets[copy[0]].labels, sets[copy[0]].metric, unadapted[copy[0]]
         end = lost(1, step.diverged, copy, logits[copy])
@@ -118,5 +132,5 @@ def through_streams(
         curve = [scored(index, z, labels, metric, terms, plans[0].criterion) for index, z, terms in points]
         reliability = {"before": bins(before, labels), "after": bins(logits[copy], labels)}
         final = metrics.everything(logits[copy], labels)
-        found[copy] = loops.Passage(curve, [], seconds, None, final, reliability)
+        found[copy] = loops.Trajectory(curve, [], seconds, None, final, reliability)
     return found

@@ -160,7 +160,7 @@ def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
 def cell_of(
     run: AdaptRun, checked: Checked, source: SourceModel, work: Work, protocol: str, method: str, clips: str
 ) -> Cell:
-    """The cell of a method under a protocol; `clips` is the digest of the split (`content.of_clips`)."""
+    """The cell of a method under a protocol; `clips` is the digest of the split (`content.of_split`)."""
     epochs, needs_source = protocols.PROTOCOLS[protocol].epochs, method in source.data_for
     return Cell(
         dataset=run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
@@ -177,13 +177,13 @@ def cell_of(
         criterion=run.criterion,
         draw=work.draw,
         protocol_options=tuple(sorted(checked.protocol_options[protocol].items())),
-        content=_content(run, source, work, protocol, method, clips),
+        content=content_of(run, source, work, protocol, method, clips),
         source_clips=len(source.data.labels) if needs_source else None,
         agreement=run.agreement and epochs,
     )
 
 
-def _content(
+def content_of(
     run: AdaptRun, source: SourceModel, work: Work, protocol: str, method: str, clips: str
 ) -> tuple[tuple[str, str], ...]:
     """The digests of what a cell is made of; what it does not need has none."""

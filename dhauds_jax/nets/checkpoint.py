@@ -77,13 +77,25 @@ def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any
     config = load_config(folder)
     try:
         tree = ocp.load(folder / "variables")
-        rest = json.loads((folder / EXTRA).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"checkpoint {folder}: its arrays cannot be read ({reason})") from error
     variables = {"params": {}, "batch_stats": {}, **tree["variables"]}
     _check_shapes(folder, variables, config)
-    return variables, config, _join(tree["extra"], rest)
+    return variables, config, _join(tree["extra"], load_extra(folder))
+
+
+def load_extra(folder: str | Path) -> dict[str, Any]:
+    """Reads what JSON holds of a checkpoint's extra: neither its arrays nor the weights are read for that.
+
+    Raises:
+      BadInput: no such file, or a damaged one.
+    """
+    path = Path(folder).absolute() / EXTRA
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise BadInput(f"checkpoint {folder}: its {EXTRA} cannot be read ({error})") from error
 
 
 def load_config(folder: str | Path) -> ClassifierConfig:

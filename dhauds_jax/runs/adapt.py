@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dhauds_jax import metrics, parallel
-from dhauds_jax.cells import content, targets
+from dhauds_jax.cells import targets
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.programs import Programs
@@ -17,6 +17,7 @@ from dhauds_jax.cells.running import run_cell
 from dhauds_jax.cells.source import load_source
 from dhauds_jax.cells.targets import Loaded, load_for
 from dhauds_jax.cells.worklist import cell_of, works_of
+from dhauds_jax.data import content
 from dhauds_jax.nets import precision
 from dhauds_jax.workdir import locks, records
 
@@ -31,7 +32,7 @@ def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[],
     return memory[name][1]
 
 
-def _drawing(run: AdaptRun) -> AdaptRun:
+def drawing_of(run: AdaptRun) -> AdaptRun:
     """A run without what does not touch its corrupted sets."""
     kept = AdaptRun(dataset=run.dataset, checkpoint=run.checkpoint, corruption=run.corruption, workdir="")
     other = ("method", "options", "criterion", "protocol_options", "workdir", "precision", "parallel", "remat")
@@ -89,14 +90,14 @@ def results(
     loaded = _kept(memory, "split", place, lambda: load_for(run, run.split, config))
     if run.subset:
         loaded = targets.only(loaded, run.subset)
-    clips = _kept(memory, "clips", (place, loaded.clips.ids), lambda: content.of_clips(loaded.clips))
+    clips = _kept(memory, "clips", (place, loaded.clips.ids), lambda: content.of_split(loaded.clips))
     workdir = Path(run.workdir)
     parallel.wait("records")  # the first process may still be adding what a row before this one gave
     done = records.done(workdir)
     found: list[dict[str, Any]] = []
     written = 0
     gather = iter if memory is None else list
-    for work in _kept(memory, "works", (place, _drawing(run)), lambda: gather(works_of(run, loaded, checked.pairs))):
+    for work in _kept(memory, "works", (place, drawing_of(run)), lambda: gather(works_of(run, loaded, checked.pairs))):
         work = work._replace(draw=(*work.draw, *_conditions(run, loaded)))
         for protocol in work.protocols:
             for method in run.method:

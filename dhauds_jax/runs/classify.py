@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax import metrics
+from dhauds_jax import metrics, registry
 from dhauds_jax.cells import input_statistics
 from dhauds_jax.data import recordings
 from dhauds_jax.errors import BadInput
@@ -88,7 +88,7 @@ def classify(run: ClassifyRun, command: str) -> str:
 def _check(run: ClassifyRun) -> dict[str, Any]:
     options = parse_options(run.method, run.profile, run.options, [run.method])
     if run.criterion not in selection.CRITERIA:
-        raise BadInput(f"--criterion={run.criterion}: expected one of {', '.join(selection.CRITERIA)}")
+        raise BadInput(f"--criterion: {registry.unknown('criterion', run.criterion, selection.CRITERIA)}")
     if run.epochs < 1 or run.batch_size < 2:
         raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two windows)")
     return options

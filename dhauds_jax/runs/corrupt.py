@@ -12,6 +12,7 @@ from dhauds_jax.data.clip_source import ClipSource, open_clips
 from dhauds_jax.data.corrupted import files as cell_files
 from dhauds_jax.data.corrupted import verifying
 from dhauds_jax.data.corrupted import writing as cells
+from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder, content_of, identity, plug_ins
 from dhauds_jax.data.corrupted.files import write_manifests
 from dhauds_jax.data.corrupted.layouts import cell_path, layout_of
 from dhauds_jax.data.corruptions import needs_noise, quirks_of
@@ -34,7 +35,7 @@ def run_command(run: CorruptRun) -> str:
     return verify_set(run) if run.verify else write_set(run)
 
 
-def cells_of(run: CorruptRun, dataset: sets.DataSet) -> list[cells.CellSpec]:
+def cells_of(run: CorruptRun, dataset: sets.DataSet) -> list[CellSpec]:
     """The cells of the flags' lists; "all" stands for every corruption that the data set has.
 
     Raises:
@@ -49,7 +50,8 @@ def cells_of(run: CorruptRun, dataset: sets.DataSet) -> list[cells.CellSpec]:
         raise BadInput("--corruption=clean writes no corrupted set: name some of the corruptions, or all")
     for pair in pairs:
         cell_path(layout, *pair)
-    return [cells.CellSpec(dataset, *pair, seed=run.seed, profile=run.profile, split=run.split) for pair in pairs]
+    settings = {"seed": run.seed, "profile": run.profile, "split": run.split}
+    return [CellSpec(dataset, *pair, **settings, plug_ins=plug_ins(run.dataset, pair[0])) for pair in pairs]
 
 
 def write_set(run: CorruptRun) -> str:
@@ -63,18 +65,21 @@ def write_set(run: CorruptRun) -> str:
     dataset = sets.get(run.dataset, run.data_dir)
     wanted = cells_of(run, dataset)
     missing = [cell for cell in wanted if not _is_there(cell, run.output)]
-    for cell in wanted:
-        if cell not in missing:
-            print(f"already there: {cells.cell_folder(cell, run.output)}")
+    finished = [cell for cell in wanted if cell not in missing]
+    for cell in missing:
+        _check_noise(cell, run.noise_dir)
+    source = _open(run, dataset) if missing or run.data_dir or dataset.generate else None
+    if source is not None:
+        for cell in finished:
+            _check_content(run, cell, source)
+    for cell in finished:
+        print(f"already there: {cell_folder(cell, run.output)}")
     if missing:
-        _write_cells(run, dataset, missing)
+        _write_cells(run, dataset, missing, source)
     return f"{len(missing)} cells written, {len(wanted) - len(missing)} were there already: {run.output}"
 
 
-def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[cells.CellSpec]) -> None:
-    for cell in missing:
-        _check_noise(cell, run.noise_dir)
-    source = _open(run, dataset)
+def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[CellSpec], source: ClipSource) -> None:
     where = {"ids": source.ids, "labels": source.labels, "split": run.split}
     write_manifests(dataset, run.data_dir, run.output, **where)
     printed: set[str] = set()
@@ -99,11 +104,11 @@ def verify_set(run: CorruptRun) -> str:
     wanted = cells_of(run, dataset)
     for cell in wanted:
         if not _is_there(cell, run.output):
-            raise BadInput(f"{cells.cell_folder(cell, run.output)}: no such cell, expected it to verify it")
+            raise BadInput(f"{cell_folder(cell, run.output)}: no such cell, expected it to verify it")
     source = _open(run, dataset) if run.verify == "samples" else None
     wrong = 0
     for cell in wanted:
-        folder = cells.cell_folder(cell, run.output)
+        folder = cell_folder(cell, run.output)
         if source is None:
             found = verifying.verify_checksums(folder)
         else:
@@ -119,19 +124,41 @@ def verify_set(run: CorruptRun) -> str:
     return f"{len(wanted)} cells agree: {run.output}"
 
 
-def _is_there(cell: cells.CellSpec, output: str) -> bool:
+def _is_there(cell: CellSpec, output: str) -> bool:
     """Whether a cell is finished; raises `BadInput` if it was made with other settings."""
-    folder = cells.cell_folder(cell, output)
+    folder = cell_folder(cell, output)
     if not folder.is_dir():
         return False
     record = cell_files.read_record(folder)
-    for name, value in cells.identity(cell).items() if record else ():
+    for name, value in identity(cell).items() if record else ():
         if record.get(name) != value:
             raise BadInput(f"{folder}: made with {name} {record.get(name)}, expected {value}; give another --output")
     return True
 
 
-def _check_noise(cell: cells.CellSpec, noise_dir: str | None) -> None:
+def _check_content(run: CorruptRun, cell: CellSpec, source: ClipSource) -> None:
+    """Raises `BadInput` if a finished cell was made from other clips, other noise or other code than there is now.
+
+    What is not at hand is not compared: the noise without `--noise_dir`, and cells that were not made here.
+    """
+    folder = cell_folder(cell, run.output)
+    made = (cell_files.read_record(folder) or {}).get("content")
+    if made is None:
+        return
+    at_hand = run.noise_dir or cell.dataset.generate is not None
+    now = content_of(cell, source, _bank(cell, run.noise_dir) if at_hand else None)
+    words = {"clips": "clips", "noise": "noise recordings", "plug_ins": "files of your own"}
+    other = [word for name, word in words.items() if made.get(name) != now.get(name)]
+    if needs_noise(cell.corruption) and not at_hand:
+        other = [word for word in other if word != words["noise"]]
+    if other:
+        raise BadInput(
+            f"{folder}: made from other {' and '.join(other)} than are given now, expected the same; "
+            "give another --output"
+        )
+
+
+def _check_noise(cell: CellSpec, noise_dir: str | None) -> None:
     """Raises `BadInput` if the recordings of a noise corruption are not there, before any are read."""
     if not needs_noise(cell.corruption) or (not noise_dir and cell.dataset.generate is not None):
         return
@@ -140,7 +167,7 @@ def _check_noise(cell: cells.CellSpec, noise_dir: str | None) -> None:
     find_recordings(Path(noise_dir), cell.corruption, cell.level, cell.dataset.sample_rate)
 
 
-def _bank(cell: cells.CellSpec, noise_dir: str | None) -> NoiseBank | None:
+def _bank(cell: CellSpec, noise_dir: str | None) -> NoiseBank | None:
     return targets.bank_for(cell.dataset, noise_dir, cell.corruption, cell.level, cell.dataset.sample_rate)
 
 
@@ -151,7 +178,7 @@ def _open(run: CorruptRun, dataset: sets.DataSet) -> ClipSource:
     return source
 
 
-def _write(run: CorruptRun, cell: cells.CellSpec, source: ClipSource) -> cells.Written:
+def _write(run: CorruptRun, cell: CellSpec, source: ClipSource) -> cells.Written:
     if run.runner == "direct":
         return cells.write_cell(cell, source, _bank(cell, run.noise_dir), run.output)
     from dhauds_jax.data.corrupted import beam

@@ -15,11 +15,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax import metrics, registry
-from dhauds_jax.cells import content, targets
+from dhauds_jax.cells import targets
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.scoring import scored
 from dhauds_jax.cells.source import SourceModel, source_model
-from dhauds_jax.data import sets
+from dhauds_jax.data import content, sets
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
@@ -50,10 +50,10 @@ def run_election(run: ElectRun, command: str) -> str:
     programs = Programs()
     sources = _models(run, programs)
     config = sources[0].classifier.config
-    views = {pair: _views(run, config, pair[0]) for pair in pairs}
+    views = {pair: views_of(run, config, pair[0]) for pair in pairs}
     models = [_model(source, run.batch_size, programs) for source in sources]
     loaded = targets.load(run.dataset, run.data_dir, run.split, config)
-    clips, written = content.of_clips(loaded.clips), 0
+    clips, written = content.of_split(loaded.clips), 0
     for corruption, level in pairs:
         noise = functools.partial(targets.noise_for, loaded, run.noise_dir, corruption, level)
         drawn = targets.corrupted(
@@ -78,7 +78,7 @@ def run_election(run: ElectRun, command: str) -> str:
     return f"{written} records written: {Path(run.workdir) / records.FILE}"
 
 
-def _views(run: ElectRun, config: ClassifierConfig, corruption: str) -> str:
+def views_of(run: ElectRun, config: ClassifierConfig, corruption: str) -> str:
     """What the views of a cell are of; raises `BadInput` where clips cannot be had without their padding."""
     possible = corruption == CLEAN and config.front_end["kind"] == "log_mel"
     if run.views not in (None, "padded", "unpadded"):

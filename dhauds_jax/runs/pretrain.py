@@ -42,7 +42,7 @@ def _first(run: PretrainRun, config: ClassifierConfig) -> Variables:
     return ssast_pretrain.from_checkpoint(variables, extra)
 
 
-def _config(run: PretrainRun, dataset: sets.DataSet) -> ClassifierConfig:
+def config_of(run: PretrainRun, dataset: sets.DataSet) -> ClassifierConfig:
     """The config of the pretraining, with the statistics of `--checkpoint` where these are wanted."""
     config = zoo.preset(run.net, dataset.classes)
     if config.family != "spectrogram_transformer":
@@ -69,7 +69,7 @@ def _settled(options: PretrainOptions, config: ClassifierConfig) -> PretrainOpti
     return options
 
 
-_NAMED = ("dataset", "net", "seed", "input_statistics")
+NAMED = ("dataset", "net", "seed", "input_statistics")
 """Flags that name a pretraining, beside its options."""
 
 
@@ -92,10 +92,10 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
       FloatingPointError: the loss is not finite.
     """
     dataset = sets.get(run.dataset, run.data_dir)
-    config = _config(run, dataset)
+    config = config_of(run, dataset)
     run = run.replace(options=_settled(run.options, config))
     folder = Path(run.workdir) / "checkpoint"
-    flags = identities.of_flags(run, _NAMED)
+    flags = identities.of_flags(run, NAMED, config)
     identities.check_free(folder, flags)
     net = ssast_pretrain.build(config)
     check_options(run.options, net.encoder.grid)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dhauds_jax.cells import content, input_statistics, targets, worklist
+from dhauds_jax.cells import input_statistics, targets, vectorised_loops, worklist
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.checking import Checked, check
 from dhauds_jax.cells.programs import Programs
@@ -17,6 +17,7 @@ from dhauds_jax.cells.running import plan_of, record_of, statistics_of
 from dhauds_jax.cells.source import SourceModel, load_source
 from dhauds_jax.cells.vectorised_loops import Lost, through_epochs, through_streams
 from dhauds_jax.cells.worklist import Work, works_of
+from dhauds_jax.data import content
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks, precision
 from dhauds_jax.runs.adapt import summary
@@ -45,7 +46,7 @@ def _numbers(flag: str, texts: Sequence[str], kind: type) -> list[Any]:
         raise BadInput(f"{flag}={','.join(texts)}: expected {word} separated by commas") from None
 
 
-def _adapt_run(run: StudyRun, seed: int, rate: float | None = None) -> AdaptRun:
+def adapt_run_of(run: StudyRun, seed: int, rate: float | None = None) -> AdaptRun:
     """The run of `experiments.adapt` that a copy stands for."""
     same = {name: value for name, value in run.as_dict().items() if name in AdaptRun.names()}
     lists = {name: [same[name]] for name in ("method", "corruption", "level", "protocol")}
@@ -66,7 +67,7 @@ def _check(run: StudyRun) -> tuple[list[int], dict[float | None, Checked]]:
         raise BadInput("--options sets lr, and --lr does too: expected one of the two")
     rates = None if run.lr is None else _numbers("--lr", run.lr, float)
     vectorised.check_rates(run.method, methods.default_options(run.method, run.profile), rates)
-    checked = {rate: check(_adapt_run(run, seeds[0], rate)) for rate in ((None,) if rates is None else rates)}
+    checked = {rate: check(adapt_run_of(run, seeds[0], rate)) for rate in ((None,) if rates is None else rates)}
     pairs = next(iter(checked.values())).pairs
     if len(pairs) != 1:
         raise BadInput(f"--corruption={run.corruption}: a study is of one corruption at one level, got {len(pairs)}")
@@ -107,18 +108,18 @@ def run_study(run: StudyRun, command: str) -> str:
     """
     seeds, checked = _check(run)
     rates, programs = tuple(checked), Programs()
-    first, as_first = _adapt_run(run, seeds[0], rates[0]), checked[rates[0]]
+    first, as_first = adapt_run_of(run, seeds[0], rates[0]), checked[rates[0]]
     source = load_source(first, as_first, programs)
     options = as_first.options[run.method]
     given = None if rates == (None,) else rates
     study = vectorised.study(run.method, source.classifier, options, rates=given)
     _note_copies(run, study, source, min(run.copies, len(seeds) * len(rates)))
     loaded = targets.load_for(first, run.split, source.classifier.config)
-    workdir, clips = Path(run.workdir), content.of_clips(loaded.clips)
+    workdir, clips = Path(run.workdir), content.of_split(loaded.clips)
     done = records.done(workdir)
 
     def cell_of(seed: int, work: Work, rate: float | None) -> Cell:
-        mine = _adapt_run(run, seed, rate)
+        mine = adapt_run_of(run, seed, rate)
         return worklist.cell_of(mine, checked[rate], source, work, run.protocol, run.method, clips)
 
     def finished(seed: int, work: Work, rate: float | None) -> bool:
@@ -130,7 +131,7 @@ def run_study(run: StudyRun, command: str) -> str:
         works = [
             (seed, work)
             for seed in seeds[k : k + at_once]
-            for work in works_of(_adapt_run(run, seed), loaded, as_first.pairs, reported)
+            for work in works_of(adapt_run_of(run, seed), loaded, as_first.pairs, reported)
         ]
         for group in _groups(run, works, rates, finished):
             named = [[cell_of(seed, work, rate) for rate in group.rates] for seed, work in group.works]
@@ -192,14 +193,15 @@ def _run_group(
     if first.protocol == "offline" and sets[0].evaluation is not None:
         before = [logits_of(shared_statistics.of("evaluation", source.variables), sets[0].evaluation)] * len(sets)
     through = through_epochs if first.protocol == "offline" else through_streams
-    found = through(study, plans, sets, shared_statistics, copies, shared, unadapted, _text(study, first))
+    text = _text(study, first)
+    found = through(vectorised_loops.Replicas(study, plans, sets, shared_statistics, copies, shared, unadapted, text))
     for k, r in np.ndindex(study.shape):
-        passage, cell = found[k, r], named[k][r]
-        if isinstance(passage, Lost):
-            yield cell, passage
+        trajectory, cell = found[k, r], named[k][r]
+        if isinstance(trajectory, Lost):
+            yield cell, trajectory
             continue
         mine = source._replace(variables=starts[k])
-        record = record_of(cell, mine, sets[k], plans[k], before[k], passage, study.method, statistics[k], command)
+        record = record_of(cell, mine, sets[k], plans[k], before[k], trajectory, study.method, statistics[k], command)
         record["options"]["vectorised"] = int(np.prod(study.shape))
         yield cell, {**record, "flops_per_clip": flops}
 

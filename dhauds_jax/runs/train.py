@@ -66,7 +66,7 @@ def _build(run: TrainRun, config: ClassifierConfig) -> Classifier:
     return zoo.build(config, **precision.compute_options(run.precision, run.remat))
 
 
-_NAMED = ("dataset", "net", "seed", "profile", "input_statistics", "precision", "remat")
+NAMED = ("dataset", "net", "seed", "profile", "input_statistics", "precision", "remat")
 """Flags that name a training, beside its options."""
 
 
@@ -82,9 +82,10 @@ def train_and_save(run: TrainRun, command: str) -> str:
     dataset = sets.get(run.dataset, run.data_dir)
     where = parallel.make(run.parallel)
     folder = Path(run.workdir) / "checkpoint"
-    flags = identities.of_flags(run, _NAMED)
+    preset = zoo.preset(run.net, dataset.classes)
+    flags = identities.of_flags(run, NAMED, preset)
     identities.check_free(folder, flags)
-    noise = training_noise(dataset, run.noise_dir, run.train_noise, zoo.preset(run.net, dataset.classes).sample_rate)
+    noise = training_noise(dataset, run.noise_dir, run.train_noise, preset.sample_rate)
     check_options(run.options, noise)
     classifier, variables = first_variables(run, dataset)
     config = classifier.config

@@ -43,9 +43,9 @@ def tune(run: TuneRun, command: str) -> str:
         for name, space in trials.items():
             scores = []
             for options in space:
-                scores.append(_score(run, name, options, subset, command, programs, memory))
+                scores.append(score_of(run, name, options, subset, command, programs, memory))
                 bar.update()
-            chosen.append(_best(name, run.profile, space, scores))
+            chosen.append(best_of(name, run.profile, space, scores))
     tuned.write(Path(run.output), chosen)
     lines = [
         f"{row.method:14s} {row.option or '-':18s} {row.value or '-':12s} {100 * row.score:5.1f} %" for row in chosen
@@ -68,7 +68,7 @@ def _subset(run: TuneRun) -> str | None:
     return str(path)
 
 
-def _score(
+def score_of(
     run: TuneRun,
     method: str,
     options: dict[str, Any],
@@ -106,7 +106,7 @@ def _score(
     return record["adapted_last"]
 
 
-def _best(method: str, profile: str, space: Sequence[dict[str, Any]], scores: Sequence[float]) -> tuned.Tuned:
+def best_of(method: str, profile: str, space: Sequence[dict[str, Any]], scores: Sequence[float]) -> tuned.Tuned:
     """The trial with the best score; the default wins ties, then the first."""
     defaults = methods.default_options(method, profile)
 

@@ -9,18 +9,29 @@ from typing import Any
 
 import numpy as np
 
+from dhauds_jax.data import content
 from dhauds_jax.data.pipeline import ClipSplit
-from dhauds_jax.digests import of_arrays, of_texts
+from dhauds_jax.digests import of_arrays, together
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.registry import source_digest
 from dhauds_jax.train.request import PretrainRun, TrainRun
 
 
-def of_flags(run: TrainRun | PretrainRun, names: Sequence[str]) -> dict[str, Any]:
-    """The part that is known before a file is read: some flags, all options, the source of plug-ins."""
+def of_flags(run: TrainRun | PretrainRun, names: Sequence[str], config: ClassifierConfig) -> dict[str, Any]:
+    """The part that is known before a file is read: some flags, all options, the user's own files.
+
+    Args:
+      run: the request.
+      names: of its fields that name a training.
+      config: what its net stands for: files of its family, head and front end count too.
+    """
     named = {name: getattr(run, name) for name in names}
-    plug_ins = {"dataset": source_digest(run.dataset.partition("/")[0]), "net": source_digest(run.net)}
+    plug_ins = {
+        "dataset": source_digest(run.dataset.partition("/")[0]),
+        "net": together(map(source_digest, config.places())),
+    }
     named |= {f"{name}_source": digest for name, digest in plug_ins.items() if digest}
     return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
 
@@ -30,21 +41,11 @@ def of_files(
 ) -> dict[str, Any]:
     """The part that is known when the data is there: both splits, the noise recording, the weights it starts from."""
     return {
-        "train": of_split(train),
-        "validation": of_split(validation),
+        "train": content.of_split(train),
+        "validation": content.of_split(validation),
         "noise": None if noise is None else of_arrays(noise),
         "weights": checkpoints.variables_hash(checkpoints.load(run.checkpoint)[0]) if run.checkpoint else None,
     }
-
-
-def of_split(clips: ClipSplit) -> str:
-    """A split: ids, labels, lengths, classes, rate, and the samples where they are in memory.
-
-    A streamed split is named without its samples, which would have to be read once more for that.
-    """
-    samples = () if clips.waves is None else (clips.waves,)
-    arrays = of_arrays(clips.labels, clips.lengths, *samples)
-    return of_texts(arrays, list(clips.ids), list(clips.classes), int(clips.sample_rate))
 
 
 def check_free(folder: Path, flags: dict[str, Any]) -> None:
@@ -70,4 +71,4 @@ def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
 
 
 def _stored(folder: Path) -> dict[str, Any]:
-    return checkpoints.load(folder)[2].get("training", {}).get("identity", {})
+    return checkpoints.load_extra(folder).get("training", {}).get("identity", {})

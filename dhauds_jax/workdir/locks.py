@@ -90,7 +90,7 @@ def _taken(path: Path) -> str:
     temporary = temporary_beside(path)
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
     with _alone(path.parent):
-        temporary.write_text(json.dumps({**mine, "start": _start(os.getpid())}) + "\n", encoding="utf-8")
+        temporary.write_text(json.dumps({**mine, "start": start_of(os.getpid())}) + "\n", encoding="utf-8")
         try:
             os.link(temporary, path)  # fails where there is one, whichever host was quicker
         except FileExistsError:
@@ -154,10 +154,10 @@ def _is_dead(holder: dict[str, Any]) -> bool:
         return True
     except (KeyError, ValueError, PermissionError):
         return False
-    return _start(int(holder["pid"])) not in (None, holder.get("start"))
+    return start_of(int(holder["pid"])) not in (None, holder.get("start"))
 
 
-def _start(pid: int) -> str | None:
+def start_of(pid: int) -> str | None:
     """When a process began, in clock ticks since this boot, with the boot; None where the system does not say.
 
     A number of a dead process is given to new ones, which differ in this; a zombie counts as dead.

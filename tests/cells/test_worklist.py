@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import content, targets, worklist
+from dhauds_jax.cells import targets, worklist
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.source import SourceModel
-from dhauds_jax.data import sets
+from dhauds_jax.data import content, sets
 from dhauds_jax.data.corruptions import noise
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.nets import zoo
@@ -36,7 +36,7 @@ def cells(source, tmp_path, clips=None, sourced=None, **changes):
     run = a_run(tmp_path, tmp_path, **changes)
     clips = some_clips() if clips is None else clips
     loaded, checked = targets.Loaded(WORDS, clips, 2_000), check(run)
-    digest, source = content.of_clips(clips), sourced or source
+    digest, source = content.of_split(clips), sourced or source
     return {
         (method, protocol): worklist.cell_of(run, checked, source, work, protocol, method, digest)
         for work in worklist.works_of(run, loaded, checked.pairs)
@@ -67,7 +67,7 @@ def test_a_list_of_clips_counts_by_what_it_lists_and_not_by_its_name(source, tmp
     for name, text in (("one", "a\nc\n"), ("two", "a\nc\n"), ("one", "a\nd\n")):
         path = tmp_path / f"{name}.txt"
         path.write_text(text)
-        digests.append(content.of_clips(targets.only(loaded, str(path)).clips))
+        digests.append(content.of_split(targets.only(loaded, str(path)).clips))
     assert digests[0] == digests[1] != digests[2]
 
 
@@ -118,12 +118,12 @@ def test_a_plug_in_counts_by_its_source(source, tmp_path, monkeypatch):
     run = a_run(tmp_path, tmp_path, dataset="synthetic", method=["mine:make"])
     (tmp_path / "mine.py").write_text("make = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    first = worklist._content(run, source, work, "offline", "mine:make", "clips")
+    first = worklist.content_of(run, source, work, "offline", "mine:make", "clips")
     (tmp_path / "mine.py").write_text("make = 2\n")
-    second = worklist._content(run, source, work, "offline", "mine:make", "clips")
+    second = worklist.content_of(run, source, work, "offline", "mine:make", "clips")
     assert [name for name, _ in first] == ["clips", "method_source"]
     assert first[0] == second[0] and first[1] != second[1]
-    assert worklist._content(run, source, work, "offline", "tent", "clips") == (("clips", "clips"),)
+    assert worklist.content_of(run, source, work, "offline", "tent", "clips") == (("clips", "clips"),)
 
 
 def test_naming_a_cell_corrupts_nothing_and_a_target_is_made_once(source, tmp_path, monkeypatch):

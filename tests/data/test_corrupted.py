@@ -12,6 +12,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile, resample_wave
 from dhauds_jax.data.clip_source import ClipSource, ReadClip, open_clips
 from dhauds_jax.data.corrupted import files, verifying, writing
+from dhauds_jax.data.corrupted.cell import CellSpec
 from dhauds_jax.data.corrupted.files import write_manifests
 from dhauds_jax.data.corrupted.layouts import cell_path, clip_length, file_name, layout_of
 from dhauds_jax.data.corrupted.reading import list_cell, load_cell
@@ -209,7 +210,7 @@ def tiny(corruption="WHN", level="L1", seed=3):
     """A data set of two classes, clips of 0.2 s; a cell of it."""
     order = Order(stretch_both_ways=True)
     data = DataSet("tiny", ("a", "b"), RATE, 3_200, ("test",), "accuracy", order, "none", "none")
-    return writing.CellSpec(data, corruption, level, seed)
+    return CellSpec(data, corruption, level, seed)
 
 
 def made(count=40, bad=()):

@@ -14,6 +14,7 @@ from dhauds_jax.data import corruptions as C
 from dhauds_jax.data import sets
 from dhauds_jax.data.clip_source import open_clips
 from dhauds_jax.data.corrupted import verifying, writing
+from dhauds_jax.data.corrupted.cell import CellSpec
 from dhauds_jax.data.corrupted.files import write_manifests
 from dhauds_jax.data.corrupted.reading import list_cell, load_cell
 from dhauds_jax.data.corruptions.noise import load_bank, synthetic_bank
@@ -166,7 +167,7 @@ def test_a_level_that_names_a_folder_is_refused(monkeypatch):
 def test_cells_on_disk(tmp_path):
     dataset = sets.get("tests.data.foreign:TONES")
     source = open_clips(dataset, None, "test")
-    cell = writing.CellSpec(dataset, CLIPPING, "hard", seed=5)
+    cell = CellSpec(dataset, CLIPPING, "hard", seed=5)
     write_manifests(dataset, None, tmp_path, ids=source.ids, labels=source.labels)
     written = writing.write_cell(cell, source, None, tmp_path, progress=False)
     folder = tmp_path / "tests.data.foreign.CLIPPING" / "hard"

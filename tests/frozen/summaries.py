@@ -22,6 +22,7 @@ VOLATILE = {
     "peak_memory_mb": "of the machine",
     "data_wait_share": "of the machine",
     "format": "of the records",
+    "content": "names what a cell of a -C set was made from; its samples show it",
 }
 """Keys that are not kept, wherever they stand, and why."""
 

@@ -111,7 +111,7 @@ def test_the_source_method_changes_no_label(place, tmp_path):
     [
         ({"audio_dir": "nowhere"}, "no such folder"),
         ({"method": "nonsense"}, "unknown method 'nonsense'"),
-        ({"criterion": "luck"}, "--criterion=luck: expected one of information"),
+        ({"criterion": "luck"}, "--criterion: unknown criterion 'luck': expected "),
         ({"options": ["k=1"]}, "method tent has no option 'k'"),
         ({"epochs": 0}, "--epochs must be at least 1"),
         ({"checkpoint": "nowhere"}, "nowhere"),

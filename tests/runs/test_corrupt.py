@@ -10,6 +10,7 @@ from absl import flags
 from dhauds_jax.command.flags import flags_of, from_flags
 from dhauds_jax.data import sets
 from dhauds_jax.data.corrupted.reading import list_cell, load_cell
+from dhauds_jax.runs import corrupt as corrupt_module
 from dhauds_jax.runs.corrupt import cells_of, run_command, to_int16, verify_set, write_set
 from dhauds_jax.runs.requests.corrupt import CorruptRun
 from tests.data.fakes import FAKES
@@ -115,6 +116,32 @@ def test_a_set_is_written_in_its_published_layout_and_read_back(place, tmp_path,
     with pytest.raises(ValueError, match="made with profile reference, expected corrected"):
         verify_set(run.replace(profile="corrected", verify="checksum"))
     capsys.readouterr()
+
+
+def test_a_finished_cell_of_other_clips_or_noise_or_code_is_not_taken_for_this_one(tmp_path, monkeypatch):
+    tiny.make_arabic(tmp_path / "data")
+    tiny.make_noises(tmp_path / "noise")
+    run = a_run(tmp_path, tmp_path / "a")
+    write_set(run)
+    content = json.loads((tmp_path / "a" / "ENSC" / "L1" / "cell.json").read_text())["content"]
+    assert set(content) == {"clips", "noise"}
+    assert write_set(run).startswith("0 cells written, 1 were there already")
+    longer = tmp_path / "data" / "dataset" / "up" / "test_0.wav"
+    before = longer.read_bytes()
+    soundfile.write(longer, np.zeros(4_100), 16_000, subtype="PCM_16")
+    with pytest.raises(ValueError, match=r"ENSC/L1: made from other clips than are given now, expected the same; give"):
+        write_set(run)
+    longer.write_bytes(before)
+    for path in (tmp_path / "noise").rglob("*.wav"):
+        samples, rate = soundfile.read(path, dtype="int16")
+        samples[0] ^= 1  # one step of 16 bit
+        soundfile.write(path, samples, rate, subtype="PCM_16")
+    with pytest.raises(ValueError, match=r"ENSC/L1: made from other noise recordings than are given now"):
+        write_set(run)
+    assert write_set(run.replace(noise_dir=None)).startswith("0 cells written"), "what is not given is not compared"
+    monkeypatch.setattr(corrupt_module, "plug_ins", lambda *names: "0123456789abcdef")
+    with pytest.raises(ValueError, match=r"made from other noise recordings and files of your own than are given now"):
+        write_set(run)
 
 
 def test_verifying_finds_a_changed_file(place, tmp_path, capsys):

@@ -42,9 +42,9 @@ def a_run(folder, **changes):
 )
 def test_views_are_unpadded_where_the_published_ones_are(tmp_path, changes, corruption, wanted):
     config = zoo.preset("amaut_tiny", ["a", "b"])
-    assert elect._views(a_run(tmp_path, **changes), config, corruption) == wanted
+    assert elect.views_of(a_run(tmp_path, **changes), config, corruption) == wanted
     with pytest.raises(ValueError, match="--views=unpadded: clean on hubert_tiny, expected clean clips"):
-        elect._views(a_run(tmp_path, views="unpadded"), zoo.preset("hubert_tiny", ["a", "b"]), "clean")
+        elect.views_of(a_run(tmp_path, views="unpadded"), zoo.preset("hubert_tiny", ["a", "b"]), "clean")
 
 
 @pytest.mark.slow

@@ -25,7 +25,7 @@ COMMANDS = (
 def hold(folder, name):
     """As if another process, which lives, worked in the folder."""
     pid = os.getppid()
-    holder = {"host": socket.gethostname(), "pid": pid, "since": "2026-01-02", "start": locks._start(pid)}
+    holder = {"host": socket.gethostname(), "pid": pid, "since": "2026-01-02", "start": locks.start_of(pid)}
     (folder / name).write_text(json.dumps(holder))
 
 

@@ -6,16 +6,16 @@ import pytest
 
 from dhauds_jax.cells import targets
 from dhauds_jax.data.recordings import Recordings
-from dhauds_jax.nets import checkpoint
+from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.recipes.rows import command
 from dhauds_jax.recipes.table import read
 from dhauds_jax.runs import adapt as adapting
 from dhauds_jax.runs import classify, elect, pretrain, study, train
-from dhauds_jax.runs.adapt import _drawing, adapt
+from dhauds_jax.runs.adapt import adapt, drawing_of
 from dhauds_jax.runs.classify import identity as classify_identity
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.sweep import Finished
-from dhauds_jax.runs.train import _NAMED, train_and_save
+from dhauds_jax.runs.train import NAMED, train_and_save
 from dhauds_jax.train import identity
 from dhauds_jax.train.request import TrainOptions
 from dhauds_jax.workdir import records
@@ -72,8 +72,8 @@ def test_an_unknown_precision_is_refused_before_anything_is_read(place, tmp_path
 
 def test_corrupted_sets_are_shared_between_precisions(place, tmp_path):
     run = test_adapt.a_run(place, tmp_path)
-    assert _drawing(run) == _drawing(run.replace(precision="bfloat16"))
-    assert _drawing(run) != _drawing(run.replace(seed=2))
+    assert drawing_of(run) == drawing_of(run.replace(precision="bfloat16"))
+    assert drawing_of(run) != drawing_of(run.replace(seed=2))
 
 
 def test_commands_and_identities_name_the_precision(place, tmp_path):
@@ -81,7 +81,8 @@ def test_commands_and_identities_name_the_precision(place, tmp_path):
     assert "--precision" not in command(run)
     assert command(run.replace(precision="tf32")).endswith("--precision=tf32")
     training = test_train.a_run(place, tmp_path)
-    flags = [identity.of_flags(training.replace(precision=p), _NAMED) for p in ("float32", "bfloat16")]
+    config = zoo.preset("amaut_tiny", ["a", "b"])
+    flags = [identity.of_flags(training.replace(precision=p), NAMED, config) for p in ("float32", "bfloat16")]
     assert [named["precision"] for named in flags] == ["float32", "bfloat16"]
     variables = {"params": {"w": np.zeros(2, np.float32)}}
     labelling = test_classify.a_run(place, tmp_path)

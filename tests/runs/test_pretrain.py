@@ -105,11 +105,11 @@ def test_pretraining_goes_on_from_a_checkpoint_with_its_statistics(data, pretrai
     source = str(pretrained[0] / "checkpoint")
     found = checkpoint.load_config(source).front_end
     for choice, same in (("checkpoint", True), ("preset", False)):
-        config = pretrain._config(a_run(data, "unused", checkpoint=source, input_statistics=choice), dataset)
+        config = pretrain.config_of(a_run(data, "unused", checkpoint=source, input_statistics=choice), dataset)
         assert (config.front_end["mean"] == found["mean"]) is same
     other = tiny.make_checkpoint(pretrained[0] / "amaut")
     with pytest.raises(ValueError, match=r"holds amaut_tiny \(None frames, .*, expected a pretraining like ssast_"):
-        pretrain._config(a_run(data, "unused", checkpoint=str(other)), dataset)
+        pretrain.config_of(a_run(data, "unused", checkpoint=str(other)), dataset)
 
 
 def train_from(data, workdir, source, **changes):

@@ -76,7 +76,7 @@ def test_a_study_writes_the_records_of_the_loop(place, tmp_path, protocol):
     assert run_study(run, "c") == f"4 records written: {tmp_path / 'study' / 'results.jsonl'}"
     for seed in (0, 3):
         for lr in (1e-3, 1e-2):
-            one = study._adapt_run(run, seed, lr).replace(workdir=str(tmp_path / "loop"))
+            one = study.adapt_run_of(run, seed, lr).replace(workdir=str(tmp_path / "loop"))
             adapt(one, "c")
     mine = {r["cell"]: r for r in records.read(tmp_path / "study")}
     loop = {r["cell"]: r for r in records.read(tmp_path / "loop")}

@@ -246,7 +246,7 @@ def test_a_dry_run_and_a_list_write_nothing(place, tmp_path, capsys):
 def hold(folder, **changes):
     folder.mkdir(exist_ok=True)
     holder = {"host": socket.gethostname(), "pid": os.getpid(), "since": "2026-01-02 03:04:05 +0000"}
-    holder |= {"start": locks._start(os.getpid())} | changes
+    holder |= {"start": locks.start_of(os.getpid())} | changes
     (folder / "run.lock").write_text(json.dumps(holder))
 
 

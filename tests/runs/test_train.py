@@ -9,7 +9,6 @@ from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs import train
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train.loop import TrainBatch, TrainOptions, TrainState, chosen, make_view
-from dhauds_jax.train.request import TrainRun
 from tests.runs import tiny
 
 OPTIONS = TrainOptions(epochs=3, batch_size=8, lr=0.05)
@@ -23,18 +22,8 @@ def place(tmp_path_factory):
     return folder
 
 
-def a_run(place, workdir, **changes):
-    run = TrainRun(
-        dataset="arabic_speech_commands",
-        data_dir=str(place / "data"),
-        noise_dir=str(place / "noise"),
-        net="amaut_tiny",
-        workdir=str(workdir),
-        seed=3,
-        options=OPTIONS,
-        save_every_s=0.0,
-    )
-    return run.replace(**changes)
+def a_run(place, workdir, options=OPTIONS, **changes):
+    return tiny.a_training(place, workdir, options, save_every_s=0.0, **changes)
 
 
 @pytest.mark.slow

@@ -13,7 +13,6 @@ from dhauds_jax.runs import train as train_run
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train.clips import train_width
 from dhauds_jax.train.loop import TrainBatch, TrainOptions, check_options, make_view, train
-from dhauds_jax.train.request import TrainRun
 from tests.runs import tiny
 
 OPTIONS = TrainOptions(epochs=1, batch_size=8)
@@ -93,15 +92,7 @@ def place(tmp_path_factory):
 
 def trained(place, workdir, **changes):
     """Hash of the trained variables, and what the checkpoint says of the training."""
-    run = TrainRun(
-        dataset="arabic_speech_commands",
-        data_dir=str(place / "data"),
-        noise_dir=str(place / "noise"),
-        net="amaut_tiny",
-        workdir=str(workdir),
-        seed=3,
-        options=OPTIONS,
-    )
+    run = tiny.a_training(place, workdir, OPTIONS)
     train_and_save(run.replace(**changes), "c")
     variables, _, extra = checkpoint.load(workdir / "checkpoint")
     return checkpoint.variables_hash(variables), extra["training"]

@@ -10,7 +10,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.recipes import tuned
 from dhauds_jax.recipes.rows import share
 from dhauds_jax.runs import leaderboard
-from dhauds_jax.runs.tune import TuneRun, _best, _score, tune
+from dhauds_jax.runs.tune import TuneRun, best_of, score_of, tune
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
 from dhauds_jax.workdir import records
@@ -37,9 +37,9 @@ def test_learning_rates_are_the_default_times_the_factors():
 
 def test_the_best_trial_wins_and_the_default_wins_ties():
     space = tuned.space("tent", "reference")
-    assert _best("tent", "reference", space, [0.5, 0.1, 0.2, 0.4]) == ("tent", "lr", "0.0003", 0.5)
-    assert _best("tent", "reference", space, [0.5, 0.5, 0.5, 0.3]) == ("tent", "lr", "0.001", 0.5)
-    assert _best("tent", "reference", space, [0.1, 0.2, 0.5, 0.5]) == ("tent", "lr", "0.005", 0.5)
+    assert best_of("tent", "reference", space, [0.5, 0.1, 0.2, 0.4]) == ("tent", "lr", "0.0003", 0.5)
+    assert best_of("tent", "reference", space, [0.5, 0.5, 0.5, 0.3]) == ("tent", "lr", "0.001", 0.5)
+    assert best_of("tent", "reference", space, [0.1, 0.2, 0.5, 0.5]) == ("tent", "lr", "0.005", 0.5)
 
 
 def test_tuned_files_are_read_back_and_refused_with_row_and_column(tmp_path):
@@ -120,7 +120,7 @@ def test_a_trial_is_scored_by_its_own_record_whatever_else_lies_in_the_folder(tm
     scores = {}
     for seed, level in ((0, "L2"), (1, "L1"), (0, "L2")):
         given = (a_run(tmp_path, seed=seed, level=level), "norm", {"statistics": "batch"}, None, "c")
-        score = _score(*given, Programs(), {})
+        score = score_of(*given, Programs(), {})
         assert scores.setdefault((seed, level), score) == score
     found = records.read(tmp_path / "tune")
     assert [(r["seed"], r["level"]) for r in found] == [(0, "L2"), (1, "L1")]

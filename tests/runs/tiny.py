@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import soundfile
 
 from dhauds_jax.data.sets.arabic_speech_commands import CLASSES
 from dhauds_jax.nets import checkpoint, zoo
+from dhauds_jax.train.request import TrainOptions, TrainRun
 
 RATE = 16_000
 
@@ -55,3 +57,17 @@ def make_checkpoint(folder: Path, classes: tuple[str, ...] = CLASSES) -> Path:
     variables = zoo.build(config).init(jax.random.key(0), jnp.zeros((2, config.length)))
     stats = jax.tree.map(lambda s: s + 0.1, variables["batch_stats"])
     return checkpoint.save(folder, {**variables, "batch_stats": stats}, config)
+
+
+def a_training(place: Path, workdir: Path, options: TrainOptions, **changes: Any) -> TrainRun:
+    """A training of the tiny AMAuT on `place/data` with the recordings in `place/noise`."""
+    run = TrainRun(
+        dataset="arabic_speech_commands",
+        data_dir=str(place / "data"),
+        noise_dir=str(place / "noise"),
+        net="amaut_tiny",
+        workdir=str(workdir),
+        seed=3,
+        options=options,
+    )
+    return run.replace(**changes)

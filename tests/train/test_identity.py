@@ -5,13 +5,13 @@ import shutil
 import numpy as np
 import pytest
 
-from dhauds_jax.data import sets
+from dhauds_jax.data import content, sets
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import checkpoint
+from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train import identity
 from dhauds_jax.train.clips import open_clips, training_noise
-from dhauds_jax.train.request import TrainOptions, TrainRun
+from dhauds_jax.train.request import TrainOptions
 from tests.runs import tiny
 
 RATE, WIDTH = 16_000, 4_000
@@ -26,18 +26,10 @@ def place(tmp_path_factory):
 
 
 def a_run(place, workdir, **changes):
-    run = TrainRun(
-        dataset="arabic_speech_commands",
-        data_dir=str(place / "data"),
-        noise_dir=str(place / "noise"),
-        net="amaut_tiny",
-        workdir=str(workdir),
-        options=TrainOptions(epochs=1, batch_size=16),
-    )
-    return run.replace(**changes)
+    return tiny.a_training(place, workdir, TrainOptions(epochs=1, batch_size=16), **changes)
 
 
-def content(run):
+def files_of(run):
     dataset = sets.get(run.dataset, run.data_dir)
     splits = [open_clips(run, dataset, split, RATE, WIDTH, run.memory_budget_mb) for split in ("train", "val")]
     noise = training_noise(dataset, run.noise_dir, run.train_noise, RATE)
@@ -46,29 +38,29 @@ def content(run):
 
 def test_the_same_files_elsewhere_are_the_same_training(place, tmp_path):
     shutil.copytree(place, tmp_path / "copy")
-    assert content(a_run(place, tmp_path))[2] == content(a_run(tmp_path / "copy", tmp_path))[2]
+    assert files_of(a_run(place, tmp_path))[2] == files_of(a_run(tmp_path / "copy", tmp_path))[2]
 
 
 def test_another_noise_or_sample_or_weights_are_another_training(place, tmp_path):
-    (train, validation), noise, named = content(a_run(place, tmp_path))
-    assert content(a_run(place, tmp_path, train_noise="white_noise"))[2]["noise"] != named["noise"]
+    (train, validation), noise, named = files_of(a_run(place, tmp_path))
+    assert files_of(a_run(place, tmp_path, train_noise="white_noise"))[2]["noise"] != named["noise"]
     louder = train.waves.copy()
     louder[3, 100] += 1
     changed = identity.of_files(a_run(place, tmp_path), train._replace(waves=louder), validation, noise)
     assert {name for name in named if named[name] != changed[name]} == {"train"}
     first, second = (tiny.make_checkpoint(tmp_path / name) for name in ("a", "b"))
-    found = [content(a_run(place, tmp_path, checkpoint=str(folder)))[2]["weights"] for folder in (first, second)]
+    found = [files_of(a_run(place, tmp_path, checkpoint=str(folder)))[2]["weights"] for folder in (first, second)]
     assert found == [checkpoint.variables_hash(checkpoint.load(first)[0])] * 2
     assert named["weights"] is None
 
 
 def test_a_streamed_split_is_named_by_names_and_sizes(place, tmp_path):
-    (train, _), _, _ = content(a_run(place, tmp_path))
+    (train, _), _, _ = files_of(a_run(place, tmp_path))
     streamed = train._replace(waves=None)
-    assert identity.of_split(streamed) != identity.of_split(train)
+    assert content.of_split(streamed) != content.of_split(train)
     other = streamed._replace(lengths=np.maximum(streamed.lengths - 1, 1))
-    assert identity.of_split(other) != identity.of_split(streamed)
-    assert identity.of_split(streamed._replace(ids=("x", *train.ids[1:]))) != identity.of_split(streamed)
+    assert content.of_split(other) != content.of_split(streamed)
+    assert content.of_split(streamed._replace(ids=("x", *train.ids[1:]))) != content.of_split(streamed)
 
 
 @pytest.mark.slow
@@ -77,3 +69,17 @@ def test_another_noise_in_one_folder_is_refused_and_said(place, tmp_path):
     assert train_and_save(a_run(place, tmp_path), "c").startswith("already trained")
     with pytest.raises(BadInput, match=r"another run \(other noise\): choose another --workdir"):
         train_and_save(a_run(place, tmp_path, train_noise="white_noise"), "c")
+
+
+def test_each_file_of_a_network_of_ones_own_counts(place, tmp_path, monkeypatch):
+    run = a_run(place, tmp_path, net="my_preset:sizes")
+    config = zoo.preset("amaut_tiny", ["a", "b"]).replace(net="my_preset:sizes", family="my_family:FAMILY")
+    for name in ("my_preset", "my_family"):
+        (tmp_path / f"{name}.py").write_text("sizes = FAMILY = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = [identity.of_flags(run, ("net",), config)["net_source"]]
+    for name in ("my_preset", "my_family"):
+        (tmp_path / f"{name}.py").write_text("sizes = FAMILY = 2\n")
+        found.append(identity.of_flags(run, ("net",), config)["net_source"])
+    assert len(set(found)) == 3
+    assert "net_source" not in identity.of_flags(run, ("net",), zoo.preset("amaut_tiny", ["a", "b"]))

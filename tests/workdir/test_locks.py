@@ -17,7 +17,7 @@ def hold(folder, name=locks.FILE):
     """As if another process, which lives, worked in the folder."""
     folder.mkdir(exist_ok=True)
     parent = os.getppid()
-    holder = {"host": socket.gethostname(), "pid": parent, "since": "2026-01-02", "start": locks._start(parent)}
+    holder = {"host": socket.gethostname(), "pid": parent, "since": "2026-01-02", "start": locks.start_of(parent)}
     (folder / name).write_text(json.dumps(holder))
 
 

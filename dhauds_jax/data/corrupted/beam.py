@@ -23,6 +23,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip, file_reader
 from dhauds_jax.data.corrupted import files, writing
+from dhauds_jax.data.corrupted.cell import CellSpec, plug_ins
 from dhauds_jax.data.corrupted.layouts import file_name
 from dhauds_jax.data.corruptions import CHUNK, needs_noise
 from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
@@ -54,10 +55,11 @@ class Job(NamedTuple):
     on_bad_file: str = "stop"
 
     @property
-    def cell(self) -> writing.CellSpec:
+    def cell(self) -> CellSpec:
         """The cell."""
         dataset = sets.get(self.dataset, self.data_dir)
-        return writing.CellSpec(dataset, self.corruption, self.level, self.seed, self.profile, self.split)
+        own = plug_ins(self.dataset, self.corruption)
+        return CellSpec(dataset, self.corruption, self.level, self.seed, self.profile, self.split, own)
 
 
 class Work(NamedTuple):
@@ -148,7 +150,7 @@ def write_cell(
         )
         lines | "Digests" >> apache_beam.io.WriteToText(str(parts / "digests"), file_name_suffix=".jsonl")
     digests, notices, bad = _gather(parts)
-    record = writing.finish_cell(cell, root, source.ids, source.labels, digests, bank_of(job))
+    record = writing.finish_cell(cell, root, source, digests, bank_of(job))
     shutil.rmtree(parts)
     return writing.Written(record, notices, bad)
 

@@ -12,6 +12,7 @@ from jaxtyping import Int16
 from tqdm import tqdm
 
 from dhauds_jax.data.clip_source import ClipSource
+from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder
 from dhauds_jax.data.corrupted.files import (
     MANIFEST,
     RECORD,
@@ -23,7 +24,7 @@ from dhauds_jax.data.corrupted.files import (
     samples_checksum,
 )
 from dhauds_jax.data.corrupted.layouts import file_name
-from dhauds_jax.data.corrupted.writing import CellSpec, cell_folder, corrupted_slices
+from dhauds_jax.data.corrupted.writing import corrupted_slices
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores

@@ -24,42 +24,19 @@ from tqdm import tqdm
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip
 from dhauds_jax.data.corrupted import files
-from dhauds_jax.data.corrupted.layouts import cell_path, clip_length, file_name, layout_of
+from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder, content_of, identity
+from dhauds_jax.data.corrupted.layouts import file_name
 from dhauds_jax.data.corruptions import CHUNK, checksum, corrupt, draw_clips, records
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.pipeline import to_int16
-from dhauds_jax.data.sets.base import DataSet, draw_name
+from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
 
 SLICE_BYTES = 128 << 20
 """Float samples of one slice (bytes): what bounds the memory of a set of any size."""
 THREADS = available_cores()
-
-
-class CellSpec(NamedTuple):
-    """What decides a cell besides the clips themselves and the noise recordings.
-
-    Attributes:
-      dataset: the clean set.
-      corruption, level: names.
-      seed: of the draws.
-      profile: "reference" or "corrected".
-      split: the split that is corrupted.
-    """
-
-    dataset: DataSet
-    corruption: str
-    level: str
-    seed: int
-    profile: str = "reference"
-    split: str = "test"
-
-    @property
-    def length(self) -> int:
-        """Samples of every clip of the cell."""
-        return clip_length(self.dataset, layout_of(self.dataset, self.split), self.corruption, self.level)
 
 
 class Slice(NamedTuple):
@@ -203,12 +180,7 @@ def write_cell(
             notices += piece.notices
             bad += piece.bad
             bar.update(len(piece.rows) + len(piece.bad))
-    return Written(finish_cell(cell, root, source.ids, source.labels, digests, bank), notices, bad)
-
-
-def cell_folder(cell: CellSpec, root: Path | str) -> Path:
-    """Where a finished cell lies."""
-    return Path(root) / cell_path(layout_of(cell.dataset, cell.split), cell.corruption, cell.level)
+    return Written(finish_cell(cell, root, source, digests, bank), notices, bad)
 
 
 def begin_cell(cell: CellSpec, root: Path | str, ids: Sequence[str]) -> Path:
@@ -230,8 +202,7 @@ def begin_cell(cell: CellSpec, root: Path | str, ids: Sequence[str]) -> Path:
 def finish_cell(
     cell: CellSpec,
     root: Path | str,
-    ids: Sequence[str],
-    labels: np.ndarray,
+    source: ClipSource,
     digests: Mapping[str, str],
     bank: NoiseBank | None,
 ) -> dict[str, Any]:
@@ -240,13 +211,14 @@ def finish_cell(
     Args:
       cell: what was written.
       root: folder of the corrupted set.
-      ids, labels: the clean clips.
+      source: the clean clips.
       digests: SHA-256 of the samples of each clip that was written, by id.
       bank: recordings of the noise corruptions.
 
     Raises:
       BadInput: no clip was written.
     """
+    ids, labels = source.ids, source.labels
     rows = [row for row, clip_id in enumerate(ids) if clip_id in digests]
     if not rows:
         raise BadInput(f"{cell.corruption}-{cell.level}: no clip of {cell.dataset.name} can be used")
@@ -265,6 +237,7 @@ def finish_cell(
     ]
     record = {
         **identity(cell),
+        "content": content_of(cell, source, bank),
         "clips": len(rows),
         "left_out": [clip_id for clip_id in ids if clip_id not in digests],
         "sample_rate": cell.dataset.sample_rate,
@@ -279,12 +252,6 @@ def finish_cell(
     (temporary / files.RECORD).write_text(json.dumps(record, indent=1) + "\n")
     os.rename(temporary, folder)
     return record
-
-
-def identity(cell: CellSpec) -> dict[str, Any]:
-    """What names a cell in its record: two cells with equal clips, noise and identity have equal draws."""
-    names = ("split", "corruption", "level", "seed", "profile")
-    return {"dataset": draw_name(cell.dataset), **{name: getattr(cell, name) for name in names}}
 
 
 def drawn(cell: CellSpec, ids: Sequence[str], bank: NoiseBank | None) -> tuple[list[dict[str, Any]], str]:

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from dhauds_jax.data.corruptions.noise import NoiseBank, Recordings
 from dhauds_jax.data.loading import Clips
+from dhauds_jax.data.pipeline import ClipSplit
 from dhauds_jax.digests import of_arrays, of_texts
 
 
-def of_clips(clips: Clips) -> str:
-    """A split in memory: its clips' ids, labels, lengths and samples in their order, its classes and its rate."""
-    samples = of_arrays(clips.waves, clips.labels, clips.lengths)
-    return of_texts(samples, list(clips.ids), list(clips.classes), int(clips.sample_rate))
+def of_split(clips: Clips | ClipSplit) -> str:
+    """A split: its clips' ids, labels, lengths and samples in their order, its classes and its rate.
+
+    A streamed split is named without its samples, which would have to be read once more for that.
+    """
+    samples = () if clips.waves is None else (clips.waves,)
+    arrays = of_arrays(*samples, clips.labels, clips.lengths)
+    return of_texts(arrays, list(clips.ids), list(clips.classes), int(clips.sample_rate))
 
 
 def of_bank(bank: NoiseBank | None) -> str | None:
