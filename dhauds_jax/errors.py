@@ -15,17 +15,21 @@ class BadInput(ValueError):
 
 
 _PATHS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError, PermissionError)
+_NO_MEMORY = "RESOURCE_EXHAUSTED"
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def sentence(error: BaseException) -> str | None:
     """What to tell the user where an error is theirs to mend; None for a bug.
 
-    Theirs are `BadInput`, a path that is absent, of the wrong kind, or closed to them, and a disk that is full or may
-    not be written. The system's own errors come with their path in front.
+    Theirs are `BadInput`, a path that is absent, of the wrong kind, or closed to them, a disk that is full or may not
+    be written, and memory that does not suffice. The system's own errors come with their path in front.
     """
     if isinstance(error, BadInput):
         return str(error)
+    if isinstance(error, MemoryError) or str(error).startswith(_NO_MEMORY):  # JAX's error is known by its text
+        said = " ".join(str(error).split()) or "no more to be had"
+        return f"out of memory ({said[:200]}): give a smaller batch size, or --precision=bfloat16 or --remat"
     if not isinstance(error, _PATHS) and not (isinstance(error, OSError) and error.errno in _FULL):
         return None
     if error.errno is None:  # raised by a library, with a text of its own

@@ -276,7 +276,7 @@ def spread_rows(parallel: Parallel, function: Callable[[Any, Any], Any]) -> Call
 def whole_batch(rows: Any, axis_name: str | None) -> Any:
     """All rows of the batch, in device order, from each device's own: a pytree of (rows, ...) arrays.
 
-    Sums over the batch go through `types.total`, which is cheaper; gradients must not flow through this.
+    Sums over the batch go through `total`, which is cheaper; gradients must not flow through this.
     """
     if axis_name is None:
         return rows

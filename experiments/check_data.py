@@ -2,7 +2,7 @@
 
 Example: python -m experiments.check_data --dataset=arabic_speech_commands --data_dir=FOLDER
 One line a finding (kind: file: what was found, expected what should be), then a summary. Exit code 0: the copy can
-serve (with warnings, if any: silent, off-rate, off-length, duplicated); 1: it cannot (unreadable or empty files, absent
+serve (with warnings, if any: silent, off-rate, off-length, duplicated); 4: it cannot (unreadable or empty files, absent
 files, missing classes, other counts than the published, clips listed twice); 2: there is no such set or folder.
 """
 
@@ -13,7 +13,7 @@ import sys
 from dhauds_jax.command import app, flags
 from dhauds_jax.runs.requests.check_data import CheckRun
 
-CANNOT_SERVE = 1
+CANNOT_SERVE = 4
 """Exit code for a copy that cannot serve."""
 
 flags.flags_of(CheckRun)

@@ -172,7 +172,7 @@ class HuBClassifier(nn.Module):
 class LinearHead(nn.Module):
     """A linear layer over all tokens side by side, channel by channel as PyTorch flattens an image.
 
-    `softmax_output` keeps a quirk of TTA-in-AC's CNN: what it returns as logits has gone through a softmax, and cross
+    `softmax_output` keeps a quirk of TTA-in-AC's CNN: its logits are the outputs of a softmax already, and cross
     entropy and entropy put another one on top (lib/models.py, WavClassifier).
     """
 

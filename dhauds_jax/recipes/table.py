@@ -227,7 +227,7 @@ def excused(name: str, waits_for: Sequence[str]) -> bool:
 def _check_protocol(name: str) -> None:
     protocols.check_protocol(name)
     if protocols.PROTOCOLS[name].domains != "one":
-        raise BadInput(f"protocol {name!r} goes through several corruptions, expected one for the one of a row")
+        raise BadInput(f"protocol {name!r} runs over several corruptions, expected one for the one of a row")
 
 
 _OWN: Mapping[str, Callable[[str], Any]] = {

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import pytest
 
 from dhauds_jax import __version__
@@ -69,6 +70,13 @@ def test_errors_of_the_system_are_the_users_where_they_name_a_path_or_a_full_dis
     assert sentence(FileNotFoundError(errno.ENOENT, "No such file", "a", None, "b")) == "a -> b: No such file"
     assert sentence(FileNotFoundError("Checkpoint at\n /x does not exist")) == "Checkpoint at /x does not exist"
     assert sentence(OSError(errno.ENOSPC, "No space left on device")) == "the disk: No space left on device"
+    full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes.\n[at x]")
+    assert sentence(full) == (
+        "out of memory (RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes. [at x]): give a smaller "
+        "batch size, or --precision=bfloat16 or --remat"
+    )
+    assert sentence(MemoryError()).startswith("out of memory (no more to be had): give")
+    assert sentence(jax.errors.JaxRuntimeError("INTERNAL: broken")) is None
     assert sentence(FileNotFoundError(errno.ENOENT, "No such file")) is None
     assert sentence(OSError(errno.EINVAL, "Invalid argument", "x")) is None
     assert sentence(ValueError("a library's")) is None

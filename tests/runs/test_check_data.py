@@ -158,7 +158,7 @@ def test_exit_codes_on_the_command_line(tmp_path):
     folder = make_arabic(tmp_path / "arabic", {"train": 2, "val": 1, "test": 1})
     words = ("--dataset=arabic_speech_commands", f"--data_dir={folder}")
     done = run(*words)
-    assert done.returncode == 1 and "count: train: 30 clips, expected 2700" in done.stdout.splitlines()
+    assert done.returncode == 4 and "count: train: 30 clips, expected 2700" in done.stdout.splitlines()
     assert done.stdout.splitlines()[-1] == f"the copy cannot serve: {folder}"
     assert "60/60" in done.stderr, "a progress bar"
     done = run(*words, "--allow_partial")

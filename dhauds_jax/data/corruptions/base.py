@@ -184,7 +184,7 @@ class Corruption(NamedTuple):
         `Draw.choices` is written besides.
       noise: where its recordings come from; None: it mixes in none.
       static: `draw -> number` that shapes depend on, a Python number: clips that share it share a compiled program.
-      whole_set: how it goes through a set, where that is not "lay out, then apply in chunks": see
+      whole_set: how it runs over a set, where that is not "lay out, then apply in chunks": see
         `stretch.stretched`, which has its arguments and results.
     """
 

@@ -88,7 +88,7 @@ def ttt(
       updates: steps for a clip, on the same copies (10 in what TTA-in-AC calls offline).
       shift: of the copies, as a share of the clip (nothing to rotations).
       task: "time_shift" or "rotation".
-      axis_name: the mapped axis over which the batch is spread; every device then goes through the whole batch.
+      axis_name: the mapped axis over which the batch is spread; every device then works on the whole batch.
 
     Raises:
       BadInput: impossible options.
