@@ -20,6 +20,7 @@ GROUND = {
     "files": (),
     "digests": (),
     "processors": (),
+    "progress": (),
     "registry": ("errors", "names"),
     "parallel": ("errors", "registry"),
     "metrics": ("errors", "names", "registry"),

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio, resample_wave
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.progress import progress_bar
 
 _THREADS = 8
 
@@ -117,7 +117,7 @@ def _read_all(
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        results = tqdm(pool.map(read, refs), total=len(refs), desc=what, unit="file", disable=not progress)
+        results = progress_bar(pool.map(read, refs), total=len(refs), desc=what, unit="file", disable=not progress)
         for ref, result in zip(refs, results, strict=True):
             if isinstance(result, BadFile):
                 if not skip:

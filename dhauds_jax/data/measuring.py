@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from dhauds_jax.data.audio import BadFile, decode
 from dhauds_jax.processors import available_cores
+from dhauds_jax.progress import progress_bar
 
 _THREADS_FILL = 2  # cores
 _WORTH_PROCESSES = 2_000  # files; fewer are read before new processes have started
@@ -67,7 +67,7 @@ def measure_files(paths: Sequence[Path], what: str, progress: bool, workers: int
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts)
     try:
         results = pool.map(measure_file, paths, chunksize=min(64, 1 + len(paths) // (4 * workers)))
-        return list(tqdm(results, total=len(paths), desc=what, unit="file", disable=not progress))
+        return list(progress_bar(results, total=len(paths), desc=what, unit="file", disable=not progress))
     finally:
         pool.shutdown(cancel_futures=True)
 

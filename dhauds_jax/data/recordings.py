@@ -9,11 +9,11 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from tqdm import tqdm
 
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.errors import BadInput
+from dhauds_jax.progress import progress_bar
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 """File names that count as recordings, in any case."""
@@ -92,7 +92,7 @@ def load(
         raise BadInput(f"overlap is {overlap}, expected 0 up to below 1")
     files, cut, owner, seconds, skipped, counts = [], [], [], [], [], Counter()
     paths = find(audio_dir)
-    for path in tqdm(paths, desc="read", unit="file"):
+    for path in progress_bar(paths, desc="read", unit="file"):
         name = path.relative_to(audio_dir).as_posix()
         try:
             wave, said = read_audio(path, sample_rate)

@@ -104,7 +104,8 @@ def log_filter_bank(wave: Float[Array, "*batch time"], spec: FbankSpec) -> Float
     frames = frame(wave - wave.mean(-1, keepdims=True), spec.frame_length, spec.hop)
     frames = frames - frames.mean(-1, keepdims=True)
     before = jnp.concatenate([frames[..., :1], frames[..., :-1]], -1)
-    frames = (frames - spec.pre_emphasis * before) * jnp.asarray(window, wave.dtype)
+    frames = frames - spec.pre_emphasis * before
+    frames = frames * jnp.broadcast_to(jnp.asarray(window, wave.dtype), frames.shape)
     spectrum = jnp.fft.rfft(frames, n_fft)
     power = jnp.square(spectrum.real) + jnp.square(spectrum.imag)
     energies = jnp.matmul(power, jnp.asarray(filters, power.dtype), precision=jax.lax.Precision.HIGHEST)

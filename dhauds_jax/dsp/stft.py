@@ -131,7 +131,8 @@ def stft(
     count = 1 + (padded.shape[-1] - n_fft) // hop
     # Only the samples under the window are framed; zeros around them make up the rest of n_fft.
     inner = padded[..., left : left + (count - 1) * hop + win_length]
-    frames = frame(inner, win_length, hop) * jnp.asarray(window, wave.dtype)
+    frames = frame(inner, win_length, hop)
+    frames = frames * jnp.broadcast_to(jnp.asarray(window, wave.dtype), frames.shape)
     frames = jnp.pad(frames, [(0, 0)] * (frames.ndim - 1) + [(left, n_fft - win_length - left)])
     return jnp.fft.rfft(frames)
 

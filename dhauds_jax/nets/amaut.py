@@ -112,7 +112,7 @@ class AMAuT(nn.Module):
         tail = self.param("tail_token", _tokens_init, (self.embed,))
         ends = (x.shape[0], 1, self.embed)
         x = jnp.concatenate([jnp.broadcast_to(cls, ends), x, jnp.broadcast_to(tail, ends)], 1)
-        x = x + self.param("positions", _tokens_init, x.shape[1:])
+        x = x + self.param("positions", _tokens_init, x.shape[1:])[None]
         x = Dropout(self.token_dropout, name="token_dropout")(x, active=mode.dropout, axis_name=axis_name)
         for i in range(self.depth):
             x = run(TransformerBlock(self.heads, self.mlp, self.mlp_norm, dtype, name=f"layer{i}"), x)

@@ -58,7 +58,8 @@ class InputNorm(nn.Module):
     def __call__(self, x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
         mean = self.variable("batch_stats", "mean", lambda: jnp.full((1,), self.mean, jnp.float32))
         deviation = self.variable("batch_stats", "deviation", lambda: jnp.full((1,), self.deviation, jnp.float32))
-        return (x - mean.value) / deviation.value
+        mean, deviation = (jnp.broadcast_to(v.value, x.shape) for v in (mean, deviation))
+        return (x - mean) / deviation
 
 
 class StdConv2d(nn.Module):
@@ -103,6 +104,7 @@ class GroupNorm(nn.Module):
         y = x.astype(jnp.float32).reshape(x.shape[0], -1, self.groups, channels // self.groups)
         y = y - y.mean((1, 3), keepdims=True)
         y = y * jax.lax.rsqrt(jnp.square(y).mean((1, 3), keepdims=True) + self.epsilon)
+        scale, bias = (jnp.broadcast_to(v, x.shape) for v in (scale, bias))
         return (y.reshape(x.shape) * scale + bias).astype(x.dtype)
 
 

@@ -74,6 +74,7 @@ class Norm(nn.Module):
     def __call__(self, x: Float[Array, "batch time channels"]) -> Float[Array, "batch time channels"]:
         scale = self.param("scale", nn.initializers.ones_init(), (x.shape[-1],))
         bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[-1],))
+        scale, bias = (jnp.broadcast_to(v, x.shape) for v in (scale, bias))
         centred = x.astype(jnp.float32)
         centred = centred - centred.mean(self.axis, keepdims=True)
         variance = jnp.square(centred).mean(self.axis, keepdims=True)

@@ -64,6 +64,7 @@ class BatchNorm(nn.Module):
         y, kept = mode.norm(x.astype(jnp.float32), running, self.epsilon, weights, axis_name)
         if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
             mean.value, var.value = kept
+        scale, bias = (jnp.broadcast_to(v, y.shape) for v in (scale, bias))
         return (y * scale + bias).astype(x.dtype)
 
 
@@ -89,7 +90,7 @@ class Dense(nn.Module):
         y = jnp.matmul(x.astype(dtype), kernel.astype(dtype), precision=self.precision)
         if self.use_bias:
             bias = self.param("bias", self.bias_init or torch_uniform(width), (self.features,))
-            y = y + bias.astype(dtype)
+            y = y + jnp.broadcast_to(bias.astype(dtype), y.shape)
         return y
 
 
@@ -97,7 +98,7 @@ def weight_norm_kernel(
     v: Float[Array, "width features"], g: Float[Array, " features"]
 ) -> Float[Array, "width features"]:
     """The kernel of a weight-normed linear layer: each output's column of `v` scaled to length `g`."""
-    return v * (g / jnp.sqrt(jnp.sum(jnp.square(v), 0)))
+    return v * (g / jnp.sqrt(jnp.sum(jnp.square(v), 0)))[None]
 
 
 class WeightNormDense(nn.Module):
@@ -116,14 +117,15 @@ class WeightNormDense(nn.Module):
         v = self.param("v", torch_uniform(width), (width, self.features))
         g = self.param("g", lambda _: jnp.sqrt(jnp.sum(jnp.square(v), 0)))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.features,))
-        return jnp.matmul(x, weight_norm_kernel(v, g), precision="highest") + bias
+        y = jnp.matmul(x, weight_norm_kernel(v, g), precision="highest")
+        return y + jnp.broadcast_to(bias, y.shape)
 
 
 def standardise(kernel: Float[Array, "*taps inputs outputs"]) -> Float[Array, "*taps inputs outputs"]:
     """Weight standardisation per output channel: `(w - mean) / sqrt(var + 1e-5)`, biased variance (1903.10520)."""
     axes = tuple(range(kernel.ndim - 1))
-    centred = kernel - kernel.mean(axes)
-    return centred * jax.lax.rsqrt(jnp.square(centred).mean(axes) + 1e-5)
+    centred = kernel - kernel.mean(axes, keepdims=True)
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean(axes, keepdims=True) + 1e-5)
 
 
 class StdConv1d(nn.Module):

@@ -32,12 +32,12 @@ def batch_moments(
     positions = x[0, ..., 0].size
     count, summed = total((w.sum() * positions, (w * x).sum(axes)), axis_name)
     mean = summed / count
-    var = total((w * jnp.square(x - mean)).sum(axes), axis_name) / count
+    var = total((w * jnp.square(x - jnp.broadcast_to(mean, x.shape))).sum(axes), axis_name) / count
     return mean, var, count
 
 
 def _normalise(x: Array, mean: Array, var: Array, epsilon: float) -> Array:
-    return (x - mean) * jax.lax.rsqrt(var + epsilon)
+    return (x - jnp.broadcast_to(mean, x.shape)) * jnp.broadcast_to(jax.lax.rsqrt(var + epsilon), x.shape)
 
 
 def running(

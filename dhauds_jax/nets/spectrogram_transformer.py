@@ -190,6 +190,6 @@ class SpectrogramTransformer(nn.Module):
         dtype = self.compute.dtype or jnp.float32
         ends = [self.cls_token, self.dist_token] if self.prefix == 2 else [self.cls_token]
         ends = jnp.broadcast_to(jnp.stack(ends).astype(dtype), (embedded.shape[0], self.prefix, self.width))
-        x = jnp.concatenate([ends, embedded.astype(dtype)], 1) + self.positions.astype(dtype)
+        x = jnp.concatenate([ends, embedded.astype(dtype)], 1) + self.positions.astype(dtype)[None]
         x, layers = self.blocks(x, keep_all)
         return Encoded(self.layer_norm(x), layers)

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
+from dhauds_jax.progress import progress_bar
 from dhauds_jax.recipes import tuned as recipes_tuned
 from dhauds_jax.recipes.rows import share
 from dhauds_jax.runs.adapt import adapt
@@ -59,7 +58,7 @@ def fill(run: LeaderboardRun, command: str) -> str:
     total = cells * len(names) * len(folders)
     set_aside, programs = records.done(Path(run.workdir)).note, Programs()
     held = locks.held(Path(run.workdir), _held_shard(run.shard))  # shards share a folder
-    with held, tqdm(total=total, desc="leaderboard", unit="cell") as bar:
+    with held, progress_bar(total=total, desc="leaderboard", unit="cell") as bar:
         for group in phases(run.protocol):
             for seed, folder in folders.items():
                 mine = _adaptation(run, names, group, options, seed, folder)

@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from dhauds_jax import parallel
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
@@ -17,6 +15,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.progress import progress_bar
 from dhauds_jax.recipes.rows import Roots, adapt_run, selected
 from dhauds_jax.recipes.rows import command as command_of
 from dhauds_jax.recipes.table import Recipe, Row, read
@@ -177,7 +176,7 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
     memory: dict[str, Any] = {}
     programs = Programs()
     folder = None
-    with tqdm(total=sum(map(hours_of_sound, waiting)), desc="all rows", bar_format=_BAR) as bar:
+    with progress_bar(total=sum(map(hours_of_sound, waiting)), desc="all rows", bar_format=_BAR) as bar:
         for place, row in enumerate(waiting, 1):
             bar.set_postfix_str(f"row {place} of {len(waiting)}: {row.name}")
             if folder not in (None, row.folder):

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
@@ -16,6 +15,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
+from dhauds_jax.progress import progress_bar
 from dhauds_jax.recipes import tuned
 from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.requests.tune import TuneRun
@@ -39,7 +39,7 @@ def tune(run: TuneRun, command: str) -> str:
     subset = _subset(run)
     set_aside, chosen = records.done(Path(run.workdir)).note, []
     programs, memory = Programs(), {}
-    with tqdm(total=sum(map(len, trials.values())), desc="trials", unit="trial") as bar:
+    with progress_bar(total=sum(map(len, trials.values())), desc="trials", unit="trial") as bar:
         for name, space in trials.items():
             scores = []
             for options in space:

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array
-from tqdm import tqdm
 
 from dhauds_jax import metrics, parallel
 from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
@@ -20,6 +19,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.parallel import ONE, Parallel
+from dhauds_jax.progress import Bar, progress_bar
 from dhauds_jax.train.augment import check_augmentation, make_augment, mix, target_loss
 from dhauds_jax.train.auxiliary import check_aux_options, class_statistics, make_aux_loss
 from dhauds_jax.train.optimisers import make_optimiser
@@ -146,7 +146,7 @@ def _epoch(
     batch_size: int,
     key: Array,
     epoch: int,
-    bar: tqdm,
+    bar: Bar,
     fresh: bool,
     where: Parallel,
 ) -> _Pass:
@@ -268,7 +268,7 @@ def train(
     step = _spread_step(where, make_step(classifier, options, optimiser, noise, short, where.axis_name))
     score = make_evaluator(classifier, min(100, len(validation.ids)), where)
     key = jax.random.key(seed)
-    with tqdm(total=steps * options.epochs, initial=steps * len(history), desc="train", unit="step") as bar:
+    with progress_bar(total=steps * options.epochs, initial=steps * len(history), desc="train", unit="step") as bar:
         first = len(history)
         for epoch in range(first, options.epochs):
             done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, epoch == first, where)

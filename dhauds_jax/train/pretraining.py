@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array
-from tqdm import tqdm
 
 from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
 from dhauds_jax.dsp.views import random_roll
@@ -19,6 +18,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import ssast_losses, ssast_masks, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.ssast_pretrain import PretrainNet
+from dhauds_jax.progress import Bar, progress_bar
 from dhauds_jax.train.optimisers import warmup_in_stairs
 from dhauds_jax.train.request import PretrainOptions
 from dhauds_jax.tta.protocols import stream_order
@@ -166,7 +166,7 @@ def pretrain(
         yield PretrainEpoch(len(history), history, state)
         return
     steps = math.ceil(len(clips.ids) / options.batch_size)
-    with tqdm(total=steps * options.epochs, initial=steps * len(history), desc="pretrain", unit="step") as bar:
+    with progress_bar(total=steps * options.epochs, initial=steps * len(history), desc="pretrain", unit="step") as bar:
         for epoch in range(len(history), options.epochs):
             order_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
             order = stream_order(order_key, len(clips.ids))
@@ -191,7 +191,7 @@ def pretrain(
             yield PretrainEpoch(epoch + 1, history, state)
 
 
-def _fetched(parts: dict[str, Array], epoch: int, bar: tqdm) -> dict[str, float]:
+def _fetched(parts: dict[str, Array], epoch: int, bar: Bar) -> dict[str, float]:
     values = {name: float(value) for name, value in parts.items()}
     if not np.isfinite(values["loss"]):
         raise FloatingPointError(f"the pretraining loss is {values['loss']} in epoch {epoch + 1}: lower --lr")

@@ -9,12 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
-from tqdm import tqdm
 
 from dhauds_jax.data.pipeline import ClipBatch, ClipSplit, batches, to_device, to_float
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import mel_image, zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.progress import progress_bar
 from dhauds_jax.train.request import STATISTICS
 from dhauds_jax.train.views import make_view
 
@@ -71,7 +71,7 @@ def with_measured_statistics(
 
     found = np.zeros(3)
     steps = -(-len(clips.ids) // batch_size)
-    for batch in tqdm(to_device(batches(clips, np.arange(len(clips.ids)), batch_size)), "statistics", steps):
+    for batch in progress_bar(to_device(batches(clips, np.arange(len(clips.ids)), batch_size)), "statistics", steps):
         found += np.array([float(x) for x in sums(batch)])
     mean = found[0] / found[2]
     std = float(np.sqrt(found[1] / found[2] - mean**2))

@@ -14,9 +14,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
-from tqdm import tqdm
 
 from dhauds_jax import parallel as parallels
+from dhauds_jax.progress import progress_bar
 from dhauds_jax.tta import streams
 from dhauds_jax.tta.evaluation import Compiled, check_finite, compiled, evaluate, own
 from dhauds_jax.tta.feeding import Waves, batch_of, batches_of
@@ -167,7 +167,7 @@ def offline(
     mixed = stream_order(jax.random.fold_in(order_key, 1), len(waves))
     if begin == 0:
         yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed, run.parallel), {})
-    bar = tqdm(total=epochs, desc=progress, disable=progress is None, initial=begin, unit="epoch")
+    bar = progress_bar(total=epochs, desc=progress, disable=progress is None, initial=begin, unit="epoch")
     for epoch in range(begin, epochs):
         batches = padded_batches(stream_order(jax.random.fold_in(order_key, 0), len(waves), epoch), batch_size)
         epoch_key = jax.random.fold_in(step_key, epoch)
@@ -210,7 +210,7 @@ def online(
     state = own(state, run.parallel)
     order_key, step_key = jax.random.split(key)
     batches = streams.batches(streams.shuffled(order_key, len(waves)), batch_size) if stream is None else stream
-    bar = tqdm(
+    bar = progress_bar(
         batches[begin:], desc=progress, disable=progress is None, initial=begin, total=len(batches), unit="batch"
     )
     unchecked: tuple[dict[str, Array], str] | None = None

@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
-from tqdm import tqdm
 
 from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
+from dhauds_jax.progress import progress_bar
 from dhauds_jax.tta.evaluation import own
 from dhauds_jax.tta.protocols import ORDERS, stream_order
 from dhauds_jax.tta.streams import StreamBatch, batches, padded_batches, shuffled
@@ -165,7 +165,7 @@ def offline(
         return evaluate(function, study, copies, shared, waves, batch_size, mixed)
 
     yield StudyEpoch(0, copies, evaluated(study.predict), {}, {})
-    for epoch in tqdm(range(epochs), desc=progress, disable=progress is None, unit="epoch"):
+    for epoch in progress_bar(range(epochs), desc=progress, disable=progress is None, unit="epoch"):
         orders = [stream_order(jax.random.fold_in(key, 0), clips, epoch) for key in order_keys]
         epoch_keys = _folded(jnp.stack(step_keys), epoch)
         if study.begin_epoch is not None:
@@ -209,7 +209,7 @@ def online(
     if streams is None:
         streams = [batches(shuffled(key, clips), batch_size) for key in order_keys]
     steps = list(zip(*streams, strict=True))
-    for index, items in enumerate(tqdm(steps, desc=progress, disable=progress is None, unit="batch")):
+    for index, items in enumerate(progress_bar(steps, desc=progress, disable=progress is None, unit="batch")):
         batch, real = _batch(waves, [(item.rows, item.weights) for item in items]), int(items[0].weights.sum())
         copies, prediction = study.step(copies, shared, batch, _folded(jnp.stack(step_keys), index))
         logits = prediction.logits if order == "predict_first" else study.predict(copies, shared, batch)

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from dhauds_jax.data.audio import read_audio
 from dhauds_jax.data.corrupted.layouts import cell_path, file_name, layout_of
@@ -21,6 +20,7 @@ from dhauds_jax.data.loading import Clips
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_present, find_root
 from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
+from dhauds_jax.progress import progress_bar
 
 THREADS = available_cores()
 
@@ -106,7 +106,7 @@ def load_cell(
     said: Counter[str] = Counter()
     with ThreadPoolExecutor(THREADS) as pool:
         results = pool.map(lambda ref: read_audio(ref.path, sample_rate), refs)
-        bar = tqdm(results, total=len(refs), desc=f"{corruption}-{level}", unit="file", disable=not progress)
+        bar = progress_bar(results, total=len(refs), desc=f"{corruption}-{level}", unit="file", disable=not progress)
         for row, (wave, told) in enumerate(bar):
             waves[row], lengths[row] = lay_out(wave, length), min(len(wave), length)
             said.update((*told, *((f"longer than {length} samples, the head is kept",) if len(wave) > length else ())))

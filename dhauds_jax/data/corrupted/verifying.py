@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Int16
-from tqdm import tqdm
 
 from dhauds_jax.data.clip_source import ClipSource
 from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder
@@ -28,6 +27,7 @@ from dhauds_jax.data.corrupted.writing import corrupted_slices
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
+from dhauds_jax.progress import progress_bar
 
 THREADS = available_cores()
 
@@ -81,7 +81,7 @@ def verify_checksums(folder: Path, *, threads: int = THREADS, progress: bool = T
     with ThreadPoolExecutor(threads) as pool:
         results = pool.map(check, entries)
         title = f"verify {record['corruption']}-{record['level']}"
-        results = tqdm(results, total=len(entries), desc=title, unit="file", disable=not progress)
+        results = progress_bar(results, total=len(entries), desc=title, unit="file", disable=not progress)
         differences += [found for found in results if found]
     return differences + unlisted(folder, {entry["file"] for entry in entries})
 
@@ -124,7 +124,7 @@ def verify_samples(
     title = f"verify {cell.corruption}-{cell.level}"
     with (
         ThreadPoolExecutor(threads) as pool,
-        tqdm(total=len(source.ids), desc=title, unit="clip", disable=not progress) as bar,
+        progress_bar(total=len(source.ids), desc=title, unit="clip", disable=not progress) as bar,
     ):
         for piece in corrupted_slices(cell, source, bank, clips=clips, threads=threads):
             results = pool.map(check, [source.ids[row] for row in piece.rows], piece.samples)

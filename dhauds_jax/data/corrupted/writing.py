@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int16
-from tqdm import tqdm
 
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip
@@ -33,6 +32,7 @@ from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
+from dhauds_jax.progress import progress_bar
 
 SLICE_BYTES = 128 << 20
 """Float samples of one slice (bytes): what bounds the memory of a set of any size."""
@@ -170,7 +170,7 @@ def write_cell(
     title = f"{cell.corruption}-{cell.level}"
     with (
         ThreadPoolExecutor(threads) as pool,
-        tqdm(total=len(source.ids), desc=title, unit="clip", disable=not progress) as bar,
+        progress_bar(total=len(source.ids), desc=title, unit="clip", disable=not progress) as bar,
     ):
         for piece in corrupted_slices(cell, source, bank, clips=clips, threads=threads):
             ids = [source.ids[row] for row in piece.rows]

@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
-from tqdm import tqdm
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions.base import NEUTRAL, Corruption, Draw, Quirks, each, quirks_of
@@ -21,6 +20,7 @@ from dhauds_jax.data.corruptions.noise import NoiseBank, crop
 from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
+from dhauds_jax.progress import progress_bar
 
 CHUNK = 16
 """Clips in one compiled batch. Fixed, and short batches are filled up, so that the size, the order and the grouping of
@@ -128,7 +128,7 @@ def corrupt(
     else:
         results = _applied(waves, lengths, draws, bank, length, corruption, quirks, sample_rate)
     out = np.zeros((len(ids), length), np.float32)
-    with tqdm(total=len(ids), desc=f"{corruption}-{level}", unit="clip", disable=not progress) as bar:
+    with progress_bar(total=len(ids), desc=f"{corruption}-{level}", unit="clip", disable=not progress) as bar:
         for rows, result, samples in _ahead(results, _AHEAD):
             for i, wave, own in zip(rows, np.asarray(result), samples):
                 out[i] = lay_out(wave[:own], length)

@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int16
-from tqdm import tqdm
 
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
 from dhauds_jax.data.sets.base import ClipRef
 from dhauds_jax.errors import BadInput
+from dhauds_jax.progress import progress_bar
 
 
 class DecodedFile(NamedTuple):
@@ -157,7 +157,7 @@ def read_clips(
       BadFile: a file that cannot be used, with "stop". BadInput: none of the files can.
     """
     decoded = decode_files([ref.path for ref in refs], sample_rate, workers=workers, on_bad_file=on_bad_file)
-    for i, (wave, said, bad) in enumerate(tqdm(decoded, what, len(refs), unit="file", disable=not progress)):
+    for i, (wave, said, bad) in enumerate(progress_bar(decoded, what, len(refs), unit="file", disable=not progress)):
         if bad:
             reading.skipped.append((refs[i].id, bad.reason))
             continue
