@@ -28,6 +28,19 @@ if _MADE is not None:
         os.environ[f"JAX_{_name.upper()}"] = str(_value)
 
 
+def pytest_configure(config):
+    """Chooses how XLA compiles, before anything is compiled; workers and child processes inherit it.
+
+    Most of the tests' time is compilation, so it is kept short: no optimisation, and LLVM IR without a detour over MLIR
+    (a third of the time). `-m as_shipped` and `-m ""` compile as users' programs are: the frozen cells, and laws of bits.
+    """
+    chosen = config.option.markexpr.replace("not as_shipped", "")
+    if chosen and "as_shipped" not in chosen:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+        os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+        jax.config.update("jax_disable_most_optimizations", True)
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_compiled_programs():
     """Drops what a file compiled when it is done: a worker that keeps every program grows by gigabytes."""
