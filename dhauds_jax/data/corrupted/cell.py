@@ -58,11 +58,13 @@ def plug_ins(dataset: str, corruption: str) -> str | None:
 def content_of(cell: CellSpec, source: ClipSource, bank: NoiseBank | None) -> dict[str, str]:
     """What a cell is made from, beside its identity: the clips' ids, labels and sizes, the noise, the user's own code.
 
-    The clips are streamed, so their files stand for them by name and size (bytes); `verify=samples` compares samples.
+    The clips are streamed, so their files stand for them by name and size (bytes), in whatever order they come;
+    `verify=samples` compares samples.
     """
-    sizes = [path.stat().st_size if path.is_file() else -1 for path in source.paths or ()]
+    paths = source.paths or [None] * len(source.ids)
+    sizes = [path.stat().st_size if path is not None and path.is_file() else -1 for path in paths]
     found = {
-        "clips": digests.of_texts(list(source.ids), source.labels.tolist(), sizes),
+        "clips": digests.of_texts(sorted(zip(source.ids, source.labels.tolist(), sizes, strict=True))),
         "noise": content.of_bank(bank),
         "plug_ins": cell.plug_ins,
     }
