@@ -157,6 +157,7 @@ def untrained(package, tmp_path_factory):
     return checkpoint.save(tmp_path_factory.mktemp("net") / "checkpoint", variables, config)
 
 
+@pytest.mark.slow
 def test_a_run_of_them_all_names_them_in_its_records(package, hums, untrained, tmp_path):
     run = a_run(hums, tmp_path, untrained)
     assert adapt(run, "c").startswith("2 records written: ")
@@ -190,6 +191,7 @@ def test_a_run_of_them_all_names_them_in_its_records(package, hums, untrained, t
     assert [file.name for file in (tmp_path / "examples").iterdir()] == ["my_sounds.corruptions.GAP-long.npz"]
 
 
+@pytest.mark.slow
 def test_a_changed_file_makes_other_cells_and_the_same_one_none(package, hums, untrained, tmp_path):
     run = a_run(hums, tmp_path, untrained, protocol=[BACKWARDS], method=["source", METHOD], options=[])
     adapt(run, "c")

@@ -56,6 +56,7 @@ def test_rows_are_json_with_the_agreed_keys(capsys):
         assert row["first_call"] == pytest.approx(row["lower_s"] + row["compile_s"] + row["execute_s"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_operations_are_counted_with_every_block(capsys):
     """Two blocks of width 16 over 17 tokens, patches of 64 values, ten classes: the products, and little else."""
     row = rows_of(capsys, what=["forward"], net=["ssast_test"], classes=10, rounds=1)[0]
@@ -72,6 +73,7 @@ def test_operations_are_counted_with_every_block(capsys):
     assert row["bytes_per_clip"] is None  # the blocks are a loop
 
 
+@pytest.mark.slow
 def test_bytes_are_counted_where_no_loop_hides_them(capsys):
     row = rows_of(capsys, what=["forward"], net=["ssast_test"], compute=["scan=false"], rounds=1)[0]
     assert row["bytes_per_clip"] > 4 * 4000  # the wave is read
@@ -131,6 +133,7 @@ def test_updates_on_a_mesh_say_how_many_devices(capsys):
     assert row["clips_per_s"] == pytest.approx(4 / row["seconds"], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -168,6 +171,7 @@ def test_views_of_features_are_rolled_by_whole_frames():
     assert len(set(shifts[0])) > 2
 
 
+@pytest.mark.slow
 def test_features_skip_the_front_end(capsys):
     """The same logits; fewer operations by those of the filter bank at least (17 frames, 257 bins, 24 mels)."""
     whole, after = (rows_of(capsys, what=["forward"], rounds=1, from_features=f)[0] for f in (False, True))

@@ -85,6 +85,7 @@ def test_rows_and_table_of_an_amaut():
     assert lines[2].startswith("| amaut_tiny | whole | forward | 1 | ") and " 100.0 % " in lines[2]
 
 
+@pytest.mark.slow
 def test_the_whole_is_the_net():
     given = programs.prepare("amaut_tiny", SIZES)
     part = whole(given, SIZES)

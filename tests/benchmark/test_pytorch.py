@@ -41,6 +41,7 @@ def fake(tmp_path, monkeypatch):
     return script
 
 
+@pytest.mark.slow
 def test_rows_hold_pytorchs_and_the_ratio(fake, capsys):
     row = rows_of(capsys, what=["forward"], rounds=1, **SMALL)[0]
     assert row["torch"]["clips_per_s"] == 8.0
@@ -133,6 +134,7 @@ def test_torch_amaut_has_the_published_parameters(trained):
     assert count == 1_526_238 == zoo.published_parameter_count(zoo.preset("amaut_arabic15"))
 
 
+@pytest.mark.slow
 def test_torch_amaut_computes_what_ours_does(trained):
     torch, body, head, classifier, variables, features = trained
     body.eval(), head.eval()

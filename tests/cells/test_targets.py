@@ -53,6 +53,7 @@ def test_banks_of_shifts():
         targets.bank_for(WORDS, "/nowhere", "CLP", "cochl_scene@3dB", 16_000)
 
 
+@pytest.mark.slow
 def test_a_shifted_set_has_the_ratio_and_a_checksum():
     waves = (np.random.default_rng(0).normal(size=(5, 2_250)) * 0.1).astype(np.float32)
     lengths = np.full(5, 2_250, np.int32)

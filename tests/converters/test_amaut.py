@@ -68,6 +68,7 @@ def test_other_sizes_are_refused_with_the_list(pair):
     assert "head/fc3.bias is (15,), expected (14,)" in message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [{"kind": "fce"}, {"kind": "hub_classifier", "stages": [1]}])
 def test_other_heads_round_trip(head):
     config = zoo.preset("amaut_tiny", ("a", "b")).replace(head=head)

@@ -73,6 +73,7 @@ def config(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_the_imagenet_checkpoint(tmp_path, config):
     arrays = imagenet_arrays()
     np.savez(tmp_path / "R50+ViT-B_16.npz", **arrays)

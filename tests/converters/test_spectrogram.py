@@ -97,6 +97,7 @@ def test_self_supervised_there_and_back_is_bit_exact(prefix, tmp_path):
     np.testing.assert_array_equal(pretrained["params"]["mask_embed"], state["mask_embed"][0, 0])
 
 
+@pytest.mark.slow
 def test_self_supervised_to_clips_is_the_route_of_own_pretraining(tmp_path):
     source = save(tmp_path / "SSAST-Test.pth", self_supervised())
     conversion.convert("ssast", [source], tmp_path / "grid", config=pretraining_file(tmp_path))

@@ -139,6 +139,7 @@ def test_spec_is_hashable_and_survives_json():
     assert MelSpec(**json.loads(json.dumps(AMAUT._asdict()))) == AMAUT
 
 
+@pytest.mark.slow
 def test_jit_equals_eager_and_gradients_are_finite_on_silence():
     wave = noise(2, 4000)
     np.testing.assert_allclose(jax.jit(log_mel, static_argnums=1)(wave, AMAUT), log_mel(wave, AMAUT), atol=1e-5)

@@ -16,6 +16,7 @@ def noise(*shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_fft", "hop", "win_length"), SIZES)
 @pytest.mark.parametrize("pad_mode", ["reflect", "constant"])
 def test_stft_is_librosas_edges_included(n_fft, hop, win_length, pad_mode):

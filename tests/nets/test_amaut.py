@@ -32,6 +32,7 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_parameter_count_and_tokens_are_the_published(name):
     config = zoo.preset(name)
@@ -135,6 +136,7 @@ def test_hub_classifier(name, stages, classes):
     assert parameters == golden["params"]
 
 
+@pytest.mark.slow
 def test_trained_checkpoint_gives_pytorchs_logits():
     golden = np.load(GOLDENS / "tta_trajectory.npz")
     parts = split(dict(np.load(GOLDENS / "amaut_arabic15.npz")))

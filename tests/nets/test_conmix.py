@@ -127,6 +127,7 @@ def test_a_set_s_statistics_are_means_over_its_batches():
     np.testing.assert_allclose(found.deviation[0], np.mean([p.std() for p in parts]), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_random_pieces_are_pieces_of_the_larger_image(tiny):
     classifier, _, waves = tiny
     spec = mel_image.spec_of(classifier.config.front_end)

@@ -80,6 +80,7 @@ def test_padded_rows_touch_no_statistic():
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), stats_padded, stats)
 
 
+@pytest.mark.slow
 def test_batch_norm_over_an_axis_equals_one_batch_with_gradients():
     x, weights = normal(8, 7, 3), jnp.array([1.0] * 6 + [0.0] * 2)
     pull = normal(8, 7, 3) * weights[:, None, None]

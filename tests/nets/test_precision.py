@@ -107,6 +107,7 @@ def test_remat_of_amaut_gives_the_same_gradients_and_statistics():
     assert distance(stats, wanted_stats) < 5e-6
 
 
+@pytest.mark.slow
 def test_remat_wraps_every_block_of_amaut():
     for remat, blocks in ((False, 0), (True, 3)):
         _, variables, _, gradients = problem("amaut_tiny", remat=remat)

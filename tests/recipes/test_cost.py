@@ -33,6 +33,7 @@ def test_totals_are_clips_times_passes_times_counts(rows):
     assert (everything.rows, everything.total) == (2, one.total)
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table_and_needs_no_workdir(capsys):
     run = SweepRun(recipes="dhauds", only=("speech_commands_v2/amaut*/WHN-L1/*",), cost=True)
     text, code = sweep(run, "c")

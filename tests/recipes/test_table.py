@@ -81,6 +81,7 @@ def test_the_analyses_change_one_option_of_the_published_recipe_each(dhauds):
         assert low.published["adapted"] > max(high.published["adapted"], single.published["adapted"])
 
 
+@pytest.mark.slow
 def test_some_recipes_by_hand(dhauds):
     rows = {row.name: row for row in dhauds}
     row = rows["vocal_sound/hubert_base_vs/WHN-L1/dhauds"]
@@ -110,6 +111,7 @@ def test_some_recipes_by_hand(dhauds):
     assert {name: resolved[name] for name in expected} == expected and row.waits_for == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count"),
     [("dhauds", 124), ("iom_eolr", 9), ("ntta", 33), ("amaut", 9), ("tta_in_ac", 216), ("synthetic", 16)],
@@ -128,6 +130,7 @@ def test_rows_name_what_there_is_or_what_they_wait_for(name, count):
     assert text.startswith("# ")
 
 
+@pytest.mark.slow
 def test_earlier_systems_have_their_published_numbers():
     rows = {(r.source, r.name): r for r in recipes_table.read("tta_in_ac").rows if r.published["adapted"] is not None}
     cnn = "audio_mnist/german_accent/tta_in_ac_cnn_am/SCN-doing_the_dishes@10dB+random_pad"

@@ -374,6 +374,7 @@ def test_an_update_that_overflows_stops_the_run_and_has_no_record(place, tmp_pat
     assert records.read(tmp_path) == []
 
 
+@pytest.mark.slow
 def test_a_checkpoint_with_weights_that_are_not_finite_stops_the_run(place, tmp_path):
     variables, config, _ = checkpoint.load(place / "checkpoint")
     kernel = variables["params"]["head"]

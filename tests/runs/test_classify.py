@@ -138,6 +138,7 @@ def test_an_update_that_overflows_writes_no_label_and_no_checkpoint(place, tmp_p
     assert nothing_written(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_a_stream_whose_last_update_overflows_writes_no_label_and_no_checkpoint(place, tmp_path, monkeypatch):
     """No prediction shows it: they were made before."""
 

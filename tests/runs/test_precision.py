@@ -91,6 +91,7 @@ def test_commands_and_identities_name_the_precision(place, tmp_path):
     assert len(names) == 2
 
 
+@pytest.mark.slow
 def test_a_sweep_has_finished_rows_of_its_own_precision_alone():
     row = read("dhauds").rows[6]
 

@@ -62,6 +62,7 @@ def workdir(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_report_and_its_one_page(workdir):
     said = write_report([str(workdir)], html=True)
     folder = workdir / "report"

@@ -74,6 +74,7 @@ def test_a_row_gives_a_record_that_names_it_and_is_run_once(place, tmp_path):
     assert not (out / "run.lock").exists()
 
 
+@pytest.mark.slow
 def test_new_weights_make_a_new_record(place, tmp_path):
     path, out = table(tmp_path, WHN), tmp_path / "out"
     sweep(a_run(place, path, out), "c")
@@ -99,6 +100,7 @@ def test_a_row_finished_in_another_format_is_run_again_and_said(place, tmp_path,
     assert "1 finished before" in sweep(a_run(place, path, out), "c")[0]
 
 
+@pytest.mark.slow
 def test_rows_of_one_set_share_what_was_corrupted_and_compiled(place, tmp_path, monkeypatch):
     made = []
     real = {name: getattr(targets, name) for name in ("corrupt", "load_split")}
@@ -164,6 +166,7 @@ def test_a_row_that_runs_at_last_leaves_the_list(place, tmp_path):
     assert len(records.read(out)) == 1
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_its_row_alone(place, tmp_path, monkeypatch):
     def diverges(*args, **kwargs):
         raise FloatingPointError("loss total is nan in epoch 1, step 1")
@@ -291,6 +294,7 @@ def test_a_zombie_holds_no_lock(tmp_path):
     child.wait()
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_table_or_version_is_refused(place, tmp_path, monkeypatch):
     path, out = table(tmp_path, WHN), tmp_path / "out"
     sweep(a_run(place, path, out), "c")
@@ -313,6 +317,7 @@ def test_a_folder_of_another_table_or_version_is_refused(place, tmp_path, monkey
         sweep(a_run(place, path, out), "c")
 
 
+@pytest.mark.slow
 def test_hours_of_sound_weigh_the_rows():
     rows = {row.name: row for row in runs_sweep.read("dhauds").rows}
     row = rows["vocal_sound/hubert_base_vs/WHN-L1/dhauds"]  # 15 epochs and an evaluation of 3,591 clips of 10 s

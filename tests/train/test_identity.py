@@ -41,6 +41,7 @@ def test_the_same_files_elsewhere_are_the_same_training(place, tmp_path):
     assert files_of(a_run(place, tmp_path))[2] == files_of(a_run(tmp_path / "copy", tmp_path))[2]
 
 
+@pytest.mark.slow
 def test_another_noise_or_sample_or_weights_are_another_training(place, tmp_path):
     (train, validation), noise, named = files_of(a_run(place, tmp_path))
     assert files_of(a_run(place, tmp_path, train_noise="white_noise"))[2]["noise"] != named["noise"]

@@ -143,6 +143,7 @@ def test_every_method_runs_as_a_study(method):
     assert not last.diverged
 
 
+@pytest.mark.slow
 def test_only_what_moves_is_copied():
     classifier, variables, waves = place()
     study = vectorised.study("tent", classifier, options_of("tent"), rates=RATES, seeds=2)
