@@ -21,7 +21,7 @@ jax.config.update("jax_platforms", os.environ.get("DHAUDS_TEST_PLATFORM", "cpu")
 # time, workers and children find it in their environment, and whoever made it removes it.
 _MADE = None if "JAX_COMPILATION_CACHE_DIR" in os.environ else tempfile.mkdtemp(prefix="compiled-programs-")
 if _MADE is not None:
-    for _name, _value in (("compilation_cache_dir", _MADE), ("persistent_cache_min_compile_time_secs", 0.3)):
+    for _name, _value in (("compilation_cache_dir", _MADE), ("persistent_cache_min_compile_time_secs", 0.1)):
         jax.config.update(f"jax_{_name}", _value)
         os.environ[f"JAX_{_name.upper()}"] = str(_value)
 

@@ -235,9 +235,8 @@ def contents(folder):
     return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*.wav")}
 
 
-@pytest.mark.parametrize(
-    "corruption", ["WHN", *(pytest.param(c, marks=pytest.mark.slow) for c in ("ENQ", "PSH", "TST"))]
-)
+@pytest.mark.as_shipped
+@pytest.mark.parametrize("corruption", ["WHN", "ENQ", "PSH", "TST"])
 def test_slices_order_and_threads_change_no_bit(corruption, tmp_path):
     cell, source = tiny(corruption, "L2"), made(20 if corruption == "TST" else 40)
     bank = synthetic_bank("ENQ", "L2", seconds=0.5) if corruption == "ENQ" else None

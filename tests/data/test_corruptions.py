@@ -33,6 +33,7 @@ def snr_db(clean, mixed):
     return 10 * np.log10((clean.astype(np.float64) ** 2).sum(-1) / (noise**2).sum(-1))
 
 
+@pytest.mark.as_shipped
 @pytest.mark.parametrize("corruption", C.CORRUPTIONS)
 def test_order_size_and_grouping_change_no_bit(corruption, monkeypatch):
     waves, draws = run(corruption)

@@ -285,7 +285,8 @@ def test_gpus_are_hidden_from_tensorflow(monkeypatch):
 SPEC = MelSpec(RATE, 512, 400, 160, 40, 0.0, 8_000.0, "slaney", divisor=40.0)
 
 
-@pytest.mark.parametrize(("corruption", "epoch"), [("ENSC", 2), pytest.param("TST", 0, marks=pytest.mark.slow)])
+@pytest.mark.as_shipped
+@pytest.mark.parametrize(("corruption", "epoch"), [("ENSC", 2), ("TST", 0)])
 def test_feature_dataset_is_what_the_jitted_step_computes(copy, corruption, epoch):
     noise = np.random.default_rng(3).normal(size=20_000).astype(np.float32)
     bank = NoiseBank(("a", "b"), [noise, noise[::-1].copy()], RATE) if corruption == "ENSC" else None

@@ -169,6 +169,7 @@ def test_uniform_noise_has_the_scale_asked_for(scale):
     assert abs(np.corrcoef(noise[0], noise[1])[0, 1]) < 0.1
 
 
+@pytest.mark.as_shipped
 @pytest.mark.parametrize(("corruption", "level"), CELLS)
 def test_order_size_and_grouping_change_no_bit(corruption, level):
     waves, _ = run(corruption, level)

@@ -37,6 +37,7 @@ def test_long_clips_go_in_smaller_chunks():
     assert [stretch.chunk_of(width) for width in (1_500, 16_000, 18_000, 33_840, 180_000)] == [8, 8, 7, 3, 2]
 
 
+@pytest.mark.as_shipped
 def test_a_clips_bits_do_not_depend_on_the_lengths_around_it():
     every = np.arange(len(LENGTHS))
     whole, draws = run(every)

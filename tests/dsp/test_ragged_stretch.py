@@ -59,6 +59,7 @@ def test_in_float32_and_in_another_width_it_differs_by_rounding_alone():
     assert np.sqrt(np.mean((many - narrow) ** 2) / np.mean(narrow**2)) < 2e-2
 
 
+@pytest.mark.as_shipped
 def test_other_clips_and_what_lies_after_change_no_bit_and_nothing_compiles_again():
     time_stretch_ragged.clear_cache()
     whole = np.asarray(time_stretch_ragged(rows(CLIPS, 4096), plan_stretch(LENGTHS, RATES, 4096, slowest=1.08)))

@@ -87,7 +87,7 @@ def test_random_roll_goes_both_ways():
     assert abs(shift.mean()) < 20
 
 
-@pytest.mark.slow
+@pytest.mark.as_shipped
 def test_batch_and_order_change_no_view():
     wave = jnp.asarray(np.random.default_rng(0).normal(size=(9, 501)), jnp.float32)
     index = jnp.array([40, 3, 7, 1, 1000, 12, 0, 5, 8])
