@@ -68,8 +68,10 @@ def bug_report() -> str:
     return f"this is a bug, please report it with the lines above: {versions}, command: {command()}"
 
 
-def run(main: Callable[[], str]) -> None:
+def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> None:
     """Calls `main`, which returns the sentence that says where the output lies.
+
+    `greeting` gives a line that is printed at once, before anything heavy is imported.
 
     `BadInput`, missing files and the like end with one sentence and exit code 2, a loss or a prediction that is not
     finite with 3, Ctrl-C with 130 after saying how to go on. Every other exception is a bug: it is raised on, so that
@@ -82,6 +84,8 @@ def run(main: Callable[[], str]) -> None:
     keep_freed_memory()
 
     def guarded(_: list[str]) -> None:
+        if greeting is not None:
+            print(greeting(), flush=True)
         try:
             _start()
             text = main()

@@ -20,7 +20,7 @@ LENGTH = 16_000
 CLASSES = tuple(WORDS)
 SPEAKERS = {"train": 20, "val": 4, "test": 10}
 """Speakers of each split; no speaker is in two."""
-SIZES = {"train": 1400, "val": 112, "test": 560}
+SIZES = {"train": 1400, "val": 112, "test": 280}
 """Default clips of each split."""
 _CODES = {"train": 1, "val": 2, "test": 3, "babble": 4}
 _FRAMES = LENGTH // formants.FRAME

@@ -43,6 +43,8 @@ def dead_parameters(config: ClassifierConfig) -> int:
 _SPEECH = log_mel(16000, 1024, 400, 155, 80)
 _SMALL = {"embed": 192, "depth": 4, "heads": 4, "mlp": 384}
 _SMALL_HEAD = {"kind": "audio_classifier", "hidden": 256, "features": 64}
+_MINI = {"embed": 96, "depth": 2, "heads": 4, "mlp": 192}
+_MINI_HEAD = {"kind": "audio_classifier", "hidden": 128, "features": 64}
 _TINY = {"embed": 32, "depth": 1, "heads": 2, "mlp": 64}
 _TINY_HEAD = {"kind": "audio_classifier", "hidden": 32, "features": 16}
 
@@ -89,6 +91,7 @@ _AMAUT: dict[str, tuple[Any, ...]] = {
     ),
     "amaut_arabic15": (class_names.ARABIC_SPEECH_COMMANDS, _SPEECH, 16000, 32, (1, 1), _SMALL_HEAD, _SMALL),
     "amaut_small": (None, _SPEECH, 16000, 32, (1, 1), _SMALL_HEAD, _SMALL),
+    "amaut_mini": (None, log_mel(16000, 512, 400, 250, 40), 16000, 16, (0, 0), _MINI_HEAD, _MINI),
     "amaut_tiny": (None, log_mel(16000, 512, 400, 250, 24), 4000, 8, (0, 0), _TINY_HEAD, _TINY),
 }
 

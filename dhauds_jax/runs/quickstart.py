@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,17 +16,24 @@ from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.quickstart import Quickstart
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train.request import TrainOptions, TrainRun
-from dhauds_jax.workdir import records
+from dhauds_jax.workdir import provenance, records
+
+NET = "amaut_mini"
 
 
 def quickstart(run: Quickstart, command: str) -> str:
     """Trains, corrupts, adapts and reports; returns the sentence that says where the report is."""
-    workdir = Path(run.workdir)
-    print("1/3 training a small AMAuT on clean synthetic words")
+    workdir, begun = Path(run.workdir), time.perf_counter()
+
+    def step(text: str) -> None:
+        print(f"[{time.perf_counter() - begun:3.0f} s] {text}", flush=True)
+
+    step(f"on {provenance.device()}")
+    step(f"1/3 training {NET} on clean synthetic words")
     print(train_and_save(_training(run), command))
-    print("2/3 corrupting the words of unseen speakers, and adapting to each corruption without labels")
+    step("2/3 corrupting the words of unseen speakers, and adapting to each corruption without labels")
     print(adapt(_adaptation(run, workdir), command))
-    print("3/3 report")
+    step("3/3 report")
     text = write_report([run.workdir])
     found = latest(records.read(workdir))
     print("\n" + outcome(found))
@@ -35,7 +43,7 @@ def quickstart(run: Quickstart, command: str) -> str:
 def _training(run: Quickstart) -> TrainRun:
     """The source model is trained with the reference's recipe in both profiles: what differs is what comes after it."""
     return TrainRun(
-        dataset="synthetic", workdir=run.workdir, seed=run.seed, options=TrainOptions(epochs=run.train_epochs)
+        dataset="synthetic", net=NET, workdir=run.workdir, seed=run.seed, options=TrainOptions(epochs=run.train_epochs)
     )
 
 

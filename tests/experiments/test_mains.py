@@ -87,3 +87,19 @@ def test_bad_command_lines_end_with_one_sentence_and_code_2(words, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (ROOT / "nowhere").exists()
+
+
+def test_the_quickstart_says_at_once_what_it_does_how_long_and_where():
+    code = (
+        "import runpy, sys, types\n"
+        "from dhauds_jax.command import app\n"
+        "app._start = lambda: print('jax' in sys.modules)\n"
+        "done = types.SimpleNamespace(quickstart=lambda run, command: 'done')\n"
+        "sys.modules['dhauds_jax.runs.quickstart'] = done\n"
+        "runpy.run_module('experiments.quickstart', run_name='__main__', alter_sys=True)\n"
+    )
+    words = [sys.executable, "-c", code, "--workdir=somewhere"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    first, jax, last = done.stdout.splitlines()
+    assert first.endswith("minutes on two CPU cores the first time; everything goes to somewhere"), done.stderr
+    assert (jax, last) == ("False", "done")

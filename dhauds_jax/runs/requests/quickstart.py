@@ -23,5 +23,5 @@ class Quickstart(Request):
         f"Corruptions: {listed(CORRUPTIONS)}, all, or clean.", ("clean", "all"), names="corruption"
     )
     level: Sequence[str] = flag(f"Levels: {listed(LEVELS)}.", ("L2",))
-    train_epochs: int = flag("Passes over the training clips.", 4)
-    epochs: int = flag("Passes of the adaptation over each corrupted set.", 3)
+    train_epochs: int = flag("Passes over the training clips.", 5)
+    epochs: int = flag("Passes of the adaptation over each corrupted set.", 2)
