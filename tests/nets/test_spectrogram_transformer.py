@@ -91,7 +91,7 @@ def test_outputs_and_head(tiny):
     np.testing.assert_allclose(outputs.embedding @ kernel + bias[None], outputs.logits, atol=1e-5)
     pooled = outputs.frames[:, 2:].mean(1)
     normed = (pooled - pooled.mean(1, keepdims=True)) / np.sqrt(pooled.var(1, keepdims=True) + 1e-5)
-    norm = golden["params"]["head"]["layer_norm"]
+    norm = jax.tree.map(lambda v: v[None], golden["params"]["head"]["layer_norm"])
     np.testing.assert_allclose(outputs.embedding, normed * norm["scale"] + norm["bias"], atol=1e-5)
     cls = build_head({**CONFIG.head, "pool": "cls"}, 4)
     _, embedding = cls.apply({"params": golden["params"]["head"]}, outputs.frames, mode=EVAL)
