@@ -139,7 +139,7 @@ def test_the_network_is_built_and_is_what_its_layers_say(package):
     scaled = centred / np.sqrt(pooled.var(-1, keepdims=True) + 1e-6)
     kernel, bias = net.head(variables)
     embedding = scaled * head["layer_norm"]["scale"] + head["layer_norm"]["bias"]
-    np.testing.assert_allclose(outputs.logits, embedding @ kernel + bias, atol=1e-4)
+    np.testing.assert_allclose(outputs.logits, embedding @ np.asarray(kernel) + np.asarray(bias), atol=1e-4)
 
 
 def test_the_protocol_and_the_criterion(package):

@@ -64,7 +64,7 @@ def _interpolate(x: Float[Array, "clips frames tracks"]) -> Float[Array, "clips 
     """Linear between control points; the last one is held."""
     following = jnp.concatenate([x[:, 1:], x[:, -1:]], axis=1)
     share = jnp.arange(FRAME, dtype=x.dtype)[:, None] / FRAME
-    y = x[:, :, None] + (following - x)[:, :, None] * share
+    y = x[:, :, None] + (following - x)[:, :, None] * share[None, None]
     return y.reshape(x.shape[0], -1, x.shape[2])
 
 
@@ -88,7 +88,7 @@ def _filter(source, hiss, tracks: Float[Array, "clips frames width"], sample_rat
     b = 2 * radius * jnp.cos(2 * jnp.pi * centre / sample_rate)
     c = -(radius**2)
     # Unit gain at DC for the cascade; about unit gain at its peak for the frication.
-    a = jnp.where(jnp.arange(FORMANTS + 1) < FORMANTS, 1 - b - c, (1 - radius**2) / 2)
+    a = jnp.where((jnp.arange(FORMANTS + 1) < FORMANTS)[None, None], 1 - b - c, (1 - radius**2) / 2)
     coefficients = jnp.moveaxis(jnp.stack([a, b, c]), (0, 1, 2, 3), (1, 3, 0, 2))  # (frames, 3, resonators, clips)
     clips, frames = tracks.shape[:2]
     inputs = jnp.stack([source, hiss]).reshape(2, clips, frames, FRAME).transpose(2, 3, 0, 1)

@@ -186,11 +186,11 @@ def ragged_log_mel(
     if spec.pad_mode != "reflect":
         raise BadInput(f"ragged_log_mel: pad_mode is {spec.pad_mode!r}, expected 'reflect'")
     time, lengths = wave.shape[-1], lengths[:, None]
-    place = jnp.arange(time + spec.n_fft // 2)
+    place = jnp.arange(time + spec.n_fft // 2)[None]
     source = jnp.where(place < lengths, place, 2 * (lengths - 1) - place)
     extended = jnp.take_along_axis(wave, jnp.clip(source, 0, time - 1), 1)
     power = mel_spectrogram(jnp.where(place < lengths + spec.n_fft // 2, extended, 0.0), spec)
-    inside = (jnp.arange(power.shape[1]) <= lengths // spec.hop)[..., None]
+    inside = (jnp.arange(power.shape[1])[None] <= lengths // spec.hop)[..., None]
     # Frames outside count as silence, which is never above a clip's maximum.
     db = decibels(jnp.where(inside, power, 0.0), amin=spec.amin, top_db=spec.top_db)
     features = jnp.where(inside, db / spec.divisor, 0.0)

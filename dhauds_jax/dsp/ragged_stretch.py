@@ -103,14 +103,14 @@ def _window_sums(n_fft: int, hop: int) -> np.ndarray:
 def _envelope(frames: Array, most: int, n_fft: int, hop: int, dtype: np.dtype) -> Float[Array, "clips time"]:
     """What `istft` divides by: squared windows summed over the clip's own frames; 1 beyond its end."""
     block = np.arange(n_fft // (2 * hop), most - 1 + n_fft // (2 * hop))
-    earliest = jnp.clip(block - frames[:, None] + 1, 0, n_fft // hop)
+    earliest = jnp.clip(block[None] - frames[:, None] + 1, 0, n_fft // hop)
     sums = jnp.asarray(_window_sums(n_fft, hop), dtype)[earliest, np.minimum(block, n_fft // hop - 1)]
     return sums.reshape(len(frames), -1)
 
 
 def _reflect_ends(wave: Float[Array, "clips time"], end: Int[Array, " clips"], half: int) -> Array:
     """Rows with `half` samples before them and after `end`, mirrored (what comes later has no meaning)."""
-    index = jnp.arange(-half, wave.shape[-1] + half)
+    index = jnp.arange(-half, wave.shape[-1] + half)[None]
     index = jnp.minimum(jnp.abs(index), 2 * (end[:, None] - 1) - index)
     return jnp.take_along_axis(wave, jnp.clip(index, 0, wave.shape[-1] - 1), -1)
 
@@ -119,7 +119,7 @@ def _reflect_block_ends(wave: Float[Array, "clips time"], blocks: Int[Array, " c
     """The same for ends at whole blocks of `hop` samples: only the blocks around the end are fetched."""
     clips, reach = len(wave), half // hop
     cut = wave.reshape(clips, -1, hop)
-    around = jnp.clip(blocks[:, None] - np.arange(reach + 1, 0, -1), 0, cut.shape[1] - 1)
+    around = jnp.clip(blocks[:, None] - np.arange(reach + 1, 0, -1)[None], 0, cut.shape[1] - 1)
     before = jnp.take_along_axis(cut, around[..., None], 1).reshape(clips, -1)
     mirrored = before[:, hop - 1 : -1][:, ::-1].reshape(clips, reach, hop)
     left = wave[:, half:0:-1].reshape(clips, reach, hop)
@@ -164,7 +164,7 @@ def time_stretch_ragged(
     if n_fft % (2 * hop):
         raise ValueError(f"time_stretch_ragged: hop is {hop}, expected a whole part of n_fft // 2 = {n_fft // 2}")
     most, half = plan.first.shape[-1], n_fft // 2
-    window = jnp.asarray(hann(n_fft, n_fft), wave.dtype)
+    window = jnp.asarray(hann(n_fft, n_fft), wave.dtype)[None, None]
 
     def forward(padded: Array) -> Array:
         return jnp.fft.rfft(frame(padded, n_fft, hop) * window)
@@ -183,7 +183,7 @@ def time_stretch_ragged(
     target = magnitude_root(_mixed(absolute(forward(_reflect_ends(wave, plan.length, half))), plan), power)
     result = inverse(target + 0j if start is None else target * start)
     result = jax.lax.fori_loop(0, iterations, round_trip, (result, jnp.zeros_like(result)))[0]
-    return jnp.where(np.arange(result.shape[-1]) < hop * (plan.frames[:, None] - 1), result, 0.0)
+    return jnp.where(np.arange(result.shape[-1])[None] < hop * (plan.frames[:, None] - 1), result, 0.0)
 
 
 def _mixed(magnitude: Float[Array, "clips frames bins"], plan: Plan) -> Float[Array, "clips most bins"]:

@@ -66,10 +66,10 @@ def _filtered(padded: Float[Array, "*batch time"], filters: Filters, periods: in
     """
     count = filters.taps.shape[1]
     taps = jnp.asarray(filters.taps.T, padded.dtype)
-    start = jnp.arange(periods)[:, None] * filters.orig + filters.offset.astype(np.int32)
+    start = jnp.arange(periods)[:, None] * filters.orig + filters.offset.astype(np.int32)[None]
 
     def add(tap: int | Array, total: Array) -> Array:
-        return total + padded[..., start + tap] * taps[tap]
+        return total + padded[..., start + tap] * jnp.broadcast_to(taps[tap], total.shape)
 
     total = jnp.zeros((*padded.shape[:-1], *start.shape), padded.dtype)
     if count > _UNROLLED_TAPS:

@@ -68,7 +68,7 @@ def stretch_magnitude(
       BadInput: a rate that is not positive.
     """
     first, second, weight = _neighbours(magnitude, rate)
-    weight = jnp.asarray(weight, magnitude.dtype)
+    weight = jnp.broadcast_to(jnp.asarray(weight, magnitude.dtype), first.shape)
     return weight * second + (1 - weight) * first
 
 
@@ -114,6 +114,7 @@ def phase_vocoder(
     magnitude = stretch_magnitude(absolute(spectrum), rate)
     before, after, _ = _neighbours(angle, rate)
     advance = jnp.asarray(np.linspace(0, np.pi * hop, spectrum.shape[-1]), angle.dtype)
+    advance = jnp.broadcast_to(advance, before.shape)
     step = after - before - advance
     step = step - 2 * np.pi * jnp.round(step / (2 * np.pi)) + advance
     steps = jnp.concatenate([angle[..., :1, :], step[..., :-1, :]], -2)

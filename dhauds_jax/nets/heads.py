@@ -117,7 +117,7 @@ class FCEClassifier(nn.Module):
         two = tokens[:, :2] if self.pair == "first" else tokens[:, jnp.array([0, -1])]
         kernel = self.param("kernel", torch_uniform(30), (15, 2, 1))
         bias = self.param("bias", torch_uniform(30), (1,))
-        x = (conv1d(jnp.swapaxes(two, 1, 2), kernel, 1, 7) + bias)[..., 0]
+        x = (conv1d(jnp.swapaxes(two, 1, 2), kernel, 1, 7) + bias[None, None])[..., 0]
         x = nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm")(x)
         return Dense(self.classes, precision="highest", name="classifier")(x), x
 

@@ -99,7 +99,7 @@ class ConvLayer(nn.Module):
         kernel = self.param("kernel", init, (self.taps, x.shape[-1], self.features))
         y = conv1d(x.astype(dtype), kernel.astype(dtype), self.stride, 0)
         if self.use_bias:
-            y = y + self.param("bias", torch_uniform(fan_in), (self.features,)).astype(dtype)
+            y = y + self.param("bias", torch_uniform(fan_in), (self.features,)).astype(dtype)[None, None]
         return y
 
 

@@ -256,7 +256,7 @@ class Attention(nn.Module):
         q, k, v = project("q"), project("k"), project("v")
         scores = jnp.einsum("bqhd,bkhd->bhqk", q * (q.shape[-1] ** -0.5), k).astype(jnp.float32)
         if mask is not None:
-            scores = jnp.where(mask, scores, jnp.finfo(jnp.float32).min)
+            scores = jnp.where(jnp.broadcast_to(mask, scores.shape), scores, jnp.finfo(jnp.float32).min)
         probabilities = jax.nn.softmax(scores, -1)
         probabilities = Dropout(self.dropout, name="dropout")(probabilities, active=active, axis_name=axis_name)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", probabilities.astype(v.dtype), v).reshape(batch, tokens, width)

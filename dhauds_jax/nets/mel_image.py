@@ -184,4 +184,5 @@ def as_if(
     pictures: Float[Array, "batch rows columns"], own: Statistics, network: Statistics
 ) -> Float[Array, "batch rows columns"]:
     """Images that a network with the statistics `network` normalises to `(x - own.mean) / own.deviation`."""
-    return (pictures - own.mean) / own.deviation * network.deviation + network.mean
+    own_mean, own_deviation, mean, deviation = (v[None, None] for v in (*own, *network))
+    return (pictures - own_mean) / own_deviation * deviation + mean

@@ -105,4 +105,4 @@ class PositionalConv(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), (width,))
         dtype = self.dtype or x.dtype
         y = _CONVS[self.implementation](x.astype(dtype), weight_norm_taps(v, g).astype(dtype), self.groups)
-        return y + bias.astype(dtype)
+        return y + bias.astype(dtype)[None, None]

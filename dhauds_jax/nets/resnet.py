@@ -48,7 +48,7 @@ class Conv2d(nn.Module):
         )
         if self.bias_init is None:
             return y
-        return y + self.param("bias", self.bias_init, (self.features,)).astype(x.dtype)
+        return y + self.param("bias", self.bias_init, (self.features,)).astype(x.dtype)[None, None, None]
 
 
 def average_pool(

@@ -55,7 +55,7 @@ def discriminate(
     """
     scores = jnp.einsum("bid,bjd->bij", true.astype(jnp.float32), guess.astype(jnp.float32))
     log_p = jax.nn.log_softmax(scores, 2 if over == "predictions" else 1)
-    right = scores.argmax(1) == jnp.arange(scores.shape[1])
+    right = scores.argmax(1) == jnp.arange(scores.shape[1])[None]
     loss = -jnp.diagonal(log_p, axis1=1, axis2=2).mean(-1)
     return Objective(_mean(loss, weights, axis_name), _mean(right.mean(-1), weights, axis_name))
 

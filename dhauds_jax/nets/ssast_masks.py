@@ -58,10 +58,12 @@ def cluster_mask(
     number = jnp.arange(patches)
     if profile == "reference":
         # Number start + columns i + j for some i, j below the side: one division would be wrong for narrow grids.
-        rest = [number - start - columns * i for i in range(SIDES[-1])]
-        covered = jnp.stack([(r >= 0) & (r < side) & (i < side) for i, r in enumerate(rest)]).any(0) & (number > 0)
+        rest = [number[None] - start - columns * i for i in range(SIDES[-1])]
+        covered = jnp.stack([(r >= 0) & (r < side) & (i < side) for i, r in enumerate(rest)]).any(0)
+        covered = covered & (number > 0)[None]
     else:
-        down, right = number // columns - start // columns, number % columns - start % columns
+        down = number[None] // columns - start // columns
+        right = number[None] % columns - start % columns
         covered = (down >= 0) & (down < side) & (right >= 0) & (right < side)
     # The first square over each patch; patches that none covers come after all squares.
     first = jnp.where(covered.any(0), covered.argmax(0), squares)

@@ -88,7 +88,7 @@ class PretrainNet(nn.Module):
           mask: (batch, patches), True where a patch is hidden.
         """
         embedded = self.encoder.embed(features)
-        hidden = jnp.where(mask[..., None], self.mask_embed.astype(embedded.dtype), embedded)
+        hidden = jnp.where(mask[..., None], self.mask_embed.astype(embedded.dtype)[None, None], embedded)
         tokens = self.encoder.encode(hidden).tokens[:, self.encoder.prefix :]
         patches = unfold(features, self.encoder.patch, self.encoder.stride)
         return Masked(patches, self.contrast(tokens), self.generate(tokens), tokens)

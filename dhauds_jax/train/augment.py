@@ -75,7 +75,7 @@ def augment_spectrogram(
 
     def one(row: Array, i: Array) -> Array:
         keys = jax.random.split(jax.random.fold_in(key, i), 5)
-        masked = _masked(keys[0], row.shape[1], freq_mask) | _masked(keys[1], row.shape[0], time_mask)[:, None]
+        masked = _masked(keys[0], row.shape[1], freq_mask)[None] | _masked(keys[1], row.shape[0], time_mask)[:, None]
         row = jnp.where(masked, fill, row)
         if not noise:
             return row

@@ -50,7 +50,7 @@ def make_view(
             )(batch.index)
             crops = jax.vmap(lambda start: jax.lax.dynamic_slice(noise, (start,), (width,)))(starts)
             # The SNR is that of the clip alone: its padding holds neither speech nor noise.
-            position = jnp.arange(width)
+            position = jnp.arange(width)[None]
             head = ((width - batch.lengths) // 2)[:, None]
             inside = (position >= head) & (position < head + batch.lengths[:, None])
             batch = batch._replace(wave=add_noise(batch.wave, crops * inside, jnp.float32(options.noise_snr_db)))

@@ -41,7 +41,7 @@ def empty_labels(capacity: int) -> Int[Array, " {capacity}"]:
 
 def per_class(labels: Int[Array, " slots"], classes: int) -> Int[Array, " {classes}"]:
     """How many slots hold each class; empty slots count for none."""
-    return (labels[:, None] == jnp.arange(classes)).sum(0)
+    return (labels[:, None] == jnp.arange(classes)[None]).sum(0)
 
 
 def random_slot(key: PRNGKeyArray, among: Bool[Array, " slots"]) -> Int[Array, ""]:

@@ -92,7 +92,7 @@ def test_filters_are_triangles_that_sum_to_one_inside():
 
 
 def test_the_floor_is_per_clip():
-    wave = noise(2, 3, 4000) * jnp.asarray([1.0, 1e-3, 1e-6])[:, None]
+    wave = noise(2, 3, 4000) * jnp.asarray([1.0, 1e-3, 1e-6])[None, :, None]
     together = log_mel(wave, AMAUT)
     for i in range(2):
         for j in range(3):

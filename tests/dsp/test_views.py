@@ -109,7 +109,7 @@ def test_batch_and_order_change_no_view():
 
 def test_random_pad_places_every_clip_whole():
     lengths = jnp.tile(jnp.array([1, 5, 8]), 60)
-    wave = jnp.where(jnp.arange(8) < lengths[:, None], jnp.arange(1.0, 9.0), 0.0)
+    wave = jnp.where(jnp.arange(8)[None] < lengths[:, None], jnp.arange(1.0, 9.0)[None], 0.0)
     padded = np.asarray(random_pad(KEY, wave, lengths, jnp.arange(180), 10))
     heads = padded.argmax(1) - np.asarray(lengths) + 1
     for row, head, count in zip(padded, heads, np.asarray(lengths)):
@@ -125,7 +125,7 @@ def test_random_pad_places_every_clip_whole():
 
 def test_random_fit_pads_as_random_pad_and_cuts_from_a_random_start():
     lengths, index, keys = jnp.array([4, 6, 9, 12]), jnp.arange(4), jax.random.split(KEY, 60)
-    wave = jnp.where(jnp.arange(12) < lengths[:, None], ramp(4, 12), 0.0)
+    wave = jnp.where(jnp.arange(12)[None] < lengths[:, None], ramp(4, 12), 0.0)
 
     def fit(last_start):
         one = partial(random_fit, wave=wave, lengths=lengths, index=index, length=6, last_start=last_start)

@@ -86,7 +86,7 @@ def test_base_size_in_eval_mode(base):
     assert max(errors.values()) < 1e-3
     jax.tree.map(np.testing.assert_array_equal, stats, variables["batch_stats"])
     kernel, bias = net.head(variables)
-    np.testing.assert_allclose(outputs.embedding @ kernel + bias, outputs.logits, atol=1e-4)
+    np.testing.assert_allclose(outputs.embedding @ kernel + bias[None], outputs.logits, atol=1e-4)
 
 
 @pytest.mark.slow

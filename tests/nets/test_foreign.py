@@ -39,7 +39,7 @@ def test_a_users_own_network_is_built_saved_loaded_and_run(tmp_path):
     np.testing.assert_allclose(outputs.logits, logits, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(outputs.embedding, embedding, rtol=1e-5, atol=1e-5)
     kernel, bias = net.head(variables)
-    np.testing.assert_allclose(outputs.embedding @ kernel + bias, outputs.logits, atol=1e-5)
+    np.testing.assert_allclose(outputs.embedding @ kernel + bias[None], outputs.logits, atol=1e-5)
     assert zoo.build(config, dtype=jnp.bfloat16).config == config
 
 

@@ -175,11 +175,11 @@ def test_attention_by_hand_and_masked():
     x = normal(2, 5, 8)
     module = Attention(2)
     params = module.init(jax.random.key(0), x)["params"]
-    q, k, v = (np.asarray(x @ params[n]["kernel"] + params[n]["bias"]).reshape(2, 5, 2, 4) for n in "qkv")
+    q, k, v = (np.asarray(x @ params[n]["kernel"] + params[n]["bias"][None, None]).reshape(2, 5, 2, 4) for n in "qkv")
     scores = np.einsum("bqhd,bkhd->bhqk", q, k) / 2
     weights = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
     mixed = np.einsum("bhqk,bkhd->bqhd", weights, v).reshape(2, 5, 8)
-    expected = mixed @ params["o"]["kernel"] + params["o"]["bias"]
+    expected = mixed @ params["o"]["kernel"] + params["o"]["bias"][None, None]
     np.testing.assert_allclose(module.apply({"params": params}, x), expected, atol=1e-5)
     mask = jnp.arange(5) < 3
     short = module.apply({"params": params}, x[:, :3])

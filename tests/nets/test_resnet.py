@@ -81,6 +81,7 @@ def convolved(x, kernel, stride):
 
 
 def normalised(x, scale, bias):
+    scale, bias = (v[None, None, None] for v in (scale, bias))
     return (x - x.mean((0, 1, 2))) / np.sqrt(x.var((0, 1, 2)) + 1e-5) * scale + bias
 
 
@@ -119,7 +120,7 @@ def test_outputs_and_their_last_layer(tiny):
     # Channel by channel, as PyTorch flattens (channels, rows, columns).
     np.testing.assert_array_equal(outputs.embedding[:, :4], outputs.frames[:, :, 0])
     kernel, bias = net.head(variables)
-    np.testing.assert_allclose(outputs.embedding @ kernel + bias, outputs.logits, atol=1e-5)
+    np.testing.assert_allclose(outputs.embedding @ kernel + bias[None], outputs.logits, atol=1e-5)
 
 
 def test_the_auxiliary_head_begins_as_a_copy_of_the_last_group():
@@ -157,7 +158,7 @@ def test_the_cnn_and_its_double_softmax():
     assert outputs.aux is None
     assert outputs.embedding.shape == (3, 64)
     kernel, bias = net.head(variables)
-    z = np.asarray(outputs.embedding @ kernel + bias)
+    z = np.asarray(outputs.embedding @ kernel + bias[None])
     np.testing.assert_allclose(outputs.logits.sum(1), 1.0, rtol=1e-5)
     np.testing.assert_allclose(outputs.logits, np.exp(z) / np.exp(z).sum(1, keepdims=True), rtol=1e-4)
     plain = zoo.build(config.replace(head={"kind": "linear", "softmax_output": False}))

@@ -62,7 +62,7 @@ def test_ssast_equals_the_authors_modules(name):
     outputs, _ = jax.jit(lambda v, x: net.apply_features(v, x, mode=EVAL))(variables, numbers["fbank"])
     assert largest_error(outputs.logits, numbers["logits_avgtok"]) < 2e-5
     kernel, bias = net.head(variables)
-    assert largest_error(outputs.embedding @ kernel + bias, outputs.logits) < 2e-5
+    assert largest_error(outputs.embedding @ kernel + bias[None], outputs.logits) < 2e-5
     pooled = build_head({**after.head, "pool": "cls"}, len(after.classes))
     logits, _ = pooled.apply({"params": variables["params"]["head"]}, outputs.frames, mode=EVAL)
     assert largest_error(logits, numbers["logits_cls"]) < 2e-5

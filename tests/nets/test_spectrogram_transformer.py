@@ -88,10 +88,10 @@ def test_outputs_and_head(tiny):
     outputs, stats = jax.jit(lambda v, x: net.apply(v, x, mode=EVAL))(golden, wave)
     assert stats == {} and outputs.frames.shape == (4, 17, 16) and outputs.embedding.shape == (4, 16)
     kernel, bias = net.head(golden)
-    np.testing.assert_allclose(outputs.embedding @ kernel + bias, outputs.logits, atol=1e-5)
+    np.testing.assert_allclose(outputs.embedding @ kernel + bias[None], outputs.logits, atol=1e-5)
     pooled = outputs.frames[:, 2:].mean(1)
     normed = (pooled - pooled.mean(1, keepdims=True)) / np.sqrt(pooled.var(1, keepdims=True) + 1e-5)
-    norm = golden["params"]["head"]["layer_norm"]
+    norm = jax.tree.map(lambda v: v[None], golden["params"]["head"]["layer_norm"])
     np.testing.assert_allclose(outputs.embedding, normed * norm["scale"] + norm["bias"], atol=1e-5)
     cls = build_head({**CONFIG.head, "pool": "cls"}, 4)
     _, embedding = cls.apply({"params": golden["params"]["head"]}, outputs.frames, mode=EVAL)

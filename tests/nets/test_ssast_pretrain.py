@@ -65,7 +65,7 @@ def test_unmasked_tokens_are_the_classifiers(pretrained):
     outputs, _ = classifier.apply_features(weights, features, mode=EVAL)
     np.testing.assert_allclose(outputs.frames[:, 2:], tokens, atol=1e-5)
     kernel, bias = classifier.head(weights)
-    np.testing.assert_allclose(outputs.embedding @ kernel + bias, outputs.logits, atol=1e-5)
+    np.testing.assert_allclose(outputs.embedding @ kernel + bias[None], outputs.logits, atol=1e-5)
 
 
 def test_checkpoint_there_and_back_and_on_to_a_classifier(pretrained, tmp_path):

@@ -47,7 +47,7 @@ def test_tiny_is_tiny_and_tidy(tiny):
     assert outputs.logits.shape == (8, 4)
     jax.tree.map(np.testing.assert_array_equal, stats, variables["batch_stats"])
     kernel, bias = net.head(variables)
-    np.testing.assert_allclose(outputs.embedding @ kernel + bias, outputs.logits, atol=1e-5)
+    np.testing.assert_allclose(outputs.embedding @ kernel + bias[None], outputs.logits, atol=1e-5)
     features = net.features(wave)
     again, _ = jax.jit(lambda v, x: net.apply_features(v, x, mode=EVAL))(variables, features)
     np.testing.assert_allclose(again.logits, outputs.logits, atol=1e-5)
@@ -117,11 +117,11 @@ def test_fce_head_reads_two_tokens():
         params = variables["params"]
         padded = np.pad(np.asarray(x[:, jnp.array(chosen)]), ((0, 0), (0, 0), (7, 7)))
         merged = [np.einsum("bck,kc->b", padded[:, :, i : i + 15], params["kernel"][:, :, 0]) for i in range(16)]
-        merged = np.stack(merged, 1) + params["bias"]
+        merged = np.stack(merged, 1) + np.asarray(params["bias"])
         normed = (merged - merged.mean(1, keepdims=True)) / np.sqrt(merged.var(1, keepdims=True) + 1e-6)
         np.testing.assert_allclose(embedding, normed, atol=1e-4)
         kernel, bias = head.linear(params)
-        np.testing.assert_allclose(logits, embedding @ kernel + bias, atol=1e-5)
+        np.testing.assert_allclose(logits, embedding @ kernel + bias[None], atol=1e-5)
     with pytest.raises(ValueError, match="pair is 'last'"):
         build_head({"kind": "fce", "pair": "last"}, 5)
 

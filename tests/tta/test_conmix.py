@@ -37,8 +37,8 @@ def linear_classifier():
 
     def apply(variables, wave, *, mode, weights=None, rngs=None, axis_name=None):
         p = variables["params"]
-        embedding = wave @ MIX * p["encoder"]["scale"]
-        return Outputs(embedding @ p["head"]["kernel"] + p["head"]["bias"], embedding, embedding[:, None]), {}
+        embedding = wave @ MIX * p["encoder"]["scale"][None]
+        return Outputs(embedding @ p["head"]["kernel"] + p["head"]["bias"][None], embedding, embedding[:, None]), {}
 
     config = zoo.preset("amaut_tiny", list("abcd")).replace(length=LENGTH)
     return Classifier(None, apply, lambda w: w, apply, None, config)

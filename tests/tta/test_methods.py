@@ -27,7 +27,7 @@ def linear_classifier() -> Classifier:
 
         p, s = variables["params"]["encoder"]["batch_norm"], variables["batch_stats"]["encoder"]["batch_norm"]
         y, kept = mode.norm(wave, Running(s["mean"], s["var"]), 1e-5, weights, axis_name)
-        logits = y * p["scale"] + p["bias"]
+        logits = y * p["scale"][None] + p["bias"][None]
         stats = {"encoder": {"batch_norm": {"mean": kept.mean, "var": kept.var}}}
         return Outputs(logits, logits, logits[:, None]), stats
 

@@ -103,7 +103,8 @@ def test_a_step_predicts_then_minimises_the_entropy_of_the_memory():
     np.testing.assert_allclose(stats["var"], 0.99 * linear.VAR + 0.01 * var, rtol=1e-5)
     assert np.array_equal(state.memory.waves[:8], linear.WAVE)
     assert np.array_equal(state.memory.labels, [*np.argmax(prediction.logits, -1), -1, -1, -1, -1])
-    after = linear.logits(linear.WAVE, linear.affine(state.variables), stats["mean"], stats["var"])
+    now = jax.tree.map(np.asarray, stats)
+    after = linear.logits(linear.WAVE, linear.affine(state.variables), now["mean"], now["var"])
     np.testing.assert_allclose(method.predict(state, linear.BATCH), after, rtol=1e-4, atol=1e-5)
 
 

@@ -61,7 +61,7 @@ def classifier(aux_classes=3):
 
     def normed(x, params, stats, norm, weights):
         y, kept = norm(x, Running(stats["mean"], stats["var"]), 1e-5, weights, None)
-        return y * params["scale"] + params["bias"], {"mean": kept.mean, "var": kept.var}
+        return y * params["scale"][None] + params["bias"][None], {"mean": kept.mean, "var": kept.var}
 
     def apply(variables, image, *, mode, weights=None, rngs=None, axis_name=None):
         p, s = variables["params"], variables["batch_stats"]

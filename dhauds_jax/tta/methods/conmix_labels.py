@@ -85,7 +85,7 @@ def refined_labels(
     classes = soft.shape[-1]
     before, now = (jax.nn.one_hot(x, classes) for x in (previous, labels))
     both = before.T @ now
-    either = before.sum(0)[:, None] + now.sum(0) - both
+    either = before.sum(0)[:, None] + now.sum(0)[None] - both
     consensus = jax.nn.softmax(both / (either + 1e-8), -1)
     term = labels[:, None].astype(soft.dtype) if alpha_term == "index" else now
     return jax.nn.softmax(alpha * term + (1 - alpha) * soft @ consensus, -1)
@@ -148,7 +148,7 @@ def conmix_losses(
         terms["nucnm"] = rates.nucnm * batch_norm_term(both, twice, axis_name)
     if rates.const > 0:
         summed, rows = total(((w[:, None] * p).sum(0), w.sum()), axis_name)
-        aim = p * mean / (summed / rows)
+        aim = p * mean[None] / (summed / rows)[None]
         aim = jax.lax.stop_gradient(aim / jnp.linalg.norm(aim, axis=-1, keepdims=True))
         terms["const"] = rates.const * weighted_mean(-(aim * jnp.log(q + EPSILON)).sum(-1), w, axis_name)
     return {"total": sum(terms.values()), **terms}

@@ -38,16 +38,16 @@ def affinity_matrix(
         graph = neighbours.nearest(features, k, weights)
         hits = jax.nn.one_hot(graph.index, rows, dtype=features.dtype)
         return (graph.counts[..., None] * hits).sum(1)
-    pairs = weights[:, None] * weights
+    pairs = weights[:, None] * weights[None]
     similarity = jnp.matmul(features, features.T, precision="highest")
     if kind == "linear":
         return pairs * similarity
     squares = jnp.square(features).sum(-1)
-    distance = jnp.maximum(squares[:, None] + squares - 2 * similarity, 0.0) * (1 - jnp.eye(rows))
+    distance = jnp.maximum(squares[:, None] + squares[None] - 2 * similarity, 0.0) * (1 - jnp.eye(rows))
     count = weights.sum()
     # With fewer real rows than k, the farthest real one takes the k-th place.
     place = jnp.minimum(k, count).astype(jnp.int32) - 1
-    ordered = jnp.sort(jnp.where(weights > 0, distance, jnp.inf), -1)
+    ordered = jnp.sort(jnp.where((weights > 0)[None], distance, jnp.inf), -1)
     kth = jnp.sqrt(jnp.take_along_axis(ordered, jnp.full((rows, 1), place), -1)[:, 0])
     scale = jnp.where(weights > 0, kth, 0.0).sum() / count
     return pairs * jnp.exp(-distance / jnp.maximum(2 * scale**2, 1e-12))

@@ -40,7 +40,8 @@ def source_weighted(prior: float) -> Normaliser:
         alpha = clips / (clips + prior)
         mixed = alpha * mean + (1 - alpha) * running.mean
         spread = alpha * var + (1 - alpha) * running.var
-        return (x - mixed) * jax.lax.rsqrt(spread + epsilon), running
+        mixed, scale = (jnp.broadcast_to(v, x.shape) for v in (mixed, jax.lax.rsqrt(spread + epsilon)))
+        return (x - mixed) * scale, running
 
     return blended
 

@@ -66,6 +66,7 @@ def instance_aware(k: float, momentum: float | None = None) -> Normaliser:
             kept = Running(
                 (1 - momentum) * running.mean + momentum * mean, (1 - momentum) * running.var + momentum * var
             )
+        mean, var = (jnp.expand_dims(v, tuple(range(x.ndim - 1))) for v in (mean, var))
         positions = x[0, ..., 0].size
         if positions > 1:
             axes = tuple(range(1, x.ndim - 1))

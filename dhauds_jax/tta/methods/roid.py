@@ -75,7 +75,7 @@ def prior_corrected(logits: Logits, weights: Rows, axis_name: str | None = None)
     summed, rows = total((weights @ jnp.exp(log_p), weights.sum()), axis_name)
     mean, classes = summed / rows, logits.shape[-1]
     smooth = jnp.maximum(1 / rows, 1 / classes) / mean.max()
-    return log_p + jnp.log((mean + smooth) / (1 + smooth * classes))
+    return log_p + jnp.log((mean + smooth) / (1 + smooth * classes))[None]
 
 
 def roid(

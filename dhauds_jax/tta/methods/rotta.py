@@ -65,7 +65,8 @@ def robust(alpha: float) -> Normaliser:
     ) -> tuple[Array, Running]:
         mean, var, _ = batch_moments(x, weights, axis_name)
         mean, var = ((1 - alpha) * old + alpha * new for old, new in zip(running, (mean, var), strict=True))
-        return (x - mean) * jax.lax.rsqrt(var + epsilon), jax.lax.stop_gradient(Running(mean, var))
+        centre, scale = (jnp.broadcast_to(v, x.shape) for v in (mean, jax.lax.rsqrt(var + epsilon)))
+        return (x - centre) * scale, jax.lax.stop_gradient(Running(mean, var))
 
     return moved
 

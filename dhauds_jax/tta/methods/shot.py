@@ -65,7 +65,7 @@ def centroid_scores(
         centroids = sums / (1e-8 + mass[:, None])
         eligible = count > threshold
         eligible = eligible | ~eligible.any()
-        scores = jnp.where(eligible, features @ (_unit(centroids) if unit else centroids).T, -jnp.inf)
+        scores = jnp.where(eligible[None], features @ (_unit(centroids) if unit else centroids).T, -jnp.inf)
         labels = scores.argmax(-1)
         share = jax.nn.one_hot(labels, classes)
     return scores

@@ -45,7 +45,7 @@ def class_confusion(
     together = total((w[:, None] * p).T @ p, axis_name)
     # A class that no row gives any probability has an empty column: it confuses nothing.
     columns = together.sum(0)
-    shares = together / jnp.where(columns > 0, columns, 1.0)
+    shares = together / jnp.where(columns > 0, columns, 1.0)[None]
     return (shares.sum() - jnp.trace(shares)) / p.shape[-1]
 
 

@@ -63,10 +63,10 @@ def added(
     classes, size = supports.entropy.shape
     real = weights > 0
     entropy = losses.entropy_rows(logits, 0.0)
-    belongs = real & (jnp.arange(classes)[:, None] == logits.argmax(-1))
-    again = ((supports.clip[..., None] == clip) & real & (clip >= 0)).any(-1)
+    belongs = real[None] & (jnp.arange(classes)[:, None] == logits.argmax(-1)[None])
+    again = ((supports.clip[..., None] == clip[None, None]) & (real & (clip >= 0))[None, None]).any(-1)
     kept = jnp.where(again, jnp.inf, supports.entropy)
-    candidates = jnp.concatenate([kept, jnp.where(belongs, entropy, jnp.inf)], 1)
+    candidates = jnp.concatenate([kept, jnp.where(belongs, entropy[None], jnp.inf)], 1)
     lowest, place = jax.lax.top_k(-candidates, size)
 
     def choose(old: Array, place: Array) -> Array:
@@ -90,7 +90,8 @@ def first_supports(head: Linear, size: int) -> Supports:
         jnp.full((classes, size), -1, jnp.int32),
     )
     columns = head.kernel.T
-    return added(empty, columns, columns @ head.kernel + head.bias, jnp.full(classes, -1, jnp.int32), jnp.ones(classes))
+    logits = columns @ head.kernel + head.bias[None]
+    return added(empty, columns, logits, jnp.full(classes, -1, jnp.int32), jnp.ones(classes))
 
 
 def prototypes(supports: Supports) -> Float[Array, "classes features"]:

@@ -106,7 +106,7 @@ def ttt(
 
     def learn(variables: Variables, views: Array, key: PRNGKeyArray, index: Array) -> tuple[Variables, Array]:
         labels = random_labels(key, index[None], copies, classes)[0]
-        counts = (labels[:, None] == jnp.arange(classes)).sum(0).astype(jnp.float32)
+        counts = (labels[:, None] == jnp.arange(classes)[None]).sum(0).astype(jnp.float32)
 
         def update(variables: Variables, _: Any) -> tuple[Variables, Array]:
             grads, found = gradients(variables, lambda v: aux_loss(classifier, v, views, counts, task), GROUP)
