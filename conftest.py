@@ -14,6 +14,8 @@ import tests.typecheck  # noqa: F401  (the hook looks it up as an attribute of `
 
 jaxtyping.install_import_hook(["dhauds_jax", "converters"], "tests.typecheck.check")
 jax.config.update("jax_default_matmul_precision", "highest")
+# Arrays of different rank meet by an explicit broadcast alone: a silent one hides a wrong axis.
+jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tests run on the CPU; DHAUDS_TEST_PLATFORM=cuda takes the parity tests to a GPU (docs/performance.md).
 jax.config.update("jax_platforms", os.environ.get("DHAUDS_TEST_PLATFORM", "cpu"))
 
