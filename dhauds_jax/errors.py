@@ -29,7 +29,7 @@ def sentence(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, MemoryError) or str(error).startswith(_NO_MEMORY):  # JAX's error is known by its text
         said = " ".join(str(error).split()) or "no more to be had"
-        return f"out of memory ({said[:200]}): give a smaller batch size, or --precision=bfloat16 or --remat"
+        return f"out of memory ({said[:200]}): ask for less at once, such as a smaller batch or fewer clips"
     if not isinstance(error, _PATHS) and not (isinstance(error, OSError) and error.errno in _FULL):
         return None
     if error.errno is None:  # raised by a library, with a text of its own

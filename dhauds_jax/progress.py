@@ -32,6 +32,16 @@ class Lines:
         self._stream.flush()
 
 
+class _LogBar(tqdm):
+    """A bar whose remarks wait for its next line."""
+
+    def set_postfix(self, *args: Any, **kwargs: Any) -> None:
+        super().set_postfix(*args, **{**kwargs, "refresh": False})
+
+    def set_postfix_str(self, s: str = "", refresh: bool = True) -> None:
+        super().set_postfix_str(s, refresh=False)
+
+
 def progress_bar(iterable: Any = None, desc: str | None = None, total: float | None = None, **options: Any) -> Bar:
     """A tqdm bar on stderr; where that is no terminal, a line every `LINE_EVERY_S` seconds.
 
@@ -46,4 +56,4 @@ def progress_bar(iterable: Any = None, desc: str | None = None, total: float | N
     counts = "{desc}: {n_fmt} of {total_fmt} in {elapsed}, {remaining} to go, {rate_fmt}{postfix}"
     options["bar_format"] = options.get("bar_format", counts).replace("{bar}", "")
     every = {"mininterval": LINE_EVERY_S, "maxinterval": LINE_EVERY_S, "delay": LINE_EVERY_S}
-    return tqdm(iterable, desc, total, file=Lines(sys.stderr), **every, **options)
+    return _LogBar(iterable, desc, total, file=Lines(sys.stderr), **every, **options)

@@ -97,7 +97,10 @@ def source_digest(name: str) -> str | None:
     """
     if not is_foreign(name):
         return None
-    spec = importlib.util.find_spec(name.partition(":")[0])
+    try:
+        spec = importlib.util.find_spec(name.partition(":")[0])
+    except ModuleNotFoundError:  # said where the name is looked up
+        return None
     if spec is None or spec.origin is None or not Path(spec.origin).is_file():
         return None
     return hashlib.sha256(Path(spec.origin).read_bytes()).hexdigest()[:16]

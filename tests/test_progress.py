@@ -23,15 +23,15 @@ def shown(monkeypatch, stream, **options):
     with progress.progress_bar(desc="train", total=3, unit="step", **options) as bar:
         for _ in range(3):
             bar.update()
-            bar.set_postfix(loss="0.5", refresh=False)
+            bar.set_postfix(loss="0.5")
     return stream.getvalue()
 
 
 def test_a_log_file_gets_whole_lines(monkeypatch, at_once):
     text = shown(monkeypatch, io.StringIO())
     assert "\r" not in text and "\x1b" not in text and text.endswith("\n") and "\n\n" not in text
-    assert text.splitlines()[0].startswith("train: 0 of 3 in 00:00")
-    assert text.splitlines()[-1].startswith("train: 3 of 3 in 00:00, 00:00 to go") and "loss=0.5" in text
+    assert text.splitlines()[0].startswith("train: 0 of 3 in ")
+    assert text.splitlines()[-1].startswith("train: 3 of 3 in ") and "loss=0.5" in text
 
 
 def test_bars_below_another_one_do_not_move_the_cursor(monkeypatch, at_once):
@@ -47,7 +47,7 @@ def test_bars_below_another_one_do_not_move_the_cursor(monkeypatch, at_once):
 
 def test_what_is_done_soon_leaves_no_line(monkeypatch):
     monkeypatch.setattr(progress, "LINE_EVERY_S", 3600.0)
-    assert shown(monkeypatch, io.StringIO()) == ""
+    assert shown(monkeypatch, io.StringIO()) == "", "a remark brings no line forward"
     assert shown(monkeypatch, io.StringIO(), disable=True) == ""
 
 

@@ -21,7 +21,7 @@ class Cell(NamedTuple):
       criterion: label-free choice of the epoch, a name of `tta.selection.CRITERIA`.
       draw: the corruption draws' settings and checksums.
       protocol_options: the protocol's resolved options.
-      content: digests (`cells.content`) of the data by their names: "clips", "noise", "source_data", and of the files
+      content: digests (`data.content`) of the data by their names: "clips", "noise", "source_data", and of the files
         of a user's own plug-ins, "dataset_source", "corruption_source", "method_source", "protocol_source",
         "criterion_source", "net_source". What a cell does not need is not there.
       source_clips: labelled training clips that the method got; None for methods that need none.

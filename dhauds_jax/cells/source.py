@@ -31,7 +31,7 @@ class SourceModel(NamedTuple):
       sha256: names the weights alone.
       data: the first clips of the training split in an order that depends on their number alone.
       data_for: names of the methods that get them.
-      data_digest: names these clips (`cells.content`).
+      data_digest: names these clips (`digests.of_arrays`).
     """
 
     classifier: Classifier

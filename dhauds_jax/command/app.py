@@ -84,9 +84,9 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
     keep_freed_memory()
 
     def guarded(_: list[str]) -> None:
-        if greeting is not None:
-            print(greeting(), flush=True)
         try:
+            if greeting is not None:
+                print(greeting(), flush=True)
             _start()
             text = main()
             if text:

@@ -139,7 +139,8 @@ def _is_there(cell: CellSpec, output: str) -> bool:
 def _check_content(run: CorruptRun, cell: CellSpec, source: ClipSource) -> None:
     """Raises `BadInput` if a finished cell was made from other clips, other noise or other code than there is now.
 
-    What is not at hand is not compared: the noise without `--noise_dir`, and cells that were not made here.
+    What is not at hand is not compared: the noise without `--noise_dir`, and cells that were not made here; without
+    `--data_dir` nobody asks.
     """
     folder = cell_folder(cell, run.output)
     made = (cell_files.read_record(folder) or {}).get("content")

@@ -184,7 +184,9 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
             folder = row.folder
             outcomes[row.number] = _run_row(run, recipe, row, finished.key(row), command, memory, programs)
             note(outcomes)
-            if outcomes[row.number].kind == "bug":  # what is kept for the next row may be broken: a donated buffer
+            if (
+                outcomes[row.number].kind != "run"
+            ):  # what is kept for the next row may be broken, or be what fills memory
                 programs.forget()
                 memory.clear()
             bar.update(hours_of_sound(row))

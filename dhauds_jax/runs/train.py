@@ -83,7 +83,8 @@ def train_and_save(run: TrainRun, command: str) -> str:
     where = parallel.make(run.parallel)
     folder = Path(run.workdir) / "checkpoint"
     preset = zoo.preset(run.net, dataset.classes)
-    flags = identities.of_flags(run, NAMED, preset)
+    starts = [checkpoints.load_config(run.checkpoint)] if run.checkpoint else []
+    flags = identities.of_flags(run, NAMED, preset, *starts)
     identities.check_free(folder, flags)
     noise = training_noise(dataset, run.noise_dir, run.train_noise, preset.sample_rate)
     check_options(run.options, noise)

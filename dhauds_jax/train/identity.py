@@ -19,19 +19,19 @@ from dhauds_jax.registry import source_digest
 from dhauds_jax.train.request import PretrainRun, TrainRun
 
 
-def of_flags(run: TrainRun | PretrainRun, names: Sequence[str], config: ClassifierConfig) -> dict[str, Any]:
+def of_flags(run: TrainRun | PretrainRun, names: Sequence[str], *configs: ClassifierConfig) -> dict[str, Any]:
     """The part that is known before a file is read: some flags, all options, the user's own files.
 
     Args:
       run: the request.
       names: of its fields that name a training.
-      config: what its net stands for: files of its family, head and front end count too.
+      configs: what its net stands for, and that of the checkpoint it starts from: files of their families, heads and
+        front ends count too.
     """
     named = {name: getattr(run, name) for name in names}
-    plug_ins = {
-        "dataset": source_digest(run.dataset.partition("/")[0]),
-        "net": together(map(source_digest, config.places())),
-    }
+    places = dict.fromkeys(place for config in configs for place in config.places())
+    net = together(map(source_digest, places))
+    plug_ins = {"dataset": source_digest(run.dataset.partition("/")[0]), "net": net}
     named |= {f"{name}_source": digest for name, digest in plug_ins.items() if digest}
     return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
 
@@ -62,6 +62,7 @@ def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
         return False
     stored = _stored(folder)
     if stored == identity:
+        checkpoints.load(folder)  # whole, or it says what is wrong with it
         return True
     other = [name for name in identity if stored.get(name) != identity[name]]
     raise BadInput(

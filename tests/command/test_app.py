@@ -72,10 +72,10 @@ def test_errors_of_the_system_are_the_users_where_they_name_a_path_or_a_full_dis
     assert sentence(OSError(errno.ENOSPC, "No space left on device")) == "the disk: No space left on device"
     full = jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes.\n[at x]")
     assert sentence(full) == (
-        "out of memory (RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes. [at x]): give a smaller "
-        "batch size, or --precision=bfloat16 or --remat"
+        "out of memory (RESOURCE_EXHAUSTED: Out of memory while trying to allocate 8 bytes. [at x]): ask for less at "
+        "once, such as a smaller batch or fewer clips"
     )
-    assert sentence(MemoryError()).startswith("out of memory (no more to be had): give")
+    assert sentence(MemoryError()).startswith("out of memory (no more to be had): ask")
     assert sentence(jax.errors.JaxRuntimeError("INTERNAL: broken")) is None
     assert sentence(FileNotFoundError(errno.ENOENT, "No such file")) is None
     assert sentence(OSError(errno.EINVAL, "Invalid argument", "x")) is None
