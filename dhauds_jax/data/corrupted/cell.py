@@ -58,8 +58,8 @@ def plug_ins(dataset: str, corruption: str) -> str | None:
 def content_of(cell: CellSpec, source: ClipSource, bank: NoiseBank | None) -> dict[str, str]:
     """What a cell is made from, beside its identity: the clips' ids, labels and sizes, the noise, the user's own code.
 
-    The clips are streamed, so their files stand for them by name and size (bytes), in whatever order they come; those of
-    a set made in memory by their names. `verify=samples` compares samples.
+    The clips are streamed, so their files stand for them by name and size (bytes), in whatever order they come; clips
+    that are made in memory by name. `verify=samples` compares samples.
     """
     paths = source.paths or [None] * len(source.ids)
     sizes = [path.stat().st_size if path is not None and path.is_file() else -1 for path in paths]
