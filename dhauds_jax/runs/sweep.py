@@ -184,9 +184,7 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
             folder = row.folder
             outcomes[row.number] = _run_row(run, recipe, row, finished.key(row), command, memory, programs)
             note(outcomes)
-            if (
-                outcomes[row.number].kind != "run"
-            ):  # what is kept for the next row may be broken, or be what fills memory
+            if outcomes[row.number].kind != "run":  # what is kept for the next row may be broken, or fill the memory
                 programs.forget()
                 memory.clear()
             bar.update(hours_of_sound(row))
