@@ -79,6 +79,7 @@ def test_bytes_are_counted_where_no_loop_hides_them(capsys):
     assert row["bytes_per_clip"] > 4 * 4000  # the wave is read
 
 
+@pytest.mark.slow
 def test_a_large_product_is_no_slower_than_half_of_what_another_says():
     with jax.default_matmul_precision("highest"):
         a = jnp.ones((1024, 1024))
@@ -211,6 +212,7 @@ def test_several_updates_in_a_dispatch_are_the_updates_one_by_one():
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_profile_writes_traces(tmp_path, capsys):
     row = rows_of(capsys, what=["forward"], rounds=1, profile=str(tmp_path))[0]
     assert row["trace"] == str(tmp_path / "forward-amaut_tiny")

@@ -30,6 +30,7 @@ def test_the_slower_limit_binds(known_device, flops, moved, bound, gap):
     assert (found["peak_tflops"], found["copy_gb_s"]) == (2.0, 100.0)
 
 
+@pytest.mark.slow
 def test_parts_that_do_the_same_give_the_same():
     given = programs.prepare("hubert_tiny", SIZES)
     parts = {part.name: part for part in FAMILIES["hubert"](given, SIZES)}

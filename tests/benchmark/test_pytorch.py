@@ -144,6 +144,7 @@ def test_torch_amaut_computes_what_ours_does(trained):
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_torch_amaut_trains_on_batch_statistics_as_ours_does(trained):
     torch, body, head, classifier, variables, features = trained
     body.train(), head.train()

@@ -99,6 +99,7 @@ def encoder_sources():
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(encoder_sources()))
 def test_encoder_there_and_back_is_bit_exact(name, tmp_path, config_file):
     state = encoder_sources()[name]
@@ -279,6 +280,7 @@ def bad_sources(tmp_path):
     }
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_sentence_and_writes_nothing(tmp_path):
     cases = bad_sources(tmp_path)
     assert len(cases) == 21

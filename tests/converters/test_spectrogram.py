@@ -82,6 +82,7 @@ def assert_same_bits(first, second):
         assert array.tobytes() == second[key].tobytes(), key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["module.", ""])
 def test_self_supervised_there_and_back_is_bit_exact(prefix, tmp_path):
     state = self_supervised()
@@ -113,6 +114,7 @@ def test_self_supervised_to_clips_is_the_route_of_own_pretraining(tmp_path):
     jax.tree.map(np.testing.assert_array_equal, converted["params"], own["params"])
 
 
+@pytest.mark.slow
 def test_fine_tuned_there_and_back_and_on_to_other_clips_and_classes(tmp_path):
     state = fine_tuned()
     source = save(tmp_path / "best_audio_model.pth", state)
@@ -135,6 +137,7 @@ def test_fine_tuned_there_and_back_and_on_to_other_clips_and_classes(tmp_path):
     assert variables["params"]["head"]["classifier"]["kernel"].shape == (16, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["huggingface", "huggingface_4", "huggingface_bare"])
 def test_hugging_face_folders(style, tmp_path):
     config = CONFIG.replace(head=head("cls", epsilon=1e-12), geometry={**CONFIG.geometry, "epsilon": 1e-12})
@@ -201,6 +204,7 @@ def test_original_ast_needs_only_classes_and_length(tmp_path):
     assert found.front_end["mean"] == -4.2677393
 
 
+@pytest.mark.slow
 def test_bad_input_is_one_sentence(tmp_path):
     good = save(tmp_path / "good.pth", fine_tuned())
     pretrained = save(tmp_path / "pretrained.pth", self_supervised())

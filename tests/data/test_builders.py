@@ -99,6 +99,7 @@ def arabic_copy(tmp_path_factory):
     return folder, FAKES["arabic_speech_commands"](folder)
 
 
+@pytest.mark.slow
 def test_tfds_own_test_case_passes(arabic_copy):
     folder, counts = arabic_copy
 

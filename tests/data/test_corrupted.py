@@ -268,6 +268,7 @@ def test_files_are_16_bit_and_saturate(tmp_path):
     assert (record["clips"], record["length"], record["sample_rate"], record["left_out"]) == (40, 3_200, RATE, [])
 
 
+@pytest.mark.slow
 def test_the_manifest_has_every_draw_and_digest(tmp_path):
     cell, source = tiny("ENQ", "L1"), made(5)
     bank = synthetic_bank("ENQ", "L1", seconds=0.5)

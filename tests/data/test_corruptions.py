@@ -78,6 +78,7 @@ def test_white_noise_kinds_and_the_offset():
         np.testing.assert_allclose(fourth, 3.0, atol=0.5)
 
 
+@pytest.mark.slow
 def test_pitch_shift_is_the_drawn_one():
     waves, draws = run("PSH")
     i = 5
@@ -99,6 +100,7 @@ def test_stretch_then_layout_with_zero_phase(quirks, power):
     np.testing.assert_allclose(waves[0], lay_out(stretched, LENGTH), atol=3e-2 * np.abs(stretched).max())
 
 
+@pytest.mark.slow
 def test_start_phase_is_an_option_of_its_own():
     one, _ = run("TST", profile=CORRECTED)
     other, _ = run("TST", profile=CORRECTED._replace(start_phase_in_square=True))

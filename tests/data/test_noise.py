@@ -107,6 +107,7 @@ def test_crop_repeats_a_short_recording():
     assert crop(wave, 3, 9).tolist() == [3, 4, 0, 1, 2, 3, 4, 0, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_synthetic_noises(kind):
     wave = make_noise(kind, seed=1, samples=24_000)
@@ -131,6 +132,7 @@ def test_unknown_synthetic_noise():
         make_noise("rain", seed=0, samples=10)
 
 
+@pytest.mark.slow
 def test_synthetic_banks_have_as_many_classes_and_grow_with_the_level():
     for corruption, counts in {"ENQ": (3, 5), "END1": (4, 6), "END2": (4, 6), "ENSC": (4, 6)}.items():
         small, large = (synthetic_bank(corruption, level, 3, seconds=1.5) for level in ("L1", "L2"))

@@ -48,6 +48,7 @@ def test_a_clips_bits_do_not_depend_on_the_lengths_around_it():
         assert some.tobytes() == whole[part].tobytes()
 
 
+@pytest.mark.slow
 def test_one_program_a_bucket_and_direction():
     stretch._stretch_chunk.clear_cache()
     every = np.arange(len(LENGTHS))

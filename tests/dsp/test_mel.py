@@ -117,6 +117,7 @@ def test_frames_are_padded_with_zero_after_the_decibels_or_cut():
     np.testing.assert_array_equal(log_mel(wave, AMAUT._replace(frames=50)), free[:, :50])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [None, 12, 30])
 def test_clips_of_several_lengths_are_each_as_if_alone(frames):
     spec = MelSpec(16000, 512, 400, 154, 20, 0.0, 8000.0, "slaney", divisor=40.0, frames=frames)

@@ -42,6 +42,7 @@ def test_equals_the_static_stretch_at_every_length(rates, slowest, power):
             assert len(static) == 256 * (plan.frames[i] - 1) and not ours[i, len(static) :].any()
 
 
+@pytest.mark.slow
 def test_in_float32_and_in_another_width_it_differs_by_rounding_alone():
     plan = plan_stretch(LENGTHS, RATES, 4096, slowest=1.08)
     few, many = (np.asarray(time_stretch_ragged(rows(CLIPS, 4096), plan, iterations=n)) for n in (0, 32))

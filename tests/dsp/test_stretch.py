@@ -176,6 +176,7 @@ def test_the_batch_changes_no_bit(change):
     np.testing.assert_array_equal(change(waves[:4].reshape(2, 2, -1)).reshape(4, -1), together[:4])
 
 
+@pytest.mark.slow
 def test_jit_equals_eager():
     wave = noise(2, 4000)
     np.testing.assert_allclose(pitch_shift.__wrapped__(wave, 16000, 5), pitch_shift(wave, 16000, 5), atol=2e-4)
@@ -185,6 +186,7 @@ def test_jit_equals_eager():
     np.testing.assert_allclose(eager, jitted, atol=1e-4 * float(jnp.abs(jitted).max()))
 
 
+@pytest.mark.slow
 def test_silence_stays_silent_and_gradients_finite():
     silent = jnp.zeros((2, 4000))
     half = noise(2, 4000).at[:, 2000:].set(0.0)

@@ -109,6 +109,7 @@ def test_masks_of_a_spread_batch_are_those_of_one_device():
     assert largest_error(halves.reshape(whole.shape), whole) < 1e-5
 
 
+@pytest.mark.slow
 def test_layer_drop_skips_whole_blocks_at_its_rate():
     """Only LayerDrop on: a skipped block's output is its input for every row, one draw per layer and forward."""
     rates = {"projection_dropout": 0.0, "attention_dropout": 0.0, "dropout": 0.0, "layer_drop": 0.3}

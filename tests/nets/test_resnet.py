@@ -149,6 +149,7 @@ def test_the_auxiliary_head_may_have_a_mode_of_its_own(tiny):
     assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, moved["aux"], variables["batch_stats"]["aux"])))
 
 
+@pytest.mark.slow
 def test_the_cnn_and_its_double_softmax():
     config = zoo.preset("tta_in_ac_cnn_sc1", DIGITS).replace(length=4000)
     net = zoo.build(config)

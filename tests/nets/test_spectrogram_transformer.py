@@ -46,6 +46,7 @@ def test_parameters_by_size(name):
     assert zoo.parameter_count(zoo.shapes(zoo.build(config))) == PARAMETERS[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "count"), [("tiny", 6_046_288), ("small", 22_854_352), ("base", 88_763_344)])
 def test_pretraining_files_have_the_published_millions(size, count):
     """6, 23 and 89 million; timm's two unread ImageNet heads count, and two scalars for the spectrogram's size."""

@@ -145,6 +145,7 @@ def test_training_starts_from_a_pretraining(data, pretrained, capsys):
     assert preset.config == config
 
 
+@pytest.mark.slow
 def test_a_classifier_with_the_same_classes_is_fitted_to_the_net_that_is_asked_for(data, tmp_path):
     from dhauds_jax.data import sets
 

@@ -155,6 +155,7 @@ def test_what_cannot_run_is_listed_with_its_reason_and_tried_again(place, tmp_pa
     assert kinds == {2: "missing", 3: "bad_input", 4: "missing", 5: "waits", 6: "bad_input"}
 
 
+@pytest.mark.slow
 def test_a_row_that_runs_at_last_leaves_the_list(place, tmp_path):
     path, out = table(tmp_path, WHN), tmp_path / "out"
     text, code = sweep(a_run(place, path, out, data_root=str(tmp_path / "nowhere")), "c")

@@ -45,6 +45,7 @@ def test_what_is_drawn_for_a_clip_follows_from_its_index():
     np.testing.assert_array_equal(whole[4:], part)
 
 
+@pytest.mark.slow
 def test_noise_is_uniform_and_below_a_tenth_and_the_roll_goes_from_minus_ten_to_nine():
     ramp = jnp.broadcast_to(jnp.arange(40.0)[None, :, None], (6, 40, 5))
     shifts = set()

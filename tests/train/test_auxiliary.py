@@ -143,6 +143,7 @@ def test_what_cannot_be_is_refused(net):
         check_aux_options(OPTIONS, without)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("profile", "twice"), [("reference", True), ("corrected", False)])
 def test_the_double_softmax_is_the_profiles(profile, twice):
     run = TrainRun(

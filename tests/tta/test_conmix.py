@@ -266,6 +266,7 @@ def test_the_strong_view_rolls_a_raised_clip_and_short_clips_are_raised_too():
     assert peak[1] / peak[0] == pytest.approx(2 ** (4 / 12), abs=0.05)
 
 
+@pytest.mark.slow
 def test_changed_images_have_statistics_of_their_own():
     classifier, waves = tiny.from_zoo("conmix_tiny"), tiny.waves(4000, 6)
     batch = Batch(jnp.asarray(waves), jnp.ones(6), jnp.arange(6, dtype=jnp.int32))

@@ -33,6 +33,7 @@ def averaged(numbers):
     return np.mean([over_batch(copy, numbers) for copy in copies], 0)
 
 
+@pytest.mark.slow
 def test_a_step_follows_the_averaged_pseudo_labels():
     _, after, prediction = run(p_th=2.0, restore=0.0)
     start = linear.affine(linear.VARIABLES)

@@ -117,6 +117,7 @@ def test_padded_rows_stay_out_of_the_memory_and_count_for_no_update():
     assert float(prediction.losses["total"]) == 0
 
 
+@pytest.mark.slow
 def test_updates_come_every_so_many_clips():
     """Of 22 clips in batches of 8, 8 and 6, every=10 updates after the second and the third."""
     classifier, waves = tiny.NETS["batch_norm"](), tiny.waves()

@@ -49,6 +49,7 @@ def test_a_clip_on_the_wrong_side_takes_the_label_of_its_cluster():
     assert list(centroid_labels(logits, embedding)) == [0, 0, 0, 1, 1]
 
 
+@pytest.mark.slow
 def test_padded_rows_and_devices_change_no_label():
     wanted = numpy_labels(LOGITS, EMBEDDING)
     logits, embedding = (jnp.concatenate([x, jnp.full((4, x.shape[1]), 9.0)]) for x in (LOGITS, EMBEDDING))

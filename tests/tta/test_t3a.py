@@ -90,6 +90,7 @@ def test_a_column_that_the_head_gives_to_another_class_supports_that_class():
     assert np.array_equal(prototypes(supports)[1], [0.0, 0.0])
 
 
+@pytest.mark.slow
 def test_clips_that_come_again_take_their_own_places():
     """A second epoch over the same clips changes nothing: the network, the embeddings, the entropies are the same."""
     *_, method, state = built(supports=4)
