@@ -71,7 +71,7 @@ def test_embeddings_are_the_inputs_of_the_last_layer(tmp_path):
         z = stored["before"]
     outputs = classifier.apply(variables, jnp.asarray(waves), mode=EVAL)[0]
     head = classifier.head(variables)
-    np.testing.assert_allclose(z @ head.kernel + head.bias, outputs.logits, atol=1e-4)
+    np.testing.assert_allclose(z @ np.asarray(head.kernel) + np.asarray(head.bias), outputs.logits, atol=1e-4)
     tokens = np.asarray(outputs.frames).reshape(12, -1)
     np.testing.assert_allclose(said["silhouette_tokens"], [silhouette_score(tokens, labels)] * 2, atol=1e-4)
 
