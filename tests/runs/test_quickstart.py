@@ -9,7 +9,7 @@ from dhauds_jax.runs.quickstart import Quickstart, outcome, quickstart
 from dhauds_jax.workdir import records
 
 
-@pytest.mark.slow
+@pytest.mark.as_shipped
 def test_the_whole_story(tmp_path, capsys):
     run = Quickstart(workdir=str(tmp_path / "out"), method=["source", "dhauds"])
     said = quickstart(run, "the command")
