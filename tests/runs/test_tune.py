@@ -115,17 +115,18 @@ def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path
 @pytest.mark.slow
 def test_a_trial_is_scored_by_its_own_record_whatever_else_lies_in_the_folder(tmp_path):
     """Before, the newest record of the same method and options counted, of another seed, level or split too."""
-    tiny.make_arabic(tmp_path / "data")
+    tiny.make_arabic(tmp_path / "data", {"train": 1, "val": 6, "test": 1})
     tiny.make_checkpoint(tmp_path / "checkpoint")
     scores = {}
-    for seed, level in ((0, "L2"), (1, "L1"), (0, "L2")):
+    asked = [(0, "L2"), (1, "L1"), (2, "L2")]
+    for seed, level in (*asked, (0, "L2")):
         given = (a_run(tmp_path, seed=seed, level=level), "norm", {"statistics": "batch"}, None, "c")
         score = score_of(*given, Programs(), {})
         assert scores.setdefault((seed, level), score) == score
     found = records.read(tmp_path / "tune")
-    assert [(r["seed"], r["level"]) for r in found] == [(0, "L2"), (1, "L1")]
+    assert [(r["seed"], r["level"]) for r in found] == asked
     assert [r["adapted_last"] for r in found] == list(scores.values())
-    assert len(set(scores.values())) == 2, "else the test would not tell them apart"
+    assert len(set(scores.values())) > 1, "else the test would not tell them apart"
 
 
 def test_shards_share_the_methods_and_phases_put_offline_and_online_first():
