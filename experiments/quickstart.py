@@ -13,7 +13,7 @@ from dhauds_jax.runs.requests.quickstart import Quickstart
 
 flags.flags_of(Quickstart)
 
-MINUTES = 2
+MINUTES = 3
 """What it takes on two CPU cores with nothing compiled before (docs/performance.md)."""
 
 
