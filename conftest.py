@@ -28,6 +28,15 @@ if _MADE is not None:
         os.environ[f"JAX_{_name.upper()}"] = str(_value)
 
 
+_NO_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
+
+
+def unoptimised(config):
+    """Whether the marker expression asks for tests that need no program compiled as shipped."""
+    chosen = config.option.markexpr
+    return bool(chosen) and "as_shipped" not in chosen.replace("not as_shipped", "")
+
+
 def pytest_configure(config):
     """Chooses how XLA compiles, before anything is compiled; workers and child processes inherit it.
 
@@ -35,9 +44,10 @@ def pytest_configure(config):
     (a third of the time). `-m as_shipped` and `-m ""` compile as users' programs are, for laws of bits and the
     quickstart, which other expressions leave out.
     """
-    chosen = config.option.markexpr
-    if chosen and "as_shipped" not in chosen.replace("not as_shipped", ""):
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false".strip()
+    if unoptimised(config):
+        given = os.environ.get("XLA_FLAGS", "")
+        if _NO_EMITTERS not in given:  # a worker inherits it
+            os.environ["XLA_FLAGS"] = f"{given} {_NO_EMITTERS}".strip()
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
         jax.config.update("jax_disable_most_optimizations", True)
 
@@ -58,7 +68,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if item.get_closest_marker("xdist_group") is None:
             item.add_marker(pytest.mark.xdist_group(item.location[0]))
-    if os.environ.get("JAX_DISABLE_MOST_OPTIMIZATIONS"):
+    if unoptimised(config):
         shipped = [item for item in items if item.get_closest_marker("as_shipped")]
         config.hook.pytest_deselected(items=shipped)
         items[:] = [item for item in items if item not in shipped]

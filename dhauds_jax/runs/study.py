@@ -8,14 +8,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dhauds_jax.cells import input_statistics, targets, vectorised_loops, worklist
+from dhauds_jax.cells import input_statistics, targets, worklist
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.checking import Checked, check
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.running import plan_of, record_of, statistics_of
 from dhauds_jax.cells.source import SourceModel, load_source
-from dhauds_jax.cells.vectorised_loops import Lost, through_epochs, through_streams
+from dhauds_jax.cells.vectorised_loops import Lost, Replicas, through_epochs, through_streams
 from dhauds_jax.cells.worklist import Work, works_of
 from dhauds_jax.data import content
 from dhauds_jax.errors import BadInput
@@ -194,7 +194,7 @@ def _run_group(
         before = [logits_of(shared_statistics.of("evaluation", source.variables), sets[0].evaluation)] * len(sets)
     through = through_epochs if first.protocol == "offline" else through_streams
     text = _text(study, first)
-    found = through(vectorised_loops.Replicas(study, plans, sets, shared_statistics, copies, shared, unadapted, text))
+    found = through(Replicas(study, plans, sets, shared_statistics, copies, shared, unadapted, text))
     for k, r in np.ndindex(study.shape):
         trajectory, cell = found[k, r], named[k][r]
         if isinstance(trajectory, Lost):
