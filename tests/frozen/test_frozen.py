@@ -23,8 +23,12 @@ def runs(tmp_path_factory):
     found.close()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", COMMANDS)
+def marks(name):
+    """The longest command has a worker to itself."""
+    return [pytest.mark.slow, pytest.mark.xdist_group("frozen methods" if name == "methods" else "frozen")]
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in COMMANDS])
 def test_frozen(name, runs):
     lines = differences(STORED["commands"][name], runs.found(name), STORED["kind"] == kind(), name)
     more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
