@@ -83,6 +83,30 @@ def test_the_last_record_of_a_cell_wins():
     assert next(r for r in kept if r["cell"] == again["cell"])["adapted_last"] == 0.9
 
 
+def test_a_record_of_an_older_format_goes_where_its_cell_was_run_again():
+    """Only one whose place, seed, weights and options are all equal; a draw's checksum tells no runs apart."""
+
+    def old_and_new(before, after, **changes):
+        options = {"lr": 0.1, "draw_seed": 0, "draw_checksum": before}
+        old = a_record("WHN", "tent", 0, 0.2, 0.5, cell="old", options=options)
+        new = {**old, "cell": "new", "format": 2, "options": {**options, "draw_checksum": after}, **changes}
+        return old, new
+
+    old, new = old_and_new("a", "b")
+    assert latest([old, new]) == latest([new, old]) == [new]
+    for changes in ({"seed": 1}, {"source_checkpoint": "x"}, {"level": "L1"}, {"options": {"lr": 0.2}}, {"format": 1}):
+        old, new = old_and_new("a", "a", **changes)
+        assert latest([old, new]) == [old, new], changes
+    old, new = old_and_new("a", "a", options={"lr": 0.1, "draw_seed": 1, "draw_checksum": "a"})
+    assert latest([old, new]) == [old, new]
+
+
+def test_a_seed_that_was_run_twice_is_one_seed():
+    twice = [a_record("WHN", "tent", 0, 0.2, 0.5), a_record("WHN", "tent", 0, 0.2, 0.5, cell="again")]
+    (row,) = detail_table([*twice, a_record("WHN", "tent", 1, 0.2, 0.5)]).splitlines()[2:]
+    assert row.endswith("| 9 | 2 | no |")
+
+
 def test_runs_of_one_cell_with_other_settings_are_no_seeds():
     """Only what differs within a cell is named; a draw's seed is no setting."""
     low = a_record("WHN", "tent", 0, 0.2, 0.8, options={"lr": 0.01, "draw_seed": 0})
