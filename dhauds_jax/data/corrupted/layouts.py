@@ -13,7 +13,7 @@ import numpy as np
 
 from dhauds_jax.data.corruptions import CORRUPTIONS, check_cell
 from dhauds_jax.data.sets import reef_set, speech_commands, urban_sound_8k, vocal_sound
-from dhauds_jax.data.sets.base import DataSet, draw_name, find_root
+from dhauds_jax.data.sets.base import DataSet, draw_name, find_root, read_rows
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import check
 
@@ -144,11 +144,7 @@ def _default_lists(dataset, data_dir, ids, labels):
 
 def _default_clips(dataset, folder):
     path = folder / CLIPS
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"id", "class"} <= set(reader.fieldnames or ()):
-            raise BadInput(f"{path}: columns {reader.fieldnames}, expected id, file and class")
-        rows = [(row["id"], row["class"]) for row in reader]
+    rows = [(row["id"], row["class"]) for row in read_rows(path, ("id", "class"), "id, file and class")]
     unknown = sorted({name for _, name in rows} - set(dataset.classes))
     if unknown:
         raise BadInput(f"{path}: class {unknown[0]!r}, expected one of {', '.join(dataset.classes)}")

@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from dhauds_jax.data import sets
 from dhauds_jax.data.pipeline.decoding import decode_files
 from dhauds_jax.data.pipeline.tfrecord import listing_state
-from dhauds_jax.data.sets.base import DataSet, draw_name, multi_hot
+from dhauds_jax.data.sets.base import DataSet, draw_name, list_split, multi_hot
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import nearest
 
@@ -82,7 +82,7 @@ def copy_digest(dataset: DataSet, data_dir: Path | str | None, allow_partial: bo
     digest = hashlib.sha256(json.dumps([dataset.name, dataset.classes]).encode())
     for split in dataset.splits if dataset.listing else ():
         digest.update(split.encode())
-        for state in listing_state(dataset.listing(data_dir, split, allow_partial)[0]):
+        for state in listing_state(list_split(dataset, data_dir, split, allow_partial)[0]):
             digest.update(state)
     return digest.hexdigest()[:12]
 
@@ -143,7 +143,7 @@ class AudioBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split_name(split): self._generate_examples(dataset, folder, split) for split in dataset.splits}
 
     def _generate_examples(self, dataset: DataSet, folder: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        refs, _ = dataset.listing(folder, split, self.builder_config.allow_partial)
+        refs, _ = list_split(dataset, folder, split, self.builder_config.allow_partial)
         for i, decoded in enumerate(decode_files([ref.path for ref in refs], self._rate(dataset))):
             # TFDS sorts by key in buckets of the whole range: keys 0, 1, 2 would all share one, and be held at once.
             yield i * (KEYS // len(refs)), example(dataset, refs[i], decoded.wave)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -30,17 +32,13 @@ class ClipRef(NamedTuple):
 class Order(NamedTuple):
     """The order of operations of a data set at adaptation time.
 
-    Every corruption but the time stretch acts on the laid-out clip (padded, then cut); the stretch acts on the clip as
-    recorded, and its result is laid out.
+    Every corruption but the time stretch acts on the laid-out clip (a shorter one in the centre of silence, of a longer
+    one the head); the stretch acts on the clip as recorded, and its result is laid out.
 
     Attributes:
-      pad: where a shorter clip is put, "centre" (half of the missing samples, rounded down, before it).
-      clip: which part of a longer clip is kept, "head".
       stretch_both_ways: whether TST also draws slower speeds (rate 1-r); sets of isolated words use 1+r only.
     """
 
-    pad: str = "centre"
-    clip: str = "head"
     stretch_both_ways: bool = True
 
 
@@ -62,7 +60,7 @@ class DataSet(NamedTuple):
       length: the clip length in samples at that rate; 0 for noise corpora, whose recordings have no common length.
       splits: names of its splits.
       metric: the published metric, "accuracy", "macro_f1" or "macro_roc_auc".
-      order: pad, clip and stretch rules.
+      order: the stretch's rules.
       licence, citation: one line each.
       listing: `(data_dir, split, allow_partial) -> (refs, notices)`; None for a generated set.
       generate: `(split, seed) -> Generated`; None for a set on disk.
@@ -114,6 +112,69 @@ def check_split(dataset: DataSet, split: str) -> None:
     """Raises `BadInput` unless `split` is one of the set's splits."""
     if split not in dataset.splits:
         raise BadInput(f"unknown split {split!r} of {dataset.name}: expected {nearest(split, dataset.splits)}")
+
+
+def list_split(
+    dataset: DataSet, data_dir: Path | str | None, split: str, allow_partial: bool
+) -> tuple[list[ClipRef], tuple[str, ...]]:
+    """A split's clips and notices, of a set of ours or of a user's own; all that reads clips asks here.
+
+    Args:
+      dataset: a set on disk.
+      data_dir: its folder.
+      split: one of its splits.
+      allow_partial: go on when a list names absent files.
+
+    Raises:
+      BadInput: an unknown split, what the set's own listing refuses, or a split without clips.
+    """
+    check_split(dataset, split)
+    refs, notices = dataset.listing(data_dir, split, allow_partial)
+    if not refs:
+        raise BadInput(
+            f"--data_dir={data_dir}: holds no clips of the split {split!r} of {dataset.name}, expected some; complete "
+            "the copy or ask for another split"
+        )
+    return refs, notices
+
+
+def read_text(path: Path) -> str:
+    """The text of a list, UTF-8 with or without a byte order mark; raises `BadInput` for any other bytes."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: byte {error.start} is not UTF-8, expected a text in UTF-8; save it as such") from error
+
+
+def read_rows(
+    path: Path, columns: Sequence[str], expected: str = "", *, skip_spaces: bool = False
+) -> list[dict[str, str]]:
+    """The rows of a list in csv, by column.
+
+    Args:
+      path: the list; the names of its columns are its first row.
+      columns: those that every row must have.
+      expected: what the sentences say that should be there, by default these columns.
+      skip_spaces: whether spaces after a comma are left out.
+
+    Raises:
+      BadInput: no UTF-8, no csv, a column missing, or a row that ends before one of them.
+    """
+    *first, last = columns
+    expected = expected or f"{', '.join(first)} and {last}"
+    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=skip_spaces)
+    rows = []
+    try:
+        if not set(columns) <= set(reader.fieldnames or ()):
+            raise BadInput(f"{path}: columns {reader.fieldnames}, expected {expected}")
+        for row in reader:
+            missing = [name for name in columns if row[name] is None]
+            if missing:
+                raise BadInput(f"{path}: line {reader.line_num} ends before {missing[0]}, expected {expected} in each")
+            rows.append(row)
+    except csv.Error as error:
+        raise BadInput(f"{path}: line {reader.line_num} cannot be read ({error}), expected {expected}") from error
+    return rows
 
 
 def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str, name: str) -> Path:
