@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import total
@@ -49,7 +50,7 @@ def centroid_scores(
       embedding: (rows, features), the input of the last layer.
       weights: (rows,) 0 for padded rows.
       axis_name: the mapped axis over which the rows are spread.
-      rounds: self-supervised rounds (the paper: 2).
+      rounds: self-supervised rounds (the paper: 2), at least 1.
       threshold: classes with this many labels or fewer have no centroid; with none left, all have.
       unit: whether centroids are brought to unit length (SHOT does, CoNMix does not).
 
@@ -148,8 +149,13 @@ def shot(
       group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
 
+    Raises:
+      BadInput: no round.
+
     Source: Liang et al., ICML 2020, arXiv 2002.08546, equations 3 to 7.
     """
+    if rounds < 1:
+        raise BadInput(f"shot: rounds is {rounds}, expected at least 1 round of centroids")
     optimiser = scheduled_sgd(
         SGDOptions(
             lr=lr,
