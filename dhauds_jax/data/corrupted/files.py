@@ -81,7 +81,8 @@ def digest(samples: Int16[np.ndarray, " time"]) -> str:
 
 def samples_checksum(digests: Mapping[str, str]) -> str:
     """SHA-256 (hex) over a cell's clips, each with its digest, sorted by id: whatever order they were made in."""
-    return hashlib.sha256("".join(f"{i} {digests[i]}\n" for i in sorted(digests)).encode()).hexdigest()
+    lines = "".join(f"{i} {digests[i]}\n" for i in sorted(digests))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

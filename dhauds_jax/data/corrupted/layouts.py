@@ -144,7 +144,8 @@ def _default_lists(dataset, data_dir, ids, labels):
 
 def _default_clips(dataset, folder):
     path = folder / CLIPS
-    rows = [(row["id"], row["class"]) for row in read_rows(path, ("id", "class"), "id, file and class")]
+    found = read_rows(path, ("id", "class"), "id, file and class", errors="surrogateescape")
+    rows = [(row["id"], row["class"]) for row in found]
     unknown = sorted({name for _, name in rows} - set(dataset.classes))
     if unknown:
         raise BadInput(f"{path}: class {unknown[0]!r}, expected one of {', '.join(dataset.classes)}")
@@ -154,7 +155,7 @@ def _default_clips(dataset, folder):
 def _csv(rows: list[tuple]) -> bytes:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue().encode()
+    return out.getvalue().encode("utf-8", "surrogateescape")  # names of files need not be Unicode
 
 
 _SPEECH_COMMANDS = CorruptedLayout(

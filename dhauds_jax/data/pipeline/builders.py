@@ -63,7 +63,8 @@ def features(dataset: DataSet) -> tfds.features.FeaturesDict:
 def example(dataset: DataSet, ref: sets.ClipRef, wave: np.ndarray) -> dict[str, Any]:
     """A clip as an example of `features`."""
     several = {"labels": multi_hot(dataset, np.array([ref.label]))[0].astype(np.uint8)} if dataset.label_rows else {}
-    return {"audio": wave, "label": ref.label, "id": ref.id, **several}
+    clip_id = ref.id.encode("utf-8", "surrogateescape")  # names of files need not be Unicode
+    return {"audio": wave, "label": ref.label, "id": clip_id, **several}
 
 
 def copy_digest(dataset: DataSet, data_dir: Path | str | None, allow_partial: bool = False) -> str:

@@ -138,16 +138,19 @@ def list_split(
     return refs, notices
 
 
-def read_text(path: Path) -> str:
-    """The text of a list, UTF-8 with or without a byte order mark; raises `BadInput` for any other bytes."""
+def read_text(path: Path, errors: str = "strict") -> str:
+    """The text of a list, UTF-8 with or without a byte order mark; raises `BadInput` for any other bytes.
+
+    With `errors="surrogateescape"` they stand for themselves, as in the names of files that are not Unicode.
+    """
     try:
-        return path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes().decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: byte {error.start} is not UTF-8, expected a text in UTF-8; save it as such") from error
 
 
 def read_rows(
-    path: Path, columns: Sequence[str], expected: str = "", *, skip_spaces: bool = False
+    path: Path, columns: Sequence[str], expected: str = "", *, skip_spaces: bool = False, errors: str = "strict"
 ) -> list[dict[str, str]]:
     """The rows of a list in csv, by column.
 
@@ -156,13 +159,14 @@ def read_rows(
       columns: those that every row must have.
       expected: what the sentences say that should be there, by default these columns.
       skip_spaces: whether spaces after a comma are left out.
+      errors: see `read_text`.
 
     Raises:
       BadInput: no UTF-8, no csv, a column missing, or a row that ends before one of them.
     """
     *first, last = columns
     expected = expected or f"{', '.join(first)} and {last}"
-    reader = csv.DictReader(io.StringIO(read_text(path), newline=""), skipinitialspace=skip_spaces)
+    reader = csv.DictReader(io.StringIO(read_text(path, errors), newline=""), skipinitialspace=skip_spaces)
     rows = []
     try:
         if not set(columns) <= set(reader.fieldnames or ()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,8 @@ def split_of(clip_id: str) -> str:
     Args:
       clip_id: "<class>/<file>".
     """
-    digest = int.from_bytes(hashlib.sha1(clip_id.encode("utf-8"), usedforsecurity=False).digest(), "big") % 100
+    name = clip_id.encode("utf-8", "surrogateescape")  # names of files need not be Unicode
+    digest = int.from_bytes(hashlib.sha1(name, usedforsecurity=False).digest(), "big") % 100
     if digest < VAL_PERCENT:
         return "val"
     return "test" if digest < VAL_PERCENT + TEST_PERCENT else "train"
@@ -131,7 +133,7 @@ def _header(path: Path) -> tuple[int, int] | None:
     import soundfile
 
     try:
-        info = soundfile.info(str(path))
+        info = soundfile.info(os.fsencode(path))
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError):
         return None
     return info.samplerate, info.frames
