@@ -10,7 +10,7 @@ from dhauds_jax.data.clip_source import open_clips
 from dhauds_jax.data.corrupted.layouts import layout_of
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.pipeline import open_split
-from dhauds_jax.data.sets.base import ClipRef, read_rows, read_text
+from dhauds_jax.data.sets.base import ClipRef, find_root, read_rows, read_text
 from dhauds_jax.errors import BadInput
 from tests.data.fakes import FAKES
 
@@ -141,6 +141,19 @@ def test_an_excerpt_of_speech_commands_has_no_train(tmp_path):
     with pytest.raises(BadInput, match=r"holds no clips of the split 'train' of speech_commands_v1, expected some"):
         open_clips(data, tmp_path, "train", allow_partial=True)
     assert len(open_clips(data, tmp_path, "test").ids) == 30
+
+
+def test_a_macs_hidden_files_do_not_make_a_folder_the_right_one(tmp_path):
+    (tmp_path / "._a.wav").write_bytes(b"no audio")
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "a.WAV").write_bytes(b"")
+    assert find_root(tmp_path, ("inner",), "*.wav", "mine") == inner
+    (tmp_path / "._1_b_2.wav").write_bytes(b"no audio")
+    with pytest.raises(
+        BadInput, match=r"holds no \*_\*_\*\.wav and neither does inner inside it, expected the folder of m"
+    ):
+        find_root(tmp_path, ("inner",), "*_*_*.wav", "mine")
 
 
 def test_a_byte_order_mark_is_no_text(tmp_path):

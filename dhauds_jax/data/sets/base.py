@@ -14,6 +14,9 @@ import numpy as np
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import nearest
 
+SUFFIXES = (".wav", ".flac", ".ogg")
+"""Endings of a user's own files that count as recordings, in any case."""
+
 
 class ClipRef(NamedTuple):
     """One clip of a split.
@@ -199,12 +202,18 @@ def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str,
     if not data_dir.is_dir():
         raise BadInput(f"--data_dir={data_dir}: no such folder, expected the folder of {name} that holds {marker}")
     for root in (data_dir, *(data_dir / name for name in inside)):
-        if any(root.glob(marker)):
+        if _holds(root, marker):
             return root
     raise BadInput(
         f"--data_dir={data_dir}: holds no {marker} and neither does {' nor '.join(inside)} inside it, "
         f"expected the folder of {name} or its parent"
     )
+
+
+def _holds(root: Path, marker: str) -> bool:
+    if marker == "*.wav":
+        return bool(recordings(root))
+    return any(not path.name.startswith(".") for path in root.glob(marker))
 
 
 def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:

@@ -9,11 +9,10 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, recordings
+from dhauds_jax.data.sets.base import SUFFIXES, ClipRef, DataSet, Order, check_split, recordings
 from dhauds_jax.errors import BadInput
 
 SPLITS = ("train", "val", "test")
-SUFFIXES = (".wav", ".flac", ".ogg")
 VAL_PERCENT, TEST_PERCENT = 10, 10
 _THREADS = 8
 _EXPECTED = "expected <class>/*.wav (or flac, ogg), or train/, val/, test/ with such folders in each"
