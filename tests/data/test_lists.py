@@ -73,9 +73,13 @@ def test_every_list_that_is_no_utf_8_is_named(tmp_path, name, file):
         sets.get(name).listing(tmp_path, "test", False)
 
 
-def test_the_list_of_a_corrupted_set_that_is_no_utf_8_is_named(tmp_path):
+def test_a_wrong_list_of_a_corrupted_set_is_named(tmp_path):
     data = sets.get("arabic_speech_commands")
     (tmp_path / "clips.csv").write_bytes(b"id,class\na,\xe9\n")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "clips.csv").write_text("id,class\n")
+    with pytest.raises(BadInput, match=r"clips\.csv: no rows, expected one for each clip$"):
+        layout_of(data).clips(data, tmp_path / "empty")
     with pytest.raises(BadInput, match=r"clips\.csv: class '\\udce9', expected one of down, eight, "):
         layout_of(data).clips(data, tmp_path)
 

@@ -145,6 +145,8 @@ def _default_clips(dataset, folder):
     path = folder / CLIPS
     found = read_rows(path, ("id", "class"), "id, file and class", errors="surrogateescape")
     rows = [(row["id"], row["class"]) for row in found]
+    if not rows:
+        raise BadInput(f"{path}: no rows, expected one for each clip")
     unknown = sorted({name for _, name in rows} - set(dataset.classes))
     if unknown:
         raise BadInput(f"{path}: class {unknown[0]!r}, expected one of {', '.join(dataset.classes)}")
