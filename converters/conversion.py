@@ -15,6 +15,7 @@ from converters.read import EXTRA_HINT, Source, read
 from converters.verify import largest_differences
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
+from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 
@@ -47,6 +48,8 @@ def convert(
       BadInput: anything that the user can mend, in one sentence; nothing is written then.
     """
     kind = _family(family, len(sources), "--source")
+    if profile not in PROFILES:
+        raise BadInput(f"--profile: {profile!r}, expected {' or '.join(PROFILES)}")
     files = [read(path) for path in sources]
     parts = {name: part_of(file.state, kind) for name, file in zip(kind.files, files)}
     _check_contents(family, kind, files, parts)
@@ -85,7 +88,7 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
       output: folder for the files, made with its parents.
 
     Returns:
-      The files, one per part.
+      The files, one per part: named by the stems of the sources, each with its part after it where stems are equal.
 
     Raises:
       BadInput: a checkpoint of another family, or safetensors is not installed.
@@ -115,11 +118,13 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     written = []
-    for part in kind.files:
+    stems = [Path(origin.get(part, {}).get("name", part)).stem for part in kind.files]
+    alike = len(set(stems)) < len(stems)
+    for part, stem in zip(kind.files, stems):
         record = origin.get(part, {})
         tensors = {_original_name(key, record): array for key, array in state[part].items()}
         tensors.update(record.get("kept", {}))
-        path = output / f"{Path(record.get('name', part)).stem}.safetensors"
+        path = output / (f"{stem}-{part}.safetensors" if alike else f"{stem}.safetensors")
         write_atomically(path, save({key: np.ascontiguousarray(a).reshape(a.shape) for key, a in tensors.items()}))
         written.append(path)
     return written

@@ -64,9 +64,14 @@ def resolve(
       BadInput: an unknown preset or one of another family; values that disagree with the shapes; another number of
         classes (both are said); values that nothing gives (the full list).
     """
-    base = _preset_record(family, preset or given.get("preset"), given)
+    base = _preset_record(family, preset, given)
     geometry = {**elsewhere, **base.get("geometry", {}), **given.get("geometry", {})}
-    problems = _conflicts(geometry, inferred, given.get("geometry", {}), preset)
+    origin = {
+        **dict.fromkeys(elsewhere, "the source's config.json"),
+        **dict.fromkeys(base.get("geometry", {}), f"preset {preset or given.get('preset')}"),
+        **dict.fromkeys(given.get("geometry", {}), "--config"),
+    }
+    problems = _conflicts(geometry, inferred, origin)
     problems += _source_conflicts(geometry, elsewhere)
     record = {**(stated or {}), **base, **{key: value for key, value in given.items() if key in TOP or key == "net"}}
     if head is not None:
@@ -100,14 +105,15 @@ def names(family: Family) -> list[str]:
     return sorted(zoo.family(family.net).presets)
 
 
-def _preset_record(family: Family, name: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def _preset_record(family: Family, preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    name, flag = (preset, "--preset") if preset else (given.get("preset"), "--config: preset")
     if name is None:
         return {}
     known = names(family)
     config = zoo.preset(name, given.get("classes")) if name in known or registry.is_foreign(name) else None
     if config is None or config.family != family.net:
         raise BadInput(
-            f"--preset: {name!r} is no {family.net} network, expected {registry.nearest(name, known)} (--list has all)"
+            f"{flag} {name!r} is no {family.net} network, expected {registry.nearest(name, known)} (--list has all)"
         )
     return {key: value for key, value in config.to_dict().items() if key in (*TOP, "net", "geometry")}
 
@@ -116,18 +122,15 @@ def _plain(value: Any) -> Any:
     return [_plain(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _conflicts(
-    geometry: Mapping[str, Any], inferred: Mapping[str, Any], given: Mapping[str, Any], preset: str | None
-) -> list[str]:
+def _conflicts(geometry: Mapping[str, Any], inferred: Mapping[str, Any], origin: Mapping[str, str]) -> list[str]:
     """What disagrees with the file. Only the convolutions' bias and the norms' epsilon may differ from a preset's:
     sources of one network differ in them."""
     return [
-        f"geometry.{key} is {inferred[key]!r} by the file's shapes, {value!r} by "
-        + ("--config" if key in given else f"preset {preset}")
+        f"geometry.{key} is {inferred[key]!r} by the file's shapes, {value!r} by {origin[key]}"
         for key, value in geometry.items()
         if key in inferred
         and _plain(value) != _plain(inferred[key])
-        and (key in given or key not in ("conv_bias", "epsilon"))
+        and (origin[key] == "--config" or key not in ("conv_bias", "epsilon"))
     ]
 
 

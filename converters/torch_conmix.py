@@ -5,21 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from converters import conmix
-from converters.mapping import flatten, to_torch, unflatten
+from converters.torch_side import linear, state_of
 from dhauds_jax.nets.config import ClassifierConfig
-
-
-def _state(variables: Mapping[str, Any], config: ClassifierConfig) -> dict[str, Any]:
-    """The three files' tensors under their names, files apart by prefix."""
-    import torch
-
-    leaves = conmix.leaves(config, "torch")
-    wanted = {path for each in leaves for path in each.paths}
-    flat = {path: leaf for path, leaf in flatten(variables).items() if path in wanted}
-    return {key: torch.from_numpy(np.array(array)) for key, array in to_torch(unflatten(flat), leaves).items()}
 
 
 def _conv(state: Mapping[str, Any], name: str, x: Any, stride: int = 1) -> Any:
@@ -47,10 +35,6 @@ def _unit(state: Mapping[str, Any], name: str, x: Any, stride: int, groups: int)
     return (x + y).relu()
 
 
-def _linear(state: Mapping[str, Any], name: str, x: Any) -> Any:
-    return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
-
-
 def _block(state: Mapping[str, Any], name: str, x: Any, heads: int) -> Any:
     from torch.nn import functional as F
 
@@ -58,12 +42,12 @@ def _block(state: Mapping[str, Any], name: str, x: Any, heads: int) -> Any:
         return F.layer_norm(y, y.shape[-1:], state[f"{name}.{part}.weight"], state[f"{name}.{part}.bias"], 1e-6)
 
     def split(part: str) -> Any:
-        return _linear(state, f"{name}.attn.{part}", y).unflatten(-1, (heads, -1)).transpose(1, 2)
+        return linear(state, f"{name}.attn.{part}", y).unflatten(-1, (heads, -1)).transpose(1, 2)
 
     y = norm("attention_norm", x)
     mixed = F.scaled_dot_product_attention(split("query"), split("key"), split("value")).transpose(1, 2).flatten(2)
-    x = x + _linear(state, f"{name}.attn.out", mixed)
-    return x + _linear(state, f"{name}.ffn.fc2", F.gelu(_linear(state, f"{name}.ffn.fc1", norm("ffn_norm", x))))
+    x = x + linear(state, f"{name}.attn.out", mixed)
+    return x + linear(state, f"{name}.ffn.fc2", F.gelu(linear(state, f"{name}.ffn.fc1", norm("ffn_norm", x))))
 
 
 def layers(variables: Mapping[str, Any], config: ClassifierConfig, images: Any) -> dict[str, Any]:
@@ -77,7 +61,7 @@ def layers(variables: Mapping[str, Any], config: ClassifierConfig, images: Any) 
     import torch
     from torch.nn import functional as F
 
-    state, sizes = _state(variables, config), config.geometry
+    state, sizes = state_of(variables, conmix.leaves(config, "torch")), config.geometry
     own = variables["batch_stats"]["encoder"]["input_norm"]
     x = (images - float(own["mean"][0])) / float(own["deviation"][0])
     hybrid, seen = "encoder/transformer.embeddings.hybrid_model", {}
@@ -94,9 +78,9 @@ def layers(variables: Mapping[str, Any], config: ClassifierConfig, images: Any) 
         x = _block(state, f"encoder/transformer.encoder.layer.{i}", x, sizes["heads"])
     last = "encoder/transformer.encoder.encoder_norm"
     x = F.layer_norm(x, x.shape[-1:], state[f"{last}.weight"], state[f"{last}.bias"], 1e-6)
-    x = _linear(state, "encoder/decoder.fc", x.mean(1))
+    x = linear(state, "encoder/decoder.fc", x.mean(1))
     seen["tokens"] = x[:, None]
-    x, bn = _linear(state, "bottleneck/bottleneck", x), "bottleneck/bn"
+    x, bn = linear(state, "bottleneck/bottleneck", x), "bottleneck/bn"
     moments = (state[f"{bn}.running_mean"], state[f"{bn}.running_var"])
     x = F.batch_norm(x, *moments, state[f"{bn}.weight"], state[f"{bn}.bias"], eps=1e-5)
     g, v = (state[f"classifier/fc.parametrizations.weight.original{i}"] for i in (0, 1))

@@ -16,7 +16,8 @@ from converters.mapping import flatten, to_torch, unflatten
 from dhauds_jax.nets.config import ClassifierConfig
 
 
-def _state(variables: Mapping[str, Any], leaves: list[Any]) -> dict[str, Any]:
+def state_of(variables: Mapping[str, Any], leaves: list[Any]) -> dict[str, Any]:
+    """The tensors of some leaves of our tree, under PyTorch's names."""
     import torch
 
     wanted = {path for each in leaves for path in each.paths}
@@ -24,7 +25,8 @@ def _state(variables: Mapping[str, Any], leaves: list[Any]) -> dict[str, Any]:
     return {key: torch.from_numpy(np.array(array)) for key, array in to_torch(unflatten(flat), leaves).items()}
 
 
-def _linear(state: Mapping[str, Any], name: str, x: Any) -> Any:
+def linear(state: Mapping[str, Any], name: str, x: Any) -> Any:
+    """A fully connected layer."""
     return x @ state[f"{name}.weight"].T + state[f"{name}.bias"]
 
 
@@ -71,9 +73,9 @@ def head_logits(variables: Mapping[str, Any], config: ClassifierConfig, tokens: 
     """Logits (batch, classes) of a config's head over tokens (batch, tokens, width), all torch tensors."""
     kind = config.head["kind"]
     leaves = spectrogram.head_leaves("original") if kind == "token_pool" else head_leaves(config.head)
-    state = _state(variables, leaves)
+    state = state_of(variables, leaves)
     if kind == "audio_classifier":
-        x = _linear(state, "fc2", _linear(state, "fc1", tokens.mean(1)))
+        x = linear(state, "fc2", linear(state, "fc1", tokens.mean(1)))
         x = _batch_norm(state, "bn2", x, 1e-6)
         g, v = (state[f"fc3.parametrizations.weight.original{i}"] for i in (0, 1))
         return x @ (g * v / v.norm(dim=1, keepdim=True)).T + state["fc3.bias"]
@@ -83,16 +85,16 @@ def head_logits(variables: Mapping[str, Any], config: ClassifierConfig, tokens: 
             for i in range(1 + blocks):
                 x = _bottleneck(state, f"layers.{block}", x, 2 if i == 0 else 1)
                 block += 1
-        return _linear(state, "fc2", _layer_norm(state, "norm1", _linear(state, "fc1", x.mean(-1)), 1e-5))
+        return linear(state, "fc2", _layer_norm(state, "norm1", linear(state, "fc1", x.mean(-1)), 1e-5))
     if kind == "token_pool":
         prefix, epsilon = config.head["prefix"], config.head["epsilon"]
         pooled = (tokens[:, prefix:] if config.head["pool"] == "average" else tokens[:, :prefix]).mean(1)
-        return _linear(state, "mlp_head.1", _layer_norm(state, "mlp_head.0", pooled, epsilon))
+        return linear(state, "mlp_head.1", _layer_norm(state, "mlp_head.0", pooled, epsilon))
     import torch
 
     two = tokens[:, :2] if config.head.get("pair", "ends") == "first" else tokens[:, [0, -1]]
     x = torch.conv1d(two, state["merge.weight"], state["merge.bias"], padding=7)[:, 0]
-    return _linear(state, "fc", _layer_norm(state, "norm", x, 1e-6))
+    return linear(state, "fc", _layer_norm(state, "norm", x, 1e-6))
 
 
 def amaut_layers(variables: Mapping[str, Any], config: ClassifierConfig, features: Any) -> dict[str, Any]:
@@ -100,7 +102,7 @@ def amaut_layers(variables: Mapping[str, Any], config: ClassifierConfig, feature
     import torch
 
     sizes = config.geometry
-    state = _state(variables, amaut.encoder_leaves(sizes))
+    state = state_of(variables, amaut.encoder_leaves(sizes))
     seen: dict[str, Any] = {}
     x = _stem(state, "embedding.restnet.root", features.transpose(1, 2))
     seen["stem"], block = x.transpose(1, 2), 0
@@ -125,17 +127,17 @@ def _amaut_block(state: Mapping[str, Any], name: str, x: Any, sizes: Mapping[str
     y = _layer_norm(state, f"{name}.attention_norm", x, 1e-6)
 
     def heads(part: str) -> Any:
-        return _linear(state, f"{name}.attention.{part}", y).unflatten(-1, (sizes["heads"], -1)).transpose(1, 2)
+        return linear(state, f"{name}.attention.{part}", y).unflatten(-1, (sizes["heads"], -1)).transpose(1, 2)
 
     mixed = F.scaled_dot_product_attention(heads("q"), heads("k"), heads("v")).transpose(1, 2).flatten(2)
-    x = x + _linear(state, f"{name}.attention.o", mixed)
+    x = x + linear(state, f"{name}.attention.o", mixed)
     y = _layer_norm(state, f"{name}.ffn_norm", x, 1e-6) if sizes["mlp_norm"] == "applied" else x
-    return x + _linear(state, f"{name}.ffn.fc2", F.gelu(_linear(state, f"{name}.ffn.fc1", y)))
+    return x + linear(state, f"{name}.ffn.fc2", F.gelu(linear(state, f"{name}.ffn.fc1", y)))
 
 
 def spectrogram_layers(variables: Mapping[str, Any], config: ClassifierConfig, features: Any) -> dict[str, Any]:
     """A spectrogram transformer's activations by our names, (batch, tokens, width); features (batch, frames, mels)."""
-    state = _state(variables, spectrogram.encoder_leaves(config.geometry, "original"))
+    state = state_of(variables, spectrogram.encoder_leaves(config.geometry, "original"))
     return spectrogram_activations(state, config.geometry, features)
 
 
@@ -159,9 +161,9 @@ def spectrogram_activations(state: Mapping[str, Any], sizes: Mapping[str, Any], 
 def _vit_block(state: Mapping[str, Any], name: str, x: Any, sizes: Mapping[str, Any]) -> Any:
     from torch.nn import functional as F
 
-    y = _linear(state, f"{name}.attn.qkv", _layer_norm(state, f"{name}.norm1", x, sizes["epsilon"]))
+    y = linear(state, f"{name}.attn.qkv", _layer_norm(state, f"{name}.norm1", x, sizes["epsilon"]))
     q, k, v = y.unflatten(-1, (3, sizes["heads"], -1)).permute(2, 0, 3, 1, 4)
     mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-    x = x + _linear(state, f"{name}.attn.proj", mixed)
-    y = _linear(state, f"{name}.mlp.fc1", _layer_norm(state, f"{name}.norm2", x, sizes["epsilon"]))
-    return x + _linear(state, f"{name}.mlp.fc2", F.gelu(y))
+    x = x + linear(state, f"{name}.attn.proj", mixed)
+    y = linear(state, f"{name}.mlp.fc1", _layer_norm(state, f"{name}.norm2", x, sizes["epsilon"]))
+    return x + linear(state, f"{name}.mlp.fc2", F.gelu(y))

@@ -40,18 +40,21 @@ def rows(nets: Sequence[str], names: Sequence[str], options: Sequence[str], size
     Args:
       nets: names of the zoo.
       names: methods.
-      options: of the methods, key=value.
+      options: of the methods, key=value or method.key=value.
       sizes: a `programs.Sizes`.
 
     Raises:
       RuntimeError: a bug in the process that measures; its traceback is quoted.
     """
+    from dhauds_jax.tta.options import parse_options
+
     for net in nets:
         for of, name in [("forward", ""), *(("adapt", name) for name in names)]:
-            work = {"of": of, "net": net, "method": name, "options": list(options), "sizes": sizes._asdict()}
+            work = {"of": of, "net": net, "method": name, "sizes": sizes._asdict()}
             about = {key: work[key] for key in ("of", "net", "method") if work[key]}
             with tempfile.TemporaryDirectory(prefix="compile-times-") as cache:
                 try:
+                    work["options"] = parse_options(name, "reference", options, names) if name else {}
                     cold, cached = _child(work, cache), _child(work, cache)
                 except BadInput as error:
                     yield {"what": "compile", **about, "reason": str(error)}

@@ -13,6 +13,7 @@ from dhauds_jax import parallel
 from dhauds_jax.benchmark.device import timed
 from dhauds_jax.benchmark.programs import Sizes, build
 from dhauds_jax.tta import evaluation, feeding, methods
+from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import RunInfo, SourceData
 
 
@@ -36,7 +37,7 @@ def rows(
         labels = np.arange(sizes.batch, dtype=np.int32) % sizes.classes
         info = RunInfo(1, sizes.batch, sizes.classes, SourceData(jnp.asarray(waves), jnp.asarray(labels)), sizes.batch)
         for name in names:
-            options = methods.resolve_options(name, "reference", dict(text.partition("=")[::2] for text in texts))
+            options = parse_options(name, "reference", texts, names)
             alone, spread = (methods.make(name, classifier, options, axis) for axis in (None, where.axis_name))
             methods.check_needs(name, alone, variables, info)
             run = evaluation.compiled(alone, parallel=where, spread=spread)

@@ -1,6 +1,6 @@
 """Hot spots for `experiments.benchmark --what=parts`: each part of a net alone, and its distance from the limits.
 
-The parts are in `benchmark_part_lists`. They overlap: a block holds its attention, the stack its blocks.
+The parts are in `benchmark.part_lists`. They overlap: a block holds its attention, the stack its blocks.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import statistics
 import tempfile
 import time
@@ -26,7 +27,7 @@ def rows(seconds: float, batch: int, rounds: int) -> Iterator[dict[str, Any]]:
 
     `decode`: files read into memory, once. `memory`: passes in random order from there to float32 on the device.
     `prepare`: files written as TFRecords, once. `streamed`: as `memory`, from the TFRecords; with `resident_mb`, what
-    the process holds after each quarter of the last pass.
+    the process holds after each quarter of the last pass (None where the system does not say).
 
     Args:
       seconds: of a clip; 0 for 1 s and 10 s.
@@ -57,10 +58,12 @@ def make_set(folder: Path, clips: int, samples: int) -> DataSet:
     )
 
 
-def resident_mb() -> float:
-    """Memory that the process holds now, in MiB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
+def resident_mb() -> float | None:
+    """Memory that the process holds now, in MiB; None where the system does not say (it has no /proc)."""
+    held = Path("/proc/self/statm")
+    if not held.is_file():
+        return None
+    return int(held.read_text().split()[1]) * resource.getpagesize() / 2**20
 
 
 def _rows_of(folder: Path, seconds: float, batch: int, rounds: int) -> Iterator[dict[str, Any]]:
@@ -80,7 +83,7 @@ def _rows_of(folder: Path, seconds: float, batch: int, rounds: int) -> Iterator[
         once, used = (time.perf_counter() - begun) * share, (time.process_time() - used) * share
         timed = {"seconds": once, "fastest": once, "slowest": once, "first_call": once, "cpu_seconds": used}
         yield {**shared, "stage": first, **timed}
-        held: list[int] = []
+        held: list[int | None] = []
         passes, used = [_one_pass(source, batch, 0, held) * share], time.process_time()
         passes += [_one_pass(source, batch, number, held) * share for number in range(1, rounds + 1)]
         used = (time.process_time() - used) * share / rounds
@@ -89,12 +92,13 @@ def _rows_of(folder: Path, seconds: float, batch: int, rounds: int) -> Iterator[
         yield {**shared, "stage": then, **timed}
 
 
-def _one_pass(source: pipeline.ClipSplit, batch: int, number: int, held: list[int]) -> float:
+def _one_pass(source: pipeline.ClipSplit, batch: int, number: int, held: list[int | None]) -> float:
     """Seconds of a pass; appends the memory held after each quarter."""
     order = pipeline.epoch_order(jax.random.key(0), len(source.ids), number)
     steps = -(-len(order) // batch)
     begun = time.perf_counter()
     for step, got in enumerate(pipeline.to_device(pipeline.batches(source, order, batch)), start=1):
         jax.block_until_ready(pipeline.to_float(got.wave))
-        held += [round(resident_mb())] * (4 * step // steps - 4 * (step - 1) // steps)
+        now = resident_mb()
+        held += [None if now is None else round(now)] * (4 * step // steps - 4 * (step - 1) // steps)
     return time.perf_counter() - begun

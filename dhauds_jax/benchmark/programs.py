@@ -18,6 +18,7 @@ from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import methods
+from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, RunInfo, SourceData
 
 WITHOUT_VIEWS = ("source", "norm", "tent")
@@ -164,15 +165,20 @@ def forward_program(given: Given, sizes: Sizes) -> Program:
     return Program(row, logits(given.classifier), args, False, logits(plain), 1, looped)
 
 
-def adapt_program(given: Given, name: str, texts: Sequence[str], sizes: Sizes) -> Program:
+def adapt_program(given: Given, name: str, options: Mapping[str, Any], sizes: Sizes) -> Program:
     """One or several updates of a method: `(state, batch, key) -> (state, prediction)`.
 
     Methods that look at the set first have looked at the batch; source clips are made up.
 
+    Args:
+      given: the net and its inputs.
+      name: of the method.
+      options: all options of the method.
+      sizes: of the program.
+
     Raises:
-      BadInput: the net lacks what the method needs, an unknown option, no way to be fed with features.
+      BadInput: the net lacks what the method needs, an option that it refuses, no way to be fed with features.
     """
-    options = methods.resolve_options(name, "reference", dict(text.partition("=")[::2] for text in texts))
     axes = given.inputs.ndim if sizes.from_features else None
     method, views = make_method(name, given.classifier, options, axes)
     labels = jnp.arange(sizes.batch, dtype=jnp.int32) % sizes.classes
@@ -220,7 +226,9 @@ def rows(
             works.append(
                 (
                     {"what": "adapt", "method": name},
-                    lambda given, name=name: adapt_program(given, name, options, sizes),
+                    lambda given, name=name: adapt_program(
+                        given, name, parse_options(name, "reference", options, names), sizes
+                    ),
                 )
             )
         given: Given | None = None

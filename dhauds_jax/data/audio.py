@@ -14,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.requests import ON_BAD_FILE
 
 MAX_CHANNELS = 32
 """A file with more channels is taken for a broken header."""
@@ -23,9 +24,6 @@ MIN_RATE, MAX_RATE = 1_000, 384_000
 """Admitted sample rates in Hz."""
 BLOCK_SECONDS = 30
 """Longer recordings are resampled in blocks of this many seconds, so memory stays flat."""
-
-ON_BAD_FILE = ("stop", "skip")
-"""What a loader may do about a bad file."""
 
 _FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")  # libsndfile's names; of others a missing end would go unnoticed
 _BLOCK = 1 << 22  # samples decoded at once over all channels: a header that lies cannot ask for more memory

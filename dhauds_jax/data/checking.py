@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.measuring import MeasuredFile, measure_files
-from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split
+from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split, list_split
 from dhauds_jax.errors import BadInput
 
 KINDS = (
@@ -145,11 +145,11 @@ def _list_all(
     for split in splits:
         complaint = ""
         try:
-            refs, said = dataset.listing(data_dir, split, False)
+            refs, said = list_split(dataset, data_dir, split, False)
         except BadInput as strict:
             complaint = str(strict)
             try:
-                refs, said = dataset.listing(data_dir, split, True)
+                refs, said = list_split(dataset, data_dir, split, True)
             except BadInput as error:
                 errors.append(error)
                 findings.append(Finding("list", split, split, str(error), "", True))

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
-from dhauds_jax.data.sets.base import DataSet, check_split
+from dhauds_jax.data.sets.base import DataSet, check_split, list_split
 
 
 class ReadClip(NamedTuple):
@@ -65,7 +65,7 @@ def open_clips(
     if dataset.generate is not None:
         made = dataset.generate(split, seed)
         return ClipSource(made.ids, made.labels, lambda row: ReadClip(made.waves[row]))
-    refs, notices = dataset.listing(data_dir, split, allow_partial)
+    refs, notices = list_split(dataset, data_dir, split, allow_partial)
     ids, paths = tuple(ref.id for ref in refs), tuple(ref.path for ref in refs)
     read = file_reader(paths, dataset.sample_rate, on_bad_file)
     return ClipSource(ids, np.array([ref.label for ref in refs], np.int32), read, notices, paths)

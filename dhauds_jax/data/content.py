@@ -23,7 +23,7 @@ def of_split(clips: Clips | ClipSplit) -> str:
 
 
 def of_bank(bank: NoiseBank | None) -> str | None:
-    """Noise recordings: names and samples where they are in memory, names and bytes where each is read when drawn."""
+    """Noise recordings: names and samples; where each is read when drawn, names and sizes in bytes."""
     if bank is None:
         return None
     if isinstance(bank.waves, Recordings):

@@ -12,7 +12,7 @@ import numpy as np
 from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio, resample_wave
 from dhauds_jax.data.layout import lay_out
-from dhauds_jax.data.sets.base import check_split
+from dhauds_jax.data.sets.base import check_split, list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.progress import progress_bar
 
@@ -79,7 +79,7 @@ def load_split(
     if dataset.generate is not None:
         ids, read, labels, notices = _generate(dataset, split, seed, sample_rate)
     else:
-        refs, notices = dataset.listing(data_dir, split, allow_partial)
+        refs, notices = list_split(dataset, data_dir, split, allow_partial)
         what = f"{dataset.name} {split}"
         refs, read, said, skipped = _read_all(refs, sample_rate, what, progress, on_bad_file == "skip")
         ids, labels = tuple(ref.id for ref in refs), np.array([ref.label for ref in refs], np.int32)

@@ -12,11 +12,9 @@ from jaxtyping import Float
 
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
 from dhauds_jax.data.layout import lay_out
+from dhauds_jax.data.sets.base import SUFFIXES
 from dhauds_jax.errors import BadInput
 from dhauds_jax.progress import progress_bar
-
-SUFFIXES = (".wav", ".flac", ".ogg")
-"""File names that count as recordings, in any case."""
 
 
 class Recordings(NamedTuple):
@@ -40,7 +38,7 @@ class Recordings(NamedTuple):
 
 
 def find(audio_dir: Path | str) -> list[Path]:
-    """All recordings below a folder, sorted.
+    """All recordings below a folder, sorted; hidden ones (a Mac's "._x.wav") and those of hidden folders are none.
 
     Raises:
       BadInput: no such folder, or no recording in it.
@@ -48,7 +46,8 @@ def find(audio_dir: Path | str) -> list[Path]:
     folder = Path(audio_dir)
     if not folder.is_dir():
         raise BadInput(f"--audio_dir={audio_dir}: no such folder, expected one with {', '.join(SUFFIXES)} files")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    audio = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    found = sorted(path for path in audio if not any(part[0] == "." for part in path.relative_to(folder).parts))
     if not found:
         files = sum(path.is_file() for path in folder.rglob("*"))
         raise BadInput(f"--audio_dir={audio_dir}: {files} files and no recording, expected {', '.join(SUFFIXES)} files")

@@ -114,5 +114,8 @@ def blend(alpha: float) -> Normaliser:
 EVAL = Mode(dropout=False, norm=running)
 """Evaluation: no dropout, running statistics."""
 
+EVALUATIONS = {"running": EVAL, "batch": Mode(dropout=False, norm=batch_frozen)}
+"""Whose statistics an evaluation pass uses, the running ones or each batch's own -> its mode."""
+
 TRAIN = Mode(dropout=True, norm=batch)
 """PyTorch's `train()`: dropout on, batch statistics, running ones updated."""

@@ -8,24 +8,18 @@ default.
 from __future__ import annotations
 
 import csv
-import functools
 import hashlib
 import io
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from dhauds_jax.cells.request import DRAWS, title
+from dhauds_jax.cells.request import title
 from dhauds_jax.data import sets
-from dhauds_jax.data.corruptions import CORRUPTIONS, SHIFTS, check_cell
-from dhauds_jax.data.corruptions import get as corruption_of
 from dhauds_jax.errors import BadInput
-from dhauds_jax.names import CLEAN
-from dhauds_jax.nets import zoo
-from dhauds_jax.registry import is_foreign
-from dhauds_jax.tta import methods, protocols
+from dhauds_jax.recipes.checks import BadCell, check_names, check_options
 
 FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "recipes"
 NAMES = ("dhauds", "iom_eolr", "ntta", "amaut", "tta_in_ac", "synthetic")
@@ -144,40 +138,34 @@ def read(recipes: str) -> Recipe:
             raise BadInput(f"{path}, row {number}: has {len(cells)} cells, expected {len(header)} as in the header")
         try:
             rows.append(_checked(number, dict(zip(header, (cell.strip() for cell in cells)))))
-        except _BadCell as error:
+        except BadCell as error:
             raise BadInput(f"{path}, row {number}, column {error.column}: {error}") from None
     return Recipe(recipes if recipes in NAMES else path.stem, path, tuple(rows))
 
 
 def text_of(path: Path) -> io.StringIO:
-    """A table as text, for the csv reader.
+    """A table as text, for the csv reader; a byte order mark before it (Excel's) is left out.
 
     Raises:
       BadInput: it is not UTF-8.
     """
     try:
-        return io.StringIO(path.read_bytes().decode("utf-8"), newline="")
+        return io.StringIO(path.read_bytes().decode("utf-8-sig"), newline="")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: is no UTF-8 text (byte {error.start}), expected a csv file in UTF-8") from None
 
 
-class _BadCell(Exception):
-    def __init__(self, column: str, sentence: object):
-        super().__init__(str(sentence))
-        self.column = column
-
-
 def _checked(number: int, cells: dict[str, str]) -> Row:
-    """A row from its cells; raises `_BadCell`."""
+    """A row from its cells; raises `BadCell`."""
     text = {**OPTIONAL, **{name: value for name, value in cells.items() if value}}
     for name in REQUIRED:
         if name not in text:
-            raise _BadCell(name, "is empty, expected a value")
+            raise BadCell(name, "is empty, expected a value")
     least = {"epochs": 1, "batch_size": 2, "seed": 0, "evaluation_seed": 0}
     numbers = {name: _whole(name, text[name], low) for name, low in least.items()}
     names = {name: text[name] for name in _NAME_COLUMNS}
     waits = tuple(text["waits_for"].split())
-    _check_names(names, waits)
+    check_names(names, waits)
     others = [(name, value) for name, value in text.items() if name not in (*REQUIRED, *OPTIONAL)]
     row = Row(
         number=number,
@@ -193,8 +181,8 @@ def _checked(number: int, cells: dict[str, str]) -> Row:
     )
     dataset = sets.REGISTRY.get(row.dataset)
     if dataset is not None and row.metric not in ("", dataset.metric):
-        raise _BadCell("metric", f"is {row.metric!r}, expected {dataset.metric}, the metric of {row.dataset}")
-    _check_options(row)
+        raise BadCell("metric", f"is {row.metric!r}, expected {dataset.metric}, the metric of {row.dataset}")
+    check_options(names, row.options, row.protocol_options)
     return row._replace(metric=row.metric or (dataset.metric if dataset else ""))
 
 
@@ -203,7 +191,7 @@ _NAME_COLUMNS = ("dataset", "net", "corruption", "level", "method", "protocol", 
 
 def _whole(column: str, text: str, least: int) -> int:
     if not text.isascii() or not text.isdigit() or int(text) < least:
-        raise _BadCell(column, f"is {text!r}, expected a whole number, at least {least}")
+        raise BadCell(column, f"is {text!r}, expected a whole number, at least {least}")
     return int(text)
 
 
@@ -215,101 +203,5 @@ def _fraction(column: str, text: Mapping[str, str]) -> float | None:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1:
-        raise _BadCell(column, f"is {text[column]!r}, expected a fraction from 0 to 1, or nothing")
+        raise BadCell(column, f"is {text[column]!r}, expected a fraction from 0 to 1, or nothing")
     return value
-
-
-def excused(name: str, waits_for: Sequence[str]) -> bool:
-    """Whether a row may name something that there is not yet: it waits for it, or for its family (`conmix_sc2`)."""
-    return any(name == word or name.startswith((f"{word}_", f"{word}/")) for word in waits_for)
-
-
-def _check_protocol(name: str) -> None:
-    protocols.check_protocol(name)
-    if protocols.PROTOCOLS[name].domains != "one":
-        raise BadInput(f"protocol {name!r} runs over several corruptions, expected one for the one of a row")
-
-
-_OWN: Mapping[str, Callable[[str], Any]] = {
-    "dataset": sets.get,
-    "net": lambda name: zoo.preset(name, ("a", "b")),
-    "method": methods.factory,
-    "corruption": corruption_of,
-    "protocol": _check_protocol,
-}
-"""What looks up a "module:attribute" of a user's own in each column that may hold one."""
-
-
-def _check_own(column: str, name: str) -> None:
-    try:
-        _OWN[column](name)
-    except BadInput as error:
-        raise _BadCell(column, error) from None
-
-
-def _check_names(names: Mapping[str, str], waits: Sequence[str]) -> None:
-    valid = {
-        "dataset": sorted(sets.REGISTRY),
-        "net": zoo.names(),
-        "method": list(methods.METHODS),
-        "corruption": [*CORRUPTIONS, *SHIFTS, CLEAN],
-        "protocol": [name for name, p in protocols.PROTOCOLS.items() if p.domains == "one"],
-        "profile": ["reference", "corrected"],
-        "draw": list(DRAWS),
-    }
-    for column, known in valid.items():
-        if column in _OWN and is_foreign(names[column].partition("/")[0]):
-            _check_own(column, names[column])
-        elif names[column] not in known and not excused(names[column], waits):
-            raise _BadCell(column, f"unknown {column} {names[column]!r}, expected one of {', '.join(known)}")
-    if names["corruption"] == CLEAN and names["level"] != "-":
-        raise _BadCell("level", f"is {names['level']!r}, expected - for {CLEAN}")
-    if names["corruption"] in (*CORRUPTIONS, *SHIFTS) or is_foreign(names["corruption"]):
-        try:
-            check_cell(names["corruption"], names["level"])
-        except BadInput as error:
-            raise _BadCell("level", error) from None
-
-
-@functools.lru_cache(maxsize=32)
-def _classifier(net: str, classes: tuple[str, ...]) -> Any:
-    return zoo.build(zoo.preset(net, classes))
-
-
-def _check_options(row: Row) -> None:
-    """Refuses options that the protocol or the method does not have, or does not take."""
-    for name, value in row.protocol_options:
-        try:
-            protocols.resolve_options(row.protocol, {name: value})
-        except BadInput as error:
-            raise _BadCell(f"protocol.{name}", error) from None
-    if row.method not in methods.METHODS:
-        return
-    for name, value in row.options:
-        try:
-            number = methods.resolve_options(row.method, row.profile, {name: value})[name]
-        except BadInput as error:
-            raise _BadCell(name, error) from None
-        if isinstance(number, float) and not 0 <= number < math.inf:
-            raise _BadCell(name, f"is {value!r}, expected a finite number, at least 0")
-    if (row.net in zoo.names() or is_foreign(row.net)) and row.dataset in sets.REGISTRY:
-        _check_method(row)
-
-
-def _check_method(row: Row) -> None:
-    """Builds the method; the column of a value that it refuses is the one without which it is built."""
-
-    def refusal(options: Sequence[tuple[str, str]]) -> str:
-        try:
-            methods.make(row.method, classifier, methods.resolve_options(row.method, row.profile, dict(options)))
-        except BadInput as error:
-            return str(error)
-        return ""
-
-    classifier = _classifier(row.net, sets.REGISTRY[row.dataset].classes or ("a", "b"))
-    sentence = refusal(row.options)
-    if sentence:
-        for name, value in row.options:
-            if not refusal([option for option in row.options if option != (name, value)]):
-                raise _BadCell(name, sentence)
-        raise _BadCell("method", sentence)

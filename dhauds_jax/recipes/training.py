@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import re
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.recipes.table import FOLDER
 
-FOLDER = Path(__file__).resolve().parents[2] / "experiments" / "recipes"
 TABLES = ("ssast",)
 """Tables that come with the package, files `recipes/TABLE_training.csv`."""
 

@@ -139,7 +139,7 @@ def _metric_curves(axes: Any, here: Sequence[Record], methods: Sequence[str]) ->
 
 
 def _loss_curves(axes: Any, here: Sequence[Record]) -> None:
-    record = next((r for r in here if len(r["curve"][-1]["losses"]) > 2), None)
+    record = next((r for r in here if r["curve"] and len(r["curve"][-1]["losses"]) > 2), None)
     if record is not None:
         points = [p for p in record["curve"] if p["losses"]]
         for index, name in enumerate(points[0]["losses"]):

@@ -2,7 +2,7 @@
 
 A mark is `<!-- table: summary | records: docs/records/NAME | protocol: offline -->`, and the table ends at
 `<!-- end -->`. Kinds of table are the keys of `TABLES`; every further word of a mark keeps only the records with that
-value (or one of several, `a/b`).
+value, or one of several (`a/b`, unless a record's value is just that).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.report import published, rankings
-from dhauds_jax.report.tables import detail_table, latest, provenance, summary_table
+from dhauds_jax.report.tables import detail_table, latest, provenance, summary_table, with_variants
 from dhauds_jax.workdir import records
 
 TABLES = {
@@ -35,17 +35,25 @@ def render_mark(mark: str, root: Path) -> str:
     """The table that a mark asks for; folders of records are relative to `root`.
 
     Raises:
-      BadInput: an unknown kind of table, a folder without records, or nothing left after the mark's conditions.
+      BadInput: a mark that is not written so, an unknown kind of table, a folder without records, or nothing left after
+        the mark's conditions.
     """
-    words = dict(part.strip().split(": ", 1) for part in mark.split("|"))
-    kind, folder = words.pop("table"), words.pop("records", None)
-    if kind not in TABLES or folder is None:
-        raise BadInput(f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {', '.join(TABLES)}")
+    parts = [part.strip().partition(": ") for part in mark.split("|")]
+    words = {key: value for key, _, value in parts}
+    kind, folder = words.pop("table", None), words.pop("records", None)
+    if kind not in TABLES or folder is None or not all(colon for _, colon, _ in parts):
+        raise BadInput(
+            f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {', '.join(TABLES)}, and conditions "
+            "such as `protocol: offline` after a | each"
+        )
     found = latest(records.read_all([root / folder]))
-    kept = [r for r in found if all(str(r.get(key)) in value.split("/") for key, value in words.items())]
+    kept = found
+    for key, value in words.items():
+        whole = [r for r in kept if str(r.get(key)) == value]  # names such as audio_mnist/fold1 have a / of their own
+        kept = whole or [r for r in kept if str(r.get(key)) in value.split("/")]
     if not kept:
         raise BadInput(f"mark {mark!r}: none of the {len(found)} records in {folder} fits")
-    return TABLES[kind](kept)
+    return TABLES[kind](with_variants(kept))
 
 
 def render_page(text: str, root: Path) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.report import intervals
-from dhauds_jax.report.tables import Record, grouped, table
+from dhauds_jax.report.tables import GROUP, Record, grouped, table
 from dhauds_jax.tta import selection
 
 PROTOCOLS = ("offline", "online", "continual", "mixed", "batch1")
@@ -35,22 +35,26 @@ def _with_interval(values: Sequence[float], whole: int) -> str:
     return text if len(values) == whole else f"{text} ({len(values)} of {whole} seeds)"
 
 
+def _cells(found: Iterable[Record]) -> set[tuple[str, str]]:
+    return {(r["corruption"], r["level"]) for r in found}
+
+
 def leaderboard(found: Sequence[Record]) -> str:
     """A row a method, a column a protocol: the metric in % as the stream went by or after the last epoch.
 
-    Mean over the corruptions, then over seeds, with a 95 % bootstrap interval over seeds. A protocol's column is filled
-    only by seeds for which all its corruptions are there. Sorted by the first column.
+    Mean over the corruptions and levels, then over seeds, with a 95 % bootstrap interval over seeds. A protocol's
+    column is filled only by seeds for which all its corruptions and levels are there. Sorted by the first column.
     """
     columns = PROTOCOLS
     seeds = len({r["seed"] for r in found})
-    wanted = {name: len({r["corruption"] for r in found if r["protocol"] == name}) for name in columns}
+    wanted = {name: _cells(r for r in found if r["protocol"] == name) for name in columns}
     by = grouped(found, ("method", "protocol"))
     rows = []
     for method in dict.fromkeys(r["method"] for r in found):
         cells, order = [], -1.0
         for name in columns:
             per_seed = grouped(by.get((method, name), []), ("seed",))
-            whole = [r for group in per_seed.values() if len(group) == wanted[name] for r in group]
+            whole = [r for group in per_seed.values() if _cells(group) == wanted[name] for r in group]
             values = _per_seed(whole, "adapted_last") if whole else []
             cells.append(_with_interval(values, seeds) if values else OPEN)
             if values and name == columns[0]:
@@ -63,14 +67,21 @@ def leaderboard(found: Sequence[Record]) -> str:
 
 
 def by_corruption(found: Sequence[Record]) -> str:
-    """A row a method, a column a corruption: mean in % over seeds, open where nothing was measured."""
-    columns = list(dict.fromkeys(r["corruption"] for r in found))
+    """A row a method, a column a corruption: mean in % over seeds, open where nothing was measured.
+
+    Where there are several, each level has a column of its own (WHN-L1), each protocol rows of its own (tent, online).
+    """
+    columns = list(grouped(found, ("corruption", "level")))
+    names = [corruption for corruption, _ in columns]
+    labels = [name if names.count(name) == 1 else f"{name}-{level}" for name, level in columns]
+    several = len({r["protocol"] for r in found}) > 1
     rows = []
-    for (method,), group in grouped(found, ("method",)).items():
-        by = grouped(group, ("corruption",))
-        values = [[r["adapted_last"] for r in by.get((name,), [])] for name in columns]
-        rows.append([method, *(f"{100 * np.mean(v):.1f}" if v else OPEN for v in values)])
-    return table(["method", *columns], rows)
+    for (method, protocol), group in grouped(found, ("method", "protocol")).items():
+        by = grouped(group, ("corruption", "level"))
+        values = [[r["adapted_last"] for r in by.get(place, [])] for place in columns]
+        label = f"{method}, {protocol}" if several else method
+        rows.append([label, *(f"{100 * np.mean(v):.1f}" if v else OPEN for v in values)])
+    return table(["method", *labels], rows)
 
 
 def versus(found: Sequence[Record], baseline: str = "tent") -> str:
@@ -80,7 +91,8 @@ def versus(found: Sequence[Record], baseline: str = "tent") -> str:
         raise BadInput(f"no record of {baseline} to compare with")
 
     def values(records: Sequence[Record]) -> dict[tuple[Any, Any], float]:
-        return {(r["seed"], (r["corruption"], r["level"])): r["adapted_last"] for r in records}
+        places = (*GROUP, "corruption", "level")
+        return {(r["seed"], tuple(r[key] for key in places)): r["adapted_last"] for r in records}
 
     rows = []
     for (method,), group in by.items():

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from dhauds_jax.names import CLEAN
+from dhauds_jax.workdir.records import FORMAT
 
 Record = dict[str, Any]
 """A line of results.jsonl (`dhauds_jax.workdir.records`)."""
@@ -19,11 +21,23 @@ _CELL = ("corruption", "level", "seed", "source_checkpoint")
 
 
 def latest(found: Iterable[Record]) -> list[Record]:
-    """One record a cell: of those with equal cell names, the last written."""
+    """One record a cell: of those with equal cell names, the last written.
+
+    A cell's name is made of other things in each format of the records, so one of an older format is left out where a
+    record of today's has its place, seed, source weights and options.
+    """
     kept: dict[Any, Record] = {}
     for index, record in enumerate(found):
         kept[record.get("cell", index)] = record
-    return list(kept.values())
+    again = {_run_of(record) for record in kept.values() if record.get("format") == FORMAT}
+    return [record for record in kept.values() if record.get("format") == FORMAT or _run_of(record) not in again]
+
+
+def _run_of(record: Record) -> str:
+    """What a record was asked for, whatever names its cell; a draw's seed is part of it, its checksum is not."""
+    place = [record.get(key) for key in (*GROUP, "method", *_CELL)]
+    draws = {name: value for name, value in record["options"].items() if "draw" in name and "checksum" not in name}
+    return json.dumps([place, {**settings(record), **draws}], sort_keys=True, default=str)
 
 
 def grouped(found: Sequence[Record], keys: Sequence[str]) -> dict[tuple, list[Record]]:
@@ -128,8 +142,8 @@ def detail_table(found: Sequence[Record]) -> str:
             mean_and_spread([r["nll"] for r in cell], 1.0, 2),
             mean_and_spread([r["seconds"] for r in cell], 1.0),
         ]
-        fallen = sum(r["collapsed"] for r in cell)
-        rows.append([corruption, level, method, *numbers, str(cell[0]["n"]), str(len(cell)), str(fallen or "no")])
+        fallen, seeds = sum(r["collapsed"] for r in cell), len(_one_per_seed(cell))
+        rows.append([corruption, level, method, *numbers, str(cell[0]["n"]), str(seeds), str(fallen or "no")])
     return table(header, rows)
 
 

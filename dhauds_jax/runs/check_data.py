@@ -40,11 +40,12 @@ def prepare(run: CheckRun) -> Path:
         from dhauds_jax.data.pipeline import builders
     except ImportError as error:
         raise BadInput(f"--prepare needs TensorFlow ({error}), expected: pip install 'dhauds_jax[data]'") from error
-    builder = builders.builder_class(draw_name(sets.get(run.dataset)))
+    dataset = sets.get(run.dataset, run.data_dir)
     variant = run.dataset.partition("/")[2]
-    name = "-".join(filter(None, (variant, "native", "partial" if run.allow_partial else "")))
-    config = builders.AudioConfig(name=name, variant=variant, allow_partial=True) if run.allow_partial else name
-    made = builder(data_dir=run.prepare, config=config)
+    copy = builders.copy_digest(dataset, run.data_dir, run.allow_partial)
+    name = "-".join(filter(None, (variant, "native", "partial" if run.allow_partial else "", copy)))
+    config = builders.AudioConfig(name=name, variant=variant, allow_partial=run.allow_partial)
+    made = builders.builder_class(draw_name(dataset))(data_dir=run.prepare, config=config)
     manual = builders.tfds.download.DownloadConfig(manual_dir=str(Path(run.data_dir).resolve()))
     with contextlib.redirect_stdout(sys.stderr):  # TFDS talks where the findings are printed
         made.download_and_prepare(download_config=manual)

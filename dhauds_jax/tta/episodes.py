@@ -63,8 +63,14 @@ class EpisodeMemory(NamedTuple):
 
 
 def statistics_of(name: str, statistics: str, alpha: float) -> Normaliser:
-    """What BatchNorm layers do: "running" statistics, or their "blend" with a share `alpha` of the episode's own."""
+    """What BatchNorm layers do: "running" statistics, or their "blend" with a share `alpha` of the episode's own.
+
+    Raises:
+      BadInput: unknown `statistics`, or an `alpha` that is no share.
+    """
     registry.check(f"statistics of method {name}", statistics, ("running", "blend"))
+    if not 0.0 <= alpha <= 1.0:
+        raise BadInput(f"{name}: alpha is {alpha}, expected a share from 0 (the source's statistics) to 1 (the views')")
     return normalisers.running if statistics == "running" else normalisers.blend(alpha)
 
 

@@ -25,6 +25,11 @@ class Neighbours(NamedTuple):
     counts: Float[Array, "rows k"]
 
 
+def of_unit_length(rows: Float[Array, "*rows features"]) -> Float[Array, "*rows features"]:
+    """Rows divided by their L2 lengths; rows of zeros stay."""
+    return rows / jnp.maximum(jnp.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+
+
 @functools.partial(jax.jit, static_argnames=("k", "mutual"))
 def nearest(
     features: Float[Array, "rows features"],

@@ -148,7 +148,8 @@ def reset_on_collapse(method: Method, share: float = COLLAPSE_SHARE, axis_name: 
 def check_rule(rule: str) -> None:
     """Raises `BadInput` unless `rule` is "none", "domain", "collapse" or "every:K"."""
     name, _, count = rule.partition(":")
-    if rule not in ("none", "domain", "collapse") and not (name == "every" and count.isdigit() and int(count) > 0):
+    number = int(count) if count.isascii() and count.isdigit() else 0
+    if rule not in ("none", "domain", "collapse") and not (name == "every" and number > 0):
         raise BadInput(f"reset rule {rule!r}: expected none, domain, collapse or every:K with a number K of updates")
 
 

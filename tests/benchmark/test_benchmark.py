@@ -114,6 +114,35 @@ def test_what_cannot_run_says_why_and_the_others_go_on(capsys):
     assert all(row["seconds"] > 0 for row in (rows[1], rows[2], rows[4]))
 
 
+def test_options_may_be_for_one_of_several_methods(monkeypatch):
+    """As in every other command; `row_of` and the nets are left out, which would compile."""
+    given = []
+    monkeypatch.setattr(programs, "prepare", lambda net, sizes: None)
+    monkeypatch.setattr(programs, "adapt_program", lambda _, name, options, sizes: given.append((name, options["lr"])))
+    monkeypatch.setattr(programs, "row_of", lambda program, dtype, **how: {})
+    texts = ["lr=0.5", "tent.lr=0.25"]
+    assert len(list(programs.rows(["amaut_tiny"], ["adapt"], ["tent", "shot"], texts, sizes_of(a_run())))) == 2
+    assert given == [("tent", 0.25), ("shot", 0.5)]
+
+
+def test_options_reach_the_process_that_measures_compilation(monkeypatch):
+    works = []
+    found = {"total_s": 1.0, "batch": 4, "clip_seconds": 0.25}
+    monkeypatch.setattr(compilation, "_child", lambda work, cache: works.append(work) or dict(found))
+    list(compilation.rows(["amaut_tiny"], ["tent", "shot"], ["tent.lr=0.25"], sizes_of(a_run())))
+    rates = [(work["method"], work["options"].get("lr")) for work in works[::2]]
+    assert rates == [("", None), ("tent", 0.25), ("shot", 0.001)]
+
+
+def test_memory_is_what_the_system_says_or_unknown(monkeypatch, tmp_path):
+    (tmp_path / "statm").write_text("900 512 3 4")
+    monkeypatch.setattr(pipeline, "Path", lambda name: tmp_path / name.rpartition("/")[2])
+    monkeypatch.setattr(pipeline.resource, "getpagesize", lambda: 16_384)
+    assert pipeline.resident_mb() == 8.0
+    (tmp_path / "statm").unlink()
+    assert pipeline.resident_mb() is None
+
+
 def test_a_bug_is_no_reason_why_a_net_cannot_run(monkeypatch, capsys):
     def buggy(net, sizes):
         raise ValueError("operands could not be broadcast together")

@@ -5,12 +5,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
-from converters import conversion, families, hubert
+from converters import conversion, families, hubert, presets
 from converters.mapping import canonical, flatten, to_torch
 from converters.names import FAMILIES
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint, zoo
 from tests.goldens.golden_weights import golden_array, golden_state_dict
 from tests.paths import GOLDENS, golden
@@ -148,6 +150,16 @@ def test_pair_there_and_back_is_bit_exact(tmp_path, config_file):
     assert [path.name for path in written] == ["hubert-X.safetensors", "clsModel-X.safetensors"]
     for path, state in zip(written, (encoder, head)):
         assert_same_bits(state, safetensors_numpy.load_file(path))
+
+
+def test_sources_of_one_name_go_back_to_two_files(tmp_path):
+    files = [{"part": part, "name": "model.pt", "style": "torchaudio"} for part in ("encoder", "head")]
+    variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.5, np.float32), zoo.shapes(zoo.build(TINY)))
+    checkpoint.save(tmp_path / "out", variables, TINY.replace(source={"files": files}))
+    written = conversion.reverse("hubert_classifier", tmp_path / "out", tmp_path / "back")
+    assert [path.name for path in written] == ["model-encoder.safetensors", "model-head.safetensors"]
+    for path, state in zip(written, (encoder_state(), head_state())):
+        assert safetensors_numpy.load_file(path).keys() == state.keys()
 
 
 def test_head_alone_is_left_random_and_said(tmp_path, config_file):
@@ -311,6 +323,32 @@ def test_huggingface_normalisation_that_differs_is_said(tmp_path, config_file):
     (source / "preprocessor_config.json").write_text('{"do_normalize": true}')
     made = conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
     assert any("do_normalize=True" in note and "normalise=False" in note for note in made.notes)
+
+
+@pytest.mark.parametrize(
+    ("preset", "given", "elsewhere", "words"),
+    [
+        ("hubert_tiny", {"classes": CLASSES}, {}, "width is 32 by the file's shapes, 24 by preset hubert_tiny"),
+        (None, TINY_CONFIG, {}, "width is 32 by the file's shapes, 24 by preset hubert_tiny"),
+        (None, {"geometry": {"width": 24}}, {}, "width is 32 by the file's shapes, 24 by --config"),
+        (None, {}, {"width": 24}, "width is 32 by the file's shapes, 24 by the source's config.json"),
+        (
+            None,
+            {"preset": "amaut_tiny"},
+            {},
+            "--config: preset 'amaut_tiny' is no hubert network, expected hubert_tiny (--list has all)",
+        ),
+    ],
+)
+def test_what_disagrees_with_the_shapes_is_named_by_where_it_stands(preset, given, elsewhere, words):
+    with pytest.raises(BadInput) as error:
+        presets.resolve(families.find("hubert"), {"width": 32}, None, preset, given, elsewhere)
+    assert str(error.value).removeprefix("conversion: geometry.") == words
+
+
+def test_an_unknown_profile_is_refused_for_every_family(tmp_path):
+    with pytest.raises(BadInput, match=r"^--profile: 'nonsense', expected reference or corrected$"):
+        conversion.convert("hubert", [tmp_path / "a.pt"], tmp_path / "out", profile="nonsense")
 
 
 def test_reverse_refuses_another_family(tmp_path, config_file):

@@ -90,6 +90,9 @@ def test_a_cell_as_a_tfds_data_set(place, tmp_path):
         path = tmp_path / "local" / "ENSC" / "L2" / example["id"].decode()
         np.testing.assert_array_equal(example["audio"], soundfile.read(path, dtype="int16")[0])
     assert builder.info.metadata["seed"] == 7
+    assert CorruptedConfig.of(job).name == builder.builder_config.name
+    FAKES["reef_set"](tmp_path / "other")
+    assert CorruptedConfig.of(job._replace(data_dir=str(tmp_path / "other"))).name != builder.builder_config.name
     with pytest.raises(ValueError, match="CorruptedCell has no job"):
         CorruptedCell(data_dir=tmp_path / "none")
 

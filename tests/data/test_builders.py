@@ -1,5 +1,6 @@
 """TFDS builders: every set that lies on disk is built from a small copy and holds what the files hold."""
 
+import os
 import unittest
 
 import numpy as np
@@ -91,6 +92,13 @@ def test_another_rate_a_partial_copy_and_a_missing_one(tmp_path):
     assert np.corrcoef(first["audio"], samples[::2])[0, 1] > 0.9
     with pytest.raises(ValueError, match=r"Manual directory .*nowhere does not exist or is empty, expected Download"):
         built(dataset.name, tmp_path / "nowhere", tmp_path / "never")
+
+
+def test_a_name_that_is_no_unicode_is_kept():
+    dataset = sets.get("arabic_speech_commands")
+    ref = sets.ClipRef(os.fsdecode(b"caf\xe9.wav"), None, 2)
+    encoded = builders.features(dataset).encode_example(builders.example(dataset, ref, np.zeros(3, np.int16)))
+    assert encoded["id"] == b"caf\xe9.wav"
 
 
 @pytest.fixture(scope="module")

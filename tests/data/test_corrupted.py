@@ -19,6 +19,7 @@ from dhauds_jax.data.corrupted.reading import list_cell, load_cell
 from dhauds_jax.data.corruptions import corrupt
 from dhauds_jax.data.corruptions.noise import synthetic_bank
 from dhauds_jax.data.sets.base import DataSet, Order
+from dhauds_jax.errors import BadInput
 from tests.data.fakes import FAKES
 from tests.data.fakes.environmental import reef_set
 
@@ -367,6 +368,20 @@ def test_verifying_names_every_changed_file(tmp_path):
             assert difference.reason.startswith(reason)
     assert check()[0].reason == expected[0][1]
     assert verifying.verify_checksums(folder, progress=False)[0].reason == "has other samples than its checksum says"
+
+
+@pytest.mark.parametrize(("name", "number"), [("cell.json", "1 of 1"), ("manifest.jsonl", "2 of 2")])
+def test_a_record_that_was_cut_short_is_named(tmp_path, name, number):
+    (tmp_path / "cell.json").write_text('{"clips": 2}')
+    (tmp_path / "manifest.jsonl").write_text('{"id": "a"}\n{"id": "b"}\n')
+    path = tmp_path / name
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(BadInput) as error:
+        verifying.verify_checksums(tmp_path, progress=False)
+    said = str(error.value)
+    assert said.startswith(f"{path}: object {number} is cut short or no JSON (") and said.endswith(
+        "), expected what experiments.corrupt has written; remove the cell and make it again"
+    )
 
 
 def test_verifying_notices_a_changed_manifest_and_other_cells(tmp_path):

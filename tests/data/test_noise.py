@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from dhauds_jax.data.corruptions import noise_folders
 from dhauds_jax.data.corruptions.noise import crop, load_bank, synthetic_bank
 from dhauds_jax.data.synthetic_noises import KINDS, make_noise
 
@@ -80,6 +81,30 @@ def test_background_noises_inside_a_speech_commands_folder(tmp_path, below):
         write(tmp_path / below / "_background_noise_" / f"{name}.wav", 16_000)
     assert load_bank(tmp_path, "ENSC", "L1", 16_000).names[0] == "exercise_bike/exercise_bike.wav"
     assert len(load_bank(tmp_path / below / "_background_noise_", "ENSC", "L1", 16_000).names) == 4
+
+
+def test_a_macs_hidden_files_are_no_noises_and_capitals_are(tmp_path):
+    for place in ("QUT-NOISE/{}-1", "DEMAND_16k/{}/ch01", "_background_noise_/{}"):
+        corruption = {"Q": "ENQ", "D": "END1", "_": "ENSC"}[place[0]]
+        for name in CLASSES[corruption, "L1"]:
+            path = tmp_path / f"{place.format(name)}.WAV"
+            write(path, 16_000)
+            path.with_name(f"._{path.stem}.wav").write_bytes(b"no audio")
+        bank = load_bank(tmp_path, corruption, "L1", 16_000)
+        assert [name.split("/")[0] for name in bank.names] == CLASSES[corruption, "L1"]
+        assert all(name.endswith(".WAV") for name in bank.names)
+
+
+@pytest.mark.parametrize(
+    ("clip_set", "file"), [("esc50", "ESC-50/audio/1.WAV"), ("cochl_scene", "CochlScene/Val/Bus/1.WAV")]
+)
+def test_clips_that_are_noise_may_have_capitals(tmp_path, clip_set, file):
+    write(tmp_path / file, 16_000)
+    (tmp_path / file).with_name("._1.wav").write_bytes(b"no audio")
+    (tmp_path / "CochlScene" / "Val").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "CochlScene" / "Val" / "notes.txt").write_text("no folder")
+    expected = "1.WAV" if clip_set == "esc50" else "Val/Bus/1.WAV"
+    assert noise_folders.clips(tmp_path, clip_set, 16_000) == [(expected, tmp_path / file)]
 
 
 def test_missing_recordings_name_the_folder(tmp_path, noise_dir):

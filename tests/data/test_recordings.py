@@ -36,6 +36,9 @@ def test_a_folder_is_read_with_its_folders_and_bad_files_are_left_out(tmp_path):
     soundfile.write(tmp_path / "a.WAV", np.full((700, 2), 0.5), 1000, subtype="PCM_16")
     (tmp_path / "c.wav").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("no audio")
+    (tmp_path / "b" / "._long.flac").write_bytes(b"a Mac's own")
+    (tmp_path / ".trash").mkdir()
+    soundfile.write(tmp_path / ".trash" / "d.wav", np.zeros(9), 1000)
     found = recordings.load(tmp_path, sample_rate=1000, length=1000)
     assert found.files == ("a.WAV", "b/long.flac")
     assert list(found.owner) == [0, 1, 1, 1]

@@ -71,7 +71,7 @@ def test_arabic_constants():
     data = sets.get("arabic_speech_commands")
     assert len(WORDS) == 15 and list(WORDS) == sorted(WORDS)
     assert (data.sample_rate, data.length, data.metric) == (16_000, 16_000, "accuracy")
-    assert data.order == sets.Order("centre", "head", False)
+    assert data.order == sets.Order(stretch_both_ways=False)
 
 
 @pytest.mark.parametrize("parent", [False, True])

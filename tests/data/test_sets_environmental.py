@@ -75,7 +75,7 @@ def test_published_counts_agree(name):
         assert set(classes) == set(data.classes)
         assert sum(classes.values()) == data.counts[split]
     assert data.seconds[0] <= data.length / data.sample_rate <= data.seconds[1]
-    assert data.order == sets.Order("centre", "head", True)
+    assert data.order == sets.Order(stretch_both_ways=True)
 
 
 def test_published_constants():

@@ -1,8 +1,16 @@
 """A user's own data: one folder a class."""
 
+import os
+
 import pytest
 
 from dhauds_jax.data import sets
+from dhauds_jax.data.clip_source import open_clips
+from dhauds_jax.data.corrupted import writing
+from dhauds_jax.data.corrupted.cell import CellSpec
+from dhauds_jax.data.corrupted.files import write_manifests
+from dhauds_jax.data.corrupted.reading import list_cell
+from dhauds_jax.data.corruptions.noise import Recordings
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.sets import folder_per_class
 from tests.data.fakes.audio import write_clip
@@ -66,6 +74,28 @@ def test_folder_names_are_the_same_on_every_machine(tmp_path):
     assert sets.get("folder", tmp_path).classes == (composed,)
     split = folder_per_class.split_of(f"{composed}/x.wav")
     assert [ref.id for ref in listed(tmp_path, split)] == [f"{composed}/x.wav"]
+
+
+def test_names_that_are_no_unicode_are_read_and_corrupted(tmp_path):
+    """A copy from another system may have names in Latin-1."""
+    name = os.fsdecode(b"caf\xe9.wav")
+    for folder in ("cat", "emu"):
+        write_clip(tmp_path / "x.wav", 1, rate=16_000, seconds=0.01)
+        (tmp_path / "in" / "test" / folder).mkdir(parents=True)
+        (tmp_path / "x.wav").rename(tmp_path / "in" / "test" / folder / name)
+    data = sets.get("folder", tmp_path / "in")
+    assert data.length == 160 and data.splits == ("test",)
+    source = open_clips(data, tmp_path / "in", "test")
+    assert source.ids == (f"test/cat/{name}", f"test/emu/{name}")
+    assert folder_per_class.split_of(source.ids[0]) == "train"
+    cell = CellSpec(data, "WHN", "L2", 3)
+    written = writing.write_cell(cell, source, None, tmp_path / "out", progress=False)
+    write_manifests(data, tmp_path / "in", tmp_path / "out", ids=source.ids, labels=source.labels)
+    assert written.record["clips"] == 2
+    refs, notices = list_cell(data, tmp_path / "out", "WHN", "L2")
+    assert [(ref.id, ref.label) for ref in refs] == list(zip(source.ids, source.labels)) and notices == ()
+    bank = Recordings([ref.path for ref in refs], 8_000)
+    assert bank.samples(1) == 80
 
 
 def test_folder_refuses_two_layouts_at_once_and_unreadable_files(tmp_path):

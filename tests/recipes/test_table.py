@@ -14,6 +14,7 @@ from dhauds_jax.command.flags import flags_of, from_flags
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import CORRUPTIONS, LEVELS
 from dhauds_jax.nets import zoo
+from dhauds_jax.recipes import checks, tuned
 from dhauds_jax.recipes import table as recipes_table
 from dhauds_jax.recipes.rows import Roots, adapt_run, command, selected
 from dhauds_jax.tta import methods
@@ -121,7 +122,7 @@ def test_rows_name_what_there_is_or_what_they_wait_for(name, count):
     assert len(rows) == count
     for row in rows:
         for value, known in ((row.dataset, sets.REGISTRY), (row.net, zoo.names()), (row.method, methods.METHODS)):
-            assert value in known or recipes_table.excused(value, row.waits_for), (row.number, value)
+            assert value in known or checks.excused(value, row.waits_for), (row.number, value)
         if row.method in methods.METHODS:
             taken = inspect.signature(methods.factory(row.method)).parameters
             assert {option for option, _ in row.options} <= set(taken), row.number
@@ -235,6 +236,15 @@ def test_a_bad_header_or_option_is_named(tmp_path, header, row, message):
         return
     with pytest.raises(ValueError, match=message):
         recipes_table.read(path)
+
+
+def test_a_table_from_excel_is_read(tmp_path):
+    """Which puts a byte order mark before the text, and ends its lines in its own way."""
+    path = tmp_path / "mine.csv"
+    path.write_bytes(f"\ufeff{HEADER}\r\n{GOOD}\r\n".encode())
+    assert recipes_table.read(str(path)).rows[0].dataset == "synthetic"
+    path.write_bytes("\ufeffmethod,option,value,score\r\ntent,lr,0.005,0.7\r\n".encode())
+    assert tuned.read(path) == {"tent": ["lr=0.005"]}
 
 
 def test_a_table_that_is_none_is_refused(tmp_path):

@@ -46,6 +46,16 @@ def test_curves_have_a_line_a_run(drawn, tmp_path):
     np.testing.assert_allclose(lines[0].get_ydata(), [20, 40, 50])
 
 
+def test_records_without_a_curve_have_no_line(drawn, tmp_path):
+    """Those of an older format may lack it."""
+    losses = {"total": 1.0, "entropy": 0.6, "diversity": 0.4}
+    whole = a_record("WHN", "norm", 0, 0.2, 0.5, curve=[{"epoch": 1, "metric": 0.5, "losses": losses}])
+    figures.curves([a_record("WHN", "tent", 0, 0.2, 0.5, curve=[]), whole], tmp_path / "curves.png")
+    upper, lower = drawn[0].axes
+    assert [line.get_label() for line in upper.lines if list(line.get_xdata()) == [1]] == ["norm"]
+    assert [line.get_label() for line in lower.lines] == ["total", "entropy", "diversity"]
+
+
 def test_reliability_pools_the_bins_of_several_records(drawn, tmp_path):
     """Nine clips a record: (9 + 4.5) of 18 in the upper bin, right (9 * .5 + 4.5 * .8) / 13.5 = .6 of the time."""
     found = [

@@ -11,6 +11,10 @@ def record(method, corruption, seed, value, protocol="offline", **more):
         for e, (v, c) in enumerate(zip((0.1, value + 0.1, value), (0.0, 1.0, 0.5), strict=True))
     ]
     return {
+        "dataset": "d",
+        "net": "n",
+        "metric": "accuracy",
+        "profile": "reference",
         "method": method,
         "corruption": corruption,
         "level": "L2",
@@ -51,6 +55,30 @@ def test_leaderboard_ranks_by_the_first_column_and_shows_what_is_open():
 def test_by_corruption():
     _, _, *rows = cells(rankings.by_corruption([r for r in FOUND if r["protocol"] == "offline"]))
     assert rows == [["tent", "55.0", "55.0"], ["shot", "65.0", "65.0"], ["slow", "90.0", "open"]]
+
+
+def test_each_level_counts():
+    """Both levels of both corruptions by tent; shot lacks one of the four cells, so its mean would not compare."""
+    found = [
+        record("tent", c, 0, v, level=level)
+        for c, level, v in (("WHN", "L1", 0.8), ("WHN", "L2", 0.4), ("PSH", "L1", 0.7), ("PSH", "L2", 0.5))
+    ]
+    found += [{**r, "method": "shot"} for r in found[1:]]
+    _, _, *rows = cells(rankings.leaderboard(found))
+    assert [row[:2] for row in rows] == [["tent", "60.0 [60.0, 60.0]"], ["shot", "open"]]
+    header, _, *rows = cells(rankings.by_corruption(found))
+    assert header == ["method", "WHN-L1", "WHN-L2", "PSH-L1", "PSH-L2"]
+    assert rows == [["tent", "80.0", "40.0", "70.0", "50.0"], ["shot", "open", "40.0", "70.0", "50.0"]]
+
+
+def test_protocols_are_not_mixed():
+    header, _, *rows = cells(rankings.by_corruption(FOUND))
+    assert header == ["method", "WHN", "PSH"] and ["tent, offline", "55.0", "55.0"] in rows
+    assert rows[-1] == ["tent, online", "40.0", "40.0"]
+    both = [record(m, "WHN", 0, v, p) for m, p, v in (("tent", "offline", 0.5), ("tent", "online", 0.6))]
+    both += [record("shot", "WHN", 0, 0.7, "offline"), record("shot", "WHN", 0, 0.5, "online")]
+    _, _, row = cells(rankings.versus(both))
+    assert row[:3] == ["shot", "+5.0 [+5.0, +5.0]", "1 of 2"]  # 20 points better offline, 10 worse online
 
 
 def test_versus_compares_common_cells():

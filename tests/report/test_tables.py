@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.report import marked_pages
 from dhauds_jax.report.tables import detail_table, latest, provenance, summary_table, with_variants
 from dhauds_jax.workdir import records
@@ -83,6 +84,30 @@ def test_the_last_record_of_a_cell_wins():
     assert next(r for r in kept if r["cell"] == again["cell"])["adapted_last"] == 0.9
 
 
+def test_a_record_of_an_older_format_goes_where_its_cell_was_run_again():
+    """Only one whose place, seed, weights and options are all equal; a draw's checksum tells no runs apart."""
+
+    def old_and_new(before, after, **changes):
+        options = {"lr": 0.1, "draw_seed": 0, "draw_checksum": before}
+        old = a_record("WHN", "tent", 0, 0.2, 0.5, cell="old", options=options)
+        new = {**old, "cell": "new", "format": 2, "options": {**options, "draw_checksum": after}, **changes}
+        return old, new
+
+    old, new = old_and_new("a", "b")
+    assert latest([old, new]) == latest([new, old]) == [new]
+    for changes in ({"seed": 1}, {"source_checkpoint": "x"}, {"level": "L1"}, {"options": {"lr": 0.2}}, {"format": 1}):
+        old, new = old_and_new("a", "a", **changes)
+        assert latest([old, new]) == [old, new], changes
+    old, new = old_and_new("a", "a", options={"lr": 0.1, "draw_seed": 1, "draw_checksum": "a"})
+    assert latest([old, new]) == [old, new]
+
+
+def test_a_seed_that_was_run_twice_is_one_seed():
+    twice = [a_record("WHN", "tent", 0, 0.2, 0.5), a_record("WHN", "tent", 0, 0.2, 0.5, cell="again")]
+    (row,) = detail_table([*twice, a_record("WHN", "tent", 1, 0.2, 0.5)]).splitlines()[2:]
+    assert row.endswith("| 9 | 2 | no |")
+
+
 def test_runs_of_one_cell_with_other_settings_are_no_seeds():
     """Only what differs within a cell is named; a draw's seed is no setting."""
     low = a_record("WHN", "tent", 0, 0.2, 0.8, options={"lr": 0.01, "draw_seed": 0})
@@ -110,11 +135,32 @@ def test_marks_are_rendered_and_everything_else_stays(tmp_path):
     assert marked_pages.render_page(rendered, tmp_path) == rendered
 
 
+def test_a_mark_tells_runs_with_other_settings_apart(tmp_path):
+    low = a_record("WHN", "tent", 0, 0.2, 0.8, options={"lr": 0.01, "draw_seed": 0})
+    for record in [*FOUND, low]:
+        records.append(tmp_path / "r", record)
+    text = marked_pages.render_mark("table: summary | records: r | corruption: WHN", tmp_path)
+    assert text.splitlines()[0] == "| corruption | level | non-adapted | source | tent [lr=0.1] | tent [lr=0.01] |"
+    assert text.splitlines()[2] == "| WHN | L2 | 30.0 ± 14.1 | 30.0 ± 14.1 | 60.0 ± 14.1 | 80.0 |"
+
+
+@pytest.mark.parametrize("condition", ["a/fold1", "b/WHN"])
+def test_a_condition_is_one_value_or_several(tmp_path, condition):
+    key = "dataset" if "fold" in condition else "corruption"
+    for record in [{**FOUND[0], "dataset": "a/fold1"}, {**FOUND[4], "dataset": "a"}]:
+        records.append(tmp_path / "r", record)
+    lines = marked_pages.render_mark(f"table: summary | records: r | {key}: {condition}", tmp_path).splitlines()
+    assert [line.split(" ")[1] for line in lines[2:-1]] == ["WHN"]
+
+
 @pytest.mark.parametrize(
     ("mark", "message"),
     [
         ("table: pie | records: r", "expected `table: KIND"),
         ("table: summary", "expected `table: KIND"),
+        ("table: summary | records docs/x", r"^mark 'table: summary \| records docs/x': expected `table: KIND"),
+        ("table: summary | records: r | offline", "and conditions such as `protocol: offline` after a | each"),
+        ("records: r", "expected `table: KIND"),
         ("table: summary | records: nowhere", "no records in"),
         ("table: summary | records: r | method: tnt", "none of the 5 records in r fits"),
     ],
@@ -122,7 +168,7 @@ def test_marks_are_rendered_and_everything_else_stays(tmp_path):
 def test_wrong_marks_get_one_sentence(tmp_path, mark, message):
     for record in FOUND:
         records.append(tmp_path / "r", record)
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(BadInput, match=message):
         marked_pages.render_mark(mark, tmp_path)
 
 

@@ -1,6 +1,7 @@
 """The command that checks a copy: its lines, its exit codes, its JSON, the cache it prepares."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import soundfile
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.sets import arabic_speech_commands
+from dhauds_jax.runs import check_data
 from dhauds_jax.runs.check_data import CheckRun, check
 from tests.data.fakes import FAKES
 from tests.runs.tiny import RATE, make_arabic, tone
@@ -178,12 +180,29 @@ def test_a_copy_that_serves_is_prepared_for_tfds(copy, capsys, tmp_path):
     assert text.splitlines()[-1] == "not prepared, as it cannot serve" and not (tmp_path / "cache").exists()
     lines, text, _ = checked(copy, capsys, prepare=str(tmp_path / "cache"), allow_partial=True)
     assert [line.partition(":")[0] for line in lines] == ["absent", "count", "class count"], "and nothing TFDS says"
-    folder = tmp_path / "cache" / "arabic_speech_commands" / "native-partial" / "1.0.0"
-    assert text.splitlines()[-1] == f"prepared: {folder}"
+    folder = Path(text.splitlines()[-1].removeprefix("prepared: "))
+    assert folder.parent.parent == tmp_path / "cache" / "arabic_speech_commands" and folder.name == "1.0.0"
+    assert re.fullmatch("native-partial-[0-9a-f]{12}", folder.parent.name)
     made = tfds.builder_from_directory(folder)
     assert {split: info.num_examples for split, info in made.info.splits.items()} == {**COUNTS, "train": 29}
     first = next(iter(made.as_dataset(split="test").as_numpy_iterator()))
     np.testing.assert_array_equal(first["audio"], soundfile.read(copy / "dataset/down/test_0.wav", dtype="int16")[0])
+
+
+def test_each_copy_has_a_cache_of_its_own(copy, tmp_path, monkeypatch):
+    """A cache is found by its name: that of a copy in another folder, or before a file was mended, must not be."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", lambda *_, **__: None)
+
+    def prepared(folder):
+        run = CheckRun(dataset="arabic_speech_commands", data_dir=str(folder), prepare=str(tmp_path / "cache"))
+        return check_data.prepare(run)
+
+    first = prepared(copy)
+    shutil.copytree(copy, tmp_path / "other")
+    assert prepared(copy) == prepared(tmp_path / "other") == first
+    soundfile.write(copy / "dataset/up/train_0.wav", np.zeros(RATE // 2), RATE)
+    assert prepared(copy) != first == prepared(tmp_path / "other")
 
 
 def test_preparing_without_tensorflow_is_refused_in_one_sentence(copy, monkeypatch):

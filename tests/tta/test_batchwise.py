@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.types import SourceData
 from tests.tta import affine
 from tests.tta.affine import BIAS, CLASSES, SCALE, normalised
@@ -85,6 +86,13 @@ def test_norm_weighs_the_source_as_so_many_clips():
     np.testing.assert_allclose(method.predict(state, affine.batch(x, WEIGHTS))[:7], wanted, rtol=1e-5, atol=1e-5)
     assert jax.tree.all(jax.tree.map(np.array_equal, after.variables, state.variables))
     assert prediction.logits.shape == (8, CLASSES)
+
+
+@pytest.mark.parametrize("statistics", ["running", "blend"])
+def test_norm_refuses_an_alpha_that_is_no_share(statistics):
+    said = r"^norm: alpha is 1\.5, expected a share from 0 \(the source's statistics\) to 1 \(the batch's\)$"
+    with pytest.raises(BadInput, match=said):
+        affine.make("norm", statistics=statistics, alpha=1.5)
 
 
 @pytest.mark.parametrize("options", [{"statistics": "blend", "prior": -1.0}, {"prior": 16.0}])

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import mel_image, zoo
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.evaluation import own
@@ -252,6 +253,8 @@ def test_profiles_set_the_quirks():
     for option in ("cls_mode", "alpha_term", "input_statistics"):
         with pytest.raises(ValueError, match=f"unknown {option} of method conmix 'x': expected"):
             methods.make("conmix", linear_classifier(), {**reference, option: "x"})
+    with pytest.raises(BadInput, match=r"^conmix: initc_num is -1, expected 0 or more rounds of centroids$"):
+        methods.make("conmix", linear_classifier(), {"initc_num": -1})
 
 
 def test_the_strong_view_rolls_a_raised_clip_and_short_clips_are_raised_too():

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.tta.methods.eata import _squared_gradients, fisher_diagonal
 from dhauds_jax.types import SourceData
 from tests.tta import affine, tiny
@@ -103,6 +104,14 @@ def test_eata_holds_what_fisher_says_is_dear():
     assert float(prediction.losses["total"]) == pytest.approx(loss2 + penalty, rel=1e-4)
     slopes = [0.9 * a + b + 100.0 * f * d for a, b, f, d in zip(g1, g2, wanted, away, strict=True)]
     np.testing.assert_allclose(parameters(state), [t - LR * g for t, g in zip(theta, slopes, strict=True)], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("clips", "batch"), [(0, 64), (10, 0)])
+def test_eata_refuses_a_fisher_term_of_no_clips(clips, batch):
+    with pytest.raises(BadInput) as error:
+        affine.make("eata", fisher_clips=clips, fisher_batch=batch)
+    said = f"eata: fisher_clips is {clips} and fisher_batch {batch}, expected at least 1 of each"
+    assert str(error.value) == f"{said}; fisher=0 leaves the term out"
 
 
 def test_eata_without_source_clips_says_how_to_go_on():

@@ -127,6 +127,10 @@ def test_a_spread_batch_gives_the_same(over):
         ({"augmentations": 0}, "memo: augmentations is 0, expected at least 1"),
         ({"iterations": 0}, "memo: iterations is 0, expected at least 1"),
         ({"statistics": "mine"}, "unknown statistics of method memo 'mine': expected running or blend"),
+        (
+            {"alpha": 1.5},
+            r"^memo: alpha is 1\.5, expected a share from 0 \(the source's statistics\) to 1 \(",
+        ),
         ({"optimiser": "mine"}, "unknown optimiser of method memo 'mine': expected sgd or adamw"),
     ],
 )

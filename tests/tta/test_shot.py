@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.methods.shot import Observed, centroid_labels, information_losses
 from dhauds_jax.types import RunInfo
@@ -128,3 +129,8 @@ def test_every_epoch_labels_the_whole_set_anew():
     state = state._replace(variables=epochs[1][1])
     seen = protocols.evaluate(run.observe, state, tiny.waves(), 8)
     assert list(epochs[2][0]) == list(numpy_labels(seen.logits, seen.embedding))
+
+
+def test_shot_needs_a_round():
+    with pytest.raises(BadInput, match=r"^shot: rounds is 0, expected at least 1 round of centroids$"):
+        methods.make("shot", linear_classifier(), {"rounds": 0})

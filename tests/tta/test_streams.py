@@ -81,8 +81,11 @@ def test_reset_on_collapse_follows_its_moving_average():
 def test_reset_rules_by_name():
     assert wrappers.with_reset(counting_method(), "none").passes == (1, 1)
     assert seen(wrappers.with_reset(counting_method(), "every:1")) == [0, 0, 0]
-    with pytest.raises(ValueError, match="reset rule 'sometimes': expected none, domain, collapse or every:K"):
-        wrappers.with_reset(counting_method(), "sometimes")
+    for rule in ("sometimes", "every:²", "every:٣", "every:0", "every:-1", "every:"):
+        with pytest.raises(
+            BadInput, match=f"^reset rule '{rule}': expected none, domain, collapse or every:K with a nu"
+        ):
+            wrappers.with_reset(counting_method(), rule)
 
 
 def test_a_domain_reset_gives_each_domain_the_first_state():

@@ -130,6 +130,7 @@ def test_a_spread_batch_gives_the_same(over):
         ({"entropy_rate": 1.5}, "suta: entropy_rate is 1.5 and temperature 2.5, expected 0 to 1 and above 0"),
         ({"temperature": 0.0}, "suta: entropy_rate is 0.3 and temperature 0.0, expected 0 to 1 and above 0"),
         ({"augmentations": 0}, "suta: augmentations is 0, expected at least 1"),
+        ({"alpha": -0.1}, r"^suta: alpha is -0\.1, expected a share from 0 \(the source's statistics\) to 1 \("),
         ({"noise": -1.0}, "suta: noise is -1.0, expected a number from 0 on"),
     ],
 )

@@ -18,11 +18,10 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from dhauds_jax.data.clip_source import ClipSource, open_clips
+from dhauds_jax.data.content import of_bank
 from dhauds_jax.data.corrupted import beam
 from dhauds_jax.data.pipeline import builders
 from dhauds_jax.data.sets import base
-
-_KEYS = 1 << 128  # TFDS sorts examples by a key of 128 bits
 
 
 @dataclasses.dataclass(eq=False)
@@ -41,9 +40,16 @@ class CorruptedConfig(tfds.core.BuilderConfig):
 
     @classmethod
     def of(cls, job: beam.Job, **options: Any) -> CorruptedConfig:
-        """The configuration of a job, named after all that decides its samples but the recordings."""
+        """The configuration of a job, named after all that decides its samples: lists the clips and reads the noises.
+
+        Raises:
+          BadInput: clips or noises that are not there.
+        """
+        dataset = job.cell.dataset
+        copy = builders.copy_digest(dataset, job.data_dir, options.get("allow_partial", False))
+        content = filter(None, (copy, of_bank(beam.bank_of(job))))
         parts = (job.dataset.replace("/", "_"), job.split, job.corruption, job.level, str(job.seed), job.profile)
-        name = "-".join(parts).replace("@", "_at_").replace("+", "_")
+        name = "-".join((*parts, *content)).replace("@", "_at_").replace("+", "_")
         return cls(name=name, description=f"{job.corruption}-{job.level} of {job.dataset}", job=job, **options)
 
 
@@ -94,4 +100,4 @@ def _examples(job: beam.Job, clips: int, labelled: tuple[beam.Work, np.ndarray])
     piece = beam.corrupt_work(job, work)
     for row, samples in zip(piece.rows, piece.samples, strict=True):
         ref = base.ClipRef(work.ids[row], None, int(labels[row]))
-        yield work.rows[row] * (_KEYS // clips), builders.example(dataset, ref, samples)
+        yield work.rows[row] * (builders.KEYS // clips), builders.example(dataset, ref, samples)

@@ -81,21 +81,35 @@ def digest(samples: Int16[np.ndarray, " time"]) -> str:
 
 def samples_checksum(digests: Mapping[str, str]) -> str:
     """SHA-256 (hex) over a cell's clips, each with its digest, sorted by id: whatever order they were made in."""
-    return hashlib.sha256("".join(f"{i} {digests[i]}\n" for i in sorted(digests)).encode()).hexdigest()
+    lines = "".join(f"{i} {digests[i]}\n" for i in sorted(digests))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """A cell's record; None for a cell that was not made here."""
+    """A cell's record; None for a cell that was not made here; raises `BadInput` for one that was cut short."""
     path = folder / RECORD
-    return json.loads(path.read_text()) if path.is_file() else None
+    return _objects(path, [path.read_bytes()])[0] if path.is_file() else None
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
-    """A cell's manifest; raises `BadInput` when it has none (it was not made here)."""
+    """A cell's manifest; raises `BadInput` when it has none (it was not made here) or one that was cut short."""
     path = folder / MANIFEST
     if not path.is_file():
         raise BadInput(f"{path}: no such file, expected a cell that experiments.corrupt has written")
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return _objects(path, path.read_bytes().splitlines())
+
+
+def _objects(path: Path, texts: Sequence[bytes]) -> list[dict[str, Any]]:
+    found = []
+    for number, text in enumerate(texts, 1):
+        try:
+            found.append(json.loads(text))
+        except ValueError as error:  # no JSON, or no UTF-8
+            raise BadInput(
+                f"{path}: object {number} of {len(texts)} is cut short or no JSON ({error}), expected what "
+                "experiments.corrupt has written; remove the cell and make it again"
+            ) from error
+    return found
 
 
 def read_samples(path: Path, sample_rate: int, length: int) -> np.ndarray | Difference:

@@ -13,13 +13,12 @@ import numpy as np
 
 from dhauds_jax.data.corruptions import CORRUPTIONS, check_cell
 from dhauds_jax.data.sets import reef_set, speech_commands, urban_sound_8k, vocal_sound
-from dhauds_jax.data.sets.base import DataSet, draw_name, find_root
+from dhauds_jax.data.sets.base import SUFFIXES, DataSet, draw_name, find_root, read_rows
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import check
 
 CLIPS = "clips.csv"
 """List of a corrupted set that has no published layout: columns id, file, class."""
-_AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
 
 
 class CorruptedLayout(NamedTuple):
@@ -71,7 +70,7 @@ def cell_path(layout: CorruptedLayout, corruption: str, level: str) -> PurePosix
 def file_name(clip_id: str) -> PurePosixPath:
     """A clip's file inside its cell: its id, with .wav for another audio suffix or for none."""
     path = PurePosixPath(clip_id)
-    return path.with_suffix(".wav") if path.suffix.lower() in _AUDIO_SUFFIXES else path.with_name(f"{path.name}.wav")
+    return path.with_suffix(".wav") if path.suffix.lower() in SUFFIXES else path.with_name(f"{path.name}.wav")
 
 
 def clip_length(dataset: DataSet, layout: CorruptedLayout, corruption: str, level: str) -> int:
@@ -144,11 +143,10 @@ def _default_lists(dataset, data_dir, ids, labels):
 
 def _default_clips(dataset, folder):
     path = folder / CLIPS
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"id", "class"} <= set(reader.fieldnames or ()):
-            raise BadInput(f"{path}: columns {reader.fieldnames}, expected id, file and class")
-        rows = [(row["id"], row["class"]) for row in reader]
+    found = read_rows(path, ("id", "class"), "id, file and class", errors="surrogateescape")
+    rows = [(row["id"], row["class"]) for row in found]
+    if not rows:
+        raise BadInput(f"{path}: no rows, expected one for each clip")
     unknown = sorted({name for _, name in rows} - set(dataset.classes))
     if unknown:
         raise BadInput(f"{path}: class {unknown[0]!r}, expected one of {', '.join(dataset.classes)}")
@@ -158,7 +156,7 @@ def _default_clips(dataset, folder):
 def _csv(rows: list[tuple]) -> bytes:
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerows(rows)
-    return out.getvalue().encode()
+    return out.getvalue().encode("utf-8", "surrogateescape")  # names of files need not be Unicode
 
 
 _SPEECH_COMMANDS = CorruptedLayout(

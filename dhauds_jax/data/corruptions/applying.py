@@ -41,7 +41,8 @@ def apply(
 ) -> Float[Array, " new_time"]:
     """Carries out one clip's draw; deterministic, `vmap` it over (wave, draw, noise).
 
-    A silent clip stays silent and silent noise adds nothing. TST changes the length: lay the result out again.
+    A silent clip stays silent (but not with UNI, whose noise has a size of its own) and silent noise adds nothing. TST
+    changes the length: lay the result out again.
 
     Args:
       wave: (time,) samples.

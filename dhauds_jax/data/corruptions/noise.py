@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -36,7 +37,7 @@ class Recordings(Sequence):
         import soundfile
 
         try:
-            info = soundfile.info(str(self.paths[index]))
+            info = soundfile.info(os.fsencode(self.paths[index]))
         except soundfile.LibsndfileError as error:
             raise BadInput(f"{self.paths[index]}: cannot be read ({error}), expected a wav file") from error
         return -(-self.sample_rate * info.frames // info.samplerate)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from dhauds_jax.data.sets.base import recordings
 from dhauds_jax.errors import BadInput
 
 Found = list[tuple[str, Path]]
@@ -96,19 +97,20 @@ def _collect(
 
 
 def _one_file(root: Path, name: str) -> list[Path]:
-    return [path for path in (root / f"{name}.wav",) if path.is_file()]
+    return [path for path in recordings(root) if path.stem == name]
 
 
 def _by_prefix(root: Path, name: str) -> list[Path]:
-    return sorted(path for path in root.glob("*.wav") if path.name.startswith(name))
+    return [path for path in recordings(root) if path.name.startswith(name)]
 
 
 def _by_folder(root: Path, name: str) -> list[Path]:
-    return sorted((root / name).glob("*.wav"))
+    return recordings(root / name)
 
 
 def _named(folders: Iterable[Path], parts: int) -> Found:
     """Wav files in folders (parts 1) or in their folders (parts 3), named by the last `parts` of their paths."""
-    pattern = "*.wav" if parts == 1 else "*/*.wav"
-    paths = [path for folder in folders for path in folder.glob(pattern) if not path.name.startswith(".")]
+    if parts == 3:
+        folders = [inner for folder in folders if folder.is_dir() for inner in folder.iterdir()]
+    paths = [path for folder in folders for path in recordings(folder)]
     return sorted(("/".join(path.parts[-parts:]), path) for path in paths)

@@ -28,14 +28,13 @@ from dhauds_jax.data.corruptions.base import (
     pad_choice,
     pick,
 )
+from dhauds_jax.data.sets.speech_commands_noise import CLASSES as KINDS
 from dhauds_jax.dsp.mixing import add_noise
 from dhauds_jax.errors import BadInput
 
 NOISE_CORRUPTIONS = ("ENQ", "END1", "END2", "ENSC")
 SNR_DB = {"L1": (5.0, 5.5, 6.0), "L2": (5.0, 5.5, 6.0, 6.5, 7.0)}
 """Signal-to-noise ratios in dB that are drawn; L2 is not lower, it has a wider range and more noises."""
-KINDS = ("doing_the_dishes", "dude_miaowing", "exercise_bike", "pink_noise", "running_tap", "white_noise")
-"""Background noises of SpeechCommands v0.02."""
 CLIP_SETS = ("cochl_scene", "esc50", "vocal_sound")
 """Data sets whose clips serve as noise; NTTA used CochlScene and VocalSound, ESC-50 is there to tune on."""
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,14 @@ import tensorflow_datasets as tfds
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.pipeline.decoding import decode_files
-from dhauds_jax.data.sets.base import DataSet, draw_name, multi_hot
+from dhauds_jax.data.pipeline.tfrecord import listing_state
+from dhauds_jax.data.sets.base import DataSet, draw_name, list_split, multi_hot
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import nearest
 
 RATES = ("native", 16_000)
 """Rates in Hz that every builder offers by name; others through an `AudioConfig` of one's own."""
-_KEYS = 1 << 128  # TFDS sorts examples by a key of 128 bits
+KEYS = 1 << 128  # TFDS sorts examples by a key of 128 bits
 
 
 @dataclasses.dataclass(eq=False)
@@ -60,7 +63,29 @@ def features(dataset: DataSet) -> tfds.features.FeaturesDict:
 def example(dataset: DataSet, ref: sets.ClipRef, wave: np.ndarray) -> dict[str, Any]:
     """A clip as an example of `features`."""
     several = {"labels": multi_hot(dataset, np.array([ref.label]))[0].astype(np.uint8)} if dataset.label_rows else {}
-    return {"audio": wave, "label": ref.label, "id": ref.id, **several}
+    clip_id = ref.id.encode("utf-8", "surrogateescape")  # names of files need not be Unicode
+    return {"audio": wave, "label": ref.label, "id": clip_id, **several}
+
+
+def copy_digest(dataset: DataSet, data_dir: Path | str | None, allow_partial: bool = False) -> str:
+    """Twelve digits for the copy of a set in a folder: its classes, and names, sizes, times of change of all its files.
+
+    A cache is found by the name of its configuration; with these digits in it, the cache of another copy is not.
+
+    Args:
+      dataset: the set, as `sets.get` finds it in the folder.
+      data_dir: the folder.
+      allow_partial: go on when a list names absent files.
+
+    Raises:
+      BadInput: a split that cannot be listed.
+    """
+    digest = hashlib.sha256(json.dumps([dataset.name, dataset.classes]).encode())
+    for split in dataset.splits if dataset.listing else ():
+        digest.update(split.encode())
+        for state in listing_state(list_split(dataset, data_dir, split, allow_partial)[0]):
+            digest.update(state)
+    return digest.hexdigest()[:12]
 
 
 def split_name(split: str) -> str:
@@ -119,10 +144,10 @@ class AudioBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         return {split_name(split): self._generate_examples(dataset, folder, split) for split in dataset.splits}
 
     def _generate_examples(self, dataset: DataSet, folder: Path, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        refs, _ = dataset.listing(folder, split, self.builder_config.allow_partial)
+        refs, _ = list_split(dataset, folder, split, self.builder_config.allow_partial)
         for i, decoded in enumerate(decode_files([ref.path for ref in refs], self._rate(dataset))):
             # TFDS sorts by key in buckets of the whole range: keys 0, 1, 2 would all share one, and be held at once.
-            yield i * (_KEYS // len(refs)), example(dataset, refs[i], decoded.wave)
+            yield i * (KEYS // len(refs)), example(dataset, refs[i], decoded.wave)
 
 
 def names() -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.pipeline import tfrecord
 from dhauds_jax.data.pipeline.decoding import Reading, read_clips, start_reading
 from dhauds_jax.data.pipeline.tfrecord import Records
-from dhauds_jax.data.sets.base import ClipRef, check_split
+from dhauds_jax.data.sets.base import ClipRef, list_split
 from dhauds_jax.errors import BadInput
 
 MEMORY_BUDGET_MB = 4096
@@ -119,8 +119,7 @@ def open_split(
     if dataset.generate is not None:
         clips = load_split(dataset, None, split, sample_rate=sample_rate, length=width, seed=seed, progress=progress)
         return from_arrays(*clips[:4], classes=clips.classes, sample_rate=sample_rate, notices=clips.notices)
-    check_split(dataset, split)
-    refs, notices = dataset.listing(data_dir, split, allow_partial)
+    refs, notices = list_split(dataset, data_dir, split, allow_partial)
     needed_mb = len(refs) * width * 2 / 2**20
     what = f"{dataset.name} {split}"
     reading = {"workers": workers, "on_bad_file": on_bad_file, "progress": progress}
@@ -172,7 +171,7 @@ def narrowed(source: ClipSplit, width: int) -> ClipSplit:
     """The same clips in rows of `width` samples, centred anew; `width` holds the longest clip.
 
     Raises:
-      BadInput: it does not.
+      ValueError: it does not.
     """
     if width < source.lengths.max():
         raise ValueError(f"narrowed: width {width}, expected at least the longest clip's {source.lengths.max()}")

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -138,12 +138,18 @@ def stream(
     yield from read.as_numpy_iterator()
 
 
-def _folder_name(dataset: DataSet, split: str, refs: Sequence[ClipRef], sample_rate: int, on_bad_file: str) -> str:
-    digest = hashlib.sha256(json.dumps([dataset.name, dataset.classes, on_bad_file]).encode())
+def listing_state(refs: Iterable[ClipRef]) -> Iterator[bytes]:
+    """What tells copies of the same clips apart without reading them: each one.s id, label, size and mtime."""
     for ref in refs:
         stat = ref.path.stat() if ref.path.is_file() else None
         state = (stat.st_size, stat.st_mtime_ns) if stat else ()
-        digest.update(repr((ref.id, ref.label, *state)).encode())
+        yield repr((ref.id, ref.label, *state)).encode()
+
+
+def _folder_name(dataset: DataSet, split: str, refs: Sequence[ClipRef], sample_rate: int, on_bad_file: str) -> str:
+    digest = hashlib.sha256(json.dumps([dataset.name, dataset.classes, on_bad_file]).encode())
+    for state in listing_state(refs):
+        digest.update(state)
     return f"{dataset.name.replace('/', '-')}-{split}-{sample_rate}-{digest.hexdigest()[:12]}"
 
 

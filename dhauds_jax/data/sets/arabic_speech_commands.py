@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root, read_rows
 from dhauds_jax.errors import BadInput
 
 FOLDER = "arabic-speech-commands"
@@ -31,11 +30,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     check_split(DATA_SET, split)
     root = find_root(data_dir, (FOLDER,), f"{split}.csv", DATA_SET.name)
     table = root / f"{split}.csv"
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"file", "class"} <= set(reader.fieldnames or ()):
-            raise BadInput(f"{table}: columns {reader.fieldnames}, expected file and class")
-        rows = [(row["file"], row["class"]) for row in reader]
+    rows = [(row["file"], row["class"]) for row in read_rows(table, ("file", "class"))]
     if not rows:
         raise BadInput(f"{table}: no rows, expected one for each clip")
     unknown = sorted({word for _, word in rows} - set(CLASSES), key=str)

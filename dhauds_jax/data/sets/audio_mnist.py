@@ -9,7 +9,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.data.sets.base import (
+    ClipRef,
+    DataSet,
+    Order,
+    check_groups,
+    check_split,
+    find_root,
+    read_text,
+    recordings,
+)
 from dhauds_jax.errors import BadInput
 
 CLASSES = class_names.AUDIO_MNIST
@@ -56,8 +65,9 @@ def accent_speakers(root: Path) -> dict[str, tuple[str, ...]]:
     table = root / META
     if not table.is_file():
         raise BadInput(f"{table}: no such file, expected the table of speakers that comes with AudioMNIST")
+    text = read_text(table)
     try:
-        accents = {speaker: str(entry["accent"]) for speaker, entry in json.loads(table.read_text("utf-8")).items()}
+        accents = {speaker: str(entry["accent"]) for speaker, entry in json.loads(text).items()}
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise BadInput(
             f"{table}: cannot be read ({type(error).__name__}: {error}), expected JSON with an accent for each speaker"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +13,9 @@ import numpy as np
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import nearest
+
+SUFFIXES = (".wav", ".flac", ".ogg")
+"""Endings of a user's own files that count as recordings, in any case."""
 
 
 class ClipRef(NamedTuple):
@@ -30,17 +35,13 @@ class ClipRef(NamedTuple):
 class Order(NamedTuple):
     """The order of operations of a data set at adaptation time.
 
-    Every corruption but the time stretch acts on the laid-out clip (padded, then cut); the stretch acts on the clip as
-    recorded, and its result is laid out.
+    Every corruption but the time stretch acts on the laid-out clip (a shorter one in the centre of silence, of a longer
+    one the head); the stretch acts on the clip as recorded, and its result is laid out.
 
     Attributes:
-      pad: where a shorter clip is put, "centre" (half of the missing samples, rounded down, before it).
-      clip: which part of a longer clip is kept, "head".
       stretch_both_ways: whether TST also draws slower speeds (rate 1-r); sets of isolated words use 1+r only.
     """
 
-    pad: str = "centre"
-    clip: str = "head"
     stretch_both_ways: bool = True
 
 
@@ -62,7 +63,7 @@ class DataSet(NamedTuple):
       length: the clip length in samples at that rate; 0 for noise corpora, whose recordings have no common length.
       splits: names of its splits.
       metric: the published metric, "accuracy", "macro_f1" or "macro_roc_auc".
-      order: pad, clip and stretch rules.
+      order: the stretch's rules.
       licence, citation: one line each.
       listing: `(data_dir, split, allow_partial) -> (refs, notices)`; None for a generated set.
       generate: `(split, seed) -> Generated`; None for a set on disk.
@@ -116,6 +117,73 @@ def check_split(dataset: DataSet, split: str) -> None:
         raise BadInput(f"unknown split {split!r} of {dataset.name}: expected {nearest(split, dataset.splits)}")
 
 
+def list_split(
+    dataset: DataSet, data_dir: Path | str | None, split: str, allow_partial: bool
+) -> tuple[list[ClipRef], tuple[str, ...]]:
+    """A split's clips and notices, of a set of ours or of a user's own; all that reads clips asks here.
+
+    Args:
+      dataset: a set on disk.
+      data_dir: its folder.
+      split: one of its splits.
+      allow_partial: go on when a list names absent files.
+
+    Raises:
+      BadInput: an unknown split, what the set's own listing refuses, or a split without clips.
+    """
+    check_split(dataset, split)
+    refs, notices = dataset.listing(data_dir, split, allow_partial)
+    if not refs:
+        raise BadInput(
+            f"--data_dir={data_dir}: holds no clips of the split {split!r} of {dataset.name}, expected some; complete "
+            "the copy or ask for another split"
+        )
+    return refs, notices
+
+
+def read_text(path: Path, errors: str = "strict") -> str:
+    """The text of a list, UTF-8 with or without a byte order mark; raises `BadInput` for any other bytes.
+
+    With `errors="surrogateescape"` they stand for themselves, as in the names of files that are not Unicode.
+    """
+    try:
+        return path.read_bytes().decode("utf-8-sig", errors)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: byte {error.start} is not UTF-8, expected a text in UTF-8; save it as such") from error
+
+
+def read_rows(
+    path: Path, columns: Sequence[str], expected: str = "", *, skip_spaces: bool = False, errors: str = "strict"
+) -> list[dict[str, str]]:
+    """The rows of a list in csv, by column.
+
+    Args:
+      path: the list; the names of its columns are its first row.
+      columns: those that every row must have.
+      expected: what the sentences say that should be there, by default these columns.
+      skip_spaces: whether spaces after a comma are left out.
+      errors: see `read_text`.
+
+    Raises:
+      BadInput: no UTF-8, no csv, a column missing, or a row that ends before one of them.
+    """
+    *first, last = columns
+    expected = expected or f"{', '.join(first)} and {last}"
+    reader = csv.DictReader(io.StringIO(read_text(path, errors), newline=""), skipinitialspace=skip_spaces)
+    rows = []
+    try:
+        if not set(columns) <= set(reader.fieldnames or ()):
+            raise BadInput(f"{path}: columns {reader.fieldnames}, expected {expected}")
+        for row in reader:
+            missing = [name for name in columns if row[name] is None]
+            if missing:
+                raise BadInput(f"{path}: line {reader.line_num} ends before {missing[0]}, expected {expected} in each")
+            rows.append(row)
+    except csv.Error as error:
+        raise BadInput(f"{path}: line {reader.line_num} cannot be read ({error}), expected {expected}") from error
+    return rows
+
+
 def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str, name: str) -> Path:
     """Finds the folder that holds `marker`: `data_dir` itself or one of the folders `inside` it.
 
@@ -134,12 +202,18 @@ def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str,
     if not data_dir.is_dir():
         raise BadInput(f"--data_dir={data_dir}: no such folder, expected the folder of {name} that holds {marker}")
     for root in (data_dir, *(data_dir / name for name in inside)):
-        if any(root.glob(marker)):
+        if _holds(root, marker):
             return root
     raise BadInput(
         f"--data_dir={data_dir}: holds no {marker} and neither does {' nor '.join(inside)} inside it, "
         f"expected the folder of {name} or its parent"
     )
+
+
+def _holds(root: Path, marker: str) -> bool:
+    if marker == "*.wav":
+        return bool(recordings(root))
+    return any(not path.name.startswith(".") for path in root.glob(marker))
 
 
 def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root, read_rows
 from dhauds_jax.errors import BadInput
 
 _NAMES = """dog rooster pig cow frog cat hen insects sheep crow
@@ -19,7 +18,7 @@ CLASSES = tuple(_NAMES.split())
 FOLDS = (1, 2, 3, 4, 5)
 TABLE = "esc50.csv"
 INSIDE = ("meta", "ESC-50/meta", "ESC-50-master/meta")
-_COLUMNS = {"filename", "fold", "target", "category"}
+_COLUMNS = ("category", "filename", "fold", "target")
 
 
 def listing(
@@ -37,13 +36,9 @@ def listing(
     """
     table = find_root(data_dir, INSIDE, TABLE, "esc50") / TABLE
     root = table.resolve().parent.parent
-    with table.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not set(reader.fieldnames or ()) >= _COLUMNS:
-            raise BadInput(f"{table}: columns {reader.fieldnames}, expected {', '.join(sorted(_COLUMNS))} among them")
-        rows = [(row["filename"], row["fold"], row["target"], row["category"]) for row in reader]
     refs = []
-    for name, fold, target, category in rows:
+    for row in read_rows(table, _COLUMNS, f"{', '.join(_COLUMNS)} among them"):
+        category, name, fold, target = (row[column] for column in _COLUMNS)
         if fold not in map(str, FOLDS) or not target.isdecimal() or (int(target), category) not in enumerate(CLASSES):
             raise BadInput(
                 f"{table}: {name} has fold {fold}, target {target}, category {category}, "

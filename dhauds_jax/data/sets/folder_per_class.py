@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import unicodedata
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, recordings
+from dhauds_jax.data.sets.base import SUFFIXES, ClipRef, DataSet, Order, check_split, recordings
 from dhauds_jax.errors import BadInput
 
 SPLITS = ("train", "val", "test")
-SUFFIXES = (".wav", ".flac", ".ogg")
 VAL_PERCENT, TEST_PERCENT = 10, 10
 _THREADS = 8
 _EXPECTED = "expected <class>/*.wav (or flac, ogg), or train/, val/, test/ with such folders in each"
@@ -26,7 +26,8 @@ def split_of(clip_id: str) -> str:
     Args:
       clip_id: "<class>/<file>".
     """
-    digest = int.from_bytes(hashlib.sha1(clip_id.encode("utf-8"), usedforsecurity=False).digest(), "big") % 100
+    name = clip_id.encode("utf-8", "surrogateescape")  # names of files need not be Unicode
+    digest = int.from_bytes(hashlib.sha1(name, usedforsecurity=False).digest(), "big") % 100
     if digest < VAL_PERCENT:
         return "val"
     return "test" if digest < VAL_PERCENT + TEST_PERCENT else "train"
@@ -131,7 +132,7 @@ def _header(path: Path) -> tuple[int, int] | None:
     import soundfile
 
     try:
-        info = soundfile.info(str(path))
+        info = soundfile.info(os.fsencode(path))
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError):
         return None
     return info.samplerate, info.frames

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,16 @@ from typing import NamedTuple
 import numpy as np
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.data.sets.base import (
+    ClipRef,
+    DataSet,
+    Order,
+    check_present,
+    check_split,
+    find_root,
+    read_rows,
+    read_text,
+)
 from dhauds_jax.errors import BadInput
 
 FOLDERS = ("ReefSet_v1.0", "ReefSet", "ReefSet/ReefSet_v1.0")
@@ -79,11 +89,7 @@ def annotations(root: Path, split: str) -> Annotations:
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Rows of `train_annotations.csv` or `test_annotations.csv`; raises `BadInput` on other columns or labels."""
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"file_name", "label"} <= set(reader.fieldnames or ()):
-            raise BadInput(f"{path}: columns {reader.fieldnames}, expected {', '.join(COLUMNS)}")
-        rows = list(reader)
+    rows = read_rows(path, ("file_name", "label"), ", ".join(COLUMNS))
     _check_rows(path, rows)
     return rows
 
@@ -93,7 +99,7 @@ def read_json(path: Path, instead_of: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise BadInput(f"{path.parent}: neither {instead_of.name} nor {path.name}, expected one of them")
     try:
-        rows = [{str(name): str(value) for name, value in row.items()} for row in json.loads(path.read_text("utf-8"))]
+        rows = [{str(name): str(value) for name, value in row.items()} for row in json.loads(read_text(path))]
     except (json.JSONDecodeError, AttributeError, TypeError) as error:
         raise BadInput(f"{path}: no list of annotations ({error!r}), expected {', '.join(COLUMNS)} each") from error
     if not rows or not all({"file_name", "label"} <= set(row) for row in rows):
@@ -106,8 +112,8 @@ def label_order(root: Path) -> tuple[str, ...]:
     path = root / LABELS
     if not path.is_file():
         return CLASSES
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        labels = tuple(row[0].strip() for row in list(csv.reader(file))[1:] if row and row[0].strip())
+    lines = csv.reader(io.StringIO(read_text(path), newline=""))
+    labels = tuple(row[0].strip() for row in list(lines)[1:] if row and row[0].strip())
     unknown = sorted(set(labels) - set(CLASSES))
     if not labels or unknown:
         raise BadInput(f"{path}: labels {', '.join(unknown) or 'none'}, expected those of ReefSet v1.0")

@@ -14,6 +14,7 @@ from dhauds_jax.data.sets.base import (
     check_present,
     check_split,
     find_root,
+    read_text,
     recordings,
 )
 from dhauds_jax.errors import BadInput
@@ -73,7 +74,7 @@ def read_list(root: Path, split: str, classes: tuple[str, ...]) -> list[str]:
     table = root / LISTS[split]
     if not table.is_file():
         raise BadInput(f"{table}: no such file, expected the list of the {split} split")
-    names = table.read_text(encoding="utf-8").split()
+    names = read_text(table).split()
     if not names:
         raise BadInput(f"{table}: no lines, expected one <word>/<file>.wav for each clip")
     for name in names:

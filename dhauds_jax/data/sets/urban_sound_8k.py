@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 from collections.abc import Sequence
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root, read_rows
 from dhauds_jax.errors import BadInput
 
 FOLDERS = ("UrbanSound8K", "UrbanSound8K/UrbanSound8K")
@@ -39,11 +38,7 @@ def find(data_dir: Path | str | None) -> Path:
 
 def read_table(path: Path) -> list[dict[str, str]]:
     """The rows of the metadata table; raises `BadInput` when columns, folds or classes are not the published ones."""
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if not {"slice_file_name", "fold", "classID"} <= set(reader.fieldnames or ()):
-            raise BadInput(f"{path}: columns {reader.fieldnames}, expected slice_file_name, fold and classID")
-        rows = list(reader)
+    rows = read_rows(path, ("slice_file_name", "fold", "classID"))
     for row in rows:
         if row["fold"] not in map(str, _FOLDS) or row["classID"] not in map(str, range(len(CLASSES))):
             raise BadInput(

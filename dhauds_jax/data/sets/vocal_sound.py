@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import json
 from pathlib import Path, PurePosixPath
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root
+from dhauds_jax.data.sets.base import (
+    ClipRef,
+    DataSet,
+    Order,
+    check_present,
+    check_split,
+    find_root,
+    read_rows,
+    read_text,
+)
 from dhauds_jax.errors import BadInput
 
 FOLDERS = ("vs_release_16k", "vs_release_44k", "VocalSound", "VocalSound/vs_release_16k", "VocalSound/vs_release_44k")
@@ -31,11 +39,8 @@ def read_mids(root: Path) -> dict[str, int]:
     Raises:
       BadInput: columns missing, or other classes than the six in their published order.
     """
-    with (root / LABELS).open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
-        if not {"index", "mid", "display_name"} <= set(reader.fieldnames or ()):
-            raise BadInput(f"{root / LABELS}: columns {reader.fieldnames}, expected index, mid and display_name")
-        rows = [(row["index"], row["mid"], row["display_name"]) for row in reader]
+    columns = ("index", "mid", "display_name")
+    rows = [tuple(row[name] for name in columns) for row in read_rows(root / LABELS, columns, skip_spaces=True)]
     if [(index, name) for index, _, name in rows] != [(str(i), name) for i, name in enumerate(CLASSES)]:
         found = ", ".join(f"{index} {name}" for index, _, name in rows)
         raise BadInput(f"{root / LABELS}: classes {found or 'none'}, expected {', '.join(CLASSES)} in this order")
@@ -51,7 +56,7 @@ def read_list(path: Path, mids: dict[str, int]) -> list[tuple[str, int]]:
     if not path.is_file():
         raise BadInput(f"{path}: no such file, expected the list of a split of VocalSound")
     try:
-        rows = [(PurePosixPath(row["wav"]).name, row["labels"]) for row in json.loads(path.read_text("utf-8"))["data"]]
+        rows = [(PurePosixPath(row["wav"]).name, row["labels"]) for row in json.loads(read_text(path))["data"]]
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise BadInput(f'{path}: no list of clips ({error!r}), expected {{"data": [{{"wav", "labels"}}]}}') from error
     if not rows:

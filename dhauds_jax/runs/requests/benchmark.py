@@ -30,7 +30,7 @@ class Benchmark(Request):
     method: Sequence[str] = flag(
         "Methods of the timed update, or all; those that cannot run say why.", ("dhauds",), names="method"
     )
-    options: Sequence[str] = flag("Options of the method, key=value.", ())
+    options: Sequence[str] = flag("Options of the methods, key=value or method.key=value.", ())
     corruption: Sequence[str] = flag(
         f"Corruptions to time: {listed(CORRUPTIONS)}, or all.", ("all",), names="corruption"
     )

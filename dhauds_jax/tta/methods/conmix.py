@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, PRNGKeyArray
 
 from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import mel_image
 from dhauds_jax.nets.mel_image import Moments, Statistics
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
@@ -230,13 +231,15 @@ def conmix(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      BadInput: an unknown choice.
+      BadInput: an unknown choice, or a negative `initc_num`.
 
     Source: CoNMix/*/STDA.py of DHAuDS, arXiv 2511.18421, after Kumar et al., WACV 2023, arXiv 2211.01840.
     """
     registry.check("cls_mode of method conmix", cls_mode, CLS_MODES)
     registry.check("alpha_term of method conmix", alpha_term, ALPHA_TERMS)
     registry.check("input_statistics of method conmix", input_statistics, INPUT_STATISTICS)
+    if initc_num < 0:
+        raise BadInput(f"conmix: initc_num is {initc_num}, expected 0 or more rounds of centroids")
     schedule = SGDOptions(
         lr=lr,
         backbone=backbone,

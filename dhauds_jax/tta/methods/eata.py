@@ -199,8 +199,16 @@ def eata(
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       axis_name: the mapped axis over which the batch is spread.
 
+    Raises:
+      BadInput: an unknown choice, or no clips for the anti-forgetting term.
+
     Source: Niu et al., ICML 2022, arXiv 2204.02610, equations 3 to 9.
     """
+    if fisher_clips < 1 or fisher_batch < 1:
+        raise BadInput(
+            f"eata: fisher_clips is {fisher_clips} and fisher_batch {fisher_batch}, expected at least 1 of each; "
+            "fisher=0 leaves the term out"
+        )
     passes = norm_passes("eata", classifier, evaluate, axis_name)
     optimise = sgd_or_adam("eata", optimiser, lr, momentum)
 

@@ -8,16 +8,12 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import normalisers
-from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.nets.normalisers import EVALUATIONS
 from dhauds_jax.parallel import own_rows, whole_batch
 from dhauds_jax.tta import neighbours
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 AFFINITIES = ("knn", "rbf", "linear")
-
-STATISTICS = {"running": EVAL, "batch": Mode(dropout=False, norm=normalisers.batch_frozen)}
-"""Whose statistics BatchNorm uses -> mode of the forward pass."""
 
 
 def affinity_matrix(
@@ -107,7 +103,7 @@ def lame(
     Source: Boudiaf et al., CVPR 2022, arXiv 2201.05718; src/adaptation/lame.py of its code.
     """
     registry.check("affinity of method lame", affinity, AFFINITIES)
-    registry.check("statistics of method lame", statistics, STATISTICS)
+    registry.check("statistics of method lame", statistics, EVALUATIONS)
     if k < 1:
         raise BadInput(f"lame: k is {k}, expected at least 1 neighbour")
 
@@ -117,11 +113,10 @@ def lame(
     def forward(state: AdaptState, batch: Batch) -> tuple[Array, Array]:
         """Log-assignments of this device's rows, and the mean energy over the whole batch."""
         outputs, _ = classifier.apply(
-            state.variables, batch.wave, mode=STATISTICS[statistics], weights=batch.weights, axis_name=axis_name
+            state.variables, batch.wave, mode=EVALUATIONS[statistics], weights=batch.weights, axis_name=axis_name
         )
         logits, embedding, weights = whole_batch((outputs.logits, outputs.embedding, batch.weights), axis_name)
-        length = jnp.linalg.norm(embedding, axis=-1, keepdims=True)
-        matrix = affinity_matrix(embedding / jnp.maximum(length, 1e-12), weights, affinity, k)
+        matrix = affinity_matrix(neighbours.of_unit_length(embedding), weights, affinity, k)
         matrix = (matrix + matrix.T) / 2 if symmetric else matrix
         # As in the original, probabilities have a floor: a class that the network rules out can come back.
         log_p = jnp.log(jax.nn.softmax(logits, -1) + 1e-10)

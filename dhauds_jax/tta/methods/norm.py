@@ -68,7 +68,7 @@ def norm(
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      BadInput: unknown `statistics`, a negative `prior`, or one without "blend".
+      BadInput: unknown `statistics`, a negative `prior` or one without "blend", an `alpha` that is no share.
 
     Source: Nado et al. 2020, arXiv 2006.10963; Schneider et al., NeurIPS 2020, arXiv 2006.16971; TTA-in-AC, normAdapt.
     """
@@ -77,6 +77,8 @@ def norm(
         raise BadInput(
             f"norm: prior is {prior} with statistics {statistics}, expected 0, or a number above 0 with blend"
         )
+    if not 0.0 <= alpha <= 1.0:
+        raise BadInput(f"norm: alpha is {alpha}, expected a share from 0 (the source's statistics) to 1 (the batch's)")
     normalise = {
         "running": normalisers.batch,
         "batch": normalisers.batch_frozen,

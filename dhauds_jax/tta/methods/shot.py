@@ -8,10 +8,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
+from dhauds_jax.tta.neighbours import of_unit_length
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
@@ -22,10 +24,6 @@ class Observed(NamedTuple):
 
     logits: Float[Array, "clips classes"]
     embedding: Float[Array, "clips features"]
-
-
-def _unit(x: Array) -> Array:
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
 def centroid_scores(
@@ -49,7 +47,7 @@ def centroid_scores(
       embedding: (rows, features), the input of the last layer.
       weights: (rows,) 0 for padded rows.
       axis_name: the mapped axis over which the rows are spread.
-      rounds: self-supervised rounds (the paper: 2).
+      rounds: self-supervised rounds (the paper: 2), at least 1.
       threshold: classes with this many labels or fewer have no centroid; with none left, all have.
       unit: whether centroids are brought to unit length (SHOT does, CoNMix does not).
 
@@ -57,7 +55,7 @@ def centroid_scores(
     """
     classes = logits.shape[-1]
     w = jnp.ones((logits.shape[0], 1), logits.dtype) if weights is None else weights[:, None].astype(logits.dtype)
-    features = _unit(jnp.concatenate([embedding, jnp.ones_like(embedding[:, :1])], -1))
+    features = of_unit_length(jnp.concatenate([embedding, jnp.ones_like(embedding[:, :1])], -1))
     share, labels = jax.nn.softmax(logits, -1), logits.argmax(-1)
     for _ in range(rounds):
         hard = jax.nn.one_hot(labels, classes)
@@ -65,7 +63,7 @@ def centroid_scores(
         centroids = sums / (1e-8 + mass[:, None])
         eligible = count > threshold
         eligible = eligible | ~eligible.any()
-        scores = jnp.where(eligible[None], features @ (_unit(centroids) if unit else centroids).T, -jnp.inf)
+        scores = jnp.where(eligible[None], features @ (of_unit_length(centroids) if unit else centroids).T, -jnp.inf)
         labels = scores.argmax(-1)
         share = jax.nn.one_hot(labels, classes)
     return scores
@@ -148,8 +146,13 @@ def shot(
       group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
 
+    Raises:
+      BadInput: no round.
+
     Source: Liang et al., ICML 2020, arXiv 2002.08546, equations 3 to 7.
     """
+    if rounds < 1:
+        raise BadInput(f"shot: rounds is {rounds}, expected at least 1 round of centroids")
     optimiser = scheduled_sgd(
         SGDOptions(
             lr=lr,

@@ -10,25 +10,21 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import normalisers
-from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.nets.normalisers import EVALUATIONS
 from dhauds_jax.parallel import whole_batch
 from dhauds_jax.tta import losses
+from dhauds_jax.tta.neighbours import of_unit_length
 from dhauds_jax.types import (
     AdaptState,
     Batch,
     Classifier,
     Linear,
     Method,
-    Mode,
     Outputs,
     Prediction,
     RunInfo,
     Variables,
 )
-
-STATISTICS = {"running": EVAL, "batch": Mode(dropout=False, norm=normalisers.batch_frozen)}
-"""Whose statistics BatchNorm uses -> mode of the forward pass."""
 
 
 class Supports(NamedTuple):
@@ -43,10 +39,6 @@ class Supports(NamedTuple):
     embedding: Float[Array, "classes size features"]
     entropy: Float[Array, "classes size"]
     clip: Int[Array, "classes size"]
-
-
-def _unit(x: Array) -> Array:
-    return x / jnp.maximum(jnp.linalg.norm(x, axis=-1, keepdims=True), 1e-12)
 
 
 def added(
@@ -97,7 +89,7 @@ def first_supports(head: Linear, size: int) -> Supports:
 def prototypes(supports: Supports) -> Float[Array, "classes features"]:
     """Unit-length sum of the unit-length supports of each class; 0 for a class without any."""
     filled = jnp.isfinite(supports.entropy)[..., None]
-    return _unit(jnp.where(filled, _unit(supports.embedding), 0.0).sum(1))
+    return of_unit_length(jnp.where(filled, of_unit_length(supports.embedding), 0.0).sum(1))
 
 
 def t3a(
@@ -124,7 +116,7 @@ def t3a(
     """
     if supports < 1:
         raise BadInput(f"t3a: supports is {supports}, expected at least 1 place a class")
-    registry.check("statistics of method t3a", statistics, STATISTICS)
+    registry.check("statistics of method t3a", statistics, EVALUATIONS)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         memory = first_supports(classifier.head(variables), supports)
@@ -132,7 +124,7 @@ def t3a(
 
     def forward(state: AdaptState, batch: Batch) -> Outputs:
         return classifier.apply(
-            state.variables, batch.wave, mode=STATISTICS[statistics], weights=batch.weights, axis_name=axis_name
+            state.variables, batch.wave, mode=EVALUATIONS[statistics], weights=batch.weights, axis_name=axis_name
         )[0]
 
     def predict(state: AdaptState, batch: Batch) -> Array:

@@ -5,11 +5,10 @@ from __future__ import annotations
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
-from dhauds_jax import registry
-from dhauds_jax.nets import normalisers
+from dhauds_jax.tta.batchwise import norm_passes
 from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 
 def tent(
@@ -41,29 +40,20 @@ def tent(
 
     Source: Wang et al., ICLR 2021, arXiv 2006.10726, equation 2; TTA-in-AC, tentAdapt.
     """
-    registry.check("evaluate of method tent", evaluate, ("running", "batch"))
+    passes = norm_passes("tent", classifier, evaluate, axis_name)
     losses = activation_losses(activation)
     optimiser = optax.adam(lr, b1=b1, b2=b2)
-    adapting = Mode(dropout=False, norm=normalisers.batch)
-    evaluating = Mode(dropout=False, norm=normalisers.running if evaluate == "running" else normalisers.batch_frozen)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         return first_state("tent", variables, optimiser, group)
 
-    def forward(variables: Variables, batch: Batch, mode: Mode) -> tuple[Array, Variables]:
-        outputs, stats = classifier.apply(variables, batch.wave, mode=mode, weights=batch.weights, axis_name=axis_name)
-        return outputs.logits, stats
-
-    def predict(state: AdaptState, batch: Batch) -> Array:
-        return forward(state.variables, batch, evaluating)[0]
-
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
         def loss(variables: Variables) -> tuple[Array, Evaluated]:
-            logits, stats = forward(variables, batch, adapting)
+            logits, stats = passes.adapt(variables, batch.wave, batch.weights)
             value = losses.entropy(logits, batch.weights, axis_name, epsilon=0.0)
             return value, Evaluated({"total": value, "entropy": value}, stats, logits)
 
         state, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
         return state, Prediction(evaluated.logits, evaluated.losses)
 
-    return Method(init, step, predict, adapts=group, passes=(1, 1))
+    return Method(init, step, passes.predict, adapts=group, passes=(1, 1))
