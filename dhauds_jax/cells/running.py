@@ -41,6 +41,11 @@ def plan_of(cell: Cell, passes: tuple[int, int]) -> Plan:
     return Plan(cell.protocol, options, cell.epochs, cell.batch_size, key, every, criterion=cell.criterion)
 
 
+def saver_of(cell: Cell, source: SourceModel, workdir: Path, save_every_s: float = 20.0) -> Saver:
+    """Keeps the states of an unfinished cell; whoever writes its record clears it, and only then."""
+    return Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
+
+
 def run_cell(
     cell: Cell,
     source: SourceModel,
@@ -55,7 +60,7 @@ def run_cell(
     where: Parallel = ONE,
     together: int = 1,
 ) -> dict[str, Any]:
-    """Runs a cell, or goes on with it, and returns its record (not yet written).
+    """Runs a cell, or goes on with it, and returns its record, not yet written; its last state stays (`saver_of`).
 
     Args:
       cell: what to run.
@@ -84,7 +89,7 @@ def run_cell(
         embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], classifier.config.classes)
     state = method.init(source.variables, info)
     run = programs.compiled(cell, classifier, method, (state, target.waves[:1]), where)
-    saver = Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
+    saver = saver_of(cell, source, workdir, save_every_s)
     unadapted = programs.source_logits(classifier, source.variables, target.waves, batch_size, where)
     shift = cell.corruption if cell.level == "-" else f"{cell.corruption}-{cell.level}"
     text = f"{shift} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
@@ -102,7 +107,6 @@ def run_cell(
         path, observe = workdir / "embeddings" / f"{record['cell']}.npz", programs.embeddings(classifier)
         both = statistics.of("evaluation", (source.variables, trajectory.state.variables))
         record |= embeddings.keep(path, observe, classifier.config.classes, both, target, batch_size)
-    saver.clear()
     return record
 
 

@@ -13,7 +13,7 @@ from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun, title
-from dhauds_jax.cells.running import run_cell
+from dhauds_jax.cells.running import run_cell, saver_of
 from dhauds_jax.cells.source import load_source
 from dhauds_jax.cells.targets import Loaded, load_for
 from dhauds_jax.cells.worklist import cell_of, works_of
@@ -121,6 +121,7 @@ def results(
                     records.append(workdir, record)
                     written += 1
                     print(summary(record))
+                saver_of(cell, source, workdir).clear()  # its record is there; also of a run killed in between
                 found.append(record)
                 on_cell(ran)
     return Results(found, written, done.note)

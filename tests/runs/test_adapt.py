@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import loops, targets
+from dhauds_jax.cells import loops, running, targets
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.scoring import scored
@@ -181,6 +181,30 @@ def test_a_killed_run_resumes_to_the_same_record(place, tmp_path, monkeypatch, m
     whole, resumed = (records.read(tmp_path / name)[0] for name in ("whole", "killed"))
     assert without_cost(whole) == without_cost(resumed)
     assert not (tmp_path / "killed" / "state" / whole["cell"]).exists()
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_there(place, tmp_path, monkeypatch):
+    """Before, the state was removed first, and the whole adaptation was lost."""
+    run = a_run(place, tmp_path, method=["source"], corruption=["clean"], protocol=["offline"])
+
+    def dies(*args, **kwargs):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "append", dies)
+        with pytest.raises(Killed):
+            adapt(run, "c")
+    (state,) = (tmp_path / "state").iterdir()
+    assert [step.name for step in state.iterdir()] == ["00000001"]
+    with monkeypatch.context() as patched:
+        patched.setattr(running.Saver, "clear", dies)
+        with pytest.raises(Killed):
+            adapt(run, "c")
+    (record,) = records.read(tmp_path)
+    assert (record["cell"], state.exists()) == (state.name, True)
+    assert adapt(run, "c").startswith("0 records written, 1 were there already")
+    assert not state.exists()
 
 
 @pytest.mark.parametrize(
