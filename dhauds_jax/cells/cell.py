@@ -23,7 +23,8 @@ class Cell(NamedTuple):
       protocol_options: the protocol's resolved options.
       content: digests (`data.content`) of the data by their names: "clips", "noise", "source_data", and of the files
         of a user's own plug-ins, "dataset_source", "corruption_source", "method_source", "protocol_source",
-        "criterion_source", "net_source". What a cell does not need is not there.
+        "criterion_source", "net_source"; and "config" where the network's settings are not its preset's
+        (`zoo.own_settings`). What a cell does not need is not there.
       source_clips: labelled training clips that the method got; None for methods that need none.
       agreement: whether a second view is looked at after each epoch (offline only).
     """

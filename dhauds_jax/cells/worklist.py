@@ -20,6 +20,8 @@ from dhauds_jax.cells.targets import Corrupted, Loaded, Noise, Target, once
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.files import write_atomically
 from dhauds_jax.names import CLEAN
+from dhauds_jax.nets import zoo
+from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.parallel import writes
 from dhauds_jax.tta import protocols
 
@@ -177,28 +179,37 @@ def cell_of(
         criterion=run.criterion,
         draw=work.draw,
         protocol_options=tuple(sorted(checked.protocol_options[protocol].items())),
-        content=content_of(run, source, work, protocol, method, clips),
+        content=cell_content(run, source, work, protocol, method, clips),
         source_clips=len(source.data.labels) if needs_source else None,
         agreement=run.agreement and epochs,
     )
 
 
-def content_of(
+def cell_content(
     run: AdaptRun, source: SourceModel, work: Work, protocol: str, method: str, clips: str
 ) -> tuple[tuple[str, str], ...]:
     """The digests of what a cell is made of; what it does not need has none."""
-    foreign = {
-        "dataset": [run.dataset.partition("/")[0]],
-        "corruption": work.corruption.split("+"),
-        "method": [method],
-        "protocol": [protocol],
-        "criterion": [run.criterion],
-        "net": source.classifier.config.places(),
-    }
     found = {
         "clips": clips,
         "noise": work.noise,
         "source_data": source.data_digest if method in source.data_for else None,
-        **{f"{kind}_source": digests.together(map(registry.source_digest, names)) for kind, names in foreign.items()},
+        **own_content(run, work.corruption.split("+"), protocol, method, source.classifier.config),
     }
     return tuple((name, digest) for name, digest in found.items() if digest is not None)
+
+
+def own_content(
+    run: AdaptRun, corruptions: Sequence[str], protocol: str, method: str, config: ClassifierConfig
+) -> dict[str, str]:
+    """The part of a cell's content that is known without data: files of plug-ins, and `zoo.own_settings`."""
+    foreign = {
+        "dataset": [run.dataset.partition("/")[0]],
+        "corruption": corruptions,
+        "method": [method],
+        "protocol": [protocol],
+        "criterion": [run.criterion],
+        "net": config.places(),
+    }
+    found = {f"{kind}_source": digests.together(map(registry.source_digest, names)) for kind, names in foreign.items()}
+    found["config"] = zoo.own_settings(config)
+    return {name: digest for name, digest in found.items() if digest is not None}

@@ -14,17 +14,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax import metrics, registry
+from dhauds_jax import digests, metrics, registry
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.scoring import scored
 from dhauds_jax.cells.source import SourceModel, source_model
-from dhauds_jax.data import content, sets
+from dhauds_jax.data import content as contents
+from dhauds_jax.data import sets
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import precision
+from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.requests.elect import ElectRun
@@ -53,7 +54,7 @@ def run_election(run: ElectRun, command: str) -> str:
     views = {pair: views_of(run, config, pair[0]) for pair in pairs}
     models = [_model(source, run.batch_size, programs) for source in sources]
     loaded = targets.load(run.dataset, run.data_dir, run.split, config)
-    clips, written = content.of_split(loaded.clips), 0
+    clips, written = contents.of_split(loaded.clips), 0
     for corruption, level in pairs:
         noise = functools.partial(targets.noise_for, loaded, run.noise_dir, corruption, level)
         drawn = targets.corrupted(
@@ -153,10 +154,12 @@ def _record(
     curve = [scored(0, single, labels, metric, {}), scored(1, logits, labels, metric, {})]
     views = 3 if mode in ("aug_elect", "hybrid") else 1
     models = len(sources) if mode in ("multi_train", "hybrid") else 1
-    digests = {"clips": clips, **({"noise": drawn.noise} if drawn.noise else {})}
+    own = digests.together(zoo.own_settings(s.classifier.config) for s in sources)
+    content = {"clips": clips, "noise": drawn.noise, "config": own}
+    content = {name: digest for name, digest in content.items() if digest}
     parts = [run.dataset.partition("/")[0], names[0], *(n for s in sources for n in s.classifier.config.places())]
-    digests |= {name: digest for name in parts if (digest := registry.source_digest(name))}
-    named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, digests, hashes]
+    content |= {name: digest for name in parts if (digest := registry.source_digest(name))}
+    named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, content, hashes]
     value = curve[1]["metric"]
     return {
         "cell": hashlib.sha256(json.dumps([records.FORMAT, *named]).encode()).hexdigest()[:16],
@@ -179,6 +182,6 @@ def _record(
         "passes": {"forward": views * models, "backward": 0, "evaluation": 0},
         "parameters_moved": 0,
         "options": options,
-        "content": digests,
+        "content": content,
         "source_checkpoint": hashes,
     }

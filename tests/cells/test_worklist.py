@@ -118,12 +118,33 @@ def test_a_plug_in_counts_by_its_source(source, tmp_path, monkeypatch):
     run = a_run(tmp_path, tmp_path, dataset="synthetic", method=["mine:make"])
     (tmp_path / "mine.py").write_text("make = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    first = worklist.content_of(run, source, work, "offline", "mine:make", "clips")
+    first = worklist.cell_content(run, source, work, "offline", "mine:make", "clips")
     (tmp_path / "mine.py").write_text("make = 2\n")
-    second = worklist.content_of(run, source, work, "offline", "mine:make", "clips")
+    second = worklist.cell_content(run, source, work, "offline", "mine:make", "clips")
     assert [name for name, _ in first] == ["clips", "method_source"]
     assert first[0] == second[0] and first[1] != second[1]
-    assert worklist.content_of(run, source, work, "offline", "tent", "clips") == (("clips", "clips"),)
+    assert worklist.cell_content(run, source, work, "offline", "tent", "clips") == (("clips", "clips"),)
+
+
+def test_settings_that_are_not_the_presets_name_another_cell(source, tmp_path):
+    """Before, another normalisation or hop under the same weights was taken for done."""
+    work = worklist.Work("WHN", "L2", ("offline",), (), lambda: None)
+    run = a_run(tmp_path, tmp_path, dataset="synthetic")
+    preset = source.classifier.config
+    others = (
+        preset.replace(front_end={**preset.front_end, "hop": preset.front_end["hop"] + 1}),
+        preset.replace(geometry={**preset.geometry, "dropout": 0.25}),
+        preset.replace(net="custom"),
+        preset.replace(source={"file": "elsewhere.pt"}),
+        preset,
+    )
+    found = [
+        dict(worklist.cell_content(run, one, work, "offline", "tent", "clips")).get("config")
+        for one in (source._replace(classifier=source.classifier._replace(config=config)) for config in others)
+    ]
+    assert all(len(digest) == 16 for digest in found[:3])
+    assert len(set(found[:3])) == 3
+    assert found[3:] == [None, None], "ordinary cells keep their names"
 
 
 def test_naming_a_cell_corrupts_nothing_and_a_target_is_made_once(source, tmp_path, monkeypatch):
