@@ -23,7 +23,7 @@ from dhauds_jax.data import content as contents
 from dhauds_jax.data import sets
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
 from dhauds_jax.errors import BadInput
-from dhauds_jax.names import CLEAN
+from dhauds_jax.names import CLEAN, PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
@@ -46,6 +46,11 @@ def run_election(run: ElectRun, command: str) -> str:
       BadInput: bad input; models whose layouts or classes differ.
     """
     pairs = targets.expand(run.corruption, run.level)
+    registry.check("profile", run.profile, PROFILES)
+    if not run.checkpoint:
+        raise BadInput("--checkpoint is empty: expected the folder of at least one model")
+    if run.batch_size < 1:
+        raise BadInput(f"--batch_size={run.batch_size}: expected at least 1")
     if run.average not in election.AVERAGES:
         raise BadInput(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
     programs = Programs()

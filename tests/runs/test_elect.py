@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs import elect
 from dhauds_jax.runs.elect import ElectRun, run_election
@@ -45,6 +46,20 @@ def test_views_are_unpadded_where_the_published_ones_are(tmp_path, changes, corr
     assert elect.views_of(a_run(tmp_path, **changes), config, corruption) == wanted
     with pytest.raises(ValueError, match="--views=unpadded: clean on hubert_tiny, expected clean clips"):
         elect.views_of(a_run(tmp_path, views="unpadded"), zoo.preset("hubert_tiny", ["a", "b"]), "clean")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"profile": "faithful"}, "unknown profile 'faithful': expected reference or corrected"),
+        ({"checkpoint": []}, "--checkpoint is empty: expected the folder of at least one model"),
+        ({"batch_size": 0}, "--batch_size=0: expected at least 1"),
+    ],
+)
+def test_bad_input_is_said_before_anything_is_read(tmp_path, changes, message):
+    with pytest.raises(BadInput) as caught:
+        run_election(a_run(tmp_path, **changes), "c")
+    assert str(caught.value) == message
 
 
 @pytest.mark.slow
