@@ -117,7 +117,8 @@ def _info(cell: Cell, source: SourceModel, target: Target, plan: Plan) -> RunInf
         steps = protocols.steps_per_epoch(clips, cell.batch_size)
     else:
         steps = len(stream_of(plan, target))
-    return RunInfo(steps, clips, len(source.classifier.config.classes), source.data, cell.batch_size)
+    classes = len(source.classifier.config.classes)
+    return RunInfo(steps, clips, classes, source.data_of(cell.method), cell.batch_size)
 
 
 def statistics_of(cell: Cell, source: SourceModel, target: Target) -> InputStatistics:

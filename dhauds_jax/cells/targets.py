@@ -171,7 +171,7 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
     """The cells of two lists of names; "all" stands for every corruption of ours with levels, "clean" for none.
 
     CODE:LEVEL is one cell whatever the levels: of a shift (SCN:running_tap@10dB), or of a corruption (WHN:L1). A user's
-    own corruption is "module:attribute", or "module:attribute:LEVEL".
+    own corruption is "module:attribute", or "module:attribute:LEVEL". What is named twice is one cell.
 
     Raises:
       BadInput: an unknown name (the nearest ones are given), or a level that a corruption does not have.
@@ -188,7 +188,7 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
         for level in levels:
             check_cell(code, level)
             cells.append((code, level))
-    return cells
+    return list(dict.fromkeys(cells))
 
 
 def bank_for(dataset: sets.DataSet, noise_dir: str | None, corruption: str, level: str, rate: int) -> NoiseBank | None:

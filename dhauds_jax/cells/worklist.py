@@ -56,7 +56,8 @@ def works_of(
 
     `reported` is the evaluation draw of the run's one pair, where whoever asks has it already.
     """
-    by_domains = {kind: tuple(p for p in run.protocol if protocols.PROTOCOLS[p].domains == kind) for kind in _DOMAINS}
+    names = tuple(dict.fromkeys(run.protocol))
+    by_domains = {kind: tuple(p for p in names if protocols.PROTOCOLS[p].domains == kind) for kind in _DOMAINS}
     ordered = sorted(by_domains["one"], key=lambda name: not protocols.PROTOCOLS[name].epochs)
     for pair in pairs if ordered else ():
         yield from _of_one(run, loaded, pair, ordered, reported)

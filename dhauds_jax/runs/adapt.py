@@ -100,7 +100,7 @@ def results(
     for work in _kept(memory, "works", (place, drawing_of(run)), lambda: gather(works_of(run, loaded, checked.pairs))):
         work = work._replace(draw=(*work.draw, *_conditions(run, loaded)))
         for protocol in work.protocols:
-            for method in run.method:
+            for method in dict.fromkeys(run.method):
                 cell = cell_of(run, checked, source, work, protocol, method, clips)
                 record = done.cells.get(cell_id(cell, source.sha256))
                 ran = record is None or (run.embeddings and "silhouette" not in record)

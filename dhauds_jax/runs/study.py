@@ -178,7 +178,7 @@ def _run_group(
     starts = [one.of("waves", source.variables) for one in statistics]
     clips, samples = sets[0].waves.shape
     steps = protocols.steps_per_epoch(clips, first.batch_size)
-    info = RunInfo(steps, clips, len(classifier.config.classes), source.data, first.batch_size)
+    info = RunInfo(steps, clips, len(classifier.config.classes), source.data_of(first.method), first.batch_size)
     methods.check_needs(first.method, study.method, source.variables, info)
     trees = source.variables if shared_statistics.rule is None else starts
     copies, shared = vectorised.start(study, trees, info)

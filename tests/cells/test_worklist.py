@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import targets, worklist
+from dhauds_jax.cells import running, targets, worklist
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.source import SourceModel
@@ -104,6 +104,16 @@ def test_source_clips_name_the_cells_of_methods_that_need_them_alone(source, tmp
     assert (seven["eata", "offline"].source_clips, nine["eata", "offline"].source_clips) == (7, 9)
     samples = cells(source, tmp_path, sourced=source._replace(data_digest="of seven others"))
     assert len({cell_id(found["eata", "offline"], "w") for found in (seven, nine, samples)}) == 3
+
+
+def test_source_clips_reach_the_methods_that_need_them_alone(source, tmp_path):
+    """Before, one such method in a run handed them to all."""
+    clips = some_clips()
+    target = targets.Target(clips.waves, clips.labels, "accuracy")
+    for (method, _), cell in cells(source, tmp_path).items():
+        info = running._info(cell, source, target, running.plan_of(cell, (1, 1)))
+        assert info.source is (source.data if method == "eata" else None)
+        assert (info.clips, info.classes) == (5, len(WORDS.classes))
 
 
 def test_the_second_view_names_another_cell_where_it_is_looked_at(source, tmp_path):

@@ -123,6 +123,10 @@ def test_short_clips_are_put_anywhere_in_the_row():
             {"options": OPTIONS.replace(optimiser="lion")},
             "--optimiser=lion: expected one of sgd, adamw",
         ),
+        (
+            {"options": OPTIONS.replace(optimiser="adamw", warmup_epochs=3)},
+            "^--warmup_epochs=3: expected 0 or more and fewer than --epochs=3, so that --optimiser=adamw has epochs",
+        ),
         ({"options": OPTIONS.replace(group="tail")}, "unknown group of parameters 'tail'"),
         ({"options": OPTIONS.replace(epochs=0)}, "--epochs must be at least 1"),
         ({"net": "resnet"}, "unknown net 'resnet': expected resnet_tiny"),
