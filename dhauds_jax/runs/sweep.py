@@ -158,11 +158,19 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
+def _known(row: Row, finished: Finished, workdir: Path | None) -> Outcome | None:
+    """What is known of a row before it runs: finished, what it lacks, an error; None where it can run."""
+    try:
+        return lacking(row, roots_of(finished.run)) or (Outcome("finished") if finished.has(row) else None)
+    except Exception as error:
+        return sweep_outcomes.of_error(error, row, workdir)
+
+
 def _foreseen(run: SweepRun, rows: Sequence[Row]) -> dict[int, Outcome]:
     """What would become of each row; it is printed."""
     finished, outcomes = Finished(run), {}
     for row in rows:
-        outcome = lacking(row, roots_of(run)) or Outcome("finished" if finished.has(row) else "run")
+        outcome = _known(row, finished, None) or Outcome("run")
         outcomes[row.number] = outcome
         print(f"{row.number:4d} {row.name}: {outcome.sentence or {'run': 'can run'}.get(outcome.kind, outcome.kind)}")
     return outcomes
@@ -174,11 +182,7 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
         sweep_outcomes.note, Path(run.workdir), recipe, command=lambda row: command_of(adapt_run_of(run, row))
     )
     for row in rows:
-        try:
-            known = lacking(row, roots_of(run)) or (Outcome("finished") if finished.has(row) else None)
-        except Exception as error:
-            known = sweep_outcomes.of_error(error, row, Path(run.workdir))
-        if known:
+        if known := _known(row, finished, Path(run.workdir)):
             outcomes[row.number] = known
     note(outcomes)
     waiting = [row for row in rows if row.number not in outcomes]

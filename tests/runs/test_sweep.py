@@ -265,6 +265,35 @@ def test_a_bug_before_a_row_runs_stops_it_alone(place, tmp_path, monkeypatch):
     assert [r["recipe"]["row"] for r in records.read(out)] == [2]
 
 
+def test_a_config_or_a_list_that_is_damaged_is_said_and_stops_its_row_alone(place, tmp_path, capsys):
+    """Before: "no noise" of the one, in a dry run a traceback, and a traceback of the other."""
+    folder = tmp_path / "checkpoints" / "amaut_tiny_arabic_speech_commands"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{")
+    path, out = table(tmp_path, WHN.replace("WHN", "ENSC"), WHN.replace("amaut_tiny", "amaut_small")), tmp_path / "out"
+    run = a_run(place, path, out, checkpoint_root=str(tmp_path / "checkpoints"))
+    damaged = f"{folder / 'config.json'}: is not JSON"
+    text, _ = sweep(run.replace(dry_run=True), "c")
+    assert f": {damaged}" in capsys.readouterr().out.splitlines()[0]
+    assert text.startswith(f"row 1: {damaged}") and not out.exists()
+    out.mkdir()
+    (out / "unavailable.jsonl").write_text('{"row": 7, "kind": "waits"}\n{"row": 8, "ki\n[]\n')
+    text, code = sweep(run, "c")
+    assert code == 2
+    assert [(entry["row"], entry["kind"]) for entry in unavailable(out)] == [
+        (1, "bad_input"),
+        (2, "missing"),
+        (7, "waits"),
+    ]
+
+
+def test_nobody_to_read_the_output_is_no_bug_of_a_row(tmp_path):
+    (row,) = runs_sweep.read(table(tmp_path, WHN)).rows
+    with pytest.raises(BrokenPipeError):
+        sweep_outcomes.of_error(BrokenPipeError(), row, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_dry_run_and_a_list_write_nothing(place, tmp_path, capsys):
     path, out = table(tmp_path, WHN, WHN.replace("WHN", "END1")), tmp_path / "out"
     text, code = sweep(a_run(place, path, out, dry_run=True), "c")
