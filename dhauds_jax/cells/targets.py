@@ -236,8 +236,17 @@ def corrupted(
     return Corrupted(once(samples), (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named)), digest)
 
 
-def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> Corrupted:
-    """A cell of a -C set on disk, its clips in the order of the clean ones.
+def read_corrupted(
+    loaded: Loaded, folder: str, corruption: str, level: str, *, split: str = "test", allow_partial: bool = False
+) -> Corrupted:
+    """A cell of a -C set on disk, its clips in the order of the clean ones; notices are printed.
+
+    Args:
+      loaded: the clean clips.
+      folder: of the -C set.
+      corruption, level: names.
+      split: that was corrupted.
+      allow_partial: go on where the set's list names absent files; those of the clean clips must be there.
 
     Raises:
       BadInput: the folder has no such cell, or not the clips of this split.
@@ -245,7 +254,10 @@ def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> 
     from dhauds_jax.data.corrupted.reading import load_cell
 
     rate = loaded.clips.sample_rate
-    clips = load_cell(loaded.dataset, folder, corruption, level, sample_rate=rate, length=loaded.length)
+    how = {"sample_rate": rate, "length": loaded.length, "split": split, "allow_partial": allow_partial}
+    clips = load_cell(loaded.dataset, folder, corruption, level, **how)
+    for notice in clips.notices:
+        print(f"note: {notice}")
     places = {clip: row for row, clip in enumerate(clips.ids)}
     absent = [clip for clip in loaded.clips.ids if clip not in places]
     if absent:

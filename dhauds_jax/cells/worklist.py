@@ -133,7 +133,7 @@ def _adaptation(run: AdaptRun, loaded: Loaded, corruption: str, level: str, nois
     """The draw that is adapted to: made from `--seed`, or read from a -C set."""
     folder = run.adaptation_dir or (run.corrupted_dir if run.draw == "single" else None)
     if folder and corruption != CLEAN:
-        return targets.read_corrupted(loaded, folder, corruption, level)
+        return _read(run, loaded, folder, corruption, level)
     return targets.corrupted(loaded, corruption, level, seed=run.seed, profile=run.profile, noise=noise)
 
 
@@ -145,8 +145,14 @@ def reports_another(run: AdaptRun, corruption: str) -> bool:
 def evaluation(run: AdaptRun, loaded: Loaded, corruption: str, level: str, noise: Callable[[], Noise]) -> Corrupted:
     """The draw that is reported: of `--evaluation_seed`, or read from a -C set."""
     if run.corrupted_dir:
-        return targets.read_corrupted(loaded, run.corrupted_dir, corruption, level)
+        return _read(run, loaded, run.corrupted_dir, corruption, level)
     return targets.corrupted(loaded, corruption, level, seed=run.evaluation_seed, profile=run.profile, noise=noise)
+
+
+def _read(run: AdaptRun, loaded: Loaded, folder: str, corruption: str, level: str) -> Corrupted:
+    """A cell of a -C set, which lacks the files that were left out when it was made."""
+    partial = run.allow_partial or run.on_bad_file == "skip"
+    return targets.read_corrupted(loaded, folder, corruption, level, split=run.split, allow_partial=partial)
 
 
 def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:

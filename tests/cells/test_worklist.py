@@ -172,7 +172,8 @@ def test_naming_a_cell_corrupts_nothing_and_a_target_is_made_once(source, tmp_pa
 
 
 def test_streams_over_sets_read_from_a_folder_say_so(tmp_path, monkeypatch):
-    def read(loaded, folder, corruption, level):
+    def read(loaded, folder, corruption, level, **how):
+        assert how == {"split": "test", "allow_partial": False}
         waves = loaded.clips.waves[:, :2_000]
         draw = (("draw", "single"), ("draw_seed", "read"), ("draw_checksum", f"samples:{corruption}"))
         return targets.Corrupted(lambda: waves, draw)
