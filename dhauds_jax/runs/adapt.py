@@ -53,6 +53,12 @@ class Results(NamedTuple):
     written: int
     set_aside: str
 
+    def sentence(self, workdir: str) -> str:
+        """How many there are, and where they lie."""
+        skipped = len(self.found) - self.written
+        there = f", {skipped} were there already" if skipped else ""
+        return f"{self.written} records written{there}{self.set_aside}: {Path(workdir) / records.FILE}"
+
 
 @precision.exactly()
 @locks.holding()
@@ -138,10 +144,7 @@ def adapt(
     programs: Programs | None = None,
 ) -> str:
     """Runs what `results` runs; returns the sentence that says where the records are."""
-    found = results(run, command, on_cell, extra=extra, memory=memory, programs=programs)
-    skipped = len(found.found) - found.written
-    there = f", {skipped} were there already" if skipped else ""
-    return f"{found.written} records written{there}{found.set_aside}: {Path(run.workdir) / records.FILE}"
+    return results(run, command, on_cell, extra=extra, memory=memory, programs=programs).sentence(run.workdir)
 
 
 def _conditions(run: AdaptRun, loaded: Loaded) -> list[tuple[str, Any]]:
