@@ -55,8 +55,9 @@ def run_election(run: ElectRun, command: str) -> str:
         raise BadInput(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
     programs = Programs()
     sources = _models(run, programs)
-    config = sources[0].classifier.config
-    views = {pair: views_of(run, config, pair[0]) for pair in pairs}
+    configs = [source.classifier.config for source in sources]
+    config = configs[0]
+    views = {pair: views_of(run, configs, pair[0]) for pair in pairs}
     models = [_model(source, run.batch_size, programs) for source in sources]
     loaded = targets.load(run.dataset, run.data_dir, run.split, config)
     clips, written = contents.of_split(loaded.clips), 0
@@ -72,7 +73,7 @@ def run_election(run: ElectRun, command: str) -> str:
             waves,
             share=run.shift,
             average=run.average,
-            lengths=_lengths(loaded, config) if views[corruption, level] == "unpadded" else None,
+            lengths=_lengths(loaded, configs) if views[corruption, level] == "unpadded" else None,
         )
         seconds = time.perf_counter() - begun
         for mode, logits in said.items():
@@ -84,23 +85,24 @@ def run_election(run: ElectRun, command: str) -> str:
     return f"{written} records written: {Path(run.workdir) / records.FILE}"
 
 
-def views_of(run: ElectRun, config: ClassifierConfig, corruption: str) -> str:
+def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str) -> str:
     """What the views of a cell are of; raises `BadInput` where clips cannot be had without their padding."""
-    possible = corruption == CLEAN and config.front_end["kind"] == "log_mel"
+    possible = corruption == CLEAN and all(config.front_end["kind"] == "log_mel" for config in configs)
     if run.views not in (None, "padded", "unpadded"):
         raise BadInput(f"--views={run.views}: expected padded or unpadded")
     if run.views == "unpadded" and not possible:
         raise BadInput(
-            f"--views=unpadded: {corruption} on {config.net}, expected clean clips (corruptions cover the padding too) "
-            "and a network over log-mel spectrograms"
+            f"--views=unpadded: {corruption} on {', '.join(config.net for config in configs)}, expected clean clips "
+            "(corruptions cover the padding too) and networks over log-mel spectrograms alone"
         )
     published = run.profile == "reference" and run.dataset.split("/")[0] in UNPADDED_SETS and possible
     return run.views or ("unpadded" if published else "padded")
 
 
-def _lengths(loaded: targets.Loaded, config: ClassifierConfig) -> np.ndarray:
-    """Samples of each laid out clip that are its own."""
-    lengths, least = np.minimum(loaded.clips.lengths, loaded.length), config.front_end["n_fft"] // 2
+def _lengths(loaded: targets.Loaded, configs: Sequence[ClassifierConfig]) -> np.ndarray:
+    """Samples of each laid out clip that are its own; enough for the longest window of the models."""
+    lengths = np.minimum(loaded.clips.lengths, loaded.length)
+    least = max(config.front_end["n_fft"] for config in configs) // 2
     if lengths.min() <= least:
         clip = loaded.clips.ids[int(lengths.argmin())]
         raise BadInput(f"{clip}: has {lengths.min()} samples, expected more than {least}: choose --views=padded")

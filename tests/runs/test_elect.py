@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from dhauds_jax.cells import targets
+from dhauds_jax.data import sets
+from dhauds_jax.data.loading import Clips
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs import elect
@@ -43,9 +46,28 @@ def a_run(folder, **changes):
 )
 def test_views_are_unpadded_where_the_published_ones_are(tmp_path, changes, corruption, wanted):
     config = zoo.preset("amaut_tiny", ["a", "b"])
-    assert elect.views_of(a_run(tmp_path, **changes), config, corruption) == wanted
-    with pytest.raises(ValueError, match="--views=unpadded: clean on hubert_tiny, expected clean clips"):
-        elect.views_of(a_run(tmp_path, views="unpadded"), zoo.preset("hubert_tiny", ["a", "b"]), "clean")
+    assert elect.views_of(a_run(tmp_path, **changes), [config], corruption) == wanted
+
+
+def test_unpadded_views_need_log_mel_of_all_models_and_clips_longer_than_the_longest_window(tmp_path):
+    """Before, the first model stood for all."""
+    mel, wave = (zoo.preset(name, ["a", "b"]) for name in ("amaut_tiny", "hubert_tiny"))
+    with pytest.raises(BadInput) as caught:
+        elect.views_of(a_run(tmp_path, views="unpadded"), [mel, wave], "clean")
+    assert str(caught.value) == (
+        "--views=unpadded: clean on amaut_tiny, hubert_tiny, expected clean clips (corruptions cover the padding too) "
+        "and networks over log-mel spectrograms alone"
+    )
+    assert elect.views_of(a_run(tmp_path, dataset="vocal_sound"), [mel, wave], "clean") == "padded"
+    wider = mel.replace(front_end={**mel.front_end, "n_fft": 4 * mel.front_end["n_fft"]})
+    samples = mel.front_end["n_fft"]
+    clips = Clips(
+        ("x",), np.zeros((1, 4_000), np.float32), np.zeros(1, np.int32), np.array([samples]), ("a", "b"), 16_000
+    )
+    loaded = targets.Loaded(sets.get("synthetic"), clips, 4_000)
+    assert elect._lengths(loaded, [mel]).tolist() == [samples]
+    with pytest.raises(BadInput, match=f"^x: has {samples} samples, expected more than {2 * samples}: choose --views"):
+        elect._lengths(loaded, [mel, wider])
 
 
 @pytest.mark.parametrize(
