@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, NamedTuple
 
+from dhauds_jax import digests
 from dhauds_jax.workdir.records import FORMAT
 
 
@@ -51,4 +51,4 @@ class Cell(NamedTuple):
 def cell_id(cell: Cell, source_hash: str) -> str:
     """Sixteen hexadecimal digits that name a cell: its fields, the source weights and the records' format."""
     named = {**cell._asdict(), "source_checkpoint": source_hash, "format": FORMAT}
-    return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return digests.of_text(json.dumps(named, sort_keys=True, default=str))

@@ -14,6 +14,7 @@ from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.input_statistics import InputStatistics
 from dhauds_jax.cells.loops import Plan, Trajectory, stream_of, through_epochs, through_stream
 from dhauds_jax.cells.programs import Programs, wrapped_method
+from dhauds_jax.cells.request import title
 from dhauds_jax.cells.scoring import bins
 from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.cells.targets import Target
@@ -91,8 +92,7 @@ def run_cell(
     run = programs.compiled(cell, classifier, method, (state, target.waves[:1]), where)
     saver = saver_of(cell, source, workdir, save_every_s)
     unadapted = programs.source_logits(classifier, source.variables, target.waves, batch_size, where)
-    shift = cell.corruption if cell.level == "-" else f"{cell.corruption}-{cell.level}"
-    text = f"{shift} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
+    text = f"{title(cell.corruption, cell.level)} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
     before = unadapted
     if not protocols.PROTOCOLS[cell.protocol].epochs:
         trajectory = through_stream(plan, run, state, target, statistics, unadapted, saver, text)

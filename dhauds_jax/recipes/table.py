@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import csv
 import functools
-import hashlib
 import io
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dhauds_jax import digests
 from dhauds_jax.cells.request import DRAWS, title
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import CORRUPTIONS, SHIFTS, check_cell
@@ -97,7 +96,7 @@ class Row(NamedTuple):
     def digest(self) -> str:
         """Sixteen hexadecimal digits of everything that decides its numbers."""
         parts = [value for name, value in zip(self._fields, self) if name not in _UNDECIDING]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        return digests.of_texts(*parts)
 
 
 _UNDECIDING = ("number", "published", "waits_for", "source", "remark")
@@ -113,7 +112,7 @@ class Recipe(NamedTuple):
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits of its rows; remarks, published numbers and what rows wait for do not count."""
-        return hashlib.sha256("".join(row.digest for row in self.rows).encode()).hexdigest()[:16]
+        return digests.of_text("".join(row.digest for row in self.rows))
 
 
 def read(recipes: str) -> Recipe:

@@ -120,7 +120,7 @@ def identity(run: ClassifyRun, found: recordings.Recordings, variables: Any, con
     samples = digests.of_arrays(found.waves, found.owner)
     own = [registry.source_digest(name) for name in (run.method, run.criterion, *config.places())]
     named = [kept, found.files, samples, variables_hash(variables), zoo.own_settings(config), own]
-    return digests.of_texts(json.dumps(named, sort_keys=True, default=str))
+    return digests.of_text(json.dumps(named, sort_keys=True, default=str))
 
 
 def _epochs(

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -169,7 +167,7 @@ def _record(
     named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, content, hashes]
     value = curve[1]["metric"]
     return {
-        "cell": hashlib.sha256(json.dumps([records.FORMAT, *named]).encode()).hexdigest()[:16],
+        "cell": digests.of_texts(records.FORMAT, *named),
         "dataset": run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
         "corruption": names[0],
         "level": names[1],
