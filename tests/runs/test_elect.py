@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.cells import targets
+from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.data import sets
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.errors import BadInput
@@ -68,6 +69,22 @@ def test_unpadded_views_need_log_mel_of_all_models_and_clips_longer_than_the_lon
     assert elect._lengths(loaded, [mel]).tolist() == [samples]
     with pytest.raises(BadInput, match=f"^x: has {samples} samples, expected more than {2 * samples}: choose --views"):
         elect._lengths(loaded, [mel, wider])
+
+
+def test_settings_that_are_not_the_presets_name_another_election(tmp_path):
+    config = zoo.preset("amaut_tiny", ["a", "b"])
+    other = config.replace(front_end={**config.front_end, "hop": 2 * config.front_end["hop"]})
+    clips = Clips(("x", "y"), np.zeros((2, 8), np.float32), np.arange(2), np.full(2, 8), ("a", "b"), 16_000)
+    loaded = targets.Loaded(sets.get("synthetic"), clips, 8)
+    drawn, logits = targets.Corrupted(lambda: clips.waves, ()), np.eye(2)
+    found = []
+    for one in (config, config.replace(source={"file": "elsewhere"}), other):
+        sources = [SourceModel(zoo.build(one), {}, "weights")]
+        given = (loaded, ("clean", "-"), drawn, "single", logits, logits, "clips")
+        found.append(elect._record(a_run(tmp_path), sources, *given))
+    assert [r["content"].get("config") for r in found[:2]] == [None, None]
+    assert len(found[2]["content"]["config"]) == 16
+    assert found[0]["cell"] == found[1]["cell"] != found[2]["cell"]
 
 
 @pytest.mark.parametrize(

@@ -287,6 +287,23 @@ def test_a_config_or_a_list_that_is_damaged_is_said_and_stops_its_row_alone(plac
     ]
 
 
+@pytest.mark.slow
+def test_a_row_of_other_weights_settings_or_numbers_is_not_finished(place, tmp_path):
+    path, out, name = table(tmp_path, WHN), tmp_path / "out", "amaut_tiny_arabic_speech_commands"
+    run = a_run(place, path, out)
+    (row,) = runs_sweep.read(path).rows
+    variables, config, _ = checkpoint.load(place / "checkpoints" / name)
+    about = {"cell": "x", "content": {"clips": "c"}, "source_checkpoint": checkpoint.variables_hash(variables)}
+    key = runs_sweep.Finished(run).key(row)
+    records.append(out, {**dict.fromkeys(records.KEYS, 0), **about, "recipe": {"key": key}})
+    records.append(out, {**dict.fromkeys(records.KEYS, 0), **about})  # of experiments.adapt, later
+    assert runs_sweep.Finished(run).has(row)
+    assert not runs_sweep.Finished(run.replace(remat=True)).has(row)
+    front_end = {**config.front_end, "f_min": 40.0}
+    checkpoint.save(tmp_path / "others" / name, variables, config.replace(front_end=front_end))
+    assert not runs_sweep.Finished(run.replace(checkpoint_root=str(tmp_path / "others"))).has(row)
+
+
 def test_nobody_to_read_the_output_is_no_bug_of_a_row(tmp_path):
     (row,) = runs_sweep.read(table(tmp_path, WHN)).rows
     with pytest.raises(BrokenPipeError):
