@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax import digests, registry
-from dhauds_jax.cells import targets
+from dhauds_jax.cells import read_sets, targets
 from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.checking import Checked
 from dhauds_jax.cells.request import AdaptRun, title
@@ -152,7 +152,7 @@ def evaluation(run: AdaptRun, loaded: Loaded, corruption: str, level: str, noise
 def _read(run: AdaptRun, loaded: Loaded, folder: str, corruption: str, level: str) -> Corrupted:
     """A cell of a -C set, which lacks the files that were left out when it was made."""
     partial = run.allow_partial or run.on_bad_file == "skip"
-    return targets.read_corrupted(loaded, folder, corruption, level, split=run.split, allow_partial=partial)
+    return read_sets.read_corrupted(loaded, folder, corruption, level, split=run.split, allow_partial=partial)
 
 
 def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:

@@ -150,10 +150,10 @@ def _epochs(
             check_finite_logits(epoch.logits, f"after epoch {epoch.index} of {run.epochs}; {_ADVICE}")
             value = float(criterion(epoch.logits))
             value = value if np.isfinite(value) else None  # as JSON has no such number; it is never chosen
-            curve.append({"epoch": epoch.index, "criterion": value, **epoch.losses})
-            if selection.choose([point["criterion"] for point in curve]) == len(curve) - 1:
+            if selection.choose([*(point["criterion"] for point in curve), value]) == len(curve):
                 # The epoch's buffers are given to the next update: keep copies.
                 best, best_logits = jax.tree.map(jnp.copy, epoch.state), epoch.logits
+            curve.append({"epoch": epoch.index, "criterion": value, **epoch.losses})
             if epoch.index:
                 saver.save((epoch.state, best, best_logits), {"position": epoch.index, "curve": curve})
     except KeyboardInterrupt:

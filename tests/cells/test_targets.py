@@ -5,7 +5,7 @@ import functools
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import targets, worklist
+from dhauds_jax.cells import read_sets, targets, worklist
 from dhauds_jax.data import sets
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.errors import BadInput
@@ -97,4 +97,4 @@ def test_a_corrupted_set_of_another_split_with_files_left_out_is_read(tmp_path, 
     ]
     assert work.target().waves.shape == (14, 4_000)
     with pytest.raises(BadInput, match="names 15 files and 1 of them are absent"):
-        targets.read_corrupted(loaded, out, "WHN", "L2", split="val")
+        read_sets.read_corrupted(loaded, out, "WHN", "L2", split="val")

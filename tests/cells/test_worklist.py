@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import running, targets, worklist
+from dhauds_jax.cells import read_sets, running, targets, worklist
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.source import SourceModel
@@ -178,7 +178,7 @@ def test_streams_over_sets_read_from_a_folder_say_so(tmp_path, monkeypatch):
         draw = (("draw", "single"), ("draw_seed", "read"), ("draw_checksum", f"samples:{corruption}"))
         return targets.Corrupted(lambda: waves, draw)
 
-    monkeypatch.setattr(targets, "read_corrupted", read)
+    monkeypatch.setattr(read_sets, "read_corrupted", read)
     loaded = targets.Loaded(WORDS, some_clips(), 2_000)
     pairs = [("WHN", "L2"), ("PSH", "L2")]
     run = a_run(tmp_path, tmp_path, dataset="synthetic", adaptation_dir="there", protocol=["continual", "gradual"])
