@@ -89,8 +89,9 @@ def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str
     if run.views not in (None, "padded", "unpadded"):
         raise BadInput(f"--views={run.views}: expected padded or unpadded")
     if run.views == "unpadded" and not possible:
+        nets = ", ".join(dict.fromkeys(config.net for config in configs))
         raise BadInput(
-            f"--views=unpadded: {corruption} on {', '.join(config.net for config in configs)}, expected clean clips "
+            f"--views=unpadded: {corruption} on {nets}, expected clean clips "
             "(corruptions cover the padding too) and networks over log-mel spectrograms alone"
         )
     published = run.profile == "reference" and run.dataset.split("/")[0] in UNPADDED_SETS and possible
