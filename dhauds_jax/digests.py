@@ -25,7 +25,12 @@ def of_arrays(*arrays: np.ndarray) -> str:
 
 def of_texts(*texts: object) -> str:
     """The digest of texts and numbers, in this order."""
-    return hashlib.sha256(json.dumps(texts).encode()).hexdigest()[:DIGITS]
+    return of_text(json.dumps(texts))
+
+
+def of_text(text: str) -> str:
+    """The digest of one text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:DIGITS]
 
 
 def together(digests: Iterable[str | None]) -> str | None:

@@ -1,7 +1,7 @@
 """One pure update, three ways to run it: `jit` on one device, `pmap` over devices, `jit` over a mesh of devices.
 
 Rows of a batch are shared out over the devices, everything else is on all of them. Every quantity that couples a batch
-is a ratio of `types.total`s and gradients take one `pmean`, so the three ways give the numbers of one device up to the
+is a ratio of `total`s and gradients take one `pmean`, so the three ways give the numbers of one device up to the
 order of sums. With several processes (`start`) each holds the whole set, computes its own devices' rows, and ends with
 all results; the first one writes.
 """
@@ -165,28 +165,6 @@ def same_everywhere(value: int, what: str) -> None:
         )
 
 
-def padded(batch: Any, multiple: int) -> Any:
-    """A batch of numpy arrays with so many rows that devices get equally many: copies of its first row at weight 0.
-
-    Args:
-      batch: a NamedTuple of (batch, ...) arrays with a field `weights`; a field `slot`, if it has one, then says which
-        rows the batch size counts.
-      multiple: of which the number of rows must be one.
-    """
-    rows = len(batch.weights)
-    missing = -rows % multiple
-    if not missing:
-        return batch
-
-    def fill(x: np.ndarray) -> np.ndarray:
-        return np.concatenate([x, np.broadcast_to(x[:1], (missing, *x.shape[1:]))])
-
-    counted = np.concatenate([np.ones(rows, np.float32), np.zeros(missing, np.float32)])
-    filled = jax.tree.map(fill, batch)
-    filled = filled._replace(weights=filled.weights * counted.astype(filled.weights.dtype))
-    return filled._replace(slot=counted) if "slot" in batch._fields else filled
-
-
 def rows_sharding(parallel: Parallel, stacked: bool) -> NamedSharding:
     """Where rows lie: spread over the mesh along their axis, which is the second one when several batches are stacked.
 
@@ -298,6 +276,4 @@ def total(x: Any, axis_name: str | None) -> Any:
     """
     if axis_name is None:
         return x
-    import jax
-
     return jax.lax.psum(x, axis_name)

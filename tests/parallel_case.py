@@ -74,7 +74,7 @@ def first_gradients(kind):
         return (evaluated.losses, grads, evaluated.batch_stats), ()
 
     weights = np.array([1.0] * (BATCH - 1) + [0.0], np.float32)
-    batch = parallel.padded(Batch(waves, weights, np.arange(BATCH, dtype=np.int32)), where.devices)
+    batch = feeding.padded(Batch(waves, weights, np.arange(BATCH, dtype=np.int32)), where.devices)
     run = parallel.spread(where, passed)
     return jax.tree.map(np.asarray, run(parallel.everywhere(where, variables), parallel.put_rows(where, batch))[0])
 

@@ -82,12 +82,12 @@ def test_two_processes_of_two_devices_end_as_one_device(kind, tmp_path):
 
 def test_batches_are_filled_up_and_the_added_rows_do_not_count():
     batch = Batch(np.arange(12.0).reshape(6, 2), np.array([1, 1, 1, 1, 1, 0], np.float32), np.arange(6))
-    filled = parallel.padded(batch, 4)
+    filled = feeding.padded(batch, 4)
     assert filled.wave.shape == (8, 2)
     assert filled.weights.tolist() == [1, 1, 1, 1, 1, 0, 0, 0]
     assert filled.slot.tolist() == [1, 1, 1, 1, 1, 1, 0, 0]
     assert filled.index.tolist() == [0, 1, 2, 3, 4, 5, 0, 0]
-    assert parallel.padded(batch, 3) is batch
+    assert feeding.padded(batch, 3) is batch
 
 
 @pytest.mark.parametrize(

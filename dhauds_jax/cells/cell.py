@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from typing import Any, NamedTuple
 
+from dhauds_jax import digests
 from dhauds_jax.workdir.records import FORMAT
 
 
@@ -23,7 +23,8 @@ class Cell(NamedTuple):
       protocol_options: the protocol's resolved options.
       content: digests (`data.content`) of the data by their names: "clips", "noise", "source_data", and of the files
         of a user's own plug-ins, "dataset_source", "corruption_source", "method_source", "protocol_source",
-        "criterion_source", "net_source". What a cell does not need is not there.
+        "criterion_source", "net_source"; and "config" where the network's settings are not its preset's
+        (`zoo.own_settings`). What a cell does not need is not there.
       source_clips: labelled training clips that the method got; None for methods that need none.
       agreement: whether a second view is looked at after each epoch (offline only).
     """
@@ -50,4 +51,4 @@ class Cell(NamedTuple):
 def cell_id(cell: Cell, source_hash: str) -> str:
     """Sixteen hexadecimal digits that name a cell: its fields, the source weights and the records' format."""
     named = {**cell._asdict(), "source_checkpoint": source_hash, "format": FORMAT}
-    return hashlib.sha256(json.dumps(named, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    return digests.of_text(json.dumps(named, sort_keys=True, default=str))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import DRAWS, AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
+from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import precision
 from dhauds_jax.tta import protocols, selection, wrappers
 from dhauds_jax.tta.options import parse_options, parse_protocol_options
@@ -33,6 +35,9 @@ def check(run: AdaptRun) -> Checked:
     Raises:
       BadInput: unknown names, options that a method or protocol does not have, flags that do not go together.
     """
+    for name in ("method", "corruption", "level", "protocol"):
+        if not getattr(run, name):
+            raise BadInput(f"--{name} is empty: expected at least one name")
     sets.get(run.dataset)
     precision.check_precision(run.precision)
     options = {name: parse_options(name, run.profile, run.options, run.method) for name in run.method}
@@ -53,7 +58,20 @@ def check(run: AdaptRun) -> Checked:
         raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two clips)")
     if run.updates_per_dispatch < 1:
         raise BadInput(f"--updates_per_dispatch={run.updates_per_dispatch}: expected at least 1")
-    return Checked(targets.expand(run.corruption, run.level), options, protocol_options)
+    if run.source_clips < 1:
+        raise BadInput(f"--source_clips={run.source_clips}: expected at least 1")
+    pairs = targets.expand(run.corruption, run.level)
+    _check_streams(run, pairs)
+    return Checked(pairs, options, protocol_options)
+
+
+def _check_streams(run: AdaptRun, pairs: Sequence[tuple[str, str]]) -> None:
+    """A protocol over several corruptions or levels has something to stream over."""
+    if any(corruption != CLEAN for corruption, _ in pairs):
+        return
+    for name in run.protocol:
+        if protocols.PROTOCOLS[name].domains != "one":
+            raise BadInput(f"--protocol={name}: its stream is of corruptions, but --corruption=clean names none")
 
 
 def _check_criterion(run: AdaptRun) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dhauds_jax import names
-from dhauds_jax.names import CLEAN
+from dhauds_jax.names import CLEAN, PROFILES
 from dhauds_jax.requests import ON_BAD_FILE, Devices, Request, flag, like, listed
 
 DRAWS = ("two", "single")
@@ -43,7 +43,7 @@ class AdaptRun(Request):
         ("offline",),
         names="protocol",
     )
-    profile: str = flag("reference (quirks of the PyTorch systems on) or corrected.", "reference")
+    profile: str = flag("reference (quirks of the PyTorch systems on) or corrected.", "reference", choices=PROFILES)
     seed: int = flag("Seed of the corruption draw and of the adaptation.", 0)
     epochs: int = flag("Passes of the offline protocol.", 15)
     batch_size: int = flag("Clips in an update; the last partial batch is kept.", 70)

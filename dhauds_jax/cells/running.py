@@ -14,6 +14,7 @@ from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.input_statistics import InputStatistics
 from dhauds_jax.cells.loops import Plan, Trajectory, stream_of, through_epochs, through_stream
 from dhauds_jax.cells.programs import Programs, wrapped_method
+from dhauds_jax.cells.request import title
 from dhauds_jax.cells.scoring import bins
 from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.cells.targets import Target
@@ -41,6 +42,11 @@ def plan_of(cell: Cell, passes: tuple[int, int]) -> Plan:
     return Plan(cell.protocol, options, cell.epochs, cell.batch_size, key, every, criterion=cell.criterion)
 
 
+def saver_of(cell: Cell, source: SourceModel, workdir: Path, save_every_s: float = 20.0) -> Saver:
+    """Keeps the states of an unfinished cell; whoever writes its record clears it, and only then."""
+    return Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
+
+
 def run_cell(
     cell: Cell,
     source: SourceModel,
@@ -55,7 +61,7 @@ def run_cell(
     where: Parallel = ONE,
     together: int = 1,
 ) -> dict[str, Any]:
-    """Runs a cell, or goes on with it, and returns its record (not yet written).
+    """Runs a cell, or goes on with it, and returns its record, not yet written; its last state stays (`saver_of`).
 
     Args:
       cell: what to run.
@@ -84,10 +90,9 @@ def run_cell(
         embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], classifier.config.classes)
     state = method.init(source.variables, info)
     run = programs.compiled(cell, classifier, method, (state, target.waves[:1]), where)
-    saver = Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
+    saver = saver_of(cell, source, workdir, save_every_s)
     unadapted = programs.source_logits(classifier, source.variables, target.waves, batch_size, where)
-    shift = cell.corruption if cell.level == "-" else f"{cell.corruption}-{cell.level}"
-    text = f"{shift} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
+    text = f"{title(cell.corruption, cell.level)} {cell.method} {cell.protocol} seed {cell.seed}" if progress else None
     before = unadapted
     if not protocols.PROTOCOLS[cell.protocol].epochs:
         trajectory = through_stream(plan, run, state, target, statistics, unadapted, saver, text)
@@ -102,7 +107,6 @@ def run_cell(
         path, observe = workdir / "embeddings" / f"{record['cell']}.npz", programs.embeddings(classifier)
         both = statistics.of("evaluation", (source.variables, trajectory.state.variables))
         record |= embeddings.keep(path, observe, classifier.config.classes, both, target, batch_size)
-    saver.clear()
     return record
 
 
@@ -113,7 +117,8 @@ def _info(cell: Cell, source: SourceModel, target: Target, plan: Plan) -> RunInf
         steps = protocols.steps_per_epoch(clips, cell.batch_size)
     else:
         steps = len(stream_of(plan, target))
-    return RunInfo(steps, clips, len(source.classifier.config.classes), source.data, cell.batch_size)
+    classes = len(source.classifier.config.classes)
+    return RunInfo(steps, clips, classes, source.data_of(cell.method), cell.batch_size)
 
 
 def statistics_of(cell: Cell, source: SourceModel, target: Target) -> InputStatistics:

@@ -23,13 +23,15 @@ def scored(
 ) -> dict:
     """One point of the curve: the metric, every label-free criterion, calibration, signs of collapse, mean losses.
 
-    The criteria are ours and the run's own, where `criterion` is a "module:function".
+    The criteria are ours and the run's own, where `criterion` is a "module:function"; one that is not finite is None,
+    as JSON has no such number.
     """
     names = [*selection.CRITERIA, *([criterion] if is_foreign(criterion) else [])]
+    values = {name: float(selection.CRITERIA[name](logits)) for name in names}
     return {
         "epoch": index,
         **measured(logits, labels, metric),
-        "criteria": {name: float(selection.CRITERIA[name](logits)) for name in names},
+        "criteria": {name: value if np.isfinite(value) else None for name, value in values.items()},
         "losses": dict(losses),
     }
 

@@ -41,6 +41,10 @@ class SourceModel(NamedTuple):
     data_for: frozenset[str] = frozenset()
     data_digest: str | None = None
 
+    def data_of(self, method: str) -> SourceData | None:
+        """The source clips that a method gets: those that need some alone."""
+        return self.data if method in self.data_for else None
+
 
 def source_model(classifier: Classifier, variables: Variables) -> SourceModel:
     """A source model with its hash, without source clips."""

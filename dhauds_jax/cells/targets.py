@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -171,7 +170,7 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
     """The cells of two lists of names; "all" stands for every corruption of ours with levels, "clean" for none.
 
     CODE:LEVEL is one cell whatever the levels: of a shift (SCN:running_tap@10dB), or of a corruption (WHN:L1). A user's
-    own corruption is "module:attribute", or "module:attribute:LEVEL".
+    own corruption is "module:attribute", or "module:attribute:LEVEL". What is named twice is one cell.
 
     Raises:
       BadInput: an unknown name (the nearest ones are given), or a level that a corruption does not have.
@@ -188,7 +187,7 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
         for level in levels:
             check_cell(code, level)
             cells.append((code, level))
-    return cells
+    return list(dict.fromkeys(cells))
 
 
 def bank_for(dataset: sets.DataSet, noise_dir: str | None, corruption: str, level: str, rate: int) -> NoiseBank | None:
@@ -234,29 +233,6 @@ def corrupted(
 
     named = checksum(clips.ids, draws, corruption=corruption, level=level)[:16]
     return Corrupted(once(samples), (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named)), digest)
-
-
-def read_corrupted(loaded: Loaded, folder: str, corruption: str, level: str) -> Corrupted:
-    """A cell of a -C set on disk, its clips in the order of the clean ones.
-
-    Raises:
-      BadInput: the folder has no such cell, or not the clips of this split.
-    """
-    from dhauds_jax.data.corrupted.reading import load_cell
-
-    rate = loaded.clips.sample_rate
-    clips = load_cell(loaded.dataset, folder, corruption, level, sample_rate=rate, length=loaded.length)
-    places = {clip: row for row, clip in enumerate(clips.ids)}
-    absent = [clip for clip in loaded.clips.ids if clip not in places]
-    if absent:
-        raise BadInput(
-            f"{folder}: {corruption}-{level} lacks {len(absent)} of {len(loaded.clips.ids)} clips (the first: "
-            f"{absent[0]}), expected the -C set of {loaded.dataset.name}"
-        )
-    waves = np.stack([clips.waves[places[clip]] for clip in loaded.clips.ids])
-    digest = hashlib.sha256(waves.tobytes()).hexdigest()
-    named = f"samples:{digest[:16]}"
-    return Corrupted(lambda: waves, (("draw", "single"), ("draw_seed", "read"), ("draw_checksum", named)))
 
 
 def load_for(run: AdaptRun, split: str, config: ClassifierConfig) -> Loaded:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax import digests, registry
-from dhauds_jax.cells import targets
+from dhauds_jax.cells import read_sets, targets
 from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.checking import Checked
 from dhauds_jax.cells.request import AdaptRun, title
@@ -20,6 +20,8 @@ from dhauds_jax.cells.targets import Corrupted, Loaded, Noise, Target, once
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.files import write_atomically
 from dhauds_jax.names import CLEAN
+from dhauds_jax.nets import zoo
+from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.parallel import writes
 from dhauds_jax.tta import protocols
 
@@ -54,7 +56,8 @@ def works_of(
 
     `reported` is the evaluation draw of the run's one pair, where whoever asks has it already.
     """
-    by_domains = {kind: tuple(p for p in run.protocol if protocols.PROTOCOLS[p].domains == kind) for kind in _DOMAINS}
+    names = tuple(dict.fromkeys(run.protocol))
+    by_domains = {kind: tuple(p for p in names if protocols.PROTOCOLS[p].domains == kind) for kind in _DOMAINS}
     ordered = sorted(by_domains["one"], key=lambda name: not protocols.PROTOCOLS[name].epochs)
     for pair in pairs if ordered else ():
         yield from _of_one(run, loaded, pair, ordered, reported)
@@ -130,7 +133,7 @@ def _adaptation(run: AdaptRun, loaded: Loaded, corruption: str, level: str, nois
     """The draw that is adapted to: made from `--seed`, or read from a -C set."""
     folder = run.adaptation_dir or (run.corrupted_dir if run.draw == "single" else None)
     if folder and corruption != CLEAN:
-        return targets.read_corrupted(loaded, folder, corruption, level)
+        return _read(run, loaded, folder, corruption, level)
     return targets.corrupted(loaded, corruption, level, seed=run.seed, profile=run.profile, noise=noise)
 
 
@@ -142,8 +145,14 @@ def reports_another(run: AdaptRun, corruption: str) -> bool:
 def evaluation(run: AdaptRun, loaded: Loaded, corruption: str, level: str, noise: Callable[[], Noise]) -> Corrupted:
     """The draw that is reported: of `--evaluation_seed`, or read from a -C set."""
     if run.corrupted_dir:
-        return targets.read_corrupted(loaded, run.corrupted_dir, corruption, level)
+        return _read(run, loaded, run.corrupted_dir, corruption, level)
     return targets.corrupted(loaded, corruption, level, seed=run.evaluation_seed, profile=run.profile, noise=noise)
+
+
+def _read(run: AdaptRun, loaded: Loaded, folder: str, corruption: str, level: str) -> Corrupted:
+    """A cell of a -C set, which lacks the files that were left out when it was made."""
+    partial = run.allow_partial or run.on_bad_file == "skip"
+    return read_sets.read_corrupted(loaded, folder, corruption, level, split=run.split, allow_partial=partial)
 
 
 def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
@@ -177,28 +186,37 @@ def cell_of(
         criterion=run.criterion,
         draw=work.draw,
         protocol_options=tuple(sorted(checked.protocol_options[protocol].items())),
-        content=content_of(run, source, work, protocol, method, clips),
+        content=cell_content(run, source, work, protocol, method, clips),
         source_clips=len(source.data.labels) if needs_source else None,
         agreement=run.agreement and epochs,
     )
 
 
-def content_of(
+def cell_content(
     run: AdaptRun, source: SourceModel, work: Work, protocol: str, method: str, clips: str
 ) -> tuple[tuple[str, str], ...]:
     """The digests of what a cell is made of; what it does not need has none."""
-    foreign = {
-        "dataset": [run.dataset.partition("/")[0]],
-        "corruption": work.corruption.split("+"),
-        "method": [method],
-        "protocol": [protocol],
-        "criterion": [run.criterion],
-        "net": source.classifier.config.places(),
-    }
     found = {
         "clips": clips,
         "noise": work.noise,
         "source_data": source.data_digest if method in source.data_for else None,
-        **{f"{kind}_source": digests.together(map(registry.source_digest, names)) for kind, names in foreign.items()},
+        **own_content(run, work.corruption.split("+"), protocol, method, source.classifier.config),
     }
     return tuple((name, digest) for name, digest in found.items() if digest is not None)
+
+
+def own_content(
+    run: AdaptRun, corruptions: Sequence[str], protocol: str, method: str, config: ClassifierConfig
+) -> dict[str, str]:
+    """The part of a cell's content that is known without data: files of plug-ins, and `zoo.own_settings`."""
+    foreign = {
+        "dataset": [run.dataset.partition("/")[0]],
+        "corruption": corruptions,
+        "method": [method],
+        "protocol": [protocol],
+        "criterion": [run.criterion],
+        "net": config.places(),
+    }
+    found = {f"{kind}_source": digests.together(map(registry.source_digest, names)) for kind, names in foreign.items()}
+    found["config"] = zoo.own_settings(config)
+    return {name: digest for name, digest in found.items() if digest is not None}

@@ -6,7 +6,9 @@ Only absl is imported here, so `--help` answers at once.
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import platform
+import shlex
 import sys
 from collections.abc import Callable
 
@@ -30,6 +32,9 @@ BAD_INPUT = 2
 
 DIVERGED = 3
 """Exit code for a run that stopped because a loss or a prediction was not finite."""
+
+NO_READER = 141
+"""Exit code where nobody reads the output any more (`| head`): what a shell has for a program that ends so."""
 
 
 def _parse(argv: list[str]) -> list[str]:
@@ -55,7 +60,7 @@ def command() -> str:
     """The command line as a user would type it, for records."""
     program = sys.modules["__main__"].__spec__
     name = f"python -m {program.name}" if program is not None else sys.argv[0]
-    return " ".join([name, *sys.argv[1:]])
+    return " ".join([name, *map(shlex.quote, sys.argv[1:])])
 
 
 def bug_report() -> str:
@@ -74,8 +79,9 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
     `greeting` gives a line that is printed at once, before anything heavy is imported.
 
     `BadInput`, missing files and the like end with one sentence and exit code 2, a loss or a prediction that is not
-    finite with 3, Ctrl-C with 130 after saying how to go on. Every other exception is a bug: it is raised on, so that
-    Python shows its traceback, with a line that says what to report, and ends with 1.
+    finite with 3, Ctrl-C with 130 after saying how to go on, and output that nobody reads any more with 141, silently.
+    Every other exception is a bug: it is raised on, so that Python shows its traceback, with a line that says what to
+    report, and ends with 1.
     """
 
     # Before anything allocates: on a CPU a step would pay for fresh pages at every call.
@@ -105,7 +111,15 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
             print(f"error: {sentence}", file=sys.stderr)
             sys.exit(BAD_INPUT)
 
-    app.run(guarded, flags_parser=_help_or_parse)
+    try:
+        try:
+            app.run(guarded, flags_parser=_help_or_parse)
+        except SystemExit:
+            sys.stdout.flush()
+            raise
+    except BrokenPipeError:  # a reader such as `head` has seen enough; what is left is for nobody
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(NO_READER)
 
 
 def _start() -> None:

@@ -7,7 +7,6 @@ standard library are imported here, so `--help` answers at once.
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 import types
 import typing
@@ -158,8 +157,5 @@ class _List(flags.BooleanFlag):
         if self._parse(argument):
             from dhauds_jax.command import listing
 
-            try:
-                print(listing.text(self.kinds), flush=True)
-            except BrokenPipeError:  # a reader such as `head` has seen enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            print(listing.text(self.kinds), flush=True)
             sys.exit(0)

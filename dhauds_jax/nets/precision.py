@@ -23,7 +23,7 @@ MATMUL = {"float32": "highest", "tf32": "tensorfloat32", "bfloat16": "default"}
 
 
 def check_precision(precision: str) -> None:
-    """Raises `ValueError` with the valid names when `precision` is unknown."""
+    """Raises `BadInput` with the valid names when `precision` is unknown."""
     if precision not in PRECISIONS:
         raise BadInput(f"--precision={precision}: expected one of {', '.join(PRECISIONS)}")
 

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from dhauds_jax import registry
+from dhauds_jax import digests, registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import FAMILIES
 from dhauds_jax.nets.config import ClassifierConfig
@@ -74,6 +74,21 @@ def _own_preset(name: str, classes: tuple[str, ...] | None) -> ClassifierConfig:
             "ClassifierConfig"
         )
     return made.replace(net=name)
+
+
+def own_settings(config: ClassifierConfig) -> str | None:
+    """The digest of a config that is not its net's preset; None where it is.
+
+    Constants of the front end, dropouts and the like count; where the weights come from does not.
+    """
+    try:
+        ordinary = preset(config.net, config.classes)
+    except BadInput:  # "custom", or a preset of one's own that is not here
+        ordinary = None
+    config = config.replace(source={})
+    if ordinary is not None and config == ordinary.replace(source={}):
+        return None
+    return digests.of_texts(config.to_json())
 
 
 class _Net(nn.Module):

@@ -8,14 +8,13 @@ default.
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from dhauds_jax import digests
 from dhauds_jax.cells.request import title
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
@@ -91,7 +90,7 @@ class Row(NamedTuple):
     def digest(self) -> str:
         """Sixteen hexadecimal digits of everything that decides its numbers."""
         parts = [value for name, value in zip(self._fields, self) if name not in _UNDECIDING]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+        return digests.of_texts(*parts)
 
 
 _UNDECIDING = ("number", "published", "waits_for", "source", "remark")
@@ -107,7 +106,7 @@ class Recipe(NamedTuple):
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits of its rows; remarks, published numbers and what rows wait for do not count."""
-        return hashlib.sha256("".join(row.digest for row in self.rows).encode()).hexdigest()[:16]
+        return digests.of_text("".join(row.digest for row in self.rows))
 
 
 def read(recipes: str) -> Recipe:

@@ -13,7 +13,7 @@ from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun, title
-from dhauds_jax.cells.running import run_cell
+from dhauds_jax.cells.running import run_cell, saver_of
 from dhauds_jax.cells.source import load_source
 from dhauds_jax.cells.targets import Loaded, load_for
 from dhauds_jax.cells.worklist import cell_of, works_of
@@ -52,6 +52,12 @@ class Results(NamedTuple):
     found: list[dict[str, Any]]
     written: int
     set_aside: str
+
+    def sentence(self, workdir: str) -> str:
+        """How many there are, and where they lie."""
+        skipped = len(self.found) - self.written
+        there = f", {skipped} were there already" if skipped else ""
+        return f"{self.written} records written{there}{self.set_aside}: {Path(workdir) / records.FILE}"
 
 
 @precision.exactly()
@@ -100,7 +106,7 @@ def results(
     for work in _kept(memory, "works", (place, drawing_of(run)), lambda: gather(works_of(run, loaded, checked.pairs))):
         work = work._replace(draw=(*work.draw, *_conditions(run, loaded)))
         for protocol in work.protocols:
-            for method in run.method:
+            for method in dict.fromkeys(run.method):
                 cell = cell_of(run, checked, source, work, protocol, method, clips)
                 record = done.cells.get(cell_id(cell, source.sha256))
                 ran = record is None or (run.embeddings and "silhouette" not in record)
@@ -121,6 +127,7 @@ def results(
                     records.append(workdir, record)
                     written += 1
                     print(summary(record))
+                saver_of(cell, source, workdir).clear()  # its record is there; also of a run killed in between
                 found.append(record)
                 on_cell(ran)
     return Results(found, written, done.note)
@@ -137,10 +144,7 @@ def adapt(
     programs: Programs | None = None,
 ) -> str:
     """Runs what `results` runs; returns the sentence that says where the records are."""
-    found = results(run, command, on_cell, extra=extra, memory=memory, programs=programs)
-    skipped = len(found.found) - found.written
-    there = f", {skipped} were there already" if skipped else ""
-    return f"{found.written} records written{there}{found.set_aside}: {Path(run.workdir) / records.FILE}"
+    return results(run, command, on_cell, extra=extra, memory=memory, programs=programs).sentence(run.workdir)
 
 
 def _conditions(run: AdaptRun, loaded: Loaded) -> list[tuple[str, Any]]:

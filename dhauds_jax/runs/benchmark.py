@@ -68,6 +68,8 @@ def checked(run: Benchmark) -> Benchmark:
         raise BadInput(f"--what: unknown {unknown[0]!r}, expected some of {', '.join(WHATS)}")
     if run.batch < 2 or run.rounds < 1:
         raise BadInput("--batch must be at least 2 (BatchNorm needs two clips) and --rounds at least 1")
+    if run.seconds < 0:
+        raise BadInput(f"--seconds={run.seconds:g}: expected 0 (the network's own length) or more")
     if run.updates_per_dispatch < 1:
         raise BadInput(f"--updates_per_dispatch is {run.updates_per_dispatch}, expected at least 1")
     if not run.net or not run.method:

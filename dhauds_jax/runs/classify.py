@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import json
 from pathlib import Path
@@ -13,14 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax import metrics, registry
+from dhauds_jax import digests, metrics, registry
 from dhauds_jax.cells import input_statistics
+from dhauds_jax.cells.programs import Programs
+from dhauds_jax.command import interrupts
 from dhauds_jax.data import recordings
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
+from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.tta import methods, protocols, selection, streams
 from dhauds_jax.tta.advice import Signs, advise, signs
@@ -37,7 +39,7 @@ class _Outcome(NamedTuple):
     logits: np.ndarray
     state: AdaptState
     position: int
-    curve: list[dict[str, float]]
+    curve: list[dict[str, Any]]
     interrupted: bool
 
 
@@ -72,9 +74,9 @@ def classify(run: ClassifyRun, command: str) -> str:
         protocols.steps_per_epoch(len(found.waves), batch_size), len(found.waves), len(config.classes), None, batch_size
     )
     methods.check_needs(run.method, method, variables, info)
-    before = _source_logits(classifier, variables, found.waves, batch_size)
+    before = Programs().source_logits(classifier, variables, found.waves, batch_size)
     compiled, first = protocols.compiled(method), method.init(variables, info)
-    saver = Saver(Path(run.output) / "state" / identity(run, found, variables), run.save_every_s)
+    saver = Saver(Path(run.output) / "state" / identity(run, found, variables, config), run.save_every_s)
     adapting = _stream if run.online else _epochs
     outcome = adapting(run, compiled, first, found.waves, batch_size, before, saver)
     text = _write(run, found, config, before, outcome, command)
@@ -89,6 +91,7 @@ def _check(run: ClassifyRun) -> dict[str, Any]:
     options = parse_options(run.method, run.profile, run.options, [run.method])
     if run.criterion not in selection.CRITERIA:
         raise BadInput(f"--criterion: {registry.unknown('criterion', run.criterion, selection.CRITERIA)}")
+    selection.check(run.criterion)
     if run.epochs < 1 or run.batch_size < 2:
         raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two windows)")
     return options
@@ -109,19 +112,15 @@ def _described(found: recordings.Recordings, config: Any) -> str:
     return "\n".join(lines)
 
 
-def identity(run: ClassifyRun, found: recordings.Recordings, variables: Any) -> str:
-    """Names what a saved state belongs to."""
+def identity(run: ClassifyRun, found: recordings.Recordings, variables: Any, config: ClassifierConfig) -> str:
+    """Names what a saved state belongs to: flags, samples, weights and settings of the network, files of plug-ins."""
     kept = {k: v for k, v in run.as_dict().items() if k not in ("output", "save_every_s", "checkpoint")}
     if run.precision == "float32":
         del kept["precision"]
-    text = json.dumps([kept, found.files, len(found.waves), variables_hash(variables)], sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def _source_logits(classifier: Any, variables: Any, waves: np.ndarray, batch_size: int) -> np.ndarray:
-    predict = jax.jit(methods.make("source", classifier, {}).predict)
-    logits = protocols.evaluate(predict, AdaptState(variables, (), (), jnp.int32(0)), waves, batch_size)
-    return check_finite_logits(logits, "before any update; expected a checkpoint of finite weights")
+    samples = digests.of_arrays(found.waves, found.owner)
+    own = [registry.source_digest(name) for name in (run.method, run.criterion, *config.places())]
+    named = [kept, found.files, samples, variables_hash(variables), zoo.own_settings(config), own]
+    return digests.of_text(json.dumps(named, sort_keys=True, default=str))
 
 
 def _epochs(
@@ -149,8 +148,9 @@ def _epochs(
             progress=run.method,
         ):
             check_finite_logits(epoch.logits, f"after epoch {epoch.index} of {run.epochs}; {_ADVICE}")
-            value = criterion(epoch.logits)
-            if not curve or value > max(point["criterion"] for point in curve):
+            value = float(criterion(epoch.logits))
+            value = value if np.isfinite(value) else None  # as JSON has no such number; it is never chosen
+            if selection.choose([*(point["criterion"] for point in curve), value]) == len(curve):
                 # The epoch's buffers are given to the next update: keep copies.
                 best, best_logits = jax.tree.map(jnp.copy, epoch.state), epoch.logits
             curve.append({"epoch": epoch.index, "criterion": value, **epoch.losses})
@@ -158,7 +158,7 @@ def _epochs(
                 saver.save((epoch.state, best, best_logits), {"position": epoch.index, "curve": curve})
     except KeyboardInterrupt:
         interrupted = True
-    position = int(np.argmax([point["criterion"] for point in curve])) if curve else 0
+    position = selection.choose([point["criterion"] for point in curve]) if curve else 0
     return _Outcome(np.asarray(best_logits), best, position, curve, interrupted)
 
 
@@ -180,7 +180,7 @@ def _stream(
     rows = np.arange(len(waves))
     stream = streams.batches(streams.Stream(rows, np.zeros_like(rows)), batch_size)
     state = jax.tree.map(jnp.copy, state)
-    try:
+    with interrupts.deferred() as asked_to_stop:  # a step that is under way has been given the state's buffers
         for step in protocols.online(
             compiled,
             state,
@@ -194,8 +194,9 @@ def _stream(
             logits[step.rows] = check_finite_logits(np.asarray(step.logits), f"at batch {step.index + 1}; {_ADVICE}")
             state, position = step.state, step.index + 1
             saver.save((state, logits), {"position": position})
-    except KeyboardInterrupt:
-        interrupted = True
+            if asked_to_stop():
+                interrupted = True
+                break
     return _Outcome(logits, state, position, [], interrupted)
 
 
@@ -262,7 +263,8 @@ def _report(
     lines += ["", f"Labels that changed: {100 * change.changed:.1f} %.", ""]
     if outcome.curve:
         lines += [f"| epoch | {run.criterion} |", "|---:|---:|"]
-        lines += [f"| {point['epoch']} | {point['criterion']:.4f} |" for point in outcome.curve] + [""]
+        values = ["-" if point["criterion"] is None else f"{point['criterion']:.4f}" for point in outcome.curve]
+        lines += [f"| {point['epoch']} | {value} |" for point, value in zip(outcome.curve, values, strict=True)] + [""]
     if found.skipped:
         lines += ["Files that were skipped:", "", *(f"- `{name}`: {reason}" for name, reason in found.skipped), ""]
     lines += [f"Command: `{command}`; code {provenance.git_revision()}; device {provenance.device()}.", ""]

@@ -16,13 +16,13 @@ from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder, content_of, id
 from dhauds_jax.data.corrupted.files import write_manifests
 from dhauds_jax.data.corrupted.layouts import cell_path, layout_of
 from dhauds_jax.data.corruptions import needs_noise, quirks_of
-from dhauds_jax.data.corruptions.noise import NoiseBank, find_recordings, load_bank
+from dhauds_jax.data.corruptions.noise import NoiseBank, find_recordings
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.runs.requests.corrupt import CorruptRun
-from dhauds_jax.workdir import records
+from dhauds_jax.workdir import locks, records
 
 __all__ = ["CorruptRun", "run_command", "to_int16", "verify_set", "write_set"]
 
@@ -54,6 +54,7 @@ def cells_of(run: CorruptRun, dataset: sets.DataSet) -> list[CellSpec]:
     return [CellSpec(dataset, *pair, **settings, plug_ins=plug_ins(run.dataset, pair[0])) for pair in pairs]
 
 
+@locks.holding("output")
 def write_set(run: CorruptRun) -> str:
     """Writes every cell that is not there yet; returns the sentence that says where they are.
 
@@ -163,9 +164,7 @@ def _check_noise(cell: CellSpec, noise_dir: str | None) -> None:
     """Raises `BadInput` if the recordings of a noise corruption are not there, before any are read."""
     if not needs_noise(cell.corruption) or (not noise_dir and cell.dataset.generate is not None):
         return
-    if not noise_dir:
-        load_bank(noise_dir, cell.corruption, cell.level, cell.dataset.sample_rate)
-    find_recordings(Path(noise_dir), cell.corruption, cell.level, cell.dataset.sample_rate)
+    find_recordings(noise_dir, cell.corruption, cell.level, cell.dataset.sample_rate)
 
 
 def _bank(cell: CellSpec, noise_dir: str | None) -> NoiseBank | None:

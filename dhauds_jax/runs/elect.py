@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,17 +12,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax import metrics, registry
+from dhauds_jax import digests, metrics, registry
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.scoring import scored
 from dhauds_jax.cells.source import SourceModel, source_model
-from dhauds_jax.data import content, sets
+from dhauds_jax.data import content as contents
+from dhauds_jax.data import sets
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
 from dhauds_jax.errors import BadInput
-from dhauds_jax.names import CLEAN
+from dhauds_jax.names import CLEAN, PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import precision
+from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.requests.elect import ElectRun
@@ -45,15 +44,21 @@ def run_election(run: ElectRun, command: str) -> str:
       BadInput: bad input; models whose layouts or classes differ.
     """
     pairs = targets.expand(run.corruption, run.level)
+    registry.check("profile", run.profile, PROFILES)
+    if not run.checkpoint:
+        raise BadInput("--checkpoint is empty: expected the folder of at least one model")
+    if run.batch_size < 1:
+        raise BadInput(f"--batch_size={run.batch_size}: expected at least 1")
     if run.average not in election.AVERAGES:
         raise BadInput(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
     programs = Programs()
     sources = _models(run, programs)
-    config = sources[0].classifier.config
-    views = {pair: views_of(run, config, pair[0]) for pair in pairs}
+    configs = [source.classifier.config for source in sources]
+    config = configs[0]
+    views = {pair: views_of(run, configs, pair[0]) for pair in pairs}
     models = [_model(source, run.batch_size, programs) for source in sources]
     loaded = targets.load(run.dataset, run.data_dir, run.split, config)
-    clips, written = content.of_split(loaded.clips), 0
+    clips, written = contents.of_split(loaded.clips), 0
     for corruption, level in pairs:
         noise = functools.partial(targets.noise_for, loaded, run.noise_dir, corruption, level)
         drawn = targets.corrupted(
@@ -66,7 +71,7 @@ def run_election(run: ElectRun, command: str) -> str:
             waves,
             share=run.shift,
             average=run.average,
-            lengths=_lengths(loaded, config) if views[corruption, level] == "unpadded" else None,
+            lengths=_lengths(loaded, configs) if views[corruption, level] == "unpadded" else None,
         )
         seconds = time.perf_counter() - begun
         for mode, logits in said.items():
@@ -78,23 +83,25 @@ def run_election(run: ElectRun, command: str) -> str:
     return f"{written} records written: {Path(run.workdir) / records.FILE}"
 
 
-def views_of(run: ElectRun, config: ClassifierConfig, corruption: str) -> str:
+def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str) -> str:
     """What the views of a cell are of; raises `BadInput` where clips cannot be had without their padding."""
-    possible = corruption == CLEAN and config.front_end["kind"] == "log_mel"
+    possible = corruption == CLEAN and all(config.front_end["kind"] == "log_mel" for config in configs)
     if run.views not in (None, "padded", "unpadded"):
         raise BadInput(f"--views={run.views}: expected padded or unpadded")
     if run.views == "unpadded" and not possible:
+        nets = ", ".join(dict.fromkeys(config.net for config in configs))
         raise BadInput(
-            f"--views=unpadded: {corruption} on {config.net}, expected clean clips (corruptions cover the padding too) "
-            "and a network over log-mel spectrograms"
+            f"--views=unpadded: {corruption} on {nets}, expected clean clips "
+            "(corruptions cover the padding too) and networks over log-mel spectrograms alone"
         )
     published = run.profile == "reference" and run.dataset.split("/")[0] in UNPADDED_SETS and possible
     return run.views or ("unpadded" if published else "padded")
 
 
-def _lengths(loaded: targets.Loaded, config: ClassifierConfig) -> np.ndarray:
-    """Samples of each laid out clip that are its own."""
-    lengths, least = np.minimum(loaded.clips.lengths, loaded.length), config.front_end["n_fft"] // 2
+def _lengths(loaded: targets.Loaded, configs: Sequence[ClassifierConfig]) -> np.ndarray:
+    """Samples of each laid out clip that are its own; enough for the longest window of the models."""
+    lengths = np.minimum(loaded.clips.lengths, loaded.length)
+    least = max(config.front_end["n_fft"] for config in configs) // 2
     if lengths.min() <= least:
         clip = loaded.clips.ids[int(lengths.argmin())]
         raise BadInput(f"{clip}: has {lengths.min()} samples, expected more than {least}: choose --views=padded")
@@ -153,13 +160,15 @@ def _record(
     curve = [scored(0, single, labels, metric, {}), scored(1, logits, labels, metric, {})]
     views = 3 if mode in ("aug_elect", "hybrid") else 1
     models = len(sources) if mode in ("multi_train", "hybrid") else 1
-    digests = {"clips": clips, **({"noise": drawn.noise} if drawn.noise else {})}
+    own = digests.together(zoo.own_settings(s.classifier.config) for s in sources)
+    content = {"clips": clips, "noise": drawn.noise, "config": own}
+    content = {name: digest for name, digest in content.items() if digest}
     parts = [run.dataset.partition("/")[0], names[0], *(n for s in sources for n in s.classifier.config.places())]
-    digests |= {name: digest for name in parts if (digest := registry.source_digest(name))}
-    named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, digests, hashes]
+    content |= {name: digest for name in parts if (digest := registry.source_digest(name))}
+    named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, content, hashes]
     value = curve[1]["metric"]
     return {
-        "cell": hashlib.sha256(json.dumps([records.FORMAT, *named]).encode()).hexdigest()[:16],
+        "cell": digests.of_texts(records.FORMAT, *named),
         "dataset": run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
         "corruption": names[0],
         "level": names[1],
@@ -179,6 +188,6 @@ def _record(
         "passes": {"forward": views * models, "backward": 0, "evaluation": 0},
         "parameters_moved": 0,
         "options": options,
-        "content": digests,
+        "content": content,
         "source_checkpoint": hashes,
     }

@@ -43,7 +43,10 @@ def fill(run: LeaderboardRun, command: str) -> str:
       BadInput: bad input.
     """
     tuned = recipes_tuned.read(run.tuned) if run.tuned else {}
-    names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,))]
+    names = list(dict.fromkeys(m for name in run.method for m in (methods.METHODS if name == "all" else (name,))))
+    for flag in ("seed", "method", "protocol"):
+        if not getattr(run, flag):
+            raise BadInput(f"--{flag} is empty: expected at least one")
     for name in run.protocol:
         protocols.check_protocol(name)
     if not all(seed.isascii() and seed.isdigit() for seed in run.seed):
@@ -54,12 +57,13 @@ def fill(run: LeaderboardRun, command: str) -> str:
     options = [f"{name}.{text}" for name in names for text in tuned.get(name, ())]
     for name in names:
         parse_options(name, "reference", options, names)
-    cells = sum(len(CORRUPTIONS) if protocols.PROTOCOLS[p].domains == "one" else 1 for p in run.protocol)
+    streams = dict.fromkeys(run.protocol)
+    cells = sum(len(CORRUPTIONS) if protocols.PROTOCOLS[p].domains == "one" else 1 for p in streams)
     total = cells * len(names) * len(folders)
     set_aside, programs = records.done(Path(run.workdir)).note, Programs()
     held = locks.held(Path(run.workdir), _held_shard(run.shard))  # shards share a folder
     with held, progress_bar(total=total, desc="leaderboard", unit="cell") as bar:
-        for group in phases(run.protocol):
+        for group in phases(list(streams)) if names else ():  # more shards than methods
             for seed, folder in folders.items():
                 mine = _adaptation(run, names, group, options, seed, folder)
                 adapt(mine, command, lambda ran: bar.update(), programs=programs)

@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from dhauds_jax.cells.request import AdaptRun
-from dhauds_jax.report.tables import latest
-from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.quickstart import Quickstart
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train.request import TrainOptions, TrainRun
-from dhauds_jax.workdir import provenance, records
+from dhauds_jax.workdir import provenance
 
 NET = "amaut_mini"
 
@@ -32,11 +31,11 @@ def quickstart(run: Quickstart, command: str) -> str:
     step(f"1/3 training {NET} on clean synthetic words")
     print(train_and_save(_training(run), command))
     step("2/3 corrupting the words of unseen speakers, and adapting to each corruption without labels")
-    print(adapt(_adaptation(run, workdir), command))
+    done = results(_adaptation(run, workdir), command)
+    print(done.sentence(run.workdir))
     step("3/3 report")
     text = write_report([run.workdir])
-    found = latest(records.read(workdir))
-    print("\n" + outcome(found))
+    print("\n" + outcome(done.found))  # of this run alone, whatever an earlier one left there
     return text
 
 

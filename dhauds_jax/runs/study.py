@@ -12,7 +12,7 @@ from dhauds_jax.cells import input_statistics, targets, worklist
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.checking import Checked, check
 from dhauds_jax.cells.programs import Programs
-from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.cells.request import AdaptRun, title
 from dhauds_jax.cells.running import plan_of, record_of, statistics_of
 from dhauds_jax.cells.source import SourceModel, load_source
 from dhauds_jax.cells.vectorised_loops import Lost, Replicas, through_epochs, through_streams
@@ -178,7 +178,7 @@ def _run_group(
     starts = [one.of("waves", source.variables) for one in statistics]
     clips, samples = sets[0].waves.shape
     steps = protocols.steps_per_epoch(clips, first.batch_size)
-    info = RunInfo(steps, clips, len(classifier.config.classes), source.data, first.batch_size)
+    info = RunInfo(steps, clips, len(classifier.config.classes), source.data_of(first.method), first.batch_size)
     methods.check_needs(first.method, study.method, source.variables, info)
     trees = source.variables if shared_statistics.rule is None else starts
     copies, shared = vectorised.start(study, trees, info)
@@ -215,6 +215,5 @@ def _others(
 
 
 def _text(study: vectorised.Study, cell: Cell) -> str:
-    shift = cell.corruption if cell.level == "-" else f"{cell.corruption}-{cell.level}"
     seeds, rates = study.shape
-    return f"{shift} {cell.method} {cell.protocol} {seeds} seeds x {rates} rates"
+    return f"{title(cell.corruption, cell.level)} {cell.method} {cell.protocol} {seeds} seeds x {rates} rates"

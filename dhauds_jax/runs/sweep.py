@@ -11,6 +11,7 @@ from typing import Any
 from dhauds_jax import parallel
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.cells.worklist import own_content
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
@@ -20,7 +21,7 @@ from dhauds_jax.recipes.rows import Roots, adapt_run, selected
 from dhauds_jax.recipes.rows import command as command_of
 from dhauds_jax.recipes.table import Recipe, Row, read
 from dhauds_jax.runs import sweep_outcomes
-from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.sweep_outcomes import Outcome, lacking
 from dhauds_jax.workdir import locks, records
@@ -71,16 +72,17 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
 
 
 class Finished:
-    """Which rows have a record: of the row as it is now, made with the weights and the flags of now."""
+    """Which rows have a record: of the row as it is now, made with the weights, plug-ins and flags of now."""
 
     def __init__(self, run: SweepRun):
         self.run = run
         self.hashes: dict[Path, str] = {}
-        done = records.done(Path(run.workdir)) if run.workdir else records.Done({}, 0)
-        if done.note:
-            print(f"note: records in {run.workdir}{done.note}")
-        found = done.cells.values()
-        self.keys = {(r["recipe"]["key"], r["source_checkpoint"]) for r in found if "recipe" in r}
+        workdir = Path(run.workdir or "")
+        if run.workdir and (said := records.done(workdir).note):
+            print(f"note: records in {run.workdir}{said}")
+        # Of every record: rows that share a cell have one each.
+        found = [r for r in records.read(workdir) if r.get("format") == records.FORMAT] if run.workdir else []
+        self.keys = {(r["recipe"]["key"], r["source_checkpoint"], _own(r["content"])) for r in found if "recipe" in r}
 
     def key(self, row: Row) -> str:
         """Names a row's numbers, the weights apart."""
@@ -93,12 +95,19 @@ class Finished:
         return "-".join([str(row.number), row.digest, *changed])
 
     def has(self, row: Row) -> bool:
-        if not any(key == self.key(row) for key, _ in self.keys):
+        if not any(key == self.key(row) for key, *_ in self.keys):
             return False
-        folder = roots_of(self.run).checkpoint_dir(row)
+        folder, adaptation = roots_of(self.run).checkpoint_dir(row), adapt_run_of(self.run, row)
         if folder not in self.hashes:
             self.hashes[folder] = checkpoints.variables_hash(checkpoints.load(folder)[0])
-        return (self.key(row), self.hashes[folder]) in self.keys
+        config = checkpoints.load_config(folder)
+        own = own_content(adaptation, [row.corruption], row.protocol, row.method, config)
+        return (self.key(row), self.hashes[folder], _own(own)) in self.keys
+
+
+def _own(content: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """The part of a record's content that `own_content` gives."""
+    return tuple(sorted((name, value) for name, value in content.items() if name == "config" or "_source" in name))
 
 
 def sweep(run: SweepRun, command: str) -> tuple[str, int]:
@@ -149,11 +158,19 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.2f} %"
 
 
+def _known(row: Row, finished: Finished, workdir: Path | None) -> Outcome | None:
+    """What is known of a row before it runs: finished, what it lacks, an error; None where it can run."""
+    try:
+        return lacking(row, roots_of(finished.run)) or (Outcome("finished") if finished.has(row) else None)
+    except Exception as error:
+        return sweep_outcomes.of_error(error, row, workdir)
+
+
 def _foreseen(run: SweepRun, rows: Sequence[Row]) -> dict[int, Outcome]:
     """What would become of each row; it is printed."""
     finished, outcomes = Finished(run), {}
     for row in rows:
-        outcome = lacking(row, roots_of(run)) or Outcome("finished" if finished.has(row) else "run")
+        outcome = _known(row, finished, None) or Outcome("run")
         outcomes[row.number] = outcome
         print(f"{row.number:4d} {row.name}: {outcome.sentence or {'run': 'can run'}.get(outcome.kind, outcome.kind)}")
     return outcomes
@@ -165,11 +182,7 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
         sweep_outcomes.note, Path(run.workdir), recipe, command=lambda row: command_of(adapt_run_of(run, row))
     )
     for row in rows:
-        try:
-            known = lacking(row, roots_of(run)) or (Outcome("finished") if finished.has(row) else None)
-        except Exception as error:
-            known = sweep_outcomes.of_error(error, row, Path(run.workdir))
-        if known:
+        if known := _known(row, finished, Path(run.workdir)):
             outcomes[row.number] = known
     note(outcomes)
     waiting = [row for row in rows if row.number not in outcomes]
@@ -217,7 +230,10 @@ def _run_row(
     }
     ran: list[bool] = []
     try:
-        adapt(adaptation, command, ran.append, extra=extra, memory=memory, programs=programs)
+        found = results(adaptation, command, ran.append, extra=extra, memory=memory, programs=programs).found
+        if not any(ran):  # its cell was run for another row, or by experiments.adapt: this row has a record of its own
+            for record in found:
+                records.append(Path(run.workdir), {**record, **extra})
     except Exception as error:
         return sweep_outcomes.of_error(error, row, Path(run.workdir))
     return Outcome("run" if any(ran) else "finished")

@@ -48,8 +48,14 @@ def exit_code(outcomes: Mapping[int, Outcome]) -> int:
     return min((_CODES[o.kind] for o in outcomes.values() if o.kind in _CODES), default=0)
 
 
-def of_error(error: Exception, row: Row, workdir: Path) -> Outcome:
-    """The outcome of a row that ended with an error; a bug's traceback is printed and kept in the work folder."""
+def of_error(error: Exception, row: Row, workdir: Path | None) -> Outcome:
+    """The outcome of a row that ended with an error; a bug's traceback is printed and kept in the work folder, if any.
+
+    Raises:
+      BrokenPipeError: the error is that nobody reads the output any more, which ends the sweep.
+    """
+    if isinstance(error, BrokenPipeError):
+        raise error
     if isinstance(error, FloatingPointError):
         return Outcome("diverged", str(error))
     sentence = errors.sentence(error)
@@ -57,11 +63,13 @@ def of_error(error: Exception, row: Row, workdir: Path) -> Outcome:
         return Outcome("bad_input", sentence)
     text = "".join(traceback.format_exception(error)) + app.bug_report() + "\n"
     print(f"row {row.number}, {row.name}:\n{text}", file=sys.stderr, end="", flush=True)
+    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    if workdir is None:
+        return Outcome("bug", what)
     path = traceback_file(workdir, row)
     if parallel.writes():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomically(path, text)
-    what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     return Outcome("bug", f"{what}; traceback: {path}")
 
 
@@ -71,7 +79,11 @@ def traceback_file(workdir: Path, row: Row) -> Path:
 
 
 def lacking(row: Row, roots: Roots) -> Outcome | None:
-    """Why a row cannot run, as far as folders tell; None when nothing is missing."""
+    """Why a row cannot run, as far as folders tell; None when nothing is missing.
+
+    Raises:
+      BadInput: its checkpoint's config cannot be read.
+    """
     if row.waits_for:
         return Outcome("waits", f"waits for {', '.join(row.waits_for)}")
     checkpoint, data_dir = roots.checkpoint_dir(row), roots.data_dir(row)
@@ -80,11 +92,9 @@ def lacking(row: Row, roots: Roots) -> Outcome | None:
     if not (checkpoint / checkpoints.CONFIG).is_file():
         return Outcome("missing", f"no checkpoint: {checkpoint} has no {checkpoints.CONFIG}, expected one of {row.net}")
     if needs_noise(row.corruption) and (roots.noise or data_dir is not None):
+        rate = checkpoints.load_config(checkpoint).sample_rate
         try:
-            if not roots.noise:
-                raise BadInput(f"{row.corruption} needs --noise_dir")
-            rate = checkpoints.load_config(checkpoint).sample_rate
-            find_recordings(Path(roots.noise), row.corruption, row.level, rate)
+            find_recordings(roots.noise, row.corruption, row.level, rate)
         except BadInput as error:
             return Outcome("missing", f"no noise: {error}")
     return None
@@ -95,9 +105,7 @@ def note(workdir: Path, recipe: Recipe, outcomes: Mapping[int, Outcome], command
     if not parallel.writes():
         return
     path = workdir / UNAVAILABLE
-    listed: dict[int, dict[str, Any]] = {}
-    if path.exists():
-        listed = {entry["row"]: entry for entry in map(json.loads, path.read_text(encoding="utf-8").splitlines())}
+    listed = _listed(path)
     for row in recipe.rows:
         if row.number in outcomes:
             earlier, outcome = listed.pop(row.number, {}), outcomes[row.number]
@@ -109,6 +117,19 @@ def note(workdir: Path, recipe: Recipe, outcomes: Mapping[int, Outcome], command
                 listed[row.number] = {"recipes": recipe.name, "row": row.number, **about, **reason}
     if listed or path.exists():
         write_atomically(path, "".join(json.dumps(listed[number]) + "\n" for number in sorted(listed)))
+
+
+def _listed(path: Path) -> dict[int, dict[str, Any]]:
+    """What the list says, by row; lines that are no entry are left out."""
+    found = {}
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
+        try:
+            entry = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        if isinstance(entry, dict) and isinstance(entry.get("row"), int):
+            found[entry["row"]] = entry
+    return found
 
 
 def summary(recipe: Recipe, rows: Sequence[Row], outcomes: Mapping[int, Outcome], workdir: Path, ran: str) -> str:

@@ -42,7 +42,7 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
     config = zoo.preset(run.net, dataset.classes)
     if run.checkpoint:
         variables, found, extra = checkpoints.load(run.checkpoint)
-        if found.family == config.family == spectrogram_transfer.FAMILY:
+        if _fits_weights(config, found):
             if sorted(found.classes) == sorted(config.classes):
                 targets.check_fits(found, dataset, run.checkpoint)  # not in another order
             config = with_statistics_of(config, found, run.input_statistics)
@@ -62,6 +62,32 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
     return classifier, classifier.init(jax.random.key(run.seed), jnp.zeros((2, config.length)))
 
 
+def _fits_weights(preset: ClassifierConfig, found: ClassifierConfig) -> bool:
+    """Whether weights are fitted to `--net`; elsewhere the checkpoint's own network is trained."""
+    return found.family == preset.family == spectrogram_transfer.FAMILY
+
+
+def settled(run: TrainRun, selection: str | None = None, time_flip: bool | None = None) -> TrainRun:
+    """The run with the options that its profile stands for, where they are still those of profile reference.
+
+    Args:
+      run: the request.
+      selection, time_flip: what was asked for expressly, whatever the profile. None: the profile's; a `selection` of
+        the options that is not "last" stays.
+
+    Raises:
+      BadInput: an unknown profile.
+    """
+    if run.profile not in PROFILES:
+        raise BadInput(f"--profile={run.profile}: expected {' or '.join(PROFILES)}")
+    if run.profile == "reference" or not run.options.first_epoch_plain:
+        return run
+    own = "best_validation" if run.options.selection == "last" else run.options.selection
+    mended = {"first_epoch_plain": False, "crop_last_start": True, "nesterov": True}
+    mended |= {"selection": selection or own, "time_flip": bool(time_flip)}
+    return run.replace(options=run.options.replace(**mended))
+
+
 def _build(run: TrainRun, config: ClassifierConfig) -> Classifier:
     return zoo.build(config, **precision.compute_options(run.precision, run.remat))
 
@@ -79,6 +105,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
       BadInput: bad input, in one sentence, before anything is written.
       FloatingPointError: the loss is not finite.
     """
+    run = settled(run)
     dataset = sets.get(run.dataset, run.data_dir)
     where = parallel.make(run.parallel)
     folder = Path(run.workdir) / "checkpoint"
@@ -86,7 +113,8 @@ def train_and_save(run: TrainRun, command: str) -> str:
     starts = [checkpoints.load_config(run.checkpoint)] if run.checkpoint else []
     flags = identities.of_flags(run, NAMED, preset, *starts)
     identities.check_free(folder, flags)
-    noise = training_noise(dataset, run.noise_dir, run.train_noise, preset.sample_rate)
+    rate = next((start.sample_rate for start in starts if not _fits_weights(preset, start)), preset.sample_rate)
+    noise = training_noise(dataset, run.noise_dir, run.train_noise, rate)
     check_options(run.options, noise)
     classifier, variables = first_variables(run, dataset)
     config = classifier.config
@@ -154,18 +182,6 @@ def train_from_flags(values: Any, command: str) -> str:
     recipe = recipes.apply(values.recipe, values) if values.recipe else None
     if not values.dataset:
         raise BadInput("--dataset: missing, expected a data set, or a --recipe that names one")
-    if values.profile not in PROFILES:
-        raise BadInput(f"--profile={values.profile}: expected {' or '.join(PROFILES)}")
-    run = flags.from_flags(TrainRun, values)
-    if values.profile == "corrected":
-        run = run.replace(
-            options=run.options.replace(
-                selection=values.selection or "best_validation",
-                first_epoch_plain=False,
-                crop_last_start=True,
-                nesterov=True,
-                time_flip=bool(values.time_flip),
-            )
-        )
+    run = settled(flags.from_flags(TrainRun, values), values.selection, values.time_flip)
     text = train_and_save(run, command)
     return f"{text}\n{recipes.published_sentence(recipe)}" if recipe else text

@@ -33,6 +33,8 @@ def tune(run: TuneRun, command: str) -> str:
     """
     if run.split == "test":
         raise BadInput("--split=test: options must not be chosen on test labels, expected val or train")
+    if run.clips < 0:
+        raise BadInput(f"--clips={run.clips}: expected 0 (all) or more")
     names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,)) if m != "source"]
     names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)))
     trials = {name: tuned.space(name, run.profile) for name in names}

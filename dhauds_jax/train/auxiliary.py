@@ -56,7 +56,7 @@ def make_aux_loss(
 
     Args:
       classifier: a network with an auxiliary head.
-      options: the recipe, a `training.TrainOptions`.
+      options: the recipe, a `train.request.TrainOptions`.
       view: `(key, batch) -> wave`, the clips at the network's length.
       axis_name: the mapped axis over which the batch is spread.
 

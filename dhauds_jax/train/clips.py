@@ -1,4 +1,4 @@
-"""The clips of a source training, their width, the noise of the noise view, finished checkpoints."""
+"""The clips of a source training or a pretraining, their width, the noise of the noise view."""
 
 from __future__ import annotations
 

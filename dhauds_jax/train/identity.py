@@ -14,6 +14,7 @@ from dhauds_jax.data.pipeline import ClipSplit
 from dhauds_jax.digests import of_arrays, together
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.registry import source_digest
 from dhauds_jax.train.request import PretrainRun, TrainRun
@@ -26,13 +27,14 @@ def of_flags(run: TrainRun | PretrainRun, names: Sequence[str], *configs: Classi
       run: the request.
       names: of its fields that name a training.
       configs: what its net stands for, and that of the checkpoint it starts from: files of their families, heads and
-        front ends count too.
+        front ends count too, and settings that are not their preset's.
     """
     named = {name: getattr(run, name) for name in names}
     places = dict.fromkeys(place for config in configs for place in config.places())
     net = together(map(source_digest, places))
-    plug_ins = {"dataset": source_digest(run.dataset.partition("/")[0]), "net": net}
-    named |= {f"{name}_source": digest for name, digest in plug_ins.items() if digest}
+    own = {"dataset_source": source_digest(run.dataset.partition("/")[0]), "net_source": net}
+    own["config"] = together(map(zoo.own_settings, configs))
+    named |= {name: digest for name, digest in own.items() if digest}
     return json.loads(json.dumps({**named, "options": run.options.as_dict()}))
 
 
@@ -64,7 +66,7 @@ def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
     if stored == identity:
         checkpoints.load(folder)  # whole, or it says what is wrong with it
         return True
-    other = [name for name in identity if stored.get(name) != identity[name]]
+    other = [name for name in {**identity, **stored} if stored.get(name) != identity.get(name)]
     raise BadInput(
         f"{folder} holds the checkpoint of another run (other {', '.join(other)}): choose another --workdir or remove "
         "it"

@@ -14,14 +14,15 @@ import optax
 from jaxtyping import Array
 
 from dhauds_jax import metrics, parallel
-from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
+from dhauds_jax.data.pipeline import ClipSplit, to_float
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
-from dhauds_jax.nets.normalisers import EVAL, TRAIN
+from dhauds_jax.nets.normalisers import TRAIN
 from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.progress import Bar, progress_bar
 from dhauds_jax.train.augment import check_augmentation, make_augment, mix, target_loss
 from dhauds_jax.train.auxiliary import check_aux_options, class_statistics, make_aux_loss
+from dhauds_jax.train.evaluation import fed, make_evaluator
 from dhauds_jax.train.optimisers import make_optimiser
 from dhauds_jax.train.options import TrainOptions, check_options
 from dhauds_jax.train.views import TrainBatch, make_features, make_view
@@ -118,15 +119,6 @@ class _Pass(NamedTuple):
     waited: float
 
 
-def _feed(clips: ClipSplit, order: np.ndarray, batch_size: int, where: Parallel) -> Iterator[TrainBatch]:
-    """The batches of a pass on the devices, one ahead of the one in use."""
-
-    def put(batch: TrainBatch) -> TrainBatch:
-        return parallel.put_rows(where, parallel.padded(batch, where.devices))
-
-    return to_device(batches(clips, order, batch_size), put if where.kind != "jit" else None)
-
-
 def _spread_step(where: Parallel, step: Callable) -> Callable:
     """A step of `make_step`, compiled; variables and the optimiser's state are donated."""
     if where.kind == "jit":
@@ -153,7 +145,7 @@ def _epoch(
     """One pass. With `fresh` the step compiles in its first update, which then is not timed."""
     order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
     variables, opt_state, seen, pending = state.variables, state.opt_state, [], None
-    feed = _feed(clips, stream_order(order_key, len(clips.ids)), batch_size, where)
+    feed = fed(clips, stream_order(order_key, len(clips.ids)), batch_size, where)
     begun, waited = time.perf_counter(), 0.0
     for index in range(-(-len(clips.ids) // batch_size)):
         asked = time.perf_counter()
@@ -195,24 +187,6 @@ class TrainEpoch(NamedTuple):
     state: TrainState
     seconds: float = 0.0
     waited: float = 0.0
-
-
-def make_evaluator(
-    classifier: Classifier, batch_size: int, where: Parallel = ONE
-) -> Callable[[Variables, ClipSplit], np.ndarray]:
-    """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's."""
-
-    def logits_of(variables: Variables, wave: Array) -> Array:
-        return classifier.apply(variables, wave, mode=EVAL, axis_name=where.axis_name)[0].logits
-
-    forward = parallel.spread_rows(where, logits_of)
-
-    def score(variables: Variables, clips: ClipSplit) -> np.ndarray:
-        feed = _feed(clips, np.arange(len(clips.ids)), batch_size, where)
-        logits = [forward(variables, to_float(batch.wave))[:batch_size] for batch in feed]
-        return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
-
-    return score
 
 
 def train(

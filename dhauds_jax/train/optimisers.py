@@ -28,7 +28,7 @@ def make_optimiser(options: Any, steps_per_epoch: int) -> optax.GradientTransfor
     """The optimiser of a training run.
 
     Args:
-      options: a `training.TrainOptions`.
+      options: a `train.request.TrainOptions`.
       steps_per_epoch: updates in one pass.
     """
     if options.optimiser == "adamw":

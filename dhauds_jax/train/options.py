@@ -33,4 +33,9 @@ def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
         raise BadInput(f"--crop={options.crop}: expected {' or '.join(CROPS)}")
     if options.epochs < 1 or options.batch_size < 2:
         raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (BatchNorm needs two clips)")
+    if options.optimiser == "adamw" and not 0 <= options.warmup_epochs < options.epochs:
+        raise BadInput(
+            f"--warmup_epochs={options.warmup_epochs}: expected 0 or more and fewer than --epochs={options.epochs}, so "
+            "that --optimiser=adamw has epochs left to fall in"
+        )
     masks.check_group(options.group)

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dhauds_jax.names import PROFILES
 from dhauds_jax.requests import ON_BAD_FILE, Devices, Request, flag, like
 
 OPTIMISERS = ("sgd", "adamw", "multistep", "adam")
@@ -34,8 +35,8 @@ STATISTICS = ("checkpoint", "preset", "train_set")
 class TrainOptions(Request):
     """Source training. Defaults are the recipe of the small AMAuT (24 epochs, SGD at 0.05, two views).
 
-    Fields that are no flags follow the profile, as those do whose flag may be left out; the defaults are those of
-    profile reference.
+    Fields that are no flags follow the profile, as those do whose flag may be left out (`runs.train.settled`); the
+    defaults are those of profile reference.
 
     Attributes:
       optimiser: "sgd" (the reference's, `tta.sgd`), "adamw" (linear warm-up, then a cosine to 0), or those of
@@ -136,7 +137,7 @@ class TrainRun(ClipsOfRun):
     seed: int = flag("Seed of weights, order and augmentation.", 0)
     train_noise: str = flag("Background noise of the noise view, by file name without ending.", "pink_noise")
     checkpoint: str | None = flag("Start from this checkpoint or pretraining instead of from random weights.", None)
-    profile: str = flag("reference (quirks of the PyTorch training on) or corrected.", "reference")
+    profile: str = flag("reference (quirks of the PyTorch training on) or corrected.", "reference", choices=PROFILES)
     options: TrainOptions = dataclasses.field(default_factory=TrainOptions)
     parallel: str = like(Devices, "parallel")
     precision: str = like(Devices, "precision")
@@ -183,7 +184,7 @@ class PretrainOptions(Request):
     reconstruction: float = flag("Weight of the square error beside the contrastive loss.", 10.0)
     passes: int = flag("2: a mask and a forward pass for each objective; 1: one for both, at half the cost.", 2)
     shift: float = flag("Largest roll of a clip, as a share of it (SSAST: 0).", 0.0)
-    profile: str = flag("reference (S1 and S4 of docs/fidelity.md) or corrected.", "reference")
+    profile: str = flag("reference (S1 and S4 of docs/fidelity.md) or corrected.", "reference", choices=PROFILES)
 
 
 @dataclass(frozen=True, kw_only=True)

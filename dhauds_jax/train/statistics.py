@@ -86,7 +86,7 @@ def of_clips(config: ClassifierConfig, clips: ClipSplit, options: Any) -> mel_im
     Args:
       config: of the network.
       clips: the training split.
-      options: the recipe, a `training.TrainOptions`.
+      options: the recipe, a `train.request.TrainOptions`.
     """
     spec = mel_image.spec_of(config.front_end)
     if spec is None:

@@ -16,7 +16,7 @@ from dhauds_jax.nets import mel_image
 from dhauds_jax.types import Classifier
 
 VIEWS = ("shift", "noise", "clean")
-"""Names of views; `training.TrainOptions` says what they are."""
+"""Names of views; `train.request.TrainOptions` says what they are."""
 
 
 def _fitted(key: Array, batch: TrainBatch, length: int, last_start: bool) -> Array:
@@ -35,7 +35,7 @@ def make_view(
 
     Args:
       name: of `VIEWS`.
-      options: the recipe, a `training.TrainOptions`.
+      options: the recipe, a `train.request.TrainOptions`.
       noise: (samples,) of the noise view.
       short: whether some rows are padded.
       length: samples of the result (None: of the rows); noise comes before a longer clip is cut.

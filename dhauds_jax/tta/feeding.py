@@ -11,11 +11,33 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
 
-from dhauds_jax.parallel import ONE, Parallel, padded, put_rows, rows_sharding
+from dhauds_jax.parallel import ONE, Parallel, put_rows, rows_sharding
 from dhauds_jax.types import Batch
 
 HELD_SHARE = 0.1
 """Share of an accelerator's memory that a held set may take; a run has up to three."""
+
+
+def padded(batch: Any, multiple: int) -> Any:
+    """A batch of numpy arrays with so many rows that devices get equally many: copies of its first row at weight 0.
+
+    Args:
+      batch: a NamedTuple of (batch, ...) arrays with a field `weights`; a field `slot`, if it has one, then says which
+        rows the batch size counts.
+      multiple: of which the number of rows must be one.
+    """
+    rows = len(batch.weights)
+    missing = -rows % multiple
+    if not missing:
+        return batch
+
+    def fill(x: np.ndarray) -> np.ndarray:
+        return np.concatenate([x, np.broadcast_to(x[:1], (missing, *x.shape[1:]))])
+
+    counted = np.concatenate([np.ones(rows, np.float32), np.zeros(missing, np.float32)])
+    filled = jax.tree.map(fill, batch)
+    filled = filled._replace(weights=filled.weights * counted.astype(filled.weights.dtype))
+    return filled._replace(slot=counted) if "slot" in batch._fields else filled
 
 
 class Held:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.types import Classifier
@@ -14,7 +15,7 @@ def parse_options(method: str, profile: str, given: Sequence[str], all_methods: 
     """A method's options from `key=value` and `method.key=value` texts.
 
     Raises:
-      ValueError: a text without "=", a key that the method does not have, a prefix that is no method of this run.
+      BadInput: a text without "=", a key that the method does not have, a prefix that is no method of this run.
     """
     return methods.resolve_options(method, profile, _texts_for("--options", method, given, all_methods))
 
@@ -25,17 +26,20 @@ def parse_protocol_options(protocol: str, given: Sequence[str], all_protocols: S
 
 
 def _texts_for(flag: str, name: str, given: Sequence[str], names: Sequence[str]) -> dict[str, str]:
-    """The `key=value` texts that are for everyone or, with a prefix, for `name`."""
+    """The `key=value` texts that are for everyone or, with a prefix, for `name`.
+
+    A prefix is a whole name of the run: those of one's own ("package.module:factory") hold dots themselves.
+    """
     mine = {}
     for text in given:
         key, equals, value = text.partition("=")
         if not equals:
-            raise ValueError(f"{flag}: {text!r} has no value, expected key=value or NAME.key=value")
-        prefix, dot, rest = key.partition(".")
-        if dot and prefix not in names:
-            raise ValueError(f"{flag}: {prefix!r} in {text!r} is not of this run ({', '.join(names)})")
-        if not dot or prefix == name:
-            mine[rest if dot else key] = value
+            raise BadInput(f"{flag}: {text!r} has no value, expected key=value or NAME.key=value")
+        whose, dot, option = key.rpartition(".")
+        if dot and whose not in names:
+            raise BadInput(f"{flag}: {whose!r} in {text!r} is not of this run, expected one of {', '.join(names)}")
+        if not dot or whose == name:
+            mine[option] = value
     return mine
 
 

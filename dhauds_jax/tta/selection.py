@@ -82,10 +82,10 @@ def check(name: str) -> None:
         registry.check("criterion", name, (*CRITERIA, *WITH_VIEWS))
 
 
-def choose(scores: Sequence[float]) -> int:
+def choose(scores: Sequence[float | None]) -> int:
     """Index of the highest score; of equal ones the first, so that adaptation has to earn its place.
 
-    A score that is NaN is never chosen; where all are, the first epoch is.
+    A score that is NaN or None is never chosen; where all are, the first epoch is.
     """
     values = np.asarray(scores, np.float64)
     numbers = np.flatnonzero(~np.isnan(values))

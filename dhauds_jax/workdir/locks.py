@@ -92,7 +92,7 @@ def _taken(path: Path) -> str:
     with _alone(path.parent):
         temporary.write_text(json.dumps({**mine, "start": start_of(os.getpid())}) + "\n", encoding="utf-8")
         try:
-            os.link(temporary, path)  # fails where there is one, whichever host was quicker
+            _link(temporary, path)  # fails where there is one, whichever host was quicker
         except FileExistsError:
             holder = _read(path)
             if holder is not None and not _is_dead(holder):
@@ -107,6 +107,18 @@ def _taken(path: Path) -> str:
                 path.unlink()
                 return _sentence(other, holder)
     return ""
+
+
+def _link(temporary: Path, path: Path) -> None:
+    """Puts the finished file at `path` unless there is one; raises `FileExistsError` then."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # this disk has no hard links: another host may see the file empty for a moment
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with open(handle, "wb") as file:
+            file.write(temporary.read_bytes())
 
 
 def _go_together(one: Path, other: Path) -> bool:

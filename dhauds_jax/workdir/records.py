@@ -115,10 +115,16 @@ def append(folder: Path, record: Mapping[str, Any], kind: str = "results") -> No
         size = os.fstat(handle).st_size
         if size and os.pread(handle, 1, size - 1) != b"\n":
             line = "\n" + line  # a torn last line (power cut) is skipped when reading; keep ours apart from it
-        os.write(handle, line.encode())
+        _write_all(handle, line.encode())
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _write_all(handle: int, data: bytes) -> None:
+    """Writes all of `data`: the system may take a part at a time, such as on a network disk or one that is filling."""
+    while data:
+        data = data[os.write(handle, data) :]
 
 
 def note_bad_files(folder: Path, skipped: Iterable[tuple[str, str]]) -> None:

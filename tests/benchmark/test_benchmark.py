@@ -186,6 +186,7 @@ def test_updates_on_a_mesh_say_how_many_devices(capsys):
         ({"what": ["parts"], "net": ["ssast_test"]}, "'ssast_test' is of family spectrogram_transformer, expected one"),
         ({"compute": ["remat"], "net": ["ssast_test"]}, "--compute: 'remat', expected key=value such as"),
         ({"compute": ["attention=fast"], "net": ["ssast_test"]}, "attention is 'fast', expected one of xla, cudnn"),
+        ({"seconds": -1.0}, r"--seconds=-1: expected 0 \(the network's own length\) or more"),
     ],
 )
 def test_bad_input_gets_one_sentence(changes, message):

@@ -5,9 +5,14 @@ import functools
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import targets
+from dhauds_jax.cells import read_sets, targets, worklist
 from dhauds_jax.data import sets
 from dhauds_jax.data.loading import Clips
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import zoo
+from dhauds_jax.runs.corrupt import CorruptRun, write_set
+from tests.runs import tiny
+from tests.runs.test_adapt import a_run
 
 WORDS = sets.get("synthetic")
 
@@ -70,3 +75,26 @@ def test_a_shifted_set_has_the_ratio_and_a_checksum():
     draw = dict(made.draw)
     assert draw["draw_seed"] == 1 and len(draw["draw_checksum"]) == 16
     assert made.waves().tobytes() == again.waves().tobytes() and made.draw == again.draw
+
+
+@pytest.mark.slow
+def test_a_corrupted_set_of_another_split_with_files_left_out_is_read(tmp_path, capsys):
+    """Before, neither was: the split was test, and what `corrupt --on_bad_file=skip` left out was missed."""
+    data, noise = tiny.make_arabic(tmp_path / "data"), tiny.make_noises(tmp_path / "noise")
+    (data / "dataset" / "up" / "val_0.wav").write_bytes(b"")
+    about = {"dataset": "arabic_speech_commands", "data_dir": str(data), "split": "val", "on_bad_file": "skip"}
+    out, noises = str(tmp_path / "c"), {"noise_dir": str(noise)}
+    write_set(CorruptRun(**about, **noises, corruption=["WHN"], level=["L2"], output=out))
+    run = a_run(tmp_path, tmp_path / "out", **about, corrupted_dir=out, draw="single", protocol=["online"])
+    loaded = targets.load_for(run, "val", zoo.preset("amaut_tiny", tiny.CLASSES))
+    capsys.readouterr()
+    (work,) = worklist.works_of(run, loaded, [("WHN", "L2")])
+    said = capsys.readouterr().out.splitlines()
+    assert said == [
+        f"note: {tmp_path}/c/clips.csv names 15 files and 1 of them are absent (the first: dataset/up/val_0.wav); "
+        "going on with 14",
+        "note: 14 of 14 files: longer than 4000 samples, the head is kept",
+    ]
+    assert work.target().waves.shape == (14, 4_000)
+    with pytest.raises(BadInput, match="names 15 files and 1 of them are absent"):
+        read_sets.read_corrupted(loaded, out, "WHN", "L2", split="val")

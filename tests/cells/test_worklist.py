@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import targets, worklist
+from dhauds_jax.cells import read_sets, running, targets, worklist
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.source import SourceModel
@@ -106,6 +106,16 @@ def test_source_clips_name_the_cells_of_methods_that_need_them_alone(source, tmp
     assert len({cell_id(found["eata", "offline"], "w") for found in (seven, nine, samples)}) == 3
 
 
+def test_source_clips_reach_the_methods_that_need_them_alone(source, tmp_path):
+    """Before, one such method in a run handed them to all."""
+    clips = some_clips()
+    target = targets.Target(clips.waves, clips.labels, "accuracy")
+    for (method, _), cell in cells(source, tmp_path).items():
+        info = running._info(cell, source, target, running.plan_of(cell, (1, 1)))
+        assert info.source is (source.data if method == "eata" else None)
+        assert (info.clips, info.classes) == (5, len(WORDS.classes))
+
+
 def test_the_second_view_names_another_cell_where_it_is_looked_at(source, tmp_path):
     both = {"protocol": ["offline", "online"], "method": ["tent"]}
     plain, viewed = names(source, tmp_path, **both), names(source, tmp_path, agreement=True, **both)
@@ -118,12 +128,33 @@ def test_a_plug_in_counts_by_its_source(source, tmp_path, monkeypatch):
     run = a_run(tmp_path, tmp_path, dataset="synthetic", method=["mine:make"])
     (tmp_path / "mine.py").write_text("make = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    first = worklist.content_of(run, source, work, "offline", "mine:make", "clips")
+    first = worklist.cell_content(run, source, work, "offline", "mine:make", "clips")
     (tmp_path / "mine.py").write_text("make = 2\n")
-    second = worklist.content_of(run, source, work, "offline", "mine:make", "clips")
+    second = worklist.cell_content(run, source, work, "offline", "mine:make", "clips")
     assert [name for name, _ in first] == ["clips", "method_source"]
     assert first[0] == second[0] and first[1] != second[1]
-    assert worklist.content_of(run, source, work, "offline", "tent", "clips") == (("clips", "clips"),)
+    assert worklist.cell_content(run, source, work, "offline", "tent", "clips") == (("clips", "clips"),)
+
+
+def test_settings_that_are_not_the_presets_name_another_cell(source, tmp_path):
+    """Before, another normalisation or hop under the same weights was taken for done."""
+    work = worklist.Work("WHN", "L2", ("offline",), (), lambda: None)
+    run = a_run(tmp_path, tmp_path, dataset="synthetic")
+    preset = source.classifier.config
+    others = (
+        preset.replace(front_end={**preset.front_end, "hop": preset.front_end["hop"] + 1}),
+        preset.replace(geometry={**preset.geometry, "dropout": 0.25}),
+        preset.replace(net="custom"),
+        preset.replace(source={"file": "elsewhere.pt"}),
+        preset,
+    )
+    found = [
+        dict(worklist.cell_content(run, one, work, "offline", "tent", "clips")).get("config")
+        for one in (source._replace(classifier=source.classifier._replace(config=config)) for config in others)
+    ]
+    assert all(len(digest) == 16 for digest in found[:3])
+    assert len(set(found[:3])) == 3
+    assert found[3:] == [None, None], "ordinary cells keep their names"
 
 
 def test_naming_a_cell_corrupts_nothing_and_a_target_is_made_once(source, tmp_path, monkeypatch):
@@ -141,12 +172,13 @@ def test_naming_a_cell_corrupts_nothing_and_a_target_is_made_once(source, tmp_pa
 
 
 def test_streams_over_sets_read_from_a_folder_say_so(tmp_path, monkeypatch):
-    def read(loaded, folder, corruption, level):
+    def read(loaded, folder, corruption, level, **how):
+        assert how == {"split": "test", "allow_partial": False}
         waves = loaded.clips.waves[:, :2_000]
         draw = (("draw", "single"), ("draw_seed", "read"), ("draw_checksum", f"samples:{corruption}"))
         return targets.Corrupted(lambda: waves, draw)
 
-    monkeypatch.setattr(targets, "read_corrupted", read)
+    monkeypatch.setattr(read_sets, "read_corrupted", read)
     loaded = targets.Loaded(WORDS, some_clips(), 2_000)
     pairs = [("WHN", "L2"), ("PSH", "L2")]
     run = a_run(tmp_path, tmp_path, dataset="synthetic", adaptation_dir="there", protocol=["continual", "gradual"])

@@ -5,11 +5,13 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
 
 from dhauds_jax import __version__
+from dhauds_jax.command import app
 from dhauds_jax.errors import BadInput, sentence
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -80,3 +82,31 @@ def test_errors_of_the_system_are_the_users_where_they_name_a_path_or_a_full_dis
     assert sentence(FileNotFoundError(errno.ENOENT, "No such file")) is None
     assert sentence(OSError(errno.EINVAL, "Invalid argument", "x")) is None
     assert sentence(ValueError("a library's")) is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "print('line', flush=True); return 'done'",
+        "return 'done'",
+        "import sys; print('line'); sys.exit(0)",
+    ],
+)
+def test_output_that_nobody_reads_any_more_is_no_bug(tmp_path, body):
+    """As `sweep --list | head`: the reader is gone before the first line."""
+    read, write = os.pipe()
+    os.close(read)
+    words = [sys.executable, "-c", SCRIPT.format(body=body), "--nocompilation_cache"]
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    try:
+        done = subprocess.run(words, cwd=tmp_path, env=env, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (141, "")
+
+
+def test_the_command_of_a_record_can_be_pasted_into_a_shell(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["x", "--audio_dir=my recordings", "--only=*/tent", "--options=lr=0.1,group=all"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", SimpleNamespace(name="experiments.sweep"))
+    words = "'--audio_dir=my recordings' '--only=*/tent' --options=lr=0.1,group=all"
+    assert app.command() == f"python -m experiments.sweep {words}"

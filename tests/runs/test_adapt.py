@@ -6,15 +6,16 @@ import jax
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import loops, targets
+from dhauds_jax.cells import loops, running, targets
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.scoring import scored
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.tta import protocols
-from dhauds_jax.tta.options import parse_options
+from dhauds_jax.tta.options import _texts_for, parse_options
 from dhauds_jax.workdir import records
 from tests.runs import tiny
 
@@ -183,6 +184,30 @@ def test_a_killed_run_resumes_to_the_same_record(place, tmp_path, monkeypatch, m
     assert not (tmp_path / "killed" / "state" / whole["cell"]).exists()
 
 
+@pytest.mark.slow
+def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_there(place, tmp_path, monkeypatch):
+    """Before, the state was removed first, and the whole adaptation was lost."""
+    run = a_run(place, tmp_path, method=["source"], corruption=["clean"], protocol=["offline"])
+
+    def dies(*args, **kwargs):
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(records, "append", dies)
+        with pytest.raises(Killed):
+            adapt(run, "c")
+    (state,) = (tmp_path / "state").iterdir()
+    assert [step.name for step in state.iterdir()] == ["00000001"]
+    with monkeypatch.context() as patched:
+        patched.setattr(running.Saver, "clear", dies)
+        with pytest.raises(Killed):
+            adapt(run, "c")
+    (record,) = records.read(tmp_path)
+    assert (record["cell"], state.exists()) == (state.name, True)
+    assert adapt(run, "c").startswith("0 records written, 1 were there already")
+    assert not state.exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -203,10 +228,19 @@ def test_a_killed_run_resumes_to_the_same_record(place, tmp_path, monkeypatch, m
         ({"corruption": ["ENQ"]}, "QUT-NOISE"),
         ({"split": "tset"}, "unknown split 'tset'"),
         ({"batch_size": 1}, "--batch_size at least 2"),
+        ({"method": []}, "^--method is empty: expected at least one name$"),
+        ({"corruption": []}, "^--corruption is empty: expected at least one name$"),
+        ({"level": []}, "^--level is empty: expected at least one name$"),
+        ({"protocol": []}, "^--protocol is empty: expected at least one name$"),
+        ({"source_clips": 0}, "^--source_clips=0: expected at least 1$"),
+        (
+            {"corruption": ["clean"], "protocol": ["offline", "gradual"]},
+            "^--protocol=gradual: its stream is of corruptions, but --corruption=clean names none$",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, changes, message):
-    with pytest.raises(ValueError, match=message) as caught:
+    with pytest.raises(BadInput, match=message) as caught:
         adapt(a_run(place, tmp_path / "out", **changes), "c")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
@@ -252,7 +286,26 @@ def test_options_reach_the_method_they_name():
     assert parse_options("norm", "reference", given, ["tent", "norm"])["statistics"] == "batch"
 
 
+def test_options_of_ones_own_method_are_told_by_its_whole_name():
+    """Before, the name was cut at its first dot and never found."""
+    given, names = ["my.module:factory.lr=0.5", "tent.lr=0.25"], ["tent", "my.module:factory"]
+    assert _texts_for("--options", "my.module:factory", given, names) == {"lr": "0.5"}
+    assert _texts_for("--options", "tent", given, names) == {"lr": "0.25"}
+    with pytest.raises(BadInput) as caught:
+        _texts_for("--options", "tent", given, ["tent"])
+    assert str(caught.value) == (
+        "--options: 'my.module:factory' in 'my.module:factory.lr=0.5' is not of this run, expected one of tent"
+    )
+
+
+@pytest.mark.slow
+def test_what_is_named_twice_runs_once(place, tmp_path):
+    twice = {"method": ["source", "source"], "corruption": ["clean", "clean"], "protocol": ["online", "online"]}
+    assert adapt(a_run(place, tmp_path, **twice), "c").startswith("1 records written: ")
+
+
 def test_cells_expand_in_order():
+    assert targets.expand(["PSH", "clean", "PSH:L2"], ["L2"]) == [("PSH", "L2"), ("clean", "-")]
     assert targets.expand(["clean", "PSH"], ["L1", "L2"]) == [("clean", "-"), ("PSH", "L1"), ("PSH", "L2")]
     assert len(targets.expand(["all"], ["L1", "L2"])) == 14
 

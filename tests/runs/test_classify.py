@@ -1,16 +1,24 @@
 """experiments.classify on a folder of tones: files, resuming, interruption, advice."""
 
 import csv
+import signal
+import sys
+from types import SimpleNamespace
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import soundfile
 
+from dhauds_jax.data import recordings
 from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import zoo
 from dhauds_jax.runs import classify as runs_classify
 from dhauds_jax.runs.classify import ClassifyRun, classify
 from dhauds_jax.tta import advice, protocols
+from dhauds_jax.types import AdaptState
+from dhauds_jax.workdir.saver import Saver
 from tests.runs import tiny
 
 
@@ -85,8 +93,8 @@ def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(
     def stops(*args, **kwargs):
         for item in original(*args, **kwargs):
             yield item
-            if item.index >= 1:
-                raise KeyboardInterrupt
+            if item.index == 1:
+                signal.raise_signal(signal.SIGINT)  # while the next step has the state's buffers
 
     with monkeypatch.context() as patched:
         patched.setattr(runs_classify.protocols, name, stops)
@@ -112,6 +120,9 @@ def test_the_source_method_changes_no_label(place, tmp_path):
         ({"audio_dir": "nowhere"}, "no such folder"),
         ({"method": "nonsense"}, "unknown method 'nonsense'"),
         ({"criterion": "luck"}, "--criterion: unknown criterion 'luck': expected "),
+        ({"criterion": "agreement"}, "--criterion: unknown criterion 'agreement': expected "),
+        ({"criterion": "json:__doc__"}, "criterion 'json:__doc__' is a str, expected a function of logits"),
+        ({"criterion": "nowhere:f"}, "criterion 'nowhere:f': there is no module 'nowhere'"),
         ({"options": ["k=1"]}, "method tent has no option 'k'"),
         ({"epochs": 0}, "--epochs must be at least 1"),
         ({"checkpoint": "nowhere"}, "nowhere"),
@@ -150,6 +161,61 @@ def test_a_stream_whose_last_update_overflows_writes_no_label_and_no_checkpoint(
     with pytest.raises(FloatingPointError, match=r"the adapted weights \['batch_stats'\].* are not finite; lower the"):
         classify(a_run(place, tmp_path / "out", batch_size=100, online=True), "c")
     assert nothing_written(tmp_path / "out")
+
+
+def test_ctrl_c_in_a_stream_ends_it_after_the_step(place, tmp_path, monkeypatch):
+    """Before, what came while a step was under way ended in "Array has been deleted"."""
+
+    def online(run, state, *args, **kwargs):
+        for index in range(4):
+            after = state._replace(step=state.step + index + 1)
+            if index == 1:
+                signal.raise_signal(signal.SIGINT)
+            rows = np.arange(2 * index, 2 * index + 2)
+            yield protocols.StreamStep(index, after, rows, np.full((2, 3), index, np.float32), {})
+
+    monkeypatch.setattr(runs_classify.protocols, "online", online)
+    first, before = AdaptState({}, (), (), jnp.int32(0)), np.full((8, 3), 9, np.float32)
+    run, saver = a_run(place, tmp_path, online=True), Saver(tmp_path / "state", 1e9)
+    outcome = runs_classify._stream(run, None, first, np.zeros((8, 4), np.float32), 2, before, saver)
+    assert (outcome.interrupted, outcome.position, int(outcome.state.step)) == (True, 2, 2)
+    assert outcome.logits[:, 0].tolist() == [0, 0, 1, 1, 9, 9, 9, 9]
+
+
+def test_an_epoch_whose_criterion_is_no_number_is_never_chosen(place, tmp_path, monkeypatch):
+    """Before, it was taken, or left the report without its numbers."""
+    values = iter([np.nan, np.float32(0.25), np.inf, 0.125])
+    monkeypatch.setitem(sys.modules, "my_values", SimpleNamespace(criterion=lambda logits: next(values)))
+
+    def offline(run, state, *args, **kwargs):
+        for index in range(4):
+            after, logits = state._replace(step=jnp.int32(index)), np.full((2, 3), index, np.float32)
+            yield SimpleNamespace(index=index, state=after, logits=logits, losses={})
+
+    monkeypatch.setattr(runs_classify.protocols, "offline", offline)
+    first, before = AdaptState({}, (), (), jnp.int32(0)), np.zeros((2, 3), np.float32)
+    run, saver = a_run(place, tmp_path, criterion="my_values:criterion"), Saver(tmp_path / "state", 0.0)
+    outcome = runs_classify._epochs(run, None, first, np.zeros((2, 4), np.float32), 2, before, saver)
+    assert [point["criterion"] for point in outcome.curve] == [None, 0.25, None, 0.125]
+    assert (outcome.position, int(outcome.state.step), outcome.logits[0, 0]) == (1, 1, 1.0)
+
+
+def test_other_samples_or_another_method_file_are_another_run(place, tmp_path, monkeypatch):
+    """Before, a folder whose recordings had changed under their names went on with the older ones' state."""
+    config = zoo.preset("amaut_tiny", tiny.CLASSES)
+    waves, owner = np.zeros((2, 8), np.float32), np.arange(2, dtype=np.int32)
+    found = recordings.Recordings(("a.wav", "b.wav"), waves, owner, np.ones(2), (), ())
+    run = a_run(place, tmp_path, method="own_method:make")
+    (tmp_path / "own_method.py").write_text("make = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    names = [runs_classify.identity(run, found, {}, config) for _ in range(2)]
+    names.append(runs_classify.identity(run, found._replace(waves=waves + 1), {}, config))
+    hop = config.replace(front_end={**config.front_end, "hop": 200})
+    names.append(runs_classify.identity(run, found, {}, hop))
+    (tmp_path / "own_method.py").write_text("make = 2\n")
+    names.append(runs_classify.identity(run, found, {}, config))
+    assert names[0] == names[1] and len(set(names)) == 4
+    assert all(len(name) == 16 for name in names)
 
 
 def test_one_window_is_too_little_to_adapt_to(place, tmp_path):

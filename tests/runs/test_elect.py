@@ -3,6 +3,11 @@
 import numpy as np
 import pytest
 
+from dhauds_jax.cells import targets
+from dhauds_jax.cells.source import SourceModel
+from dhauds_jax.data import sets
+from dhauds_jax.data.loading import Clips
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs import elect
 from dhauds_jax.runs.elect import ElectRun, run_election
@@ -42,9 +47,58 @@ def a_run(folder, **changes):
 )
 def test_views_are_unpadded_where_the_published_ones_are(tmp_path, changes, corruption, wanted):
     config = zoo.preset("amaut_tiny", ["a", "b"])
-    assert elect.views_of(a_run(tmp_path, **changes), config, corruption) == wanted
-    with pytest.raises(ValueError, match="--views=unpadded: clean on hubert_tiny, expected clean clips"):
-        elect.views_of(a_run(tmp_path, views="unpadded"), zoo.preset("hubert_tiny", ["a", "b"]), "clean")
+    assert elect.views_of(a_run(tmp_path, **changes), [config], corruption) == wanted
+
+
+def test_unpadded_views_need_log_mel_of_all_models_and_clips_longer_than_the_longest_window(tmp_path):
+    """Before, the first model stood for all."""
+    mel, wave = (zoo.preset(name, ["a", "b"]) for name in ("amaut_tiny", "hubert_tiny"))
+    with pytest.raises(BadInput) as caught:
+        elect.views_of(a_run(tmp_path, views="unpadded"), [mel, wave], "clean")
+    assert str(caught.value) == (
+        "--views=unpadded: clean on amaut_tiny, hubert_tiny, expected clean clips (corruptions cover the padding too) "
+        "and networks over log-mel spectrograms alone"
+    )
+    assert elect.views_of(a_run(tmp_path, dataset="vocal_sound"), [mel, wave], "clean") == "padded"
+    wider = mel.replace(front_end={**mel.front_end, "n_fft": 4 * mel.front_end["n_fft"]})
+    samples = mel.front_end["n_fft"]
+    clips = Clips(
+        ("x",), np.zeros((1, 4_000), np.float32), np.zeros(1, np.int32), np.array([samples]), ("a", "b"), 16_000
+    )
+    loaded = targets.Loaded(sets.get("synthetic"), clips, 4_000)
+    assert elect._lengths(loaded, [mel]).tolist() == [samples]
+    with pytest.raises(BadInput, match=f"^x: has {samples} samples, expected more than {2 * samples}: choose --views"):
+        elect._lengths(loaded, [mel, wider])
+
+
+def test_settings_that_are_not_the_presets_name_another_election(tmp_path):
+    config = zoo.preset("amaut_tiny", ["a", "b"])
+    other = config.replace(front_end={**config.front_end, "hop": 2 * config.front_end["hop"]})
+    clips = Clips(("x", "y"), np.zeros((2, 8), np.float32), np.arange(2), np.full(2, 8), ("a", "b"), 16_000)
+    loaded = targets.Loaded(sets.get("synthetic"), clips, 8)
+    drawn, logits = targets.Corrupted(lambda: clips.waves, ()), np.eye(2)
+    found = []
+    for one in (config, config.replace(source={"file": "elsewhere"}), other):
+        sources = [SourceModel(zoo.build(one), {}, "weights")]
+        given = (loaded, ("clean", "-"), drawn, "single", logits, logits, "clips")
+        found.append(elect._record(a_run(tmp_path), sources, *given))
+    assert [r["content"].get("config") for r in found[:2]] == [None, None]
+    assert len(found[2]["content"]["config"]) == 16
+    assert found[0]["cell"] == found[1]["cell"] != found[2]["cell"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"profile": "faithful"}, "unknown profile 'faithful': expected reference or corrected"),
+        ({"checkpoint": []}, "--checkpoint is empty: expected the folder of at least one model"),
+        ({"batch_size": 0}, "--batch_size=0: expected at least 1"),
+    ],
+)
+def test_bad_input_is_said_before_anything_is_read(tmp_path, changes, message):
+    with pytest.raises(BadInput) as caught:
+        run_election(a_run(tmp_path, **changes), "c")
+    assert str(caught.value) == message
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.runs import adapt, classify, elect, leaderboard, pretrain, study, train, tune
+from dhauds_jax.runs import adapt, classify, corrupt, elect, leaderboard, pretrain, study, train, tune
 from dhauds_jax.workdir import locks, records
 
 COMMANDS = (
@@ -19,6 +19,7 @@ COMMANDS = (
     elect.run_election,
     tune.tune,
     classify.classify,
+    lambda run, command: corrupt.write_set(run),
 )
 
 

@@ -87,7 +87,9 @@ def test_commands_and_identities_name_the_precision(place, tmp_path):
     variables = {"params": {"w": np.zeros(2, np.float32)}}
     labelling = test_classify.a_run(place, tmp_path)
     found = Recordings(("a.wav",), np.zeros((1, 4), np.float32), np.zeros(1, np.int32), (0.1,), (), ())
-    names = {classify_identity(labelling.replace(precision=p), found, variables) for p in ("float32", "bfloat16")}
+    names = {
+        classify_identity(labelling.replace(precision=p), found, variables, config) for p in ("float32", "bfloat16")
+    }
     assert len(names) == 2
 
 

@@ -5,6 +5,8 @@ import re
 import numpy as np
 import pytest
 
+from dhauds_jax.runs import quickstart as quickstarts
+from dhauds_jax.runs.adapt import Results
 from dhauds_jax.runs.quickstart import Quickstart, outcome, quickstart
 from dhauds_jax.workdir import records
 
@@ -32,6 +34,20 @@ def test_the_whole_story(tmp_path, capsys):
     assert re.fullmatch(r"\[ *\d+ s\] on \d+ x .+", lines[0])
     assert [line.split("] ")[1][:3] for line in lines if line.startswith("[")] == ["on ", "1/3", "2/3", "3/3"]
     assert "clean accuracy" in "\n".join(lines)
+
+
+def test_the_last_lines_are_of_this_run_alone(tmp_path, monkeypatch, capsys):
+    """Before, records of an earlier --epochs or --level in the folder were averaged in."""
+    record = {"corruption": "WHN", "level": "L2", "method": "source", "non_adapted": 0.5, "adapted_last": 0.5}
+    records.append(tmp_path, {**dict.fromkeys(records.KEYS, 0), **record, "cell": "older", "adapted_last": 0.1})
+    found = Results([record], 0, "")
+    monkeypatch.setattr(quickstarts, "train_and_save", lambda run, command: "already trained")
+    monkeypatch.setattr(quickstarts, "results", lambda run, command: found)
+    monkeypatch.setattr(quickstarts, "write_report", lambda folders: "reported")
+    assert quickstart(Quickstart(workdir=str(tmp_path)), "c") == "reported"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == "  source    50.0 %  (+0.0 points)"
+    assert f"0 records written, 1 were there already: {tmp_path / 'results.jsonl'}" in lines
 
 
 def test_the_outcome_in_a_few_lines():

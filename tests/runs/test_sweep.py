@@ -15,6 +15,7 @@ from dhauds_jax.cells import loops, targets
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs import sweep as runs_sweep
 from dhauds_jax.runs import sweep_outcomes
+from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.sweep import sweep
 from dhauds_jax.tta import protocols
@@ -98,6 +99,40 @@ def test_a_row_finished_in_another_format_is_run_again_and_said(place, tmp_path,
     assert "1 run" in sweep(a_run(place, path, out), "c")[0]
     assert "1 of another format than 2 set aside (in reports, but run again)" in capsys.readouterr().out
     assert "1 finished before" in sweep(a_run(place, path, out), "c")[0]
+
+
+@pytest.mark.slow
+def test_rows_of_one_cell_have_a_record_each_and_one_of_adapt_gets_its_row(place, tmp_path, monkeypatch):
+    """Before, the second of two such rows never had a record, and read its data at every sweep."""
+    path, out = table(tmp_path, WHN, WHN.replace("here,", "there,").replace("0.4,0.9", "0.5,0.8")), tmp_path / "out"
+    run = a_run(place, path, out)
+    adapt(runs_sweep.adapt_run_of(run, runs_sweep.read(path).rows[0]), "of adapt")
+    text, code = sweep(run, "c")
+    assert (code, text) == (0, f"2 rows of mine: 2 finished before: {out / 'results.jsonl'}")
+    plain, first, second = records.read(out)
+    assert "recipe" not in plain and plain["cell"] == first["cell"] == second["cell"]
+    assert [(r["recipe"]["row"], r["recipe"]["source"]) for r in (first, second)] == [(1, "here"), (2, "there")]
+    assert [r["published"]["adapted"] for r in (first, second)] == [0.9, 0.8]
+    numbers = [{k: v for k, v in r.items() if k not in ("recipe", "published")} for r in (plain, first, second)]
+    assert numbers[0] == numbers[1] == numbers[2]
+    monkeypatch.setattr(targets, "load_split", None)
+    assert sweep(run, "again") == (text, 0)
+    assert len(records.read(out)) == 3
+
+
+@pytest.mark.slow
+def test_a_method_of_ones_own_that_was_edited_runs_again(place, tmp_path, monkeypatch):
+    code = "from dhauds_jax.tta.methods.source import source\n\nmethod = source\n"
+    (tmp_path / "edited_method.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    path, out = table(tmp_path, WHN.replace("source", "edited_method:method")), tmp_path / "out"
+    run = a_run(place, path, out)
+    assert "1 run" in sweep(run, "c")[0]
+    assert "1 finished before" in sweep(run, "c")[0]
+    (tmp_path / "edited_method.py").write_text(code + "# edited\n")
+    assert "1 run" in sweep(run, "c")[0]
+    first, second = records.read(out)
+    assert first["content"]["method_source"] != second["content"]["method_source"]
 
 
 @pytest.mark.slow
@@ -228,6 +263,52 @@ def test_a_bug_before_a_row_runs_stops_it_alone(place, tmp_path, monkeypatch):
     _, code = sweep(a_run(place, path, out), "c")
     assert (code, [(entry["row"], entry["kind"]) for entry in unavailable(out)]) == (1, [(1, "bug")])
     assert [r["recipe"]["row"] for r in records.read(out)] == [2]
+
+
+def test_a_config_or_a_list_that_is_damaged_is_said_and_stops_its_row_alone(place, tmp_path, capsys):
+    """Before: "no noise" of the one, in a dry run a traceback, and a traceback of the other."""
+    folder = tmp_path / "checkpoints" / "amaut_tiny_arabic_speech_commands"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{")
+    path, out = table(tmp_path, WHN.replace("WHN", "ENSC"), WHN.replace("amaut_tiny", "amaut_small")), tmp_path / "out"
+    run = a_run(place, path, out, checkpoint_root=str(tmp_path / "checkpoints"))
+    damaged = f"{folder / 'config.json'}: is not JSON"
+    text, _ = sweep(run.replace(dry_run=True), "c")
+    assert f": {damaged}" in capsys.readouterr().out.splitlines()[0]
+    assert text.startswith(f"row 1: {damaged}") and not out.exists()
+    out.mkdir()
+    (out / "unavailable.jsonl").write_text('{"row": 7, "kind": "waits"}\n{"row": 8, "ki\n[]\n')
+    text, code = sweep(run, "c")
+    assert code == 2
+    assert [(entry["row"], entry["kind"]) for entry in unavailable(out)] == [
+        (1, "bad_input"),
+        (2, "missing"),
+        (7, "waits"),
+    ]
+
+
+@pytest.mark.slow
+def test_a_row_of_other_weights_settings_or_numbers_is_not_finished(place, tmp_path):
+    path, out, name = table(tmp_path, WHN), tmp_path / "out", "amaut_tiny_arabic_speech_commands"
+    run = a_run(place, path, out)
+    (row,) = runs_sweep.read(path).rows
+    variables, config, _ = checkpoint.load(place / "checkpoints" / name)
+    about = {"cell": "x", "content": {"clips": "c"}, "source_checkpoint": checkpoint.variables_hash(variables)}
+    key = runs_sweep.Finished(run).key(row)
+    records.append(out, {**dict.fromkeys(records.KEYS, 0), **about, "recipe": {"key": key}})
+    records.append(out, {**dict.fromkeys(records.KEYS, 0), **about})  # of experiments.adapt, later
+    assert runs_sweep.Finished(run).has(row)
+    assert not runs_sweep.Finished(run.replace(remat=True)).has(row)
+    front_end = {**config.front_end, "f_min": 40.0}
+    checkpoint.save(tmp_path / "others" / name, variables, config.replace(front_end=front_end))
+    assert not runs_sweep.Finished(run.replace(checkpoint_root=str(tmp_path / "others"))).has(row)
+
+
+def test_nobody_to_read_the_output_is_no_bug_of_a_row(tmp_path):
+    (row,) = runs_sweep.read(table(tmp_path, WHN)).rows
+    with pytest.raises(BrokenPipeError):
+        sweep_outcomes.of_error(BrokenPipeError(), row, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_dry_run_and_a_list_write_nothing(place, tmp_path, capsys):

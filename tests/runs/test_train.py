@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.nets import checkpoint
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.runs import train
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train.loop import TrainBatch, TrainOptions, TrainState, chosen, make_view
@@ -122,6 +123,10 @@ def test_short_clips_are_put_anywhere_in_the_row():
             {"options": OPTIONS.replace(optimiser="lion")},
             "--optimiser=lion: expected one of sgd, adamw",
         ),
+        (
+            {"options": OPTIONS.replace(optimiser="adamw", warmup_epochs=3)},
+            "^--warmup_epochs=3: expected 0 or more and fewer than --epochs=3, so that --optimiser=adamw has epochs",
+        ),
         ({"options": OPTIONS.replace(group="tail")}, "unknown group of parameters 'tail'"),
         ({"options": OPTIONS.replace(epochs=0)}, "--epochs must be at least 1"),
         ({"net": "resnet"}, "unknown net 'resnet': expected resnet_tiny"),
@@ -135,6 +140,39 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, cha
         train_and_save(a_run(place, tmp_path / "out", **changes), "c")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_noise_of_training_has_the_rate_of_the_network_that_is_trained(place, tmp_path, monkeypatch):
+    """Before, a checkpoint of another rate than --net's was trained with noise at the wrong one."""
+
+    def noise(dataset, noise_dir, kind, rate):
+        raise BadInput(f"noise at {rate} Hz")
+
+    monkeypatch.setattr(train, "training_noise", noise)
+    config = zoo.preset("amaut_tiny", tiny.CLASSES)
+    for rate in (8_000, 16_000):
+        front_end = {**config.front_end, "sample_rate": rate, "f_max": rate / 2}
+        checkpoint.save(tmp_path / str(rate), {"params": {}}, config.replace(sample_rate=rate, front_end=front_end))
+        with pytest.raises(BadInput, match=f"^noise at {rate} Hz$"):
+            train_and_save(a_run(place, tmp_path / "out", checkpoint=str(tmp_path / str(rate))), "c")
+    with pytest.raises(BadInput, match=r"^noise at 16000 Hz$"):
+        train_and_save(a_run(place, tmp_path / "out"), "c")
+
+
+def test_profile_corrected_from_python_trains_what_it_says(place, tmp_path):
+    """Before, its checkpoint said corrected, and the reference's quirks were trained."""
+    names = ("selection", "first_epoch_plain", "crop_last_start", "nesterov", "time_flip")
+    run = a_run(place, tmp_path, profile="corrected")
+    once = train.settled(run)
+    assert [getattr(once.options, name) for name in names] == ["best_validation", False, True, True, False]
+    assert train.settled(once) == once
+    last = once.replace(options=once.options.replace(selection="last"))
+    assert train.settled(last) == last, "what was said expressly stays"
+    average = run.replace(options=run.options.replace(selection="average"))
+    assert train.settled(average).options.selection == "average"
+    assert train.settled(run.replace(profile="reference")) == run.replace(profile="reference")
+    with pytest.raises(BadInput, match=r"^--profile=faithful: expected reference or corrected$"):
+        train_and_save(a_run(place, tmp_path / "out", profile="faithful"), "c")
 
 
 @pytest.mark.slow

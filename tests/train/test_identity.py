@@ -84,3 +84,10 @@ def test_each_file_of_a_network_of_ones_own_counts(place, tmp_path, monkeypatch)
         found.append(identity.of_flags(run, ("net",), config)["net_source"])
     assert len(set(found)) == 3
     assert "net_source" not in identity.of_flags(run, ("net",), zoo.preset("amaut_tiny", ["a", "b"]))
+
+
+def test_settings_that_are_not_the_presets_name_another_training(place, tmp_path):
+    run, config = a_run(place, tmp_path), zoo.preset("amaut_tiny", ["a", "b"])
+    other = config.replace(front_end={**config.front_end, "hop": 200})
+    assert "config" not in identity.of_flags(run, ("net",), config, config)
+    assert len(identity.of_flags(run, ("net",), config, other)["config"]) == 16

@@ -1,5 +1,6 @@
 """Who may work in a folder at once. What a sweep says of a held folder is in tests/runs/test_sweep.py."""
 
+import errno
 import json
 import os
 import socket
@@ -62,6 +63,21 @@ def test_a_lock_that_another_took_meanwhile_stays(tmp_path):
     with locks.held(tmp_path):
         hold(tmp_path)  # a user removed ours, another command came
     assert [p.name for p in tmp_path.iterdir()] == [locks.FILE]
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_disk_without_hard_links_has_locks_too(tmp_path, monkeypatch, number):
+    def link(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", link)
+    with locks.held(tmp_path):
+        assert [p.name for p in tmp_path.iterdir()] == [locks.FILE]
+        assert json.loads((tmp_path / locks.FILE).read_text())["pid"] == os.getpid()
+    assert list(tmp_path.iterdir()) == []
+    hold(tmp_path)
+    refused(tmp_path)
+    assert json.loads((tmp_path / locks.FILE).read_text())["pid"] == os.getppid()
 
 
 class Run(NamedTuple):

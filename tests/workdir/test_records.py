@@ -1,6 +1,7 @@
 """Records: whole lines, known keys."""
 
 import json
+import os
 from pathlib import Path
 
 import jax
@@ -95,3 +96,11 @@ def test_folders_without_records_are_named(tmp_path):
     (tmp_path / "results.jsonl").write_text('{"dataset": "of an older version"}\n')
     with pytest.raises(ValueError, match=r"no line of its results\.jsonl has the keys dataset, corruption"):
         records.read_all([tmp_path])
+
+
+def test_a_write_that_takes_a_part_at_a_time_loses_nothing(tmp_path, monkeypatch):
+    """Before, half a record stayed and nobody said so."""
+    whole = os.write
+    monkeypatch.setattr(os, "write", lambda handle, data: whole(handle, data[:7]))
+    records.append(tmp_path, a_record(seed=1, curve=[{"epoch": 0}]))
+    assert [(r["seed"], r["curve"]) for r in records.read(tmp_path)] == [(1, [{"epoch": 0}])]

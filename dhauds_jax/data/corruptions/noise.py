@@ -99,9 +99,7 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
     from dhauds_jax.data.audio import read_audio
 
     source = _source(corruption, level)
-    if not noise_dir:
-        raise BadInput(f"{corruption} needs --noise_dir, the folder that holds {source.expected}")
-    found = source.find(Path(noise_dir), level, sample_rate)
+    found = find_recordings(noise_dir, corruption, level, sample_rate)
     if source.streamed:
         names, paths = zip(*found)
         return NoiseBank(names, Recordings(paths, sample_rate), sample_rate)
@@ -115,9 +113,14 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
     return NoiseBank(tuple(name for name, _ in found), waves, sample_rate, told)
 
 
-def find_recordings(noise_dir: Path, corruption: str, level: str, sample_rate: int) -> list[tuple[str, Path]]:
+def find_recordings(
+    noise_dir: Path | str | None, corruption: str, level: str, sample_rate: int
+) -> list[tuple[str, Path]]:
     """Lists `(name, path)` of a bank's recordings, sorted by class, then file name (arguments as `load_bank`)."""
-    return _source(corruption, level).find(noise_dir, level, sample_rate)
+    source = _source(corruption, level)
+    if not noise_dir:
+        raise BadInput(f"{corruption} needs --noise_dir, the folder that holds {source.expected}")
+    return source.find(Path(noise_dir), level, sample_rate)
 
 
 def _source(corruption: str, level: str) -> NoiseSource:

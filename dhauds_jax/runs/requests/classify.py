@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dhauds_jax.names import PROFILES
 from dhauds_jax.requests import Devices, Request, flag, like
 
 
@@ -20,7 +21,7 @@ class ClassifyRun(Request):
     epochs: int = flag("Passes over the recordings (not with --online).", 5)
     batch_size: int = flag("Windows in an update.", 64)
     overlap: float = flag("Share of a window that the next one repeats, 0 up to below 1.", 0.0)
-    profile: str = flag("reference (quirks of the PyTorch systems on) or corrected.", "corrected")
+    profile: str = flag("reference (quirks of the PyTorch systems on) or corrected.", "corrected", choices=PROFILES)
     options: Sequence[str] = flag("Options of the method, key=value (an unknown one lists them).", ())
     criterion: str = flag("Label-free choice of the epoch (see docs/methods.md).", "information", names="criterion")
     seed: int = flag("Seed of the adaptation.", 0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dhauds_jax.cells.request import SHIFT_EXAMPLES, AdaptRun
-from dhauds_jax.names import CORRUPTIONS, LEVELS, SHIFTS
+from dhauds_jax.names import CORRUPTIONS, LEVELS, PROFILES, SHIFTS
 from dhauds_jax.requests import ON_BAD_FILE, Request, flag, like, listed
 from dhauds_jax.train.request import TrainRun
 
@@ -25,7 +25,7 @@ class CorruptRun(Request):
     )
     level: Sequence[str] = like(AdaptRun, "level", default=LEVELS)
     output: str = flag("Folder of the corrupted set.")
-    profile: str = flag("reference (quirks of the PyTorch corruptions on) or corrected.", "reference")
+    profile: str = flag("reference (quirks of the PyTorch corruptions on) or corrected.", "reference", choices=PROFILES)
     seed: int = flag("Seed of the draws; the default is that of the published sets.", 123456)
     split: str = flag("Split to corrupt; the published layouts are those of test splits.", "test")
     allow_partial: bool = like(TrainRun, "allow_partial")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dhauds_jax.names import CORRUPTIONS, LEVELS
+from dhauds_jax.names import CORRUPTIONS, LEVELS, PROFILES
 from dhauds_jax.requests import Request, flag, listed
 
 
@@ -15,7 +15,7 @@ class Quickstart(Request):
 
     workdir: str = flag("Folder for the checkpoint, the records and the report.")
     seed: int = flag("Seed of training, corruption and adaptation.", 0)
-    profile: str = flag("reference (quirks of the PyTorch systems on) or corrected.", "corrected")
+    profile: str = flag("reference (quirks of the PyTorch systems on) or corrected.", "corrected", choices=PROFILES)
     method: Sequence[str] = flag(
         "Methods to compare: source, norm, tent, dhauds.", ("source", "norm", "tent", "dhauds"), names="method"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dhauds_jax.names import PROFILES
 from dhauds_jax.requests import Request, flag
 
 
@@ -19,7 +20,7 @@ class TuneRun(Request):
     method: Sequence[str] = flag("Methods, or all.", ("all",), names="method")
     corruption: str = flag("The validation corruption, such as CLP:esc50@6dB or WHN.", names="corruption")
     level: str = flag("Its level, where the name does not hold one.", "L2")
-    profile: str = flag("reference or corrected.", "reference")
+    profile: str = flag("reference or corrected.", "reference", choices=PROFILES)
     split: str = flag("Labelled split to tune on; test is refused.", "val")
     clips: int = flag("Clips of the split, evenly spread over its list; 0 takes all.", 150)
     epochs: int = flag("Passes of a trial (offline protocol).", 2)

@@ -1,0 +1,43 @@
+"""How the clips of a split reach the devices while training, and what a network says of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Array
+
+from dhauds_jax import parallel
+from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
+from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.parallel import ONE, Parallel
+from dhauds_jax.train.views import TrainBatch
+from dhauds_jax.tta.feeding import padded
+from dhauds_jax.types import Classifier, Variables
+
+
+def fed(clips: ClipSplit, order: np.ndarray, batch_size: int, where: Parallel) -> Iterator[TrainBatch]:
+    """The batches of a pass on the devices, one ahead of the one in use."""
+
+    def put(batch: TrainBatch) -> TrainBatch:
+        return parallel.put_rows(where, padded(batch, where.devices))
+
+    return to_device(batches(clips, order, batch_size), put if where.kind != "jit" else None)
+
+
+def make_evaluator(
+    classifier: Classifier, batch_size: int, where: Parallel = ONE
+) -> Callable[[Variables, ClipSplit], np.ndarray]:
+    """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's."""
+
+    def logits_of(variables: Variables, wave: Array) -> Array:
+        return classifier.apply(variables, wave, mode=EVAL, axis_name=where.axis_name)[0].logits
+
+    forward = parallel.spread_rows(where, logits_of)
+
+    def score(variables: Variables, clips: ClipSplit) -> np.ndarray:
+        feed = fed(clips, np.arange(len(clips.ids)), batch_size, where)
+        logits = [forward(variables, to_float(batch.wave))[:batch_size] for batch in feed]
+        return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
+
+    return score

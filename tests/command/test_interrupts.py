@@ -1,0 +1,39 @@
+"""Ctrl-C between two steps."""
+
+import signal
+import threading
+
+import pytest
+
+from dhauds_jax.command import interrupts
+
+
+def test_ctrl_c_waits_for_the_step_and_a_second_one_does_not():
+    before = signal.getsignal(signal.SIGINT)
+    done = []
+    with interrupts.deferred() as asked:
+        for step in range(5):
+            if step == 2:
+                signal.raise_signal(signal.SIGINT)
+            done.append(step)
+            if asked():
+                break
+    assert done == [0, 1, 2]
+    assert signal.getsignal(signal.SIGINT) is before
+    with pytest.raises(KeyboardInterrupt), interrupts.deferred() as asked:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_another_thread_goes_on_as_ever():
+    found = []
+
+    def work():
+        with interrupts.deferred() as asked:
+            found.append(asked())
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert found == [False]
