@@ -29,11 +29,11 @@ def test_each_keeps_its_own_values_and_defaults():
 @pytest.mark.parametrize("times", [1, 2, 3])
 def test_each_refuses_what_its_signature_forbids(times):
     made = [scaled(1) for _ in range(times)][-1]
-    with pytest.raises(TypeError, match="parameters of tests.test_typecheck.scaled.<locals>.turned"):
+    with pytest.raises(TypeError, match=r"parameters of tests\.test_typecheck\.scaled\.<locals>\.turned"):
         made(jnp.zeros(3))
     with pytest.raises(TypeError, match="shift"):
         made(jnp.zeros((1, 3)), "one")
-    with pytest.raises(TypeError, match="return value of tests.test_typecheck.scaled.<locals>.turned"):
+    with pytest.raises(TypeError, match=r"return value of tests\.test_typecheck\.scaled\.<locals>\.turned"):
         scaled(3)(jnp.zeros((1, 3)))
 
 
