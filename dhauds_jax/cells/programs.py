@@ -81,11 +81,12 @@ class Programs:
         """Logits of an unadapted model over a set (clips, time); `FloatingPointError` where one is not finite."""
 
         def make() -> Callable[..., Any]:
-            return parallel.spread_rows(where, methods.make("source", classifier, {}, where.axis_name).predict)
+            source = methods.make("source", classifier, {}, where.axis_name)
+            return protocols.compiled(source, parallel=where).predict
 
         state = AdaptState(variables, (), (), np.int32(0))
         state = state if where.kind == "jit" else parallel.everywhere(where, state)
-        predict = self._once(("source", classifier, where), make)
+        predict = self._once(("source", classifier, batch_size, np.shape(waves)[1:], where), make)
         logits = protocols.evaluate(predict, state, waves, batch_size, parallel=where)
         return check_finite_logits(logits, "before any update; expected a checkpoint of finite weights")
 

@@ -145,6 +145,7 @@ def _once(name: str, function: Callable) -> Callable:
         first.append(now)
         return function(*args)
 
+    traced.__name__ = name  # of the program: equal ones of several methods are one in the compilation cache
     return traced
 
 

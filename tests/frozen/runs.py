@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 SETTINGS = {
     "JAX_PLATFORMS": "cpu",
     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",  # the time is that of compiling
-    "XLA_FLAGS": "",  # not those of conftest.py
+    "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",  # half the time again; nothing else that conftest.py sets
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",  # the commands share hundreds of small programs
 }
 """Environment of the commands; the numbers depend on it."""
