@@ -157,7 +157,7 @@ def test_unknown_synthetic_noise():
         make_noise("rain", seed=0, samples=10)
 
 
-@pytest.mark.slow
+@pytest.mark.as_shipped
 def test_synthetic_banks_have_as_many_classes_and_grow_with_the_level():
     for corruption, counts in {"ENQ": (3, 5), "END1": (4, 6), "END2": (4, 6), "ENSC": (4, 6)}.items():
         small, large = (synthetic_bank(corruption, level, 3, seconds=1.5) for level in ("L1", "L2"))

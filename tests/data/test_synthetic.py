@@ -30,7 +30,7 @@ def test_every_phone_is_shared_by_words():
     assert len(set(WORDS.values())) == len(WORDS)
 
 
-@pytest.mark.slow
+@pytest.mark.as_shipped
 def test_clip_is_a_function_of_seed_split_and_index(spoken_clips):
     few = S.make_split("test", size=30)
     np.testing.assert_array_equal(few.waves, spoken_clips.waves[:30])
@@ -101,7 +101,7 @@ def test_loads_as_a_data_set_at_another_rate():
     assert set(clips.lengths.tolist()) == {8_000}
 
 
-@pytest.mark.slow
+@pytest.mark.as_shipped
 def test_clean_is_separable_and_noise_is_not():
     """Kernel classifier on aligned, pooled log-mel: over 85 % on unseen speakers, 15 points less or worse in noise."""
     import librosa
