@@ -91,7 +91,7 @@ _AMAUT: dict[str, tuple[Any, ...]] = {
     ),
     "amaut_arabic15": (class_names.ARABIC_SPEECH_COMMANDS, _SPEECH, 16000, 32, (1, 1), _SMALL_HEAD, _SMALL),
     "amaut_small": (None, _SPEECH, 16000, 32, (1, 1), _SMALL_HEAD, _SMALL),
-    "amaut_mini": (None, log_mel(16000, 512, 400, 250, 40), 16000, 16, (0, 0), _MINI_HEAD, _MINI),
+    "amaut_mini": (None, log_mel(16000, 512, 400, 250, 40), 16000, 16, (0,), _MINI_HEAD, _MINI),
     "amaut_tiny": (None, log_mel(16000, 512, 400, 250, 24), 4000, 8, (0, 0), _TINY_HEAD, _TINY),
 }
 
