@@ -139,7 +139,7 @@ def stream(
 
 
 def listing_state(refs: Iterable[ClipRef]) -> Iterator[bytes]:
-    """What tells copies of the same clips apart without reading them: each one.s id, label, size and mtime."""
+    """What tells copies of the same clips apart without reading them: id, label, size and time of change of each."""
     for ref in refs:
         stat = ref.path.stat() if ref.path.is_file() else None
         state = (stat.st_size, stat.st_mtime_ns) if stat else ()
