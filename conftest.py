@@ -47,8 +47,8 @@ def pytest_configure(config):
     """Chooses how XLA compiles, before anything is compiled; workers and child processes inherit it.
 
     Most of the tests' time is compilation, so it is kept short: no optimisation, and LLVM IR without a detour over MLIR
-    (a third of the time). `-m as_shipped` and `-m ""` compile as users' programs are, for laws of bits, tests that speak
-    many clips and the quickstart, which other expressions leave out.
+    (a third of the time). `-m as_shipped` and `-m ""` compile as users' programs are, for laws of bits, tests that
+    speak many clips and the quickstart, which other expressions leave out.
     """
     if unoptimised(config):
         given = os.environ.get("XLA_FLAGS", "")
