@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -33,14 +34,20 @@ class Programs:
 
     Whoever works on several cells makes one and hands it to each; `forget` drops all, whose programs would fill the
     memory of a long sweep over many networks.
+
+    Args:
+      compiler_options: of updates and predictions, for XLA; None is the best for all but the shortest runs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, compiler_options: Mapping[str, Any] | None = None) -> None:
+        self._options = compiler_options
         self._kept: dict[tuple[Any, ...], Any] = {}
+        self._unadapted: tuple[Variables, weakref.ref[np.ndarray], tuple[Any, ...], np.ndarray] | None = None
 
     def forget(self) -> None:
         """Drops every classifier and every program."""
         self._kept.clear()
+        self._unadapted = None
 
     def _once(self, key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
         if key not in self._kept:
@@ -62,33 +69,45 @@ class Programs:
         return self._once(
             ("method", *_traced(cell, classifier, like), where),
             lambda: protocols.compiled(
-                method, parallel=where, spread=wrapped_method(cell, classifier, where.axis_name)
+                method, self._options, parallel=where, spread=wrapped_method(cell, classifier, where.axis_name)
             ),
         )
 
     def flops(
-        self, cell: Cell, classifier: Classifier, method: Method, state: AdaptState, samples: int
+        self, cell: Cell, classifier: Classifier, run: protocols.Compiled, state: AdaptState, samples: int
     ) -> float | None:
         """Operations of one update for each clip of `samples` samples, counted once for what is compiled once."""
+        # On several devices a program holds the rows of one.
+        step = run.step if run.parallel.kind == "jit" else run.method.step
         return self._once(
             ("flops", *_traced(cell, classifier, state), samples),
-            lambda: flops.flops_per_clip(method, state, cell.batch_size, samples),
+            lambda: flops.flops_per_clip(step, state, cell.batch_size, samples),
         )
 
     def source_logits(
         self, classifier: Classifier, variables: Variables, waves: np.ndarray, batch_size: int, where: Parallel = ONE
     ) -> np.ndarray:
-        """Logits of an unadapted model over a set (clips, time); `FloatingPointError` where one is not finite."""
+        """Logits of an unadapted model over a set (clips, time); `FloatingPointError` where one is not finite.
+
+        Methods that start from the same variables on the same set follow each other: the last logits are kept for them.
+        """
+        if self._unadapted is not None:
+            model, of, facts, logits = self._unadapted
+            if model is variables and of() is waves and facts == (classifier, batch_size, where):
+                return logits
 
         def make() -> Callable[..., Any]:
             source = methods.make("source", classifier, {}, where.axis_name)
-            return protocols.compiled(source, parallel=where).predict
+            return protocols.compiled(source, self._options, parallel=where).predict
 
         state = AdaptState(variables, (), (), np.int32(0))
         state = state if where.kind == "jit" else parallel.everywhere(where, state)
         predict = self._once(("source", classifier, batch_size, np.shape(waves)[1:], where), make)
         logits = protocols.evaluate(predict, state, waves, batch_size, parallel=where)
-        return check_finite_logits(logits, "before any update; expected a checkpoint of finite weights")
+        check_finite_logits(logits, "before any update; expected a checkpoint of finite weights")
+        # The set itself is let go before the next one is drawn: there may be room for one alone.
+        self._unadapted = (variables, weakref.ref(waves), (classifier, batch_size, where), logits)
+        return logits
 
     def embeddings(self, classifier: Classifier) -> Callable[[AdaptState, Batch], Any]:
         """A jitted `(state, batch) -> (embedding, flattened tokens)` in evaluation mode."""

@@ -102,7 +102,7 @@ def run_cell(
             variables = statistics.of("evaluation", source.variables)
             before = programs.source_logits(classifier, variables, target.evaluation, batch_size, where)
     record = record_of(cell, source, target, plan, before, trajectory, run.method, statistics, command, where)
-    record["flops_per_clip"] = programs.flops(cell, classifier, run.method, trajectory.state, target.waves.shape[1])
+    record["flops_per_clip"] = programs.flops(cell, classifier, run, trajectory.state, target.waves.shape[1])
     if with_embeddings:
         path, observe = workdir / "embeddings" / f"{record['cell']}.npz", programs.embeddings(classifier)
         both = statistics.of("evaluation", (source.variables, trajectory.state.variables))

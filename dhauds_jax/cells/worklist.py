@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
 from dhauds_jax import digests, registry
@@ -155,6 +155,9 @@ def _read(run: AdaptRun, loaded: Loaded, folder: str, corruption: str, level: st
     return read_sets.read_corrupted(loaded, folder, corruption, level, split=run.split, allow_partial=partial)
 
 
+_log_mel = jax.jit(log_mel, static_argnums=1)
+
+
 def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
     """Keeps the log-mel spectrogram (dB) of a cell's first clip, for the report's page of spectrograms."""
     if not writes():
@@ -162,7 +165,7 @@ def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
     spec = MelSpec(
         sample_rate=rate, n_fft=512, win_length=400, hop=160, n_mels=64, f_min=0.0, f_max=rate / 2, scale="slaney"
     )
-    arrays = {"log_mel": np.asarray(log_mel(jnp.asarray(wave), spec)), "seconds": len(wave) / rate}
+    arrays = {"log_mel": np.asarray(_log_mel(wave, spec)), "seconds": len(wave) / rate}
     write_atomically(folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
 
 

@@ -6,7 +6,6 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float, Key
 
 FRAME = 80
@@ -19,8 +18,11 @@ CHUNK = 128
 """Clips in one compiled program; fixed, so that a clip's samples do not depend on how many are asked for."""
 
 
-def synthesise(tracks: np.ndarray, keys: Array, sample_rate: int) -> np.ndarray:
-    """Speaks control tracks.
+@functools.partial(jax.jit, static_argnums=2)
+def synthesise(
+    tracks: Float[Array, "clips frames width"], keys: Key[Array, " clips"], sample_rate: int
+) -> Float[Array, "clips time"]:
+    """Speaks control tracks; compiled for a number of clips, so give it `CHUNK`.
 
     A glottal pulse train (derivative of the polynomial pulse of Klatt and Klatt, JASA 1990) and aspiration pass through
     a cascade of two-pole resonators; frication passes through one resonator in parallel (Klatt, JASA 1980).
@@ -34,18 +36,6 @@ def synthesise(tracks: np.ndarray, keys: Array, sample_rate: int) -> np.ndarray:
     Returns:
       float32 (clips, frames * FRAME), not normalised.
     """
-    count = len(tracks)
-    pieces = []
-    for first in range(0, count, CHUNK):
-        rows = np.minimum(np.arange(first, first + CHUNK), count - 1)
-        pieces.append(np.asarray(_synthesise(jnp.asarray(tracks[rows]), keys[rows], sample_rate)))
-    return np.concatenate(pieces)[:count]
-
-
-@functools.partial(jax.jit, static_argnums=2)
-def _synthesise(
-    tracks: Float[Array, "clips frames width"], keys: Key[Array, " clips"], sample_rate: int
-) -> Float[Array, "clips time"]:
     time = tracks.shape[1] * FRAME
     track = dict(zip(CONTROLS, jnp.moveaxis(_interpolate(tracks[..., : len(CONTROLS)]), -1, 0)))
     noise = jax.vmap(lambda key: jax.random.normal(key, (2, time)))(keys)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Key, UInt32
 
 from dhauds_jax.data import formants
 from dhauds_jax.data.phones import PHONES, WORDS
@@ -89,15 +89,27 @@ def make_split(split: str, *, seed: int = 0, size: int | None = None) -> Corpus:
 def speak(split: str, seed: int, index: np.ndarray, speakers: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Waveforms float32 (clips, 16000) of the words `labels` said by `speakers` of `split`, peaks 0.1 to 0.7."""
     voices = {s: make_speaker(seed, split, s) for s in sorted(set(speakers.tolist()))}
-    tracks, finish = [], []
-    for i, s, c in zip(index.tolist(), speakers.tolist(), labels.tolist()):
-        rng = np.random.default_rng((seed, _CODES[split], 1, i))
-        tracks.append(control_tracks(CLASSES[c], voices[s], rng))
-        finish.append(_finish_draws(rng))
     root = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), _CODES[split])
-    keys = jax.vmap(lambda i: jax.random.fold_in(root, i))(jnp.asarray(index, jnp.uint32))
-    dry = formants.synthesise(np.stack(tracks), keys, SAMPLE_RATE)
-    return _finish(dry, keys, np.asarray(finish, np.float32))
+
+    def control(i: int, s: int, c: int) -> tuple[np.ndarray, tuple[float, ...]]:
+        rng = np.random.default_rng((seed, _CODES[split], 1, i))
+        return control_tracks(CLASSES[c], voices[s], rng), _finish_draws(rng)
+
+    pieces = []  # none is waited for before the last one is begun: tracks are made while devices speak
+    for first in range(0, len(index), formants.CHUNK):
+        rows = slice(first, first + formants.CHUNK)
+        asked = zip(index[rows].tolist(), speakers[rows].tolist(), labels[rows].tolist())
+        tracks, finish = zip(*(control(*one) for one in asked))
+        filled = np.minimum(np.arange(formants.CHUNK), len(tracks) - 1)
+        keys = _keys_of(root, index[rows][filled].astype(np.uint32))
+        dry = formants.synthesise(np.stack(tracks)[filled], keys, SAMPLE_RATE)
+        pieces.append(_finish(dry, keys, np.asarray(finish, np.float32)[filled]))
+    return np.concatenate([np.asarray(piece) for piece in pieces])[: len(index)]
+
+
+@jax.jit
+def _keys_of(root: Key[Array, ""], index: UInt32[Array, " clips"]) -> Key[Array, " clips"]:
+    return jax.vmap(lambda i: jax.random.fold_in(root, i))(index)
 
 
 def make_speaker(seed: int, split: str, speaker: int) -> Speaker:
@@ -164,10 +176,16 @@ def _pitch(voice: Speaker, now: np.ndarray, edges: np.ndarray, rng: np.random.Ge
 
 def _hann(x: np.ndarray, width: int) -> np.ndarray:
     """Smooths (frames, tracks) along time with a Hann window of `width` frames, edges held."""
+    rows, window = _hann_window(len(x), width)
+    return x[rows].swapaxes(1, 2) @ window
+
+
+@functools.cache
+def _hann_window(frames: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which frames (frames, width) enter each smoothed one, and their weights (width,)."""
     window = np.hanning(width + 2)[1:-1]
-    padded = np.pad(x, ((width // 2, width // 2), (0, 0)), mode="edge")
-    views = np.lib.stride_tricks.sliding_window_view(padded, width, axis=0)
-    return views @ (window / window.sum())
+    rows = np.arange(frames)[:, None] + np.arange(width) - width // 2
+    return rows.clip(0, frames - 1), window / window.sum()
 
 
 def _finish_draws(rng: np.random.Generator) -> tuple[float, ...]:
@@ -176,18 +194,10 @@ def _finish_draws(rng: np.random.Generator) -> tuple[float, ...]:
     return peak, rng.uniform(50, 60), rng.uniform(-30, -16), rng.uniform(0.03, 0.1), rng.uniform(-0.25, 0.25)
 
 
-def _finish(dry: np.ndarray, keys: Array, draws: np.ndarray) -> np.ndarray:
-    """Puts dry clips into small rooms, at a level, above a faint noise floor."""
-    pieces = []
-    for first in range(0, len(dry), formants.CHUNK):
-        rows = np.minimum(np.arange(first, first + formants.CHUNK), len(dry) - 1)
-        pieces.append(np.asarray(_finish_chunk(jnp.asarray(dry[rows]), keys[rows], jnp.asarray(draws[rows]))))
-    return np.concatenate(pieces)[: len(dry)]
-
-
-@functools.partial(jax.jit)
-@functools.partial(jax.vmap)
-def _finish_chunk(dry: Float[Array, " time"], key: Array, draws: Float[Array, " draws"]) -> Float[Array, " time"]:
+@jax.jit
+@jax.vmap
+def _finish(dry: Float[Array, " time"], key: Key[Array, ""], draws: Float[Array, " draws"]) -> Float[Array, " time"]:
+    """Puts a dry clip into a small room, at a level, above a faint noise floor."""
     peak, floor_db, room_db, decay, tilt = draws
     tail_key, floor_key = jax.random.split(jax.random.fold_in(key, 1))
     seconds = jnp.arange(_ROOM) / SAMPLE_RATE

@@ -63,13 +63,13 @@ def _babble(rng: np.random.Generator, samples: int, sample_rate: int) -> np.ndar
 
     needed = -(-samples * synthetic.SAMPLE_RATE // sample_rate)
     gap = synthetic.LENGTH // 2  # words follow each other every half second
-    words = -(-needed // gap) + 2
+    words = -(-needed // gap) + 1
     index = np.arange(words * _TALKERS)
     labels = rng.integers(0, len(synthetic.CLASSES), len(index))
     seed = int(rng.integers(0, 2**31))
     clips = synthetic.speak("babble", seed, index, index % _TALKERS, labels)
     clips /= np.sqrt(np.mean(clips**2, axis=1, keepdims=True))
-    wave = np.zeros((words + 2) * gap)
+    wave = np.zeros((words + 3) * gap)
     for i, clip in enumerate(clips):
         start = i // _TALKERS * gap + int(rng.integers(0, gap))
         part = wave[start : start + len(clip)]

@@ -43,7 +43,7 @@ def dead_parameters(config: ClassifierConfig) -> int:
 _SPEECH = log_mel(16000, 1024, 400, 155, 80)
 _SMALL = {"embed": 192, "depth": 4, "heads": 4, "mlp": 384}
 _SMALL_HEAD = {"kind": "audio_classifier", "hidden": 256, "features": 64}
-_MINI = {"embed": 96, "depth": 2, "heads": 4, "mlp": 192}
+_MINI = {"embed": 96, "depth": 1, "heads": 4, "mlp": 192}
 _MINI_HEAD = {"kind": "audio_classifier", "hidden": 128, "features": 64}
 _TINY = {"embed": 32, "depth": 1, "heads": 2, "mlp": 64}
 _TINY_HEAD = {"kind": "audio_classifier", "hidden": 32, "features": 16}

@@ -48,7 +48,7 @@ def _gflop(
     info = RunInfo(1, batch, len(config.classes), None, batch)
     state = jax.eval_shape(lambda variables: made.init(variables, info), shapes)
     wave = jax.ShapeDtypeStruct((batch, config.length), jnp.float32)
-    update = flops.flops_per_clip(made, state, batch, config.length) or 0.0
+    update = flops.flops_per_clip(made.step, state, batch, config.length) or 0.0
     forward = flops.counted(lambda v, w: classifier.apply(v, w, mode=EVAL)[0].logits, shapes, wave) or 0.0
     return update / 1e9, forward / batch / 1e9
 

@@ -183,7 +183,7 @@ def _run_group(
     trees = source.variables if shared_statistics.rule is None else starts
     copies, shared = vectorised.start(study, trees, info)
     one = vectorised.state_of(copies, shared, (0, 0))
-    flops = tta_flops.flops_per_clip(study.method, one, first.batch_size, samples)
+    flops = tta_flops.flops_per_clip(study.method.step, one, first.batch_size, samples)
 
     def logits_of(variables: Variables, waves: np.ndarray) -> np.ndarray:
         return programs.source_logits(classifier, variables, waves, first.batch_size)

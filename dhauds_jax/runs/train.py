@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,13 @@ NAMED = ("dataset", "net", "seed", "profile", "input_statistics", "precision", "
 
 @precision.exactly()
 @locks.holding()
-def train_and_save(run: TrainRun, command: str) -> str:
+def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, Any] | None = None) -> str:
     """Trains a classifier and writes `workdir/checkpoint`; returns the sentence that says so.
+
+    Args:
+      run: the flags.
+      command: the command line, for the checkpoint.
+      compiler_options: see `train.loop.train`.
 
     Raises:
       BadInput: bad input, in one sentence, before anything is written.
@@ -146,6 +152,7 @@ def train_and_save(run: TrainRun, command: str) -> str:
         saver=saver,
         history=history,
         where=where,
+        compiler_options=compiler_options,
     ):
         state, updating, waited = epoch.state, updating + epoch.seconds, waited + epoch.waited
     seconds = time.perf_counter() - begun

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -119,10 +119,10 @@ class _Pass(NamedTuple):
     waited: float
 
 
-def _spread_step(where: Parallel, step: Callable) -> Callable:
+def _spread_step(where: Parallel, step: Callable, compiler_options: Mapping[str, Any] | None) -> Callable:
     """A step of `make_step`, compiled; variables and the optimiser's state are donated."""
     if where.kind == "jit":
-        return jax.jit(step, donate_argnums=(0, 1))
+        return jax.jit(step, donate_argnums=(0, 1), compiler_options=compiler_options)
 
     def whole(state: tuple[Variables, Any], batch: TrainBatch, key: Array) -> tuple[Any, Any]:
         return step(*state, batch, key), ()
@@ -201,6 +201,7 @@ def train(
     saver: Saver | None = None,
     history: list[dict[str, float]] | None = None,
     where: Parallel = ONE,
+    compiler_options: Mapping[str, Any] | None = None,
 ) -> Iterator[TrainEpoch]:
     """Trains and yields after each epoch; goes on from `saver` when it holds an unfinished run.
 
@@ -215,6 +216,7 @@ def train(
       saver: where the state of an unfinished run is kept.
       history: filled with one dict an epoch, earlier ones of a resumed run included.
       where: the devices that it trains on.
+      compiler_options: of the update, for XLA (one device alone).
 
     Raises:
       BadInput: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
@@ -239,7 +241,8 @@ def train(
         return
     short = bool(np.any(clips.lengths < clips.width))
     noise = None if noise is None else jnp.asarray(noise)
-    step = _spread_step(where, make_step(classifier, options, optimiser, noise, short, where.axis_name))
+    update = make_step(classifier, options, optimiser, noise, short, where.axis_name)
+    step = _spread_step(where, update, compiler_options)
     score = make_evaluator(classifier, min(100, len(validation.ids)), where)
     key = jax.random.key(seed)
     with progress_bar(total=steps * options.epochs, initial=steps * len(history), desc="train", unit="step") as bar:

@@ -8,17 +8,17 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from dhauds_jax.types import AdaptState, Batch, Method
+from dhauds_jax.types import AdaptState, Batch, Step
 
 
-def flops_per_clip(method: Method, state: AdaptState, batch_size: int, samples: int) -> float | None:
+def flops_per_clip(step: Step, state: AdaptState, batch_size: int, samples: int) -> float | None:
     """Floating-point operations of one `step` for each clip of a full batch, before XLA optimises the program.
 
     The body of a loop counts once, however often it runs (blocks under `nn.scan`, clips under `lax.map`), so numbers
     compare methods on one network, not networks. None where the backend does not count.
 
     Args:
-      method: the method.
+      step: a method's; a jitted one that ran on such a state and batch is not traced again.
       state: its state, for the shapes.
       batch_size: clips of a batch.
       samples: samples of a clip.
@@ -30,7 +30,7 @@ def flops_per_clip(method: Method, state: AdaptState, batch_size: int, samples: 
         jax.ShapeDtypeStruct((batch_size,), jnp.int32),
     )
     key = jax.eval_shape(lambda: jax.random.key(0))
-    flops = counted(method.step, shapes, batch, key)
+    flops = counted(step, shapes, batch, key)
     return None if flops is None else flops / batch_size
 
 
@@ -38,13 +38,17 @@ def shapes_of(tree: Any) -> Any:
     """A tree of arrays (or of their shapes already) as `jax.ShapeDtypeStruct`."""
 
     def shape(x: Any) -> jax.ShapeDtypeStruct:
-        return x if isinstance(x, jax.ShapeDtypeStruct) else jax.ShapeDtypeStruct(jnp.shape(x), jnp.asarray(x).dtype)
+        if isinstance(x, jax.ShapeDtypeStruct):
+            return x
+        return jax.ShapeDtypeStruct(jnp.shape(x), jnp.asarray(x).dtype, weak_type=getattr(x, "weak_type", False))
 
     return jax.tree.map(shape, tree)
 
 
 def counted(function: Callable[..., Any], *args: Any) -> float | None:
-    """Floating-point operations of a function by XLA's count, from shapes alone; bodies of loops count once."""
-    found: Any = jax.jit(function).lower(*args).cost_analysis()
+    """Floating-point operations of a function, jitted or not, by XLA's count, from shapes alone; bodies of loops count
+    once."""
+    jitted: Any = function if hasattr(function, "lower") else jax.jit(function)
+    found = jitted.lower(*args).cost_analysis()
     flops = (found or {}).get("flops")
     return None if flops is None else float(flops)

@@ -3,11 +3,16 @@
 import gc
 import weakref
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 
+from dhauds_jax.cells import programs as programs_module
 from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.programs import Programs, wrapped_method
 from dhauds_jax.nets import zoo
+from dhauds_jax.types import Batch, RunInfo
 
 CONFIG = zoo.preset("amaut_tiny", ("a", "b"))
 CELL = Cell("d", "WHN", "L1", "amaut_tiny", "tent", "online", "reference", 0, (), 1, 4, "information")
@@ -40,3 +45,59 @@ def test_a_program_belongs_to_its_classifier_and_not_to_a_place_in_memory():
     programs.forget()
     gc.collect()
     assert kept() is None
+
+
+@pytest.fixture(scope="module")
+def small():
+    """(classifier, its variables, four clips)."""
+    classifier = zoo.build(CONFIG)
+    waves = np.random.default_rng(0).normal(size=(4, CONFIG.length)).astype(np.float32)
+    return classifier, classifier.init(jax.random.key(0), jnp.asarray(waves[:2])), waves
+
+
+def test_operations_are_counted_without_another_trace_of_the_update(small):
+    """Before, the count traced a gradient that the run had traced already: 2 s a method in the quickstart."""
+    classifier, variables, waves = small
+    traces = []
+    method = wrapped_method(CELL, classifier)
+
+    def step(state, batch, key):
+        traces.append(1)
+        return method.step(state, batch, key)
+
+    programs = Programs()
+    state = method.init(variables, RunInfo(1, 4, 2, None, 4))
+    run = programs.compiled(CELL, classifier, method._replace(step=step), (state, waves[:1]))
+    batch = Batch(jnp.asarray(waves), jnp.ones(4), jnp.arange(4, dtype=jnp.int32))
+    after, _ = run.step(jax.tree.map(jnp.copy, state), batch, jax.random.key(1))  # the state is donated
+    assert len(traces) == 1
+    counted = programs.flops(CELL, classifier, run, after, CONFIG.length)
+    assert len(traces) == 1
+    fresh = Programs()
+    alone = fresh.flops(CELL, classifier, fresh.compiled(CELL, classifier, method, after), after, CONFIG.length)
+    assert counted == alone > 1e6
+
+
+def test_unadapted_logits_are_kept_for_the_next_method_alone(small, monkeypatch):
+    classifier, variables, waves = small
+    seen, evaluate = [], programs_module.protocols.evaluate
+
+    def counting(*args, **more):
+        seen.append(1)
+        return evaluate(*args, **more)
+
+    monkeypatch.setattr(programs_module.protocols, "evaluate", counting)
+    programs = Programs()
+    first = programs.source_logits(classifier, variables, waves, 4)
+    assert programs.source_logits(classifier, variables, waves, 4) is first and len(seen) == 1
+    # Another set, another model and another batch size are computed, also where their numbers are equal.
+    np.testing.assert_array_equal(programs.source_logits(classifier, variables, waves.copy(), 4), first)
+    moved = jax.tree.map(lambda x: x + 0.1, variables)
+    assert not np.array_equal(programs.source_logits(classifier, moved, waves, 4), first)
+    np.testing.assert_allclose(programs.source_logits(classifier, variables, waves, 2), first, rtol=1e-5, atol=1e-6)
+    assert len(seen) == 4
+    kept = weakref.ref(waves := waves.copy())
+    programs.source_logits(classifier, variables, waves, 4)
+    del waves
+    gc.collect()
+    assert kept() is None  # the set itself is not held on to

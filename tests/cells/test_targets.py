@@ -53,7 +53,7 @@ def test_wrong_cells_list_the_right_ones(name, message):
 def test_banks_of_shifts():
     assert targets.bank_for(WORDS, None, "UNI", "0.005", 16_000) is None
     bank = targets.bank_for(WORDS, None, "SCN", "running_tap@10dB", 16_000)
-    assert bank.names == ("white/0",) and bank.lengths.tolist() == [320_000]
+    assert bank.names == ("white/0",) and bank.lengths.tolist() == [160_000]
     with pytest.raises(ValueError, match="no clips of cochl_scene for CLP"):
         targets.bank_for(WORDS, "/nowhere", "CLP", "cochl_scene@3dB", 16_000)
 

@@ -1,4 +1,4 @@
-"""The quickstart keeps its promises: corruption costs at least 15 points, adaptation gives back at least 5."""
+"""The quickstart keeps its promises: each corruption costs at least 10 points, adaptation gives back at least 5."""
 
 import re
 
@@ -15,15 +15,16 @@ from dhauds_jax.workdir import records
 def test_the_whole_story(tmp_path, capsys):
     run = Quickstart(workdir=str(tmp_path / "out"), method=["source", "dhauds"])
     said = quickstart(run, "the command")
-    assert said.startswith("16 records reported")
+    assert said.startswith("14 records reported")
     found = records.read(tmp_path / "out")
     clean = next(r for r in found if r["corruption"] == "clean")["non_adapted"]
     broken = [r for r in found if r["corruption"] != "clean" and r["method"] == "dhauds"]
-    assert len(broken) == 7
+    assert [r["corruption"] for r in broken] == ["WHN", "ENQ", "END1", "END2", "ENSC", "PSH"]
     before = np.mean([r["non_adapted"] for r in broken])
     after = np.mean([r["adapted_last"] for r in broken])
     assert clean > 0.9
-    assert clean - before > 0.15
+    assert clean - max(r["non_adapted"] for r in broken) > 0.1
+    assert clean - before > 0.3
     assert after - before > 0.05
     assert all(r["profile"] == "corrected" and r["options"]["gent_views"] == "both" for r in broken)
     text = (tmp_path / "out" / "report" / "report.md").read_text()
@@ -41,8 +42,8 @@ def test_the_last_lines_are_of_this_run_alone(tmp_path, monkeypatch, capsys):
     record = {"corruption": "WHN", "level": "L2", "method": "source", "non_adapted": 0.5, "adapted_last": 0.5}
     records.append(tmp_path, {**dict.fromkeys(records.KEYS, 0), **record, "cell": "older", "adapted_last": 0.1})
     found = Results([record], 0, "")
-    monkeypatch.setattr(quickstarts, "train_and_save", lambda run, command: "already trained")
-    monkeypatch.setattr(quickstarts, "results", lambda run, command: found)
+    monkeypatch.setattr(quickstarts, "train_and_save", lambda run, command, options: "already trained")
+    monkeypatch.setattr(quickstarts, "results", lambda run, command, programs: found)
     monkeypatch.setattr(quickstarts, "write_report", lambda folders: "reported")
     assert quickstart(Quickstart(workdir=str(tmp_path)), "c") == "reported"
     lines = capsys.readouterr().out.splitlines()

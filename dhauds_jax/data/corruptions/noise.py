@@ -13,8 +13,8 @@ from dhauds_jax.data.corruptions.base import NoiseSource
 from dhauds_jax.data.corruptions.lookup import check_cell
 from dhauds_jax.errors import BadInput
 
-SYNTHETIC_SECONDS = 20
-"""Length of each recording of a synthetic bank in seconds."""
+SYNTHETIC_SECONDS = 10
+"""Length of each recording of a synthetic bank in seconds: its babble is then one chunk of the synthesiser."""
 
 
 class Recordings(Sequence):

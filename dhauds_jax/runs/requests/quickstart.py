@@ -17,10 +17,13 @@ class Quickstart(Request):
     seed: int = flag("Seed of training, corruption and adaptation.", 0)
     profile: str = flag("reference (quirks of the PyTorch systems on) or corrected.", "corrected", choices=PROFILES)
     method: Sequence[str] = flag(
-        "Methods to compare: source, norm, tent, dhauds.", ("source", "norm", "tent", "dhauds"), names="method"
+        "Methods to compare with the unadapted network.", ("norm", "tent", "dhauds"), names="method"
     )
     corruption: Sequence[str] = flag(
-        f"Corruptions: {listed(CORRUPTIONS)}, all, or clean.", ("clean", "all"), names="corruption"
+        f"Corruptions: {listed(CORRUPTIONS)}, all, or clean. The default leaves out TST, whose tempos (8 to 12 % off) "
+        "lie among those of the speakers that the network learns from: it costs it nothing.",
+        ("clean", *(name for name in CORRUPTIONS if name != "TST")),
+        names="corruption",
     )
     level: Sequence[str] = flag(f"Levels: {listed(LEVELS)}.", ("L2",))
     train_epochs: int = flag("Passes over the training clips.", 5)
