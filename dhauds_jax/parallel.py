@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -245,8 +245,15 @@ def spread(parallel: Parallel, function: Callable[..., tuple[Any, Any]], *, dona
     return jax.pmap(on_one, axis_name=AXIS, in_axes=axes, out_axes=None, donate_argnums=donated)
 
 
-def spread_rows(parallel: Parallel, function: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
-    """Compiles `function(state, batch) -> rows`, which changes nothing, to run on all devices (see `spread`)."""
+def spread_rows(
+    parallel: Parallel, function: Callable[[Any, Any], Any], compiler_options: Mapping[str, Any] | None = None
+) -> Callable[[Any, Any], Any]:
+    """Compiles `function(state, batch) -> rows`, which changes nothing, to run on all devices (see `spread`).
+
+    `compiler_options` go to XLA (one device alone).
+    """
+    if parallel.kind == "jit":
+        return jax.jit(function, compiler_options=compiler_options)
     run = spread(parallel, lambda state, batch: ((), function(state, batch)))
     return lambda state, batch: run(state, batch)[1]
 

@@ -130,27 +130,24 @@ def make_speaker(seed: int, split: str, speaker: int) -> Speaker:
 
 def control_tracks(word: str, voice: Speaker, rng: np.random.Generator) -> np.ndarray:
     """Control tracks float32 (200, formants.WIDTH) of one utterance: targets, durations jittered, then smoothed."""
-    names = list(PHONES)
-    pieces = [(names.index(p), segment) for p in WORDS[word] for segment in PHONES[p]]
+    pieces = _pieces(word)
     pace = voice.speed * np.exp(rng.normal(0, 0.06))
-    stretch = np.exp(rng.normal(0, 0.13, len(pieces))) / pace
-    durations = np.array([segment.ms for _, segment in pieces]) * stretch
+    stretch = np.exp(rng.normal(0, 0.13, len(pieces.phone))) / pace
+    durations = pieces.ms * stretch
     durations *= min(1.0, 900.0 / durations.sum())
     start = rng.uniform(0.02, 0.98) * (1000.0 - durations.sum())
     edges = start + np.concatenate([[0.0], np.cumsum(durations)])
     now = (np.arange(_FRAMES) + 0.5) * 1000.0 / _FRAMES
     which = np.searchsorted(edges, now) - 1
-    inside = (which >= 0) & (which < len(pieces))
-    which = np.clip(which, 0, len(pieces) - 1)
+    inside = (which >= 0) & (which < len(pieces.phone))
+    which = np.clip(which, 0, len(pieces.phone) - 1)
 
-    loud = np.exp(rng.normal(0, 0.15, (len(pieces), 3)))
-    amplitudes = np.array([(s.voicing, s.aspiration, s.frication) for _, s in pieces]) * loud
+    amplitudes = pieces.amplitudes * np.exp(rng.normal(0, 0.15, pieces.amplitudes.shape))
     amplitudes[:, 1] *= voice.breath
-    targets = np.array([np.array(s.formants) * voice.accent[p] for p, s in pieces])
+    targets = pieces.formants * voice.accent[pieces.phone]
     targets = targets * np.exp(rng.normal(0, 0.025, targets.shape)) * voice.tract
-    noise = np.array([s.noise for _, s in pieces]) * np.exp(rng.normal(0, 0.05, (len(pieces), 1)))
+    noise = pieces.noise * np.exp(rng.normal(0, 0.05, (len(pieces.phone), 1)))
     noise[:, 0] *= voice.tract**0.5
-    widen = np.array([s.widen for _, s in pieces])
 
     tracks = np.zeros((_FRAMES, formants.WIDTH))
     tracks[:, 0] = _pitch(voice, now, edges, rng)
@@ -159,10 +156,30 @@ def control_tracks(word: str, voice: Speaker, rng: np.random.Generator) -> np.nd
     tracks[:, 6], tracks[:, 7] = voice.tilt, voice.open_quotient
     high = np.broadcast_to(np.array([3500.0, 4500.0]) * voice.tract, (_FRAMES, 2))
     tracks[:, 8:13] = _hann(np.concatenate([targets[which], high], 1), 11)
-    tracks[:, 13:18] = np.array([70.0, 90.0, 130.0, 200.0, 260.0]) * voice.bandwidth * _hann(widen[which][:, None], 5)
+    widths = np.array([70.0, 90.0, 130.0, 200.0, 260.0]) * voice.bandwidth
+    tracks[:, 13:18] = widths * _hann(pieces.widen[which][:, None], 5)
     # Beyond Nyquist a resonator would fold back.
     tracks[:, [4, 8, 9, 10, 11, 12]] = np.minimum(tracks[:, [4, 8, 9, 10, 11, 12]], 0.46 * SAMPLE_RATE)
     return tracks.astype(np.float32)
+
+
+class _Pieces(NamedTuple):
+    """The segments of a word's phones, a row each; `phone` counts in `PHONES`."""
+
+    phone: np.ndarray
+    ms: np.ndarray
+    amplitudes: np.ndarray
+    formants: np.ndarray
+    noise: np.ndarray
+    widen: np.ndarray
+
+
+@functools.cache
+def _pieces(word: str) -> _Pieces:
+    names = list(PHONES)
+    pieces = [(names.index(p), segment) for p in WORDS[word] for segment in PHONES[p]]
+    rows = [(p, s.ms, (s.voicing, s.aspiration, s.frication), s.formants, s.noise, s.widen) for p, s in pieces]
+    return _Pieces(*(np.array(column) for column in zip(*rows, strict=True)))
 
 
 def _pitch(voice: Speaker, now: np.ndarray, edges: np.ndarray, rng: np.random.Generator) -> np.ndarray:

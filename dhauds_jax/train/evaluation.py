@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from jaxtyping import Array
@@ -25,15 +26,26 @@ def fed(clips: ClipSplit, order: np.ndarray, batch_size: int, where: Parallel) -
     return to_device(batches(clips, order, batch_size), put if where.kind != "jit" else None)
 
 
-def make_evaluator(
-    classifier: Classifier, batch_size: int, where: Parallel = ONE
-) -> Callable[[Variables, ClipSplit], np.ndarray]:
-    """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's."""
+BATCH = 70
+"""Validation clips in a batch: as many as in a batch of the recipes of adaptation, whose prediction is the same program
+(`tta.evaluation.compiled`) and is then found in the compilation cache."""
 
-    def logits_of(variables: Variables, wave: Array) -> Array:
+
+def make_evaluator(
+    classifier: Classifier,
+    batch_size: int,
+    where: Parallel = ONE,
+    compiler_options: Mapping[str, Any] | None = None,
+) -> Callable[[Variables, ClipSplit], np.ndarray]:
+    """`(variables, clips) -> logits` in evaluation mode, compiled once; the clips are as long as the network's.
+
+    `compiler_options` go to XLA (one device alone).
+    """
+
+    def predict(variables: Variables, wave: Array) -> Array:
         return classifier.apply(variables, wave, mode=EVAL, axis_name=where.axis_name)[0].logits
 
-    forward = parallel.spread_rows(where, logits_of)
+    forward = parallel.spread_rows(where, predict, compiler_options)
 
     def score(variables: Variables, clips: ClipSplit) -> np.ndarray:
         feed = fed(clips, np.arange(len(clips.ids)), batch_size, where)

@@ -22,7 +22,7 @@ from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.progress import Bar, progress_bar
 from dhauds_jax.train.augment import check_augmentation, make_augment, mix, target_loss
 from dhauds_jax.train.auxiliary import check_aux_options, class_statistics, make_aux_loss
-from dhauds_jax.train.evaluation import fed, make_evaluator
+from dhauds_jax.train.evaluation import BATCH, fed, make_evaluator
 from dhauds_jax.train.optimisers import make_optimiser
 from dhauds_jax.train.options import TrainOptions, check_options
 from dhauds_jax.train.views import TrainBatch, make_features, make_view
@@ -216,7 +216,7 @@ def train(
       saver: where the state of an unfinished run is kept.
       history: filled with one dict an epoch, earlier ones of a resumed run included.
       where: the devices that it trains on.
-      compiler_options: of the update, for XLA (one device alone).
+      compiler_options: of updates and validation, for XLA (one device alone).
 
     Raises:
       BadInput: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
@@ -243,7 +243,7 @@ def train(
     noise = None if noise is None else jnp.asarray(noise)
     update = make_step(classifier, options, optimiser, noise, short, where.axis_name)
     step = _spread_step(where, update, compiler_options)
-    score = make_evaluator(classifier, min(100, len(validation.ids)), where)
+    score = make_evaluator(classifier, min(BATCH, len(validation.ids)), where, compiler_options)
     key = jax.random.key(seed)
     with progress_bar(total=steps * options.epochs, initial=steps * len(history), desc="train", unit="step") as bar:
         first = len(history)

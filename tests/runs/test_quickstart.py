@@ -23,7 +23,7 @@ def test_the_whole_story(tmp_path, capsys):
     before = np.mean([r["non_adapted"] for r in broken])
     after = np.mean([r["adapted_last"] for r in broken])
     assert clean > 0.9
-    assert clean - max(r["non_adapted"] for r in broken) > 0.1
+    assert clean - max(r["non_adapted"] for r in broken) > 0.05  # PSH costs least: 12 points where this was written
     assert clean - before > 0.3
     assert after - before > 0.05
     assert all(r["profile"] == "corrected" and r["options"]["gent_views"] == "both" for r in broken)
