@@ -10,8 +10,10 @@ from typing import Any
 import jax
 import numpy as np
 
+from dhauds_jax.cells import checking
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.errors import BadInput
 from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.quickstart import Quickstart
@@ -26,18 +28,26 @@ compiled as ever, so that their bits are those of every other command."""
 
 
 def quickstart(run: Quickstart, command: str) -> str:
-    """Trains, corrupts, adapts and reports; returns the sentence that says where the report is."""
+    """Trains, corrupts, adapts and reports; returns the sentence that says where the report is.
+
+    Raises:
+      BadInput: unknown names and impossible numbers, before anything is done.
+    """
     workdir, begun = Path(run.workdir), time.perf_counter()
 
     def step(text: str) -> None:
         print(f"[{time.perf_counter() - begun:3.0f} s] {text}", flush=True)
 
+    adaptation = _adaptation(run, workdir)
+    checking.check(adaptation)  # now, not after the training
+    if run.train_epochs < 1:
+        raise BadInput(f"--train_epochs={run.train_epochs}: expected at least 1")
     options = COMPILER_OPTIONS if jax.default_backend() == "cpu" else None
     step(f"on {provenance.device()}")
     step(f"1/3 training {NET} on clean synthetic words")
     print(train_and_save(_training(run), command, options))
     step("2/3 corrupting the words of unseen speakers, and adapting to each corruption without labels")
-    done = results(_adaptation(run, workdir), command, programs=Programs(options))
+    done = results(adaptation, command, programs=Programs(options))
     print(done.sentence(run.workdir))
     step("3/3 report")
     text = write_report([run.workdir])

@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.runs import quickstart as quickstarts
 from dhauds_jax.runs.adapt import Results
 from dhauds_jax.runs.quickstart import Quickstart, outcome, quickstart
@@ -49,6 +50,25 @@ def test_the_last_lines_are_of_this_run_alone(tmp_path, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "  source    50.0 %  (+0.0 points)"
     assert f"0 records written, 1 were there already: {tmp_path / 'results.jsonl'}" in lines
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"corruption": ["WNH"]}, "unknown corruption 'WNH': expected WHN"),
+        ({"method": ["tnt"]}, "unknown method 'tnt': expected tent"),
+        ({"level": ["L3"]}, "'L3'"),
+        ({"profile": "fixed"}, "fixed"),
+        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"train_epochs": 0}, "--train_epochs"),
+    ],
+)
+def test_what_cannot_be_is_said_before_the_training(tmp_path, monkeypatch, wrong, said):
+    """Before, a wrong corruption was told after a minute of training."""
+    monkeypatch.setattr(quickstarts, "train_and_save", lambda *given: pytest.fail("it trained"))
+    with pytest.raises(BadInput, match=re.escape(said)):
+        quickstart(Quickstart(workdir=str(tmp_path / "out"), **wrong), "c")
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_outcome_in_a_few_lines():
