@@ -118,7 +118,7 @@ ZOO = {
     "ssast_test": {"depth": 1},
     "conmix_tiny": {"units": [1], "depth": 1},
 }
-"""The zoo's own test sizes, one a family, and what of them is smaller still in `NETS`: one stage, three convolutions."""
+"""The zoo's own test sizes, one a family, and what is smaller still in `NETS`: a stage, a block, three convolutions."""
 
 NETS = {
     "batch_norm": lambda: tiny_classifier("batch_norm"),
