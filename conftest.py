@@ -34,7 +34,7 @@ if _MADE is not None:
 LONG = ("tests/frozen/", "tests/runs/", "tests/test_parallel.py")
 """Where the longest groups of tests are: they begin first."""
 
-_NO_EMITTERS = "--xla_cpu_use_fusion_emitters=false"
+_QUICKLY = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 
 
 def unoptimised(config):
@@ -46,14 +46,15 @@ def unoptimised(config):
 def pytest_configure(config):
     """Chooses how XLA compiles, before anything is compiled; workers and child processes inherit it.
 
-    Most of the tests' time is compilation, so it is kept short: no optimisation, and LLVM IR without a detour over MLIR
-    (a third of the time). `-m as_shipped` and `-m ""` compile as users' programs are, for laws of bits, tests that
-    speak many clips and the quickstart, which other expressions leave out.
+    Most of the tests' time is compilation, so it is kept short: no optimisation, LLVM IR without a detour over MLIR
+    (a third of the time), and one module a program, not up to 32 of which each pays its own passes (a fifth).
+    `-m as_shipped` and `-m ""` compile as users' programs are, for laws of bits, tests that speak many clips and the
+    quickstart, which other expressions leave out.
     """
     if unoptimised(config):
         given = os.environ.get("XLA_FLAGS", "")
-        if _NO_EMITTERS not in given:  # a worker inherits it
-            os.environ["XLA_FLAGS"] = f"{given} {_NO_EMITTERS}".strip()
+        if _QUICKLY not in given:  # a worker inherits them
+            os.environ["XLA_FLAGS"] = f"{given} {_QUICKLY}".strip()
         os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
         jax.config.update("jax_disable_most_optimizations", True)
         # To make MLIR's context takes 6 of the 11 ms in which one operation is lowered: one context serves them all.

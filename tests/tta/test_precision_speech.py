@@ -47,11 +47,11 @@ def adapted(method, name):
 
 
 def length(tree):
-    return sum(float(jnp.sum(jnp.square(leaf))) for leaf in jax.tree.leaves(tree)) ** 0.5
+    return sum(float(np.sum(np.square(leaf, dtype=np.float64))) for leaf in jax.tree.leaves(tree)) ** 0.5
 
 
 def minus(a, b):
-    return jax.tree.map(lambda x, y: x - y, a, b)
+    return jax.tree.map(lambda x, y: np.asarray(x) - np.asarray(y), a, b)
 
 
 def probabilities(logits):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax.nets import zoo
+from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.layers import BatchNorm, Dense, Dropout
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.types import Classifier, Linear, Outputs
@@ -89,22 +93,39 @@ def tiny_classifier(kind: str) -> Classifier:
     return Classifier(init, apply, lambda wave: wave, apply, head, config)
 
 
-def from_zoo(name: str) -> Classifier:
-    """One of the zoo's own test sizes."""
-    return zoo.build(zoo.preset(name, [f"class{i}" for i in range(CLASSES)]))
+def config_of(name: str, length: int | None = None, **geometry: Any) -> ClassifierConfig:
+    """The record of one of the zoo's own test sizes, but for what is given."""
+    config = zoo.preset(name, [f"class{i}" for i in range(CLASSES)])
+    return config.replace(length=length or config.length, geometry={**config.geometry, **geometry})
 
+
+def traced_once(classifier: Classifier) -> Classifier:
+    """The classifier whose forward pass is one jitted function: traced once a mode and shape, whatever runs it."""
+    apply, from_features = (
+        jax.jit(f, static_argnames=("mode", "axis_name")) for f in (classifier.apply, classifier.apply_features)
+    )
+    return classifier._replace(apply=apply, apply_features=from_features)
+
+
+def from_zoo(name: str, **smaller: Any) -> Classifier:
+    """One of the zoo's own test sizes, but for what `config_of` is given."""
+    return traced_once(zoo.build(config_of(name, **smaller)))
+
+
+ZOO = {
+    "amaut_tiny": {"stages": [0]},
+    "hubert_tiny": {"length": 400, "convs": [[16, 10, 5], [16, 3, 2], [16, 2, 2]]},
+    "ssast_test": {"depth": 1},
+    "conmix_tiny": {"units": [1], "depth": 1},
+}
+"""The zoo's own test sizes, one a family, and what is smaller still in `NETS`: a stage, a block, three convolutions."""
 
 NETS = {
     "batch_norm": lambda: tiny_classifier("batch_norm"),
     "layer_norm": lambda: tiny_classifier("layer_norm"),
     "aux": lambda: tiny_classifier("aux"),
-    "amaut_tiny": lambda: from_zoo("amaut_tiny"),
-    "hubert_tiny": lambda: from_zoo("hubert_tiny"),
-    "ssast_test": lambda: from_zoo("ssast_test"),
-    "conmix_tiny": lambda: from_zoo("conmix_tiny"),
+    **{name: functools.partial(from_zoo, name, **sizes) for name, sizes in ZOO.items()},
 }
-ZOO = ("amaut_tiny", "hubert_tiny", "ssast_test", "conmix_tiny")
-"""Those of `NETS` that take their time to compile."""
 
 
 def waves(length: int = LENGTH, clips: int = CLIPS) -> np.ndarray:
@@ -117,7 +138,7 @@ def waves(length: int = LENGTH, clips: int = CLIPS) -> np.ndarray:
 
 def length_of(net: str) -> int:
     """Samples of a clip for one of `NETS`."""
-    return zoo.preset(net, ["one"]).length if net in ZOO else LENGTH
+    return config_of(net, **ZOO[net]).length if net in ZOO else LENGTH
 
 
 def variables_of(classifier: Classifier, length: int):

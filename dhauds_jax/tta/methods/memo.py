@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from dhauds_jax import registry
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented_copies, checked
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.episodes import Episode, episodic, statistics_of
 from dhauds_jax.types import Classifier, Method
 
@@ -28,6 +29,7 @@ def marginal_entropy(logits: Float[Array, "views clips classes"]) -> Float[Array
     return -(jnp.exp(log_p) * log_p).sum(-1)
 
 
+@declares(contract_options={"augmentations": 3}, because="every clip pays all copies, and three differ as eight do")
 def memo(
     classifier: Classifier,
     *,

@@ -11,6 +11,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented_copies, checked
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.episodes import Episode, episodic, statistics_of
 from dhauds_jax.types import Classifier, Method
 
@@ -49,6 +50,10 @@ def class_confusion(
     return (shares.sum() - jnp.trace(shares)) / p.shape[-1]
 
 
+@declares(
+    contract_options={"iterations": 2},
+    because="every clip pays all updates, and the second already starts from the optimiser state of another",
+)
 def suta(
     classifier: Classifier,
     *,
