@@ -1,7 +1,7 @@
 """What the child processes of `test_parallel.py` run: adaptation and gradients on as many devices as they are given.
 
-`python -m tests.parallel_case devices` prints how far each case is from one device; `... process HOST:PORT N I KIND
-FILE` is one process of N and writes what it ended with.
+`python -m tests.parallel_case devices` prints how far each case is from one device; `... process HOST:PORT N I FOLDER`
+is one process of N and writes what it ended with, by kind.
 """
 
 from __future__ import annotations
@@ -110,16 +110,16 @@ def on_devices():
     return found
 
 
-def as_process(coordinator: str, processes: str, number: str, kind: str, file: str) -> None:
-    """One process of several: adapts and writes what it ended with."""
+def as_process(coordinator: str, processes: str, number: str, folder: str) -> None:
+    """One process of several: adapts with pmap and with mesh and writes what it ended with."""
     leave = parallel.start(coordinator, int(processes), int(number))
-    state, logits, found = adapted(kind)
-    np.savez(file, *jax.tree.leaves(state), logits=logits, losses=json.dumps(found))
+    for kind in ("pmap", "mesh"):
+        state, logits, found = adapted(kind)
+        np.savez(f"{folder}/{kind}{number}.npz", *jax.tree.leaves(state), logits=logits, losses=json.dumps(found))
     leave()
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_default_matmul_precision", "highest")
     if sys.argv[1] == "devices":
         print(json.dumps(on_devices()))
     else:

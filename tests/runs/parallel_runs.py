@@ -15,14 +15,13 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import jax
-
 from dhauds_jax import parallel
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train.request import TrainOptions, TrainRun
 from dhauds_jax.workdir.saver import Saver
+from tests.runs import tiny
 
 OPTIONS = TrainOptions(epochs=2, batch_size=12, views=("shift",), mixup=0.5, lr=1e-3)
 
@@ -33,7 +32,7 @@ def _place(folder: Path) -> dict[str, str]:
 
 def training(folder: Path, name: str, kind: str) -> TrainRun:
     """A training of two epochs in `folder/name`, whose state is saved after each."""
-    run = TrainRun(**_place(folder), net="amaut_tiny", workdir=str(folder / name), seed=1, options=OPTIONS)
+    run = TrainRun(**_place(folder), net=tiny.NET, workdir=str(folder / name), seed=1, options=OPTIONS)
     return run.replace(parallel=kind, save_every_s=0.0)
 
 
@@ -118,6 +117,5 @@ def as_process(folder: Path, coordinator: str, number: str, stage: str) -> None:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_default_matmul_precision", "highest")
     place, *words = sys.argv[1:]
     as_process(Path(place), *words) if words else in_one_process(Path(place))
