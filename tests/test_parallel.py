@@ -13,7 +13,7 @@ from tests import parallel_case
 from tests.children import address, child, finished, outputs
 
 # Devices add in another order. After two epochs of six updates the values are off by 3e-7 of the largest of their leaf
-# (measured); gradients of an untrained residual network, through five BatchNorm layers over few rows, by 2e-6.
+# (measured); gradients of an untrained residual network, through its BatchNorm layers over few rows, by 2e-6.
 STATE, GRADIENT = 3e-6, 1e-5
 
 
