@@ -16,6 +16,7 @@ from typing import Any
 from unittest import mock
 
 from dhauds_jax import parallel
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.train import train_and_save
@@ -64,9 +65,10 @@ def adaptation(folder: Path, name: str, kind: str, **changes: Any) -> AdaptRun:
 
 def in_one_process(folder: Path) -> None:
     """`train-KIND` and `adapt-KIND` under the folder; 15 test clips and 30 training clips of `tiny.make_arabic`."""
+    programs = Programs()
     for kind in ("jit", "pmap", "mesh"):
         train_and_save(training(folder, f"train-{kind}", kind), "c")
-        adapt(adaptation(folder, f"adapt-{kind}", kind), "c")
+        adapt(adaptation(folder, f"adapt-{kind}", kind), "c", programs=programs)
 
 
 class Stopped(Exception):
@@ -102,14 +104,15 @@ def as_process(folder: Path, coordinator: str, number: str, stage: str) -> None:
     leave = parallel.start(coordinator, 2, int(number))
     killed = training(folder, "train-killed", "mesh")
     if stage == "first":
+        programs = Programs()
         whole, stopped = (
             adaptation(folder, f"adapt-{name}", "mesh", method=["tent"], protocol=["online"])
             for name in ("two", "stopped")
         )
-        adapt(whole, "c")
+        adapt(whole, "c", programs=programs)
         with contextlib.suppress(Stopped), mock.patch.object(Saver, "save", after_save(2, stop)):
-            adapt(stopped, "c")
-        adapt(stopped, "c")
+            adapt(stopped, "c", programs=programs)
+        adapt(stopped, "c", programs=programs)
         with mock.patch.object(Saver, "save", after_save(1, die)):
             train_and_save(killed, "c")
     train_and_save(killed, "c")
