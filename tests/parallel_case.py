@@ -1,11 +1,12 @@
 """What the child processes of `test_parallel.py` run: adaptation and gradients on as many devices as they are given.
 
-`python -m tests.parallel_case devices` prints how far each case is from one device; `... process HOST:PORT N I KIND
-FILE` is one process of N and writes what it ended with.
+`python -m tests.parallel_case devices` prints how far each case is from one device; `... process HOST:PORT N I FOLDER`
+is one process of N and writes what it ended with, by kind.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 
@@ -14,10 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax import parallel
+from dhauds_jax.nets import zoo
 from dhauds_jax.nets.normalisers import TRAIN
 from dhauds_jax.tta import evaluation, feeding, losses, methods, protocols
 from dhauds_jax.tta.update import Evaluated, gradients
 from dhauds_jax.types import Batch, RunInfo
+from tests.runs.tiny import smallest
 from tests.tta import tiny
 
 BATCH = 12
@@ -33,11 +36,18 @@ CASES = {
 }
 
 
+@functools.cache
+def _variables(net):
+    """Drawn once a process."""
+    return tiny.variables_of(tiny.NETS[net](), tiny.length_of(net))
+
+
+@functools.cache
 def adapted(kind, method="dhauds", net="batch_norm", together=1, held=False, protocol="offline"):
     """State, logits and losses after some epochs (or one stream) with one way of running it."""
     classifier = tiny.NETS[net]()
     waves = tiny.waves(tiny.length_of(net), CLIPS)
-    variables = tiny.variables_of(classifier, waves.shape[1])
+    variables = _variables(net)
     where = parallel.make(kind)
     options = methods.resolve_options(method, "corrected", {})
     alone, spread = (methods.make(method, classifier, options, axis) for axis in (None, where.axis_name))
@@ -54,11 +64,17 @@ def adapted(kind, method="dhauds", net="batch_norm", together=1, held=False, pro
     return jax.tree.map(np.asarray, step.state), logits, {k: float(v) for k, v in step.losses.items()}
 
 
+@functools.cache
+def _residual():
+    """A residual network with dropout and weight-standardised layers, some waves, variables."""
+    config = smallest(("a", "b", "c"))
+    classifier, waves = zoo.build(config), tiny.waves(config.length, BATCH)
+    return classifier, waves, tiny.variables_of(classifier, config.length)
+
+
 def first_gradients(kind):
     """Loss, gradients of all parameters and BatchNorm statistics of a train-mode pass over 11 real rows of 12."""
-    classifier = tiny.NETS["amaut_tiny"]()
-    waves = tiny.waves(tiny.length_of("amaut_tiny"), BATCH)
-    variables = tiny.variables_of(classifier, waves.shape[1])
+    classifier, waves, variables = _residual()
     where = parallel.make(kind)
 
     def passed(variables, batch):
@@ -83,7 +99,7 @@ def copies_differ():
     """Largest difference between the devices' copies of a state after a pmapped step, which should be one."""
     classifier = tiny.NETS["batch_norm"]()
     method = methods.make("dhauds", classifier, methods.resolve_options("dhauds", "corrected", {}), parallel.AXIS)
-    state = method.init(tiny.variables_of(classifier, tiny.LENGTH), RunInfo(3, 16, tiny.CLASSES))
+    state = method.init(_variables("batch_norm"), RunInfo(3, 16, tiny.CLASSES))
     batch = Batch(jnp.asarray(tiny.waves(clips=16)), jnp.ones(16), jnp.arange(16))
     batch = jax.tree.map(lambda x: x.reshape(8, 2, *x.shape[1:]), batch)
     step = jax.pmap(method.step, axis_name=parallel.AXIS, in_axes=(None, 0, None), out_axes=0)
@@ -101,7 +117,7 @@ def on_devices():
     """How far pmap and mesh are from one device, by case."""
     found = {"devices": jax.device_count(), "copies": copies_differ()}
     for name, case in CASES.items():
-        one = adapted("jit", **{**case, "together": 1, "held": False})
+        one = adapted("jit", **{option: case[option] for option in case if option not in ("together", "held")})
         kinds = ("jit", "pmap", "mesh") if "held" in case else ("pmap", "mesh")
         found[name] = {kind: apart(one, adapted(kind, **case)) for kind in kinds}
     one = first_gradients("jit")
@@ -110,16 +126,16 @@ def on_devices():
     return found
 
 
-def as_process(coordinator: str, processes: str, number: str, kind: str, file: str) -> None:
-    """One process of several: adapts and writes what it ended with."""
+def as_process(coordinator: str, processes: str, number: str, folder: str) -> None:
+    """One process of several: adapts with pmap and with mesh and writes what it ended with."""
     leave = parallel.start(coordinator, int(processes), int(number))
-    state, logits, found = adapted(kind)
-    np.savez(file, *jax.tree.leaves(state), logits=logits, losses=json.dumps(found))
+    for kind in ("pmap", "mesh"):
+        state, logits, found = adapted(kind)
+        np.savez(f"{folder}/{kind}{number}.npz", *jax.tree.leaves(state), logits=logits, losses=json.dumps(found))
     leave()
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_default_matmul_precision", "highest")
     if sys.argv[1] == "devices":
         print(json.dumps(on_devices()))
     else:

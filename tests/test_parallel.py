@@ -1,11 +1,6 @@
 """pmap and mesh against one device: 8 devices in one process, and 2 processes with 2 devices each."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,30 +10,16 @@ from dhauds_jax import parallel
 from dhauds_jax.tta import feeding
 from dhauds_jax.types import Batch
 from tests import parallel_case
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.children import address, child, finished, outputs
 
 # Devices add in another order. After two epochs of six updates the values are off by 3e-7 of the largest of their leaf
-# (measured); gradients of an untrained residual network, through five BatchNorm layers over few rows, by 2e-6.
+# (measured); gradients of an untrained residual network, through its BatchNorm layers over few rows, by 2e-6.
 STATE, GRADIENT = 3e-6, 1e-5
-
-
-def child(devices, *words):
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
-    env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "tests.parallel_case", *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finished(process):
-    out, err = process.communicate(timeout=600)
-    assert process.returncode == 0, err[-2000:]
-    return out
 
 
 @pytest.fixture(scope="module")
 def found():
-    return json.loads(finished(child(8, "devices")).splitlines()[-1])
+    return json.loads(finished(child(8, "tests.parallel_case", "devices")).splitlines()[-1])
 
 
 @pytest.mark.slow
@@ -60,18 +41,25 @@ def test_all_devices_hold_the_same_state_after_a_step(found):
     assert found["copies"] == 0.0
 
 
+@pytest.fixture(scope="module")
+def two_processes(tmp_path_factory):
+    """What each of two processes ended with, by kind."""
+    folder, where = tmp_path_factory.mktemp("processes"), address()
+    words = ("tests.parallel_case", "process", where, 2)
+    outputs([child(2, *words, number, folder) for number in range(2)])
+    return {kind: [folder / f"{kind}{number}.npz" for number in range(2)] for kind in ("pmap", "mesh")}
+
+
+@pytest.fixture(scope="module")
+def one_device():
+    return parallel_case.adapted("jit")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["pmap", "mesh"])
-def test_two_processes_of_two_devices_end_as_one_device(kind, tmp_path):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
-    files = [tmp_path / f"{kind}{number}.npz" for number in range(2)]
-    children = [child(2, "process", f"localhost:{port}", 2, i, kind, file) for i, file in enumerate(files)]
-    for process in children:
-        finished(process)
-    state, logits, losses = parallel_case.adapted("jit")
-    for file in files:
+def test_two_processes_of_two_devices_end_as_one_device(two_processes, one_device, kind):
+    state, logits, losses = one_device
+    for file in two_processes[kind]:
         with np.load(file) as stored:
             leaves = [stored[f"arr_{i}"] for i in range(len(stored.files) - 2)]
             assert parallel_case.apart(jax.tree.leaves(state), leaves) <= STATE

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from dhauds_jax.data import pipeline, sets
-from dhauds_jax.data.pipeline.decoding import decode_files
+from dhauds_jax.data.pipeline.decoding import tensorflow
 from dhauds_jax.data.sets.base import ClipRef, DataSet
 
 MEBIBYTES = 64
@@ -73,7 +73,7 @@ def _rows_of(folder: Path, seconds: float, batch: int, rounds: int) -> Iterator[
     shared = {"what": "pipeline", "batch": batch, "clip_seconds": seconds, "clips": clips}
     share = batch / clips
     opening = {"sample_rate": RATE, "width": samples, "progress": False}
-    list(decode_files(sorted(folder.glob("*.wav"))[:8], RATE))  # TensorFlow takes seconds to import
+    tensorflow()  # takes seconds to import
     for first, then, options in (
         ("decode", "memory", {}),
         ("prepare", "streamed", {"budget_mb": 0, "cache_dir": folder / "cache"}),

@@ -11,12 +11,13 @@ from dhauds_jax.benchmark import compilation, device, pipeline, programs
 from dhauds_jax.runs.benchmark import Benchmark, benchmark, sizes_of
 from dhauds_jax.tta import methods
 from dhauds_jax.types import Batch, RunInfo
+from tests.runs.tiny import NET
 
 
 def a_run(**changes):
     run = Benchmark(
         what=["forward", "adapt"],
-        net=["amaut_tiny"],
+        net=[NET],
         classes=3,
         batch=4,
         seconds=0.0,
@@ -101,9 +102,9 @@ def test_spread_is_that_of_the_times():
 
 @pytest.mark.slow
 def test_what_cannot_run_says_why_and_the_others_go_on(capsys):
-    rows = rows_of(capsys, net=["amaut_tiny", "ssast_test"], method=["ttt", "source", "norm"], what=["adapt"], rounds=1)
+    rows = rows_of(capsys, net=[NET, "ssast_test"], method=["ttt", "source", "norm"], what=["adapt"], rounds=1)
     assert [(row["net"], row["method"]) for row in rows] == [
-        (net, name) for net in ("amaut_tiny", "ssast_test") for name in ("ttt", "source", "norm")
+        (net, name) for net in (NET, "ssast_test") for name in ("ttt", "source", "norm")
     ]
     reasons = [row.get("reason") for row in rows]
     assert (
@@ -179,7 +180,10 @@ def test_updates_on_a_mesh_say_how_many_devices(capsys):
         ({"batch": 1}, "--batch must be at least 2"),
         ({"updates_per_dispatch": 0}, "--updates_per_dispatch is 0, expected at least 1"),
         ({"net": []}, "--net and --method need at least one name each"),
-        ({"layer_drop": 0.1, "what": ["forward"]}, "--layer_drop: net 'amaut_tiny' has no LayerDrop"),
+        (
+            {"layer_drop": 0.1, "what": ["forward"], "net": ["amaut_tiny"]},
+            "--layer_drop: net 'amaut_tiny' has no LayerDrop",
+        ),
         ({"compute": ["scan=false"]}, "family 'amaut' has no options"),
         ({"method": ["tnt"], "what": ["adapt"]}, "unknown method 'tnt'"),
         ({"method": ["cotta"], "what": ["adapt"], "from_features": True}, "cotta makes its views of waves, expected"),
@@ -215,7 +219,7 @@ def test_features_skip_the_front_end(capsys):
     assert (whole["input"], after["input"]) == ("wave", "features")
     assert whole["gflops_per_clip"] - after["gflops_per_clip"] > 2 * 17 * 257 * 24 / 1e9
     waves, features = (sizes_of(a_run(from_features=f)) for f in (False, True))
-    given, short = (programs.prepare("amaut_tiny", sizes) for sizes in (waves, features))
+    given, short = (programs.prepare(NET, sizes) for sizes in (waves, features))
     both = [programs.forward_program(each, sizes) for each, sizes in ((given, waves), (short, features))]
     np.testing.assert_allclose(*(jax.jit(p.function)(*p.args) for p in both), atol=1e-5)
 
@@ -234,7 +238,7 @@ def test_two_view_update_from_features_and_several_in_a_dispatch(capsys):
 @pytest.mark.slow
 def test_several_updates_in_a_dispatch_are_the_updates_one_by_one():
     sizes = sizes_of(a_run())
-    given = programs.prepare("amaut_tiny", sizes)
+    given = programs.prepare(NET, sizes)
     method = methods.make("tent", given.classifier, methods.default_options("tent", "reference"))
     state = method.init(given.variables, RunInfo(1, 4, 3))
     batch = Batch(given.inputs, jnp.ones(4), jnp.arange(4))
@@ -250,7 +254,7 @@ def test_several_updates_in_a_dispatch_are_the_updates_one_by_one():
 
 @pytest.mark.slow
 def test_profile_writes_traces(tmp_path, capsys):
-    row = rows_of(capsys, what=["forward"], rounds=1, profile=str(tmp_path))[0]
+    row = rows_of(capsys, what=["forward"], net=["amaut_tiny"], rounds=1, profile=str(tmp_path))[0]
     assert row["trace"] == str(tmp_path / "forward-amaut_tiny")
     written = [path for path in (tmp_path / "forward-amaut_tiny").rglob("*") if path.is_file()]
     assert any(path.name.endswith(".xplane.pb") and path.stat().st_size > 1000 for path in written)

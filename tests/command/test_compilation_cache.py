@@ -11,7 +11,8 @@ from dhauds_jax.command import compilation_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = [
-    "experiments.benchmark", "--what=forward", "--net=ssast_test", "--classes=3", "--batch=2", "--rounds=1", "--json",
+    "experiments.benchmark", "--what=forward", "--net=tests.runs.tiny:smallest_net", "--classes=3", "--batch=2",
+    "--rounds=1", "--json",
 ]  # fmt: skip
 
 

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import jax
-
 from dhauds_jax import parallel
+from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train.request import TrainOptions, TrainRun
 from dhauds_jax.workdir.saver import Saver
+from tests.runs import tiny
 
 OPTIONS = TrainOptions(epochs=2, batch_size=12, views=("shift",), mixup=0.5, lr=1e-3)
 
@@ -33,7 +33,7 @@ def _place(folder: Path) -> dict[str, str]:
 
 def training(folder: Path, name: str, kind: str) -> TrainRun:
     """A training of two epochs in `folder/name`, whose state is saved after each."""
-    run = TrainRun(**_place(folder), net="amaut_tiny", workdir=str(folder / name), seed=1, options=OPTIONS)
+    run = TrainRun(**_place(folder), net=tiny.NET, workdir=str(folder / name), seed=1, options=OPTIONS)
     return run.replace(parallel=kind, save_every_s=0.0)
 
 
@@ -65,9 +65,10 @@ def adaptation(folder: Path, name: str, kind: str, **changes: Any) -> AdaptRun:
 
 def in_one_process(folder: Path) -> None:
     """`train-KIND` and `adapt-KIND` under the folder; 15 test clips and 30 training clips of `tiny.make_arabic`."""
+    programs = Programs()
     for kind in ("jit", "pmap", "mesh"):
         train_and_save(training(folder, f"train-{kind}", kind), "c")
-        adapt(adaptation(folder, f"adapt-{kind}", kind), "c")
+        adapt(adaptation(folder, f"adapt-{kind}", kind), "c", programs=programs)
 
 
 class Stopped(Exception):
@@ -103,14 +104,15 @@ def as_process(folder: Path, coordinator: str, number: str, stage: str) -> None:
     leave = parallel.start(coordinator, 2, int(number))
     killed = training(folder, "train-killed", "mesh")
     if stage == "first":
+        programs = Programs()
         whole, stopped = (
             adaptation(folder, f"adapt-{name}", "mesh", method=["tent"], protocol=["online"])
             for name in ("two", "stopped")
         )
-        adapt(whole, "c")
+        adapt(whole, "c", programs=programs)
         with contextlib.suppress(Stopped), mock.patch.object(Saver, "save", after_save(2, stop)):
-            adapt(stopped, "c")
-        adapt(stopped, "c")
+            adapt(stopped, "c", programs=programs)
+        adapt(stopped, "c", programs=programs)
         with mock.patch.object(Saver, "save", after_save(1, die)):
             train_and_save(killed, "c")
     train_and_save(killed, "c")
@@ -118,6 +120,5 @@ def as_process(folder: Path, coordinator: str, number: str, stage: str) -> None:
 
 
 if __name__ == "__main__":
-    jax.config.update("jax_default_matmul_precision", "highest")
     place, *words = sys.argv[1:]
     as_process(Path(place), *words) if words else in_one_process(Path(place))

@@ -1,11 +1,6 @@
 """train, adapt and sweep over several devices and processes end as on one device, and one process alone writes."""
 
-import os
 import signal
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,9 +8,8 @@ import pytest
 
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.workdir import records
+from tests.children import address, child, finished, outputs
 from tests.runs import tiny
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -25,29 +19,6 @@ def place(tmp_path_factory):
     tiny.make_noises(folder / "noise")
     tiny.make_checkpoint(folder / "checkpoint")
     return folder
-
-
-def child(devices, *words):
-    flags = f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}"
-    env = {**os.environ, "XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
-    command = [sys.executable, "-m", *map(str, words)]
-    return subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-def finished(process):
-    out, err = process.communicate(timeout=900)
-    assert process.returncode == 0, err[-2000:]
-    return out
-
-
-def outputs(processes):
-    """What processes say that all end well; none is left behind when one does not."""
-    try:
-        return [finished(process) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
 
 
 def near(one, other):
@@ -86,23 +57,17 @@ def test_records_agree_with_one_device(runs, kind):
         assert b["curve"][-1]["losses"] == pytest.approx(a["curve"][-1]["losses"], rel=1e-4, abs=1e-5)
 
 
-def a_port():
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        return free.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def two(runs):
     """Two processes of two devices that save at every step: to the end, stopped and killed in the middle, gone on."""
-    words = ("tests.runs.parallel_runs", runs, f"localhost:{a_port()}")
+    words = ("tests.runs.parallel_runs", runs, address())
     first, second = [child(2, *words, number, "first") for number in range(2)]
     _, err = first.communicate(timeout=900)
     second.kill()
     second.communicate()
     assert first.returncode == -signal.SIGKILL, err[-2000:]
     assert sorted(path.name for path in (runs / "train-killed" / "state" / "train").iterdir()) == ["00000001"]
-    words = ("tests.runs.parallel_runs", runs, f"localhost:{a_port()}")
+    words = ("tests.runs.parallel_runs", runs, address())
     outputs([child(2, *words, number, "second") for number in range(2)])
     return runs
 
@@ -144,7 +109,7 @@ def test_two_processes_write_one_record_a_cell(place, tmp_path):
     words = [
         "experiments.adapt", "--dataset=arabic_speech_commands", f"--data_dir={tmp_path / 'data'}", "--corruption=PSH",
         f"--checkpoint={place / 'checkpoint'}", "--method=norm", "--protocol=online", "--batch_size=6", "--draw=single",
-        f"--workdir={tmp_path / 'work'}", "--parallel=mesh", f"--coordinator=localhost:{a_port()}", "--num_processes=2",
+        f"--workdir={tmp_path / 'work'}", "--parallel=mesh", f"--coordinator={address()}", "--num_processes=2",
         "--embeddings", "--save_every_s=0",
     ]  # fmt: skip
     first, second = outputs([child(2, *words, f"--process_id={i}") for i in range(2)])

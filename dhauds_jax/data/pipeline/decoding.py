@@ -1,11 +1,12 @@
-"""Reading many audio files at once with tf.data, in order, as int16. TensorFlow is imported when something is read."""
+"""Reading many audio files at once, in order, as int16; and TensorFlow, imported when something is streamed."""
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -82,26 +83,33 @@ def decode_files(
       BadFile: a file that cannot be used, with "stop". BadInput: an unknown `on_bad_file`.
     """
     check_on_bad_file(on_bad_file)
-    tf = tensorflow()
 
-    def read(name: bytes) -> tuple[np.ndarray, str, str, str]:
+    def read(path: Path) -> DecodedFile:
         try:
-            wave, notices = read_audio(os.fsdecode(name), sample_rate)
-        except BadFile as error:  # a message from here would come out wrapped up by TensorFlow
-            return np.zeros(0, np.int16), "", error.reason, error.kind
-        return to_int16(wave), "\n".join(notices), "", ""
+            wave, notices = read_audio(path, sample_rate)
+        except BadFile as bad:
+            if on_bad_file == "stop":
+                raise
+            return DecodedFile(np.zeros(0, np.int16), (), bad)
+        return DecodedFile(to_int16(wave), tuple(notices))
 
-    names = tf.data.Dataset.from_tensor_slices([os.fsencode(path) for path in paths])
-    decoded = names.map(
-        lambda name: tf.numpy_function(read, [name], [tf.int16, tf.string, tf.string, tf.string]),
-        num_parallel_calls=workers,
-        deterministic=True,
-    )
-    for path, (wave, notices, reason, kind) in zip(paths, decoded.as_numpy_iterator(), strict=True):
-        bad = BadFile(path, reason.decode(), kind.decode()) if reason else None
-        if bad and on_bad_file == "stop":
-            raise bad
-        yield DecodedFile(wave, tuple(notices.decode().split("\n")) if notices else (), bad)
+    yield from _in_order(read, paths, workers)
+
+
+def _in_order(read: Callable[[Path], DecodedFile], paths: Sequence[Path], workers: int) -> Iterator[DecodedFile]:
+    """What `read` gives of each path, from as many threads; no more than `workers` wait to be taken."""
+    ahead: deque[Future[DecodedFile]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for path in paths:
+                if len(ahead) == workers:
+                    yield ahead.popleft().result()
+                ahead.append(pool.submit(read, path))
+            while ahead:
+                yield ahead.popleft().result()
+        finally:  # also when whoever reads has had enough
+            for waiting in ahead:
+                waiting.cancel()
 
 
 class Reading(NamedTuple):
