@@ -66,8 +66,9 @@ def adapted(kind, method="dhauds", net="batch_norm", together=1, held=False, pro
 
 @functools.cache
 def _residual():
-    """A residual network with dropout and weight-standardised layers, some waves, variables."""
+    """A residual network with dropout, weight-standardised layers and attention, some waves, variables."""
     config = smallest(("a", "b", "c"))
+    config = config.replace(geometry={**config.geometry, "depth": 1})
     classifier, waves = zoo.build(config), tiny.waves(config.length, BATCH)
     return classifier, waves, tiny.variables_of(classifier, config.length)
 
