@@ -1,7 +1,7 @@
 """The whole story on an embedded synthetic corpus: train, corrupt, adapt, report, in minutes on two CPU cores.
 
 Example: python -m experiments.quickstart --workdir=out
-Nothing is downloaded. A small AMAuT learns synthetic words from clean speakers; seven corruptions break it on unseen
+Nothing is downloaded. A small AMAuT learns synthetic words from clean speakers; six corruptions break it on unseen
 speakers; test-time adaptation repairs it without labels. The report appears in WORKDIR/report/report.md. A killed run
 goes on with the same command.
 """

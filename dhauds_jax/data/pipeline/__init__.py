@@ -1,4 +1,4 @@
-"""From audio files to the device with tf.data: read, kept or streamed, batched, moved ahead of use.
+"""From audio files to the device: read by threads, kept or streamed (tf.data), batched, moved ahead of use.
 
 Nothing here imports TensorFlow before it is needed: a set in memory goes without.
 """

@@ -21,7 +21,7 @@ class Quickstart(Request):
     )
     corruption: Sequence[str] = flag(
         f"Corruptions: {listed(CORRUPTIONS)}, all, or clean. The default leaves out TST, whose tempos (8 to 12 % off) "
-        "lie among those of the speakers that the network learns from: it costs it nothing.",
+        "lie among those of the speakers that the network learns from: it costs nothing.",
         ("clean", *(name for name in CORRUPTIONS if name != "TST")),
         names="corruption",
     )
