@@ -26,7 +26,8 @@ def encoder(compute=None, **changes):
 
 @functools.cache
 def waves(batch=4, samples=4000):
-    return jax.jit(lambda key: 0.1 * jax.random.normal(key, (batch, samples)))(jax.random.key(1))
+    with jax.ensure_compile_time_eval():  # asked for inside a function that is traced too
+        return jax.jit(lambda key: 0.1 * jax.random.normal(key, (batch, samples)))(jax.random.key(1))
 
 
 def start(net):
