@@ -1,6 +1,7 @@
 """Which room may import which; docs/architecture.md draws the same table, and is held to it."""
 
 import ast
+import functools
 import re
 import subprocess
 import sys
@@ -84,9 +85,8 @@ def imports_of(file, eager=False):
 
     With `eager` only what is imported when the file is, not inside functions.
     """
-    tree = ast.parse(file.read_text())
     names = set()
-    nodes = _eager(tree) if eager else ast.walk(tree)
+    nodes = _eager(_parsed(file)) if eager else _import_nodes(file)
     for node in nodes:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
@@ -94,6 +94,16 @@ def imports_of(file, eager=False):
             module = _absolute(node, file)
             names |= {f"{module}.{alias.name}" for alias in node.names}
     return names
+
+
+@functools.cache
+def _parsed(file):
+    return ast.parse(file.read_text())
+
+
+@functools.cache
+def _import_nodes(file):
+    return [node for node in ast.walk(_parsed(file)) if isinstance(node, ast.Import | ast.ImportFrom)]
 
 
 def _eager(tree):

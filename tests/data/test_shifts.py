@@ -102,7 +102,7 @@ def test_draws_depend_on_names_alone(corruption, level):
     for name, all_of, some in zip(D.Draw._fields, whole, part):
         if name not in ("key", "choices"):
             np.testing.assert_array_equal(some, all_of[rows])
-    np.testing.assert_array_equal(jax.random.key_data(part.key), jax.random.key_data(whole.key)[np.array(rows)])
+    np.testing.assert_array_equal(jax.random.key_data(part.key), np.asarray(jax.random.key_data(whole.key))[rows])
     total = D.checksum(MANY, whole, corruption=corruption, level=level)
     back = drawn(corruption, level, MANY[::-1])
     assert D.checksum(MANY[::-1], back, corruption=corruption, level=level) == total

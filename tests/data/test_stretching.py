@@ -59,9 +59,9 @@ def test_one_program_a_bucket_and_direction():
 
 
 def test_results_are_as_long_as_their_own_frames():
-    every = np.arange(len(LENGTHS))
-    waves, draws = run(every, profile="corrected")
-    for wave, rate, own in zip(waves, draws.rate, LENGTHS):
+    some = np.array([0, 1, 2, 3, 4, 5, -3, -2, -1])  # of every bucket
+    waves, draws = run(some, profile="corrected")
+    for wave, rate, own in zip(waves, draws.rate, LENGTHS[some]):
         frames = int(np.ceil((max(own, 1_024) // 256 + 1) / stretch.nominal_rate(rate)))
         samples = min(256 * (frames - 1), LENGTH)
         head = (LENGTH - samples) // 2

@@ -19,7 +19,7 @@ GOLDEN = Path(__file__).parents[1] / "goldens" / "resample.npz"
 def test_resampling_is_torchaudios_edges_included(source, target, orig_rate, new_rate):
     golden = np.load(GOLDEN)
     expected = golden[target]
-    ours = resample(jnp.asarray(golden[source])[: len(expected)], orig_rate, new_rate)
+    ours = resample(jnp.asarray(golden[source][: len(expected)]), orig_rate, new_rate)
     assert ours.shape == expected.shape
     # Bit for bit on the machine where the goldens were made; one rounding apart where a compiler fuses otherwise.
     np.testing.assert_allclose(ours, expected, atol=2e-7)
@@ -38,24 +38,25 @@ def test_a_sine_stays_a_sine(orig_rate, new_rate):
 
 def test_what_the_new_rate_cannot_carry_is_removed():
     wave = jnp.asarray(np.sin(2 * np.pi * 12000 * np.arange(48000) / 48000), jnp.float32)
-    assert float(jnp.abs(resample(wave, 48000, 16000)[100:-100]).max()) < 2e-3
+    assert float(np.abs(resample(wave, 48000, 16000))[100:-100].max()) < 2e-3
 
 
 def test_batching_jit_and_identity():
     waves = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 3001)), jnp.float32)
     together = resample(waves, 44100, 16000)
-    np.testing.assert_array_equal(together[1, 2], resample(waves[1, 2], 44100, 16000))
+    np.testing.assert_array_equal(np.asarray(together)[1, 2], resample(np.asarray(waves)[1, 2], 44100, 16000))
     with jax.disable_jit():
         np.testing.assert_allclose(resample(waves, 44100, 16000), together, atol=2e-6)
     assert resample(waves, 8000, 8000) is waves or bool(jnp.array_equal(resample(waves, 8000, 8000), waves))
-    assert resample(waves[..., :1], 44100, 16000).shape == (2, 3, 1)
+    assert resample(np.asarray(waves)[..., :1], 44100, 16000).shape == (2, 3, 1)
 
 
 def test_gradient_is_the_transpose():
     rng = np.random.default_rng(0)
     wave, other = jnp.asarray(rng.normal(size=1000), jnp.float32), jnp.asarray(rng.normal(size=363), jnp.float32)
-    pulled = jax.grad(lambda x: jnp.vdot(resample(x, 44100, 16000), other))(wave)
-    np.testing.assert_allclose(jnp.vdot(pulled, wave), jnp.vdot(resample(wave, 44100, 16000), other), rtol=1e-4)
+    product = jax.jit(jax.value_and_grad(lambda x: jnp.vdot(resample(x, 44100, 16000), other)))
+    value, pulled = product(wave)
+    np.testing.assert_allclose(np.vdot(pulled, wave), value, rtol=1e-4)
 
 
 def test_odd_ratios_need_few_taps():

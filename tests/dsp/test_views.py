@@ -13,12 +13,12 @@ KEY = jax.random.key(7)
 
 
 def ramp(rows, length):
-    return jnp.arange(1.0, rows * length + 1).reshape(rows, length)
+    return jnp.asarray(np.arange(1, rows * length + 1, dtype=np.float32).reshape(rows, length))
 
 
 def shifts_of(view, wave):
     """By how many samples each row of `view` is rolled to the right against `wave` (rows of distinct values)."""
-    return np.array([int(np.flatnonzero(np.asarray(v) == np.asarray(w)[0])[0]) for v, w in zip(view, wave)])
+    return np.array([int(np.flatnonzero(v == w[0])[0]) for v, w in zip(np.asarray(view), np.asarray(wave))])
 
 
 def test_pad_to():
@@ -53,19 +53,20 @@ def test_roll_is_numpys(shift):
 
 def test_a_roll_by_the_whole_length_is_the_identity_and_rolls_add_up():
     wave = ramp(3, 101)
-    np.testing.assert_array_equal(roll(wave, jnp.full(3, 101)), wave)
-    a, b = jnp.array([5, -7, 60]), jnp.array([99, 3, -80])
-    np.testing.assert_array_equal(roll(roll(wave, a), b), roll(wave, a + b))
-    weights = ramp(3, 101)[:, ::-1]
-    pulled = jax.grad(lambda x: jnp.sum(roll(x, a) * weights))(wave)
-    np.testing.assert_array_equal(pulled, roll(weights, -a))
+    rolled = jax.jit(roll)
+    np.testing.assert_array_equal(rolled(wave, np.full(3, 101)), wave)
+    a, b = np.array([5, -7, 60]), np.array([99, 3, -80])
+    np.testing.assert_array_equal(rolled(rolled(wave, a), b), rolled(wave, a + b))
+    weights = np.asarray(ramp(3, 101))[:, ::-1]
+    pulled = jax.jit(jax.grad(lambda x: jnp.sum(roll(x, jnp.asarray(a)) * weights)))(wave)
+    np.testing.assert_array_equal(pulled, rolled(weights, -a))
 
 
 def test_views_are_rolled_by_what_was_drawn():
     length, limit = 1000, 0.17
-    index = jnp.arange(200)
+    index = np.arange(200)
     wave = ramp(200, length)
-    right, left = rolled_views(KEY, wave, index, limit)
+    right, left = jax.jit(rolled_views, static_argnums=3)(KEY, wave, index, limit)
     draw = jax.jit(lambda i: jax.random.uniform(jax.random.fold_in(KEY, i), (2,)))
     u = np.stack([draw(i) for i in range(200)]).astype(np.float64)
     # int() of the float32 product may cross a whole number that float64 does not: compare within one sample.
@@ -80,7 +81,7 @@ def test_views_are_rolled_by_what_was_drawn():
 
 def test_random_roll_goes_both_ways():
     wave = ramp(300, 1000)
-    shift = shifts_of(random_roll(KEY, wave, jnp.arange(300), 0.17), wave)
+    shift = shifts_of(jax.jit(random_roll, static_argnums=3)(KEY, wave, np.arange(300), 0.17), wave)
     shift = np.where(shift > 500, shift - 1000, shift)
     assert -170 <= shift.min() < -140
     assert 140 < shift.max() <= 170
@@ -108,9 +109,9 @@ def test_batch_and_order_change_no_view():
 
 
 def test_random_pad_places_every_clip_whole():
-    lengths = jnp.tile(jnp.array([1, 5, 8]), 60)
-    wave = jnp.where(jnp.arange(8)[None] < lengths[:, None], jnp.arange(1.0, 9.0)[None], 0.0)
-    padded = np.asarray(random_pad(KEY, wave, lengths, jnp.arange(180), 10))
+    lengths = np.tile([1, 5, 8], 60)
+    wave = np.where(np.arange(8) < lengths[:, None], np.arange(1, 9), 0).astype(np.float32)
+    padded = np.asarray(jax.jit(random_pad, static_argnums=4)(KEY, wave, lengths, np.arange(180), 10))
     heads = padded.argmax(1) - np.asarray(lengths) + 1
     for row, head, count in zip(padded, heads, np.asarray(lengths)):
         np.testing.assert_array_equal(row[head : head + count], np.arange(1, count + 1))
@@ -120,19 +121,20 @@ def test_random_pad_places_every_clip_whole():
         assert mine.min() == 0
         assert mine.max() == 10 - count
     with pytest.raises(ValueError, match="rows have 8 samples, expected at most length = 7"):
-        random_pad(KEY, wave, lengths, jnp.arange(180), 7)
+        random_pad(KEY, jnp.asarray(wave), jnp.asarray(lengths), jnp.asarray(np.arange(180)), 7)
 
 
 def test_random_fit_pads_as_random_pad_and_cuts_from_a_random_start():
-    lengths, index, keys = jnp.array([4, 6, 9, 12]), jnp.arange(4), jax.random.split(KEY, 60)
-    wave = jnp.where(jnp.arange(12)[None] < lengths[:, None], ramp(4, 12), 0.0)
+    lengths, index, keys = np.array([4, 6, 9, 12]), np.arange(4), jax.random.split(KEY, 60)
+    wave = np.where(np.arange(12) < lengths[:, None], ramp(4, 12), np.float32(0))
 
     def fit(last_start):
-        one = partial(random_fit, wave=wave, lengths=lengths, index=index, length=6, last_start=last_start)
-        return np.asarray(jax.vmap(one)(keys))
+        one = partial(random_fit, length=6, last_start=last_start)
+        return np.asarray(jax.jit(jax.vmap(one, (0, None, None, None)))(keys, wave, lengths, index))
 
     fitted = fit(False)
-    padded = jax.vmap(lambda key: random_pad(key, wave[:2, :6], lengths[:2], index[:2], 6))(keys)
+    pad = jax.jit(jax.vmap(partial(random_pad, length=6), (0, None, None, None)))
+    padded = pad(keys, wave[:2, :6], lengths[:2], index[:2])
     np.testing.assert_array_equal(fitted[:, :2], padded)
     starts = fitted[:, 2:, 0] - np.asarray(wave)[2:, 0]
     np.testing.assert_array_equal(fitted[:, 2:], (np.asarray(wave)[2:, 0] + starts)[..., None] + np.arange(6))
@@ -140,4 +142,4 @@ def test_random_fit_pads_as_random_pad_and_cuts_from_a_random_start():
     assert [set(column) for column in starts.T] == [{0, 1, 2}, {0, 1, 2, 3, 4, 5}]
     assert set(fit(True)[:, 2, 0] - float(wave[2, 0])) == {0, 1, 2, 3}
     with pytest.raises(ValueError, match="rows have 12 samples, expected at least length = 13"):
-        random_fit(KEY, wave, lengths, index, 13)
+        random_fit(KEY, *map(jnp.asarray, (wave, lengths, index)), 13)

@@ -20,8 +20,8 @@ def tiny():
     wave = jnp.asarray(RNG.standard_normal((6, net.config.length)) * 0.1, jnp.float32)
     variables = net.init(jax.random.key(0), wave[:1])
     # Dead pixels would hide mistakes: statistics that are not the initial ones.
-    stats = jax.tree.map(lambda s: s + 0.1, variables["batch_stats"])
-    return net, {**variables, "batch_stats": stats}, net.features(wave)
+    stats = jax.tree.map(lambda s: np.asarray(s) + np.float32(0.1), variables["batch_stats"])
+    return net, {**variables, "batch_stats": stats}, jax.jit(net.features)(wave)
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,11 @@ def tiny():
         ("tta_in_ac_resnet50_sc1", DIGITS, 1_513_069 - 181_360, 1_513_069),
     ],
 )
-def test_parameters_are_the_published_ones(name, classes, count, published):
+def test_parameters_are_the_published_ones(name, classes, count, published, monkeypatch):
     config = zoo.preset(name, classes)
-    assert zoo.parameter_count(zoo.shapes(zoo.build(config))) == count
+    shapes = zoo.shapes(zoo.build(config))
+    assert zoo.parameter_count(shapes) == count
+    monkeypatch.setattr(zoo, "shapes", lambda net: {config: shapes}[net.config])  # traced once
     assert zoo.published_parameter_count(config) == published
 
 
@@ -89,10 +91,14 @@ def normalised(x, scale, bias):
 def test_a_block_is_that_of_numpy(features, stride):
     x = RNG.standard_normal((2, 6, 4, 4))
     block = PreActivationBlock(features, stride)
-    variables = block.init(jax.random.key(1), jnp.asarray(x, jnp.float32), mode=EVAL)
-    params = jax.tree.map(lambda p: p + jnp.asarray(0.1 * RNG.standard_normal(p.shape), p.dtype), variables["params"])
+    variables = jax.jit(lambda x: block.init(jax.random.key(1), x, mode=EVAL))(x.astype(np.float32))
+    params = jax.tree.map(
+        lambda p: p + (0.1 * RNG.standard_normal(p.shape)).astype(p.dtype),
+        jax.tree.map(np.asarray, variables["params"]),
+    )
     given = {**variables, "params": params}
-    y, _ = block.apply(given, jnp.asarray(x, jnp.float32), mode=TRAIN, mutable=["batch_stats"])
+    run = jax.jit(lambda v, x: block.apply(v, x, mode=TRAIN, mutable=["batch_stats"]))
+    y, _ = run(given, x.astype(np.float32))
     h = np.maximum(normalised(x, **params["batch_norm1"]), 0)
     h = convolved(h, params["conv1"]["kernel"], stride)
     h = convolved(np.maximum(normalised(h, **params["batch_norm2"]), 0), params["conv2"]["kernel"], 1)
@@ -104,23 +110,23 @@ def test_a_block_is_that_of_numpy(features, stride):
 
 
 def test_average_pool_drops_what_is_left_over():
-    x = jnp.arange(30.0).reshape(1, 5, 6, 1)
+    x = jnp.asarray(np.arange(30, dtype=np.float32).reshape(1, 5, 6, 1))
     wanted = [[np.mean([0, 1, 6, 7]), np.mean([2, 3, 8, 9]), np.mean([4, 5, 10, 11])]]
-    np.testing.assert_allclose(average_pool(x, 2)[0, :1, :, 0], wanted)
+    np.testing.assert_allclose(np.asarray(average_pool(x, 2))[0, :1, :, 0], wanted)
     assert average_pool(x, 2).shape == (1, 2, 3, 1)
     assert average_pool(x, 4).shape == (1, 1, 1, 1)
 
 
 def test_outputs_and_their_last_layer(tiny):
     net, variables, features = tiny
-    outputs, _ = jax.jit(lambda v, x: net.apply_features(v, x, mode=EVAL))(variables, features)
+    run = jax.jit(lambda v, x: net.apply_features(v, x, mode=EVAL))
+    outputs, (kernel, bias) = jax.tree.map(np.asarray, (run(variables, features)[0], net.head(variables)))
     assert outputs.logits.shape == (6, 10)
     assert outputs.aux.shape == (6, 3)
     assert outputs.frames.shape == (6, 4, 8)
     # Channel by channel, as PyTorch flattens (channels, rows, columns).
     np.testing.assert_array_equal(outputs.embedding[:, :4], outputs.frames[:, :, 0])
-    kernel, bias = net.head(variables)
-    np.testing.assert_allclose(outputs.embedding @ kernel + bias[None], outputs.logits, atol=1e-5)
+    np.testing.assert_allclose(outputs.embedding @ kernel + bias, outputs.logits, atol=1e-5)
 
 
 def test_the_auxiliary_head_begins_as_a_copy_of_the_last_group():
@@ -137,7 +143,7 @@ def test_the_auxiliary_head_begins_as_a_copy_of_the_last_group():
 def test_the_auxiliary_head_may_have_a_mode_of_its_own(tiny):
     net, variables, features = tiny
     run = jax.jit(lambda v, x, mode: net.apply_features(v, x, mode=mode), static_argnums=2)
-    mixed, stats = run(variables, features, Mode(False, batch, running))
+    mixed, stats = jax.tree.map(np.asarray, run(variables, features, Mode(False, batch, running)))
     train, moved = run(variables, features, Mode(False, batch))
     evaluated, _ = run(variables, features, EVAL)
     np.testing.assert_allclose(mixed.logits, train.logits, rtol=1e-6, atol=1e-6)  # of two programs

@@ -12,6 +12,7 @@ from dhauds_jax.nets import ssast_losses, ssast_masks
 GRID = (8, 16)
 HIDDEN = 90
 COUNT = 600
+DISCRIMINATE = jax.jit(ssast_losses.discriminate, static_argnames="over")
 
 
 def masks(profile, count=COUNT):
@@ -72,7 +73,7 @@ def test_squares_of_the_corrected_masks_end_at_the_edge():
 
 
 def test_frames_are_drawn_without_preference():
-    draw = jax.vmap(lambda key: ssast_masks.frame_mask(key, 40, 30))
+    draw = jax.jit(jax.vmap(lambda key: ssast_masks.frame_mask(key, 40, 30)))
     found = np.asarray(draw(jax.random.split(jax.random.key(2), 800)))
     assert (found.sum(1) == 30).all()
     np.testing.assert_allclose(found.mean(0), 0.75, atol=0.07)
@@ -101,24 +102,25 @@ def test_the_contrastive_loss_equals_numpy(rows, over, axis):
         log_p = scores - np.log(np.exp(scores).sum(axis, keepdims=True))
         expected.append(-np.diagonal(log_p).mean())
         right.append((scores.argmax(0) == np.arange(5)).mean())
-    found = ssast_losses.discriminate(jnp.asarray(true), jnp.asarray(guess), weights, over=over)
+    found = DISCRIMINATE(true, guess, weights, over=over)
     assert float(found.loss) == pytest.approx(np.mean(expected), rel=1e-5)
     assert float(found.accuracy) == pytest.approx(np.mean(right), abs=1e-6)
 
 
 def test_zero_predictions_cost_the_logarithm_of_the_hidden_patches(rows):
     true, guess, weights = rows
-    found = ssast_losses.discriminate(jnp.asarray(true), jnp.zeros_like(guess), weights)
+    found = DISCRIMINATE(true, np.zeros_like(guess), weights)
     assert float(found.loss) == pytest.approx(np.log(5), rel=1e-6)
 
 
 def test_the_reconstruction_loss_equals_numpy(rows):
     true, guess, weights = rows
-    found = ssast_losses.reconstruct(jnp.asarray(true), jnp.asarray(guess), weights)
+    found = jax.jit(ssast_losses.reconstruct)(true, guess, weights)
     assert float(found) == pytest.approx(((true - guess) ** 2)[:2].mean(), rel=1e-5)
 
 
 def test_hidden_rows_come_in_order():
-    values = jnp.arange(12.0).reshape(1, 6, 2)
-    mask = jnp.asarray([[False, True, False, True, True, False]])
-    np.testing.assert_array_equal(ssast_losses.hidden_rows(values, mask, 3)[0], [[2, 3], [6, 7], [8, 9]])
+    values = np.arange(12, dtype=np.float32).reshape(1, 6, 2)
+    mask = np.array([[False, True, False, True, True, False]])
+    found = jax.jit(ssast_losses.hidden_rows, static_argnums=2)(values, mask, 3)
+    np.testing.assert_array_equal(np.asarray(found)[0], [[2, 3], [6, 7], [8, 9]])

@@ -25,6 +25,7 @@ PARAMS = {
     "head": {"kernel": RNG.normal(size=(WIDTH, CLASSES)), "bias": np.zeros(CLASSES)},
 }
 PARAMS = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), PARAMS)
+REFINED = jax.jit(refined_labels, static_argnames=("alpha", "alpha_term"))
 OPTIONS = {"lr": 0.05, "semitones": 0, "group": "all"}
 
 
@@ -87,7 +88,7 @@ def numpy_terms(weak, strong, soft, mean, rates):
 
 def test_the_refinement_equals_the_golden():
     g = golden("conmix_plr")
-    found = refined_labels(*(jnp.asarray(g[name]) for name in ("prev", "cur", "soft")), alpha=0.9)
+    found = REFINED(*(jnp.asarray(g[name]) for name in ("prev", "cur", "soft")), alpha=0.9)
     assert largest_error(found, g["refined"]) < 1e-6
     assert largest_error(found, numpy_refined(g["prev"], g["cur"], g["soft"].astype(np.float64), 0.9)) < 1e-6
 
@@ -95,25 +96,26 @@ def test_the_refinement_equals_the_golden():
 def test_alpha_is_blind_to_the_label_or_its_weight():
     """The label's number drops out of the softmax (quirk 38); its one-hot does not."""
     g = golden("conmix_plr")
-    before, now, soft = (jnp.asarray(g[name]) for name in ("prev", "cur", "soft"))
-    index = refined_labels(before, now, soft, alpha=0.9)
-    np.testing.assert_allclose(index, refined_labels(before, now, 0.1 * soft, alpha=0.0), atol=1e-6)
-    one_hot = refined_labels(before, now, soft, alpha=1.0, alpha_term="one_hot")
-    np.testing.assert_array_equal(one_hot.argmax(-1), g["cur"])
+    before, now, soft = (g[name] for name in ("prev", "cur", "soft"))
+    index = REFINED(before, now, soft, alpha=0.9)
+    np.testing.assert_allclose(index, REFINED(before, now, np.float32(0.1) * soft, alpha=0.0), atol=1e-6)
+    one_hot = REFINED(before, now, soft, alpha=1.0, alpha_term="one_hot")
+    np.testing.assert_array_equal(np.asarray(one_hot).argmax(-1), g["cur"])
     assert np.any(np.asarray(index).argmax(-1) != g["cur"])
-    np.testing.assert_allclose(refined_labels(before, now, soft, alpha=1.0), 1 / 6, atol=1e-6)
+    np.testing.assert_allclose(REFINED(before, now, soft, alpha=1.0), 1 / 6, atol=1e-6)
 
 
 def test_a_class_that_had_no_clips_has_a_uniform_row():
-    soft = jax.nn.one_hot(jnp.asarray([2, 0]), 3)  # class 2 had none (quirk 39)
-    refined = refined_labels(jnp.asarray([0, 1]), jnp.asarray([0, 1]), soft, alpha=0.0)
-    np.testing.assert_allclose(refined[0], np.full(3, 1 / 3), atol=1e-6)
+    soft = np.eye(3, dtype=np.float32)[[2, 0]]  # class 2 had none (quirk 39)
+    refined = REFINED(np.array([0, 1]), np.array([0, 1]), soft, alpha=0.0)
+    np.testing.assert_allclose(np.asarray(refined)[0], np.full(3, 1 / 3), atol=1e-6)
 
 
 @pytest.mark.parametrize("rounds", [0, 1])
 def test_soft_labels_equal_numpy(rounds):
     logits, embedding = RNG.normal(size=(12, 4)), RNG.normal(size=(12, 6))
-    found = soft_labels(jnp.asarray(logits, jnp.float32), jnp.asarray(embedding, jnp.float32), initc_num=rounds)
+    label = jax.jit(soft_labels, static_argnames="initc_num")
+    found = label(logits.astype(np.float32), embedding.astype(np.float32), initc_num=rounds)
     soft, labels = numpy_soft(logits, embedding, 1 + rounds)
     np.testing.assert_allclose(found, soft, atol=1e-6)
     np.testing.assert_array_equal(np.asarray(found).argmax(1), labels)
@@ -128,12 +130,12 @@ def test_losses_equal_numpy_with_padded_rows_left_out(mode, rows):
     wanted = numpy_terms(weak, strong, soft, mean, rates)
     padded = [np.concatenate([a, np.full((1, 5), 0.3)]) for a in (weak, strong, soft)]
     weights = jnp.asarray([1.0] * rows + [0.0])
-    found = conmix_losses(
-        *(jnp.asarray(a, jnp.float32) for a in padded), jnp.asarray(mean, jnp.float32), rates, weights
-    )
+    given = [a.astype(np.float32) for a in (*padded, mean)]
+    losses = jax.jit(conmix_losses, static_argnums=4)
+    found = losses(*given, rates, weights)
     np.testing.assert_allclose([found[name] for name in ("cls", "nucnm", "const")], wanted, rtol=2e-5)
     np.testing.assert_allclose(found["total"], wanted.sum(), rtol=2e-5)
-    off = conmix_losses(*(jnp.asarray(a) for a in (*padded, mean)), Rates(0, 0, 0, mode), weights)
+    off = losses(*given, Rates(0, 0, 0, mode), weights)
     assert [float(v) for v in off.values()] == [0.0] * 4
 
 
@@ -261,8 +263,8 @@ def test_the_strong_view_rolls_a_raised_clip_and_short_clips_are_raised_too():
     classifier = tiny.NETS["batch_norm"]()
     batch = Batch(jnp.asarray(tiny.waves()[:4]), jnp.ones(4), jnp.asarray([3, 1, 4, 1], jnp.int32))
     first, second = jax.random.split(jax.random.key(0))
-    plain = strong_features(classifier, 4, 0.0)(first, second, batch)
-    rolled = np.asarray(strong_features(classifier, 4, 0.25)(first, second, batch))
+    views = (jax.jit(strong_features(classifier, 4, limit)) for limit in (0.0, 0.25))
+    plain, rolled = (np.asarray(view(first, second, batch)) for view in views)
     shifts = [[s for s in range(-64, 65) if np.allclose(np.roll(p, s), r)] for p, r in zip(plain, rolled, strict=True)]
     assert all(len(s) == 1 for s in shifts) and len({s[0] for s in shifts[:3]}) > 1
     peak = [np.abs(np.fft.rfft(w)).argmax() for w in (tiny.waves()[3], np.asarray(plain)[3])]

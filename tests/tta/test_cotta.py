@@ -29,7 +29,8 @@ def over_batch(x, numbers):
 def averaged(numbers):
     """Mean logits of the three copies that the step draws: their keys are its own first half, split in three."""
     keys = jax.random.split(jax.random.split(KEY)[0], 3)
-    copies = [augmented(k, linear.BATCH.wave, linear.BATCH.index, Augmentation(0.0, 6.0, 0.0)) for k in keys]
+    copy = jax.jit(lambda k: augmented(k, linear.BATCH.wave, linear.BATCH.index, Augmentation(0.0, 6.0, 0.0)))
+    copies = [copy(k) for k in keys]
     return np.mean([over_batch(copy, numbers) for copy in copies], 0)
 
 
@@ -71,16 +72,19 @@ def test_only_unsure_clips_are_averaged_when_confidence_is_per_clip():
 
 
 def test_confidence_leaves_padded_rows_out():
-    logits = jnp.log(jnp.asarray([[0.9, 0.1], [0.6, 0.4], [0.5, 0.5]]))
-    weights = jnp.asarray([1.0, 1.0, 0.0])
-    assert np.array_equal(unsure_rows(logits, weights, 0.76, "batch", None), [True] * 3)
-    assert np.array_equal(unsure_rows(logits, weights, 0.74, "batch", None), [False] * 3)
-    assert np.array_equal(unsure_rows(logits, weights, 0.74, "clip", None), [False, True, True])
+    logits = np.log(np.float32([[0.9, 0.1], [0.6, 0.4], [0.5, 0.5]]))
+    weights = np.float32([1, 1, 0])
+    unsure = jax.jit(unsure_rows, static_argnums=(2, 3, 4))
+    assert np.array_equal(unsure(logits, weights, 0.76, "batch", None), [True] * 3)
+    assert np.array_equal(unsure(logits, weights, 0.74, "batch", None), [False] * 3)
+    assert np.array_equal(unsure(logits, weights, 0.74, "clip", None), [False, True, True])
 
 
 def test_restore_takes_single_numbers_back():
-    leaves, source = {"a": jnp.ones((50, 40)), "b": jnp.ones(1000)}, {"a": jnp.zeros((50, 40)), "b": jnp.zeros(1000)}
-    found = restored(KEY, leaves, source, 0.2)
+    leaves, source = (
+        {"a": np.full((50, 40), value, np.float32), "b": np.full(1000, value, np.float32)} for value in (1, 0)
+    )
+    found = jax.tree.map(np.asarray, jax.jit(restored, static_argnums=3)(KEY, leaves, source, 0.2))
     for name, count in (("a", 2000), ("b", 1000)):
         assert set(np.unique(found[name])) == {0.0, 1.0}
         assert abs(float((found[name] == 0).mean()) - 0.2) < 5 * np.sqrt(0.2 * 0.8 / count)

@@ -18,6 +18,7 @@ RNG = np.random.default_rng(2)
 X = RNG.normal(size=(7, 3))
 X /= np.linalg.norm(X, axis=1, keepdims=True)
 P = RNG.dirichlet(np.ones(4), 7)
+ADJUSTED = jax.jit(adjusted, static_argnums=2)
 
 
 def numpy_affinity(x, kind, k):
@@ -53,7 +54,7 @@ def energy(z, p, w):
 def test_affinities_equal_loops_and_leave_padded_rows_out(kind, k):
     padded = np.concatenate([X, np.ones((2, 3))]).astype(np.float32)
     weights = jnp.asarray([1.0] * 7 + [0.0] * 2)
-    w = np.asarray(affinity_matrix(jnp.asarray(padded), weights, kind, k))
+    w = np.asarray(jax.jit(affinity_matrix, static_argnums=(2, 3))(padded, weights, kind, k))
     np.testing.assert_allclose(w[:7, :7], numpy_affinity(X, kind, k), rtol=1e-4, atol=1e-6)
     assert np.all(w[7:] == 0)
     assert np.all(w[:, 7:] == 0)
@@ -63,16 +64,16 @@ def test_affinities_equal_loops_and_leave_padded_rows_out(kind, k):
 @pytest.mark.parametrize("iterations", [1, 2, 50])
 def test_assignments_equal_loops(kind, iterations):
     w = numpy_affinity(X, kind, 3)
-    log_z = adjusted(jnp.log(jnp.asarray(P, jnp.float32)), jnp.asarray(w, jnp.float32), iterations)
+    log_z = ADJUSTED(np.log(P.astype(np.float32)), w.astype(np.float32), iterations)
     np.testing.assert_allclose(np.exp(log_z), numpy_assignments(P, w, iterations), rtol=1e-4, atol=1e-6)
 
 
 def test_the_energy_falls_with_every_step_of_a_positive_affinity():
-    w, log_p = numpy_affinity(X, "rbf", 3), jnp.log(jnp.asarray(P, jnp.float32))
-    values = []
+    w, log_p = numpy_affinity(X, "rbf", 3), np.log(P.astype(np.float32))
+    values, rows = [], jax.jit(energy_rows)
     for iterations in range(8):
-        log_z = adjusted(log_p, jnp.asarray(w, jnp.float32), iterations)
-        values.append(float(energy_rows(log_z, log_p, jnp.asarray(w, jnp.float32)).sum()))
+        log_z = ADJUSTED(log_p, w.astype(np.float32), iterations)
+        values.append(float(np.sum(rows(log_z, log_p, w.astype(np.float32)))))
         assert values[-1] == pytest.approx(energy(np.exp(np.asarray(log_z, np.float64)), P, w), rel=1e-4)
     # float32 sums of about 20 terms
     assert all(later <= earlier + 1e-5 for earlier, later in itertools.pairwise(values))
@@ -83,7 +84,7 @@ def test_neighbours_outvote_an_unsure_clip():
     """Three clips in one direction, one of them 0.45 against 0.55: one step by hand gives 0.55 e / (0.55 e + 0.45)."""
     p = np.array([[0.999, 0.001], [0.999, 0.001], [0.45, 0.55]])
     w = np.array([[0.0, 0, 0], [0, 0, 0], [1, 1, 0]])
-    z = np.exp(adjusted(jnp.log(jnp.asarray(p, jnp.float32)), jnp.asarray(w, jnp.float32), 1))
+    z = np.exp(ADJUSTED(np.log(p.astype(np.float32)), w.astype(np.float32), 1))
     assert z[2, 0] == pytest.approx(0.45 * np.exp(1.998) / (0.45 * np.exp(1.998) + 0.55 * np.exp(0.002)), rel=1e-4)
     assert z[2].argmax() == 0
 

@@ -45,7 +45,7 @@ BATCH = Batch(jnp.asarray(WAVE), jnp.ones(8), jnp.arange(8, dtype=jnp.int32))
 def run(name, **options):
     method = methods.make(name, linear_classifier(), methods.resolve_options(name, "reference", options))
     state = method.init(VARIABLES, INFO)
-    return method, state, *method.step(state, BATCH, jax.random.key(0))
+    return method, state, *jax.jit(method.step)(state, BATCH, jax.random.key(0))
 
 
 def test_norm_by_hand():

@@ -47,36 +47,37 @@ def one(other, like):
 @pytest.mark.parametrize("name", WANTED)
 def test_losses_equal_numpy(name):
     loss, wanted = WANTED[name]
-    assert float(loss(jnp.asarray(A, jnp.float32))) == pytest.approx(wanted, rel=1e-5)
+    assert float(jax.jit(loss)(jnp.asarray(A, jnp.float32))) == pytest.approx(wanted, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", WANTED)
 def test_padded_rows_change_neither_loss_nor_gradient(name):
     loss, _ = WANTED[name]
-    padded = jnp.concatenate([jnp.asarray(A, jnp.float32), jnp.full((2, 5), 90.0)])
-    weights = jnp.asarray([1.0] * 6 + [0.0] * 2)
-    value, grad = jax.value_and_grad(lambda z: loss(z, weights))(padded)
-    expected, expected_grad = jax.value_and_grad(lambda z: loss(z))(padded[:6])
+    padded = np.concatenate([A, np.full((2, 5), 90.0)]).astype(np.float32)
+    weights = np.float32([1.0] * 6 + [0.0] * 2)
+    value, grad = map(np.asarray, jax.jit(jax.value_and_grad(loss))(padded, weights))
+    expected, expected_grad = jax.jit(jax.value_and_grad(loss))(padded[:6])
     assert float(value) == pytest.approx(float(expected), rel=1e-6)
     np.testing.assert_allclose(grad[:6], expected_grad, atol=1e-7)
-    assert np.all(np.asarray(grad[6:]) == 0)
+    assert np.all(grad[6:] == 0)
 
 
 @pytest.mark.parametrize("name", ["entropy", "gent_2", "spread"])
 def test_a_batch_over_devices_gives_the_losses_of_one(name):
     loss, wanted = WANTED[name]
     split = jnp.asarray(A, jnp.float32).reshape(3, 2, 5)
-    values = jax.vmap(lambda z: loss(z, jnp.ones(2), "batch"), axis_name="batch")(split)
+    values = jax.jit(jax.vmap(lambda z: loss(z, jnp.ones(2), "batch"), axis_name="batch"))(split)
     np.testing.assert_allclose(values, [wanted] * 3, rtol=1e-5)
 
 
 def test_the_spread_term_does_not_reward_switching_everything_on():
     """Rows that share the classes out have a lower spread term than rows with all classes on."""
-    on = jnp.full((4, 4), 30.0)
-    shared = 60.0 * jnp.eye(4) - 30.0
+    on = jnp.asarray(np.full((4, 4), 30, np.float32))
+    shared = jnp.asarray(60 * np.eye(4, dtype=np.float32) - 30)
+    norm = jax.jit(ml.nuclear_norm)
     # all on: one side has norm 2, the other 0; shared out: norms 1 and sqrt(3)
-    assert float(ml.nuclear_norm(on)) == pytest.approx(-1.0)
-    assert float(ml.nuclear_norm(shared)) == pytest.approx(-(1 + np.sqrt(3)) / 2)
+    assert float(norm(on)) == pytest.approx(-1.0)
+    assert float(norm(shared)) == pytest.approx(-(1 + np.sqrt(3)) / 2)
 
 
 @pytest.mark.slow
@@ -90,16 +91,9 @@ def test_saturated_logits_have_finite_gradients():
 
 def test_two_view_losses_use_the_sigmoid_terms():
     rates = dict(nucnm=2.0, ent=0.5, gent=0.25, q=2.0, mse=0.1, epsilon=1e-8)
-    terms = two_view_losses(
-        jnp.asarray(A, jnp.float32),
-        jnp.asarray(B, jnp.float32),
-        jnp.ones(6),
-        None,
-        **rates,
-        gent_views="first_twice",
-        partial_batch="as_is",
-        activation="sigmoid",
-    )
+    choices = dict(gent_views="first_twice", partial_batch="as_is", activation="sigmoid")
+    losses = jax.jit(lambda a, b: two_view_losses(a, b, jnp.ones(6), None, **rates, **choices))
+    terms = losses(A.astype(np.float32), B.astype(np.float32))
     assert float(terms["nucnm"]) == pytest.approx(2 * (spread(PA) + spread(PB)), rel=1e-5)
     entropies = binary_entropy(PA).mean() + binary_entropy(PB).mean()
     assert float(terms["entropy"]) == pytest.approx(0.5 * entropies, rel=1e-5)
@@ -109,7 +103,7 @@ def test_two_view_losses_use_the_sigmoid_terms():
 
 def test_mean_prediction_is_the_logit_of_the_mean_probability():
     mean = (PA + PB) / 2
-    logits = ml.mean_prediction(jnp.asarray(A, jnp.float32), jnp.asarray(B, jnp.float32))
+    logits = jax.jit(ml.mean_prediction)(jnp.asarray(A, jnp.float32), jnp.asarray(B, jnp.float32))
     np.testing.assert_allclose(logits, np.log(mean / (1 - mean)), rtol=1e-4, atol=1e-5)
 
 

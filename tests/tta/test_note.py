@@ -1,5 +1,7 @@
 """NOTE: instance-aware BatchNorm, prediction-balanced reservoir sampling and an update, each worked out in numpy."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -30,25 +32,28 @@ def by_hand(x, mean, var, k):
 
 
 def test_instance_aware_batch_norm_over_running_statistics():
-    y, kept = instance_aware(1.5)(jnp.asarray(X), STATS, 1e-5)
+    y, kept = jax.jit(instance_aware(1.5), static_argnums=2)(X, STATS, 1e-5)
     wanted = by_hand(X, np.asarray(STATS.mean), np.asarray(STATS.var), 1.5)
     np.testing.assert_allclose(y, wanted, rtol=1e-4, atol=1e-4)
     assert np.array_equal(kept.mean, STATS.mean) and np.array_equal(kept.var, STATS.var)
     plain = (X - np.asarray(STATS.mean)) / np.sqrt(np.asarray(STATS.var) + 1e-5)
-    np.testing.assert_allclose(instance_aware(1e3)(jnp.asarray(X), STATS, 1e-5)[0], plain, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(
+        jax.jit(instance_aware(1e3), static_argnums=2)(X, STATS, 1e-5)[0], plain, rtol=1e-5, atol=1e-5
+    )
     assert np.abs(wanted - plain).max() > 0.1
 
 
 def test_instance_aware_batch_norm_over_the_batch_leaves_padded_rows_out():
-    weights = jnp.asarray([1.0, 1, 1, 1, 0, 0])
-    y, kept = instance_aware(1.5, 0.01)(jnp.asarray(X), STATS, 1e-5, weights)
+    weights = np.float32([1, 1, 1, 1, 0, 0])
+    y, kept = jax.jit(instance_aware(1.5, 0.01), static_argnums=2)(X, STATS, 1e-5, weights)
     real = X[:4].reshape(-1, 3).astype(np.float64)
     mean, var = real.mean(0), real.var(0, ddof=1)
-    np.testing.assert_allclose(y[:4], by_hand(X[:4], mean, var, 1.5), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(y)[:4], by_hand(X[:4], mean, var, 1.5), rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(kept.mean, 0.99 * np.asarray(STATS.mean) + 0.01 * mean, rtol=1e-5)
     np.testing.assert_allclose(kept.var, 0.99 * np.asarray(STATS.var) + 0.01 * var, rtol=1e-5)
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3))
 def sampled(key, stream, slots, classes):
     """Position in the stream of each slot's clip, and the slots' classes."""
 
@@ -74,7 +79,8 @@ def test_sampling_balances_the_predicted_classes():
 def test_within_a_class_every_clip_is_as_likely_to_stay():
     """A stream of one class is plain reservoir sampling: 5 slots for 20 clips keep each with probability 1/4."""
     runs = 2000
-    origin, _ = jax.vmap(lambda key: sampled(key, np.zeros(20), 5, 2))(jax.random.split(jax.random.key(1), runs))
+    many = jax.jit(jax.vmap(lambda key: sampled(key, np.zeros(20), 5, 2)))
+    origin, _ = many(jax.random.split(jax.random.key(1), runs))
     kept = np.bincount(np.asarray(origin).ravel(), minlength=20) / runs
     # five standard deviations of a share of 2000
     assert np.abs(kept - 0.25).max() < 5 * np.sqrt(0.25 * 0.75 / runs)
@@ -101,7 +107,7 @@ def test_a_step_predicts_then_minimises_the_entropy_of_the_memory():
     stats = state.variables["batch_stats"]["encoder"]["batch_norm"]
     np.testing.assert_allclose(stats["mean"], 0.99 * linear.MEAN + 0.01 * mean, rtol=1e-5)
     np.testing.assert_allclose(stats["var"], 0.99 * linear.VAR + 0.01 * var, rtol=1e-5)
-    assert np.array_equal(state.memory.waves[:8], linear.WAVE)
+    assert np.array_equal(np.asarray(state.memory.waves)[:8], linear.WAVE)
     assert np.array_equal(state.memory.labels, [*np.argmax(prediction.logits, -1), -1, -1, -1, -1])
     now = jax.tree.map(np.asarray, stats)
     after = linear.logits(linear.WAVE, linear.affine(state.variables), now["mean"], now["var"])
@@ -111,8 +117,8 @@ def test_a_step_predicts_then_minimises_the_entropy_of_the_memory():
 def test_padded_rows_stay_out_of_the_memory_and_count_for_no_update():
     batch = linear.BATCH._replace(weights=jnp.asarray([1.0] * 5 + [0.0] * 3))
     _, state, prediction = run(12, 6, batch)
-    assert int(state.memory.seen) == 5 and int((state.memory.labels != memory.EMPTY).sum()) == 5
-    assert np.array_equal(state.memory.waves[5:], np.zeros((7, 2)))
+    assert int(state.memory.seen) == 5 and int((np.asarray(state.memory.labels) != memory.EMPTY).sum()) == 5
+    assert np.array_equal(np.asarray(state.memory.waves)[5:], np.zeros((7, 2)))
     assert np.array_equal(linear.affine(state.variables), linear.affine(linear.VARIABLES))
     assert float(prediction.losses["total"]) == 0
 
