@@ -13,13 +13,13 @@ from dhauds_jax.runs.requests.quickstart import Quickstart
 
 flags.flags_of(Quickstart)
 
-MINUTES = 3
+MINUTES = "2 to 3"
 """What it takes on two CPU cores with nothing compiled before (docs/performance.md)."""
 
 
 def greeting() -> str:
     place = flags.from_flags(Quickstart).workdir
-    about = f"about {MINUTES} minutes on two CPU cores the first time"
+    about = f"{MINUTES} minutes on two CPU cores the first time"
     return f"the whole story on synthetic words, {about}; everything goes to {place}"
 
 
