@@ -25,14 +25,18 @@ def encoder(compute=None, **changes):
 
 
 @functools.cache
+def _drawn(batch, samples):
+    return np.asarray(jax.jit(lambda key: 0.1 * jax.random.normal(key, (batch, samples)))(jax.random.key(1)))
+
+
 def waves(batch=4, samples=4000):
-    with jax.ensure_compile_time_eval():  # asked for inside a function that is traced too
-        return jax.jit(lambda key: 0.1 * jax.random.normal(key, (batch, samples)))(jax.random.key(1))
+    return jnp.asarray(_drawn(batch, samples))
 
 
 def start(net):
     """Variables without compiling the initialisers: kernels near 1 / sqrt(fan-in), scales and lengths 1, biases 0."""
-    shapes = jax.eval_shape(lambda key: net.init({"params": key}, waves(1), mode=EVAL), jax.random.key(0))
+    clip = waves(1)  # drawn before anything is traced
+    shapes = jax.eval_shape(lambda key: net.init({"params": key}, clip, mode=EVAL), jax.random.key(0))
     rng = np.random.default_rng(0)
 
     def fill(path, leaf):
@@ -118,11 +122,11 @@ def test_layer_drop_skips_whole_blocks_at_its_rate():
     """Only LayerDrop on: a skipped block's output is its input for every row, one draw per layer and forward."""
     rates = {"projection_dropout": 0.0, "attention_dropout": 0.0, "dropout": 0.0, "layer_drop": 0.3}
     net = encoder(depth=4, **rates)
-    variables = start(net)
+    variables, clips = start(net), waves(3)
 
     @jax.jit
     def layers(key):
-        kept = net.apply(variables, waves(3), mode=TRAIN, rngs={"dropout": key}, keep_all=True, method="encode").layers
+        kept = net.apply(variables, clips, mode=TRAIN, rngs={"dropout": key}, keep_all=True, method="encode").layers
         return jnp.abs(kept[1:] - kept[:-1]).max((2, 3))
 
     change = np.stack([layers(jax.random.key(seed)) for seed in range(200)])
@@ -135,12 +139,10 @@ def test_layer_drop_skips_whole_blocks_at_its_rate():
 @pytest.mark.slow
 def test_dropped_blocks_have_no_gradient():
     net = encoder(layer_drop=1.0)
-    variables = start(net)
+    variables, clips = start(net), waves(2)
 
     def loss(params):
-        return jnp.square(
-            net.apply({"params": params}, waves(2), mode=TRAIN, rngs={"dropout": jax.random.key(0)})
-        ).sum()
+        return jnp.square(net.apply({"params": params}, clips, mode=TRAIN, rngs={"dropout": jax.random.key(0)})).sum()
 
     gradients = jax.jit(jax.grad(loss))(variables["params"])
     assert all(float(jnp.abs(leaf).max()) == 0.0 for leaf in jax.tree.leaves(gradients["blocks"]))
