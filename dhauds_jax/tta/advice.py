@@ -55,7 +55,7 @@ def signs(before: np.ndarray, after: np.ndarray) -> Signs:
 
 
 def advise(told: Signs) -> str:
-    """One sentence: keep the source model, use the adapted one, or look closer first."""
+    """One sentence: keep the source model, use the adapted one, either, or look closer first."""
     if told.top_share[1] > metrics.COLLAPSE_SHARE and told.top_share[1] > told.top_share[0]:
         return (
             f"Keep the source model: after adaptation {100 * told.top_share[1]:.0f} % of the recordings get one label, "
@@ -66,6 +66,8 @@ def advise(told: Signs) -> str:
             "Keep the source model: the labels say less about the recordings than before (mutual information "
             f"{told.information[1]:.3f} after {told.information[0]:.3f} nats)."
         )
+    if not told.changed and told.information[1] == told.information[0]:
+        return "Either will do: no label changed, and the adapted model is no more certain of them."
     if told.changed > UNLIKE:
         return (
             f"Look closer: {100 * told.changed:.0f} % of the labels changed, so either the source model was lost or "

@@ -234,6 +234,8 @@ def test_advice_follows_the_signs():
     other = 9 * np.eye(4)[(np.arange(20) + 1) % 4]
     assert advice.advise(advice.signs(unsure, sure)).startswith("Use the adapted model")
     assert advice.advise(advice.signs(sure, unsure)).startswith("Keep the source model: the labels say less")
+    # Before, a method that does nothing was recommended.
+    assert advice.advise(advice.signs(sure, sure)).startswith("Either will do: no label changed")
     assert advice.advise(advice.signs(sure, fallen)).startswith("Keep the source model: after adaptation 100 %")
     assert advice.advise(advice.signs(unsure, other)).startswith("Look closer: 100 % of the labels changed")
     assert advice.signs(sure, other).changed == 1.0
