@@ -53,7 +53,12 @@ def _help_or_parse(argv: list[str]) -> list[str]:
     app.define_help_flags()
     # `--help` shows the flags of the main module: this one belongs to all of them.
     FLAGS.register_key_flag_for_module(argv[0], FLAGS["compilation_cache"])
-    return _parse(argv)
+    try:
+        return _parse(argv)
+    except SystemExit as end:
+        if end.code == 1:  # absl's --help, which has done its work
+            sys.exit(0)
+        raise
 
 
 def command() -> str:

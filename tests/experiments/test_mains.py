@@ -36,6 +36,7 @@ def test_help_says_what_it_does_and_imports_nothing_heavy(main):
     done = subprocess.run([sys.executable, "-c", code, "--help"], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert f"Example: python -m experiments.{main} " in done.stdout
     assert done.stdout.splitlines()[-1] == "heavy: []", done.stderr
+    assert done.returncode == 0  # it was absl's 1, which is a bug's
 
 
 def test_help_lists_the_names_that_there_are():
