@@ -252,7 +252,7 @@ def spread_rows(
 
     `compiler_options` go to XLA (one device alone).
     """
-    if parallel.kind == "jit":
+    if parallel.kind == "jit":  # bare and by its name: an equal program elsewhere then shares its compilation
         return jax.jit(function, compiler_options=compiler_options)
     run = spread(parallel, lambda state, batch: ((), function(state, batch)))
     return lambda state, batch: run(state, batch)[1]

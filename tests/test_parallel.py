@@ -12,8 +12,8 @@ from dhauds_jax.types import Batch
 from tests import parallel_case
 from tests.children import address, child, finished, outputs
 
-# Devices add in another order. After two epochs of six updates the values are off by 3e-7 of the largest of their leaf
-# (measured); gradients of an untrained residual network, through its BatchNorm layers over few rows, by 2e-6.
+# Devices add in another order. After two epochs of six updates the values are off by 4e-7 of the largest of their leaf
+# (measured); gradients of an untrained residual network, through its BatchNorm layers over few rows, by 1.1e-6.
 STATE, GRADIENT = 3e-6, 1e-5
 
 

@@ -1,4 +1,4 @@
-"""The quickstart keeps its promises: each corruption costs at least 10 points, adaptation gives back at least 5."""
+"""The quickstart keeps its promises: each corruption costs at least 5 points, adaptation gives back as many."""
 
 import re
 
