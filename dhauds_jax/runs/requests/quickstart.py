@@ -26,5 +26,5 @@ class Quickstart(Request):
         names="corruption",
     )
     level: Sequence[str] = flag(f"Levels: {listed(LEVELS)}.", ("L2",))
-    train_epochs: int = flag("Passes over the training clips.", 5)
+    train_epochs: int = flag("Passes over the training clips.", 3)
     epochs: int = flag("Passes of the adaptation over each corrupted set.", 2)
