@@ -13,7 +13,7 @@ from jaxtyping import Float
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.sets.base import SUFFIXES
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.progress import progress_bar
 
 
@@ -87,8 +87,7 @@ def load(
       BadInput: nothing to read, an overlap out of range, a bad file, or no file that could be read.
     """
     check_on_bad_file(on_bad_file)
-    if not 0 <= overlap < 1:
-        raise BadInput(f"overlap is {overlap}, expected 0 up to below 1")
+    check_number("--overlap", overlap, 0.0, 1.0, below=True)
     files, cut, owner, seconds, skipped, counts = [], [], [], [], [], Counter()
     paths = find(audio_dir)
     for path in progress_bar(paths, desc="read", unit="file"):

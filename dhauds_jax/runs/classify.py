@@ -17,7 +17,8 @@ from dhauds_jax.cells import input_statistics
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.command import interrupts
 from dhauds_jax.data import recordings
-from dhauds_jax.errors import BadInput
+from dhauds_jax.data.audio import check_on_bad_file
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
@@ -55,6 +56,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     options = _check(run)
     variables, config, _ = checkpoints.load(run.checkpoint)
     classifier = zoo.build(config, **precision.compute_options(run.precision))
+    method = methods.make(run.method, classifier, options)  # what its factory refuses is said before files are read
     variables = jax.tree.map(jnp.asarray, variables)
     found = recordings.load(
         run.audio_dir,
@@ -66,7 +68,6 @@ def classify(run: ClassifyRun, command: str) -> str:
     print(_described(found, config))
     rule = input_statistics.rule_of(config, run.profile, options)
     variables = input_statistics.of_sets(config, rule, waves=found.waves).of("waves", variables)
-    method = methods.make(run.method, classifier, options)
     if run.method != "source" and len(found.waves) < 2:
         raise BadInput(f"{run.audio_dir}: one window of audio, expected at least two to adapt to; give --method=source")
     batch_size = min(run.batch_size, len(found.waves))
@@ -92,8 +93,10 @@ def _check(run: ClassifyRun) -> dict[str, Any]:
     if run.criterion not in selection.CRITERIA:
         raise BadInput(f"--criterion: {registry.unknown('criterion', run.criterion, selection.CRITERIA)}")
     selection.check(run.criterion)
-    if run.epochs < 1 or run.batch_size < 2:
-        raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two windows)")
+    check_number("--epochs", run.epochs, 1)
+    check_number("--batch_size", run.batch_size, 2, because="batch statistics need two windows")
+    check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
+    check_on_bad_file(run.on_bad_file)
     return options
 
 

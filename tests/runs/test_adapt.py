@@ -227,7 +227,24 @@ def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_the
         ({"net": "amaut_sc2"}, "--net=amaut_sc2: the checkpoint .* is of net amaut_tiny"),
         ({"corruption": ["ENQ"]}, "QUT-NOISE"),
         ({"split": "tset"}, "unknown split 'tset'"),
-        ({"batch_size": 1}, "--batch_size at least 2"),
+        ({"batch_size": 1}, r"^--batch_size=1: expected at least 2 \(batch statistics need two clips\)$"),
+        ({"epochs": 0}, "^--epochs=0: expected at least 1$"),
+        (
+            {"method": ["tent"], "options": ["lr=-1"]},
+            "^--options: method tent: option lr=-1.0: expected a finite number above 0$",
+        ),
+        (
+            {"method": ["source", "tent"], "options": ["tent.b1=nan"]},
+            "^--options: .* b1=nan: expected a finite number$",
+        ),
+        (
+            {"method": ["memo"], "options": ["weight_decay=-0.1"]},
+            "weight_decay=-0.1: expected a finite number of at least 0",
+        ),
+        (
+            {"protocol": ["gradual"], "protocol_options": ["order=odd"]},
+            "^--protocol_options: unknown order of protocol",
+        ),
         ({"method": []}, "^--method is empty: expected at least one name$"),
         ({"corruption": []}, "^--corruption is empty: expected at least one name$"),
         ({"level": []}, "^--level is empty: expected at least one name$"),

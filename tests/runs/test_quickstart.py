@@ -59,7 +59,7 @@ def test_the_last_lines_are_of_this_run_alone(tmp_path, monkeypatch, capsys):
         ({"method": ["tnt"]}, "unknown method 'tnt': expected tent"),
         ({"level": ["L3"]}, "'L3'"),
         ({"profile": "fixed"}, "fixed"),
-        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"epochs": 0}, "--epochs=0: expected at least 1"),
         ({"train_epochs": 0}, "--train_epochs"),
     ],
 )

@@ -1,5 +1,7 @@
 """Source training end to end on a tiny set, resumed and repeated; views; options."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -128,7 +130,17 @@ def test_short_clips_are_put_anywhere_in_the_row():
             "^--warmup_epochs=3: expected 0 or more and fewer than --epochs=3, so that --optimiser=adamw has epochs",
         ),
         ({"options": OPTIONS.replace(group="tail")}, "unknown group of parameters 'tail'"),
-        ({"options": OPTIONS.replace(epochs=0)}, "--epochs must be at least 1"),
+        ({"options": OPTIONS.replace(epochs=0)}, "^--epochs=0: expected at least 1$"),
+        (
+            {"options": OPTIONS.replace(batch_size=1)},
+            r"^--batch_size=1: expected at least 2 \(BatchNorm needs two clips\)$",
+        ),
+        ({"options": OPTIONS.replace(lr=-1.0)}, "^--lr=-1.0: expected a finite number above 0$"),
+        ({"options": OPTIONS.replace(noise_snr_db=math.nan)}, "^--noise_snr_db=nan: expected a finite number$"),
+        (
+            {"options": OPTIONS.replace(mixup=2.0)},
+            "^--mixup=2.0: expected a finite number of at least 0 and at most 1 ",
+        ),
         ({"net": "resnet"}, "unknown net 'resnet': expected resnet_tiny"),
         ({"train_noise": "rain"}, "--train_noise=rain: expected one of doing_the_dishes"),
         ({"dataset": "esc"}, "unknown data set 'esc'"),
