@@ -62,7 +62,8 @@ def fill(run: LeaderboardRun, command: str) -> str:
     total = cells * len(names) * len(folders)
     set_aside, programs = records.done(Path(run.workdir)).note, Programs()
     held = locks.held(Path(run.workdir), _held_shard(run.shard))  # shards share a folder
-    with held, progress_bar(total=total, desc="leaderboard", unit="cell") as bar:
+    shown = {"unit": "cell", "awaited": "the first cell also reads and compiles"}
+    with held, progress_bar(total=total, desc="leaderboard", **shown) as bar:
         for group in phases(list(streams)) if names else ():  # more shards than methods
             for seed, folder in folders.items():
                 mine = _adaptation(run, names, group, options, seed, folder)

@@ -41,7 +41,8 @@ def tune(run: TuneRun, command: str) -> str:
     subset = _subset(run)
     set_aside, chosen = records.done(Path(run.workdir)).note, []
     programs, memory = Programs(), {}
-    with progress_bar(total=sum(map(len, trials.values())), desc="trials", unit="trial") as bar:
+    counts = {"total": sum(map(len, trials.values())), "unit": "trial"}
+    with progress_bar(desc="trials", awaited="the first one also reads and compiles", **counts) as bar:
         for name, space in trials.items():
             scores = []
             for options in space:

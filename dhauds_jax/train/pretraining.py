@@ -167,7 +167,8 @@ def pretrain(
         yield PretrainEpoch(len(history), history, state)
         return
     steps = math.ceil(len(clips.ids) / options.batch_size)
-    with progress_bar(total=steps * options.epochs, initial=steps * len(history), desc="pretrain", unit="step") as bar:
+    counts = {"total": steps * options.epochs, "initial": steps * len(history), "unit": "step"}
+    with progress_bar(desc="pretrain", awaited="compiling", **counts) as bar:
         for epoch in range(len(history), options.epochs):
             order_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
             order = stream_order(order_key, len(clips.ids))
