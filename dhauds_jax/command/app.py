@@ -5,16 +5,14 @@ Only absl is imported here, so `--help` answers at once.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Callable
 
 from absl import app, flags, logging
 
-from dhauds_jax import __version__, errors
+from dhauds_jax import errors
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool(
@@ -68,14 +66,11 @@ def command() -> str:
     return " ".join([name, *map(shlex.quote, sys.argv[1:])])
 
 
-def bug_report() -> str:
-    """The line below a bug's traceback: what to report."""
-    try:
-        jax = f", jax {importlib.metadata.version('jax')}"
-    except importlib.metadata.PackageNotFoundError:
-        jax = ""
-    versions = f"dhauds_jax {__version__}{jax}, Python {platform.python_version()}"
-    return f"this is a bug, please report it with the lines above: {versions}, command: {command()}"
+def bug_report(error: BaseException) -> str:
+    """The line below the traceback of what is nobody's input: whose it is, and what to do."""
+    from dhauds_jax.command import bugs
+
+    return bugs.report(error, command())
 
 
 def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> None:
@@ -86,7 +81,7 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
     `BadInput`, missing files and the like end with one sentence and exit code 2, a loss or a prediction that is not
     finite with 3, Ctrl-C with 130 after saying how to go on, and output that nobody reads any more with 141, silently.
     Every other exception is a bug: it is raised on, so that Python shows its traceback, with a line that says what to
-    report, and ends with 1.
+    report, or in which file of the user's own it came up, and ends with 1.
     """
 
     # Before anything allocates: on a CPU a step would pay for fresh pages at every call.
@@ -111,7 +106,7 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
         except Exception as error:
             sentence = errors.sentence(error)
             if sentence is None:
-                error.add_note(bug_report())
+                error.add_note(bug_report(error))
                 raise
             print(f"error: {sentence}", file=sys.stderr)
             sys.exit(BAD_INPUT)

@@ -61,7 +61,7 @@ def of_error(error: Exception, row: Row, workdir: Path | None) -> Outcome:
     sentence = errors.sentence(error)
     if sentence is not None:
         return Outcome("bad_input", sentence)
-    text = "".join(traceback.format_exception(error)) + app.bug_report() + "\n"
+    text = "".join(traceback.format_exception(error)) + app.bug_report(error) + "\n"
     print(f"row {row.number}, {row.name}:\n{text}", file=sys.stderr, end="", flush=True)
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     if workdir is None:
