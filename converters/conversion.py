@@ -18,6 +18,7 @@ from dhauds_jax.files import write_atomically
 from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.wording import counted
 
 HEAD_SEED = 0
 """Seed of the head's random weights where the source has no head."""
@@ -134,7 +135,8 @@ def _family(name: str, sources: int | None, flag: str) -> Family:
     kind = find(name)
     if sources is not None and sources != len(kind.files):
         what = " and ".join(kind.files)
-        raise BadInput(f"{flag}: {sources} paths, but family {name} takes {len(kind.files)} ({what}), comma between")
+        paths = counted(sources, "path")
+        raise BadInput(f"{flag}: {paths}, but family {name} takes {len(kind.files)} ({what}), comma between")
     return kind
 
 

@@ -26,6 +26,7 @@ from dhauds_jax.data.sets.base import draw_name, multi_hot
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir.records import note_bad_files
 
 
@@ -90,8 +91,9 @@ def check_fits(config: ClassifierConfig, dataset: sets.DataSet, checkpoint: str)
             f"{checkpoint}: its classes are those of {dataset.name} in another order, so labels would be mixed up; "
             f"expected the order {', '.join(dataset.classes[:4])}, ..."
         )
+    classes = counted(len(config.classes), "class", "classes")
     raise BadInput(
-        f"{checkpoint}: its config.json has {len(config.classes)} classes ({', '.join(config.classes[:4])}, ...), but "
+        f"{checkpoint}: its config.json has {classes} ({', '.join(config.classes[:4])}, ...), but "
         f"{dataset.name} has {len(dataset.classes)} ({', '.join(dataset.classes[:4])}, ...); expected one trained on it"
     )
 
@@ -149,7 +151,8 @@ def only(loaded: Loaded, subset: str) -> Loaded:
     rows = {clip: row for row, clip in enumerate(loaded.clips.ids)}
     absent = [clip for clip in wanted if clip not in rows]
     if absent or not wanted:
-        found = f"{len(absent)} ids that are not in the split, the first {absent[0]!r}" if absent else "no ids"
+        count = counted(len(absent), "id that is", "ids that are")
+        found = f"{count} not in the split, the first {absent[0]!r}" if absent else "no ids"
         raise BadInput(f"--subset={subset}: holds {found}, expected ids such as {loaded.clips.ids[0]!r}")
     keep = np.array([rows[clip] for clip in wanted])
     clips = loaded.clips

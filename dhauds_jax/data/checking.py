@@ -13,6 +13,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.measuring import MeasuredFile, measure_files
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split, list_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.wording import counted
 
 KINDS = (
     "list",
@@ -167,7 +168,8 @@ def _check_counts(dataset: DataSet, listed: dict[str, list[ClipRef]], allow_part
     for split, refs in listed.items():
         published = dataset.counts.get(split)
         if published not in (None, len(refs)):
-            findings.append(Finding("count", split, split, f"{len(refs)} clips", str(published), not allow_partial))
+            clips = counted(len(refs), "clip")
+            findings.append(Finding("count", split, split, clips, str(published), not allow_partial))
         counts = Counter(ref.label for ref in refs)
         expected = dataset.class_counts.get(split, {})
         for label, name in enumerate(dataset.classes):
@@ -178,7 +180,8 @@ def _check_counts(dataset: DataSet, listed: dict[str, list[ClipRef]], allow_part
                 what = "class count"
             else:
                 continue
-            findings.append(Finding(what, split, f"{split}/{name}", f"{found} clips", str(wanted), not allow_partial))
+            clips = counted(found, "clip")
+            findings.append(Finding(what, split, f"{split}/{name}", clips, str(wanted), not allow_partial))
     return findings
 
 
@@ -191,7 +194,8 @@ def _check_ids(listed: dict[str, list[ClipRef]], val_within: str) -> list[Findin
         same = ids == {ref.id for ref in listed.get("test", [])}
         inside = val_within and ids <= {ref.id for ref in listed.get(val_within, [])}
         if split == "val" and (same or inside):
-            found = f"its {len(refs)} clips are {'those of test' if same else f'in {val_within} too'}"
+            clips = counted(len(refs), "clip is", "clips are")
+            found = f"its {clips} {'those of test' if same else f'in {val_within} too'}"
             findings.append(Finding("listed twice", split, split, found, "a split of its own", False))
             continue
         for ref in refs:

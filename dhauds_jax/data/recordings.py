@@ -15,6 +15,7 @@ from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.sets.base import SUFFIXES
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.progress import progress_bar
+from dhauds_jax.wording import counted
 
 
 class Recordings(NamedTuple):
@@ -50,7 +51,8 @@ def find(audio_dir: Path | str) -> list[Path]:
     found = sorted(path for path in audio if not any(part[0] == "." for part in path.relative_to(folder).parts))
     if not found:
         files = sum(path.is_file() for path in folder.rglob("*"))
-        raise BadInput(f"--audio_dir={audio_dir}: {files} files and no recording, expected {', '.join(SUFFIXES)} files")
+        held = counted(files, "file")
+        raise BadInput(f"--audio_dir={audio_dir}: {held} and no recording, expected {', '.join(SUFFIXES)} files")
     return found
 
 
@@ -107,7 +109,8 @@ def load(
         seconds.append(len(wave) / sample_rate)
     if not files:
         first = ": ".join(skipped[0])
-        raise BadInput(f"--audio_dir={audio_dir}: none of {len(paths)} files could be read, the first: {first}")
+        none = "its only file could not" if len(paths) == 1 else f"none of {len(paths)} files could"
+        raise BadInput(f"--audio_dir={audio_dir}: {none} be read, the first: {first}")
     notices = tuple(f"{count} of {len(paths)} files: {notice}" for notice, count in counts.items())
     return Recordings(
         tuple(files), np.stack(cut), np.array(owner, np.int32), np.array(seconds), tuple(skipped), notices

@@ -30,6 +30,7 @@ from dhauds_jax.tta.advice import Signs, advise, signs
 from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import AdaptState, RunInfo
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, provenance
 from dhauds_jax.workdir.saver import Saver
 
@@ -103,14 +104,16 @@ def _check(run: ClassifyRun) -> dict[str, Any]:
 def _described(found: recordings.Recordings, config: Any) -> str:
     """What the folder holds, in a few lines."""
     minutes = found.seconds.sum() / 60
+    recorded, cut = counted(len(found.files), "recording"), counted(len(found.waves), "window")
     lines = [
-        f"{len(found.files)} recordings, {minutes:.1f} min ({found.seconds.min():.2f} to {found.seconds.max():.2f} s), "
-        f"in {len(found.waves)} windows of {config.length / config.sample_rate:g} s at {config.sample_rate} Hz",
+        f"{recorded}, {minutes:.1f} min ({found.seconds.min():.2f} to {found.seconds.max():.2f} s), "
+        f"in {cut} of {config.length / config.sample_rate:g} s at {config.sample_rate} Hz",
         *(f"note: {notice}" for notice in found.notices),
     ]
     if found.skipped:
         lines.append(
-            f"note: {len(found.skipped)} files skipped, the first: {found.skipped[0][0]}: {found.skipped[0][1]}"
+            f"note: {counted(len(found.skipped), 'file')} skipped, the first: "
+            f"{found.skipped[0][0]}: {found.skipped[0][1]}"
         )
     return "\n".join(lines)
 
@@ -227,7 +230,8 @@ def _write(
     )
     write_atomically(folder / "report.md", _report(run, found, config, change, advice, outcome, command))
     print(f"{change.changed * 100:.1f} % of the labels changed. {advice}")
-    return f"{len(found.files)} files labelled: {folder / 'predictions.csv'} (report: {folder / 'report.md'})"
+    labelled = f"{counted(len(found.files), 'file')} labelled"
+    return f"{labelled}: {folder / 'predictions.csv'} (report: {folder / 'report.md'})"
 
 
 def _finite(variables: Any) -> Any:
@@ -254,9 +258,9 @@ def _report(
     lines = ["# Adaptation to a folder of recordings", "", f"**{advice}**", "", _described(found, config), ""]
     if outcome.interrupted:
         lines += ["The run was stopped before its end; the same command goes on.", ""]
-    where = (
-        f"{outcome.position} batches" if run.online else f"epoch {outcome.position} of {run.epochs} ({run.criterion})"
-    )
+    where = f"epoch {outcome.position} of {run.epochs} ({run.criterion})"
+    if run.online:
+        where = counted(outcome.position, "batch", "batches")
     lines += [f"Method {run.method}, {'online' if run.online else 'offline'}, taken from: {where}.", ""]
     if outcome.state.memory not in ((), None) and jax.tree.leaves(outcome.state.memory):
         lines += ["The method also keeps a memory that is not part of the written checkpoint.", ""]

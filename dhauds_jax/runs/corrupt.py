@@ -22,6 +22,7 @@ from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.runs.requests.corrupt import CorruptRun
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
 __all__ = ["CorruptRun", "run_command", "to_int16", "verify_set", "write_set"]
@@ -77,7 +78,8 @@ def write_set(run: CorruptRun) -> str:
         print(f"already there: {cell_folder(cell, run.output)}")
     if missing:
         _write_cells(run, dataset, missing, source)
-    return f"{len(missing)} cells written, {len(wanted) - len(missing)} were there already: {run.output}"
+    there = len(wanted) - len(missing)
+    return f"{counted(len(missing), 'cell')} written, {counted(there, 'was', 'were')} there already: {run.output}"
 
 
 def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[CellSpec], source: ClipSource) -> None:
@@ -90,7 +92,7 @@ def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[CellS
         records.note_bad_files(Path(run.output), [(source.ids[row], error.reason) for row, error in written.bad])
         record = written.record
         print(
-            f"{cell.corruption}-{cell.level}: {record['clips']} clips, checksum of the draws "
+            f"{cell.corruption}-{cell.level}: {counted(record['clips'], 'clip')}, checksum of the draws "
             f"{record['draws_sha256'][:16]}, of the samples {record['samples_sha256'][:16]}"
         )
 
@@ -118,11 +120,13 @@ def verify_set(run: CorruptRun) -> str:
         for difference in found[:SHOWN]:
             print(f"{folder / difference.file}: {difference.reason}")
         most = max((difference.steps for difference in found), default=0)
-        far = f", by up to {most} steps of 16 bit" if most else ""
-        print(f"{cell.corruption}-{cell.level}: {f'{len(found)} files differ{far}' if found else 'all files agree'}")
+        far = f", by up to {counted(most, 'step')} of 16 bit" if most else ""
+        differ = counted(len(found), "file differs", "files differ")
+        print(f"{cell.corruption}-{cell.level}: {f'{differ}{far}' if found else 'all files agree'}")
     if wrong:
-        raise BadInput(f"{run.output}: {wrong} files differ, expected none; remove their cells to make them anew")
-    return f"{len(wanted)} cells agree: {run.output}"
+        differ = counted(wrong, "file differs", "files differ")
+        raise BadInput(f"{run.output}: {differ}, expected none; remove their cells to make them anew")
+    return f"{counted(len(wanted), 'cell agrees', 'cells agree')}: {run.output}"
 
 
 def _is_there(cell: CellSpec, output: str) -> bool:

@@ -29,6 +29,7 @@ from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.requests.elect import ElectRun
 from dhauds_jax.tta import election
 from dhauds_jax.tta.streams import padded_batches
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, provenance, records
 
 UNPADDED_SETS = ("audio_mnist", "vocal_sound", "cochl_scene")
@@ -80,7 +81,7 @@ def run_election(run: ElectRun, command: str) -> str:
             records.append(Path(run.workdir), {**record, "seconds": seconds, **provenance.block(command)})
             written += 1
             print(f"{corruption} {level} {mode}: {100 * record['adapted_last']:.2f} % {loaded.dataset.metric}")
-    return f"{written} records written: {Path(run.workdir) / records.FILE}"
+    return f"{counted(written, 'record')} written: {Path(run.workdir) / records.FILE}"
 
 
 def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str) -> str:

@@ -17,6 +17,7 @@ from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.requests.leaderboard import LeaderboardRun
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.options import able, parse_options
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
 DATASET = "arabic_speech_commands"
@@ -68,7 +69,8 @@ def fill(run: LeaderboardRun, command: str) -> str:
             for seed, folder in folders.items():
                 mine = _adaptation(run, names, group, options, seed, folder)
                 adapt(mine, command, lambda ran: bar.update(), programs=programs)
-    return f"leaderboard: {len(names)} methods, {len(folders)} seeds{set_aside}: {run.workdir}/results.jsonl"
+    counts = f"{counted(len(names), 'method')}, {counted(len(folders), 'seed')}"
+    return f"leaderboard: {counts}{set_aside}: {run.workdir}/results.jsonl"
 
 
 def _adaptation(

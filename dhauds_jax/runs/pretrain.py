@@ -24,6 +24,7 @@ from dhauds_jax.train.pretraining import check_options, pretrain
 from dhauds_jax.train.request import PretrainOptions, PretrainRun
 from dhauds_jax.train.statistics import with_measured_statistics, with_statistics_of
 from dhauds_jax.types import Variables
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.provenance import provenance
 from dhauds_jax.workdir.saver import Saver
@@ -125,6 +126,6 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     last = history[-1]
     return (
         f"{100 * last['validation_accuracy']:.1f} % of the hidden patches of the validation clips found after "
-        f"{len(history)} epochs (square error {last['validation_reconstruction']:.3f}); checkpoint: {folder}, curve: "
-        f"{Path(run.workdir) / CURVE}"
+        f"{counted(len(history), 'epoch')} (square error {last['validation_reconstruction']:.3f}); "
+        f"checkpoint: {folder}, curve: {Path(run.workdir) / CURVE}"
     )

@@ -19,6 +19,7 @@ from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.recipes.rows import Roots
 from dhauds_jax.recipes.table import Recipe, Row
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
 
 UNAVAILABLE = "unavailable.jsonl"
@@ -139,5 +140,5 @@ def summary(recipe: Recipe, rows: Sequence[Row], outcomes: Mapping[int, Outcome]
     parts = [f"{counts[kind]} {text}" for kind, text in words.items() if counts[kind]]
     stopped = [f"row {n}: {o.sentence}" for n, o in sorted(outcomes.items()) if o.kind in _CODES]
     listed = f" (reasons: {workdir / UNAVAILABLE})" if any(counts[kind] for kind in REASONS) else ""
-    lines = [*stopped, f"{len(rows)} rows of {recipe.name}: {', '.join(parts)}{listed}: {workdir / records.FILE}"]
-    return "\n".join(lines)
+    done = f"{counted(len(rows), 'row')} of {recipe.name}: {', '.join(parts)}"
+    return "\n".join([*stopped, f"{done}{listed}: {workdir / records.FILE}"])

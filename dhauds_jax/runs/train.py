@@ -29,6 +29,7 @@ from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
 from dhauds_jax.train.views import make_view
 from dhauds_jax.types import Classifier, Variables
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.provenance import provenance
 from dhauds_jax.workdir.saver import Saver
@@ -171,7 +172,7 @@ def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, A
     saver.clear()
     best = max(h["validation"] for h in history)
     return (
-        f"validation accuracy {100 * history[-1]['validation']:.1f} % after {len(history)} epochs "
+        f"validation accuracy {100 * history[-1]['validation']:.1f} % after {counted(len(history), 'epoch')} "
         f"(best {100 * best:.1f} %), {seconds:.0f} s in this sitting; checkpoint: {folder}"
     )
 

@@ -21,6 +21,7 @@ from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.requests.tune import TuneRun
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
 
@@ -53,7 +54,7 @@ def tune(run: TuneRun, command: str) -> str:
     lines = [
         f"{row.method:14s} {row.option or '-':18s} {row.value or '-':12s} {100 * row.score:5.1f} %" for row in chosen
     ]
-    return "\n".join([*lines, f"{len(chosen)} methods tuned{set_aside}: {run.output}"])
+    return "\n".join([*lines, f"{counted(len(chosen), 'method')} tuned{set_aside}: {run.output}"])
 
 
 def _subset(run: TuneRun) -> str | None:

@@ -265,10 +265,10 @@ def bad_sources(tmp_path):
         "wrong family": ("amaut", ["good.pt", "head.pt"], {}, ["good.pt", "HuBERT encoder", "AMAuT encoder"]),
         "amaut as hubert": ("hubert", [save_torch(tmp_path / "aut.pt", small).name], {}, ["aut.pt", "AMAuT encoder"]),
         "swapped": ("hubert_classifier", ["head.pt", "good.pt"], {}, ["head.pt", "holds head", "HuBERT encoder"]),
-        "one of two": ("hubert_classifier", ["good.pt"], {}, ["1 paths", "takes 2", "encoder and head"]),
+        "one of two": ("hubert_classifier", ["good.pt"], {}, ["1 path", "takes 2", "encoder and head"]),
         "family": ("vggish", ["good.pt"], {}, ["'vggish'", "hubert_classifier"]),
         "preset": ("hubert", ["good.pt"], {"preset": "amaut_sc2"}, ["'amaut_sc2'", "no hubert network", "--list"]),
-        "left over": ("hubert", [extra.name], {}, ["1 keys left over", "encoder.strange.weight"]),
+        "left over": ("hubert", [extra.name], {}, ["1 key left over", "encoder.strange.weight"]),
         "missing": (
             "hubert",
             [save_torch(tmp_path / "lacking.pt", lacking).name],

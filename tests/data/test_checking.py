@@ -124,7 +124,7 @@ def test_absent_files_and_classes(copy):
         "missing class: train/zero: 0 clips, expected 2",
         "missing class: val/zero: 0 clips, expected 1",
         "missing class: test/zero: 0 clips, expected 1",
-        "class count: train/six: 1 clips, expected 2",
+        "class count: train/six: 1 clip, expected 2",
     ]
     report = check(copy)
     assert lines(report) == findings and not report.serves

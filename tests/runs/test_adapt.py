@@ -105,14 +105,14 @@ def test_a_finished_run_corrupts_nothing_and_one_of_another_format_is_run_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(targets, "corrupt", corrupts)
-        assert adapt(run, "c") == f"0 records written, 1 were there already: {tmp_path / 'results.jsonl'}"
+        assert adapt(run, "c") == f"0 records written, 1 was there already: {tmp_path / 'results.jsonl'}"
         with pytest.raises(AssertionError, match="needs no samples"):
             adapt(run.replace(batch_size=7), "c")
     (record,) = records.read(tmp_path)
     assert record.pop("format") == records.FORMAT
     (tmp_path / "results.jsonl").write_text(json.dumps(record) + "\n")
     said = adapt(run, "c")
-    assert said.startswith("1 records written, 1 of another format than 2 set aside (in reports, but run again): ")
+    assert said.startswith("1 record written, 1 of another format than 2 set aside (in reports, but run again): ")
     assert [r.get("format") for r in records.read(tmp_path)] == [None, records.FORMAT]
     first, again = (without_cost(r) for r in records.read(tmp_path))
     assert {**first, "format": records.FORMAT} == again
@@ -126,9 +126,9 @@ def test_other_data_under_the_same_names_is_another_cell(place, tmp_path):
     adapt(run, "c")
     path = data / "dataset" / "up" / "test_0.wav"
     path.write_bytes((data / "dataset" / "down" / "test_0.wav").read_bytes())
-    assert adapt(run, "c").startswith("1 records written: ")
+    assert adapt(run, "c").startswith("1 record written: ")
     (data / "dataset" / "up" / "train_0.wav").write_bytes(path.read_bytes())  # of no split that the run looks at
-    assert adapt(run, "c").startswith("0 records written, 1 were there already")
+    assert adapt(run, "c").startswith("0 records written, 1 was there already")
     before, after = records.read(tmp_path / "out")
     assert before["options"] == after["options"] and before["content"] != after["content"]
 
@@ -137,7 +137,7 @@ def test_other_data_under_the_same_names_is_another_cell(place, tmp_path):
 def test_source_clips_are_in_the_record_and_name_the_cell(place, tmp_path):
     run = a_run(place, tmp_path, method=["tent", "eata"], protocol=["online"], source_clips=10)
     adapt(run, "c")
-    assert adapt(run.replace(source_clips=5), "c").startswith("1 records written, 1 were there already")
+    assert adapt(run.replace(source_clips=5), "c").startswith("1 record written, 1 was there already")
     told = [
         (r["method"], r["options"].get("source_clips"), "source_data" in r["content"]) for r in records.read(tmp_path)
     ]
@@ -204,7 +204,7 @@ def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_the
             adapt(run, "c")
     (record,) = records.read(tmp_path)
     assert (record["cell"], state.exists()) == (state.name, True)
-    assert adapt(run, "c").startswith("0 records written, 1 were there already")
+    assert adapt(run, "c").startswith("0 records written, 1 was there already")
     assert not state.exists()
 
 
@@ -318,7 +318,7 @@ def test_options_of_ones_own_method_are_told_by_its_whole_name():
 @pytest.mark.slow
 def test_what_is_named_twice_runs_once(place, tmp_path):
     twice = {"method": ["source", "source"], "corruption": ["clean", "clean"], "protocol": ["online", "online"]}
-    assert adapt(a_run(place, tmp_path, **twice), "c").startswith("1 records written: ")
+    assert adapt(a_run(place, tmp_path, **twice), "c").startswith("1 record written: ")
 
 
 def test_cells_expand_in_order():

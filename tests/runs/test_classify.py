@@ -79,7 +79,7 @@ def test_every_readable_file_gets_a_label_and_the_adapted_model_is_written(place
     equal = all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (variables, source)), strict=True))
     assert kept == equal
     out = capsys.readouterr().out
-    assert "note: 1 files skipped, the first: broken.wav" in out
+    assert "note: 1 file skipped, the first: broken.wav" in out
     assert not any((tmp_path / "state").iterdir())
 
 

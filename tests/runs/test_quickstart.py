@@ -49,7 +49,7 @@ def test_the_last_lines_are_of_this_run_alone(tmp_path, monkeypatch, capsys):
     assert quickstart(Quickstart(workdir=str(tmp_path)), "c") == "reported"
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "  source    50.0 %  (+0.0 points)"
-    assert f"0 records written, 1 were there already: {tmp_path / 'results.jsonl'}" in lines
+    assert f"0 records written, 1 was there already: {tmp_path / 'results.jsonl'}" in lines
 
 
 @pytest.mark.parametrize(

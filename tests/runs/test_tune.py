@@ -98,7 +98,7 @@ def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path
     tiny.make_arabic(tmp_path / "data")
     tiny.make_checkpoint(tmp_path / "checkpoint")
     text = tune(a_run(tmp_path), "c")
-    assert text.endswith(f"1 methods tuned: {tmp_path / 'tuned.csv'}")
+    assert text.endswith(f"1 method tuned: {tmp_path / 'tuned.csv'}")
     found = records.read(tmp_path / "tune")
     tried = [(r["options"]["statistics"], r["options"]["supports"]) for r in found]
     assert tried == [("running", 20), ("batch", 5), ("batch", 20), ("batch", 100)]
