@@ -9,10 +9,11 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags, logging
 
-from dhauds_jax import errors
+from dhauds_jax import __version__, errors
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool(
@@ -21,6 +22,21 @@ flags.DEFINE_bool(
     "Keep compiled programs in the user's cache folder (~/.cache/dhauds_jax), so that the same command starts faster "
     "the next time. JAX_COMPILATION_CACHE_DIR takes precedence.",
 )
+
+
+class _Version(flags.BooleanFlag):
+    """`--version`: prints the version and ends; other flags need not be given."""
+
+    def __init__(self) -> None:
+        super().__init__("version", False, "Print the version, and stop.")
+
+    def parse(self, argument: Any) -> None:
+        if self._parse(argument):
+            print(f"dhauds_jax {__version__}", flush=True)
+            sys.exit(0)
+
+
+flags.DEFINE_flag(_Version())
 
 BUG = 1
 """Exit code for an error that is nobody's input: its traceback is shown."""
