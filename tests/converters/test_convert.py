@@ -415,6 +415,22 @@ def test_command_line(tmp_path, config_file):
     assert "samples" in run("--help").stdout
 
 
+def test_what_is_missing_is_said_before_anything_is_read_or_counted(tmp_path, monkeypatch):
+    """Before, an absent file was told as "1 paths, but family amaut takes 2", and a wrong preset after the weights."""
+    monkeypatch.setattr(conversion, "read", lambda path: pytest.fail("it was read"))
+    there = tmp_path / "there.pt"
+    there.write_bytes(b"x")
+    for family, sources, given, said in (
+        ("amaut", ["absent.pt"], {}, "^--source: absent.pt does not exist, expected a PyTorch"),
+        ("amaut", [there, "absent.pt"], {}, "^--source: absent.pt does not exist, expected a PyTorch"),
+        ("amaut", [there], {}, "^--source: 1 path, but family amaut takes 2"),
+        ("hubert", [there], {"config": "absent.json"}, "^--config: absent.json does not exist"),
+        ("hubert", [there], {"preset": "huber"}, "^--preset 'huber' is no hubert network"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            conversion.convert(family, sources, tmp_path / "out", **given)
+
+
 def test_families_and_their_files():
     assert {name: families.find(name).files for name in FAMILIES} == {
         "hubert": ("encoder",),
