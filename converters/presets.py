@@ -106,7 +106,7 @@ def names(family: Family) -> list[str]:
 
 
 def check_preset(family: Family, preset: str | None, given: Mapping[str, Any]) -> None:
-    """Raises `BadInput` for a name that is no preset at all; of which family one is, is said when the files are known."""
+    """Raises `BadInput` for a name that is no preset at all; its family is looked at with the files."""
     name, flag = _named(preset, given)
     if name is not None and name not in zoo.names() and not registry.is_foreign(name):
         raise BadInput(_foreign_preset(family, flag, name))
