@@ -89,6 +89,14 @@ def bug_report(error: BaseException) -> str:
     return bugs.report(error, command())
 
 
+def said(error: BaseException, values: flags.FlagValues = FLAGS) -> str | None:
+    """`errors.sentence`, which also names the flag that leaves a bad file out where the command has it."""
+    sentence = errors.sentence(error)
+    if sentence is not None and getattr(error, "skippable", False) and "on_bad_file" in values:
+        return f"{sentence}; --on_bad_file=skip leaves such files out"
+    return sentence
+
+
 def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> None:
     """Calls `main`, which returns the sentence that says where the output lies.
 
@@ -120,7 +128,7 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
             print("\nstopped by the user; the same command goes on where it was", file=sys.stderr)
             sys.exit(130)
         except Exception as error:
-            sentence = errors.sentence(error)
+            sentence = said(error)
             if sentence is None:
                 error.add_note(bug_report(error))
                 raise

@@ -98,6 +98,7 @@ def load(
             wave, said = read_audio(path, sample_rate)
         except BadFile as error:
             if on_bad_file == "stop":
+                error.skippable = True
                 raise
             skipped.append((name, error.reason))
             continue
