@@ -19,6 +19,7 @@ from dhauds_jax.cells.scoring import scored
 from dhauds_jax.cells.source import SourceModel, source_model
 from dhauds_jax.data import content as contents
 from dhauds_jax.data import sets
+from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN, PROFILES
@@ -52,6 +53,7 @@ def run_election(run: ElectRun, command: str) -> str:
         raise BadInput(f"--batch_size={run.batch_size}: expected at least 1")
     if run.average not in election.AVERAGES:
         raise BadInput(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
+    check_split(sets.get(run.dataset, run.data_dir), run.split)
     programs = Programs()
     sources = _models(run, programs)
     configs = [source.classifier.config for source in sources]

@@ -10,6 +10,7 @@ import numpy as np
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions.noise import load_bank
 from dhauds_jax.data.loading import load_split
+from dhauds_jax.data.sets.base import list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.train.request import ClipsOfRun, TrainOptions
@@ -40,6 +41,19 @@ def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainO
         return config.length
     longest = max(dataset.length / dataset.sample_rate, dataset.seconds[1] if dataset.seconds else 0.0)
     return max(config.length, math.ceil(longest * config.sample_rate))
+
+
+def check_splits(run: ClipsOfRun, dataset: sets.DataSet) -> None:
+    """Raises `BadInput` unless there are clips to train on and others to validate on, before any is read."""
+    for split in ("train", "val"):
+        if split not in dataset.splits:
+            place = f"--data_dir={run.data_dir}" if run.data_dir else f"--dataset={run.dataset}"
+            raise BadInput(
+                f"{place}: there is no split {split!r} of {dataset.name}, only {' and '.join(dataset.splits)}; "
+                "expected train, to train on, and val, to be scored after each epoch"
+            )
+    if dataset.listing is not None:
+        list_split(dataset, run.data_dir, "val", run.allow_partial)
 
 
 def open_clips(

@@ -15,9 +15,14 @@ def check_options(options: TrainOptions, noise: np.ndarray | None) -> None:
     _check_numbers(options)
     unknown = [view for view in options.views if view not in VIEWS]
     if unknown or not options.views:
-        raise BadInput(f"--views: unknown {', '.join(unknown) or 'empty list'}, expected some of {', '.join(VIEWS)}")
+        what = f"unknown {', '.join(unknown)}" if unknown else "empty list"
+        raise BadInput(f"--views={','.join(options.views)}: {what}, expected some of {', '.join(VIEWS)}")
     if "noise" in options.views and noise is None:
-        raise BadInput("--views holds noise, but there is no training noise: give --noise_dir, or --views=shift")
+        others = ",".join(view for view in options.views if view != "noise") or "shift"
+        raise BadInput(
+            f"--views={','.join(options.views)}: the noise view mixes in background noise, and there is none; give "
+            f"--views={others} to train without, or --noise_dir=FOLDER with Speech Commands' _background_noise_/ in it"
+        )
     for name, known in (("optimiser", OPTIMISERS), ("selection", SELECTIONS)):
         if getattr(options, name) not in known:
             raise BadInput(f"--{name}={getattr(options, name)}: expected one of {', '.join(known)}")

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import loops, running, targets
+from dhauds_jax.cells import loops, running, source, targets
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.scoring import scored
@@ -261,6 +261,17 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, cha
         adapt(a_run(place, tmp_path / "out", **changes), "c")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_split_is_looked_for_before_training_clips_are_read(place, tmp_path, monkeypatch):
+    """Before, a method in need of source clips had read the training split when another one was found absent."""
+    monkeypatch.setattr(source, "load_for", lambda *given: pytest.fail("it was read"))
+    data = tiny.make_arabic(tmp_path / "data")
+    (data / "val.csv").unlink()
+    eata = {"method": ["eata"], "data_dir": str(data)}
+    for split, said in (("tset", "unknown split 'tset'"), ("val", "val.csv")):
+        with pytest.raises(BadInput, match=said):
+            adapt(a_run(place, tmp_path / "out", split=split, **eata), "c")
 
 
 @pytest.mark.slow
