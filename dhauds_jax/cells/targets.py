@@ -108,7 +108,7 @@ def load(
     on_bad_file: str = "stop",
     workdir: str | None = None,
 ) -> Loaded:
-    """Loads a split at the classifier's rate; notices are printed.
+    """Loads a split at the classifier's rate; its name and size and notices are printed.
 
     Args:
       dataset, data_dir, split: what to load.
@@ -131,6 +131,7 @@ def load(
         allow_partial=allow_partial,
         on_bad_file=on_bad_file,
     )
+    print(f"split {split} of {record.name}: {counted(len(clips.ids), 'clip')}")
     if workdir:
         note_bad_files(Path(workdir), clips.skipped)
     for notice in clips.notices:

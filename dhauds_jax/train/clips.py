@@ -14,6 +14,7 @@ from dhauds_jax.data.sets.base import list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.train.request import ClipsOfRun, TrainOptions
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
 
 
@@ -59,7 +60,7 @@ def check_splits(run: ClipsOfRun, dataset: sets.DataSet) -> None:
 def open_clips(
     run: ClipsOfRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float
 ) -> pipeline.ClipSplit:
-    """A split in memory or streamed; notices are printed, skipped files listed in the workdir.
+    """A split in memory or streamed; its size and notices are printed, skipped files listed in the workdir.
 
     Without TensorFlow the split is read into memory whatever the budget, to the same bits.
     """
@@ -73,6 +74,7 @@ def open_clips(
         rows = pipeline.to_int16(read.waves)
         clips = pipeline.from_arrays(read.ids, rows, read.labels, read.lengths, classes=read.classes, sample_rate=rate)
         clips = clips._replace(notices=read.notices, skipped=read.skipped)
+    print(f"split {split} of {dataset.name}: {counted(len(clips.ids), 'clip')}")
     records.note_bad_files(Path(run.workdir), clips.skipped)
     for notice in clips.notices:
         print(f"note: {notice}")

@@ -10,6 +10,7 @@ from absl import flags
 from dhauds_jax.command.flags import flags_of, from_flags
 from dhauds_jax.data import sets
 from dhauds_jax.data.corrupted.reading import list_cell, load_cell
+from dhauds_jax.errors import BadInput
 from dhauds_jax.runs import corrupt as corrupt_module
 from dhauds_jax.runs.corrupt import cells_of, run_command, to_int16, verify_set, write_set
 from dhauds_jax.runs.requests.corrupt import CorruptRun
@@ -65,6 +66,8 @@ def test_a_cell_is_whole_and_repeats(place, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"dataset": ""}, "^--dataset: missing, expected a data set"),
+        ({"dataset": "", "verify": "samples"}, "^--dataset: missing, expected a data set"),
         ({"corruption": ["clean"]}, "--corruption=clean writes no corrupted set"),
         ({"corruption": ["ENQ"]}, "QUT-NOISE"),
         ({"noise_dir": None}, "ENSC needs --noise_dir"),
@@ -150,18 +153,26 @@ def test_verifying_finds_a_changed_file(place, tmp_path, capsys):
     assert run_command(run.replace(verify="samples")).startswith("1 cell agrees")
     without_data = run.replace(verify="checksum", data_dir=None, noise_dir=None)
     assert run_command(without_data).startswith("1 cell agrees")
+    # Before, checksums wanted --dataset too, though all that they need lies beside the files.
+    alone = CorruptRun(corruption=["all"], output=run.output, verify="checksum")
+    assert run_command(alone).startswith("1 cell agrees") and "ENSC-L1: all files agree" in capsys.readouterr().out
+    with pytest.raises(BadInput, match=r"--output=.*: holds no cell WHN-L1 with a cell\.json, expected what"):
+        run_command(alone.replace(corruption=["WHN"]))
+    with pytest.raises(BadInput, match=r"--output=nowhere: holds no cell with a cell\.json, expected what"):
+        run_command(alone.replace(output="nowhere"))
     path = tmp_path / "a" / "ENSC" / "L1" / "dataset" / "up" / "test_0.wav"
     data = bytearray(path.read_bytes())
     data[1_044] ^= 1
     path.write_bytes(data)
     capsys.readouterr()
-    for verify in (run.replace(verify="samples"), without_data):
+    for verify in (run.replace(verify="samples"), without_data, alone):
         with pytest.raises(ValueError, match="1 file differs, expected none"):
             run_command(verify)
     told = capsys.readouterr().out.splitlines()
+    assert told.pop(0) == "split test of arabic_speech_commands: 15 clips"
     assert told[0] == f"{path}: differs in 1 of 16000 samples, by up to 1 step of 16 bit"
     assert told[1] == "ENSC-L1: 1 file differs, by up to 1 step of 16 bit"
-    assert told[2] == f"{path}: has other samples than its checksum says"
+    assert told[2] == told[4] == f"{path}: has other samples than its checksum says"
     assert path.read_bytes() == bytes(data)
 
 
