@@ -90,11 +90,24 @@ def bug_report(error: BaseException) -> str:
 
 
 def said(error: BaseException, values: flags.FlagValues = FLAGS) -> str | None:
-    """`errors.sentence`, which also names the flag that leaves a bad file out where the command has it."""
+    """`errors.sentence` with the flag that named the path, or the one that leaves a bad file out."""
     sentence = errors.sentence(error)
-    if sentence is not None and getattr(error, "skippable", False) and "on_bad_file" in values:
+    if sentence is None:
+        return None
+    if getattr(error, "skippable", False) and "on_bad_file" in values:
         return f"{sentence}; --on_bad_file=skip leaves such files out"
-    return sentence
+    flag = _flag_of(error, values) if isinstance(error, OSError) else ""
+    return f"{flag}: {sentence.removeprefix(f'{error.filename}: ')}" if flag else sentence
+
+
+def _flag_of(error: OSError, values: flags.FlagValues) -> str:
+    """The flag, with its value, that is the path which the system refused; "" where none is."""
+    path = os.path.abspath(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    for name in values if path else ():
+        value = values[name].value
+        if isinstance(value, str) and value and os.path.abspath(value) == path:
+            return f"--{name}={value}"
+    return ""
 
 
 def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> None:

@@ -22,6 +22,7 @@ from dhauds_jax.data.recordings import load as load_recordings
 from dhauds_jax.data.sets.base import ClipRef
 from dhauds_jax.data.sets.folder_per_class import DATA_SET
 from dhauds_jax.errors import BadInput, sentence
+from dhauds_jax.runs.requests.corrupt import CorruptRun
 from dhauds_jax.train.request import TrainRun
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -98,6 +99,19 @@ def test_a_bad_file_names_the_flag_that_leaves_it_out_where_there_is_one(tmp_pat
     with pytest.raises(BadFile) as caught:
         read_audio(tmp_path / "broken.wav", 16_000)  # as a noise recording is read, which nothing leaves out
     assert app.said(caught.value, with_flag) == reason
+
+
+def test_a_path_that_the_system_refuses_is_told_with_its_flag(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = FlagValues()
+    flags_of(CorruptRun, values=values)
+    values(["corrupt", "--corruption=WHN", "--output=absent/set", "--data_dir=here"])
+    for path, said in (
+        (tmp_path / "absent" / "set", "--output=absent/set: No such file or directory"),
+        ("here", "--data_dir=here: No such file or directory"),
+        ("elsewhere", "elsewhere: No such file or directory"),
+    ):
+        assert app.said(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)), values) == said
 
 
 def test_errors_of_the_system_are_the_users_where_they_name_a_path_or_a_full_disk():
