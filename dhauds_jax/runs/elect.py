@@ -21,7 +21,7 @@ from dhauds_jax.data import content as contents
 from dhauds_jax.data import sets
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.names import CLEAN, PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
@@ -49,8 +49,8 @@ def run_election(run: ElectRun, command: str) -> str:
     registry.check("profile", run.profile, PROFILES)
     if not run.checkpoint:
         raise BadInput("--checkpoint is empty: expected the folder of at least one model")
-    if run.batch_size < 1:
-        raise BadInput(f"--batch_size={run.batch_size}: expected at least 1")
+    check_number("--batch_size", run.batch_size, 1)
+    check_number("--shift", run.shift, -1.0, 1.0, because="a share of the clip")
     if run.average not in election.AVERAGES:
         raise BadInput(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
     check_split(sets.get(run.dataset, run.data_dir), run.split)

@@ -11,7 +11,7 @@ import numpy as np
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
@@ -36,6 +36,8 @@ def tune(run: TuneRun, command: str) -> str:
         raise BadInput("--split=test: options must not be chosen on test labels, expected val or train")
     if run.clips < 0:
         raise BadInput(f"--clips={run.clips}: expected 0 (all) or more")
+    check_number("--epochs", run.epochs, 1)
+    check_number("--batch_size", run.batch_size, 2, because="batch statistics need two clips")
     names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,)) if m != "source"]
     names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)))
     trials = {name: tuned.space(name, run.profile) for name in names}

@@ -159,6 +159,8 @@ def test_the_subset_of_the_leaderboard_has_twenty_clips_a_class():
 def test_what_no_trial_and_no_cell_would_run_on_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"^--clips=-1: expected 0 \(all\) or more$"):
         tune(a_run(tmp_path, clips=-1), "c")
+    with pytest.raises(BadInput, match=r"^--epochs=0: expected at least 1$"):
+        tune(a_run(tmp_path, epochs=0), "c")
     roots = {name: str(tmp_path) for name in ("data_dir", "noise_dir", "checkpoint_root", "workdir")}
     for flag in ("seed", "method", "protocol"):
         with pytest.raises(BadInput, match=f"^--{flag} is empty: expected at least one$"):
