@@ -269,9 +269,13 @@ def test_the_split_is_looked_for_before_training_clips_are_read(place, tmp_path,
     data = tiny.make_arabic(tmp_path / "data")
     (data / "val.csv").unlink()
     eata = {"method": ["eata"], "data_dir": str(data)}
-    for split, said in (("tset", "unknown split 'tset'"), ("val", "val.csv")):
+    for split, said in (("tset", "unknown split 'tset'"), ("val", r"val\.csv")):
         with pytest.raises(BadInput, match=said):
             adapt(a_run(place, tmp_path / "out", split=split, **eata), "c")
+    # So are the recordings that a corruption mixes in.
+    for corruption, said in (("ENQ", "QUT-NOISE"), ("SCN:rain@10dB", "unknown level 'rain@10dB' of SCN")):
+        with pytest.raises(BadInput, match=said):
+            adapt(a_run(place, tmp_path / "out", corruption=["WHN", corruption], **eata), "c")
 
 
 @pytest.mark.slow
