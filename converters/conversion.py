@@ -11,13 +11,14 @@ import numpy as np
 from converters import presets, report
 from converters.families import Family, Part, Request, find, part_of
 from converters.mapping import Converted, flatten, split, to_torch, unflatten
-from converters.read import EXTRA_HINT, Source, read
+from converters.read import EXTRA_HINT, Source, check_there, read
 from converters.verify import largest_differences
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.wording import counted
 
 HEAD_SEED = 0
 """Seed of the head's random weights where the source has no head."""
@@ -47,13 +48,17 @@ def convert(
     Raises:
       BadInput: anything that the user can mend, in one sentence; nothing is written then.
     """
-    kind = _family(family, len(sources), "--source")
+    kind = find(family)
     if profile not in PROFILES:
         raise BadInput(f"--profile: {profile!r}, expected {' or '.join(PROFILES)}")
+    for path in sources:  # what is not there is said before how many there should be
+        check_there(path)
+    _check_count(family, kind, len(sources))
+    given = {} if config is None else presets.read_config(config)
+    presets.check_preset(kind, preset, given)
     files = [read(path) for path in sources]
     parts = {name: part_of(file.state, kind) for name, file in zip(kind.files, files)}
     _check_contents(family, kind, files, parts)
-    given = {} if config is None else presets.read_config(config)
     source = _source_record(family, kind, files, parts)
     planned = kind.plan(Request(family, kind, files, parts, preset, given, profile, HEAD_SEED))
     resolved, converted = planned.config.replace(source=source), planned.converted
@@ -97,7 +102,7 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
         from safetensors.numpy import save
     except ImportError:
         raise BadInput(f"--reverse: needs safetensors, which is not installed: {EXTRA_HINT}") from None
-    kind = _family(family, None, "--source")
+    kind = find(family)
     variables, config, extra = checkpoint.load(source)
     if config.family != kind.net:
         raise BadInput(f"--family: {family}, but the checkpoint {source} is of family {config.family!r}")
@@ -130,12 +135,11 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
     return written
 
 
-def _family(name: str, sources: int | None, flag: str) -> Family:
-    kind = find(name)
-    if sources is not None and sources != len(kind.files):
+def _check_count(name: str, kind: Family, sources: int) -> None:
+    if sources != len(kind.files):
         what = " and ".join(kind.files)
-        raise BadInput(f"{flag}: {sources} paths, but family {name} takes {len(kind.files)} ({what}), comma between")
-    return kind
+        paths = counted(sources, "path")
+        raise BadInput(f"--source: {paths}, but family {name} takes {len(kind.files)} ({what}), comma between")
 
 
 def _check_contents(family: str, kind: Family, files: Sequence[Source], parts: dict[str, Part]) -> None:

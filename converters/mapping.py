@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.wording import counted
 
 Path = tuple[str, ...]
 StateDict = Mapping[str, np.ndarray]
@@ -227,7 +228,7 @@ def to_flax(
         wrong += [f"the network has no {'/'.join(path)}" for path in sorted(made - set(shapes))]
     if left_over or missing or wrong:
         raise BadInput(
-            f"{where}: {len(left_over)} keys left over {left_over}, {len(missing)} missing {missing}, "
+            f"{where}: {counted(len(left_over), 'key')} left over {left_over}, {len(missing)} missing {missing}, "
             f"{len(wrong)} of another shape {wrong}; expected every key to be used"
         )
     return Converted(unflatten(flat), tuple(sorted(wanted)), ignored)

@@ -105,16 +105,31 @@ def names(family: Family) -> list[str]:
     return sorted(zoo.family(family.net).presets)
 
 
+def check_preset(family: Family, preset: str | None, given: Mapping[str, Any]) -> None:
+    """Raises `BadInput` for a name that is no preset at all; its family is looked at with the files."""
+    name, flag = _named(preset, given)
+    if name is not None and name not in zoo.names() and not registry.is_foreign(name):
+        raise BadInput(_foreign_preset(family, flag, name))
+
+
+def _named(preset: str | None, given: Mapping[str, Any]) -> tuple[str | None, str]:
+    """The preset's name, and what gave it."""
+    return (preset, "--preset") if preset else (given.get("preset"), "--config: preset")
+
+
+def _foreign_preset(family: Family, flag: str, name: str) -> str:
+    nearest = registry.nearest(name, names(family))
+    return f"{flag} {name!r} is no {family.net} network, expected {nearest} (--list has all)"
+
+
 def _preset_record(family: Family, preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
-    name, flag = (preset, "--preset") if preset else (given.get("preset"), "--config: preset")
+    name, flag = _named(preset, given)
     if name is None:
         return {}
-    known = names(family)
-    config = zoo.preset(name, given.get("classes")) if name in known or registry.is_foreign(name) else None
+    known = name in names(family) or registry.is_foreign(name)
+    config = zoo.preset(name, given.get("classes")) if known else None
     if config is None or config.family != family.net:
-        raise BadInput(
-            f"{flag} {name!r} is no {family.net} network, expected {registry.nearest(name, known)} (--list has all)"
-        )
+        raise BadInput(_foreign_preset(family, flag, name))
     return {key: value for key, value in config.to_dict().items() if key in (*TOP, "net", "geometry")}
 
 

@@ -90,6 +90,12 @@ class Inert:
         """Drops the values."""
 
 
+def check_there(path: str | Path) -> None:
+    """Raises `BadInput` for a source that is neither a file nor a folder."""
+    if not Path(path).is_file() and not Path(path).is_dir():
+        raise BadInput(f"--source: {path} does not exist, expected a PyTorch or safetensors file or a folder")
+
+
 def read(path: str | Path) -> Source:
     """Reads one checkpoint.
 
@@ -102,10 +108,9 @@ def read(path: str | Path) -> Source:
         package that is missing (its extra is named).
     """
     path = Path(path)
+    check_there(path)
     if path.is_dir():
         return _read_folder(path)
-    if not path.is_file():
-        raise BadInput(f"--source: {path} does not exist, expected a PyTorch or safetensors file or a folder")
     with path.open("rb") as file:
         start = file.read(512)
     if not start:

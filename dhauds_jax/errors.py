@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import math
 
 
 class BadInput(ValueError):
@@ -38,3 +39,34 @@ def sentence(error: BaseException) -> str | None:
     if not paths and error.errno not in _FULL:
         return None
     return f"{' -> '.join(paths) or 'the disk'}: {error.strerror}"
+
+
+def check_number(
+    name: str,
+    value: float,
+    lowest: float = -math.inf,
+    highest: float = math.inf,
+    *,
+    above: bool = False,
+    below: bool = False,
+    because: str = "",
+) -> None:
+    """Raises `BadInput`, which says name and value, unless `value` is a finite number from `lowest` to `highest`.
+
+    Args:
+      name: what has the value, such as "--lr".
+      value: the number.
+      lowest, highest: the ends of the range.
+      above, below: whether the number must lie above `lowest`, below `highest`.
+      because: why, for the end of the sentence.
+    """
+    low = value > lowest if above else value >= lowest
+    high = value < highest if below else value <= highest
+    if low and high and math.isfinite(value):
+        return
+    first = f"{'above' if above else 'at least'} {lowest:g}" if lowest > -math.inf else ""
+    last = f"{'below' if below else 'at most'} {highest:g}" if highest < math.inf else ""
+    ends = " and ".join(end for end in (first, last) if end)
+    if not isinstance(value, int):
+        ends = f"a finite number {'of ' if ends.startswith('at') else ''}{ends}".strip()
+    raise BadInput(f"{name}={value}: expected {ends}{f' ({because})' if because else ''}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
@@ -12,6 +14,9 @@ LINE_EVERY_S = 10.0
 
 Bar = tqdm
 """The type of a bar: `update`, `set_postfix`, `close`, and iteration where it has something to iterate over."""
+
+_SO_FAR = "{desc}: {n_fmt} of {total_fmt} in {elapsed}{postfix}"
+_COUNTS = "{desc}: {n_fmt} of {total_fmt} in {elapsed}, {remaining} to go, {rate_fmt}{postfix}"
 
 
 class Lines:
@@ -32,8 +37,77 @@ class Lines:
         self._stream.flush()
 
 
-class _LogBar(tqdm):
-    """A bar whose remarks wait for its next line."""
+class _Bar(tqdm):
+    """A bar whose rate leaves out its first step, which compiles: before the second has ended there is no estimate."""
+
+    _first: tuple[float, float] | None = None  # the count and the time when the first step had ended
+
+    def __iter__(self) -> Iterator[Any]:
+        if self.disable:
+            yield from self.iterable
+            return
+        try:
+            for item in self.iterable:
+                yield item
+                self.update()
+        finally:
+            self.close()
+
+    def update(self, n: float | None = 1) -> bool | None:
+        if self._first is None and not self.disable and n:
+            self._first = self.n + n, self._time()
+        return super().update(n)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        found = super().format_dict
+        count, since = self._first or (self.n, self.start_t if hasattr(self, "start_t") else 0.0)
+        passed = self._time() - since
+        rate = (self.n - count) / passed if self.n > count and passed > 0 else 0.0  # 0: tqdm's "unknown"
+        return {**found, "rate": rate}
+
+
+class _LogBar(_Bar):
+    """A bar of whole lines: remarks wait for the next one, the last one for the end, and none comes twice."""
+
+    _shown: tuple[Any, ...] | None = None
+
+    def __init__(self, *args: Any, awaited: str = "", **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self._awaited = threading.Timer(LINE_EVERY_S, self.say_awaited, (awaited,))
+        self._awaited.daemon = True
+        if awaited and not self.disable:
+            self._awaited.start()
+
+    def say_awaited(self, what: str) -> None:
+        """Says once why no line comes, if no step has ended yet."""
+        if self._first is None and not self.disable:
+            self.fp.write(f"{self.desc.removesuffix(': ')}: {what}")
+            self.fp.flush()
+
+    def update(self, n: float | None = 1) -> bool | None:
+        self._awaited.cancel()
+        return super().update(n)
+
+    def close(self) -> None:
+        if hasattr(self, "_awaited"):
+            self._awaited.cancel()
+        super().close()
+
+    def display(self, msg: str | None = None, pos: int | None = None) -> bool:
+        closing = self.disable
+        line = self.n, self.postfix
+        if msg == "" or line == self._shown or (not closing and self.total and self.n >= self.total):
+            return True
+        self._shown = line
+        return super().display(msg, pos)
+
+    @property
+    def format_dict(self) -> dict[str, Any]:
+        found = super().format_dict
+        if found["bar_format"] is None:
+            found["bar_format"] = _COUNTS if found["rate"] else _SO_FAR
+        return found
 
     def set_postfix(self, *args: Any, **kwargs: Any) -> None:
         super().set_postfix(*args, **{**kwargs, "refresh": False})
@@ -42,18 +116,21 @@ class _LogBar(tqdm):
         super().set_postfix_str(s, refresh=False)
 
 
-def progress_bar(iterable: Any = None, desc: str | None = None, total: float | None = None, **options: Any) -> Bar:
+def progress_bar(
+    iterable: Any = None, desc: str | None = None, total: float | None = None, awaited: str = "", **options: Any
+) -> Bar:
     """A tqdm bar on stderr; where that is no terminal, a line every `LINE_EVERY_S` seconds.
 
     Args:
       iterable: what to iterate over, if anything.
       desc: words before the counts.
       total: how many steps there are, where `iterable` does not know.
+      awaited: what the first step waits for, such as "compiling": a log file says so where that step takes long.
       **options: as tqdm has them (`unit`, `initial`, `disable`, `bar_format`, `position`, `leave`).
     """
     if sys.stderr is None or sys.stderr.isatty():
-        return tqdm(iterable, desc, total, **options)
-    counts = "{desc}: {n_fmt} of {total_fmt} in {elapsed}, {remaining} to go, {rate_fmt}{postfix}"
-    options["bar_format"] = options.get("bar_format", counts).replace("{bar}", "")
+        return _Bar(iterable, desc, total, **options)
+    if "bar_format" in options:
+        options["bar_format"] = options["bar_format"].replace("{bar}", "")
     every = {"mininterval": LINE_EVERY_S, "maxinterval": LINE_EVERY_S, "delay": LINE_EVERY_S}
-    return _LogBar(iterable, desc, total, file=Lines(sys.stderr), **every, **options)
+    return _LogBar(iterable, desc, total, file=Lines(sys.stderr), awaited=awaited, **every, **options)

@@ -13,7 +13,7 @@ import runpy
 import sys
 from pathlib import Path
 
-from dhauds_jax import registry
+from dhauds_jax import __version__, registry
 
 FOLDER = Path(__file__).resolve().parent
 BAD_NAME = 2
@@ -43,6 +43,9 @@ def main() -> int:
     words = sys.argv[1:]
     if not words or words[0] in ("help", "-h", "-help", "--help", "--list"):
         print(listing())
+        return 0
+    if words[0] in ("--version", "-version", "-V", "version"):
+        print(f"dhauds_jax {__version__}")
         return 0
     name, known = words[0], commands()
     if name not in known:

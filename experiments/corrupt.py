@@ -3,7 +3,7 @@
 Example: python -m experiments.corrupt --dataset=synthetic --corruption=WHN,TST --level=L1,L2 --output=out/synthetic-C
 All cells: --corruption=all (14; UrbanSound8K has 8). A finished cell is skipped, an unfinished one is made anew, and
 nothing that is there is deleted. --verify makes every clip again and compares it with its file; --verify=checksum
-compares the files with the checksums stored beside them (no --data_dir needed).
+compares the files with the checksums stored beside them (no --data_dir and no --dataset needed).
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ GROUND = {
     "digests": (),
     "processors": (),
     "progress": (),
+    "wording": (),
     "registry": ("errors", "names"),
     "parallel": ("errors", "registry"),
     "metrics": ("errors", "names", "registry"),

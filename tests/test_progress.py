@@ -51,6 +51,79 @@ def test_what_is_done_soon_leaves_no_line(monkeypatch):
     assert shown(monkeypatch, io.StringIO(), disable=True) == ""
 
 
+def run_by_clock(monkeypatch, seconds, **options):
+    """What a log file holds of a bar whose steps end at these seconds; it is closed at the last one."""
+    now = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    with progress.progress_bar(desc="train", unit="step", **options) as bar:
+        for second in seconds:
+            now[0] = second
+            bar.update()
+    return stream.getvalue().splitlines()
+
+
+def test_the_first_step_which_compiles_is_left_out_of_the_estimate(monkeypatch):
+    """Before, "train: 1 of 220 in 00:15, 55:34 to go" where the truth was 14 s."""
+    assert run_by_clock(monkeypatch, [15.0, 25.0, 35.0], total=220) == [
+        "train: 1 of 220 in 00:15",
+        "train: 2 of 220 in 00:25, 36:20 to go, 10.00s/step",
+        "train: 3 of 220 in 00:35, 36:10 to go, 10.00s/step",
+    ]
+
+
+def test_a_run_that_goes_on_leaves_its_own_first_step_out(monkeypatch):
+    assert run_by_clock(monkeypatch, [60.0, 70.0], total=12, initial=6) == [
+        "train: 7 of 12 in 01:00",
+        "train: 8 of 12 in 01:10, 00:40 to go, 10.00s/step",
+    ]
+
+
+def test_no_line_comes_twice(monkeypatch):
+    """Before, the last line was written when its step ended, and again at the end."""
+    last = "train: 2 of 2 in 00:40, 00:00 to go, 20.00s/step"
+    assert run_by_clock(monkeypatch, [20.0, 40.0], total=2) == ["train: 1 of 2 in 00:20", last]
+    assert run_by_clock(monkeypatch, [20.0], total=1) == ["train: 1 of 1 in 00:20"]
+    assert run_by_clock(monkeypatch, [20.0], total=3) == ["train: 1 of 3 in 00:20"], "stopped on the way"
+
+
+def test_the_last_line_has_the_last_remark(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    with progress.progress_bar(desc="train", unit="step", total=1) as bar:
+        now[0] = 20.0
+        bar.update()
+        bar.set_postfix(validation="0.9")
+    assert stream.getvalue() == "train: 1 of 1 in 00:20, validation=0.9\n"
+
+
+def test_a_bar_over_things_leaves_the_first_out_as_well(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    for second in progress.progress_bar([50.0, 52.0, 70.0], desc="read", unit="file"):
+        now[0] = second
+    assert stream.getvalue().splitlines() == [
+        "read: 1 of 3 in 00:50",
+        "read: 3 of 3 in 01:10, 00:00 to go, 10.00s/file",
+    ]
+
+
+def test_a_log_file_says_what_a_long_first_step_waits_for(monkeypatch):
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    with progress.progress_bar(desc="train", total=3, awaited="compiling") as bar:
+        assert bar._awaited.is_alive() and bar._awaited.interval == progress.LINE_EVERY_S
+        bar.say_awaited("compiling")  # what the timer does
+        bar.update()
+        assert bar._awaited.finished.is_set()
+        bar.say_awaited("compiling")
+    with progress.progress_bar(desc="train", total=3, awaited="compiling", disable=True) as bar:
+        bar.say_awaited("compiling")
+        assert not bar._awaited.is_alive()
+    assert stream.getvalue() == "train: compiling\n"
+
+
 def test_a_terminal_gets_a_moving_bar(monkeypatch):
     text = shown(monkeypatch, Terminal())
     assert text.count("\r") >= 2 and "3/3" in text

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import DRAWS, AdaptRun
 from dhauds_jax.data import sets
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import precision
 from dhauds_jax.tta import protocols, selection, wrappers
@@ -54,12 +54,9 @@ def check(run: AdaptRun) -> Checked:
     if run.draw not in DRAWS:
         raise BadInput(f"--draw={run.draw}: expected {' or '.join(DRAWS)}")
     _check_criterion(run)
-    if run.epochs < 1 or run.batch_size < 2:
-        raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two clips)")
-    if run.updates_per_dispatch < 1:
-        raise BadInput(f"--updates_per_dispatch={run.updates_per_dispatch}: expected at least 1")
-    if run.source_clips < 1:
-        raise BadInput(f"--source_clips={run.source_clips}: expected at least 1")
+    for name in ("epochs", "updates_per_dispatch", "source_clips"):
+        check_number(f"--{name}", getattr(run, name), 1)
+    check_number("--batch_size", run.batch_size, 2, because="batch statistics need two clips")
     pairs = targets.expand(run.corruption, run.level)
     _check_streams(run, pairs)
     return Checked(pairs, options, protocol_options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,7 +15,11 @@ from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.targets import load_for
 from dhauds_jax.data import sets
+from dhauds_jax.data.corruptions import needs_noise
+from dhauds_jax.data.corruptions.noise import find_recordings
+from dhauds_jax.data.sets.base import check_split, list_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.nets.config import ClassifierConfig
@@ -55,14 +60,32 @@ def load_source(run: AdaptRun, checked: Checked, programs: Programs) -> SourceMo
     """The source model of a run, checked against its data set and `--net`, with source clips if a method needs them."""
     variables, config, _ = checkpoints.load(run.checkpoint)
     dataset = sets.get(run.dataset, run.data_dir)
+    check_split(dataset, run.split)
     targets.check_fits(config, dataset, run.checkpoint)
     if run.net and run.net != config.net:
         raise BadInput(f"--net={run.net}: the checkpoint {run.checkpoint} is of net {config.net}")
+    _check_noise(run, checked.pairs, dataset, config.sample_rate)
     classifier = programs.classifier(config, run.precision, run.remat)
     source = source_model(classifier, jax.tree.map(jnp.asarray, variables))
     made = {name: methods.make(name, classifier, options) for name, options in checked.options.items()}
     needing = frozenset(name for name, method in made.items() if "source_data" in method.needs)
-    return _with_clips(source, run, config, needing) if needing else source
+    if not needing:
+        return source
+    if dataset.listing is not None:  # what is adapted to is looked for before the training clips are read
+        list_split(dataset, run.data_dir, run.split, run.allow_partial)
+    return _with_clips(source, run, config, needing)
+
+
+def _check_noise(run: AdaptRun, pairs: Sequence[tuple[str, str]], dataset: sets.DataSet, rate: int) -> None:
+    """Raises `BadInput` if the recordings that a corruption mixes in are not there, before any clip is read.
+
+    Where draws are read from a -C set it depends on the protocols which recordings are wanted, so these come later.
+    """
+    if run.corrupted_dir or run.adaptation_dir or (not run.noise_dir and dataset.generate is not None):
+        return
+    for corruption, level in pairs:
+        if corruption != CLEAN and needs_noise(corruption):
+            find_recordings(run.noise_dir, corruption, level, rate)
 
 
 def _with_clips(source: SourceModel, run: AdaptRun, config: ClassifierConfig, needing: frozenset[str]) -> SourceModel:

@@ -26,6 +26,7 @@ from dhauds_jax.data.sets.base import draw_name, multi_hot
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir.records import note_bad_files
 
 
@@ -90,8 +91,9 @@ def check_fits(config: ClassifierConfig, dataset: sets.DataSet, checkpoint: str)
             f"{checkpoint}: its classes are those of {dataset.name} in another order, so labels would be mixed up; "
             f"expected the order {', '.join(dataset.classes[:4])}, ..."
         )
+    classes = counted(len(config.classes), "class", "classes")
     raise BadInput(
-        f"{checkpoint}: its config.json has {len(config.classes)} classes ({', '.join(config.classes[:4])}, ...), but "
+        f"{checkpoint}: its config.json has {classes} ({', '.join(config.classes[:4])}, ...), but "
         f"{dataset.name} has {len(dataset.classes)} ({', '.join(dataset.classes[:4])}, ...); expected one trained on it"
     )
 
@@ -106,7 +108,7 @@ def load(
     on_bad_file: str = "stop",
     workdir: str | None = None,
 ) -> Loaded:
-    """Loads a split at the classifier's rate; notices are printed.
+    """Loads a split at the classifier's rate; its name and size and notices are printed.
 
     Args:
       dataset, data_dir, split: what to load.
@@ -129,6 +131,7 @@ def load(
         allow_partial=allow_partial,
         on_bad_file=on_bad_file,
     )
+    print(f"split {split} of {record.name}: {counted(len(clips.ids), 'clip')}")
     if workdir:
         note_bad_files(Path(workdir), clips.skipped)
     for notice in clips.notices:
@@ -149,7 +152,8 @@ def only(loaded: Loaded, subset: str) -> Loaded:
     rows = {clip: row for row, clip in enumerate(loaded.clips.ids)}
     absent = [clip for clip in wanted if clip not in rows]
     if absent or not wanted:
-        found = f"{len(absent)} ids that are not in the split, the first {absent[0]!r}" if absent else "no ids"
+        count = counted(len(absent), "id that is", "ids that are")
+        found = f"{count} not in the split, the first {absent[0]!r}" if absent else "no ids"
         raise BadInput(f"--subset={subset}: holds {found}, expected ids such as {loaded.clips.ids[0]!r}")
     keep = np.array([rows[clip] for clip in wanted])
     clips = loaded.clips

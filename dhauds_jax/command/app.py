@@ -5,12 +5,11 @@ Only absl is imported here, so `--help` answers at once.
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
-import platform
 import shlex
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags, logging
 
@@ -23,6 +22,21 @@ flags.DEFINE_bool(
     "Keep compiled programs in the user's cache folder (~/.cache/dhauds_jax), so that the same command starts faster "
     "the next time. JAX_COMPILATION_CACHE_DIR takes precedence.",
 )
+
+
+class _Version(flags.BooleanFlag):
+    """`--version`: prints the version and ends; other flags need not be given."""
+
+    def __init__(self) -> None:
+        super().__init__("version", False, "Print the version, and stop.")
+
+    def parse(self, argument: Any) -> None:
+        if self._parse(argument):
+            print(f"dhauds_jax {__version__}", flush=True)
+            sys.exit(0)
+
+
+flags.DEFINE_flag(_Version())
 
 BUG = 1
 """Exit code for an error that is nobody's input: its traceback is shown."""
@@ -68,14 +82,32 @@ def command() -> str:
     return " ".join([name, *map(shlex.quote, sys.argv[1:])])
 
 
-def bug_report() -> str:
-    """The line below a bug's traceback: what to report."""
-    try:
-        jax = f", jax {importlib.metadata.version('jax')}"
-    except importlib.metadata.PackageNotFoundError:
-        jax = ""
-    versions = f"dhauds_jax {__version__}{jax}, Python {platform.python_version()}"
-    return f"this is a bug, please report it with the lines above: {versions}, command: {command()}"
+def bug_report(error: BaseException) -> str:
+    """The line below the traceback of what is nobody's input: whose it is, and what to do."""
+    from dhauds_jax.command import bugs
+
+    return bugs.report(error, command())
+
+
+def said(error: BaseException, values: flags.FlagValues = FLAGS) -> str | None:
+    """`errors.sentence` with the flag that named the path, or the one that leaves a bad file out."""
+    sentence = errors.sentence(error)
+    if sentence is None:
+        return None
+    if getattr(error, "skippable", False) and "on_bad_file" in values:
+        return f"{sentence}; --on_bad_file=skip leaves such files out"
+    flag = _flag_of(error, values) if isinstance(error, OSError) else ""
+    return f"{flag}: {sentence.removeprefix(f'{error.filename}: ')}" if flag else sentence
+
+
+def _flag_of(error: OSError, values: flags.FlagValues) -> str:
+    """The flag, with its value, that is the path which the system refused; "" where none is."""
+    path = os.path.abspath(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes | os.PathLike) else ""
+    for name in values if path else ():
+        value = values[name].value
+        if isinstance(value, str) and value and os.path.abspath(value) == path:
+            return f"--{name}={value}"
+    return ""
 
 
 def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> None:
@@ -86,7 +118,7 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
     `BadInput`, missing files and the like end with one sentence and exit code 2, a loss or a prediction that is not
     finite with 3, Ctrl-C with 130 after saying how to go on, and output that nobody reads any more with 141, silently.
     Every other exception is a bug: it is raised on, so that Python shows its traceback, with a line that says what to
-    report, and ends with 1.
+    report, or in which file of the user's own it came up, and ends with 1.
     """
 
     # Before anything allocates: on a CPU a step would pay for fresh pages at every call.
@@ -109,9 +141,9 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
             print("\nstopped by the user; the same command goes on where it was", file=sys.stderr)
             sys.exit(130)
         except Exception as error:
-            sentence = errors.sentence(error)
+            sentence = said(error)
             if sentence is None:
-                error.add_note(bug_report())
+                error.add_note(bug_report(error))
                 raise
             print(f"error: {sentence}", file=sys.stderr)
             sys.exit(BAD_INPUT)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dhauds_jax import names, registry
 from dhauds_jax.requests import listed
+from dhauds_jax.wording import counted
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -45,7 +46,7 @@ def _paragraph(kind: str) -> Iterator[str]:
         files = Counter(place.partition(":")[0] for place in table.values())
         lines = {name: summary(place, files[place.partition(":")[0]] == 1) for name, place in table.items()}
     width = max(map(len, lines), default=0)
-    yield f"{kind}: {len(lines)} names"
+    yield f"{kind}: {counted(len(lines), 'name')}"
     for name, line in lines.items():
         yield f"  {name:{width}}  {line}".rstrip()
     if kind in BESIDE:

@@ -39,7 +39,10 @@ class BadFile(BadInput):
       path: the file.
       reason: what is wrong with it, as a sentence without its name.
       kind: "missing", "empty" or "unreadable".
+      skippable: whether `on_bad_file="skip"` leaves it out where it came up; commands that have that flag say so.
     """
+
+    skippable = False
 
     def __init__(self, path: Path | str, reason: str, kind: str = "unreadable"):
         super().__init__(path, reason, kind)

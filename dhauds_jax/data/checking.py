@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +13,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.measuring import MeasuredFile, measure_files
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split, list_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.wording import counted
 
 KINDS = (
     "list",
@@ -131,7 +132,7 @@ def check_copy(
         files=len(paths),
         audio_seconds=sum(one.samples / one.sample_rate for one in measured.values() if one.sample_rate),
         quiet=sum(one.span >= SILENT and one.rms < QUIET for one in measured.values()),
-        notices=tuple(dict.fromkeys(notices)),
+        notices=tuple(dict.fromkeys([*notices, *_rates(dataset, measured.values())])),
         findings=tuple(sorted(findings, key=lambda found: KINDS.index(found.kind))),
         seconds=time.perf_counter() - begun,
     )
@@ -167,7 +168,8 @@ def _check_counts(dataset: DataSet, listed: dict[str, list[ClipRef]], allow_part
     for split, refs in listed.items():
         published = dataset.counts.get(split)
         if published not in (None, len(refs)):
-            findings.append(Finding("count", split, split, f"{len(refs)} clips", str(published), not allow_partial))
+            clips = counted(len(refs), "clip")
+            findings.append(Finding("count", split, split, clips, str(published), not allow_partial))
         counts = Counter(ref.label for ref in refs)
         expected = dataset.class_counts.get(split, {})
         for label, name in enumerate(dataset.classes):
@@ -178,7 +180,8 @@ def _check_counts(dataset: DataSet, listed: dict[str, list[ClipRef]], allow_part
                 what = "class count"
             else:
                 continue
-            findings.append(Finding(what, split, f"{split}/{name}", f"{found} clips", str(wanted), not allow_partial))
+            clips = counted(found, "clip")
+            findings.append(Finding(what, split, f"{split}/{name}", clips, str(wanted), not allow_partial))
     return findings
 
 
@@ -191,7 +194,8 @@ def _check_ids(listed: dict[str, list[ClipRef]], val_within: str) -> list[Findin
         same = ids == {ref.id for ref in listed.get("test", [])}
         inside = val_within and ids <= {ref.id for ref in listed.get(val_within, [])}
         if split == "val" and (same or inside):
-            found = f"its {len(refs)} clips are {'those of test' if same else f'in {val_within} too'}"
+            clips = counted(len(refs), "clip is", "clips are")
+            found = f"its {clips} {'those of test' if same else f'in {val_within} too'}"
             findings.append(Finding("listed twice", split, split, found, "a split of its own", False))
             continue
         for ref in refs:
@@ -212,7 +216,7 @@ def _check_file(dataset: DataSet, split: str, name: str, measured: MeasuredFile)
     if measured.span < SILENT:
         found = f"its {measured.samples} samples differ by less than a step of 16 bit"
         findings.append(Finding("silent", split, name, found, "sound", False))
-    if measured.sample_rate != dataset.sample_rate:
+    if measured.sample_rate != dataset.sample_rate and dataset.at is None:  # else the files' own rates are the set's
         expected = f"{dataset.sample_rate} Hz (it is resampled)"
         findings.append(Finding("off-rate", split, name, f"{measured.sample_rate} Hz", expected, False))
     if dataset.seconds is not None:
@@ -222,6 +226,15 @@ def _check_file(dataset: DataSet, split: str, name: str, measured: MeasuredFile)
             expected = f"{low:g} s" if low == high else f"{low:g} to {high:g} s"
             findings.append(Finding("off-length", split, name, f"{seconds:.3f} s", expected, False))
     return findings
+
+
+def _rates(dataset: DataSet, measured: Iterable[MeasuredFile]) -> list[str]:
+    """A notice about a set that has no published rate and files of several rates."""
+    counts = Counter(one.sample_rate for one in measured if one.sample_rate)
+    if dataset.at is None or len(counts) < 2:
+        return []
+    found = ", ".join(f"{counted(count, 'file')} at {rate} Hz" for rate, count in counts.most_common())
+    return [f"{found}; the set's rate is {dataset.sample_rate} Hz, the commonest, and the others are resampled"]
 
 
 def _check_duplicates(

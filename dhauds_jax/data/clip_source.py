@@ -79,6 +79,7 @@ def file_reader(paths: Sequence[Path], sample_rate: int, on_bad_file: str) -> Ca
             return ReadClip(*read_audio(paths[row], sample_rate))
         except BadFile as error:
             if on_bad_file == "stop":
+                error.skippable = True
                 raise
             return ReadClip(np.zeros(0, np.float32), bad=error)
 

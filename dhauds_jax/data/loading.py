@@ -121,6 +121,7 @@ def _read_all(
         for ref, result in zip(refs, results, strict=True):
             if isinstance(result, BadFile):
                 if not skip:
+                    result.skippable = True
                     raise result
                 skipped.append((ref.id, result.reason))
                 continue

@@ -13,8 +13,9 @@ from jaxtyping import Float
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.sets.base import SUFFIXES
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.progress import progress_bar
+from dhauds_jax.wording import counted
 
 
 class Recordings(NamedTuple):
@@ -50,7 +51,8 @@ def find(audio_dir: Path | str) -> list[Path]:
     found = sorted(path for path in audio if not any(part[0] == "." for part in path.relative_to(folder).parts))
     if not found:
         files = sum(path.is_file() for path in folder.rglob("*"))
-        raise BadInput(f"--audio_dir={audio_dir}: {files} files and no recording, expected {', '.join(SUFFIXES)} files")
+        held = counted(files, "file")
+        raise BadInput(f"--audio_dir={audio_dir}: {held} and no recording, expected {', '.join(SUFFIXES)} files")
     return found
 
 
@@ -87,8 +89,7 @@ def load(
       BadInput: nothing to read, an overlap out of range, a bad file, or no file that could be read.
     """
     check_on_bad_file(on_bad_file)
-    if not 0 <= overlap < 1:
-        raise BadInput(f"overlap is {overlap}, expected 0 up to below 1")
+    check_number("--overlap", overlap, 0.0, 1.0, below=True)
     files, cut, owner, seconds, skipped, counts = [], [], [], [], [], Counter()
     paths = find(audio_dir)
     for path in progress_bar(paths, desc="read", unit="file"):
@@ -97,6 +98,7 @@ def load(
             wave, said = read_audio(path, sample_rate)
         except BadFile as error:
             if on_bad_file == "stop":
+                error.skippable = True
                 raise
             skipped.append((name, error.reason))
             continue
@@ -108,7 +110,8 @@ def load(
         seconds.append(len(wave) / sample_rate)
     if not files:
         first = ": ".join(skipped[0])
-        raise BadInput(f"--audio_dir={audio_dir}: none of {len(paths)} files could be read, the first: {first}")
+        none = "its only file could not" if len(paths) == 1 else f"none of {len(paths)} files could"
+        raise BadInput(f"--audio_dir={audio_dir}: {none} be read, the first: {first}")
     notices = tuple(f"{count} of {len(paths)} files: {notice}" for notice, count in counts.items())
     return Recordings(
         tuple(files), np.stack(cut), np.array(owner, np.int32), np.array(seconds), tuple(skipped), notices

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -115,11 +114,9 @@ def check_options(names: Mapping[str, str], options: Options, protocol_options: 
         return
     for name, value in options:
         try:
-            number = methods.resolve_options(names["method"], names["profile"], {name: value})[name]
+            methods.resolve_options(names["method"], names["profile"], {name: value})
         except BadInput as error:
             raise BadCell(name, error) from None
-        if isinstance(number, float) and not 0 <= number < math.inf:
-            raise BadCell(name, f"is {value!r}, expected a finite number, at least 0")
     if (names["net"] in zoo.names() or is_foreign(names["net"])) and names["dataset"] in sets.REGISTRY:
         _check_method(names, options)
 

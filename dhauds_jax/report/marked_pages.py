@@ -14,6 +14,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.report import published, rankings
 from dhauds_jax.report.tables import detail_table, latest, provenance, summary_table, with_variants
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
 
 TABLES = {
@@ -74,4 +75,4 @@ def fill_page(page: Path) -> str:
     if not count:
         raise BadInput(f"--fill={page}: holds no mark like `<!-- table: summary | records: FOLDER -->`")
     write_atomically(page, render_page(text, Path(".")))
-    return f"{count} tables rendered: {page}"
+    return f"{counted(count, 'table')} rendered: {page}"

@@ -19,6 +19,7 @@ from dhauds_jax.cells.targets import Loaded, load_for
 from dhauds_jax.cells.worklist import cell_of, works_of
 from dhauds_jax.data import content
 from dhauds_jax.nets import precision
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
 
@@ -56,8 +57,8 @@ class Results(NamedTuple):
     def sentence(self, workdir: str) -> str:
         """How many there are, and where they lie."""
         skipped = len(self.found) - self.written
-        there = f", {skipped} were there already" if skipped else ""
-        return f"{self.written} records written{there}{self.set_aside}: {Path(workdir) / records.FILE}"
+        there = f", {counted(skipped, 'was', 'were')} there already" if skipped else ""
+        return f"{counted(self.written, 'record')} written{there}{self.set_aside}: {Path(workdir) / records.FILE}"
 
 
 @precision.exactly()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 from dhauds_jax.benchmark import device, programs, pytorch
 from dhauds_jax.cells import targets
 from dhauds_jax.command import app
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.runs.requests.benchmark import Benchmark
 from dhauds_jax.tta import methods
@@ -66,12 +67,11 @@ def checked(run: Benchmark) -> Benchmark:
     unknown = [what for what in run.what if what not in WHATS]
     if unknown:
         raise BadInput(f"--what: unknown {unknown[0]!r}, expected some of {', '.join(WHATS)}")
-    if run.batch < 2 or run.rounds < 1:
-        raise BadInput("--batch must be at least 2 (BatchNorm needs two clips) and --rounds at least 1")
-    if run.seconds < 0:
+    check_number("--batch", run.batch, 2, because="BatchNorm needs two clips")
+    for name in ("rounds", "classes", "updates_per_dispatch"):
+        check_number(f"--{name}", getattr(run, name), 1)
+    if not 0 <= run.seconds < math.inf:
         raise BadInput(f"--seconds={run.seconds:g}: expected 0 (the network's own length) or more")
-    if run.updates_per_dispatch < 1:
-        raise BadInput(f"--updates_per_dispatch is {run.updates_per_dispatch}, expected at least 1")
     if not run.net or not run.method:
         raise BadInput("--net and --method need at least one name each")
     for net in run.net:

@@ -13,6 +13,7 @@ from dhauds_jax.data.checking import Report, check_copy
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
 from dhauds_jax.runs.requests.check_data import CheckRun
+from dhauds_jax.wording import counted
 
 
 def check(run: CheckRun) -> tuple[str, bool]:
@@ -67,10 +68,11 @@ def _as_text(report: Report, run: CheckRun, prepared: str | None) -> str:
         published = report.published.get(split)
         splits.append(f"{split} {count:,}" + ("" if published in (None, count) else f" of {published:,}"))
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in _kinds(report).items()) or "nothing"
-    length = f"{report.audio_seconds / 60:.1f} min of audio, {report.quiet:,} files quieter than -60 dBFS"
+    length = f"{report.audio_seconds / 60:.1f} min of audio, {counted(report.quiet, 'file')} quieter than -60 dBFS"
     lines = [
         *(f"note: {notice}" for notice in report.notices),
-        f"{report.dataset}: {report.files:,} files ({', '.join(splits)}), {length}, checked in {report.seconds:.0f} s",
+        f"{report.dataset}: {counted(report.files, 'file')} ({', '.join(splits)}), {length}, "
+        f"checked in {report.seconds:.0f} s",
         f"found: {kinds}",
         f"the copy {'can' if report.serves else 'cannot'} serve: {run.data_dir}",
     ]

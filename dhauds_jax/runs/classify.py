@@ -17,7 +17,8 @@ from dhauds_jax.cells import input_statistics
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.command import interrupts
 from dhauds_jax.data import recordings
-from dhauds_jax.errors import BadInput
+from dhauds_jax.data.audio import check_on_bad_file
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
@@ -29,6 +30,7 @@ from dhauds_jax.tta.advice import Signs, advise, signs
 from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import AdaptState, RunInfo
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, provenance
 from dhauds_jax.workdir.saver import Saver
 
@@ -55,6 +57,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     options = _check(run)
     variables, config, _ = checkpoints.load(run.checkpoint)
     classifier = zoo.build(config, **precision.compute_options(run.precision))
+    method = methods.make(run.method, classifier, options)  # what its factory refuses is said before files are read
     variables = jax.tree.map(jnp.asarray, variables)
     found = recordings.load(
         run.audio_dir,
@@ -66,7 +69,6 @@ def classify(run: ClassifyRun, command: str) -> str:
     print(_described(found, config))
     rule = input_statistics.rule_of(config, run.profile, options)
     variables = input_statistics.of_sets(config, rule, waves=found.waves).of("waves", variables)
-    method = methods.make(run.method, classifier, options)
     if run.method != "source" and len(found.waves) < 2:
         raise BadInput(f"{run.audio_dir}: one window of audio, expected at least two to adapt to; give --method=source")
     batch_size = min(run.batch_size, len(found.waves))
@@ -92,22 +94,26 @@ def _check(run: ClassifyRun) -> dict[str, Any]:
     if run.criterion not in selection.CRITERIA:
         raise BadInput(f"--criterion: {registry.unknown('criterion', run.criterion, selection.CRITERIA)}")
     selection.check(run.criterion)
-    if run.epochs < 1 or run.batch_size < 2:
-        raise BadInput("--epochs must be at least 1 and --batch_size at least 2 (batch statistics need two windows)")
+    check_number("--epochs", run.epochs, 1)
+    check_number("--batch_size", run.batch_size, 2, because="batch statistics need two windows")
+    check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
+    check_on_bad_file(run.on_bad_file)
     return options
 
 
 def _described(found: recordings.Recordings, config: Any) -> str:
     """What the folder holds, in a few lines."""
     minutes = found.seconds.sum() / 60
+    recorded, cut = counted(len(found.files), "recording"), counted(len(found.waves), "window")
     lines = [
-        f"{len(found.files)} recordings, {minutes:.1f} min ({found.seconds.min():.2f} to {found.seconds.max():.2f} s), "
-        f"in {len(found.waves)} windows of {config.length / config.sample_rate:g} s at {config.sample_rate} Hz",
+        f"{recorded}, {minutes:.1f} min ({found.seconds.min():.2f} to {found.seconds.max():.2f} s), "
+        f"in {cut} of {config.length / config.sample_rate:g} s at {config.sample_rate} Hz",
         *(f"note: {notice}" for notice in found.notices),
     ]
     if found.skipped:
         lines.append(
-            f"note: {len(found.skipped)} files skipped, the first: {found.skipped[0][0]}: {found.skipped[0][1]}"
+            f"note: {counted(len(found.skipped), 'file')} skipped, the first: "
+            f"{found.skipped[0][0]}: {found.skipped[0][1]}"
         )
     return "\n".join(lines)
 
@@ -224,7 +230,8 @@ def _write(
     )
     write_atomically(folder / "report.md", _report(run, found, config, change, advice, outcome, command))
     print(f"{change.changed * 100:.1f} % of the labels changed. {advice}")
-    return f"{len(found.files)} files labelled: {folder / 'predictions.csv'} (report: {folder / 'report.md'})"
+    labelled = f"{counted(len(found.files), 'file')} labelled"
+    return f"{labelled}: {folder / 'predictions.csv'} (report: {folder / 'report.md'})"
 
 
 def _finite(variables: Any) -> Any:
@@ -251,9 +258,9 @@ def _report(
     lines = ["# Adaptation to a folder of recordings", "", f"**{advice}**", "", _described(found, config), ""]
     if outcome.interrupted:
         lines += ["The run was stopped before its end; the same command goes on.", ""]
-    where = (
-        f"{outcome.position} batches" if run.online else f"epoch {outcome.position} of {run.epochs} ({run.criterion})"
-    )
+    where = f"epoch {outcome.position} of {run.epochs} ({run.criterion})"
+    if run.online:
+        where = counted(outcome.position, "batch", "batches")
     lines += [f"Method {run.method}, {'online' if run.online else 'offline'}, taken from: {where}.", ""]
     if outcome.state.memory not in ((), None) and jax.tree.leaves(outcome.state.memory):
         lines += ["The method also keeps a memory that is not part of the written checkpoint.", ""]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from dhauds_jax.cells import targets
 from dhauds_jax.data import sets
@@ -13,15 +15,16 @@ from dhauds_jax.data.corrupted import files as cell_files
 from dhauds_jax.data.corrupted import verifying
 from dhauds_jax.data.corrupted import writing as cells
 from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder, content_of, identity, plug_ins
-from dhauds_jax.data.corrupted.files import write_manifests
+from dhauds_jax.data.corrupted.files import Difference, write_manifests
 from dhauds_jax.data.corrupted.layouts import cell_path, layout_of
 from dhauds_jax.data.corruptions import needs_noise, quirks_of
 from dhauds_jax.data.corruptions.noise import NoiseBank, find_recordings
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import BadInput
-from dhauds_jax.names import CLEAN
+from dhauds_jax.names import CLEAN, CORRUPTIONS
 from dhauds_jax.runs.requests.corrupt import CorruptRun
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
 __all__ = ["CorruptRun", "run_command", "to_int16", "verify_set", "write_set"]
@@ -63,7 +66,7 @@ def write_set(run: CorruptRun) -> str:
     """
     if run.runner == "beam" and importlib.util.find_spec("apache_beam") is None:
         raise BadInput("--runner=beam: apache_beam is not installed, expected: pip install dhauds_jax[beam]")
-    dataset = sets.get(run.dataset, run.data_dir)
+    dataset = _dataset(run)
     wanted = cells_of(run, dataset)
     missing = [cell for cell in wanted if not _is_there(cell, run.output)]
     finished = [cell for cell in wanted if cell not in missing]
@@ -77,7 +80,8 @@ def write_set(run: CorruptRun) -> str:
         print(f"already there: {cell_folder(cell, run.output)}")
     if missing:
         _write_cells(run, dataset, missing, source)
-    return f"{len(missing)} cells written, {len(wanted) - len(missing)} were there already: {run.output}"
+    there = len(wanted) - len(missing)
+    return f"{counted(len(missing), 'cell')} written, {counted(there, 'was', 'were')} there already: {run.output}"
 
 
 def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[CellSpec], source: ClipSource) -> None:
@@ -90,39 +94,90 @@ def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[CellS
         records.note_bad_files(Path(run.output), [(source.ids[row], error.reason) for row, error in written.bad])
         record = written.record
         print(
-            f"{cell.corruption}-{cell.level}: {record['clips']} clips, checksum of the draws "
+            f"{cell.corruption}-{cell.level}: {counted(record['clips'], 'clip')}, checksum of the draws "
             f"{record['draws_sha256'][:16]}, of the samples {record['samples_sha256'][:16]}"
         )
+
+
+class Verified(NamedTuple):
+    """A cell to verify: what it is called, where it lies, and what compares it."""
+
+    title: str
+    folder: Path
+    compare: Callable[[], list[Difference]]
 
 
 def verify_set(run: CorruptRun) -> str:
     """Compares every cell of the flags' lists with a fresh computation, or with the checksums stored beside it.
 
+    Checksums need no data set: without one, the cells are those whose records lie below `run.output`.
+
     Raises:
       BadInput: bad input, a cell that is absent or was made with other settings, or files that differ.
     """
-    dataset = sets.get(run.dataset, run.data_dir)
+    cells = _recorded(run) if run.verify == "checksum" and not run.dataset else _asked_for(run)
+    wrong = 0
+    for cell in cells:
+        found = cell.compare()
+        wrong += len(found)
+        for difference in found[:SHOWN]:
+            print(f"{cell.folder / difference.file}: {difference.reason}")
+        most = max((difference.steps for difference in found), default=0)
+        far = f", by up to {counted(most, 'step')} of 16 bit" if most else ""
+        differ = counted(len(found), "file differs", "files differ")
+        print(f"{cell.title}: {f'{differ}{far}' if found else 'all files agree'}")
+    if wrong:
+        differ = counted(wrong, "file differs", "files differ")
+        raise BadInput(f"{run.output}: {differ}, expected none; remove their cells to make them anew")
+    return f"{counted(len(cells), 'cell agrees', 'cells agree')}: {run.output}"
+
+
+def _asked_for(run: CorruptRun) -> list[Verified]:
+    """The cells of the flags' lists where their data set's layout has them."""
+    dataset = _dataset(run)
     wanted = cells_of(run, dataset)
     for cell in wanted:
         if not _is_there(cell, run.output):
             raise BadInput(f"{cell_folder(cell, run.output)}: no such cell, expected it to verify it")
     source = _open(run, dataset) if run.verify == "samples" else None
-    wrong = 0
-    for cell in wanted:
-        folder = cell_folder(cell, run.output)
+
+    def compare(cell: CellSpec) -> list[Difference]:
         if source is None:
-            found = verifying.verify_checksums(folder)
-        else:
-            found = verifying.verify_samples(cell, source, _bank(cell, run.noise_dir), run.output)
-        wrong += len(found)
-        for difference in found[:SHOWN]:
-            print(f"{folder / difference.file}: {difference.reason}")
-        most = max((difference.steps for difference in found), default=0)
-        far = f", by up to {most} steps of 16 bit" if most else ""
-        print(f"{cell.corruption}-{cell.level}: {f'{len(found)} files differ{far}' if found else 'all files agree'}")
-    if wrong:
-        raise BadInput(f"{run.output}: {wrong} files differ, expected none; remove their cells to make them anew")
-    return f"{len(wanted)} cells agree: {run.output}"
+            return verifying.verify_checksums(cell_folder(cell, run.output))
+        return verifying.verify_samples(cell, source, _bank(cell, run.noise_dir), run.output)
+
+    return [
+        Verified(f"{cell.corruption}-{cell.level}", cell_folder(cell, run.output), functools.partial(compare, cell))
+        for cell in wanted
+    ]
+
+
+def _recorded(run: CorruptRun) -> list[Verified]:
+    """The cells of the flags' lists by their records below the set's folder; "all" are those that there are."""
+    found: dict[tuple[str, str], Path] = {}
+    for path in sorted(Path(run.output).rglob(cell_files.RECORD)):
+        record = cell_files.read_record(path.parent) or {}
+        found[str(record.get("corruption")), str(record.get("level"))] = path.parent
+    pairs = targets.expand([name for name in run.corruption if name != "all"], run.level)
+    absent = [f"{corruption}-{level}" for corruption, level in pairs if (corruption, level) not in found]
+    if "all" in run.corruption:
+        pairs = [pair for pair in found if pair[1] in run.level or pair[0] not in CORRUPTIONS]
+    if absent or not pairs:
+        raise BadInput(f"--output={run.output}: holds no cell {absent[0] if absent else ''}".rstrip() + _NO_RECORD)
+    folders = {f"{corruption}-{level}": found[corruption, level] for corruption, level in dict.fromkeys(pairs)}
+    return [
+        Verified(title, folder, functools.partial(verifying.verify_checksums, folder))
+        for title, folder in folders.items()
+    ]
+
+
+_NO_RECORD = f" with a {cell_files.RECORD}, expected what experiments.corrupt has written"
+
+
+def _dataset(run: CorruptRun) -> sets.DataSet:
+    if not run.dataset:
+        raise BadInput("--dataset: missing, expected a data set (--verify=checksum alone needs none)")
+    return sets.get(run.dataset, run.data_dir)
 
 
 def _is_there(cell: CellSpec, output: str) -> bool:
@@ -173,6 +228,7 @@ def _bank(cell: CellSpec, noise_dir: str | None) -> NoiseBank | None:
 
 def _open(run: CorruptRun, dataset: sets.DataSet) -> ClipSource:
     source = open_clips(dataset, run.data_dir, run.split, allow_partial=run.allow_partial, on_bad_file=run.on_bad_file)
+    print(f"split {run.split} of {dataset.name}: {counted(len(source.ids), 'clip')}")
     for notice in source.notices:
         print(f"note: {notice}")
     return source

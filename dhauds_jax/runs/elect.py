@@ -19,8 +19,9 @@ from dhauds_jax.cells.scoring import scored
 from dhauds_jax.cells.source import SourceModel, source_model
 from dhauds_jax.data import content as contents
 from dhauds_jax.data import sets
+from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.names import CLEAN, PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
@@ -29,6 +30,7 @@ from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.requests.elect import ElectRun
 from dhauds_jax.tta import election
 from dhauds_jax.tta.streams import padded_batches
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, provenance, records
 
 UNPADDED_SETS = ("audio_mnist", "vocal_sound", "cochl_scene")
@@ -47,10 +49,11 @@ def run_election(run: ElectRun, command: str) -> str:
     registry.check("profile", run.profile, PROFILES)
     if not run.checkpoint:
         raise BadInput("--checkpoint is empty: expected the folder of at least one model")
-    if run.batch_size < 1:
-        raise BadInput(f"--batch_size={run.batch_size}: expected at least 1")
+    check_number("--batch_size", run.batch_size, 1)
+    check_number("--shift", run.shift, -1.0, 1.0, because="a share of the clip")
     if run.average not in election.AVERAGES:
         raise BadInput(f"--average={run.average}: expected {' or '.join(election.AVERAGES)}")
+    check_split(sets.get(run.dataset, run.data_dir), run.split)
     programs = Programs()
     sources = _models(run, programs)
     configs = [source.classifier.config for source in sources]
@@ -80,7 +83,7 @@ def run_election(run: ElectRun, command: str) -> str:
             records.append(Path(run.workdir), {**record, "seconds": seconds, **provenance.block(command)})
             written += 1
             print(f"{corruption} {level} {mode}: {100 * record['adapted_last']:.2f} % {loaded.dataset.metric}")
-    return f"{written} records written: {Path(run.workdir) / records.FILE}"
+    return f"{counted(written, 'record')} written: {Path(run.workdir) / records.FILE}"
 
 
 def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str) -> str:

@@ -17,6 +17,7 @@ from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.requests.leaderboard import LeaderboardRun
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.options import able, parse_options
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
 DATASET = "arabic_speech_commands"
@@ -62,12 +63,14 @@ def fill(run: LeaderboardRun, command: str) -> str:
     total = cells * len(names) * len(folders)
     set_aside, programs = records.done(Path(run.workdir)).note, Programs()
     held = locks.held(Path(run.workdir), _held_shard(run.shard))  # shards share a folder
-    with held, progress_bar(total=total, desc="leaderboard", unit="cell") as bar:
+    shown = {"unit": "cell", "awaited": "the first cell also reads and compiles"}
+    with held, progress_bar(total=total, desc="leaderboard", **shown) as bar:
         for group in phases(list(streams)) if names else ():  # more shards than methods
             for seed, folder in folders.items():
                 mine = _adaptation(run, names, group, options, seed, folder)
                 adapt(mine, command, lambda ran: bar.update(), programs=programs)
-    return f"leaderboard: {len(names)} methods, {len(folders)} seeds{set_aside}: {run.workdir}/results.jsonl"
+    counts = f"{counted(len(names), 'method')}, {counted(len(folders), 'seed')}"
+    return f"leaderboard: {counts}{set_aside}: {run.workdir}/results.jsonl"
 
 
 def _adaptation(

@@ -19,11 +19,12 @@ from dhauds_jax.nets import precision, ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.spectrogram_zoo import config_grid
 from dhauds_jax.train import identity as identities
-from dhauds_jax.train.clips import open_clips
+from dhauds_jax.train.clips import check_splits, open_clips
 from dhauds_jax.train.pretraining import check_options, pretrain
 from dhauds_jax.train.request import PretrainOptions, PretrainRun
 from dhauds_jax.train.statistics import with_measured_statistics, with_statistics_of
 from dhauds_jax.types import Variables
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.provenance import provenance
 from dhauds_jax.workdir.saver import Saver
@@ -92,6 +93,7 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
       FloatingPointError: the loss is not finite.
     """
     dataset = sets.get(run.dataset, run.data_dir)
+    check_splits(run, dataset)
     config = config_of(run, dataset)
     run = run.replace(options=_settled(run.options, config))
     folder = Path(run.workdir) / "checkpoint"
@@ -125,6 +127,6 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     last = history[-1]
     return (
         f"{100 * last['validation_accuracy']:.1f} % of the hidden patches of the validation clips found after "
-        f"{len(history)} epochs (square error {last['validation_reconstruction']:.3f}); checkpoint: {folder}, curve: "
-        f"{Path(run.workdir) / CURVE}"
+        f"{counted(len(history), 'epoch')} (square error {last['validation_reconstruction']:.3f}); "
+        f"checkpoint: {folder}, curve: {Path(run.workdir) / CURVE}"
     )

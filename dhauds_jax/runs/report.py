@@ -22,6 +22,7 @@ from dhauds_jax.report.tables import (
     with_variants,
 )
 from dhauds_jax.runs.requests.report import ReportRun
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
 
 EMBEDDINGS_SHOWN = 8
@@ -130,7 +131,7 @@ def write_report(workdirs: Sequence[str], output: str | None = None, html: bool 
     written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
     for name, content in written.items():
         write_atomically(folder / name, content)
-    text = f"{len(found)} records reported: {folder / list(written)[-1]}"
+    text = f"{counted(len(found), 'record')} reported: {folder / list(written)[-1]}"
     if not any(published.has_published(r) for r in found):
         return text
     named = with_variants(found)

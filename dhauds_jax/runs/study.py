@@ -25,6 +25,7 @@ from dhauds_jax.runs.requests.study import StudyRun
 from dhauds_jax.tta import flops as tta_flops
 from dhauds_jax.tta import methods, protocols, vectorised
 from dhauds_jax.types import RunInfo, Variables
+from dhauds_jax.wording import counted, plural
 from dhauds_jax.workdir import locks, records
 
 PROTOCOLS = ("offline", "online")
@@ -143,9 +144,11 @@ def run_study(run: StudyRun, command: str) -> str:
                 written += 1
                 print(f"lr {dict(cell.options).get('lr', '-')} seed {cell.seed}: {summary(record)}")
     there = len(seeds) * len(rates) - written - len(lost)
-    said = [f"{written} records written", *([f"{there} were there already"] if there else [])]
+    said = [f"{counted(written, 'record')} written"]
+    if there:
+        said.append(f"{counted(there, 'was', 'were')} there already")
     if lost:
-        said.append(f"{len(lost)} diverged and have none ({'; '.join(lost)})")
+        said.append(f"{len(lost)} diverged and {plural(len(lost), 'has', 'have')} none ({'; '.join(lost)})")
     return f"{', '.join(said)}{done.note}: {workdir / records.FILE}"
 
 
@@ -216,4 +219,5 @@ def _others(
 
 def _text(study: vectorised.Study, cell: Cell) -> str:
     seeds, rates = study.shape
-    return f"{title(cell.corruption, cell.level)} {cell.method} {cell.protocol} {seeds} seeds x {rates} rates"
+    grid = f"{counted(seeds, 'seed')} x {counted(rates, 'rate')}"
+    return f"{title(cell.corruption, cell.level)} {cell.method} {cell.protocol} {grid}"

@@ -189,7 +189,8 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
     memory: dict[str, Any] = {}
     programs = Programs()
     folder = None
-    with progress_bar(total=sum(map(hours_of_sound, waiting)), desc="all rows", bar_format=_BAR) as bar:
+    shown = {"bar_format": _BAR, "awaited": "the first one also reads and compiles"}
+    with progress_bar(total=sum(map(hours_of_sound, waiting)), desc="all rows", **shown) as bar:
         for place, row in enumerate(waiting, 1):
             bar.set_postfix_str(f"row {place} of {len(waiting)}: {row.name}")
             if folder not in (None, row.folder):

@@ -19,6 +19,7 @@ from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.recipes.rows import Roots
 from dhauds_jax.recipes.table import Recipe, Row
+from dhauds_jax.wording import counted, plural
 from dhauds_jax.workdir import records
 
 UNAVAILABLE = "unavailable.jsonl"
@@ -40,6 +41,12 @@ REASONS = {
     "diverged": "stopped at a loss or a prediction that was not finite",
     "bug": "met a bug",
 }
+_OF_ONE = {
+    "waits": "waits for what the package does not have yet",
+    "missing": "lacks data or a checkpoint",
+}
+"""The words of `REASONS` that differ for one row."""
+
 _CODES = {"bug": app.BUG, "bad_input": app.BAD_INPUT, "diverged": app.DIVERGED}
 
 
@@ -61,7 +68,7 @@ def of_error(error: Exception, row: Row, workdir: Path | None) -> Outcome:
     sentence = errors.sentence(error)
     if sentence is not None:
         return Outcome("bad_input", sentence)
-    text = "".join(traceback.format_exception(error)) + app.bug_report() + "\n"
+    text = "".join(traceback.format_exception(error)) + app.bug_report(error) + "\n"
     print(f"row {row.number}, {row.name}:\n{text}", file=sys.stderr, end="", flush=True)
     what = " ".join(f"{type(error).__name__}: {error}".split())[:200]
     if workdir is None:
@@ -136,8 +143,12 @@ def summary(recipe: Recipe, rows: Sequence[Row], outcomes: Mapping[int, Outcome]
     """What became of the rows, and the sentences of those that stopped."""
     counts = Counter(outcome.kind for outcome in outcomes.values())
     words = {"run": ran, "finished": "finished before", **REASONS}
-    parts = [f"{counts[kind]} {text}" for kind, text in words.items() if counts[kind]]
+    parts = [
+        f"{counts[kind]} {plural(counts[kind], _OF_ONE.get(kind, text), text)}"
+        for kind, text in words.items()
+        if counts[kind]
+    ]
     stopped = [f"row {n}: {o.sentence}" for n, o in sorted(outcomes.items()) if o.kind in _CODES]
     listed = f" (reasons: {workdir / UNAVAILABLE})" if any(counts[kind] for kind in REASONS) else ""
-    lines = [*stopped, f"{len(rows)} rows of {recipe.name}: {', '.join(parts)}{listed}: {workdir / records.FILE}"]
-    return "\n".join(lines)
+    done = f"{counted(len(rows), 'row')} of {recipe.name}: {', '.join(parts)}"
+    return "\n".join([*stopped, f"{done}{listed}: {workdir / records.FILE}"])

@@ -23,12 +23,13 @@ from dhauds_jax.nets import precision, spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.recipes import training as recipes
 from dhauds_jax.train import identity as identities
-from dhauds_jax.train.clips import open_clips, train_width, training_noise
+from dhauds_jax.train.clips import check_splits, open_clips, train_width, training_noise
 from dhauds_jax.train.loop import check_options, chosen, train, workdir_state
 from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
 from dhauds_jax.train.views import make_view
 from dhauds_jax.types import Classifier, Variables
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.provenance import provenance
 from dhauds_jax.workdir.saver import Saver
@@ -113,6 +114,7 @@ def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, A
     """
     run = settled(run)
     dataset = sets.get(run.dataset, run.data_dir)
+    check_splits(run, dataset)
     where = parallel.make(run.parallel)
     folder = Path(run.workdir) / "checkpoint"
     preset = zoo.preset(run.net, dataset.classes)
@@ -171,7 +173,7 @@ def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, A
     saver.clear()
     best = max(h["validation"] for h in history)
     return (
-        f"validation accuracy {100 * history[-1]['validation']:.1f} % after {len(history)} epochs "
+        f"validation accuracy {100 * history[-1]['validation']:.1f} % after {counted(len(history), 'epoch')} "
         f"(best {100 * best:.1f} %), {seconds:.0f} s in this sitting; checkpoint: {folder}"
     )
 

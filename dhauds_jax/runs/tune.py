@@ -11,7 +11,7 @@ import numpy as np
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
@@ -21,6 +21,7 @@ from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.requests.tune import TuneRun
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
 
@@ -35,13 +36,16 @@ def tune(run: TuneRun, command: str) -> str:
         raise BadInput("--split=test: options must not be chosen on test labels, expected val or train")
     if run.clips < 0:
         raise BadInput(f"--clips={run.clips}: expected 0 (all) or more")
+    check_number("--epochs", run.epochs, 1)
+    check_number("--batch_size", run.batch_size, 2, because="batch statistics need two clips")
     names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,)) if m != "source"]
     names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)))
     trials = {name: tuned.space(name, run.profile) for name in names}
     subset = _subset(run)
     set_aside, chosen = records.done(Path(run.workdir)).note, []
     programs, memory = Programs(), {}
-    with progress_bar(total=sum(map(len, trials.values())), desc="trials", unit="trial") as bar:
+    counts = {"total": sum(map(len, trials.values())), "unit": "trial"}
+    with progress_bar(desc="trials", awaited="the first one also reads and compiles", **counts) as bar:
         for name, space in trials.items():
             scores = []
             for options in space:
@@ -52,7 +56,7 @@ def tune(run: TuneRun, command: str) -> str:
     lines = [
         f"{row.method:14s} {row.option or '-':18s} {row.value or '-':12s} {100 * row.score:5.1f} %" for row in chosen
     ]
-    return "\n".join([*lines, f"{len(chosen)} methods tuned{set_aside}: {run.output}"])
+    return "\n".join([*lines, f"{counted(len(chosen), 'method')} tuned{set_aside}: {run.output}"])
 
 
 def _subset(run: TuneRun) -> str | None:

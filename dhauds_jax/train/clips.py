@@ -10,9 +10,11 @@ import numpy as np
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions.noise import load_bank
 from dhauds_jax.data.loading import load_split
+from dhauds_jax.data.sets.base import list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.train.request import ClipsOfRun, TrainOptions
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
 
 
@@ -42,10 +44,23 @@ def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainO
     return max(config.length, math.ceil(longest * config.sample_rate))
 
 
+def check_splits(run: ClipsOfRun, dataset: sets.DataSet) -> None:
+    """Raises `BadInput` unless there are clips to train on and others to validate on, before any is read."""
+    for split in ("train", "val"):
+        if split not in dataset.splits:
+            place = f"--data_dir={run.data_dir}" if run.data_dir else f"--dataset={run.dataset}"
+            raise BadInput(
+                f"{place}: there is no split {split!r} of {dataset.name}, only {' and '.join(dataset.splits)}; "
+                "expected train, to train on, and val, to be scored after each epoch"
+            )
+    if dataset.listing is not None:
+        list_split(dataset, run.data_dir, "val", run.allow_partial)
+
+
 def open_clips(
     run: ClipsOfRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float
 ) -> pipeline.ClipSplit:
-    """A split in memory or streamed; notices are printed, skipped files listed in the workdir.
+    """A split in memory or streamed; its size and notices are printed, skipped files listed in the workdir.
 
     Without TensorFlow the split is read into memory whatever the budget, to the same bits.
     """
@@ -59,6 +74,7 @@ def open_clips(
         rows = pipeline.to_int16(read.waves)
         clips = pipeline.from_arrays(read.ids, rows, read.labels, read.lengths, classes=read.classes, sample_rate=rate)
         clips = clips._replace(notices=read.notices, skipped=read.skipped)
+    print(f"split {split} of {dataset.name}: {counted(len(clips.ids), 'clip')}")
     records.note_bad_files(Path(run.workdir), clips.skipped)
     for notice in clips.notices:
         print(f"note: {notice}")

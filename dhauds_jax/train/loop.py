@@ -245,7 +245,8 @@ def train(
     step = _spread_step(where, update, compiler_options)
     score = make_evaluator(classifier, min(BATCH, len(validation.ids)), where, compiler_options)
     key = jax.random.key(seed)
-    with progress_bar(total=steps * options.epochs, initial=steps * len(history), desc="train", unit="step") as bar:
+    counts = {"total": steps * options.epochs, "initial": steps * len(history), "unit": "step"}
+    with progress_bar(desc="train", awaited="compiling", **counts) as bar:
         first = len(history)
         for epoch in range(first, options.epochs):
             done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, epoch == first, where)

@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
 from dhauds_jax.dsp.views import random_roll
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets import ssast_losses, ssast_masks, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.ssast_pretrain import PretrainNet
@@ -46,13 +46,14 @@ def check_options(options: PretrainOptions, grid: tuple[int, int]) -> None:
         raise BadInput(f"--profile={options.profile}: expected {' or '.join(OVER)}")
     if options.passes not in (1, 2):
         raise BadInput(f"--passes={options.passes}: expected 1 or 2")
-    if options.warmup_steps < 0 or options.patience < 0 or not 0.0 <= options.shift <= 1.0:
-        raise BadInput(
-            f"--warmup_steps={options.warmup_steps}, --patience={options.patience}, --shift={options.shift}: expected "
-            "numbers from 0 on, the shift at most 1"
-        )
-    if options.epochs < 1 or options.batch_size < 1:
-        raise BadInput(f"--epochs={options.epochs}, --batch_size={options.batch_size}: expected at least 1")
+    for name in ("epochs", "batch_size"):
+        check_number(f"--{name}", getattr(options, name), 1)
+    for name in ("warmup_steps", "patience", "weight_decay", "reconstruction"):
+        check_number(f"--{name}", getattr(options, name), 0)
+    for name in ("b1", "b2"):
+        check_number(f"--{name}", getattr(options, name), 0.0, 1.0, below=True)
+    check_number("--lr", options.lr, 0.0, above=True)
+    check_number("--shift", options.shift, 0.0, 1.0, because="a share of the clip")
     ssast_masks.check_hidden(grid, options.mask_patches, options.clusters)
 
 
@@ -166,7 +167,8 @@ def pretrain(
         yield PretrainEpoch(len(history), history, state)
         return
     steps = math.ceil(len(clips.ids) / options.batch_size)
-    with progress_bar(total=steps * options.epochs, initial=steps * len(history), desc="pretrain", unit="step") as bar:
+    counts = {"total": steps * options.epochs, "initial": steps * len(history), "unit": "step"}
+    with progress_bar(desc="pretrain", awaited="compiling", **counts) as bar:
         for epoch in range(len(history), options.epochs):
             order_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
             order = stream_order(order_key, len(clips.ids))

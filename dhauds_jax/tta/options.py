@@ -15,14 +15,25 @@ def parse_options(method: str, profile: str, given: Sequence[str], all_methods: 
     """A method's options from `key=value` and `method.key=value` texts.
 
     Raises:
-      BadInput: a text without "=", a key that the method does not have, a prefix that is no method of this run.
+      BadInput: a text without "=", a key that the method does not have, a value that it cannot have, a prefix that is
+        no method of this run.
     """
-    return methods.resolve_options(method, profile, _texts_for("--options", method, given, all_methods))
+    methods.default_options(method, profile)  # an unknown method is not the option's fault
+    texts = _texts_for("--options", method, given, all_methods)
+    try:
+        return methods.resolve_options(method, profile, texts)
+    except BadInput as error:
+        raise BadInput(f"--options: {error}") from None
 
 
 def parse_protocol_options(protocol: str, given: Sequence[str], all_protocols: Sequence[str]) -> dict[str, Any]:
     """A protocol's options, as `parse_options` for methods."""
-    return protocols.resolve_options(protocol, _texts_for("--protocol_options", protocol, given, all_protocols))
+    protocols.check_protocol(protocol)
+    texts = _texts_for("--protocol_options", protocol, given, all_protocols)
+    try:
+        return protocols.resolve_options(protocol, texts)
+    except BadInput as error:
+        raise BadInput(f"--protocol_options: {error}") from None
 
 
 def _texts_for(flag: str, name: str, given: Sequence[str], names: Sequence[str]) -> dict[str, str]:

@@ -165,9 +165,10 @@ def offline(
     order_key, step_key = jax.random.split(key)
     # Batches of an evaluation are mixed once: label-sorted test lists would starve batch statistics (quirk 68).
     mixed = stream_order(jax.random.fold_in(order_key, 1), len(waves))
+    shown = {"disable": progress is None, "unit": "epoch", "awaited": "compiling"}
+    bar = progress_bar(total=epochs, desc=progress, initial=begin, **shown)
     if begin == 0:
         yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed, run.parallel), {})
-    bar = progress_bar(total=epochs, desc=progress, disable=progress is None, initial=begin, unit="epoch")
     for epoch in range(begin, epochs):
         batches = padded_batches(stream_order(jax.random.fold_in(order_key, 0), len(waves), epoch), batch_size)
         epoch_key = jax.random.fold_in(step_key, epoch)
@@ -179,6 +180,7 @@ def offline(
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items() if name == "total"})
         bar.update()
         yield Epoch(epoch + 1, state, logits, losses)
+    bar.close()
 
 
 def online(
@@ -210,9 +212,8 @@ def online(
     state = own(state, run.parallel)
     order_key, step_key = jax.random.split(key)
     batches = streams.batches(streams.shuffled(order_key, len(waves)), batch_size) if stream is None else stream
-    bar = progress_bar(
-        batches[begin:], desc=progress, disable=progress is None, initial=begin, total=len(batches), unit="batch"
-    )
+    shown = {"disable": progress is None, "unit": "batch", "awaited": "compiling"}
+    bar = progress_bar(batches[begin:], desc=progress, initial=begin, total=len(batches), **shown)
     unchecked: tuple[dict[str, Array], str] | None = None
     for index, (rows, weights, domain, opens) in enumerate(bar, start=begin):
         batch, real = batch_of(waves, rows, weights, run.parallel), int(weights.sum())

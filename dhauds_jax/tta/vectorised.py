@@ -12,7 +12,6 @@ number instead of a folded constant; tests/tta/test_vectorised.py states how lit
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets import masks
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.evaluation import own
@@ -76,10 +75,9 @@ def check_rates(name: str, options: Mapping[str, Any], rates: Sequence[float] | 
         able = [m for m in methods.METHODS if "lr" in methods.default_options(m, "reference")]
         raise BadInput(f"method {name} has no learning rate to vary: expected one of {', '.join(able)}")
     if not len(rates):
-        raise BadInput("the list of learning rates is empty: expected at least one number above 0")
+        raise BadInput("--lr is empty: expected at least one number above 0")
     for rate in rates:
-        if not (rate > 0 and math.isfinite(rate)):
-            raise BadInput(f"learning rate {rate}: expected a finite number above 0")
+        check_number("--lr", rate, 0.0, above=True)
 
 
 def study(

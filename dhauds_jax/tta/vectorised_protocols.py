@@ -164,8 +164,10 @@ def offline(
     def evaluated(function: Callable[..., Any]) -> Any:
         return evaluate(function, study, copies, shared, waves, batch_size, mixed)
 
+    shown = {"disable": progress is None, "unit": "epoch", "awaited": "compiling"}
+    bar = progress_bar(range(epochs), desc=progress, **shown)
     yield StudyEpoch(0, copies, evaluated(study.predict), {}, {})
-    for epoch in progress_bar(range(epochs), desc=progress, disable=progress is None, unit="epoch"):
+    for epoch in bar:
         orders = [stream_order(jax.random.fold_in(key, 0), clips, epoch) for key in order_keys]
         epoch_keys = _folded(jnp.stack(step_keys), epoch)
         if study.begin_epoch is not None:
@@ -209,7 +211,8 @@ def online(
     if streams is None:
         streams = [batches(shuffled(key, clips), batch_size) for key in order_keys]
     steps = list(zip(*streams, strict=True))
-    for index, items in enumerate(progress_bar(steps, desc=progress, disable=progress is None, unit="batch")):
+    shown = {"disable": progress is None, "unit": "batch", "awaited": "compiling"}
+    for index, items in enumerate(progress_bar(steps, desc=progress, **shown)):
         batch, real = _batch(waves, [(item.rows, item.weights) for item in items]), int(items[0].weights.sum())
         copies, prediction = study.step(copies, shared, batch, _folded(jnp.stack(step_keys), index))
         logits = prediction.logits if order == "predict_first" else study.predict(copies, shared, batch)

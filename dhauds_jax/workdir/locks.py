@@ -35,7 +35,7 @@ def holding(field: str = "workdir") -> Callable[[Callable[..., Any]], Callable[.
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(function)
         def in_held_folder(run: Any, *args: Any, **kwargs: Any) -> Any:
-            with held(Path(getattr(run, field))):
+            with held(Path(getattr(run, field)), flag=field):
                 return function(run, *args, **kwargs)
 
         return in_held_folder
@@ -44,7 +44,7 @@ def holding(field: str = "workdir") -> Callable[[Callable[..., Any]], Callable[.
 
 
 @contextlib.contextmanager
-def held(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
+def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdir") -> Iterator[None]:
     """Holds `folder` while the block runs; it is made, and removed again when nothing was written there.
 
     The lock's file has the host, the process and when it began. One whose process on this host is dead (killed, or
@@ -55,19 +55,25 @@ def held(folder: Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
       folder: the work folder.
       shard: (place, count) where the command does the place-th of `count` parts of the work; others of the same count
         may then hold their own. None: all of it.
+      flag: the flag that names the folder, for sentences.
 
     Raises:
-      BadInput: another process holds it; the sentence says which.
+      BadInput: another process holds it; the sentence says which. Or it cannot be made or written to.
     """
-    folder = folder.resolve()
+    given, folder = folder, folder.resolve()
     if folder in _HELD:
         yield
         return
     path = folder / (FILE if shard is None else f"run-{shard[0]}-of-{shard[1]}.lock")
     made, refusal = not folder.exists(), ""
     if parallel.writes():
-        folder.mkdir(parents=True, exist_ok=True)
-        refusal = _taken(path)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            refusal = _taken(path)
+        except OSError as error:
+            done = "written to" if folder.is_dir() else "made"
+            reason = error.strerror or error
+            refusal = f"--{flag}={given}: cannot be {done} ({reason}), expected a folder that can"
     if parallel.of_first(bool(refusal)):
         raise BadInput(refusal or f"{folder}: the first process of this run says that another command works there")
     _HELD.add(folder)

@@ -177,8 +177,8 @@ def test_updates_on_a_mesh_say_how_many_devices(capsys):
         ({"parallel": "mesh"}, "--parallel=mesh: times updates from waves, expected --what=adapt alone"),
         ({"what": ["speed"]}, "--what: unknown 'speed', expected some of forward, adapt, corrupt, pipeline, compile"),
         ({"net": ["resnet"]}, "unknown net 'resnet'"),
-        ({"batch": 1}, "--batch must be at least 2"),
-        ({"updates_per_dispatch": 0}, "--updates_per_dispatch is 0, expected at least 1"),
+        ({"batch": 1}, "--batch=1: expected at least 2"),
+        ({"updates_per_dispatch": 0}, "--updates_per_dispatch=0: expected at least 1"),
         ({"net": []}, "--net and --method need at least one name each"),
         (
             {"layer_drop": 0.1, "what": ["forward"], "net": ["amaut_tiny"]},

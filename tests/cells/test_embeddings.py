@@ -23,7 +23,7 @@ def test_a_cell_keeps_embeddings_silhouettes_and_bins(tmp_path):
     adapt(a_run(tmp_path, tmp_path / "out", **changes | {"embeddings": False}), "c")
     # Asked for later, the record lacks them, so the cell is computed again; one that has them serves both.
     for embeddings_, said in (
-        (True, "1 records written: "),
+        (True, "1 record written: "),
         (True, "0 records written, "),
         (False, "0 records written, "),
     ):

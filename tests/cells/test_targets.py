@@ -98,3 +98,11 @@ def test_a_corrupted_set_of_another_split_with_files_left_out_is_read(tmp_path, 
     assert work.target().waves.shape == (14, 4_000)
     with pytest.raises(BadInput, match="names 15 files and 1 of them are absent"):
         read_sets.read_corrupted(loaded, out, "WHN", "L2", split="val")
+
+
+def test_which_split_was_taken_is_said(tmp_path, capsys):
+    """Before, neither adapt nor corrupt said it."""
+    tiny.make_arabic(tmp_path)
+    config = tiny.smallest(sets.get("arabic_speech_commands").classes)
+    targets.load("arabic_speech_commands", str(tmp_path), "val", config)
+    assert capsys.readouterr().out.splitlines()[0] == "split val of arabic_speech_commands: 15 clips"

@@ -9,10 +9,21 @@ from types import SimpleNamespace
 
 import jax
 import pytest
+from absl.flags import FlagValues
 
 from dhauds_jax import __version__
 from dhauds_jax.command import app
+from dhauds_jax.command.flags import flags_of
+from dhauds_jax.data.audio import BadFile, read_audio
+from dhauds_jax.data.clip_source import open_clips
+from dhauds_jax.data.loading import load_split
+from dhauds_jax.data.pipeline.decoding import decode_files
+from dhauds_jax.data.recordings import load as load_recordings
+from dhauds_jax.data.sets.base import ClipRef
+from dhauds_jax.data.sets.folder_per_class import DATA_SET
 from dhauds_jax.errors import BadInput, sentence
+from dhauds_jax.runs.requests.corrupt import CorruptRun
+from dhauds_jax.train.request import TrainRun
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = """
@@ -64,6 +75,43 @@ def test_a_bug_shows_its_traceback_and_what_to_report(tmp_path, body, error):
     assert lines[-2] == error
     assert lines[-1].startswith("this is a bug, please report it with the lines above: dhauds_jax " + __version__)
     assert lines[-1].endswith("command: -c --nocompilation_cache")
+
+
+def test_a_bad_file_names_the_flag_that_leaves_it_out_where_there_is_one(tmp_path):
+    """Before, train stopped at a broken file without a word of --on_bad_file=skip."""
+    (tmp_path / "broken.wav").write_bytes(b"")
+    refs, with_flag, without = [ClipRef("broken.wav", tmp_path / "broken.wav", 0)], FlagValues(), FlagValues()
+    flags_of(TrainRun, values=with_flag)
+    folder = DATA_SET._replace(classes=("a",), listing=lambda *given: (refs, ()))
+    options = {"sample_rate": 16_000, "progress": False}
+    readers = (
+        lambda: load_split(folder, tmp_path, "train", length=8, **options),
+        lambda: list(decode_files([tmp_path / "broken.wav"], 16_000)),
+        lambda: open_clips(folder, tmp_path, "train").read(0),
+        lambda: load_recordings(tmp_path, sample_rate=16_000, length=8, on_bad_file="stop"),
+    )
+    reason = f"{tmp_path / 'broken.wav'}: empty (0 bytes), expected a wav, flac or ogg file"
+    for reader in readers:
+        with pytest.raises(BadFile) as caught:
+            reader()
+        assert app.said(caught.value, with_flag) == f"{reason}; --on_bad_file=skip leaves such files out"
+        assert app.said(caught.value, without) == reason
+    with pytest.raises(BadFile) as caught:
+        read_audio(tmp_path / "broken.wav", 16_000)  # as a noise recording is read, which nothing leaves out
+    assert app.said(caught.value, with_flag) == reason
+
+
+def test_a_path_that_the_system_refuses_is_told_with_its_flag(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    values = FlagValues()
+    flags_of(CorruptRun, values=values)
+    values(["corrupt", "--corruption=WHN", "--output=absent/set", "--data_dir=here"])
+    for path, said in (
+        (tmp_path / "absent" / "set", "--output=absent/set: No such file or directory"),
+        ("here", "--data_dir=here: No such file or directory"),
+        ("elsewhere", "elsewhere: No such file or directory"),
+    ):
+        assert app.said(FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)), values) == said
 
 
 def test_errors_of_the_system_are_the_users_where_they_name_a_path_or_a_full_disk():

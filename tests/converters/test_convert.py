@@ -265,10 +265,10 @@ def bad_sources(tmp_path):
         "wrong family": ("amaut", ["good.pt", "head.pt"], {}, ["good.pt", "HuBERT encoder", "AMAuT encoder"]),
         "amaut as hubert": ("hubert", [save_torch(tmp_path / "aut.pt", small).name], {}, ["aut.pt", "AMAuT encoder"]),
         "swapped": ("hubert_classifier", ["head.pt", "good.pt"], {}, ["head.pt", "holds head", "HuBERT encoder"]),
-        "one of two": ("hubert_classifier", ["good.pt"], {}, ["1 paths", "takes 2", "encoder and head"]),
+        "one of two": ("hubert_classifier", ["good.pt"], {}, ["1 path", "takes 2", "encoder and head"]),
         "family": ("vggish", ["good.pt"], {}, ["'vggish'", "hubert_classifier"]),
         "preset": ("hubert", ["good.pt"], {"preset": "amaut_sc2"}, ["'amaut_sc2'", "no hubert network", "--list"]),
-        "left over": ("hubert", [extra.name], {}, ["1 keys left over", "encoder.strange.weight"]),
+        "left over": ("hubert", [extra.name], {}, ["1 key left over", "encoder.strange.weight"]),
         "missing": (
             "hubert",
             [save_torch(tmp_path / "lacking.pt", lacking).name],
@@ -413,6 +413,22 @@ def test_command_line(tmp_path, config_file):
         bad = run(*arguments)
         assert bad.returncode == 2 and words in bad.stderr and bad.stderr.count("\n") == 1, bad.stderr
     assert "samples" in run("--help").stdout
+
+
+def test_what_is_missing_is_said_before_anything_is_read_or_counted(tmp_path, monkeypatch):
+    """Before, an absent file was told as "1 paths, but family amaut takes 2", and a wrong preset after the weights."""
+    monkeypatch.setattr(conversion, "read", lambda path: pytest.fail("it was read"))
+    there = tmp_path / "there.pt"
+    there.write_bytes(b"x")
+    for family, sources, given, said in (
+        ("amaut", ["absent.pt"], {}, "^--source: absent.pt does not exist, expected a PyTorch"),
+        ("amaut", [there, "absent.pt"], {}, "^--source: absent.pt does not exist, expected a PyTorch"),
+        ("amaut", [there], {}, "^--source: 1 path, but family amaut takes 2"),
+        ("hubert", [there], {"config": "absent.json"}, "^--config: absent.json does not exist"),
+        ("hubert", [there], {"preset": "huber"}, "^--preset 'huber' is no hubert network"),
+    ):
+        with pytest.raises(BadInput, match=said):
+            conversion.convert(family, sources, tmp_path / "out", **given)
 
 
 def test_families_and_their_files():

@@ -212,7 +212,7 @@ def test_bad_input_is_one_sentence(tmp_path):
     lacking = {key: array for key, array in fine_tuned().items() if key != "v.norm.bias"}
     cases = {
         "ast": (pretrained, "ast", {}, "self-supervised checkpoint, expected a classifier; use --family=ssast"),
-        "extra": (extra, "ssast", {}, r"1 keys left over \['v.strange'\]"),
+        "extra": (extra, "ssast", {}, r"1 key left over \['v.strange'\]"),
         "lacking": (save(tmp_path / "l.pth", lacking), "ssast", {}, r"1 missing \['v.norm.bias'\]"),
         "hubert": (good, "hubert", {}, "holds spectrogram transformer .*expected HuBERT encoder"),
         "width": (good, "ssast", {"geometry": {"width": 32}}, "geometry.width is 16 by the file's shapes, 32 by"),

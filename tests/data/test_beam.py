@@ -105,7 +105,7 @@ def test_the_command_line_takes_the_runner(place, tmp_path):
         level=["L1"], output=str(tmp_path), profile="reference", seed=5, split="test", allow_partial=False,
         runner="beam", beam_options=["direct_num_workers=1"],
     )  # fmt: skip
-    assert run_command(run).startswith("1 cells written")
+    assert run_command(run).startswith("1 cell written")
     assert json.loads((tmp_path / "WHN" / "L1" / "cell.json").read_text())["clips"] == 37
     assert (tmp_path / "test_annotations.csv").is_file()
-    assert run_command(run.replace(runner="direct", verify="samples")).startswith("1 cells agree")
+    assert run_command(run.replace(runner="direct", verify="samples")).startswith("1 cell agrees")

@@ -100,6 +100,21 @@ def test_warnings_do_not_keep_a_copy_from_serving(copy):
     ]
 
 
+def test_a_folder_of_ones_own_has_no_rate_to_be_off(tmp_path):
+    """Before, files of a second rate were called off-rate, though such a set's rate is the files' own."""
+    for take, rate in enumerate((22_050, 22_050, 16_000)):
+        path = tmp_path / "train" / f"class{take % 2}" / f"{take}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, tone(take, take), rate)
+    report = check_copy("folder", tmp_path, progress=False)
+    assert report.findings == () and report.notices == (
+        "2 files at 22050 Hz, 1 file at 16000 Hz; the set's rate is 22050 Hz, the commonest, and the others are "
+        "resampled",
+    )
+    (tmp_path / "train" / "class0" / "2.wav").unlink()
+    assert check_copy("folder", tmp_path, progress=False).notices == ()
+
+
 def test_one_step_of_16_bit_is_not_silence(copy):
     write(copy / "dataset" / "two" / "test_0.wav", np.tile(np.array([0, 1], np.int16), 2_000))
     assert lines(check(copy)) == []
@@ -124,7 +139,7 @@ def test_absent_files_and_classes(copy):
         "missing class: train/zero: 0 clips, expected 2",
         "missing class: val/zero: 0 clips, expected 1",
         "missing class: test/zero: 0 clips, expected 1",
-        "class count: train/six: 1 clips, expected 2",
+        "class count: train/six: 1 clip, expected 2",
     ]
     report = check(copy)
     assert lines(report) == findings and not report.serves

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from dhauds_jax import __version__
 from experiments.__main__ import commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,6 +43,14 @@ def test_without_a_name_all_commands_are_listed(elsewhere, words):
     for name in commands():
         assert any(line.startswith(f"  {name} ") for line in done.stdout.splitlines()), name
     assert "  train        Trains a source classifier.\n" in done.stdout
+
+
+@pytest.mark.parametrize("words", [("--version",), ("adapt", "--version")])
+def test_the_version_is_printed_at_once(elsewhere, words):
+    """Before, it was an unknown command."""
+    watched = "import atexit, sys\natexit.register(lambda: print({'jax', 'numpy'} & set(sys.modules) or 'light'))\n"
+    done = dhauds(elsewhere, *words, script=watched + SCRIPT)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"dhauds_jax {__version__}\nlight\n", "")
 
 
 def test_commands_run_from_a_folder_that_has_packages_of_the_same_names(elsewhere):

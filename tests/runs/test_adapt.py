@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import loops, running, targets
+from dhauds_jax.cells import loops, running, source, targets
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.scoring import scored
@@ -105,14 +105,14 @@ def test_a_finished_run_corrupts_nothing_and_one_of_another_format_is_run_again(
 
     with monkeypatch.context() as patched:
         patched.setattr(targets, "corrupt", corrupts)
-        assert adapt(run, "c") == f"0 records written, 1 were there already: {tmp_path / 'results.jsonl'}"
+        assert adapt(run, "c") == f"0 records written, 1 was there already: {tmp_path / 'results.jsonl'}"
         with pytest.raises(AssertionError, match="needs no samples"):
             adapt(run.replace(batch_size=7), "c")
     (record,) = records.read(tmp_path)
     assert record.pop("format") == records.FORMAT
     (tmp_path / "results.jsonl").write_text(json.dumps(record) + "\n")
     said = adapt(run, "c")
-    assert said.startswith("1 records written, 1 of another format than 2 set aside (in reports, but run again): ")
+    assert said.startswith("1 record written, 1 of another format than 2 set aside (in reports, but run again): ")
     assert [r.get("format") for r in records.read(tmp_path)] == [None, records.FORMAT]
     first, again = (without_cost(r) for r in records.read(tmp_path))
     assert {**first, "format": records.FORMAT} == again
@@ -126,9 +126,9 @@ def test_other_data_under_the_same_names_is_another_cell(place, tmp_path):
     adapt(run, "c")
     path = data / "dataset" / "up" / "test_0.wav"
     path.write_bytes((data / "dataset" / "down" / "test_0.wav").read_bytes())
-    assert adapt(run, "c").startswith("1 records written: ")
+    assert adapt(run, "c").startswith("1 record written: ")
     (data / "dataset" / "up" / "train_0.wav").write_bytes(path.read_bytes())  # of no split that the run looks at
-    assert adapt(run, "c").startswith("0 records written, 1 were there already")
+    assert adapt(run, "c").startswith("0 records written, 1 was there already")
     before, after = records.read(tmp_path / "out")
     assert before["options"] == after["options"] and before["content"] != after["content"]
 
@@ -137,7 +137,7 @@ def test_other_data_under_the_same_names_is_another_cell(place, tmp_path):
 def test_source_clips_are_in_the_record_and_name_the_cell(place, tmp_path):
     run = a_run(place, tmp_path, method=["tent", "eata"], protocol=["online"], source_clips=10)
     adapt(run, "c")
-    assert adapt(run.replace(source_clips=5), "c").startswith("1 records written, 1 were there already")
+    assert adapt(run.replace(source_clips=5), "c").startswith("1 record written, 1 was there already")
     told = [
         (r["method"], r["options"].get("source_clips"), "source_data" in r["content"]) for r in records.read(tmp_path)
     ]
@@ -204,7 +204,7 @@ def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_the
             adapt(run, "c")
     (record,) = records.read(tmp_path)
     assert (record["cell"], state.exists()) == (state.name, True)
-    assert adapt(run, "c").startswith("0 records written, 1 were there already")
+    assert adapt(run, "c").startswith("0 records written, 1 was there already")
     assert not state.exists()
 
 
@@ -227,7 +227,24 @@ def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_the
         ({"net": "amaut_sc2"}, "--net=amaut_sc2: the checkpoint .* is of net amaut_tiny"),
         ({"corruption": ["ENQ"]}, "QUT-NOISE"),
         ({"split": "tset"}, "unknown split 'tset'"),
-        ({"batch_size": 1}, "--batch_size at least 2"),
+        ({"batch_size": 1}, r"^--batch_size=1: expected at least 2 \(batch statistics need two clips\)$"),
+        ({"epochs": 0}, "^--epochs=0: expected at least 1$"),
+        (
+            {"method": ["tent"], "options": ["lr=-1"]},
+            "^--options: method tent: option lr=-1.0: expected a finite number above 0$",
+        ),
+        (
+            {"method": ["source", "tent"], "options": ["tent.b1=nan"]},
+            "^--options: .* b1=nan: expected a finite number$",
+        ),
+        (
+            {"method": ["memo"], "options": ["weight_decay=-0.1"]},
+            "weight_decay=-0.1: expected a finite number of at least 0",
+        ),
+        (
+            {"protocol": ["gradual"], "protocol_options": ["order=odd"]},
+            "^--protocol_options: unknown order of protocol",
+        ),
         ({"method": []}, "^--method is empty: expected at least one name$"),
         ({"corruption": []}, "^--corruption is empty: expected at least one name$"),
         ({"level": []}, "^--level is empty: expected at least one name$"),
@@ -244,6 +261,21 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, cha
         adapt(a_run(place, tmp_path / "out", **changes), "c")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_the_split_is_looked_for_before_training_clips_are_read(place, tmp_path, monkeypatch):
+    """Before, a method in need of source clips had read the training split when another one was found absent."""
+    monkeypatch.setattr(source, "load_for", lambda *given: pytest.fail("it was read"))
+    data = tiny.make_arabic(tmp_path / "data")
+    (data / "val.csv").unlink()
+    eata = {"method": ["eata"], "data_dir": str(data)}
+    for split, said in (("tset", "unknown split 'tset'"), ("val", r"val\.csv")):
+        with pytest.raises(BadInput, match=said):
+            adapt(a_run(place, tmp_path / "out", split=split, **eata), "c")
+    # So are the recordings that a corruption mixes in.
+    for corruption, said in (("ENQ", "QUT-NOISE"), ("SCN:rain@10dB", "unknown level 'rain@10dB' of SCN")):
+        with pytest.raises(BadInput, match=said):
+            adapt(a_run(place, tmp_path / "out", corruption=["WHN", corruption], **eata), "c")
 
 
 @pytest.mark.slow
@@ -301,7 +333,7 @@ def test_options_of_ones_own_method_are_told_by_its_whole_name():
 @pytest.mark.slow
 def test_what_is_named_twice_runs_once(place, tmp_path):
     twice = {"method": ["source", "source"], "corruption": ["clean", "clean"], "protocol": ["online", "online"]}
-    assert adapt(a_run(place, tmp_path, **twice), "c").startswith("1 records written: ")
+    assert adapt(a_run(place, tmp_path, **twice), "c").startswith("1 record written: ")
 
 
 def test_cells_expand_in_order():

@@ -79,7 +79,7 @@ def test_every_readable_file_gets_a_label_and_the_adapted_model_is_written(place
     equal = all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, (variables, source)), strict=True))
     assert kept == equal
     out = capsys.readouterr().out
-    assert "note: 1 files skipped, the first: broken.wav" in out
+    assert "note: 1 file skipped, the first: broken.wav" in out
     assert not any((tmp_path / "state").iterdir())
 
 
@@ -124,7 +124,11 @@ def test_the_source_method_changes_no_label(place, tmp_path):
         ({"criterion": "json:__doc__"}, "criterion 'json:__doc__' is a str, expected a function of logits"),
         ({"criterion": "nowhere:f"}, "criterion 'nowhere:f': there is no module 'nowhere'"),
         ({"options": ["k=1"]}, "method tent has no option 'k'"),
-        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"epochs": 0}, "--epochs=0: expected at least 1"),
+        ({"overlap": 1.5}, "^--overlap=1.5: expected a finite number of at least 0 and below 1$"),
+        ({"on_bad_file": "drop"}, "^--on_bad_file=drop: expected stop or skip$"),
+        ({"options": ["lr=-1"]}, "^--options: method tent: option lr=-1.0: expected a finite number above 0$"),
+        ({"method": "norm", "options": ["alpha=2"], "audio_dir": "nowhere"}, "^norm: alpha is 2.0, expected a share"),
         ({"checkpoint": "nowhere"}, "nowhere"),
     ],
 )

@@ -10,6 +10,7 @@ from absl import flags
 from dhauds_jax.command.flags import flags_of, from_flags
 from dhauds_jax.data import sets
 from dhauds_jax.data.corrupted.reading import list_cell, load_cell
+from dhauds_jax.errors import BadInput
 from dhauds_jax.runs import corrupt as corrupt_module
 from dhauds_jax.runs.corrupt import cells_of, run_command, to_int16, verify_set, write_set
 from dhauds_jax.runs.requests.corrupt import CorruptRun
@@ -47,7 +48,7 @@ def test_samples_are_rounded_and_saturate():
 
 
 def test_a_cell_is_whole_and_repeats(place, tmp_path):
-    assert write_set(a_run(place, tmp_path / "a")).startswith("1 cells written")
+    assert write_set(a_run(place, tmp_path / "a")).startswith("1 cell written")
     cell = tmp_path / "a" / "ENSC" / "L1"
     manifest = [json.loads(line) for line in (cell / "manifest.jsonl").read_text().splitlines()]
     assert len(manifest) == 15
@@ -59,12 +60,14 @@ def test_a_cell_is_whole_and_repeats(place, tmp_path):
         info = soundfile.info(file)
         assert (info.subtype, info.samplerate, info.frames) == ("PCM_16", 16_000, 16_000)
         assert file.read_bytes() == (tmp_path / "b" / "ENSC" / "L1" / entry["file"]).read_bytes()
-    assert write_set(a_run(place, tmp_path / "a")).startswith("0 cells written, 1 were there already")
+    assert write_set(a_run(place, tmp_path / "a")).startswith("0 cells written, 1 was there already")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"dataset": ""}, "^--dataset: missing, expected a data set"),
+        ({"dataset": "", "verify": "samples"}, "^--dataset: missing, expected a data set"),
         ({"corruption": ["clean"]}, "--corruption=clean writes no corrupted set"),
         ({"corruption": ["ENQ"]}, "QUT-NOISE"),
         ({"noise_dir": None}, "ENSC needs --noise_dir"),
@@ -98,7 +101,7 @@ def test_a_set_is_written_in_its_published_layout_and_read_back(place, tmp_path,
     FAKES["reef_set"](tmp_path / "reef")
     data, out = sets.get("reef_set"), tmp_path / "ReefSet-C"
     run = a_run(place, out, dataset="reef_set", data_dir=str(tmp_path / "reef"), corruption=["WHN"], level=["L2"])
-    assert write_set(run).startswith("1 cells written")
+    assert write_set(run).startswith("1 cell written")
     assert (out / "test_annotations.csv").read_bytes() == (tmp_path / "reef" / "test_annotations.csv").read_bytes()
     clean, _ = data.listing(tmp_path / "reef", "test", False)
     for ref in clean:
@@ -110,7 +113,7 @@ def test_a_set_is_written_in_its_published_layout_and_read_back(place, tmp_path,
     samples, _ = soundfile.read(refs[7].path, dtype="int16")
     np.testing.assert_array_equal(clips.waves[7], samples / np.float32(32768))
     # The same command again makes nothing; with another seed it says what is there.
-    assert write_set(run.replace(data_dir=None)).startswith("0 cells written, 1 were there already")
+    assert write_set(run.replace(data_dir=None)).startswith("0 cells written, 1 was there already")
     with pytest.raises(ValueError, match="WHN/L2: made with seed 5, expected 6; give another --output"):
         write_set(run.replace(seed=6))
     with pytest.raises(ValueError, match="made with profile reference, expected corrected"):
@@ -125,7 +128,7 @@ def test_a_finished_cell_of_other_clips_or_noise_or_code_is_not_taken_for_this_o
     write_set(run)
     content = json.loads((tmp_path / "a" / "ENSC" / "L1" / "cell.json").read_text())["content"]
     assert set(content) == {"clips", "noise"}
-    assert write_set(run).startswith("0 cells written, 1 were there already")
+    assert write_set(run).startswith("0 cells written, 1 was there already")
     longer = tmp_path / "data" / "dataset" / "up" / "test_0.wav"
     before = longer.read_bytes()
     soundfile.write(longer, np.zeros(4_100), 16_000, subtype="PCM_16")
@@ -147,21 +150,29 @@ def test_a_finished_cell_of_other_clips_or_noise_or_code_is_not_taken_for_this_o
 def test_verifying_finds_a_changed_file(place, tmp_path, capsys):
     run = a_run(place, tmp_path / "a")
     write_set(run)
-    assert run_command(run.replace(verify="samples")).startswith("1 cells agree")
+    assert run_command(run.replace(verify="samples")).startswith("1 cell agrees")
     without_data = run.replace(verify="checksum", data_dir=None, noise_dir=None)
-    assert run_command(without_data).startswith("1 cells agree")
+    assert run_command(without_data).startswith("1 cell agrees")
+    # Before, checksums wanted --dataset too, though all that they need lies beside the files.
+    alone = CorruptRun(corruption=["all"], output=run.output, verify="checksum")
+    assert run_command(alone).startswith("1 cell agrees") and "ENSC-L1: all files agree" in capsys.readouterr().out
+    with pytest.raises(BadInput, match=r"--output=.*: holds no cell WHN-L1 with a cell\.json, expected what"):
+        run_command(alone.replace(corruption=["WHN"]))
+    with pytest.raises(BadInput, match=r"--output=nowhere: holds no cell with a cell\.json, expected what"):
+        run_command(alone.replace(output="nowhere"))
     path = tmp_path / "a" / "ENSC" / "L1" / "dataset" / "up" / "test_0.wav"
     data = bytearray(path.read_bytes())
     data[1_044] ^= 1
     path.write_bytes(data)
     capsys.readouterr()
-    for verify in (run.replace(verify="samples"), without_data):
-        with pytest.raises(ValueError, match="1 files differ, expected none"):
+    for verify in (run.replace(verify="samples"), without_data, alone):
+        with pytest.raises(ValueError, match="1 file differs, expected none"):
             run_command(verify)
     told = capsys.readouterr().out.splitlines()
-    assert told[0] == f"{path}: differs in 1 of 16000 samples, by up to 1 steps of 16 bit"
-    assert told[1] == "ENSC-L1: 1 files differ, by up to 1 steps of 16 bit"
-    assert told[2] == f"{path}: has other samples than its checksum says"
+    assert told.pop(0) == "split test of arabic_speech_commands: 15 clips"
+    assert told[0] == f"{path}: differs in 1 of 16000 samples, by up to 1 step of 16 bit"
+    assert told[1] == "ENSC-L1: 1 file differs, by up to 1 step of 16 bit"
+    assert told[2] == told[4] == f"{path}: has other samples than its checksum says"
     assert path.read_bytes() == bytes(data)
 
 
@@ -179,7 +190,7 @@ def test_bad_files_are_skipped_on_request(place, tmp_path, capsys):
     assert record["clips"] == 14 and record["left_out"] == ["dataset/up/test_0.wav"]
     listed = "dataset/up/test_0.wav\ttruncated, a RIFF header without audio (4 bytes)\n"
     assert (tmp_path / "a" / "bad_files.txt").read_text() == listed
-    assert verify_set(run.replace(on_bad_file="skip", verify="samples")).startswith("1 cells agree")
+    assert verify_set(run.replace(on_bad_file="skip", verify="samples")).startswith("1 cell agrees")
 
 
 @pytest.mark.parametrize(

@@ -93,6 +93,8 @@ def test_settings_that_are_not_the_presets_name_another_election(tmp_path):
         ({"profile": "faithful"}, "unknown profile 'faithful': expected reference or corrected"),
         ({"checkpoint": []}, "--checkpoint is empty: expected the folder of at least one model"),
         ({"batch_size": 0}, "--batch_size=0: expected at least 1"),
+        ({"shift": 2.0}, "--shift=2.0: expected a finite number of at least -1 and at most 1 (a share of the clip)"),
+        ({"split": "tset"}, "unknown split 'tset' of arabic_speech_commands: expected train, val or test"),
     ],
 )
 def test_bad_input_is_said_before_anything_is_read(tmp_path, changes, message):

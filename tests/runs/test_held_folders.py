@@ -55,7 +55,7 @@ def test_the_shards_of_a_leaderboard_fill_one_folder_at_once(tmp_path, monkeypat
         tuned=None, subset=None, epochs=1, batch_size=6, shard="2/2", workdir=str(tmp_path),
     )  # fmt: skip
     hold(tmp_path, "run-1-of-2.lock")
-    assert leaderboard.fill(run, "c").startswith("leaderboard: 1 methods, 1 seeds")
+    assert leaderboard.fill(run, "c").startswith("leaderboard: 1 method, 1 seed")
     assert filled == [["run-1-of-2.lock", "run-2-of-2.lock"]]
     with pytest.raises(BadInput, match="another command is running here"):
         leaderboard.fill(run.replace(shard="1/1"), "c")

@@ -113,7 +113,7 @@ def test_two_processes_write_one_record_a_cell(place, tmp_path):
         "--embeddings", "--save_every_s=0",
     ]  # fmt: skip
     first, second = outputs([child(2, *words, f"--process_id={i}") for i in range(2)])
-    assert f"1 records written: {tmp_path / 'work' / 'results.jsonl'}" in first
+    assert f"1 record written: {tmp_path / 'work' / 'results.jsonl'}" in first
     assert "records written" not in second
     (record,) = records.read(tmp_path / "work")
     assert record["parallel"] == {"kind": "mesh", "devices": 4, "processes": 2}

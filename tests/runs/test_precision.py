@@ -36,11 +36,11 @@ def test_each_precision_has_its_own_cell_and_float32_the_one_it_always_had(place
     run = test_adapt.a_run(place, tmp_path, method=["tent"], protocol=["online"])
     said = [adapt(run.replace(precision=name), "c") for name in ("float32", "tf32", "bfloat16", "float32", "bfloat16")]
     assert [text.split(":")[0] for text in said] == [
-        "1 records written",
-        "1 records written",
-        "1 records written",
-        "0 records written, 1 were there already",
-        "0 records written, 1 were there already",
+        "1 record written",
+        "1 record written",
+        "1 record written",
+        "0 records written, 1 was there already",
+        "0 records written, 1 was there already",
     ]
     exact, tf32, half = records.read(tmp_path)
     assert "precision" not in exact["options"]

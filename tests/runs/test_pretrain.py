@@ -242,6 +242,8 @@ def test_options_that_cannot_be(data):
     for changes, said in (
         ({"profile": "odd"}, "--profile=odd: expected reference or corrected"),
         ({"passes": 3}, "--passes=3: expected 1 or 2"),
+        ({"lr": -1.0}, "^--lr=-1.0: expected a finite number above 0$"),
+        ({"shift": 2.0}, "^--shift=2.0: expected a finite number of at least 0 and at most 1 "),
         ({"mask_patches": 11}, "--mask_patches=11: the spectrogram has 4 x 3 patches, expected from 1 to 10"),
     ):
         with pytest.raises(ValueError, match=said):

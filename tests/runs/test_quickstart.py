@@ -49,7 +49,7 @@ def test_the_last_lines_are_of_this_run_alone(tmp_path, monkeypatch, capsys):
     assert quickstart(Quickstart(workdir=str(tmp_path)), "c") == "reported"
     lines = capsys.readouterr().out.splitlines()
     assert lines[-1] == "  source    50.0 %  (+0.0 points)"
-    assert f"0 records written, 1 were there already: {tmp_path / 'results.jsonl'}" in lines
+    assert f"0 records written, 1 was there already: {tmp_path / 'results.jsonl'}" in lines
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_the_last_lines_are_of_this_run_alone(tmp_path, monkeypatch, capsys):
         ({"method": ["tnt"]}, "unknown method 'tnt': expected tent"),
         ({"level": ["L3"]}, "'L3'"),
         ({"profile": "fixed"}, "fixed"),
-        ({"epochs": 0}, "--epochs must be at least 1"),
+        ({"epochs": 0}, "--epochs=0: expected at least 1"),
         ({"train_epochs": 0}, "--train_epochs"),
     ],
 )

@@ -107,7 +107,7 @@ def test_finished_runs_are_skipped_and_a_killed_study_goes_on(place, tmp_path, m
     assert [(r["seed"], r["options"]["lr"]) for r in records.read(tmp_path)] == [(0, 1e-3), (0, 1e-2)]
     assert run_study(run, "c").startswith("2 records written, 2 were there already: ")
     more = run.replace(lr=["1e-3", "5e-3", "1e-2"], seeds=["3"])
-    assert run_study(more, "c").startswith("1 records written, 2 were there already: ")
+    assert run_study(more, "c").startswith("1 record written, 2 were there already: ")
     assert run_study(more, "c").startswith("0 records written, 3 were there already: ")
     assert [r["options"]["vectorised"] for r in records.read(tmp_path)] == [2, 2, 2, 2, 1]
     # Of seed 0 two rates, of seed 3 three: the report must tell them apart by the rate alone.
@@ -122,7 +122,7 @@ def test_copies_that_diverge_have_no_record_and_seeds_alone_need_no_rate(place, 
     said = run_study(
         a_study(place, tmp_path / "a", protocol="online", lr=["1e-3", "3e38"], seeds=["0"], batch_size=4), "c"
     )
-    assert said.startswith("1 records written, 1 diverged and have none (seed 0, lr 3e+38: ")
+    assert said.startswith("1 record written, 1 diverged and has none (seed 0, lr 3e+38: ")
     assert [r["options"]["lr"] for r in records.read(tmp_path / "a")] == [1e-3]
     run_study(a_study(place, tmp_path / "b", protocol="online", method="norm", lr=None, seeds=["0", "1"]), "c")
     assert [(r["seed"], r["options"]["vectorised"]) for r in records.read(tmp_path / "b")] == [(0, 2), (1, 2)]
@@ -138,8 +138,9 @@ def test_a_method_that_moves_everything_runs_with_a_note(place, tmp_path, capsys
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lr": []}, "the list of learning rates is empty"),
-        ({"lr": ["0.1", "-0.1"]}, "learning rate -0.1: expected a finite number above 0"),
+        ({"lr": []}, "--lr is empty"),
+        ({"lr": ["0.1", "-0.1"]}, "--lr=-0.1: expected a finite number above 0"),
+        ({"options": ["lr=-1"], "lr": None}, "option lr=-1.0: expected a finite number above 0"),
         ({"lr": ["0.1", "fast"]}, "--lr=0.1,fast: expected numbers separated by commas"),
         ({"method": "norm"}, "method norm has no learning rate to vary: expected one of tent, "),
         ({"method": "nrom"}, "unknown method 'nrom'"),

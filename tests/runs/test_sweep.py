@@ -169,7 +169,9 @@ def test_what_cannot_run_is_listed_with_its_reason_and_tried_again(place, tmp_pa
     text, code = sweep(run, "c")
     assert code == 2
     assert [line.partition(":")[0] for line in text.splitlines()] == ["row 6", "7 rows of mine"]
-    assert "2 run, 1 wait for what the package does not have yet, 3 lack data or a checkpoint, 1 stopped on bad" in text
+    assert (
+        "2 run, 1 waits for what the package does not have yet, 3 lack data or a checkpoint, 1 stopped on bad" in text
+    )
     assert [r["recipe"]["row"] for r in records.read(out)] == [1, 7]
     found = {entry["row"]: (entry["kind"], entry["reason"]) for entry in unavailable(out)}
     assert {row: kind for row, (kind, _) in found.items()} == {
@@ -196,7 +198,7 @@ def test_a_row_that_runs_at_last_leaves_the_list(place, tmp_path):
     path, out = table(tmp_path, WHN), tmp_path / "out"
     text, code = sweep(a_run(place, path, out, data_root=str(tmp_path / "nowhere")), "c")
     assert (code, [entry["kind"] for entry in unavailable(out)]) == (0, ["missing"])
-    assert "1 lack data or a checkpoint (reasons: " in text
+    assert "1 lacks data or a checkpoint (reasons: " in text
     assert records.read(out) == []
     sweep(a_run(place, path, out), "c")
     assert unavailable(out) == []
@@ -317,7 +319,7 @@ def test_nobody_to_read_the_output_is_no_bug_of_a_row(tmp_path):
 def test_a_dry_run_and_a_list_write_nothing(place, tmp_path, capsys):
     path, out = table(tmp_path, WHN, WHN.replace("WHN", "END1")), tmp_path / "out"
     text, code = sweep(a_run(place, path, out, dry_run=True), "c")
-    assert (code, text.partition(" (")[0]) == (0, "2 rows of mine: 1 can run, 1 lack data or a checkpoint")
+    assert (code, text.partition(" (")[0]) == (0, "2 rows of mine: 1 can run, 1 lacks data or a checkpoint")
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "   1 arabic_speech_commands/amaut_tiny/WHN-L1/source: can run"
     assert "no recordings of NFIELD, OOFFICE, PRESTO, TCAR for END1" in said[1]

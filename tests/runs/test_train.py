@@ -1,9 +1,12 @@
 """Source training end to end on a tiny set, resumed and repeated; views; options."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import soundfile
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint, zoo
@@ -117,8 +120,8 @@ def test_short_clips_are_put_anywhere_in_the_row():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"options": OPTIONS.replace(views=("roll",))}, "--views: unknown roll, expected some of shift, noise, clean"),
-        ({"noise_dir": None}, "--views holds noise, but there is no training noise: give --noise_dir"),
+        ({"options": OPTIONS.replace(views=("roll",))}, "--views=roll: unknown roll, expected some of shift, noise,"),
+        ({"noise_dir": None}, "^--views=shift,noise: .*; give --views=shift to train without, or --noise_dir="),
         (
             {"options": OPTIONS.replace(optimiser="lion")},
             "--optimiser=lion: expected one of sgd, adamw",
@@ -128,7 +131,17 @@ def test_short_clips_are_put_anywhere_in_the_row():
             "^--warmup_epochs=3: expected 0 or more and fewer than --epochs=3, so that --optimiser=adamw has epochs",
         ),
         ({"options": OPTIONS.replace(group="tail")}, "unknown group of parameters 'tail'"),
-        ({"options": OPTIONS.replace(epochs=0)}, "--epochs must be at least 1"),
+        ({"options": OPTIONS.replace(epochs=0)}, "^--epochs=0: expected at least 1$"),
+        (
+            {"options": OPTIONS.replace(batch_size=1)},
+            r"^--batch_size=1: expected at least 2 \(BatchNorm needs two clips\)$",
+        ),
+        ({"options": OPTIONS.replace(lr=-1.0)}, "^--lr=-1.0: expected a finite number above 0$"),
+        ({"options": OPTIONS.replace(noise_snr_db=math.nan)}, "^--noise_snr_db=nan: expected a finite number$"),
+        (
+            {"options": OPTIONS.replace(mixup=2.0)},
+            "^--mixup=2.0: expected a finite number of at least 0 and at most 1 ",
+        ),
         ({"net": "resnet"}, "unknown net 'resnet': expected resnet_tiny"),
         ({"train_noise": "rain"}, "--train_noise=rain: expected one of doing_the_dishes"),
         ({"dataset": "esc"}, "unknown data set 'esc'"),
@@ -140,6 +153,25 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, cha
         train_and_save(a_run(place, tmp_path / "out", **changes), "c")
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_split_that_is_not_there_is_told_before_anything_is_read(place, tmp_path, monkeypatch):
+    """Before, a missing val/ was told after all of train/ had been read."""
+    monkeypatch.setattr(train, "open_clips", lambda *given: pytest.fail("it was read"))
+    for split, count in (("train", 2), ("test", 1)):
+        for word in ("a", "b"):
+            for take in range(count):
+                path = tmp_path / "data" / split / word / f"{take}.wav"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                soundfile.write(path, tiny.tone(0, take), tiny.RATE)
+    run = a_run(place, tmp_path / "out", dataset="folder", data_dir=str(tmp_path / "data"))
+    with pytest.raises(BadInput, match=r"^--data_dir=.*: there is no split 'val' of folder, only train and test; "):
+        train_and_save(run, "c")
+    (lists := tmp_path / "lists").mkdir()
+    for split in ("train", "test"):
+        (lists / f"{split}.csv").write_text((place / "data" / f"{split}.csv").read_text())
+    with pytest.raises(BadInput, match=r"val\.csv"):
+        train_and_save(a_run(place, tmp_path / "out", data_dir=str(lists)), "c")
 
 
 def test_the_noise_of_training_has_the_rate_of_the_network_that_is_trained(place, tmp_path, monkeypatch):

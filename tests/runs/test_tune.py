@@ -98,7 +98,7 @@ def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path
     tiny.make_arabic(tmp_path / "data")
     tiny.make_checkpoint(tmp_path / "checkpoint")
     text = tune(a_run(tmp_path), "c")
-    assert text.endswith(f"1 methods tuned: {tmp_path / 'tuned.csv'}")
+    assert text.endswith(f"1 method tuned: {tmp_path / 'tuned.csv'}")
     found = records.read(tmp_path / "tune")
     tried = [(r["options"]["statistics"], r["options"]["supports"]) for r in found]
     assert tried == [("running", 20), ("batch", 5), ("batch", 20), ("batch", 100)]
@@ -159,6 +159,8 @@ def test_the_subset_of_the_leaderboard_has_twenty_clips_a_class():
 def test_what_no_trial_and_no_cell_would_run_on_is_refused(tmp_path):
     with pytest.raises(BadInput, match=r"^--clips=-1: expected 0 \(all\) or more$"):
         tune(a_run(tmp_path, clips=-1), "c")
+    with pytest.raises(BadInput, match=r"^--epochs=0: expected at least 1$"):
+        tune(a_run(tmp_path, epochs=0), "c")
     roots = {name: str(tmp_path) for name in ("data_dir", "noise_dir", "checkpoint_root", "workdir")}
     for flag in ("seed", "method", "protocol"):
         with pytest.raises(BadInput, match=f"^--{flag} is empty: expected at least one$"):

@@ -188,12 +188,12 @@ def test_a_copy_that_diverges_is_named_and_leaves_the_others_alone():
 def test_bad_input_is_one_sentence():
     classifier, variables, waves = place()
     make = lambda method, **grid: vectorised.study(method, classifier, options_of(method), **grid)  # noqa: E731
-    with pytest.raises(ValueError, match="the list of learning rates is empty"):
+    with pytest.raises(ValueError, match="--lr is empty"):
         make("tent", rates=[])
     with pytest.raises(ValueError, match="method norm has no learning rate to vary: expected one of tent, dhauds"):
         make("norm", rates=[0.1])
     for rate in (-0.1, 0.0, float("nan"), float("inf")):
-        with pytest.raises(ValueError, match=f"learning rate {rate}: expected a finite number above 0"):
+        with pytest.raises(ValueError, match=f"--lr={rate}: expected a finite number above 0"):
             make("tent", rates=[0.1, rate])
     with pytest.raises(ValueError, match="a study over 0 seeds"):
         make("tent", seeds=0)

@@ -3,7 +3,9 @@
 import errno
 import json
 import os
+import re
 import socket
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -107,3 +109,16 @@ def test_of_several_processes_the_first_one_holds_for_all_and_all_hear_of_a_refu
     monkeypatch.setattr(parallel, "of_first", lambda value: 1)
     with pytest.raises(BadInput, match="the first process of this run says"), locks.held(tmp_path):
         raise AssertionError("it must not be entered")
+
+
+def test_a_folder_that_cannot_be_made_is_told_with_its_flag(tmp_path):
+    """Before: "/proc/e: No such file or directory", with no word of --workdir."""
+    (tmp_path / "file").write_text("")
+    for place, flag, reason in (
+        ("/proc/no_such_folder", "workdir", "No such file or directory"),
+        (tmp_path / "file", "output", "File exists"),
+        (tmp_path / "file" / "below", "workdir", "Not a directory"),
+    ):
+        said = f"--{flag}={place}: cannot be made ({reason}), expected a folder that can"
+        with pytest.raises(BadInput, match=f"^{re.escape(said)}$"), locks.held(Path(place), flag=flag):
+            pytest.fail("it is held")

@@ -28,6 +28,7 @@ from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
 from dhauds_jax.progress import progress_bar
+from dhauds_jax.wording import counted
 
 THREADS = available_cores()
 
@@ -43,7 +44,7 @@ def compare(path: Path, sample_rate: int, length: int, expected: Int16[np.ndarra
     if not steps.any():
         return None
     most = int(steps.max())
-    reason = f"differs in {int((steps > 0).sum())} of {length} samples, by up to {most} steps of 16 bit"
+    reason = f"differs in {int((steps > 0).sum())} of {length} samples, by up to {counted(most, 'step')} of 16 bit"
     return Difference(path.name, reason, most)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from dhauds_jax.data.corruptions.base import NoiseSource
 from dhauds_jax.data.corruptions.lookup import check_cell
 from dhauds_jax.errors import BadInput
+from dhauds_jax.wording import counted
 
 SYNTHETIC_SECONDS = 10
 """Length of each recording of a synthetic bank in seconds: its babble is then one chunk of the synthesiser."""
@@ -109,7 +110,7 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
         waves.append(wave)
         for notice in said:
             notices[notice] = notices.get(notice, 0) + 1
-    told = tuple(f"{count} noise recordings {notice}" for notice, count in notices.items())
+    told = tuple(f"{counted(count, 'noise recording')} {notice}" for notice, count in notices.items())
     return NoiseBank(tuple(name for name, _ in found), waves, sample_rate, told)
 
 

@@ -89,6 +89,7 @@ def decode_files(
             wave, notices = read_audio(path, sample_rate)
         except BadFile as bad:
             if on_bad_file == "stop":
+                bad.skippable = True
                 raise
             return DecodedFile(np.zeros(0, np.int16), (), bad)
         return DecodedFile(to_int16(wave), tuple(notices))

@@ -15,7 +15,9 @@ from dhauds_jax.train.request import TrainRun
 class CorruptRun(Request):
     """The flags of `experiments.corrupt`."""
 
-    dataset: str = flag("Name of the data set (--list names them).", names="data set")
+    dataset: str = flag(
+        "Name of the data set (--list names them); --verify=checksum alone can do without.", "", names="data set"
+    )
     data_dir: str | None = flag("Folder of the data set (not for sets that are made in memory).", None)
     noise_dir: str | None = like(AdaptRun, "noise_dir")
     corruption: Sequence[str] = flag(

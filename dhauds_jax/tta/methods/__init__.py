@@ -6,11 +6,12 @@ Every function here takes a name of ours or "my_package.my_module:factory", a fa
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from dhauds_jax import names, registry
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets import masks
 from dhauds_jax.tta.declared import declared
 from dhauds_jax.types import Classifier, Method, RunInfo, Variables
@@ -27,6 +28,9 @@ NEEDS: Mapping[str, tuple[Callable[[Variables, RunInfo], bool], str]] = {
     ),
 }
 """What `Method.needs` may name -> (whether it is there, the end of the sentence where it is not)."""
+
+NOT_NEGATIVE = ("momentum", "weight_decay")
+"""Options that no method has below 0; a learning rate, `lr`, is above 0, and every number finite."""
 
 
 def factory(name: str) -> Callable[..., Method]:
@@ -74,11 +78,20 @@ def _converted(name: str, key: str, text: Any, default: Any) -> Any:
         raise BadInput(f"method {name}: option {key} is {text!r}, expected a {kind} such as {default}") from None
 
 
+def _check(key: str, value: Any, name: str) -> None:
+    """What an option may be by its name alone; the method's factory knows the rest."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return
+    lowest = 0.0 if key in ("lr", *NOT_NEGATIVE) else -math.inf
+    check_number(f"method {name}: option {key}", value, lowest, above=key == "lr")
+
+
 def resolve_options(name: str, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Profile defaults overlaid with `given` (texts are converted by the default's type).
 
     Raises:
-      BadInput: an option the method does not have (the valid ones are listed) or a value of the wrong kind.
+      BadInput: an option the method does not have (the valid ones are listed) or a value of the wrong kind, a
+        number that is not finite, a learning rate that is not above 0.
     """
     options = default_options(name, profile)
     for key, value in given.items():
@@ -86,6 +99,7 @@ def resolve_options(name: str, profile: str, given: Mapping[str, Any]) -> dict[s
             valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
             raise BadInput(f"method {name} has no option {key!r}: valid ones with their values are {valid}")
         options[key] = _converted(name, key, value, options[key])
+        _check(key, options[key], name)
     # Younger than the first records, whose cells keep their names: it is left out where it changes nothing.
     return {key: value for key, value in options.items() if (key, value) != ("forward", "one_by_one")}
 

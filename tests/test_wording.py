@@ -1,0 +1,10 @@
+"""A count and its word."""
+
+from dhauds_jax.wording import counted, plural
+
+
+def test_one_is_singular():
+    """Before, commands said "1 records written" and "1 cells agree"."""
+    assert [counted(n, "record") for n in (0, 1, 2, 1200)] == ["0 records", "1 record", "2 records", "1,200 records"]
+    assert [counted(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
+    assert (plural(1, "has", "have"), plural(3, "has", "have"), plural(1, "seed")) == ("has", "have", "seed")
