@@ -37,17 +37,17 @@ CASES = {
 
 
 @functools.cache
-def _variables(net):
-    """Drawn once a process."""
-    return tiny.variables_of(tiny.NETS[net](), tiny.length_of(net))
+def _network(net):
+    """A network whose forward pass is traced once a mode and shape, and variables drawn for it, once a process."""
+    classifier = tiny.traced_once(tiny.NETS[net]())
+    return classifier, tiny.variables_of(classifier, tiny.length_of(net))
 
 
 @functools.cache
 def adapted(kind, method="dhauds", net="batch_norm", together=1, held=False, protocol="offline"):
     """State, logits and losses after some epochs (or one stream) with one way of running it."""
-    classifier = tiny.NETS[net]()
+    classifier, variables = _network(net)
     waves = tiny.waves(tiny.length_of(net), CLIPS)
-    variables = _variables(net)
     where = parallel.make(kind)
     options = methods.resolve_options(method, "corrected", {})
     alone, spread = (methods.make(method, classifier, options, axis) for axis in (None, where.axis_name))
@@ -98,9 +98,9 @@ def first_gradients(kind):
 
 def copies_differ():
     """Largest difference between the devices' copies of a state after a pmapped step, which should be one."""
-    classifier = tiny.NETS["batch_norm"]()
+    classifier, variables = _network("batch_norm")
     method = methods.make("dhauds", classifier, methods.resolve_options("dhauds", "corrected", {}), parallel.AXIS)
-    state = method.init(_variables("batch_norm"), RunInfo(3, 16, tiny.CLASSES))
+    state = method.init(variables, RunInfo(3, 16, tiny.CLASSES))
     batch = Batch(jnp.asarray(tiny.waves(clips=16)), jnp.ones(16), jnp.arange(16))
     batch = jax.tree.map(lambda x: x.reshape(8, 2, *x.shape[1:]), batch)
     step = jax.pmap(method.step, axis_name=parallel.AXIS, in_axes=(None, 0, None), out_axes=0)

@@ -64,16 +64,23 @@ def _measured(part: Part, direction: str, sizes: Sizes, rounds: int) -> dict[str
     out = jax.eval_shape(lambda p, x: part.function(p, x, None), part.params, part.inputs)
     # The key is an argument: of a constant one XLA would compute the masks while it compiles.
     args = (part.params, part.inputs, jnp.ones(out.shape, out.dtype), jax.random.key(1))
-    compiled = jax.jit(_directed(part.function, direction), keep_unused=True).lower(*args).compile()
+    lowered = jax.jit(_directed(part.function, direction)).lower(*args)
+    compiled = lowered.compile()
     timed = device.timed(lambda: compiled(*args), rounds)
-    plain = _directed(part.plain or part.function, direction)
-    flops = tta_flops.counted(plain, *tta_flops.shapes_of(args)) if part.counted else None
+    flops = _operations(part, direction, lowered, args) if part.counted else None
     moved = timing.bytes_moved(compiled) if part.counted and part.plain is None else None
     row = {"part": part.name, "direction": direction, "times": part.times, **timed}
     row["gflop"] = None if flops is None else flops / 1e9
     row["moved_mb"] = None if moved is None else moved / 1e6
     row["gflops_per_s"] = None if flops is None else flops / timed["seconds"] / 1e9
     return {**row, **limits(flops, moved, timed["seconds"], sizes.dtype)}
+
+
+def _operations(part: Part, direction: str, lowered: Any, args: tuple[Any, ...]) -> float | None:
+    """Those of the part without loops; where it has none it is what was lowered to be timed."""
+    if part.plain is None:
+        return timing.operations(lowered)
+    return tta_flops.counted(_directed(part.plain, direction), *tta_flops.shapes_of(args))
 
 
 def limits(flops: float | None, moved: float | None, seconds: float, dtype: str) -> dict[str, Any]:

@@ -38,9 +38,10 @@ class Program(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """A program's times, with the compiled program and the call that was timed."""
+    """A program's times, with the lowered and the compiled program and the call that was timed."""
 
     times: dict[str, Any]
+    lowered: Any
     compiled: Any
     call: Callable[[], Any]
 
@@ -70,7 +71,7 @@ def time_program(program: Program, rounds: int) -> Timed:
     whole = {"first_call": found["first_call"] + lower + compilation, "lower_s": lower, "compile_s": compilation}
     each = {key: found[key] / program.updates for key in ("seconds", "fastest", "slowest")}
     each["quartiles"] = [q / program.updates for q in found["quartiles"]]
-    return Timed({**each, **whole, "execute_s": found["first_call"]}, compiled, call)
+    return Timed({**each, **whole, "execute_s": found["first_call"]}, lowered, compiled, call)
 
 
 def row_of(program: Program, dtype: str, rounds: int, profile: str) -> dict[str, Any]:
@@ -82,7 +83,8 @@ def row_of(program: Program, dtype: str, rounds: int, profile: str) -> dict[str,
         name = "-".join(str(row[key]) for key in ("what", "net", "method") if key in row)
         row["trace"] = traced(timed.call, Path(profile) / name)
     batch, seconds = program.row["batch"], row["seconds"]
-    flops = tta_flops.counted(program.plain, *shapes)
+    # Without a loop the program is the plain one, which need not be traced again.
+    flops = tta_flops.counted(program.plain, *shapes) if program.looped else operations(timed.lowered)
     row["gflops_per_clip"] = None if flops is None else flops / batch / 1e9
     row["gflops_per_s"] = None if flops is None else flops / seconds / 1e9
     moved = None if program.looped else bytes_moved(timed.compiled)
@@ -90,6 +92,12 @@ def row_of(program: Program, dtype: str, rounds: int, profile: str) -> dict[str,
     memory = timed.compiled.memory_analysis()
     row["temporary_mb"] = None if memory is None else memory.temp_size_in_bytes / 2**20
     return {**row, **device.shares(flops, seconds, dtype), "copy_gb_s": device.copy_bytes() / 1e9}
+
+
+def operations(lowered: Any) -> float | None:
+    """Floating-point operations of a lowered program by XLA's count, before fusion; bodies of loops count once."""
+    flops = (lowered.cost_analysis() or {}).get("flops")
+    return None if flops is None else float(flops)
 
 
 def bytes_moved(compiled: Any) -> float | None:

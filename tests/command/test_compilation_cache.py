@@ -11,9 +11,10 @@ from dhauds_jax.command import compilation_cache
 
 ROOT = Path(__file__).resolve().parents[2]
 WORDS = [
-    "experiments.benchmark", "--what=forward", "--net=tests.runs.tiny:smallest_net", "--classes=3", "--batch=2",
+    "experiments.benchmark", "--what=corrupt", "--corruption=WHN", "--seconds=0.25", "--batch=2",
     "--rounds=1", "--json",
 ]  # fmt: skip
+"""Compiles a dozen small programs, and does not measure what the processor can do first."""
 
 
 def benchmark(home, *flags):

@@ -16,12 +16,18 @@ NETS = ("amaut_tiny", "resnet_tiny", "tta_in_ac_cnn_sc1", "hubert_tiny", "ssast_
 
 
 @functools.cache
+def given(name):
+    """A net's record, variables drawn for it, and waves."""
+    config = tiny.config_of(name, **tiny.ZOO.get(name, {})).replace(classes=tuple(f"class{i}" for i in range(5)))
+    wave = jnp.asarray(0.1 * np.random.default_rng(0).normal(size=(4, config.length)), jnp.float32)
+    return config, zoo.build(config).init(jax.random.key(0), wave[:1]), wave
+
+
+@functools.cache
 def problem(name, **compute):
     """A net with its variables, waves, and the jitted value and gradients of a loss in train mode."""
-    config = tiny.config_of(name, **tiny.ZOO.get(name, {})).replace(classes=tuple(f"class{i}" for i in range(5)))
-    net, plain = zoo.build(config, **compute), zoo.build(config)
-    wave = jnp.asarray(0.1 * np.random.default_rng(0).normal(size=(4, config.length)), jnp.float32)
-    variables = plain.init(jax.random.key(0), wave[:1])
+    config, variables, wave = given(name)
+    net = zoo.build(config, **compute)
 
     def loss(params, stats):
         outputs, stats = net.apply(

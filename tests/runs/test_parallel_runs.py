@@ -107,7 +107,7 @@ def test_a_training_of_two_processes_that_were_killed_ends_near_one_device(two):
 def test_two_processes_write_one_record_a_cell(place, tmp_path):
     tiny.make_arabic(tmp_path / "data", {"train": 1, "val": 1, "test": 2})  # silhouettes need two clips of a word
     words = [
-        "experiments.adapt", "--dataset=arabic_speech_commands", f"--data_dir={tmp_path / 'data'}", "--corruption=PSH",
+        "experiments.adapt", "--dataset=arabic_speech_commands", f"--data_dir={tmp_path / 'data'}", "--corruption=WHN",
         f"--checkpoint={place / 'checkpoint'}", "--method=norm", "--protocol=online", "--batch_size=6", "--draw=single",
         f"--workdir={tmp_path / 'work'}", "--parallel=mesh", f"--coordinator={address()}", "--num_processes=2",
         "--embeddings", "--save_every_s=0",

@@ -413,8 +413,11 @@ def test_hours_of_sound_weigh_the_rows():
 
 @pytest.mark.slow
 def test_a_sweep_killed_at_any_moment_ends_with_the_same_records(place, tmp_path):
-    """Three kills at moments drawn from a seed; a row a method, so that kills fall into rows and between them."""
-    methods = ("source", "norm", "tent", "dhauds")
+    """Three kills at moments drawn from a seed; a row a method, so that kills fall into rows and between them.
+
+    The methods are one that learns nothing, one of one pass and one of two views; `test_adapt.py` kills one more.
+    """
+    methods = ("source", "tent", "dhauds")
     path = table(tmp_path, *(f"here,{SET},ENSC,L2,{name},3,4,1,offline,," for name in methods))
     words = [sys.executable, "-m", "experiments.sweep", f"--recipes={path}", "--save_every_s=0"]
     words += [f"--data_root={place / 'data'}", f"--noise_dir={place / 'noise'}"]
@@ -423,7 +426,7 @@ def test_a_sweep_killed_at_any_moment_ends_with_the_same_records(place, tmp_path
     found = kill_sweep.kill_and_compare(
         lambda folder: [*words, f"--workdir={folder}"], tmp_path / "kill", kills=3, seed=0, tell=told.append
     )
-    assert (found["rows"], found["kills"], found["differing"]) == (4, 3, 0)
+    assert (found["rows"], found["kills"], found["differing"]) == (3, 3, 0)
     assert [entry["kill"] for entry in told] == [1, 2, 3]
 
 

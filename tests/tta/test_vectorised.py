@@ -1,5 +1,7 @@
 """Copies of a run under vmap: equal to the plain runs one by one, and no more copied than what moves."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,8 +31,10 @@ def info(waves):
     return RunInfo(steps_per_epoch=3, clips=tiny.CLIPS, classes=tiny.CLASSES, source=source, batch_size=BATCH)
 
 
+@functools.cache
 def place(net="batch_norm"):
-    classifier = tiny.NETS[net]()
+    """Drawn once a process, and its forward pass traced once, whatever runs it."""
+    classifier = tiny.traced_once(tiny.NETS[net]())
     return classifier, tiny.variables_of(classifier, tiny.LENGTH), tiny.waves()
 
 
