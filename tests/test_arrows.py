@@ -213,7 +213,7 @@ def test_what_a_gpu_machine_runs_needs_few_packages():
 
 def test_importing_the_package_is_light():
     code = "import sys, dhauds_jax; sys.exit(any(k in sys.modules for k in ('jax', 'numpy', 'flax')))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=60).returncode == 0
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=900).returncode == 0
 
 
 def mermaid():

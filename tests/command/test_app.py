@@ -41,7 +41,7 @@ app.run(main)
 def run(body, folder):
     words = [sys.executable, "-c", SCRIPT.format(body=body), "--nocompilation_cache"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=60)
+    return subprocess.run(words, cwd=folder, env=env, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,8 @@ def test_output_that_nobody_reads_any_more_is_no_bug(tmp_path, body):
     words = [sys.executable, "-c", SCRIPT.format(body=body), "--nocompilation_cache"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
     try:
-        done = subprocess.run(words, cwd=tmp_path, env=env, stdout=write, stderr=subprocess.PIPE, text=True, timeout=60)
+        into = {"stdout": write, "stderr": subprocess.PIPE}
+        done = subprocess.run(words, cwd=tmp_path, env=env, text=True, timeout=900, **into)
     finally:
         os.close(write)
     assert (done.returncode, done.stderr) == (141, "")

@@ -21,7 +21,7 @@ def benchmark(home, *flags):
     names = ("XDG_CACHE_HOME", *compilation_cache.VARIABLES)
     env = {name: value for name, value in os.environ.items() if name not in names} | {"HOME": str(home)}
     done = subprocess.run(
-        [sys.executable, "-m", *WORDS, *flags], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", *WORDS, *flags], cwd=ROOT, env=env, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr[-1000:]
     return {path.name for path in home.rglob("*") if path.name.endswith("-cache")}

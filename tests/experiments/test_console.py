@@ -33,7 +33,7 @@ def dhauds(folder, *words, script=SCRIPT):
     (place / "dhauds").write_text(script)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, str(place / "dhauds"), *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.parametrize("words", [(), ("--help",)])

@@ -153,7 +153,7 @@ def test_json_lines(copy, capsys):
 
 def run(*words):
     command = [sys.executable, "-m", "experiments.check_data", *words]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
 def test_exit_codes_on_the_command_line(tmp_path):

@@ -123,6 +123,6 @@ def test_two_processes_write_one_record_a_cell(place, tmp_path):
 def test_a_flag_of_several_processes_alone_is_refused(tmp_path):
     words = ["experiments.sweep", "--recipes=synthetic", f"--workdir={tmp_path}", "--num_processes=2"]
     process = child(1, *words)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=900)
     assert process.returncode == 2
     assert "error: --coordinator=None --num_processes=2: expected HOST:PORT of the first process" in err
