@@ -62,7 +62,7 @@ def check_number(
     """
     low = value > lowest if above else value >= lowest
     high = value < highest if below else value <= highest
-    if low and high and math.isfinite(value):
+    if low and high and (isinstance(value, int) or math.isfinite(value)):
         return
     first = f"{'above' if above else 'at least'} {lowest:g}" if lowest > -math.inf else ""
     last = f"{'below' if below else 'at most'} {highest:g}" if highest < math.inf else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,9 @@ from tqdm import tqdm
 
 LINE_EVERY_S = 10.0
 """Seconds between two lines of a bar in a log file; what is done sooner leaves no line."""
+
+FIRST = "in its first {}, which may compile"
+"""What a bar of steps, epochs or batches waits for before the first one has ended."""
 
 Bar = tqdm
 """The type of a bar: `update`, `set_postfix`, `close`, and iteration where it has something to iterate over."""
@@ -61,10 +65,19 @@ class _Bar(tqdm):
     @property
     def format_dict(self) -> dict[str, Any]:
         found = super().format_dict
-        count, since = self._first or (self.n, self.start_t if hasattr(self, "start_t") else 0.0)
+        if not hasattr(self, "start_t"):  # a disabled bar has no clock
+            return found
+        count, since = self._first or (self.n, self.start_t)
         passed = self._time() - since
         rate = (self.n - count) / passed if self.n > count and passed > 0 else 0.0  # 0: tqdm's "unknown"
         return {**found, "rate": rate}
+
+
+def _call(method: weakref.WeakMethod, *args: Any) -> None:
+    """Calls a method of an object that is still there."""
+    found = method()
+    if found is not None:
+        found(*args)
 
 
 class _LogBar(_Bar):
@@ -74,7 +87,8 @@ class _LogBar(_Bar):
 
     def __init__(self, *args: Any, awaited: str = "", **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self._awaited = threading.Timer(LINE_EVERY_S, self.say_awaited, (awaited,))
+        said = weakref.WeakMethod(self.say_awaited)  # a bar that nobody has any more is closed, and says nothing
+        self._awaited = threading.Timer(LINE_EVERY_S, _call, (said, awaited))
         self._awaited.daemon = True
         if awaited and not self.disable:
             self._awaited.start()
@@ -106,7 +120,7 @@ class _LogBar(_Bar):
     def format_dict(self) -> dict[str, Any]:
         found = super().format_dict
         if found["bar_format"] is None:
-            found["bar_format"] = _COUNTS if found["rate"] else _SO_FAR
+            found["bar_format"] = _COUNTS if found.get("rate") else _SO_FAR
         return found
 
     def set_postfix(self, *args: Any, **kwargs: Any) -> None:

@@ -1,5 +1,6 @@
 """Bars in a log file: whole lines, seldom; on a terminal the moving bar."""
 
+import gc
 import io
 import sys
 
@@ -111,6 +112,7 @@ def test_a_bar_over_things_leaves_the_first_out_as_well(monkeypatch):
 
 
 def test_a_log_file_says_what_a_long_first_step_waits_for(monkeypatch):
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 3600.0)  # its timer never fires here
     monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
     with progress.progress_bar(desc="train", total=3, awaited="compiling") as bar:
         assert bar._awaited.is_alive() and bar._awaited.interval == progress.LINE_EVERY_S
@@ -122,6 +124,26 @@ def test_a_log_file_says_what_a_long_first_step_waits_for(monkeypatch):
         bar.say_awaited("compiling")
         assert not bar._awaited.is_alive()
     assert stream.getvalue() == "train: compiling\n"
+
+
+def test_a_bar_that_an_exception_left_says_nothing_more(monkeypatch):
+    """Before, its timer kept it, and it spoke while the next row of a sweep ran."""
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    timers = []
+
+    def broken():
+        bar = progress.progress_bar(desc="row 1", total=3, awaited="compiling")
+        timers.append(bar._awaited)
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        broken()
+    gc.collect()
+    assert timers[0].finished.is_set()
+
+
+def test_a_disabled_bar_has_a_text():
+    assert "0 of 3" in str(progress.progress_bar(total=3, disable=True))
 
 
 def test_a_terminal_gets_a_moving_bar(monkeypatch):

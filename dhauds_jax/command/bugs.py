@@ -42,10 +42,13 @@ def report(error: BaseException, command: str) -> str:
     theirs = [place for place in places if place.whose == "theirs"]
     run = f"{_versions()}, command: {command}"
     if theirs:
-        how = "in" if places[-1] == theirs[-1] else "in a call from"
+        inside = places[-1] == theirs[-1]
+        how = "in" if inside else "in a call from"
+        doubt = "" if inside else ", and if it is right, report this with the lines above"
         where = f"{theirs[-1].file}, line {theirs[-1].line}, in {theirs[-1].function}"
         return (
-            f"the exception came up {how} code that is not of dhauds_jax: {where}; look for the mistake there ({run})"
+            f"the exception came up {how} code that is not of dhauds_jax: {where}; look for the mistake there{doubt} "
+            f"({run})"
         )
     doubt = f"; it runs {', '.join(plug_ins)}, which is not of dhauds_jax: look there first" if plug_ins else ""
     return f"this is a bug, please report it with the lines above: {run}{doubt}"

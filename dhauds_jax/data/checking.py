@@ -13,7 +13,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.measuring import MeasuredFile, measure_files
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split, list_split
 from dhauds_jax.errors import BadInput
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, plural
 
 KINDS = (
     "list",
@@ -168,7 +168,7 @@ def _check_counts(dataset: DataSet, listed: dict[str, list[ClipRef]], allow_part
     for split, refs in listed.items():
         published = dataset.counts.get(split)
         if published not in (None, len(refs)):
-            clips = counted(len(refs), "clip")
+            clips = f"{len(refs)} {plural(len(refs), 'clip')}"  # plain digits, like what is expected
             findings.append(Finding("count", split, split, clips, str(published), not allow_partial))
         counts = Counter(ref.label for ref in refs)
         expected = dataset.class_counts.get(split, {})
@@ -180,7 +180,7 @@ def _check_counts(dataset: DataSet, listed: dict[str, list[ClipRef]], allow_part
                 what = "class count"
             else:
                 continue
-            clips = counted(found, "clip")
+            clips = f"{found} {plural(found, 'clip')}"
             findings.append(Finding(what, split, f"{split}/{name}", clips, str(wanted), not allow_partial))
     return findings
 

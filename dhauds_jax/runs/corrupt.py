@@ -48,13 +48,19 @@ def cells_of(run: CorruptRun, dataset: sets.DataSet) -> list[CellSpec]:
     quirks_of(run.profile)
     layout = layout_of(dataset, run.split)
     names = [c for name in run.corruption for c in (layout.corruptions if name == "all" else (name,))]
-    pairs = targets.expand(names, run.level)
-    if (CLEAN, "-") in pairs:
-        raise BadInput("--corruption=clean writes no corrupted set: name some of the corruptions, or all")
+    pairs = _pairs(names, run.level)
     for pair in pairs:
         cell_path(layout, *pair)
     settings = {"seed": run.seed, "profile": run.profile, "split": run.split}
     return [CellSpec(dataset, *pair, **settings, plug_ins=plug_ins(run.dataset, pair[0])) for pair in pairs]
+
+
+def _pairs(names: Sequence[str], levels: Sequence[str]) -> list[tuple[str, str]]:
+    """(corruption, level) of the cells; raises `BadInput` for unknown names and for the one that is no corruption."""
+    pairs = targets.expand(names, levels)
+    if (CLEAN, "-") in pairs:
+        raise BadInput("--corruption=clean writes no corrupted set: name some of the corruptions, or all")
+    return pairs
 
 
 @locks.holding("output")
@@ -154,21 +160,23 @@ def _asked_for(run: CorruptRun) -> list[Verified]:
 
 def _recorded(run: CorruptRun) -> list[Verified]:
     """The cells of the flags' lists by their records below the set's folder; "all" are those that there are."""
-    found: dict[tuple[str, str], Path] = {}
+    found: dict[tuple[str, str], list[Path]] = {}  # several sets may lie below one folder
     for path in sorted(Path(run.output).rglob(cell_files.RECORD)):
         record = cell_files.read_record(path.parent) or {}
-        found[str(record.get("corruption")), str(record.get("level"))] = path.parent
-    pairs = targets.expand([name for name in run.corruption if name != "all"], run.level)
+        found.setdefault((str(record.get("corruption")), str(record.get("level"))), []).append(path.parent)
+    pairs = _pairs([name for name in run.corruption if name != "all"], run.level)
     absent = [f"{corruption}-{level}" for corruption, level in pairs if (corruption, level) not in found]
     if "all" in run.corruption:
-        pairs = [pair for pair in found if pair[1] in run.level or pair[0] not in CORRUPTIONS]
+        pairs += [pair for pair in found if pair[1] in run.level or pair[0] not in CORRUPTIONS]
     if absent or not pairs:
         raise BadInput(f"--output={run.output}: holds no cell {absent[0] if absent else ''}".rstrip() + _NO_RECORD)
-    folders = {f"{corruption}-{level}": found[corruption, level] for corruption, level in dict.fromkeys(pairs)}
-    return [
-        Verified(title, folder, functools.partial(verifying.verify_checksums, folder))
-        for title, folder in folders.items()
-    ]
+    out = []
+    for corruption, level in dict.fromkeys(pairs):
+        folders = found[corruption, level]
+        for folder in folders:
+            title = f"{corruption}-{level}" + (f" in {folder}" if len(folders) > 1 else "")
+            out.append(Verified(title, folder, functools.partial(verifying.verify_checksums, folder)))
+    return out
 
 
 _NO_RECORD = f" with a {cell_files.RECORD}, expected what experiments.corrupt has written"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dhauds_jax import errors, parallel
+from dhauds_jax import parallel
 from dhauds_jax.command import app
 from dhauds_jax.data.corruptions import needs_noise
 from dhauds_jax.data.corruptions.noise import find_recordings
@@ -65,7 +65,7 @@ def of_error(error: Exception, row: Row, workdir: Path | None) -> Outcome:
         raise error
     if isinstance(error, FloatingPointError):
         return Outcome("diverged", str(error))
-    sentence = errors.sentence(error)
+    sentence = app.said(error)
     if sentence is not None:
         return Outcome("bad_input", sentence)
     text = "".join(traceback.format_exception(error)) + app.bug_report(error) + "\n"

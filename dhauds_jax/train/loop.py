@@ -19,7 +19,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import TRAIN
 from dhauds_jax.parallel import ONE, Parallel
-from dhauds_jax.progress import Bar, progress_bar
+from dhauds_jax.progress import FIRST, Bar, progress_bar
 from dhauds_jax.train.augment import check_augmentation, make_augment, mix, target_loss
 from dhauds_jax.train.auxiliary import check_aux_options, class_statistics, make_aux_loss
 from dhauds_jax.train.evaluation import BATCH, fed, make_evaluator
@@ -246,7 +246,7 @@ def train(
     score = make_evaluator(classifier, min(BATCH, len(validation.ids)), where, compiler_options)
     key = jax.random.key(seed)
     counts = {"total": steps * options.epochs, "initial": steps * len(history), "unit": "step"}
-    with progress_bar(desc="train", awaited="compiling", **counts) as bar:
+    with progress_bar(desc="train", awaited=FIRST.format("step"), **counts) as bar:
         first = len(history)
         for epoch in range(first, options.epochs):
             done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, epoch == first, where)

@@ -18,7 +18,7 @@ from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets import ssast_losses, ssast_masks, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.ssast_pretrain import PretrainNet
-from dhauds_jax.progress import Bar, progress_bar
+from dhauds_jax.progress import FIRST, Bar, progress_bar
 from dhauds_jax.train.optimisers import warmup_in_stairs
 from dhauds_jax.train.request import PretrainOptions
 from dhauds_jax.tta.protocols import stream_order
@@ -168,7 +168,7 @@ def pretrain(
         return
     steps = math.ceil(len(clips.ids) / options.batch_size)
     counts = {"total": steps * options.epochs, "initial": steps * len(history), "unit": "step"}
-    with progress_bar(desc="pretrain", awaited="compiling", **counts) as bar:
+    with progress_bar(desc="pretrain", awaited=FIRST.format("step"), **counts) as bar:
         for epoch in range(len(history), options.epochs):
             order_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
             order = stream_order(order_key, len(clips.ids))

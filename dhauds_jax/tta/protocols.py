@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax import parallel as parallels
-from dhauds_jax.progress import progress_bar
+from dhauds_jax.progress import FIRST, progress_bar
 from dhauds_jax.tta import streams
 from dhauds_jax.tta.evaluation import Compiled, check_finite, compiled, evaluate, own
 from dhauds_jax.tta.feeding import Waves, batch_of, batches_of
@@ -165,7 +165,7 @@ def offline(
     order_key, step_key = jax.random.split(key)
     # Batches of an evaluation are mixed once: label-sorted test lists would starve batch statistics (quirk 68).
     mixed = stream_order(jax.random.fold_in(order_key, 1), len(waves))
-    shown = {"disable": progress is None, "unit": "epoch", "awaited": "compiling"}
+    shown = {"disable": progress is None, "unit": "epoch", "awaited": FIRST.format("epoch")}
     bar = progress_bar(total=epochs, desc=progress, initial=begin, **shown)
     if begin == 0:
         yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed, run.parallel), {})
@@ -212,7 +212,7 @@ def online(
     state = own(state, run.parallel)
     order_key, step_key = jax.random.split(key)
     batches = streams.batches(streams.shuffled(order_key, len(waves)), batch_size) if stream is None else stream
-    shown = {"disable": progress is None, "unit": "batch", "awaited": "compiling"}
+    shown = {"disable": progress is None, "unit": "batch", "awaited": FIRST.format("batch")}
     bar = progress_bar(batches[begin:], desc=progress, initial=begin, total=len(batches), **shown)
     unchecked: tuple[dict[str, Array], str] | None = None
     for index, (rows, weights, domain, opens) in enumerate(bar, start=begin):

@@ -12,7 +12,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
-from dhauds_jax.progress import progress_bar
+from dhauds_jax.progress import FIRST, progress_bar
 from dhauds_jax.tta.evaluation import own
 from dhauds_jax.tta.protocols import ORDERS, stream_order
 from dhauds_jax.tta.streams import StreamBatch, batches, padded_batches, shuffled
@@ -164,7 +164,7 @@ def offline(
     def evaluated(function: Callable[..., Any]) -> Any:
         return evaluate(function, study, copies, shared, waves, batch_size, mixed)
 
-    shown = {"disable": progress is None, "unit": "epoch", "awaited": "compiling"}
+    shown = {"disable": progress is None, "unit": "epoch", "awaited": FIRST.format("epoch")}
     bar = progress_bar(range(epochs), desc=progress, **shown)
     yield StudyEpoch(0, copies, evaluated(study.predict), {}, {})
     for epoch in bar:
@@ -211,7 +211,7 @@ def online(
     if streams is None:
         streams = [batches(shuffled(key, clips), batch_size) for key in order_keys]
     steps = list(zip(*streams, strict=True))
-    shown = {"disable": progress is None, "unit": "batch", "awaited": "compiling"}
+    shown = {"disable": progress is None, "unit": "batch", "awaited": FIRST.format("batch")}
     for index, items in enumerate(progress_bar(steps, desc=progress, **shown)):
         batch, real = _batch(waves, [(item.rows, item.weights) for item in items]), int(items[0].weights.sum())
         copies, prediction = study.step(copies, shared, batch, _folded(jnp.stack(step_keys), index))

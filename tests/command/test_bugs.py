@@ -53,10 +53,9 @@ def test_the_users_file_is_named(own, function, how, line):
     """Before, it ended with "this is a bug, please report it" to us."""
     text = said(f"{own.stem}:{function}")
     place = f"{own}, line {line}, in {function}"
-    start = (
-        f"the exception came up {how} code that is not of dhauds_jax: {place}; look for the mistake there (dhauds_jax "
-    )
-    assert text.startswith(start) and "report" not in text
+    start = f"the exception came up {how} code that is not of dhauds_jax: {place}; look for the mistake there"
+    end = " (dhauds_jax " if how == "in" else ", and if it is right, report this with the lines above (dhauds_jax "
+    assert text.startswith(start + end)
 
 
 def test_a_file_that_is_no_python_is_named(own):

@@ -177,8 +177,8 @@ def table(folder, *rows, header=HEADER):
         ("accuracy", "macro_f1", r"row 2, column metric: is 'macro_f1', expected accuracy, the metric of synthetic"),
         (",0.5,", ",90.7,", r"row 2, column published_adapted: is '90.7', expected a fraction from 0 to 1"),
         ("1e-3", "fast", r"row 2, column lr: method tent: option lr is 'fast', expected a float"),
-        ("1e-3", "-1", r"row 2, column lr: method tent: option lr=-1\.0: expected a finite number above 0"),
-        ("1e-3", "nan", r"row 2, column lr: method tent: option lr=nan: expected a finite number above 0"),
+        ("1e-3", "-1", r"row 2, column lr: method tent: option lr=-1\.0: expected a finite number of at least 0"),
+        ("1e-3", "nan", r"row 2, column lr: method tent: option lr=nan: expected a finite number of at least 0"),
         (",batch_norm", ",batchnorm,x", r"row 2: has 14 cells, expected 13 as in the header"),
     ],
 )

@@ -231,11 +231,11 @@ def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_the
         ({"epochs": 0}, "^--epochs=0: expected at least 1$"),
         (
             {"method": ["tent"], "options": ["lr=-1"]},
-            "^--options: method tent: option lr=-1.0: expected a finite number above 0$",
+            "^--options: method tent: option lr=-1.0: expected a finite number of at least 0$",
         ),
         (
             {"method": ["source", "tent"], "options": ["tent.b1=nan"]},
-            "^--options: .* b1=nan: expected a finite number$",
+            "^--options: .* b1=nan: expected a finite number of at least 0 and below 1$",
         ),
         (
             {"method": ["memo"], "options": ["weight_decay=-0.1"]},

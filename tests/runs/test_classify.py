@@ -127,7 +127,7 @@ def test_the_source_method_changes_no_label(place, tmp_path):
         ({"epochs": 0}, "--epochs=0: expected at least 1"),
         ({"overlap": 1.5}, "^--overlap=1.5: expected a finite number of at least 0 and below 1$"),
         ({"on_bad_file": "drop"}, "^--on_bad_file=drop: expected stop or skip$"),
-        ({"options": ["lr=-1"]}, "^--options: method tent: option lr=-1.0: expected a finite number above 0$"),
+        ({"options": ["lr=-1"]}, "^--options: method tent: option lr=-1.0: expected a finite number of at least 0$"),
         ({"method": "norm", "options": ["alpha=2"], "audio_dir": "nowhere"}, "^norm: alpha is 2.0, expected a share"),
         ({"checkpoint": "nowhere"}, "nowhere"),
     ],

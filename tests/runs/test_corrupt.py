@@ -176,6 +176,27 @@ def test_verifying_finds_a_changed_file(place, tmp_path, capsys):
     assert path.read_bytes() == bytes(data)
 
 
+def test_checksums_of_all_sets_below_a_folder_are_verified(place, tmp_path, capsys):
+    """Before, of cells of one name the last alone was, and "all" left out what was named beside it."""
+    for name in ("a", "b"):
+        write_set(a_run(place, tmp_path / name))
+    path = tmp_path / "a" / "ENSC" / "L1" / "dataset" / "up" / "test_0.wav"
+    data = bytearray(path.read_bytes())
+    data[1_044] ^= 1
+    path.write_bytes(data)
+    both = CorruptRun(corruption=["ENSC"], level=["L1"], output=str(tmp_path), verify="checksum")
+    capsys.readouterr()
+    for run in (both, both.replace(corruption=["all", "ENSC:L1"], level=["L2"])):
+        with pytest.raises(BadInput, match="1 file differs, expected none"):
+            run_command(run)
+        assert capsys.readouterr().out.splitlines()[1:] == [
+            f"ENSC-L1 in {tmp_path / 'a' / 'ENSC' / 'L1'}: 1 file differs",
+            f"ENSC-L1 in {tmp_path / 'b' / 'ENSC' / 'L1'}: all files agree",
+        ]
+    with pytest.raises(BadInput, match="--corruption=clean writes no corrupted set"):
+        run_command(both.replace(corruption=["clean"]))
+
+
 def test_bad_files_are_skipped_on_request(place, tmp_path, capsys):
     tiny.make_arabic(tmp_path / "data")
     (tmp_path / "data" / "dataset" / "up" / "test_0.wav").write_bytes(b"RIFF")

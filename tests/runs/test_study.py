@@ -140,7 +140,7 @@ def test_a_method_that_moves_everything_runs_with_a_note(place, tmp_path, capsys
     [
         ({"lr": []}, "--lr is empty"),
         ({"lr": ["0.1", "-0.1"]}, "--lr=-0.1: expected a finite number above 0"),
-        ({"options": ["lr=-1"], "lr": None}, "option lr=-1.0: expected a finite number above 0"),
+        ({"options": ["lr=-1"], "lr": None}, "option lr=-1.0: expected a finite number of at least 0"),
         ({"lr": ["0.1", "fast"]}, "--lr=0.1,fast: expected numbers separated by commas"),
         ({"method": "norm"}, "method norm has no learning rate to vary: expected one of tent, "),
         ({"method": "nrom"}, "unknown method 'nrom'"),

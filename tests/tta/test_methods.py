@@ -292,6 +292,22 @@ def test_bad_names_and_options_get_one_sentence(call, message):
     assert "\n" not in str(caught.value)
 
 
+def unbounded(classifier, *, clip: float = float("inf")):
+    """A method of a user's own whose number may be infinite."""
+    return methods.make("source", classifier, {})
+
+
+def test_numbers_are_held_to_what_they_mean_and_no_further():
+    """A learning rate of 0 is a control that adapts nothing; a user's own default may be infinite."""
+    assert methods.resolve_options("tent", "reference", {"lr": "0"})["lr"] == 0.0
+    with pytest.raises(BadInput, match=r"option b2=2\.0: expected a finite number of at least 0 and below 1$"):
+        methods.resolve_options("tent", "reference", {"b2": "2"})
+    own = f"{__name__}:unbounded"
+    assert methods.resolve_options(own, "reference", {"clip": "inf"}) == {"clip": float("inf")}
+    with pytest.raises(BadInput, match=r"option clip=nan: expected a finite number$"):
+        methods.resolve_options(own, "reference", {"clip": "nan"})
+
+
 def test_options_are_converted_by_their_defaults_type():
     options = methods.resolve_options("dhauds", "reference", {"lr": "2e-3", "threshold": "7", "nesterov": "true"})
     assert (options["lr"], options["threshold"], options["nesterov"]) == (2e-3, 7, True)

@@ -115,7 +115,6 @@ def test_a_folder_that_cannot_be_made_is_told_with_its_flag(tmp_path):
     """Before: "/proc/e: No such file or directory", with no word of --workdir."""
     (tmp_path / "file").write_text("")
     for place, flag, reason in (
-        ("/proc/no_such_folder", "workdir", "No such file or directory"),
         (tmp_path / "file", "output", "File exists"),
         (tmp_path / "file" / "below", "workdir", "Not a directory"),
     ):

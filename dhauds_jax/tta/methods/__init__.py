@@ -29,8 +29,11 @@ NEEDS: Mapping[str, tuple[Callable[[Variables, RunInfo], bool], str]] = {
 }
 """What `Method.needs` may name -> (whether it is there, the end of the sentence where it is not)."""
 
-NOT_NEGATIVE = ("momentum", "weight_decay")
-"""Options that no method has below 0; a learning rate, `lr`, is above 0, and every number finite."""
+RANGES: Mapping[str, tuple[float, float]] = {
+    **dict.fromkeys(("lr", "momentum", "weight_decay"), (0.0, math.inf)),
+    **dict.fromkeys(("b1", "b2"), (0.0, 1.0)),
+}
+"""Options that mean the same in every method -> their least value, and what they lie below."""
 
 
 def factory(name: str) -> Callable[..., Method]:
@@ -78,12 +81,12 @@ def _converted(name: str, key: str, text: Any, default: Any) -> Any:
         raise BadInput(f"method {name}: option {key} is {text!r}, expected a {kind} such as {default}") from None
 
 
-def _check(key: str, value: Any, name: str) -> None:
-    """What an option may be by its name alone; the method's factory knows the rest."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
+def _check(key: str, value: Any, default: Any, name: str) -> None:
+    """What an option may be by its name alone; the method's factory knows the rest, such as whether it may be inf."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or value == default:
         return
-    lowest = 0.0 if key in ("lr", *NOT_NEGATIVE) else -math.inf
-    check_number(f"method {name}: option {key}", value, lowest, above=key == "lr")
+    lowest, highest = RANGES.get(key, (-math.inf, math.inf))
+    check_number(f"method {name}: option {key}", value, lowest, highest, below=highest < math.inf)
 
 
 def resolve_options(name: str, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,15 +94,16 @@ def resolve_options(name: str, profile: str, given: Mapping[str, Any]) -> dict[s
 
     Raises:
       BadInput: an option the method does not have (the valid ones are listed) or a value of the wrong kind, a
-        number that is not finite, a learning rate that is not above 0.
+        number that is not finite or out of `RANGES`.
     """
     options = default_options(name, profile)
     for key, value in given.items():
         if key not in options:
             valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
             raise BadInput(f"method {name} has no option {key!r}: valid ones with their values are {valid}")
-        options[key] = _converted(name, key, value, options[key])
-        _check(key, options[key], name)
+        default = options[key]
+        options[key] = _converted(name, key, value, default)
+        _check(key, options[key], default, name)
     # Younger than the first records, whose cells keep their names: it is left out where it changes nothing.
     return {key: value for key, value in options.items() if (key, value) != ("forward", "one_by_one")}
 
