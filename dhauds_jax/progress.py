@@ -65,12 +65,12 @@ class _Bar(tqdm):
     @property
     def format_dict(self) -> dict[str, Any]:
         found = super().format_dict
-        if not hasattr(self, "start_t"):  # a disabled bar has no clock
-            return found
-        count, since = self._first or (self.n, self.start_t)
-        passed = self._time() - since
-        rate = (self.n - count) / passed if self.n > count and passed > 0 else 0.0  # 0: tqdm's "unknown"
-        return {**found, "rate": rate}
+        found["rate"] = 0.0  # tqdm's "unknown"
+        if self._first is not None:
+            count, since = self._first
+            passed = self._time() - since
+            found["rate"] = (self.n - count) / passed if passed > 0 else 0.0
+        return found
 
 
 def _call(method: weakref.WeakMethod, *args: Any) -> None:
@@ -120,7 +120,7 @@ class _LogBar(_Bar):
     def format_dict(self) -> dict[str, Any]:
         found = super().format_dict
         if found["bar_format"] is None:
-            found["bar_format"] = _COUNTS if found.get("rate") else _SO_FAR
+            found["bar_format"] = _COUNTS if found["rate"] else _SO_FAR
         return found
 
     def set_postfix(self, *args: Any, **kwargs: Any) -> None:

@@ -15,8 +15,6 @@ from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.targets import load_for
 from dhauds_jax.data import sets
-from dhauds_jax.data.corruptions import needs_noise
-from dhauds_jax.data.corruptions.noise import find_recordings
 from dhauds_jax.data.sets.base import check_split, list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
@@ -81,11 +79,11 @@ def _check_noise(run: AdaptRun, pairs: Sequence[tuple[str, str]], dataset: sets.
 
     Where draws are read from a -C set it depends on the protocols which recordings are wanted, so these come later.
     """
-    if run.corrupted_dir or run.adaptation_dir or (not run.noise_dir and dataset.generate is not None):
+    if run.corrupted_dir or run.adaptation_dir:
         return
     for corruption, level in pairs:
-        if corruption != CLEAN and needs_noise(corruption):
-            find_recordings(run.noise_dir, corruption, level, rate)
+        if corruption != CLEAN:
+            targets.check_noise(dataset, run.noise_dir, corruption, level, rate)
 
 
 def _with_clips(source: SourceModel, run: AdaptRun, config: ClassifierConfig, needing: frozenset[str]) -> SourceModel:

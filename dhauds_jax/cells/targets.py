@@ -19,7 +19,7 @@ from dhauds_jax.data.corruptions import (
     needs_noise,
     parse_cell,
 )
-from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
+from dhauds_jax.data.corruptions.noise import NoiseBank, find_recordings, load_bank, synthetic_bank
 from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.data.sets.base import draw_name, multi_hot
@@ -194,11 +194,22 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
     return list(dict.fromkeys(cells))
 
 
+def check_noise(dataset: sets.DataSet, noise_dir: str | None, corruption: str, level: str, rate: int) -> None:
+    """Raises `BadInput` if the recordings that `bank_for` would read are not there; none is read."""
+    if needs_noise(corruption) and not _stood_in_for(dataset, noise_dir):
+        find_recordings(noise_dir, corruption, level, rate)
+
+
+def _stood_in_for(dataset: sets.DataSet, noise_dir: str | None) -> bool:
+    """Whether recordings are made in memory."""
+    return not noise_dir and dataset.generate is not None
+
+
 def bank_for(dataset: sets.DataSet, noise_dir: str | None, corruption: str, level: str, rate: int) -> NoiseBank | None:
     """The recordings a corruption needs: from `noise_dir`, or made in memory for a data set made in memory."""
     if not needs_noise(corruption):
         return None
-    if not noise_dir and dataset.generate is not None:
+    if _stood_in_for(dataset, noise_dir):
         return synthetic_bank(corruption, level, sample_rate=rate)
     bank = load_bank(noise_dir, corruption, level, rate)
     for notice in bank.notices:

@@ -18,7 +18,7 @@ from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder, content_of, id
 from dhauds_jax.data.corrupted.files import Difference, write_manifests
 from dhauds_jax.data.corrupted.layouts import cell_path, layout_of
 from dhauds_jax.data.corruptions import needs_noise, quirks_of
-from dhauds_jax.data.corruptions.noise import NoiseBank, find_recordings
+from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import BadInput
@@ -77,7 +77,7 @@ def write_set(run: CorruptRun) -> str:
     missing = [cell for cell in wanted if not _is_there(cell, run.output)]
     finished = [cell for cell in wanted if cell not in missing]
     for cell in missing:
-        _check_noise(cell, run.noise_dir)
+        targets.check_noise(dataset, run.noise_dir, cell.corruption, cell.level, dataset.sample_rate)
     source = _open(run, dataset) if missing or run.data_dir or dataset.generate else None
     if source is not None:
         for cell in finished:
@@ -221,13 +221,6 @@ def _check_content(run: CorruptRun, cell: CellSpec, source: ClipSource) -> None:
             f"{folder}: made from other {' and '.join(other)} than are given now, expected the same; "
             "give another --output"
         )
-
-
-def _check_noise(cell: CellSpec, noise_dir: str | None) -> None:
-    """Raises `BadInput` if the recordings of a noise corruption are not there, before any are read."""
-    if not needs_noise(cell.corruption) or (not noise_dir and cell.dataset.generate is not None):
-        return
-    find_recordings(noise_dir, cell.corruption, cell.level, cell.dataset.sample_rate)
 
 
 def _bank(cell: CellSpec, noise_dir: str | None) -> NoiseBank | None:
