@@ -27,8 +27,8 @@ from dhauds_jax.types import AdaptState
 
 __all__ = [
     "ORDERS", "PROTOCOLS", "STREAM_OPTIONS", "Compiled", "Epoch", "Protocol", "Range", "StreamStep", "check_protocol",
-    "compiled", "evaluate", "make_stream", "offline", "online", "order_checksum", "padded_batches", "resolve_options",
-    "steps_per_epoch", "stream_order", "updates_every",
+    "compiled", "evaluate", "evaluation_order", "make_stream", "offline", "online", "order_checksum", "padded_batches",
+    "resolve_options", "steps_per_epoch", "stream_order", "updates_every",
 ]  # fmt: skip
 
 
@@ -80,6 +80,15 @@ def updates_every(passes: tuple[int, int], budget: float) -> int:
 def stream_order(key: PRNGKeyArray, clips: int, epoch: int = 0) -> np.ndarray:
     """The order of one pass: a permutation of the clips that follows from key and epoch alone."""
     return np.asarray(jax.random.permutation(jax.random.fold_in(key, epoch), clips))
+
+
+def evaluation_order(key: PRNGKeyArray, clips: int) -> np.ndarray:
+    """The order in which `offline` with this key batches its evaluations.
+
+    It is mixed once: label-sorted test lists would starve batch statistics (quirk 68).
+    """
+    order_key, _ = jax.random.split(key)
+    return stream_order(jax.random.fold_in(order_key, 1), clips)
 
 
 def order_checksum(order: np.ndarray) -> str:
@@ -163,8 +172,7 @@ def offline(
     """
     state = own(state, run.parallel)
     order_key, step_key = jax.random.split(key)
-    # Batches of an evaluation are mixed once: label-sorted test lists would starve batch statistics (quirk 68).
-    mixed = stream_order(jax.random.fold_in(order_key, 1), len(waves))
+    mixed = evaluation_order(key, len(waves))
     shown = {"disable": progress is None, "unit": "epoch", "awaited": FIRST.format("epoch")}
     bar = progress_bar(total=epochs, desc=progress, initial=begin, **shown)
     if begin == 0:

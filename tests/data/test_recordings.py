@@ -4,30 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from dhauds_jax.data import recordings
-
-
-@pytest.mark.parametrize(
-    ("samples", "overlap", "starts"),
-    [
-        (10, 0.0, [0]),
-        (20, 0.0, [0, 10]),
-        (25, 0.0, [0, 10, 15]),
-        (25, 0.5, [0, 5, 10, 15]),
-        (23, 0.5, [0, 5, 10, 13]),
-        (11, 0.9, [0, 1]),
-    ],
-)
-def test_windows_by_hand(samples, overlap, starts):
-    wave = np.arange(samples, dtype=np.float32)
-    cut = list(recordings.windows(wave, 10, overlap))
-    assert [int(w[0]) for w in cut] == starts
-    assert all(np.array_equal(w, wave[s : s + 10]) for w, s in zip(cut, starts, strict=True))
-
-
-def test_a_short_recording_is_centred():
-    (only,) = recordings.windows(np.ones(5, np.float32), 8, 0.0)
-    assert np.array_equal(only, [0, 1, 1, 1, 1, 1, 0, 0])
+from dhauds_jax.data import recordings, windows
 
 
 def test_a_folder_is_read_with_its_folders_and_bad_files_are_left_out(tmp_path):
@@ -46,6 +23,8 @@ def test_a_folder_is_read_with_its_folders_and_bad_files_are_left_out(tmp_path):
     assert found.waves[0].sum() == 350
     assert np.all(found.waves[1:] == 0.25)
     assert list(found.seconds) == [0.7, 2.5]
+    assert found.spans.tolist() == [[0, 0.7], [0, 1], [1, 2], [1.5, 2.5]]
+    assert np.allclose(found.level, 20 * np.log10([0.5, 0.25]))
     assert [name for name, _ in found.skipped] == ["c.wav"]
     assert found.notices == ("1 of 3 files: 2 channels mixed down to one",)
     with pytest.raises(ValueError, match=r"c\.wav: empty"):
@@ -68,3 +47,36 @@ def test_bad_folders_are_refused_in_one_sentence(tmp_path):
 def test_a_files_probabilities_are_the_mean_over_its_windows():
     p = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
     assert np.array_equal(recordings.per_file(p, np.array([0, 0, 1]), 2), [[0.5, 0.5], [0.5, 0.5]])
+
+
+def test_a_file_and_a_list_of_both_are_read_too(tmp_path):
+    for name in ("a.wav", "b/c.wav"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        soundfile.write(tmp_path / name, np.full(500, 0.5), 1000, subtype="PCM_16")
+    same = {"sample_rate": 1000, "length": 1000}
+    assert recordings.load(tmp_path / "a.wav", **same).files == ("a.wav",)
+    listed = recordings.load([tmp_path / "a.wav", str(tmp_path / "b")], **same)
+    assert listed.files == ((tmp_path / "a.wav").as_posix(), (tmp_path / "b" / "c.wav").as_posix())
+
+
+def test_many_hours_are_the_same_windows_in_a_file_or_read_again(tmp_path, monkeypatch):
+    """What holds them follows from their number alone, so no digit may depend on it."""
+    rng = np.random.default_rng(0)
+    for name, samples in (("a", 2300), ("b", 400), ("c", 3000)):
+        soundfile.write(tmp_path / f"{name}.wav", rng.uniform(-0.5, 0.5, samples), 1000, subtype="PCM_16")
+    same = {"sample_rate": 1000, "length": 500, "overlap": 0.5}
+    held = recordings.load(tmp_path, **same)
+    assert isinstance(held.waves, np.ndarray) and len(held.waves) == 9 + 1 + 11
+    monkeypatch.setattr(windows, "IN_MEMORY", 3 * 2000)
+    spooled = recordings.load(tmp_path, **same, spool=tmp_path / "state" / "windows")
+    reread = recordings.load(tmp_path, **same, reread=True)
+    assert isinstance(spooled.waves, windows.Spooled) and isinstance(reread.waves, windows.Reread)
+    assert (tmp_path / "state" / "windows").stat().st_size == 21 * 2000
+    assert held.digest == spooled.digest == reread.digest
+    for rows in ([0, 1, 2], [3, 4, 5], [20, 20, 20], [18, 19, 18], [10, 9, 11], [0]):
+        wanted = held.waves[np.array(rows)]
+        assert np.array_equal(spooled.waves[np.array(rows)], wanted)
+        assert np.array_equal(reread.waves[np.array(rows)], wanted)
+    assert np.array_equal(reread.waves[4:9], held.waves[4:9])
+    whole = recordings.load(tmp_path, **same)  # nowhere to put them: they stay in memory
+    assert np.array_equal(whole.waves, held.waves)

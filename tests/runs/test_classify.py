@@ -1,6 +1,7 @@
 """experiments.classify on a folder of tones: files, resuming, interruption, advice."""
 
 import csv
+import dataclasses
 import signal
 import sys
 from types import SimpleNamespace
@@ -11,7 +12,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from dhauds_jax import names
 from dhauds_jax.data import recordings
+from dhauds_jax.model import Model, adapting
+from dhauds_jax.model.adapting import Request
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs import classify as runs_classify
@@ -66,7 +70,8 @@ def test_every_readable_file_gets_a_label_and_the_adapted_model_is_written(place
     assert said.startswith("9 files labelled: ")
     found = rows(tmp_path)
     assert [row["file"] for row in found] == sorted(f"{'more/' * (t % 2)}{t}.wav" for t in range(9))
-    assert list(found[0]) == ["file", "label", "confidence", "label_before", "confidence_before"]
+    assert list(found[0])[:5] == ["file", "label", "confidence", "label_before", "confidence_before"]
+    assert list(found[0])[5:] == ["label_2", "confidence_2", "label_3", "confidence_3", "seconds", "silent"]
     variables, config, extra = checkpoints.load(tmp_path / "checkpoint")
     assert all(row["label"] in config.classes and 0 < float(row["confidence"]) <= 1 for row in found)
     assert extra["adaptation"]["command"] == "the command"
@@ -97,7 +102,7 @@ def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(
                 signal.raise_signal(signal.SIGINT)  # while the next step has the state's buffers
 
     with monkeypatch.context() as patched:
-        patched.setattr(runs_classify.protocols, name, stops)
+        patched.setattr(adapting.protocols, name, stops)
         with pytest.raises(KeyboardInterrupt):
             classify(a_run(place, tmp_path / "cut", online=online), "c")
     assert len(rows(tmp_path / "cut")) == 9
@@ -161,7 +166,7 @@ def test_a_stream_whose_last_update_overflows_writes_no_label_and_no_checkpoint(
         broken = state._replace(variables=jax.tree.map(lambda leaf: leaf + np.float32(np.inf), state.variables))
         yield protocols.StreamStep(0, broken, np.arange(33), np.zeros((33, 15), np.float32), {})
 
-    monkeypatch.setattr(runs_classify.protocols, "online", overflows)
+    monkeypatch.setattr(adapting.protocols, "online", overflows)
     with pytest.raises(FloatingPointError, match=r"the adapted weights \['batch_stats'\].* are not finite; lower the"):
         classify(a_run(place, tmp_path / "out", batch_size=100, online=True), "c")
     assert nothing_written(tmp_path / "out")
@@ -178,10 +183,10 @@ def test_ctrl_c_in_a_stream_ends_it_after_the_step(place, tmp_path, monkeypatch)
             rows = np.arange(2 * index, 2 * index + 2)
             yield protocols.StreamStep(index, after, rows, np.full((2, 3), index, np.float32), {})
 
-    monkeypatch.setattr(runs_classify.protocols, "online", online)
+    monkeypatch.setattr(adapting.protocols, "online", online)
     first, before = AdaptState({}, (), (), jnp.int32(0)), np.full((8, 3), 9, np.float32)
-    run, saver = a_run(place, tmp_path, online=True), Saver(tmp_path / "state", 1e9)
-    outcome = runs_classify._stream(run, None, first, np.zeros((8, 4), np.float32), 2, before, saver)
+    how, saver = Request("tent", {}, online=True), Saver(tmp_path / "state", 1e9)
+    outcome = adapting._stream(how, None, first, np.zeros((8, 4), np.float32), 2, before, saver, True)
     assert (outcome.interrupted, outcome.position, int(outcome.state.step)) == (True, 2, 2)
     assert outcome.logits[:, 0].tolist() == [0, 0, 1, 1, 9, 9, 9, 9]
 
@@ -196,10 +201,10 @@ def test_an_epoch_whose_criterion_is_no_number_is_never_chosen(place, tmp_path, 
             after, logits = state._replace(step=jnp.int32(index)), np.full((2, 3), index, np.float32)
             yield SimpleNamespace(index=index, state=after, logits=logits, losses={})
 
-    monkeypatch.setattr(runs_classify.protocols, "offline", offline)
+    monkeypatch.setattr(adapting.protocols, "offline", offline)
     first, before = AdaptState({}, (), (), jnp.int32(0)), np.zeros((2, 3), np.float32)
-    run, saver = a_run(place, tmp_path, criterion="my_values:criterion"), Saver(tmp_path / "state", 0.0)
-    outcome = runs_classify._epochs(run, None, first, np.zeros((2, 4), np.float32), 2, before, saver)
+    how, saver = Request("tent", {}, epochs=3, criterion="my_values:criterion"), Saver(tmp_path / "state", 0.0)
+    outcome = adapting._epochs(how, None, first, np.zeros((2, 4), np.float32), 2, before, saver, True)
     assert [point["criterion"] for point in outcome.curve] == [None, 0.25, None, 0.125]
     assert (outcome.position, int(outcome.state.step), outcome.logits[0, 0]) == (1, 1, 1.0)
 
@@ -207,19 +212,113 @@ def test_an_epoch_whose_criterion_is_no_number_is_never_chosen(place, tmp_path, 
 def test_other_samples_or_another_method_file_are_another_run(place, tmp_path, monkeypatch):
     """Before, a folder whose recordings had changed under their names went on with the older ones' state."""
     config = zoo.preset("amaut_tiny", tiny.CLASSES)
-    waves, owner = np.zeros((2, 8), np.float32), np.arange(2, dtype=np.int32)
-    found = recordings.Recordings(("a.wav", "b.wav"), waves, owner, np.ones(2), (), ())
+    model = Model(zoo.build(config), {}, config)
+    found = recordings.of_waves([np.zeros(8, np.float32)] * 2, sample_rate=16000, length=8)
     run = a_run(place, tmp_path, method="own_method:make")
     (tmp_path / "own_method.py").write_text("make = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
-    names = [runs_classify.identity(run, found, {}, config) for _ in range(2)]
-    names.append(runs_classify.identity(run, found._replace(waves=waves + 1), {}, config))
+    louder = recordings.of_waves([np.ones(8, np.float32)] * 2, sample_rate=16000, length=8)
+    names = [runs_classify.identity(run, found, model) for _ in range(2)]
+    names.append(runs_classify.identity(run, louder, model))
     hop = config.replace(front_end={**config.front_end, "hop": 200})
-    names.append(runs_classify.identity(run, found, {}, hop))
+    names.append(runs_classify.identity(run, found, dataclasses.replace(model, config=hop)))
     (tmp_path / "own_method.py").write_text("make = 2\n")
-    names.append(runs_classify.identity(run, found, {}, config))
+    names.append(runs_classify.identity(run, found, model))
     assert names[0] == names[1] and len(set(names)) == 4
     assert all(len(name) == 16 for name in names)
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+def test_labels_over_time_all_probabilities_and_the_truth_are_written(place, tmp_path, capsys):
+    known = [f"{'more/' * (t % 2)}{t}.wav" for t in range(8)]
+    (tmp_path / "truth.csv").write_text("file,label\n" + "".join(f"{name},{tiny.CLASSES[0]}\n" for name in known))
+    run = a_run(place, tmp_path / "out", method="source", overlap=0.5, truth=str(tmp_path / "truth.csv"))
+    classify(run, "c")
+    found, every = rows(tmp_path / "out"), table(tmp_path / "out" / "probabilities.csv")
+    assert every[0] == ["file", *tiny.CLASSES]
+    for row, (name, *shares) in zip(found, every[1:], strict=True):
+        shares = np.array(shares, float)
+        best = np.argsort(-shares, kind="stable")[:3]
+        assert row["file"] == name and abs(shares.sum() - 1) < 1e-4
+        assert [row["label"], row["label_2"], row["label_3"]] == [tiny.CLASSES[k] for k in best]
+        assert abs(float(row["confidence_3"]) - shares[best[2]]) < 1e-4
+        assert (row["seconds"], row["silent"]) == (f"{(4000 + 9000 * (int(name[-5]) % 3)) / tiny.RATE:.2f}", "no")
+    right = sum(row["label"] == tiny.CLASSES[0] for row in found if row["file"] in known)
+    said = f"{100 * right / 8:.1f} % before, {100 * right / 8:.1f} % after adaptation; 1 file without a truth"
+    assert f"accuracy against the truth of 8 files: {said}" in capsys.readouterr().out
+    confusion = table(tmp_path / "out" / "confusion.csv")
+    assert confusion[0] == ["truth", *tiny.CLASSES] and int(confusion[1][1]) == right
+    assert sum(map(int, confusion[1][1:])) == 8 and not any(map(int, confusion[2][1:]))
+    segments = table(tmp_path / "out" / "segments.csv")
+    assert segments[0] == ["file", "start_s", "end_s", "label", "confidence"]
+    ends = {row[0]: row[2] for row in segments[1:]}  # the last of each
+    assert ends == {row["file"]: f"{(4000 + 9000 * (int(row['file'][-5]) % 3)) / tiny.RATE:.3f}" for row in found}
+    tracks = {path.relative_to(tmp_path / "out" / "audacity").as_posix() for path in
+              (tmp_path / "out" / "audacity").rglob("*.txt")}  # fmt: skip
+    assert tracks == {f"{row['file']}.txt" for row in found if float(row["seconds"]) > 0.3}
+    track = [line.split("\t") for line in (tmp_path / "out" / "audacity" / "2.wav.txt").read_text().splitlines()]
+    assert track == [row[1:4] for row in segments[1:] if row[0] == "2.wav"]
+
+
+def test_an_output_belongs_to_one_run(place, tmp_path):
+    """Before, the labels of another method were overwritten without a word."""
+    run = a_run(place, tmp_path / "out", method="source")
+    classify(run, "the first command")
+    before = (tmp_path / "out" / "predictions.csv").read_bytes()
+    classify(run, "the same again")
+    assert (tmp_path / "out" / "predictions.csv").read_bytes() == before
+    with pytest.raises(
+        ValueError, match=r"holds the labels of another run \(the same again\); give another folder, or"
+    ):
+        classify(run.replace(method="norm"), "c")
+    with pytest.raises(ValueError, match="holds the labels of another run"):
+        classify(run.replace(audio_dir=str(place / "audio" / "more")), "c")
+    classify(run.replace(audio_dir=str(place / "audio" / "more"), overwrite=True), "another")
+    assert len(rows(tmp_path / "out")) == 4
+
+
+def test_a_single_recording_is_labelled(place, tmp_path):
+    assert classify(a_run(place, tmp_path, method="source", audio_dir=str(place / "audio" / "2.wav")), "c").startswith(
+        "1 file labelled: "
+    )
+    (row,) = rows(tmp_path)
+    assert row["file"] == "2.wav" and row["seconds"] == "1.38"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,label\na.wav,x\n", r"columns \['name', 'label'\], expected file and label"),
+        ("file,label\n0.wav,nonsense\n", "0.wav is 'nonsense', which is no class of the model; expected one of"),
+        (f"file,label\n0.wav,{tiny.CLASSES[0]}\n0.wav,{tiny.CLASSES[1]}\n", "0.wav is both"),
+        (f"file,label\nz.wav,{tiny.CLASSES[0]}\n", "names none of the recordings, expected names such as '0.wav'"),
+    ],
+)
+def test_a_wrong_truth_is_said_before_anything_is_written(place, tmp_path, text, message):
+    (tmp_path / "truth.csv").write_text(text)
+    run = a_run(place, tmp_path / "out", method="source", truth=str(tmp_path / "truth.csv"))
+    with pytest.raises(ValueError, match=message):
+        classify(run, "c")
+    assert nothing_written(tmp_path / "out")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", names.METHODS)
+def test_every_method_labels_a_folder_or_says_what_it_lacks(place, tmp_path, method):
+    """Before, shot and gala ended in a TypeError after all their work."""
+    run = a_run(place, tmp_path / "out", method=method, epochs=1)
+    if method in ("eata", "ttt"):
+        lacks = "needs labelled clips of the source" if method == "eata" else "aux"
+        with pytest.raises(ValueError, match=lacks):
+            classify(run, "c")
+        assert nothing_written(tmp_path / "out")
+        return
+    assert classify(run, "c").startswith("9 files labelled: ")
+    assert len(rows(tmp_path / "out")) == 9
 
 
 def test_one_window_is_too_little_to_adapt_to(place, tmp_path):

@@ -14,10 +14,12 @@ class ClassifyRun(Request):
     """The flags of `experiments.classify`."""
 
     checkpoint: str = flag("Folder of the classifier, of experiments.train or converters.convert.")
-    audio_dir: str = flag("Folder of wav, flac and ogg files, searched with its folders.")
+    audio_dir: str = flag("Folder of recordings, searched with its folders, or one recording.")
     method: str = flag("Adaptation method (see docs/methods.md); source only labels.", "tent", names="method")
     online: bool = flag("One pass in the order of the file names, labels as the recordings come by.", False)
-    output: str = flag("Folder of the results.")
+    output: str = flag("Folder of the results, of one run.")
+    overwrite: bool = flag("Replace the results of another run in --output.", False)
+    truth: str | None = flag("A csv file with the columns file and label: accuracy and confusions are reported.", None)
     epochs: int = flag("Passes over the recordings (not with --online).", 5)
     batch_size: int = flag("Windows in an update.", 64)
     overlap: float = flag("Share of a window that the next one repeats, 0 up to below 1.", 0.0)

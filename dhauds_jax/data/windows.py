@@ -1,0 +1,168 @@
+"""Recordings of any length in windows of one length: cut, and held in memory, in a file, or nowhere at all."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from dhauds_jax.data.layout import lay_out
+from dhauds_jax.digests import DIGITS
+from dhauds_jax.errors import BadInput
+
+IN_MEMORY = 512 * 2**20
+"""Bytes of windows that are held in memory; more lie in a file, or are read again when they are asked for."""
+
+
+def starts(samples: int, length: int, overlap: float) -> list[int]:
+    """The first sample of each window of a recording.
+
+    A recording that is not longer than a window is one. Of a longer one, windows start every
+    `length * (1 - overlap)` samples as long as they fit; when samples are left over, a last window ends with it.
+    """
+    if samples <= length:
+        return [0]
+    hop, last = max(1, round(length * (1 - overlap))), samples - length
+    return [*range(0, last + 1, hop), *([last] if last % hop else [])]
+
+
+def spans(samples: int, length: int, overlap: float, sample_rate: int) -> Float[np.ndarray, "windows 2"]:
+    """Where the sound of each window of a recording starts and ends, in seconds."""
+    first = np.array(starts(samples, length, overlap), np.float64)
+    return np.stack([first, np.minimum(first + length, samples)], axis=1) / sample_rate
+
+
+def cut(
+    blocks: Iterable[Float[np.ndarray, " _"]], length: int, overlap: float
+) -> Iterator[Float[np.ndarray, " {length}"]]:
+    """The windows of a recording that comes block by block (see `starts`); a shorter one is centred in silence.
+
+    Args:
+      blocks: its samples in their order.
+      length: samples of a window.
+      overlap: share of a window that the next one repeats.
+    """
+    hop = max(1, round(length * (1 - overlap)))
+    kept, following = np.zeros(0, np.float32), 0  # `kept` begins with the last window
+    for block in blocks:
+        kept = np.concatenate([kept, block])
+        while following + length <= len(kept):
+            yield kept[following : following + length]
+            kept, following = kept[following:], hop
+    if not following:
+        yield lay_out(kept, length)
+    elif len(kept) > length:
+        yield kept[-length:]
+
+
+class Spooled:
+    """Windows in a file, read by row as they are asked for; like an array (windows, time) of float32.
+
+    Args:
+      path: the file, which is removed by `remove`.
+      shape: (windows, time).
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, path: Path, shape: tuple[int, int]) -> None:
+        self.path, self.shape = path, shape
+        self._rows = np.memmap(path, np.float32, "r", shape=shape)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time"]:
+        return np.array(self._rows[rows])
+
+
+class Reread:
+    """Windows that are read from their recordings again whenever they are asked for: no more than a batch is held.
+
+    Like an array (windows, time) of float32 whose rows are asked for in rising order, batch after batch; one that lies
+    before the last begins anew at its file.
+
+    Args:
+      of_file: the windows of a file, by its number.
+      owner: (windows,) the file of each window, rising.
+      length: samples of a window.
+    """
+
+    dtype = np.dtype(np.float32)
+
+    def __init__(self, of_file: Callable[[int], Iterator[np.ndarray]], owner: Int[np.ndarray, " _"], length: int):
+        self.shape = (len(owner), length)
+        self._of_file, self._owner = of_file, owner
+        self._next, self._coming = -1, iter(())
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time"]:
+        different, back = np.unique(np.arange(len(self))[rows], return_inverse=True)
+        return np.stack([self._window(int(row)) for row in different])[back.ravel()]
+
+    def _window(self, row: int) -> np.ndarray:
+        if not 0 <= self._next <= row:
+            file = self._owner[row]
+            self._next = int(np.searchsorted(self._owner, file))
+            self._coming = itertools.chain.from_iterable(map(self._of_file, range(file, self._owner[-1] + 1)))
+        for window in self._coming:
+            self._next += 1
+            if self._next > row:
+                return window
+        raise BadInput("the recordings became shorter while they were read; run the command again")
+
+
+Windows = np.ndarray | Spooled | Reread
+"""What holds windows: `len`, `shape` and rows by number are all that is asked of it."""
+
+
+class Keeper:
+    """Takes windows one by one and says at the end what holds them.
+
+    Args:
+      length: samples of a window.
+      spool: where they are written when they are more than `IN_MEMORY`; None keeps them in memory.
+      reread: whether, being more than that, they are kept nowhere, since they can be read again.
+    """
+
+    def __init__(self, length: int, spool: Path | None = None, reread: bool = False) -> None:
+        self._length, self._spool, self._reread = length, spool, reread
+        self._kept: list[np.ndarray] = []
+        self._file: BinaryIO | None = None
+        self._digest, self.count = hashlib.sha256(), 0
+
+    def add(self, window: Float[np.ndarray, " time"]) -> None:
+        """The next window."""
+        window = np.ascontiguousarray(window, np.float32)
+        self._digest.update(window.tobytes())
+        self.count += 1
+        if self.count * self._length * 4 <= IN_MEMORY or not (self._reread or self._spool):
+            self._kept.append(window.copy())
+        elif self._spool and not self._reread:
+            if self._file is None:
+                self._spool.parent.mkdir(parents=True, exist_ok=True)
+                self._file = self._spool.open("wb")
+                self._file.writelines(self._kept)
+            self._file.write(window)
+            self._kept = []
+        else:
+            self._kept = []
+
+    @property
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits of all samples so far."""
+        return self._digest.hexdigest()[:DIGITS]
+
+    def windows(self, again: Callable[[], Reread]) -> Windows:
+        """What holds them; `again` gives the windows that are read again."""
+        if self._file is not None:
+            self._file.close()
+            return Spooled(self._spool, (self.count, self._length))
+        return np.stack(self._kept) if self._kept else again()

@@ -1,0 +1,211 @@
+"""Adapting to unlabelled windows: offline with a label-free choice of the epoch, or online as they come by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dhauds_jax.cells import input_statistics
+from dhauds_jax.command import interrupts
+from dhauds_jax.data.windows import Windows
+from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.tta import methods, protocols, selection, streams
+from dhauds_jax.tta.evaluation import check_finite_logits
+from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, Variables
+from dhauds_jax.workdir.saver import Saver
+
+ADVICE = "lower the learning rate (--options=lr=...)"
+
+
+class Request(NamedTuple):
+    """How to adapt.
+
+    Attributes:
+      method: its name.
+      options: of the method, resolved.
+      profile: "reference" or "corrected".
+      online: one pass in the order of the windows, each labelled as it comes by; else epochs over all of them.
+      epochs: passes (offline).
+      batch_size: windows in an update.
+      criterion: label-free choice of the epoch (offline), a name of `selection.CRITERIA`.
+      seed: of the adaptation.
+    """
+
+    method: str
+    options: Mapping[str, Any]
+    profile: str = "corrected"
+    online: bool = False
+    epochs: int = 5
+    batch_size: int = 64
+    criterion: str = selection.DEFAULT
+    seed: int = 0
+
+
+class Outcome(NamedTuple):
+    """What an adaptation came to.
+
+    Attributes:
+      before: (windows, classes) logits of the source model.
+      logits: (windows, classes) after adaptation; of a stream each window's as it came by.
+      state: that they are of; of a stream the last one.
+      position: epochs or batches behind it.
+      curve: a point an epoch (offline): number, criterion, losses.
+      interrupted: whether Ctrl-C cut it short.
+    """
+
+    before: np.ndarray
+    logits: np.ndarray
+    state: AdaptState
+    position: int
+    curve: list[dict[str, Any]]
+    interrupted: bool
+
+
+def check(how: Request) -> None:
+    """Raises `BadInput` for numbers out of range and an unknown criterion."""
+    selection.check(how.criterion)
+    check_number("--epochs", how.epochs, 1)
+    check_number("--batch_size", how.batch_size, 2, because="batch statistics need two windows")
+
+
+def check_windows(how: Request, windows: int) -> None:
+    """Raises `BadInput` where there is too little to adapt to."""
+    if how.method != "source" and windows < 2:
+        raise BadInput("one window of audio, expected at least two to adapt to; give --method=source")
+
+
+def source_variables(how: Request, config: ClassifierConfig, variables: Variables, waves: Windows) -> Variables:
+    """The variables that the adaptation starts from: with the set's own input statistics where the rule wants them."""
+    rule = input_statistics.rule_of(config, how.profile, dict(how.options))
+    return input_statistics.of_sets(config, rule, waves=waves).of("waves", variables)
+
+
+def adapt(
+    how: Request,
+    classifier: Classifier,
+    method: Method,
+    variables: Variables,
+    waves: Windows,
+    before: Float[np.ndarray, "windows classes"],
+    saver: Saver | None,
+    progress: bool,
+) -> Outcome:
+    """Adapts to windows (windows, time); Ctrl-C ends it between two steps, with what there is.
+
+    Args:
+      how: the request.
+      classifier: the network.
+      method: `methods.make` of the request.
+      variables: `source_variables`.
+      waves: float32 windows.
+      before: logits of the source model.
+      saver: keeps unfinished states; None keeps none.
+      progress: whether to show bars.
+
+    Raises:
+      BadInput: one window, or what the method needs is not there. FloatingPointError: a loss or a prediction is not
+        finite.
+    """
+    batch_size = min(how.batch_size, len(waves))
+    classes = len(classifier.config.classes)
+    info = RunInfo(protocols.steps_per_epoch(len(waves), batch_size), len(waves), classes, None, batch_size)
+    methods.check_needs(how.method, method, variables, info)
+    first = method.init(variables, info)
+    adapting = _stream if how.online else _epochs
+    return adapting(how, protocols.compiled(method), first, waves, batch_size, before, saver, progress)
+
+
+def _epochs(
+    how: Request,
+    compiled: Any,
+    first: AdaptState,
+    waves: Windows,
+    batch_size: int,
+    before: np.ndarray,
+    saver: Saver | None,
+    progress: bool,
+) -> Outcome:
+    """Offline: the epoch with the highest label-free criterion, epoch 0 (as the method predicts unadapted) included."""
+    criterion = selection.CRITERIA[how.criterion]
+    started = (first, first, before)
+    (state, best, best_logits), info = (saver and saver.load(started)) or (started, {})
+    curve, interrupted = info.get("curve", []), False
+    try:
+        for epoch in protocols.offline(
+            compiled,
+            state,
+            waves,
+            epochs=how.epochs,
+            batch_size=batch_size,
+            key=jax.random.key(how.seed),
+            begin=max(0, len(curve) - 1),
+            progress=how.method if progress else None,
+        ):
+            check_finite_logits(epoch.logits, f"after epoch {epoch.index} of {how.epochs}; {ADVICE}")
+            value = float(criterion(epoch.logits))
+            value = value if np.isfinite(value) else None  # as JSON has no such number; it is never chosen
+            if selection.choose([*(point["criterion"] for point in curve), value]) == len(curve):
+                # The epoch's buffers are given to the next update: keep copies.
+                best, best_logits = jax.tree.map(jnp.copy, epoch.state), epoch.logits
+            curve.append({"epoch": epoch.index, "criterion": value, **epoch.losses})
+            if epoch.index and saver is not None:
+                saver.save((epoch.state, best, best_logits), {"position": epoch.index, "curve": curve})
+    except KeyboardInterrupt:
+        interrupted = True
+    position = selection.choose([point["criterion"] for point in curve]) if curve else 0
+    return Outcome(before, np.asarray(best_logits), best, position, curve, interrupted)
+
+
+def _stream(
+    how: Request,
+    compiled: Any,
+    first: AdaptState,
+    waves: Windows,
+    batch_size: int,
+    before: np.ndarray,
+    saver: Saver | None,
+    progress: bool,
+) -> Outcome:
+    """Online: in the order of the files; windows that were not reached keep the source model's logits."""
+    (state, logits), info = (saver and saver.load((first, before))) or ((first, before), {})
+    logits, position, interrupted = np.array(logits), info.get("position", 0), False
+    rows = np.arange(len(waves))
+    stream = streams.batches(streams.Stream(rows, np.zeros_like(rows)), batch_size)
+    state = jax.tree.map(jnp.copy, state)
+    with interrupts.deferred() as asked_to_stop:  # a step that is under way has been given the state's buffers
+        for step in protocols.online(
+            compiled,
+            state,
+            waves,
+            batch_size=batch_size,
+            key=jax.random.key(how.seed),
+            stream=stream,
+            begin=position,
+            progress=how.method if progress else None,
+        ):
+            logits[step.rows] = check_finite_logits(np.asarray(step.logits), f"at batch {step.index + 1}; {ADVICE}")
+            state, position = step.state, step.index + 1
+            if saver is not None:
+                saver.save((state, logits), {"position": position})
+            if asked_to_stop():
+                interrupted = True
+                break
+    return Outcome(before, logits, state, position, [], interrupted)
+
+
+def check_finite_weights(variables: Any) -> Any:
+    """The adapted weights, on the host.
+
+    Raises:
+      FloatingPointError: some are not finite: the last update of a stream shows in no prediction.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        if not np.isfinite(np.asarray(leaf)).all():
+            raise FloatingPointError(f"the adapted weights {jax.tree_util.keystr(path)} are not finite; {ADVICE}")
+    return jax.tree.map(np.asarray, variables)

@@ -1,0 +1,230 @@
+"""A trained classifier as a frozen record: what it says of recordings, and itself adapted to them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dhauds_jax import metrics
+from dhauds_jax.data.recordings import Recordings, per_file
+from dhauds_jax.data.windows import Windows
+from dhauds_jax.model import adapting
+from dhauds_jax.model.adapting import Outcome, Request
+from dhauds_jax.model.predictions import Predictions, predictions
+from dhauds_jax.model.sounds import Sounds, read
+from dhauds_jax.nets import checkpoint, zoo
+from dhauds_jax.nets import precision as precisions
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.tta import methods, protocols, selection
+from dhauds_jax.tta.evaluation import check_finite_logits
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Variables
+from dhauds_jax.workdir.saver import Saver
+
+BATCH = 64
+"""Windows that are computed at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Adapted:
+    """How a model was adapted, and what its method predicts with.
+
+    Attributes:
+      how: the request.
+      method: the method.
+      state: the chosen state.
+      outcome: what the adaptation came to.
+    """
+
+    how: Request
+    method: Method
+    state: AdaptState
+    outcome: Outcome
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """A classifier with its weights; nothing of it changes, `adapt` gives a new one.
+
+    Recordings are given as a file, a folder, a list of files and folders, or arrays with their `rate` in Hz: (time,),
+    (clips, time) or a list of (time,). They are brought to the model's rate and cut into windows of its length, as
+    `experiments.classify` does; a file's probabilities are the mean over its windows.
+
+    Attributes:
+      classifier: the network as pure functions.
+      variables: its weights.
+      config: its record.
+      extra: what else its checkpoint holds.
+      adapted: how it was adapted; None for a model as it was trained.
+    """
+
+    classifier: Classifier
+    variables: Variables
+    config: ClassifierConfig
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    adapted: Adapted | None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(self.config.classes)
+
+    def predict(
+        self, sounds: Sounds, *, rate: int | None = None, overlap: float = 0.0, batch_size: int = BATCH
+    ) -> Predictions:
+        """Labels recordings.
+
+        An adapted model predicts as its method means it: with the batch's statistics, its prototypes or its teacher
+        where it has some.
+
+        Args:
+          sounds: recordings (see the class).
+          rate: of arrays, in Hz.
+          overlap: share of a window that the next one repeats, 0 up to below 1.
+          batch_size: windows that are computed at once.
+
+        Raises:
+          BadInput: nothing to read, or what cannot be read. FloatingPointError: a prediction is not finite.
+        """
+        found = read(sounds, self.config, rate=rate, overlap=overlap)
+        return self.predictions(found, self.logits(found.waves, batch_size))
+
+    def predictions(self, found: Recordings, logits: Float[np.ndarray, "windows classes"]) -> Predictions:
+        """The predictions of recordings whose windows have these logits."""
+        return predictions(found, self.classes, metrics.softmax(logits))
+
+    @precisions.exactly()
+    def logits(self, waves: Windows, batch_size: int = BATCH) -> Float[np.ndarray, "windows classes"]:
+        """Logits of windows at the model's rate and length; `FloatingPointError` where one is not finite."""
+        batch_size = min(batch_size, len(waves))
+        predict = _predict(self.classifier)
+        state, order = AdaptState(self.variables, (), (), jnp.int32(0)), None
+        if self.adapted is not None:
+            predict, state = _predict_adapted(self.adapted.method), self.adapted.state
+            # As the protocol evaluates: in a mixed order, since labelled lists would starve a batch's statistics.
+            order = protocols.evaluation_order(jax.random.key(self.adapted.how.seed), len(waves))
+        logits = protocols.evaluate(predict, state, waves, batch_size, order)
+        return check_finite_logits(logits, "; expected a checkpoint of finite weights")
+
+    @precisions.exactly()
+    def embed(
+        self, sounds: Sounds, *, rate: int | None = None, overlap: float = 0.0, batch_size: int = BATCH
+    ) -> Float[np.ndarray, "files features"]:
+        """The input of the last linear layer, the mean over a file's windows; arguments as in `predict`."""
+        found = read(sounds, self.config, rate=rate, overlap=overlap)
+        state = AdaptState(self.variables, (), (), jnp.int32(0))
+        batch_size = min(batch_size, len(found.waves))
+        windows = protocols.evaluate(_embed(self.classifier), state, found.waves, batch_size)
+        return per_file(windows, found.owner, len(found.files))
+
+    def adapt(
+        self,
+        sounds: Sounds,
+        method: str = "dhauds",
+        *,
+        rate: int | None = None,
+        overlap: float = 0.0,
+        epochs: int = 5,
+        online: bool = False,
+        batch_size: int = BATCH,
+        options: Mapping[str, Any] | None = None,
+        profile: str = "corrected",
+        criterion: str = selection.DEFAULT,
+        seed: int = 0,
+        progress: bool = False,
+    ) -> Model:
+        """The model adapted to unlabelled recordings by a method (docs/methods.md).
+
+        Offline (the default), the epoch is chosen without labels by `criterion`; online, there is one pass in the order
+        of the recordings. `options` are the method's, by name. `adapted.outcome` of the result says what came of it.
+
+        Raises:
+          BadInput: an unknown method or option, fewer than two windows, what the method needs is not there.
+          FloatingPointError: a loss or a prediction is not finite. KeyboardInterrupt: Ctrl-C, after the step.
+        """
+        how = Request(
+            method,
+            methods.resolve_options(method, profile, options or {}),
+            profile=profile,
+            online=online,
+            epochs=epochs,
+            batch_size=batch_size,
+            criterion=criterion,
+            seed=seed,
+        )
+        adapting.check(how)
+        made = methods.make(method, self.classifier, how.options)
+        found = read(sounds, self.config, rate=rate, overlap=overlap)
+        outcome = self.adapting(how, made, found.waves, progress=progress)
+        if outcome.interrupted:
+            raise KeyboardInterrupt
+        return self.after(how, made, outcome)
+
+    @precisions.exactly()
+    def adapting(
+        self, how: Request, method: Method, waves: Windows, *, saver: Saver | None = None, progress: bool = True
+    ) -> Outcome:
+        """What an adaptation to windows comes to, cut short or whole (see `adapting.adapt`)."""
+        adapting.check_windows(how, len(waves))
+        variables = adapting.source_variables(how, self.config, self.variables, waves)
+        before = replace(self, variables=variables, adapted=None).logits(waves, how.batch_size)
+        return adapting.adapt(how, self.classifier, method, variables, waves, before, saver, progress)
+
+    def after(self, how: Request, method: Method, outcome: Outcome) -> Model:
+        """The model with the weights that an adaptation came to; `FloatingPointError` where one is not finite."""
+        variables = adapting.check_finite_weights(outcome.state.variables)
+        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome))
+
+    def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
+        """Writes a checkpoint that `load` and every command read; a method's own memory is no part of it.
+
+        Args:
+          folder: where; made with its parents.
+          extra: to be kept beside what the model's own checkpoint holds.
+        """
+        return checkpoint.save(folder, self.variables, self.config, {**self.extra, **(extra or {})})
+
+
+def load(folder: str | Path, *, precision: str = "float32") -> Model:
+    """The model in a checkpoint's folder.
+
+    Args:
+      folder: of `experiments.train`, `converters.convert`, `experiments.classify` or `Model.save`.
+      precision: of the network's products, "float32", "tf32" or "bfloat16".
+
+    Raises:
+      BadInput: no checkpoint, a damaged one, or an unknown precision.
+    """
+    precisions.check_precision(precision)
+    variables, config, extra = checkpoint.load(folder)
+    classifier = _classifier(config.to_json(), precision)
+    return Model(classifier, jax.tree.map(jnp.asarray, variables), config, extra)
+
+
+@functools.lru_cache(maxsize=4)
+def _classifier(config: str, precision: str) -> Classifier:
+    """One classifier a configuration: models that share it share what was compiled for it."""
+    return zoo.build(ClassifierConfig.from_json(config, "config"), **precisions.compute_options(precision))
+
+
+@functools.lru_cache(maxsize=4)
+def _predict(classifier: Classifier) -> Callable[[AdaptState, Batch], Any]:
+    return jax.jit(lambda state, batch: classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits)
+
+
+@functools.lru_cache(maxsize=4)
+def _embed(classifier: Classifier) -> Callable[[AdaptState, Batch], Any]:
+    return jax.jit(lambda state, batch: classifier.apply(state.variables, batch.wave, mode=EVAL)[0].embedding)
+
+
+@functools.lru_cache(maxsize=4)
+def _predict_adapted(method: Method) -> Callable[[AdaptState, Batch], Any]:
+    return jax.jit(method.predict)

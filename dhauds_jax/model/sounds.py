@@ -1,0 +1,56 @@
+"""Recordings as people have them: a file, a folder, lists of both, or arrays with their rate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dhauds_jax.data import recordings
+from dhauds_jax.data.audio import MAX_RATE, MIN_RATE, resample_wave
+from dhauds_jax.data.recordings import Recordings
+from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.nets.config import ClassifierConfig
+
+Sounds = str | Path | np.ndarray | Recordings | Sequence
+"""A file or folder, a list of them, (time,) or (clips, time) samples, a list of (time,), or what was read already."""
+
+
+def read(sounds: Sounds, config: ClassifierConfig, *, rate: int | None = None, overlap: float = 0.0) -> Recordings:
+    """Recordings at a network's rate, in windows of its length; a bad file raises.
+
+    Args:
+      sounds: see `Sounds`.
+      config: of the network.
+      rate: of arrays, in Hz.
+      overlap: share of a window that the next one repeats.
+
+    Raises:
+      BadInput: nothing to read, what cannot be read, arrays without their rate or of another kind.
+    """
+    if isinstance(sounds, Recordings):
+        return sounds
+    wanted = {"sample_rate": config.sample_rate, "length": config.length, "overlap": overlap}
+    if isinstance(sounds, str | Path):
+        return recordings.load(sounds, on_bad_file="stop", **wanted)
+    items = list(sounds)
+    if items and all(isinstance(item, str | Path) for item in items):
+        return recordings.load(items, on_bad_file="stop", **wanted)
+    if isinstance(sounds, np.ndarray) and sounds.ndim == 1:
+        items = [sounds]
+    return recordings.of_waves([_wave(item, rate, config.sample_rate) for item in items], **wanted)
+
+
+def _wave(item: object, rate: int | None, wanted: int) -> np.ndarray:
+    wave = np.asarray(item)
+    if wave.ndim != 1 or wave.dtype.kind != "f" or not len(wave):
+        raise BadInput(
+            f"an array of shape {wave.shape} and type {wave.dtype}: expected floats in [-1, 1), (time,) a recording"
+        )
+    if rate is None:
+        raise BadInput("arrays without rate: expected rate=HZ, the samples a second of all of them")
+    check_number("rate", rate, MIN_RATE, MAX_RATE)
+    if not np.isfinite(wave).all():
+        raise BadInput("an array with samples that are NaN or infinite, expected finite numbers")
+    return resample_wave(np.ascontiguousarray(wave, np.float32), int(rate), wanted)

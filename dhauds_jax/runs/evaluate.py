@@ -1,0 +1,180 @@
+"""How good a classifier is on labelled clips, clean or corrupted, and where it goes wrong."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dhauds_jax import metrics
+from dhauds_jax.cells import targets
+from dhauds_jax.cells.request import title
+from dhauds_jax.cells.targets import Loaded
+from dhauds_jax.data import content, sets
+from dhauds_jax.data.audio import check_on_bad_file
+from dhauds_jax.data.sets.base import check_split
+from dhauds_jax.errors import check_number
+from dhauds_jax.files import write_atomically
+from dhauds_jax.model import Model, load
+from dhauds_jax.names import CLEAN
+from dhauds_jax.nets.checkpoint import variables_hash
+from dhauds_jax.report import evaluation
+from dhauds_jax.runs.requests.evaluate import EvaluateRun
+from dhauds_jax.workdir import locks, provenance
+
+NUMBERS, REPORT = "evaluation.json", "report.md"
+MISTAKES = 10
+"""Kinds of mistakes that a report lists."""
+
+
+@locks.holding("output")
+def evaluate(run: EvaluateRun, command: str) -> str:
+    """Loads, predicts, measures and reports; returns the sentence that says where the report is.
+
+    Raises:
+      BadInput: bad input, before anything is computed. FloatingPointError: a prediction is not finite.
+    """
+    check_number("--batch_size", run.batch_size, 1)
+    check_number("--worst", run.worst, 0)
+    check_on_bad_file(run.on_bad_file)
+    pairs = targets.expand(run.corruption, run.level)
+    model = load(run.checkpoint, precision=run.precision)
+    dataset = sets.get(run.dataset, run.data_dir)
+    check_split(dataset, run.split)
+    targets.check_fits(model.config, dataset, run.checkpoint)
+    for corruption, level in pairs:
+        if corruption != CLEAN:
+            targets.check_noise(dataset, run.noise_dir, corruption, level, model.config.sample_rate)
+    split = run.split
+    same = {"allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file, "workdir": run.output}
+    loaded = targets.load(run.dataset, run.data_dir, split, model.config, **same)
+    clips, weights = content.of_split(loaded.clips), variables_hash(model.variables)
+    about = {"dataset": run.dataset, "split": split, "content": clips, "seed": run.seed, "profile": run.profile}
+    found = [_of_cell(run, model, loaded, *pair) for pair in pairs]
+    numbers = {**about, "source_checkpoint": weights, "net": model.config.net, **provenance.block(command)}
+    folder = Path(run.output)
+    write_atomically(folder / NUMBERS, json.dumps({**numbers, "cells": found}, indent=2, allow_nan=False) + "\n")
+    write_atomically(folder / REPORT, _report(run, numbers, found, command))
+    return f"{len(loaded.clips.ids)} clips evaluated: {folder / REPORT} (numbers: {folder / NUMBERS})"
+
+
+def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, level: str) -> dict[str, Any]:
+    """The numbers of one corruption; its tables and figures are written."""
+
+    def noise() -> targets.Noise:
+        return targets.noise_for(loaded, run.noise_dir, corruption, level)
+
+    drawn = targets.corrupted(loaded, corruption, level, seed=run.seed, profile=run.profile, noise=noise)
+    logits, labels, classes = model.logits(drawn.waves(), run.batch_size), loaded.labels, model.classes
+    name = title(corruption, level)
+    place = Path(run.output) / name.replace(":", ".")
+    place.mkdir(parents=True, exist_ok=True)
+    lines = evaluation.class_lines(logits, labels, classes)
+    _write_csv(place / "classes.csv", [evaluation.ClassLine._fields, *lines])
+    evaluation.draw_calibration(metrics.reliability(logits, labels), place / "calibration.png")
+    rows = _clip_rows(loaded, logits, classes)
+    _write_csv(place / "clips.csv", [_CLIP_COLUMNS, *rows])
+    cell = {
+        "corruption": corruption,
+        "level": level,
+        "folder": place.name,
+        "n": len(logits),
+        "metric": loaded.dataset.metric,
+        **dict(drawn.draw),
+        **({"noise": drawn.noise} if drawn.noise else {}),
+        **metrics.everything(logits, labels),
+        "top_share": metrics.top_share(logits),
+        "collapsed": metrics.collapsed(logits),
+        "classes": [line._asdict() for line in lines],
+        "worst": [dict(zip(_CLIP_COLUMNS, row, strict=True)) for row in rows[: run.worst]],
+    }
+    if np.ndim(labels) == 1:
+        table = evaluation.confusion(logits, labels)
+        _write_csv(place / "confusion.csv", [("truth", *classes), *zip(classes, *table.T.tolist(), strict=True)])
+        evaluation.draw_confusion(table, classes, place / "confusion.png")
+        cell["accuracy_interval"] = list(evaluation.share(int(table.trace()), len(logits)))
+        cell["mistakes"] = evaluation.confusions(table, classes, MISTAKES)
+    print(f"{name}: {_headline(cell)}")
+    return cell
+
+
+_CLIP_COLUMNS = ("clip", "truth", "label", "confidence", "nll")
+
+
+def _clip_rows(loaded: Loaded, logits: np.ndarray, classes: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Every clip, those whose truth the model believed least first."""
+    labels, ids = loaded.labels, loaded.clips.ids
+    rows = [metrics.nll(logits[i : i + 1], labels[i : i + 1]) for i in range(len(ids))]
+    several = np.ndim(labels) == 2
+    shares = metrics.sigmoid(logits) if several else metrics.softmax(logits)
+    out = []
+    for i in np.argsort(-np.array(rows), kind="stable"):
+        true = [classes[k] for k in np.flatnonzero(labels[i])] if several else [classes[labels[i]]]
+        best = int(logits[i].argmax())
+        out.append((ids[i], "+".join(true), classes[best], round(float(shares[i, best]), 4), round(rows[i], 4)))
+    return out
+
+
+def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_atomically(path, text.getvalue())
+
+
+def _headline(cell: dict[str, Any]) -> str:
+    """The numbers of a cell in one line."""
+    accuracy = f"accuracy {100 * cell['accuracy']:.1f} %"
+    if "accuracy_interval" in cell:
+        accuracy = f"accuracy {evaluation.Interval(*cell['accuracy_interval'])}"
+    auc = f", macro ROC AUC {cell['macro_roc_auc']:.3f}" if "macro_roc_auc" in cell else ""
+    return f"{accuracy}, macro F1 {100 * cell['macro_f1']:.1f} %{auc}, calibration error {cell['ece']:.3f}"
+
+
+def _report(run: EvaluateRun, numbers: dict[str, Any], found: list[dict[str, Any]], command: str) -> str:
+    lines = [
+        f"# Evaluation of {numbers['net']} on {run.dataset} ({run.split})",
+        "",
+        "| clips | corruption | accuracy, 95 % interval over clips | macro F1 | calibration error | nll | "
+        "share of the most frequent label |",
+        "|---:|---|---|---:|---:|---:|---:|",
+    ]
+    for cell in found:
+        interval = evaluation.Interval(*cell["accuracy_interval"]) if "accuracy_interval" in cell else None
+        accuracy = str(interval) if interval else f"{100 * cell['accuracy']:.1f} %"
+        top = f"{100 * cell['top_share']:.1f} %{' (collapsed)' if cell['collapsed'] else ''}"
+        lines.append(
+            f"| {cell['n']} | {title(cell['corruption'], cell['level'])} | {accuracy} | "
+            f"{100 * cell['macro_f1']:.1f} % | {cell['ece']:.3f} | {cell['nll']:.3f} | {top} |"
+        )
+    for cell in found:
+        lines += ["", *_section(cell)]
+    lines += ["", f"Seed {run.seed}, profile {run.profile}, weights `{numbers['source_checkpoint'][:16]}`, clips "
+              f"`{numbers['content']}`. Command: `{command}`; code {numbers['git_revision']}; device "
+              f"{numbers['device']}.", ""]  # fmt: skip
+    return "\n".join(lines)
+
+
+def _section(cell: dict[str, Any]) -> list[str]:
+    """Classes, mistakes, worst clips and figures of one corruption."""
+    place = cell["folder"]
+    lines = [f"## {title(cell['corruption'], cell['level'])}", ""]
+    if "mistakes" in cell:
+        lines += [f"![confusions]({place}/confusion.png)", ""]
+    lines += [f"![calibration]({place}/calibration.png)", "", "| class | clips | precision | recall | F1 |"]
+    lines += ["|---|---:|---:|---:|---:|"]
+    for row in cell["classes"]:
+        shares = " | ".join(f"{100 * row[name]:.1f} %" for name in ("precision", "recall", "f1"))
+        lines.append(f"| {row['name']} | {row['clips']} | {shares} |")
+    if cell.get("mistakes"):
+        lines += ["", "Most frequent mistakes:", ""]
+        lines += [f"- {true} taken for {said}: {count}" for true, said, count in cell["mistakes"]]
+    if cell["worst"]:
+        lines += ["", f"The clips whose truth was believed least (all in `{place}/clips.csv`):", ""]
+        lines += ["| clip | truth | label | confidence | nll |", "|---|---|---|---:|---:|"]
+        lines += [f"| {' | '.join(map(str, row.values()))} |" for row in cell["worst"]]
+    return lines

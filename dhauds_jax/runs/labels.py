@@ -1,0 +1,170 @@
+"""What `classify` writes: labels, probabilities, labels over time, the adapted model, and a report."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from dhauds_jax.data.recordings import Recordings
+from dhauds_jax.files import write_atomically
+from dhauds_jax.model.adapting import Outcome
+from dhauds_jax.model.predictions import Predictions
+from dhauds_jax.model.record import Model
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.runs.requests.classify import ClassifyRun
+from dhauds_jax.runs.truth import Scores
+from dhauds_jax.tta.advice import Signs, advise, signs
+from dhauds_jax.wording import counted
+from dhauds_jax.workdir import provenance
+
+PREDICTIONS, PROBABILITIES, SEGMENTS, REPORT = "predictions.csv", "probabilities.csv", "segments.csv", "report.md"
+AUDACITY = "audacity"
+"""Folder of the label files, one a recording that is longer than a window."""
+
+SILENT_DB = -90.3
+"""dB of full scale: a step of 16 bit (2^-15). Below it a file counts as silent."""
+
+TOP = 3
+"""Classes of a file that stand in its line."""
+
+
+class Result(NamedTuple):
+    """Predictions of the source model and after adaptation, and how it went."""
+
+    before: Predictions
+    after: Predictions
+    outcome: Outcome
+
+
+def described(found: Recordings, config: ClassifierConfig) -> str:
+    """What the recordings are, in a few lines."""
+    minutes = found.seconds.sum() / 60
+    recorded, cut = counted(len(found.files), "recording"), counted(len(found.waves), "window")
+    lines = [
+        f"{recorded}, {minutes:.1f} min ({found.seconds.min():.2f} to {found.seconds.max():.2f} s), "
+        f"in {cut} of {config.length / config.sample_rate:g} s at {config.sample_rate} Hz",
+        *(f"note: {notice}" for notice in found.notices),
+    ]
+    if found.skipped:
+        name, reason = found.skipped[0]
+        lines.append(f"note: {counted(len(found.skipped), 'file')} skipped, the first: {name}: {reason}")
+    silent = np.flatnonzero(found.level < SILENT_DB)
+    if len(silent):
+        files = counted(len(silent), "file is", "files are")
+        lines.append(f"note: {files} silent, the first: {found.files[silent[0]]}; their labels mean nothing")
+    return "\n".join(lines)
+
+
+def write(
+    run: ClassifyRun, found: Recordings, model: Model, result: Result, scores: Scores | None, command: str
+) -> None:
+    """Writes everything into the run's output, each file under a temporary name first.
+
+    Args:
+      run: the flags.
+      found: the recordings.
+      model: the adapted model.
+      result: what was predicted.
+      scores: against the truth, where it was given.
+      command: the command line.
+    """
+    folder = Path(run.output)
+    change = signs(*(np.log(np.maximum(p.probabilities, 1e-300)) for p in (result.before, result.after)))
+    advice = advise(change)
+    _write_csv(folder / PREDICTIONS, _prediction_rows(found, result))
+    _write_csv(folder / PROBABILITIES, _probability_rows(result.after))
+    _write_segments(folder, result.after)
+    if scores is not None:
+        _write_csv(folder / "confusion.csv", scores.confusion_rows())
+    adaptation = {"command": command, "method": run.method, "seed": run.seed, "profile": run.profile}
+    if run.precision != "float32":
+        adaptation["precision"] = run.precision
+    model.save(folder / "checkpoint", {"adaptation": {**adaptation, "versions": provenance.versions()}})
+    write_atomically(folder / REPORT, _report(run, found, model.config, change, advice, result, scores, command))
+    print(f"{change.changed * 100:.1f} % of the labels changed. {advice}")
+    if scores is not None:
+        print(scores.sentence())
+
+
+def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_atomically(path, text.getvalue())
+
+
+def _prediction_rows(found: Recordings, result: Result) -> list[tuple[Any, ...]]:
+    after, before = result.after, result.before
+    ranks = [name for n in range(2, 1 + min(TOP, len(after.classes))) for name in (f"label_{n}", f"confidence_{n}")]
+    rows: list[tuple[Any, ...]] = [
+        ("file", "label", "confidence", "label_before", "confidence_before", *ranks, "seconds", "silent")
+    ]
+    for i, (name, top) in enumerate(zip(after.files, after.top(TOP), strict=True)):
+        (label, confidence), *others = top
+        was = before.labels[i], f"{before.confidence[i]:.4f}"
+        more = [text for other, share in others for text in (other, f"{share:.4f}")]
+        silent = "yes" if found.level[i] < SILENT_DB else "no"
+        rows.append((name, label, f"{confidence:.4f}", *was, *more, f"{found.seconds[i]:.2f}", silent))
+    return rows
+
+
+def _probability_rows(after: Predictions) -> list[tuple[Any, ...]]:
+    rows = zip(after.files, after.probabilities, strict=True)
+    return [("file", *after.classes), *((name, *(f"{p:.6f}" for p in row)) for name, row in rows)]
+
+
+def _write_segments(folder: Path, after: Predictions) -> None:
+    """Labels over time: `segments.csv`, and a label track for Audacity for every recording of several windows."""
+    found = after.segments()
+    rows = [
+        (after.files[s.file], f"{s.start:.3f}", f"{s.end:.3f}", after.classes[s.label], f"{s.confidence:.4f}")
+        for s in found
+    ]
+    _write_csv(folder / SEGMENTS, [("file", "start_s", "end_s", "label", "confidence"), *rows])
+    long = np.bincount(after.owner, minlength=len(after.files)) > 1
+    tracks: dict[str, list[str]] = {}
+    for segment, row in zip(found, rows, strict=True):
+        if long[segment.file]:
+            tracks.setdefault(row[0], []).append("\t".join((row[1], row[2], row[3])))
+    for name, lines in tracks.items():
+        write_atomically(folder / AUDACITY / f"{name}.txt", "\n".join(lines) + "\n")
+
+
+def _report(
+    run: ClassifyRun,
+    found: Recordings,
+    config: ClassifierConfig,
+    change: Signs,
+    advice: str,
+    result: Result,
+    scores: Scores | None,
+    command: str,
+) -> str:
+    outcome = result.outcome
+    lines = ["# Adaptation to a folder of recordings", "", f"**{advice}**", "", described(found, config), ""]
+    if outcome.interrupted:
+        lines += ["The run was stopped before its end; the same command goes on.", ""]
+    where = f"epoch {outcome.position} of {run.epochs} ({run.criterion})"
+    if run.online:
+        where = counted(outcome.position, "batch", "batches")
+    lines += [f"Method {run.method}, {'online' if run.online else 'offline'}, taken from: {where}.", ""]
+    if jax.tree.leaves(outcome.state.memory):
+        lines += ["The method also keeps a memory that is not part of the written checkpoint.", ""]
+    lines += ["| sign | before | after |", "|---|---:|---:|"]
+    lines += [f"| {name} | {a} | {b} |" for name, a, b in change.rows()]
+    lines += ["", f"Labels that changed: {100 * change.changed:.1f} %.", ""]
+    if scores is not None:
+        lines += [*scores.lines(), ""]
+    if outcome.curve:
+        lines += [f"| epoch | {run.criterion} |", "|---:|---:|"]
+        values = ["-" if point["criterion"] is None else f"{point['criterion']:.4f}" for point in outcome.curve]
+        lines += [f"| {point['epoch']} | {value} |" for point, value in zip(outcome.curve, values, strict=True)] + [""]
+    if found.skipped:
+        lines += ["Files that were skipped:", "", *(f"- `{name}`: {reason}" for name, reason in found.skipped), ""]
+    lines += [f"Command: `{command}`; code {provenance.git_revision()}; device {provenance.device()}.", ""]
+    return "\n".join(lines)

@@ -1,0 +1,31 @@
+"""What `experiments.evaluate` is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.names import CLEAN
+from dhauds_jax.requests import Devices, Request, flag, like
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRun(Request):
+    """The flags of `experiments.evaluate`."""
+
+    checkpoint: str = flag("Folder of the classifier, of experiments.train, classify or converters.convert.")
+    dataset: str = like(AdaptRun, "dataset")
+    data_dir: str | None = like(AdaptRun, "data_dir")
+    noise_dir: str | None = like(AdaptRun, "noise_dir")
+    split: str = flag("Split to evaluate on.", "test")
+    corruption: Sequence[str] = like(AdaptRun, "corruption", default=(CLEAN,))
+    level: Sequence[str] = like(AdaptRun, "level")
+    profile: str = like(AdaptRun, "profile", default="corrected")
+    seed: int = flag("Seed of the corruption draw.", 0)
+    output: str = flag("Folder of the results; those of an earlier evaluation are replaced.")
+    batch_size: int = flag("Clips that are computed at once.", 64)
+    worst: int = flag("Clips that the report lists: those whose truth the model believed least.", 20)
+    allow_partial: bool = like(AdaptRun, "allow_partial")
+    on_bad_file: str = like(AdaptRun, "on_bad_file")
+    precision: str = like(Devices, "precision")

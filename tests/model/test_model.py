@@ -1,0 +1,97 @@
+"""Three lines of Python: load, adapt, predict."""
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+
+import dhauds_jax
+from dhauds_jax.nets import checkpoint, zoo
+from dhauds_jax.nets.normalisers import EVAL
+from tests.runs import tiny
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("model")
+    (folder / "audio").mkdir()
+    for take in range(6):
+        wave = tiny.tone(take, take, 4000 + 9000 * (take % 3))
+        soundfile.write(folder / "audio" / f"{take}.wav", wave, tiny.RATE, subtype="PCM_16")
+    tiny.make_checkpoint(folder / "checkpoint")
+    return folder
+
+
+def test_a_model_labels_files_folders_and_arrays_alike(place):
+    model = dhauds_jax.load(place / "checkpoint")
+    assert model.classes == tiny.CLASSES
+    files = sorted((place / "audio").iterdir())
+    folder, listed = model.predict(place / "audio"), model.predict(files)
+    arrays = model.predict([soundfile.read(file, dtype="float32")[0] for file in files], rate=tiny.RATE)
+    assert folder.files == tuple(f"{take}.wav" for take in range(6)) and arrays.files == tuple("012345")
+    for other in (listed, arrays):
+        assert np.array_equal(folder.probabilities, other.probabilities)
+    assert np.allclose(folder.probabilities.sum(-1), 1)
+    one = model.predict(files[0])
+    assert one.files == ("0.wav",)
+    assert np.allclose(one.probabilities, folder.probabilities[:1], atol=1e-6)  # a batch of another size
+
+    # By another road: the network itself on the one window of a short file.
+    variables, config, _ = checkpoint.load(place / "checkpoint")
+    wave = np.zeros((1, config.length), np.float32)
+    read = soundfile.read(files[0], dtype="float32")[0]
+    head = (config.length - len(read)) // 2
+    wave[0, head : head + len(read)] = read
+    outputs, _ = jax.jit(lambda w: zoo.build(config).apply(variables, w, mode=EVAL))(wave)
+    assert np.allclose(jax.nn.softmax(outputs.logits)[0], folder.probabilities[0], atol=1e-6)
+    assert np.allclose(model.embed(place / "audio")[0], outputs.embedding[0], atol=1e-5)
+
+
+@pytest.mark.slow
+def test_an_adapted_model_is_a_new_one_that_can_be_kept(place, tmp_path):
+    model = dhauds_jax.load(place / "checkpoint")
+    before = model.predict(place / "audio")
+    adapted = model.adapt(place / "audio", method="norm", batch_size=4)
+    outcome = adapted.adapted.outcome
+    found = adapted.predict(place / "audio", batch_size=4)
+    # What was chosen, and what the adapted model says of the same recordings, are one.
+    assert np.array_equal(adapted.predictions(_read(model, place), outcome.logits).probabilities, found.probabilities)
+    assert np.abs(found.probabilities - before.probabilities).max() > 1e-3
+    assert np.array_equal(model.predict(place / "audio").probabilities, before.probabilities)
+    adapted.save(tmp_path / "kept")
+    again = dhauds_jax.load(tmp_path / "kept").predict(place / "audio")
+    assert again.labels == dhauds_jax.load(tmp_path / "kept").predict(place / "audio").labels
+    assert adapted.adapt(place / "audio", method="source").predict(place / "audio").files == found.files
+
+
+def _read(model, place):
+    from dhauds_jax.model import sounds
+
+    return sounds.read(place / "audio", model.config)
+
+
+@pytest.mark.parametrize(
+    ("sounds", "given", "message"),
+    [
+        (np.zeros(5), {}, "^arrays without rate: expected rate=HZ"),
+        (np.zeros(5, int), {"rate": 16_000}, r"^an array of shape \(5,\) and type int64: expected floats"),
+        (np.full(5, np.nan), {"rate": 16_000}, "^an array with samples that are NaN or infinite"),
+        (np.zeros(5), {"rate": 5}, "^rate=5: expected at least 1000 and at most 384000$"),
+        ([], {"rate": 16_000}, "^no recordings: expected at least one$"),
+        ("nowhere", {}, "nowhere"),
+    ],
+)
+def test_what_cannot_be_read_is_said_in_one_sentence(place, sounds, given, message):
+    model = dhauds_jax.load(place / "checkpoint")
+    with pytest.raises(dhauds_jax.BadInput, match=message):
+        model.predict(sounds, **given)
+
+
+def test_what_cannot_be_adapted_is_said_in_one_sentence(place):
+    model = dhauds_jax.load(place / "checkpoint")
+    with pytest.raises(dhauds_jax.BadInput, match="unknown method 'nonsense'"):
+        model.adapt(place / "audio", method="nonsense")
+    with pytest.raises(dhauds_jax.BadInput, match="one window of audio, expected at least two"):
+        model.adapt(place / "audio" / "0.wav", method="tent")
+    with pytest.raises(dhauds_jax.BadInput, match="method tent has no option 'k'"):
+        model.adapt(place / "audio", method="tent", options={"k": 1})
