@@ -1,0 +1,95 @@
+"""experiments.evaluate: numbers by another road, what is written, what is refused before the work."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from dhauds_jax import metrics
+from dhauds_jax.data.corruptions import corrupt
+from dhauds_jax.data.loading import load_split
+from dhauds_jax.errors import BadInput
+from dhauds_jax.model import load
+from dhauds_jax.runs.evaluate import evaluate
+from dhauds_jax.runs.requests.evaluate import EvaluateRun
+from tests.runs import tiny
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluate")
+    tiny.make_arabic(folder / "data", {"train": 1, "val": 1, "test": 2})
+    tiny.make_checkpoint(folder / "checkpoint")
+    return folder
+
+
+def a_run(place, output, **changes):
+    run = EvaluateRun(
+        checkpoint=str(place / "checkpoint"),
+        dataset="arabic_speech_commands",
+        data_dir=str(place / "data"),
+        corruption=("clean", "WHN"),
+        output=str(output),
+        seed=3,
+        worst=4,
+    )
+    return run.replace(**changes)
+
+
+def table(path):
+    with path.open(newline="") as file:
+        return list(csv.reader(file))
+
+
+@pytest.mark.slow
+def test_every_number_by_another_road(place, tmp_path, capsys):
+    said = evaluate(a_run(place, tmp_path), "the command")
+    assert said.startswith(f"30 clips evaluated: {tmp_path / 'report.md'}")
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    assert (found["command"], found["seed"], found["split"]) == ("the command", 3, "test")
+    model = load(place / "checkpoint")
+    length = model.config.length
+    clips = load_split("arabic_speech_commands", place / "data", "test", sample_rate=16_000, length=length)
+    noisy, _ = corrupt(
+        clips.waves, clips.ids, dataset="arabic_speech_commands", bank=None, progress=False, sample_rate=16_000,
+        length=length, lengths=clips.lengths, corruption="WHN", level="L2", seed=3, profile="corrected",
+    )  # fmt: skip
+    assert [cell["folder"] for cell in found["cells"]] == ["clean", "WHN-L2"]
+    for cell, waves in zip(found["cells"], (clips.waves, noisy), strict=True):
+        logits = model.logits(waves)
+        right = (logits.argmax(-1) == clips.labels).mean()
+        assert (cell["n"], cell["accuracy"], cell["accuracy_interval"][0]) == (30, right, right)
+        assert abs(cell["nll"] - metrics.nll(logits, clips.labels)) < 1e-6
+        folder = tmp_path / cell["folder"]
+        rows = table(folder / "clips.csv")
+        assert rows[0] == ["clip", "truth", "label", "confidence", "nll"] and len(rows) == 31
+        believed = [float(row[4]) for row in rows[1:]]
+        assert believed == sorted(believed, reverse=True) and len(cell["worst"]) == 4
+        confusion = np.array([row[1:] for row in table(folder / "confusion.csv")[1:]], int)
+        assert confusion.sum() == 30 and confusion.trace() == round(30 * right)
+        assert confusion.sum(1).tolist() == [2] * 15
+        by_class = {row[0]: float(row[3]) for row in table(folder / "classes.csv")[1:]}
+        assert abs(np.mean(list(by_class.values())) - right) < 1e-9  # equal classes: mean recall is accuracy
+        assert (folder / "confusion.png").stat().st_size > 1000 < (folder / "calibration.png").stat().st_size
+        assert f"{cell['folder']}: accuracy {100 * right:.1f} % (" in capsys.readouterr().out or cell["level"] == "L2"
+    report = (tmp_path / "report.md").read_text()
+    assert "Evaluation of" in report and "| 30 | WHN-L2 | " in report and "`the command`" in report
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"dataset": "nonsense"}, "unknown data set 'nonsense'"),
+        ({"dataset": "synthetic", "data_dir": None}, "its config.json has 15 classes"),
+        ({"split": "nonsense"}, "nonsense"),
+        ({"corruption": ("ENQ",)}, "noise_dir"),
+        ({"corruption": ("WHAT",)}, "WHAT"),
+        ({"checkpoint": "nowhere"}, "nowhere"),
+        ({"batch_size": 0}, "^--batch_size=0: expected at least 1$"),
+    ],
+)
+def test_bad_input_is_said_before_the_work(place, tmp_path, changes, message):
+    with pytest.raises(BadInput, match=message):
+        evaluate(a_run(place, tmp_path / "out", **changes), "c")
+    assert not (tmp_path / "out" / "report.md").exists()
