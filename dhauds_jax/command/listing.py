@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 KINDS: Mapping[str, Mapping[str, str] | str] = {
     "data set": names.DATA_SETS,
     "net": "dhauds_jax.nets.zoo:names",
+    "model": "dhauds_jax.nets.boxed:names",
     "method": names.METHODS,
     "corruption": {**names.CORRUPTIONS, **names.SHIFTS},
     "protocol": names.PROTOCOLS,

@@ -20,13 +20,13 @@ from dhauds_jax.model import adapting
 from dhauds_jax.model.adapting import Outcome, Request
 from dhauds_jax.model.predictions import Predictions, predictions
 from dhauds_jax.model.sounds import Sounds, read
-from dhauds_jax.nets import checkpoint, zoo
+from dhauds_jax.nets import boxed, checkpoint, zoo
 from dhauds_jax.nets import precision as precisions
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import methods, protocols, selection
 from dhauds_jax.tta.evaluation import check_finite_logits
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Variables
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, RunInfo, Variables
 from dhauds_jax.workdir.saver import Saver
 
 BATCH = 64
@@ -176,6 +176,9 @@ class Model:
         adapting.check_windows(how, len(waves))
         variables = adapting.source_variables(how, self.config, self.variables, waves)
         before = replace(self, variables=variables, adapted=None).logits(waves, how.batch_size)
+        if how.method == "source":  # nothing to do again, epoch by epoch
+            state = method.init(variables, RunInfo(1, len(waves), len(self.classes)))
+            return Outcome(before, before, state, 0, [], interrupted=False)
         return adapting.adapt(how, self.classifier, method, variables, waves, before, saver, progress)
 
     def after(self, how: Request, method: Method, outcome: Outcome) -> Model:
@@ -193,20 +196,24 @@ class Model:
         return checkpoint.save(folder, self.variables, self.config, {**self.extra, **(extra or {})})
 
 
-def load(folder: str | Path, *, precision: str = "float32") -> Model:
-    """The model in a checkpoint's folder.
+def load(place: str | Path, *, precision: str = "float32") -> Model:
+    """The model in a checkpoint's folder, or one that comes with the package.
 
     Args:
-      folder: of `experiments.train`, `converters.convert`, `experiments.classify` or `Model.save`.
+      place: folder of `experiments.train`, `converters.convert`, `experiments.classify` or `Model.save`; or a name of
+        `boxed.names()`, such as "words15", where there is no folder of that name.
       precision: of the network's products, "float32", "tf32" or "bfloat16".
 
     Raises:
       BadInput: no checkpoint, a damaged one, or an unknown precision.
     """
     precisions.check_precision(precision)
-    variables, config, extra = checkpoint.load(folder)
-    classifier = _classifier(config.to_json(), precision)
-    return Model(classifier, jax.tree.map(jnp.asarray, variables), config, extra)
+    extra: Mapping[str, Any] = {}
+    if str(place) in boxed.names() and not Path(place).is_dir():
+        variables, config = boxed.load(str(place))
+    else:
+        variables, config, extra = checkpoint.load(place)
+    return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)
 
 
 @functools.lru_cache(maxsize=4)

@@ -16,8 +16,9 @@ from dhauds_jax.files import write_atomically
 from dhauds_jax.model import adapting, load
 from dhauds_jax.model.adapting import Request
 from dhauds_jax.model.record import Model
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import boxed, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
+from dhauds_jax.requests import listed
 from dhauds_jax.runs import labels, truth
 from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.tta import methods, selection
@@ -39,7 +40,7 @@ def classify(run: ClassifyRun, command: str) -> str:
         nothing is written. KeyboardInterrupt: after what there was has been written.
     """
     how = _check(run)
-    model = load(run.checkpoint, precision=run.precision)
+    model = load(place_of_model(run.checkpoint, run.model), precision=run.precision)
     method = methods.make(run.method, model.classifier, how.options)  # what it refuses is said before files are read
     if "source_data" in method.needs:
         raise BadInput(f"--method={run.method}: needs labelled clips of the source, which a folder of recordings lacks")
@@ -94,6 +95,20 @@ def _labelled(
     return text
 
 
+def place_of_model(checkpoint: str | None, model: str | None) -> str:
+    """What `model.load` takes, from two flags of which one must be given.
+
+    Raises:
+      BadInput: none or both are given, or there is no such model.
+    """
+    if (checkpoint is None) == (model is None):
+        found = "neither is" if checkpoint is None else "both are"
+        raise BadInput(f"--checkpoint and --model: {found} given, expected a folder, or one of {listed(boxed.names())}")
+    if model is not None and model not in boxed.names():
+        raise BadInput(f"--model: {registry.unknown('model', model, boxed.names())}")
+    return checkpoint or str(model)
+
+
 def _check(run: ClassifyRun) -> Request:
     """How to adapt, from the flags."""
     options = parse_options(run.method, run.profile, run.options, [run.method])
@@ -121,7 +136,7 @@ def _check_output(run: ClassifyRun, named: str) -> None:
 
 def identity(run: ClassifyRun, found: recordings.Recordings, model: Model) -> str:
     """Names what results belong to: flags, samples, weights and settings of the network, files of plug-ins."""
-    left_out = ("output", "save_every_s", "checkpoint", "audio_dir", "truth", "overwrite")
+    left_out = ("output", "save_every_s", "checkpoint", "model", "audio_dir", "truth", "overwrite")
     kept = {k: v for k, v in run.as_dict().items() if k not in left_out}
     own = [registry.source_digest(name) for name in (run.method, run.criterion, *model.config.places())]
     samples = [found.files, found.digest, np.asarray(found.seconds).tolist()]

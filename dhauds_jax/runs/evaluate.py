@@ -24,6 +24,7 @@ from dhauds_jax.model import Model, load
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.report import evaluation
+from dhauds_jax.runs.classify import place_of_model
 from dhauds_jax.runs.requests.evaluate import EvaluateRun
 from dhauds_jax.workdir import locks, provenance
 
@@ -43,10 +44,11 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     check_number("--worst", run.worst, 0)
     check_on_bad_file(run.on_bad_file)
     pairs = targets.expand(run.corruption, run.level)
-    model = load(run.checkpoint, precision=run.precision)
+    place = place_of_model(run.checkpoint, run.model)
+    model = load(place, precision=run.precision)
     dataset = sets.get(run.dataset, run.data_dir)
     check_split(dataset, run.split)
-    targets.check_fits(model.config, dataset, run.checkpoint)
+    targets.check_fits(model.config, dataset, place)
     for corruption, level in pairs:
         if corruption != CLEAN:
             targets.check_noise(dataset, run.noise_dir, corruption, level, model.config.sample_rate)

@@ -152,7 +152,8 @@ def _report(
     where = f"epoch {outcome.position} of {run.epochs} ({run.criterion})"
     if run.online:
         where = counted(outcome.position, "batch", "batches")
-    lines += [f"Method {run.method}, {'online' if run.online else 'offline'}, taken from: {where}.", ""]
+    how = f"{'online' if run.online else 'offline'}, taken from: {where}"
+    lines += [f"Method {run.method}, {'which adapts nothing' if run.method == 'source' else how}.", ""]
     if jax.tree.leaves(outcome.state.memory):
         lines += ["The method also keeps a memory that is not part of the written checkpoint.", ""]
     lines += ["| sign | before | after |", "|---|---:|---:|"]

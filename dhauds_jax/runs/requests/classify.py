@@ -13,7 +13,8 @@ from dhauds_jax.requests import Devices, Request, flag, like
 class ClassifyRun(Request):
     """The flags of `experiments.classify`."""
 
-    checkpoint: str = flag("Folder of the classifier, of experiments.train or converters.convert.")
+    checkpoint: str | None = flag("Folder of the classifier, of experiments.train or converters.convert.", None)
+    model: str | None = flag("A model that comes with the package, in place of --checkpoint.", None, names="model")
     audio_dir: str = flag("Folder of recordings, searched with its folders, or one recording.")
     method: str = flag("Adaptation method (see docs/methods.md); source only labels.", "tent", names="method")
     online: bool = flag("One pass in the order of the file names, labels as the recordings come by.", False)

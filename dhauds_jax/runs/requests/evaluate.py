@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.names import CLEAN
 from dhauds_jax.requests import Devices, Request, flag, like
+from dhauds_jax.runs.requests.classify import ClassifyRun
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateRun(Request):
     """The flags of `experiments.evaluate`."""
 
-    checkpoint: str = flag("Folder of the classifier, of experiments.train, classify or converters.convert.")
+    checkpoint: str | None = like(ClassifyRun, "checkpoint")
+    model: str | None = like(ClassifyRun, "model")
     dataset: str = like(AdaptRun, "dataset")
     data_dir: str | None = like(AdaptRun, "data_dir")
     noise_dir: str | None = like(AdaptRun, "noise_dir")

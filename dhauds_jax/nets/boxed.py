@@ -1,0 +1,63 @@
+"""Models in the box: small trained classifiers that come with the package, their weights in half precision.
+
+A new one is a folder in `boxes/`: config.json, weights.npz (leaves by their paths, float16) and card.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.registry import unknown
+from dhauds_jax.types import Variables
+
+BOXES = Path(__file__).resolve().parent / "boxes"
+
+
+def names() -> dict[str, str]:
+    """Name -> the first sentence of its card."""
+    return {path.name: _summary(path) for path in sorted(BOXES.iterdir()) if path.is_dir()}
+
+
+def _summary(box: Path) -> str:
+    paragraphs = (box / "card.md").read_text(encoding="utf-8").split("\n\n")
+    return " ".join(paragraphs[1].split()).partition(". ")[0].rstrip(".")
+
+
+def load(name: str) -> tuple[Variables, ClassifierConfig]:
+    """A model's variables (float32) and config.
+
+    Raises:
+      BadInput: there is no such model.
+    """
+    if name not in names():
+        raise BadInput(f"--model: {unknown('model', name, names())}")
+    box = BOXES / name
+    config = ClassifierConfig.from_json((box / "config.json").read_text(encoding="utf-8"), str(box / "config.json"))
+    variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
+    with np.load(box / "weights.npz") as stored:
+        for path in stored.files:
+            _put(variables, path.split("/"), stored[path].astype(np.float32))
+    return variables, config
+
+
+def _put(tree: dict[str, Any], path: list[str], leaf: np.ndarray) -> None:
+    for name in path[:-1]:
+        tree = tree.setdefault(name, {})
+    tree[path[-1]] = leaf
+
+
+def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, np.ndarray]:
+    """The leaves of variables by their paths with "/", as a box keeps them: in half precision."""
+    found: dict[str, np.ndarray] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            found.update(flat(value, f"{above}{name}/"))
+        else:
+            found[f"{above}{name}"] = np.asarray(value, np.float16)
+    return found

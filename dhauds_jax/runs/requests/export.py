@@ -1,0 +1,17 @@
+"""What `experiments.export` is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dhauds_jax.requests import Request, flag, like
+from dhauds_jax.runs.requests.classify import ClassifyRun
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportRun(Request):
+    """The flags of `experiments.export`."""
+
+    checkpoint: str | None = like(ClassifyRun, "checkpoint")
+    model: str | None = like(ClassifyRun, "model")
+    output: str = flag("Folder to write.")
