@@ -19,6 +19,7 @@ GROUND = {
     "errors": (),
     "requests": (),
     "files": (),
+    "interrupts": (),
     "digests": (),
     "processors": (),
     "progress": (),
