@@ -10,6 +10,9 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import Any
 
+KEPT = "its state is kept, and the same command goes on where it was"
+"""What a Ctrl-C ends with after which a state was written."""
+
 SAID = "\nCtrl-C: stops after this step and keeps its state; once more stops at once"
 
 

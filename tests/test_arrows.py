@@ -18,7 +18,7 @@ GROUND = {
     "names": (),
     "errors": (),
     "requests": (),
-    "files": (),
+    "files": ("errors",),
     "interrupts": (),
     "digests": (),
     "processors": (),

@@ -28,8 +28,8 @@ from dhauds_jax.types import AdaptState
 
 __all__ = [
     "ORDERS", "PROTOCOLS", "STREAM_OPTIONS", "Compiled", "Epoch", "Protocol", "Range", "StreamStep", "Within",
-    "check_protocol", "compiled", "evaluate", "make_stream", "offline", "online", "order_checksum", "padded_batches", "resolve_options",
-    "steps_per_epoch", "stream_order", "updates_every",
+    "check_protocol", "compiled", "evaluate", "make_stream", "offline", "online", "order_checksum", "padded_batches",
+    "resolve_options", "steps_per_epoch", "stream_order", "updates_every",
 ]  # fmt: skip
 
 

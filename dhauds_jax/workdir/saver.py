@@ -18,10 +18,8 @@ import numpy as np
 
 from dhauds_jax import interrupts, parallel
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import named
 from dhauds_jax.interrupts import Stopped
-
-KEPT = "its state is kept, and the same command goes on where it was"
-"""What a Ctrl-C that a saver was told of ends with."""
 
 _NAME = re.compile(r"\d{8}(-\d{8})?")
 
@@ -114,27 +112,36 @@ class Saver:
         """
         if not self.due():
             return False
-        from orbax.checkpoint import v1 as ocp
-
         name = f"{int(info['position']):08d}" + (f"-{info['updates']:08d}" if info.get("updates") else "")
         target, temporary = self.folder / name, self.folder / f"{name}.tmp"
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+        try:
+            self._write(leaves, info, target, temporary)
+        finally:
+            if parallel.writes():
+                shutil.rmtree(temporary, ignore_errors=True)  # there only when something went wrong: a full disk
+        self._last, self._calls, self._ask_at = time.monotonic(), 0, 1
+        if self.asked():
+            raise KeyboardInterrupt(interrupts.KEPT)
+        return True
+
+    def _write(self, leaves: list[np.ndarray], info: dict[str, Any], target: Path, temporary: Path) -> None:
+        """Writes a state under a temporary name, renames it and removes the older ones."""
+        from orbax.checkpoint import v1 as ocp
+
         if parallel.writes():
             shutil.rmtree(temporary, ignore_errors=True)  # of a killed run
             temporary.mkdir(parents=True)
         parallel.wait("state")
         ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves)})  # waits for all processes
         if parallel.writes():
-            (temporary / "info.json").write_text(json.dumps({**info, "identity": self.identity}))
+            with named(temporary):
+                (temporary / "info.json").write_text(json.dumps({**info, "identity": self.identity}))
             shutil.rmtree(target, ignore_errors=True)
             os.rename(temporary, target)
             for old in self.folder.iterdir():
                 if old != target:
                     shutil.rmtree(old)
-        self._last, self._calls, self._ask_at = time.monotonic(), 0, 1
-        if self.asked():
-            raise KeyboardInterrupt(KEPT)
-        return True
 
     def _saved(self) -> list[Path]:
         if not self.folder.is_dir():

@@ -7,7 +7,7 @@ import jax
 import pytest
 
 from dhauds_jax.cells.request import AdaptRun
-from dhauds_jax.interrupts import Stopped
+from dhauds_jax.interrupts import KEPT, Stopped
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.pretrain import pretrain_and_save
@@ -17,7 +17,7 @@ from dhauds_jax.train.options import TrainOptions
 from dhauds_jax.train.request import PretrainOptions, PretrainRun
 from dhauds_jax.tta import protocols
 from dhauds_jax.workdir import records
-from dhauds_jax.workdir.saver import KEPT, Saver, watching
+from dhauds_jax.workdir.saver import Saver, watching
 from tests.runs import tiny
 
 
