@@ -1,0 +1,27 @@
+"""What libraries say for themselves is not on a command's screen."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runs import tiny
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.slow
+def test_tensorflow_and_its_data_sets_say_nothing(tmp_path):
+    """Before, TFDS spoke of a download, of a custom configuration and of every example, and TensorFlow of oneDNN."""
+    tiny.make_arabic(tmp_path / "data")
+    words = [sys.executable, "-m", "experiments.check_data", "--dataset=arabic_speech_commands", "--allow_partial",
+             f"--data_dir={tmp_path / 'data'}", f"--prepare={tmp_path / 'cache'}"]  # fmt: skip
+    env = {name: value for name, value in os.environ.items() if not name.startswith("TF_")}
+    done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, done.stderr
+    folder = done.stdout.splitlines()[-1].removeprefix("prepared: ")
+    said, *bar = done.stderr.splitlines()
+    assert said == f"preparing {folder}"
+    assert all("arabic" in line for line in bar), bar
