@@ -12,6 +12,23 @@ from tests.runs import tiny
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def test_a_library_that_misses_a_home_folder_says_nothing():
+    """As in a container that runs with a number which no user has; before, figures came with a warning."""
+    code = (
+        "import pwd, sys\n"
+        "pwd.getpwuid = lambda uid: {}[uid]\n"
+        "from dhauds_jax.command import app\n"
+        "app.FLAGS(['report'])\n"
+        "app._start()\n"
+        "import matplotlib\n"
+        "print(matplotlib.get_cachedir())\n"
+    )
+    env = {name: value for name, value in os.environ.items() if name not in ("HOME", "MPLCONFIGDIR")}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True, timeout=900)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "matplotlib-" in done.stdout
+
+
 @pytest.mark.slow
 def test_tensorflow_and_its_data_sets_say_nothing(tmp_path):
     """Before, TFDS spoke of a download, of a custom configuration and of every example, and TensorFlow of oneDNN."""
