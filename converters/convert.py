@@ -20,7 +20,7 @@ from __future__ import annotations
 from absl import flags
 
 from converters.names import FAMILIES
-from dhauds_jax.command import app
+from dhauds_jax.command import app, outputs
 from dhauds_jax.errors import BadInput
 
 FLAGS = flags.FLAGS
@@ -54,6 +54,7 @@ flags.DEFINE_bool("list", False, "Print the families, each with the presets of i
 
 
 def main() -> str:
+    outputs.check("output")
     from converters import conversion, families, presets, report
 
     if FLAGS.list:

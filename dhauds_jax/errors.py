@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import math
+import os
 
 
 class BadInput(ValueError):
@@ -16,8 +17,9 @@ class BadInput(ValueError):
 
 
 _PATHS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError, PermissionError)
-_NO_MEMORY = "RESOURCE_EXHAUSTED"
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_TEXTS = {os.strerror(number): number for number in (*_FULL, errno.EROFS)}
+"""The system's words, which are all that errors of the library that writes checkpoints have of a full disk."""
 
 
 def sentence(error: BaseException) -> str | None:
@@ -28,17 +30,44 @@ def sentence(error: BaseException) -> str | None:
     """
     if isinstance(error, BadInput):
         return str(error)
-    if isinstance(error, MemoryError) or str(error).startswith(_NO_MEMORY):  # JAX's error is known by its text
-        said = " ".join(str(error).split()) or "no more to be had"
-        return f"out of memory ({said[:200]}): ask for less at once, such as a smaller batch or fewer clips"
-    if not isinstance(error, _PATHS) and not (isinstance(error, OSError) and error.errno in _FULL):
+    if said := full_disk(error):
+        return said
+    if said := no_memory(error):
+        return f"{said}: ask for less at once, such as a smaller batch or fewer clips"
+    if not isinstance(error, _PATHS):
         return None
     if error.errno is None:  # raised by a library, with a text of its own
         return " ".join(str(error).split()) or None
-    paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
-    if not paths and error.errno not in _FULL:
+    return f"{_paths(error)}: {error.strerror}" if _paths(error) else None
+
+
+def _paths(error: OSError) -> str:
+    return " -> ".join(os.fsdecode(path) for path in (error.filename, error.filename2) if path is not None)
+
+
+def full_disk(error: BaseException) -> str | None:
+    """Says that a disk is full or may not be written, and what is kept; None for another error."""
+    said = error.strerror if isinstance(error, OSError) else None
+    text = said or (str(error) if isinstance(error, ValueError | RuntimeError | OSError) else "")
+    reason = next((reason for reason in _TEXTS if reason in text), None)
+    if reason is None:
         return None
-    return f"{' -> '.join(paths) or 'the disk'}: {error.strerror}"
+    paths = [part for part in text.split('"') if os.path.isabs(part)]
+    where = (isinstance(error, OSError) and _paths(error)) or next(iter(paths), "the disk")
+    kept = "; what is finished is kept: make room, and give the same command again" if _TEXTS[reason] in _FULL else ""
+    return f"{where}: {reason}{kept}"
+
+
+def no_memory(error: BaseException) -> str | None:
+    """Says that the memory of the host or of the device did not suffice; None for another error."""
+    # JAX's error is known by its text, which may stand behind that of a step around it.
+    device = isinstance(error, RuntimeError) and _NO_MEMORY in str(error)
+    if not device and not isinstance(error, MemoryError):
+        return None
+    return f"out of memory ({' '.join(str(error).split())[:200] or 'no more to be had'})"
+
+
+_NO_MEMORY = "RESOURCE_EXHAUSTED"
 
 
 def check_number(

@@ -6,13 +6,16 @@ place at once, on one machine or on two, never share a temporary name: the last 
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import shutil
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from dhauds_jax.errors import BadInput
 
 _COUNTER = itertools.count()
 
@@ -32,12 +35,13 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], obj
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_beside(path)
     try:
-        with temporary.open("wb") as file:
-            if callable(content):
-                content(file)
-            else:
-                file.write(content.encode("utf-8") if isinstance(content, str) else content)
-        os.replace(temporary, path)
+        with named(path):
+            with temporary.open("wb") as file:
+                if callable(content):
+                    content(file)
+                else:
+                    file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)  # there only when something went wrong
 
@@ -51,3 +55,56 @@ def put_in_place(temporary: Path, folder: Path) -> None:
     os.rename(folder, old)
     os.rename(temporary, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """A block whose system errors name `path`: a full disk does not say which file it was."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            error.filename = str(path)
+        raise
+
+
+def refusal(flag: str, folder: Path, error: OSError) -> str:
+    """The sentence on a folder that cannot be made or written to."""
+    done = "written to" if folder.is_dir() else "made"
+    return f"--{flag}={folder}: cannot be {done} ({error.strerror or error}), expected a folder that can"
+
+
+def check_folder(folder: Path, flag: str) -> None:
+    """Tries whether files can be written into `folder`, made where it is absent; nothing is left behind.
+
+    Args:
+      folder: where a command will write, which is said before its work.
+      flag: the flag that names it.
+
+    Raises:
+      BadInput: it cannot be made or written to, or the disk is full.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    temporary = temporary_beside(folder / "tried")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(b"\0")
+    except OSError as error:
+        raise BadInput(refusal(flag, folder, error)) from error
+    finally:
+        with contextlib.suppress(OSError):  # what could not be written is not there
+            temporary.unlink()
+        for place in made:
+            with contextlib.suppress(OSError):
+                place.rmdir()
+
+
+def check_file(path: Path, flag: str) -> None:
+    """Tries whether a file can be written at `path`, as `check_folder` does.
+
+    Raises:
+      BadInput: it is a folder, or its folder cannot be made or written to, or the disk is full.
+    """
+    if path.is_dir():
+        raise BadInput(f"--{flag}={path}: is a folder, expected the name of a file to write")
+    check_folder(path.parent, flag)

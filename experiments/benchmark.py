@@ -14,13 +14,14 @@ loop, whose body counts once), `temporary_mb` and `peak_memory_mb` (MiB). corrup
 
 from __future__ import annotations
 
-from dhauds_jax.command import app, flags
+from dhauds_jax.command import app, flags, outputs
 from dhauds_jax.runs.requests.benchmark import Benchmark
 
 flags.flags_of(Benchmark)
 
 
 def main() -> str:
+    outputs.check("profile")
     from dhauds_jax.runs.benchmark import benchmark
 
     return benchmark(flags.from_flags(Benchmark))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from dhauds_jax.command import app, flags
+from dhauds_jax.command import app, flags, outputs
 from dhauds_jax.runs.requests.check_data import CheckRun
 
 CANNOT_SERVE = 4
@@ -20,6 +20,7 @@ flags.flags_of(CheckRun)
 
 
 def main() -> str:
+    outputs.check("prepare")
     from dhauds_jax.runs.check_data import check
 
     text, serves = check(flags.from_flags(CheckRun))

@@ -17,10 +17,11 @@ flags.flags_of(ClassifyRun)
 
 
 def main() -> str:
+    flags.start()
     from dhauds_jax.runs.classify import classify
 
     return classify(flags.from_flags(ClassifyRun), app.command())
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, stopped=app.GOES_ON)

@@ -15,10 +15,11 @@ flags.flags_of(CorruptRun)
 
 
 def main() -> str:
+    flags.start()
     from dhauds_jax.runs.corrupt import run_command
 
     return run_command(flags.from_flags(CorruptRun))
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, stopped=app.THE_REST)

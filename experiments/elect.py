@@ -15,6 +15,7 @@ flags.flags_of(ElectRun)
 
 
 def main() -> str:
+    flags.start()
     from dhauds_jax.runs.elect import run_election
 
     return run_election(flags.from_flags(ElectRun), app.command())

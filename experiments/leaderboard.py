@@ -17,10 +17,11 @@ flags.flags_of(LeaderboardRun)
 
 
 def main() -> str:
+    flags.start()
     from dhauds_jax.runs.leaderboard import fill
 
     return fill(flags.from_flags(LeaderboardRun), app.command())
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, stopped=app.GOES_ON)

@@ -8,17 +8,19 @@ goes on with the same command. Labels are never looked at.
 
 from __future__ import annotations
 
-from dhauds_jax.command import app, flags
+from dhauds_jax.command import app, flags, outputs
 from dhauds_jax.train.request import PretrainRun
 
 flags.flags_of(PretrainRun)
 
 
 def main() -> str:
+    outputs.check("cache_dir")
+    flags.start()
     from dhauds_jax.runs.pretrain import pretrain_and_save
 
     return pretrain_and_save(flags.from_flags(PretrainRun), app.command())
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, stopped=app.GOES_ON)

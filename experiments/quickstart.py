@@ -18,9 +18,9 @@ MINUTES = "2 to 3"
 
 
 def greeting() -> str:
-    place = flags.from_flags(Quickstart).workdir
-    about = f"{MINUTES} minutes on two CPU cores the first time"
-    return f"the whole story on synthetic words, {about}; everything goes to {place}"
+    run = flags.from_flags(Quickstart)
+    about = f"with seed {run.seed}, {MINUTES} minutes on two CPU cores the first time"
+    return f"the whole story on synthetic words, {about}; everything goes to {run.workdir}"
 
 
 def main() -> str:
@@ -30,4 +30,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    app.run(main, greeting)
+    app.run(main, greeting, stopped=app.GOES_ON)

@@ -8,13 +8,14 @@ With --fill=docs/results.md the tables marked in that page are rendered anew fro
 
 from __future__ import annotations
 
-from dhauds_jax.command import app, flags
+from dhauds_jax.command import app, flags, outputs
 from dhauds_jax.runs.requests.report import ReportRun
 
 flags.flags_of(ReportRun)
 
 
 def main() -> str:
+    outputs.check("output")
     from dhauds_jax.runs.report import report
 
     return report(flags.from_flags(ReportRun))

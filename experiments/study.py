@@ -16,10 +16,11 @@ flags.flags_of(StudyRun)
 
 
 def main() -> str:
+    flags.start()
     from dhauds_jax.runs.study import run_study
 
     return run_study(flags.from_flags(StudyRun), app.command())
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, stopped=app.THE_REST)

@@ -6,7 +6,7 @@ The checkpoint (Orbax + config.json) appears in WORKDIR/checkpoint. A killed run
 
 from __future__ import annotations
 
-from dhauds_jax.command import app, flags
+from dhauds_jax.command import app, flags, outputs
 from dhauds_jax.requests import Processes
 from dhauds_jax.train.request import Recipe, TrainRun
 
@@ -14,6 +14,7 @@ flags.flags_of(TrainRun, Recipe, Processes)
 
 
 def main() -> str:
+    outputs.check("cache_dir")
     flags.start()
     from dhauds_jax.runs.train import train_from_flags
 
@@ -21,4 +22,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, stopped=app.GOES_ON)

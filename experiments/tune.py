@@ -9,17 +9,19 @@ the last epoch wins, the default in a tie. Trials are records in WORKDIR and are
 
 from __future__ import annotations
 
-from dhauds_jax.command import app, flags
+from dhauds_jax.command import app, flags, outputs
 from dhauds_jax.runs.requests.tune import TuneRun
 
 flags.flags_of(TuneRun)
 
 
 def main() -> str:
+    outputs.check("output", file=True)
+    flags.start()
     from dhauds_jax.runs.tune import tune
 
     return tune(flags.from_flags(TuneRun), app.command())
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, stopped=app.GOES_ON)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import resource
+import mmap
 import statistics
 import tempfile
 import time
@@ -63,7 +63,7 @@ def resident_mb() -> float | None:
     held = Path("/proc/self/statm")
     if not held.is_file():
         return None
-    return int(held.read_text().split()[1]) * resource.getpagesize() / 2**20
+    return int(held.read_text().split()[1]) * mmap.PAGESIZE / 2**20
 
 
 def _rows_of(folder: Path, seconds: float, batch: int, rounds: int) -> Iterator[dict[str, Any]]:

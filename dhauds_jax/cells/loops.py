@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dhauds_jax import metrics, parallel
+from dhauds_jax import interrupts, metrics, parallel
 from dhauds_jax.cells.input_statistics import InputStatistics
 from dhauds_jax.cells.scoring import bins, by_domain, mean_losses, measured, rows_of, scored
 from dhauds_jax.cells.targets import Target
@@ -16,7 +16,7 @@ from dhauds_jax.tta import protocols, selection, streams
 from dhauds_jax.tta.evaluation import check_finite, check_finite_logits
 from dhauds_jax.tta.feeding import hold
 from dhauds_jax.types import AdaptState
-from dhauds_jax.workdir.saver import Saver
+from dhauds_jax.workdir.saver import Saver, watching
 
 
 class Trajectory(NamedTuple):
@@ -102,26 +102,29 @@ def through_epochs(
         begin=len(curve) - 1 if curve else 0,
         progress=progress,
         together=plan.together,
+        within=protocols.Within(info.get("updates", 0), info.get("losses", ())),
+        asked=saver.asked if saver else interrupts.never,
     )
-    for epoch in epochs:
-        place = f"after epoch {epoch.index} of {plan.epochs}; lower the learning rate"
-        logits = check_finite_logits(epoch.logits, place)
-        point = scored(epoch.index, logits, target.labels, target.metric, epoch.losses, plan.criterion)
-        if view is not None:
-            seen = protocols.evaluate(run.predict, epoch.state, view, plan.batch_size, parallel=where)
-            point["criteria"]["agreement"] = selection.agreement(logits, check_finite_logits(seen, place))
-        if evaluation is not None:
-            other = _watched(run, epoch.state, statistics.of("evaluation", epoch.state))
-            logits = protocols.evaluate(run.predict, other, evaluation, plan.batch_size, parallel=where)
-            logits = check_finite_logits(logits, place)
-            point["evaluation"] = measured(logits, target.labels, target.metric)
-        if epoch.index == plan.epochs:
-            point["metrics"] = metrics.everything(logits, target.labels)
-            point["reliability"] = {"after": bins(logits, target.labels)}
-        curve.append(point)
-        if saver and epoch.index:
-            saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds()})
-        last = epoch.state
+    with watching(saver, lambda stopped: (stopped.state, {"curve": curve, "seconds": clock.seconds()})):
+        for epoch in epochs:
+            place = f"after epoch {epoch.index} of {plan.epochs}; lower the learning rate"
+            logits = check_finite_logits(epoch.logits, place)
+            point = scored(epoch.index, logits, target.labels, target.metric, epoch.losses, plan.criterion)
+            if view is not None:
+                seen = protocols.evaluate(run.predict, epoch.state, view, plan.batch_size, parallel=where)
+                point["criteria"]["agreement"] = selection.agreement(logits, check_finite_logits(seen, place))
+            if evaluation is not None:
+                other = _watched(run, epoch.state, statistics.of("evaluation", epoch.state))
+                logits = protocols.evaluate(run.predict, other, evaluation, plan.batch_size, parallel=where)
+                logits = check_finite_logits(logits, place)
+                point["evaluation"] = measured(logits, target.labels, target.metric)
+            if epoch.index == plan.epochs:
+                point["metrics"] = metrics.everything(logits, target.labels)
+                point["reliability"] = {"after": bins(logits, target.labels)}
+            curve.append(point)
+            if saver and epoch.index:
+                saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds()})
+            last = epoch.state
     final, filled = (curve[-1].pop(name, {}) for name in ("metrics", "reliability"))
     return Trajectory(curve, [], clock.seconds(), parallel.here(where, last), final, filled)
 
@@ -180,20 +183,21 @@ def through_stream(
         begin=info.get("position", 0),
         progress=progress,
     )
-    for step in steps:
-        fetch()
-        late.append(step._replace(state=None))
-        ends = step.index + 1 == len(stream) or stream[step.index + 1].opens
-        if protocol.clean and ends:
-            other = _watched(run, step.state, statistics.of("clean", step.state))
-            seen = protocols.evaluate(run.predict, other, target.clean, plan.batch_size, parallel=run.parallel)
-            check_finite_logits(seen, f"on clean clips after step {step.index + 1} of the stream")
-            clean.append(metrics.METRICS[target.metric](seen, target.labels[: target.clips]))
-        if saver and saver.due():
+    with watching(saver):
+        for step in steps:
             fetch()
-            facts = {"position": step.index + 1, "losses": losses, "clean": clean, "seconds": clock.seconds()}
-            saver.save((step.state, logits), facts)
-        state = step.state
+            late.append(step._replace(state=None))
+            ends = step.index + 1 == len(stream) or stream[step.index + 1].opens
+            if protocol.clean and ends:
+                other = _watched(run, step.state, statistics.of("clean", step.state))
+                seen = protocols.evaluate(run.predict, other, target.clean, plan.batch_size, parallel=run.parallel)
+                check_finite_logits(seen, f"on clean clips after step {step.index + 1} of the stream")
+                clean.append(metrics.METRICS[target.metric](seen, target.labels[: target.clips]))
+            if saver and saver.due():
+                fetch()
+                facts = {"position": step.index + 1, "losses": losses, "clean": clean, "seconds": clock.seconds()}
+                saver.save((step.state, logits), facts)
+            state = step.state
     fetch()
     rows = rows_of(stream)
     mean = mean_losses(losses)

@@ -5,6 +5,7 @@ Only absl is imported here, so `--help` answers at once.
 
 from __future__ import annotations
 
+import logging as python_logging
 import os
 import shlex
 import sys
@@ -38,6 +39,20 @@ class _Version(flags.BooleanFlag):
 
 flags.DEFINE_flag(_Version())
 
+LESS = ("batch_size", "batch", "copies", "updates_per_dispatch")
+"""Flags whose number the memory of a device grows with."""
+
+GOES_ON = "the same command goes on from the state that was kept last"
+"""What a command that keeps states says at a Ctrl-C that no state was written for."""
+
+THE_REST = "what is finished is kept, and the same command does the rest"
+"""The same, of a command that skips what is finished and keeps nothing of what is not."""
+
+WINDOWS = (
+    "dhauds_jax runs on Linux and macOS, and nobody has tried it on Windows itself: give the command in the Windows "
+    "Subsystem for Linux (wsl --install)"
+)
+
 BUG = 1
 """Exit code for an error that is nobody's input: its traceback is shown."""
 
@@ -57,10 +72,32 @@ def _parse(argv: list[str]) -> list[str]:
     except flags.Error as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(BAD_INPUT)
+    _expand_home(FLAGS)
     if len(rest) > 1:
         print(f"error: {rest[1]!r} belongs to no flag; flags are written --name=value (see --help)", file=sys.stderr)
         sys.exit(BAD_INPUT)
     return rest
+
+
+def _expand_home(values: flags.FlagValues) -> None:
+    """Replaces `~` at the beginning of a flag's value, or of one of a list, as a shell does where it stands alone.
+
+    No value of another kind begins so, and no command has to know which of its flags are paths.
+    """
+    for name in values:
+        value = values[name].value
+        several = isinstance(value, list)
+        texts = value if several else [value]
+        if not any(isinstance(text, str) and text.startswith("~") for text in texts):
+            continue
+        found = [os.path.expanduser(text) for text in texts]
+        for text in found:
+            if text.startswith("~"):
+                user = text.partition("/")[0]
+                lacks = "HOME is not set" if user == "~" else "there is no such user"
+                print(f"error: --{name}={text}: {user} stands for no folder here ({lacks})", file=sys.stderr)
+                sys.exit(BAD_INPUT)
+        values[name].value = found if several else found[0]
 
 
 def _help_or_parse(argv: list[str]) -> list[str]:
@@ -78,8 +115,8 @@ def _help_or_parse(argv: list[str]) -> list[str]:
 def command() -> str:
     """The command line as a user would type it, for records."""
     program = sys.modules["__main__"].__spec__
-    name = f"python -m {program.name}" if program is not None else sys.argv[0]
-    return " ".join([name, *map(shlex.quote, sys.argv[1:])])
+    words = ["python", "-m", program.name] if program is not None else sys.argv[:1]
+    return shlex.join([*words, *sys.argv[1:]])
 
 
 def bug_report(error: BaseException) -> str:
@@ -94,6 +131,10 @@ def said(error: BaseException, values: flags.FlagValues = FLAGS) -> str | None:
     sentence = errors.sentence(error)
     if sentence is None:
         return None
+    if short := errors.no_memory(error):
+        less = [f"--{name}={values[name].value}" for name in LESS if name in values and values[name].value > 1]
+        ways = [f"lower {' or '.join(less)}"] * bool(less) + ["give --remat"] * ("remat" in values)
+        return f"{short}: {', or '.join(ways)}" if ways else sentence
     if getattr(error, "skippable", False) and "on_bad_file" in values:
         return f"{sentence}; --on_bad_file=skip leaves such files out"
     flag = _flag_of(error, values) if isinstance(error, OSError) else ""
@@ -110,10 +151,11 @@ def _flag_of(error: OSError, values: flags.FlagValues) -> str:
     return ""
 
 
-def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> None:
+def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stopped: str = "") -> None:
     """Calls `main`, which returns the sentence that says where the output lies.
 
-    `greeting` gives a line that is printed at once, before anything heavy is imported.
+    `greeting` gives a line that is printed at once, before anything heavy is imported; `stopped` says what the same
+    command does after a Ctrl-C (`GOES_ON`, `THE_REST`, or nothing), where the exception does not say it.
 
     `BadInput`, missing files and the like end with one sentence and exit code 2, a loss or a prediction that is not
     finite with 3, Ctrl-C with 130 after saying how to go on, and output that nobody reads any more with 141, silently.
@@ -125,6 +167,9 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
     from dhauds_jax.command.allocator import keep_freed_memory
 
     keep_freed_memory()
+    if sys.platform == "win32":
+        print(f"error: {WINDOWS}", file=sys.stderr)
+        sys.exit(BAD_INPUT)
 
     def guarded(_: list[str]) -> None:
         try:
@@ -137,8 +182,9 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
         except FloatingPointError as error:
             print(f"stopped: {error}", file=sys.stderr)
             sys.exit(DIVERGED)
-        except KeyboardInterrupt:
-            print("\nstopped by the user; the same command goes on where it was", file=sys.stderr)
+        except KeyboardInterrupt as error:
+            then = str(error) or stopped
+            print(f"\nstopped by the user{then and f'; {then}'}", file=sys.stderr)
             sys.exit(130)
         except Exception as error:
             sentence = said(error)
@@ -160,9 +206,14 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None) -> N
 
 
 def _start() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow, which talks on stderr
     if FLAGS.compilation_cache:
         from dhauds_jax.command import compilation_cache
 
         compilation_cache.use()
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
+    # That nobody has a home folder is no news to who runs such a container; figures are drawn all the same.
+    python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)
+    # Its thread logs a traceback of the exception that it hands on.
+    logging.get_absl_logger().addFilter(lambda record: "_SignalingThread.run() raised" not in record.getMessage())

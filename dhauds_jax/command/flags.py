@@ -17,6 +17,7 @@ from absl import flags
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.requests import Flag, Processes, Request
+from dhauds_jax.wording import plural
 
 flags.disclaim_key_flags()
 
@@ -62,15 +63,33 @@ def from_flags(record: type[R], values: flags.FlagValues = FLAGS) -> R:
     return record(**found)
 
 
-def start() -> None:
-    """Joins the processes that the flags of `Processes` name; before anything computes.
+def start(values: flags.FlagValues = FLAGS) -> None:
+    """Joins the processes that the flags of `Processes` name, before anything computes, and says on what and with
+    which seed it will be computed.
 
     Raises:
       BadInput: flags that do not fit together.
     """
     from dhauds_jax import parallel
 
-    parallel.start(**from_flags(Processes).as_dict())
+    if "coordinator" in values:
+        parallel.start(**from_flags(Processes, values).as_dict())
+    runs = not any(name in values and values[name].value for name in _NOTHING_RUNS)
+    if runs and parallel.writes():
+        print(opening(values), file=sys.stderr, flush=True)
+
+
+_NOTHING_RUNS = ("list", "dry_run", "cost")
+
+
+def opening(values: flags.FlagValues = FLAGS) -> str:
+    """The line that a command which computes begins with: device, and seed where it has one."""
+    from dhauds_jax import processors
+
+    seeds = [values[name].value for name in ("seed", "seeds") if name in values]
+    each = [str(seed) for found in seeds for seed in (found if isinstance(found, list) else [found])]
+    said = f"; {plural(len(each), 'seed', 'seeds')} {', '.join(each)}" if each else ""
+    return f"device: {processors.device()}{said}"
 
 
 def _typed(record: type[Request]) -> Iterator[tuple[dataclasses.Field, Any]]:

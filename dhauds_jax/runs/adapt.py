@@ -163,7 +163,8 @@ def _remarks(run: AdaptRun, loaded: Loaded, record: Mapping[str, Any]) -> dict[s
 
 def summary(record: dict[str, Any]) -> str:
     """One line about a finished cell."""
-    words = [f"{title(record['corruption'], record['level'])} {record['method']} {record['protocol']}:"]
+    cell = f"{title(record['corruption'], record['level'])} {record['method']} {record['protocol']}"
+    words = [f"{cell} seed {record['seed']}:"]
     for name in ("non_adapted", "adapted_last", "adapted_selected", "adapted_oracle"):
         words.append(f"{name.removeprefix('adapted_')} {100 * record[name]:.1f}")
     words.append(f"({record['metric']} in %, {record['seconds']:.0f} s)")

@@ -121,10 +121,11 @@ def benchmark(run: Benchmark) -> str:
             from dhauds_jax.benchmark import pipeline
 
             _print_rows(pipeline.rows(run.seconds, run.batch, run.rounds), run)
+    if run.json:
+        return ""
     where = f"profiles in {run.profile}; " if run.profile else ""
-    return (
-        "" if run.json else f"{where}peak memory {provenance.peak_memory_mb():.0f} MiB; --json prints one object a line"
-    )
+    memory = f"peak memory {provenance.peak_memory_mb():.0f} MiB"
+    return f"{where}device: {provenance.device()}; {memory}; --json prints one object a line"
 
 
 def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from absl import logging
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.checking import Report, check_copy
@@ -46,11 +51,27 @@ def prepare(run: CheckRun) -> Path:
     copy = builders.copy_digest(dataset, run.data_dir, run.allow_partial)
     name = "-".join(filter(None, (variant, "native", "partial" if run.allow_partial else "", copy)))
     config = builders.AudioConfig(name=name, variant=variant, allow_partial=run.allow_partial)
-    made = builders.builder_class(draw_name(dataset))(data_dir=run.prepare, config=config)
+    with _quiet(builders.tfds):
+        made = builders.builder_class(draw_name(dataset))(data_dir=run.prepare, config=config)
     manual = builders.tfds.download.DownloadConfig(manual_dir=str(Path(run.data_dir).resolve()))
-    with contextlib.redirect_stdout(sys.stderr):  # TFDS talks where the findings are printed
+    print(f"preparing {made.data_dir}", file=sys.stderr, flush=True)
+    with _quiet(builders.tfds):
         made.download_and_prepare(download_config=manual)
     return Path(made.data_dir)
+
+
+@contextlib.contextmanager
+def _quiet(tfds: Any) -> Iterator[None]:
+    """TFDS says nothing, as it would speak of downloads; its bars are for a terminal alone."""
+    level = logging.get_verbosity()
+    if not sys.stderr.isatty():
+        tfds.disable_progress_bar()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
+            yield
+    finally:
+        logging.set_verbosity(level)
 
 
 def _kinds(report: Report) -> dict[str, int]:

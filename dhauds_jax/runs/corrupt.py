@@ -100,8 +100,8 @@ def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[CellS
         records.note_bad_files(Path(run.output), [(source.ids[row], error.reason) for row, error in written.bad])
         record = written.record
         print(
-            f"{cell.corruption}-{cell.level}: {counted(record['clips'], 'clip')}, checksum of the draws "
-            f"{record['draws_sha256'][:16]}, of the samples {record['samples_sha256'][:16]}"
+            f"{cell.corruption}-{cell.level}, seed {run.seed}: {counted(record['clips'], 'clip')}, checksum of the "
+            f"draws {record['draws_sha256'][:16]}, of the samples {record['samples_sha256'][:16]}"
         )
 
 

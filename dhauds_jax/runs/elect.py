@@ -82,7 +82,8 @@ def run_election(run: ElectRun, command: str) -> str:
             record = _record(run, sources, loaded, (corruption, level), drawn_as, mode, said["single"], logits, clips)
             records.append(Path(run.workdir), {**record, "seconds": seconds, **provenance.block(command)})
             written += 1
-            print(f"{corruption} {level} {mode}: {100 * record['adapted_last']:.2f} % {loaded.dataset.metric}")
+            score = f"{100 * record['adapted_last']:.2f} % {loaded.dataset.metric}"
+            print(f"{corruption} {level} {mode} seed {run.seed}: {score}")
     return f"{counted(written, 'record')} written: {Path(run.workdir) / records.FILE}"
 
 

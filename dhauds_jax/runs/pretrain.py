@@ -127,6 +127,6 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     last = history[-1]
     return (
         f"{100 * last['validation_accuracy']:.1f} % of the hidden patches of the validation clips found after "
-        f"{counted(len(history), 'epoch')} (square error {last['validation_reconstruction']:.3f}); "
+        f"{counted(len(history), 'epoch')}, seed {run.seed} (square error {last['validation_reconstruction']:.3f}); "
         f"checkpoint: {folder}, curve: {Path(run.workdir) / CURVE}"
     )

@@ -142,7 +142,7 @@ def run_study(run: StudyRun, command: str) -> str:
                     continue
                 records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": 0})
                 written += 1
-                print(f"lr {dict(cell.options).get('lr', '-')} seed {cell.seed}: {summary(record)}")
+                print(f"lr {dict(cell.options).get('lr', '-')}: {summary(record)}")
     there = len(seeds) * len(rates) - written - len(lost)
     said = [f"{counted(written, 'record')} written"]
     if there:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from jaxtyping import Array
 from dhauds_jax import metrics, parallel
 from dhauds_jax.data.pipeline import ClipSplit, to_float
 from dhauds_jax.errors import BadInput
+from dhauds_jax.interrupts import Stopped, never
 from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import TRAIN
 from dhauds_jax.parallel import ONE, Parallel
@@ -29,7 +30,7 @@ from dhauds_jax.train.views import TrainBatch, make_features, make_view
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.protocols import stream_order
 from dhauds_jax.types import Classifier, Variables
-from dhauds_jax.workdir.saver import Saver
+from dhauds_jax.workdir.saver import Saver, watching
 
 
 class TrainState(NamedTuple):
@@ -141,30 +142,41 @@ def _epoch(
     bar: Bar,
     fresh: bool,
     where: Parallel,
+    losses: Sequence[float],
+    stop: Callable[[], bool],
 ) -> _Pass:
-    """One pass. With `fresh` the step compiles in its first update, which then is not timed."""
+    """One pass, after the updates that gave `losses`; raises `Stopped` between two when `stop` says so.
+
+    With `fresh` the step compiles in its first update, which then is not timed.
+    """
     order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
-    variables, opt_state, seen, pending = state.variables, state.opt_state, [], None
-    feed = fed(clips, stream_order(order_key, len(clips.ids)), batch_size, where)
+    variables, opt_state, seen, pending = state.variables, state.opt_state, list(losses), None
+    first = len(seen)
+    feed = fed(clips, stream_order(order_key, len(clips.ids))[first * batch_size :], batch_size, where)
     begun, waited = time.perf_counter(), 0.0
-    for index in range(-(-len(clips.ids) // batch_size)):
+    for index in range(first, -(-len(clips.ids) // batch_size)):
         asked = time.perf_counter()
         batch = next(feed)
         waited += time.perf_counter() - asked
         batch = batch._replace(wave=to_float(batch.wave))
         variables, opt_state, loss = step(variables, opt_state, batch, jax.random.fold_in(step_key, index))
         bar.update()
-        if fresh and index == 0:
+        if fresh and index == first:
             begun, waited = time.perf_counter(), 0.0
         if pending is not None:
             seen.append(float(pending))  # one step late, so the device never waits
         pending = loss
         if seen and not np.isfinite(seen[-1]):
             break
+        if stop():
+            break
     feed.close()
-    seen.append(float(pending))
+    if pending is not None:
+        seen.append(float(pending))
     if not np.all(np.isfinite(seen)):
         raise FloatingPointError(f"the training loss is {seen[-1]} in epoch {epoch + 1}: lower --lr")
+    if stop():
+        raise Stopped((variables, opt_state), epoch, len(seen), seen)
     return _Pass(variables, opt_state, float(np.mean(seen)), time.perf_counter() - begun, waited)
 
 
@@ -220,6 +232,7 @@ def train(
 
     Raises:
       BadInput: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
+      KeyboardInterrupt: Ctrl-C, after the `saver` has kept the state.
     """
     check_options(options, noise)
     check_aux_options(options, variables)
@@ -231,9 +244,9 @@ def train(
     optimiser = make_optimiser(options, steps)
     state = TrainState(variables, optimiser.init(masks.split(variables["params"], options.group)[0]), variables)
     found = saver.load(state) if saver else None
-    if found:
-        state, info = found
-        history += info["history"]
+    state, info = found or (state, {"history": []})
+    history += info["history"]
+    begun = info.get("losses", [])  # of the epoch that Ctrl-C broke off
     parallel.same_everywhere(len(history), "finished epochs")
     state = parallel.everywhere(where, state)
     if len(history) == options.epochs:  # killed between the last epoch and its checkpoint
@@ -245,11 +258,13 @@ def train(
     step = _spread_step(where, update, compiler_options)
     score = make_evaluator(classifier, min(BATCH, len(validation.ids)), where, compiler_options)
     key = jax.random.key(seed)
-    counts = {"total": steps * options.epochs, "initial": steps * len(history), "unit": "step"}
-    with progress_bar(desc="train", awaited=FIRST.format("step"), **counts) as bar:
-        first = len(history)
+    counts = {"total": steps * options.epochs, "initial": steps * len(history) + len(begun), "unit": "step"}
+    first, stop = len(history), saver.asked if saver else never
+    kept = lambda stopped: (TrainState(*stopped.state, state.best), {"history": history})  # noqa: E731
+    with progress_bar(desc="train", awaited=FIRST.format("step"), **counts) as bar, watching(saver, kept):
         for epoch in range(first, options.epochs):
-            done = _epoch(step, state, clips, options.batch_size, key, epoch, bar, epoch == first, where)
+            given = (clips, options.batch_size, key, epoch, bar, epoch == first, where)
+            done = _epoch(step, state, *given, begun if epoch == first else (), stop)
             accuracy = metrics.accuracy(score(done.variables, validation), validation.labels)
             state = TrainState(
                 done.variables, done.opt_state, kept_variables(state.best, done.variables, accuracy, history, options)

@@ -15,6 +15,7 @@ from jaxtyping import Array
 from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
 from dhauds_jax.dsp.views import random_roll
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.interrupts import Stopped, never
 from dhauds_jax.nets import ssast_losses, ssast_masks, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.ssast_pretrain import PretrainNet
@@ -23,7 +24,7 @@ from dhauds_jax.train.optimisers import warmup_in_stairs
 from dhauds_jax.train.request import PretrainOptions
 from dhauds_jax.tta.protocols import stream_order
 from dhauds_jax.types import Variables
-from dhauds_jax.workdir.saver import Saver
+from dhauds_jax.workdir.saver import Saver, watching
 
 OVER = {"reference": "predictions", "corrected": "patches"}
 """Profile -> what the contrastive loss is normalised over (S1)."""
@@ -139,7 +140,8 @@ def pretrain(
       saver: where the state of an unfinished run is kept.
 
     Raises:
-      BadInput: options that cannot be. FloatingPointError: the loss is not finite.
+      BadInput: options that cannot be. FloatingPointError: the loss is not finite. KeyboardInterrupt: Ctrl-C; with a
+        `saver`, after the state was kept.
     """
     check_options(options, net.encoder.grid)
     features, optimiser = zoo.front_end(config), make_optimiser(options)
@@ -160,26 +162,33 @@ def pretrain(
     state = PretrainState(dict(variables), optimiser.init(dict(variables)), jnp.asarray(FIRST_PLATEAU))
     history: list[dict[str, float]] = []
     found = saver.load(state) if saver else None
+    begun: list[dict[str, float]] = []  # losses of the epoch that Ctrl-C broke off
     if found:
-        state, history = found[0], found[1]["history"]
+        state, history, begun = found[0], found[1]["history"], found[1].get("losses", [])
     state = jax.tree.map(lambda x: jnp.array(x, copy=True), state)
     if len(history) == options.epochs:  # killed between the last epoch and its checkpoint
         yield PretrainEpoch(len(history), history, state)
         return
     steps = math.ceil(len(clips.ids) / options.batch_size)
-    counts = {"total": steps * options.epochs, "initial": steps * len(history), "unit": "step"}
-    with progress_bar(desc="pretrain", awaited=FIRST.format("step"), **counts) as bar:
+    counts = {"total": steps * options.epochs, "initial": steps * len(history) + len(begun), "unit": "step"}
+    stop, kept = saver.asked if saver else never, lambda stopped: (stopped.state, {"history": history})
+    with progress_bar(desc="pretrain", awaited=FIRST.format("step"), **counts) as bar, watching(saver, kept):
         for epoch in range(len(history), options.epochs):
             order_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
             order = stream_order(order_key, len(clips.ids))
-            seen, pending = [], None
-            for index, batch in enumerate(to_device(batches(clips, order, options.batch_size))):
+            seen, begun, pending = begun, [], None
+            feed = to_device(batches(clips, order, options.batch_size, begin=len(seen)))
+            for index, batch in enumerate(feed, start=len(seen)):
                 state, parts = step(state, batch, jax.random.fold_in(step_key, index))
                 bar.update()
                 if pending is not None:
                     seen.append(_fetched(pending, epoch, bar))  # one step late, so the device never waits
                 pending = parts
-            seen.append(_fetched(pending, epoch, bar))
+                if stop():
+                    seen.append(_fetched(pending, epoch, bar))
+                    raise Stopped(state, epoch, len(seen), seen)
+            if pending is not None:
+                seen.append(_fetched(pending, epoch, bar))
             scores = _scored(score, state.variables, validation, options.batch_size)
             rate = options.lr * float(state.plateau[0])
             plateau = jnp.asarray(next_plateau(np.asarray(state.plateau), scores["accuracy"], options.patience))

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from dhauds_jax import parallel as parallels
+from dhauds_jax.interrupts import Stopped, never
 from dhauds_jax.progress import FIRST, progress_bar
 from dhauds_jax.tta import streams
 from dhauds_jax.tta.evaluation import Compiled, check_finite, compiled, evaluate, own
@@ -26,8 +27,9 @@ from dhauds_jax.tta.streams import StreamBatch, padded_batches
 from dhauds_jax.types import AdaptState
 
 __all__ = [
-    "ORDERS", "PROTOCOLS", "STREAM_OPTIONS", "Compiled", "Epoch", "Protocol", "Range", "StreamStep", "check_protocol",
-    "compiled", "evaluate", "evaluation_order", "make_stream", "offline", "online", "order_checksum", "padded_batches",
+    "ORDERS", "PROTOCOLS", "STREAM_OPTIONS", "Compiled", "Epoch", "Protocol", "Range", "StreamStep", "Within",
+    "check_protocol", "compiled", "evaluate", "evaluation_order", "make_stream", "offline", "online", "order_checksum",
+    "padded_batches",
     "resolve_options", "steps_per_epoch", "stream_order", "updates_every",
 ]  # fmt: skip
 
@@ -59,6 +61,13 @@ class StreamStep(NamedTuple):
     rows: np.ndarray
     logits: Array
     losses: dict[str, Array]
+
+
+class Within(NamedTuple):
+    """How far an unfinished epoch of the offline protocol is: updates done, and the losses of each."""
+
+    updates: int = 0
+    losses: Sequence[dict[str, float]] = ()
 
 
 def steps_per_epoch(clips: int, batch_size: int) -> int:
@@ -104,12 +113,14 @@ def _adapt_one_epoch(
     key: PRNGKeyArray,
     epoch: int,
     together: int,
+    within: Within,
+    asked: Callable[[], bool],
 ) -> tuple[AdaptState, dict[str, float]]:
     """One pass of updates, `together` in a dispatch (what is left over, one by one).
 
     Losses are fetched a dispatch late, so the devices never wait for the host.
     """
-    history: list[dict[str, float]] = []
+    history: list[dict[str, float]] = list(within.losses)
     pending: tuple[Mapping[str, Array], int] | None = None
 
     def fetch() -> None:
@@ -120,7 +131,7 @@ def _adapt_one_epoch(
             where = f"epoch {epoch + 1}, step {pending[1] + i + 1}"
             history.append(check_finite({name: value[i] for name, value in values.items()}, where))
 
-    first = 0
+    first = within.updates
     while first < len(batches):
         count = together if first + together <= len(batches) else 1
         if count == 1:
@@ -132,6 +143,9 @@ def _adapt_one_epoch(
             state, losses = run.steps(state, batches_of(waves, batches[first : first + count], run.parallel), keys)
         fetch()
         pending, first = (losses, first), first + count
+        if asked():
+            fetch()
+            raise Stopped(state, epoch, first, history)
     fetch()
     return state, {name: float(np.mean([h[name] for h in history])) for name in (history[0] if history else ())}
 
@@ -153,6 +167,8 @@ def offline(
     begin: int = 0,
     progress: str | None = None,
     together: int = 1,
+    within: Within = Within(),  # noqa: B008  (a tuple)
+    asked: Callable[[], bool] = never,
 ) -> Iterator[Epoch]:
     """The offline protocol: evaluate the whole set, then `epochs` times adapt to it in one shuffled pass and evaluate.
 
@@ -166,24 +182,28 @@ def offline(
       begin: epochs that `state` has behind it; the evaluation of that epoch is not repeated when it is above 0.
       progress: text of a progress bar, None for none.
       together: updates in one dispatch; more than one saves the host's work where updates are short.
+      within: of the epoch after `begin`, what `state` has behind it already.
+      asked: says whether to stop (Ctrl-C); it is asked between dispatches.
 
     Raises:
-      FloatingPointError: a loss is not finite; it says in which epoch and step.
+      FloatingPointError: a loss is not finite; it says in which epoch and step. Stopped: `asked` said so; it holds what
+        goes on from there.
     """
     state = own(state, run.parallel)
     order_key, step_key = jax.random.split(key)
     mixed = evaluation_order(key, len(waves))
     shown = {"disable": progress is None, "unit": "epoch", "awaited": FIRST.format("epoch")}
     bar = progress_bar(total=epochs, desc=progress, initial=begin, **shown)
-    if begin == 0:
+    if begin == 0 and not within.updates:
         yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed, run.parallel), {})
     for epoch in range(begin, epochs):
         batches = padded_batches(stream_order(jax.random.fold_in(order_key, 0), len(waves), epoch), batch_size)
         epoch_key = jax.random.fold_in(step_key, epoch)
-        if run.method.begin_epoch is not None:
+        if run.method.begin_epoch is not None and not within.updates:
             observed = evaluate(run.observe, state, waves, batch_size, mixed, run.parallel)
             state = _begun(run, state, observed, jax.random.fold_in(epoch_key, 2**31 - 1))
-        state, losses = _adapt_one_epoch(run, state, waves, batches, epoch_key, epoch, together)
+        state, losses = _adapt_one_epoch(run, state, waves, batches, epoch_key, epoch, together, within, asked)
+        within = Within()
         logits = evaluate(run.predict, state, waves, batch_size, mixed, run.parallel)
         bar.set_postfix({name: f"{value:.3f}" for name, value in losses.items() if name == "total"})
         bar.update()

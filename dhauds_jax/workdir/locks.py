@@ -8,7 +8,6 @@ their shard of it instead.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import json
 import os
@@ -18,9 +17,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dhauds_jax import parallel
+from dhauds_jax import files, parallel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import temporary_beside
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 FILE = "run.lock"
 """Of a whole folder; that of a shard is `run-2-of-8.lock`."""
@@ -71,9 +75,7 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
             folder.mkdir(parents=True, exist_ok=True)
             refusal = _taken(path)
         except OSError as error:
-            done = "written to" if folder.is_dir() else "made"
-            reason = error.strerror or error
-            refusal = f"--{flag}={given}: cannot be {done} ({reason}), expected a folder that can"
+            refusal = files.refusal(flag, given, error)
     if parallel.of_first(bool(refusal)):
         raise BadInput(refusal or f"{folder}: the first process of this run says that another command works there")
     _HELD.add(folder)
@@ -121,7 +123,7 @@ def _link(temporary: Path, path: Path) -> None:
         os.link(temporary, path)
     except FileExistsError:
         raise
-    except OSError:  # this disk has no hard links: another host may see the file empty for a moment
+    except (AttributeError, OSError):  # this system or disk has no hard links: another host may see the file empty
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         with open(handle, "wb") as file:
             file.write(temporary.read_bytes())
@@ -143,7 +145,13 @@ def _sentence(path: Path, holder: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """No other process of this host reads or writes the lock meanwhile; the kernel ends it with the process."""
+    """No other process of this host reads or writes the lock meanwhile; the kernel ends it with the process.
+
+    Where the system has no such locks, the one that is made first still wins (`_link`).
+    """
+    if fcntl is None:
+        yield
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         with contextlib.suppress(OSError):  # some network folders have no such locks

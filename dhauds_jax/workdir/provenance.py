@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +11,12 @@ from typing import Any
 
 import jax
 
-from dhauds_jax.processors import available_cores
+from dhauds_jax.processors import device
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
 
 
 def git_revision() -> str:
@@ -43,20 +47,14 @@ def versions() -> dict[str, str]:
     return found
 
 
-def device() -> str:
-    """Kind and number of the devices that JAX computes on, with the processor cores beside a CPU."""
-
-    devices = jax.devices()
-    cores = f", {available_cores()} cores" if devices[0].platform == "cpu" else ""
-    return f"{len(devices)} x {devices[0].device_kind}{cores}"
-
-
 def peak_memory_mb() -> float:
-    """Peak memory so far in MiB: of the device where it tells, else of this process."""
+    """Peak memory so far in MiB: of the device where it tells, else of this process; 0 where neither is known."""
 
     stats = jax.local_devices()[0].memory_stats()
     if stats and "peak_bytes_in_use" in stats:
         return stats["peak_bytes_in_use"] / 2**20
+    if resource is None:
+        return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

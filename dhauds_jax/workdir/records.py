@@ -11,7 +11,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import write_atomically
+from dhauds_jax.files import named, write_atomically
 from dhauds_jax.parallel import writes
 
 KEYS = (
@@ -110,15 +110,21 @@ def append(folder: Path, record: Mapping[str, Any], kind: str = "results") -> No
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / KINDS[kind].file
     line = json.dumps({"format": FORMAT, **record}, sort_keys=False, allow_nan=False) + "\n"
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
     try:
         size = os.fstat(handle).st_size
-        if size and os.pread(handle, 1, size - 1) != b"\n":
+        if size and _last_byte(handle) != b"\n":
             line = "\n" + line  # a torn last line (power cut) is skipped when reading; keep ours apart from it
-        _write_all(handle, line.encode())
-        os.fsync(handle)
+        with named(path):
+            _write_all(handle, line.encode())
+            os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _last_byte(handle: int) -> bytes:
+    os.lseek(handle, -1, os.SEEK_END)  # an appending handle writes at the end wherever it stands
+    return os.read(handle, 1)
 
 
 def _write_all(handle: int, data: bytes) -> None:

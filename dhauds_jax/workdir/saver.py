@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +16,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax import parallel
+from dhauds_jax import interrupts, parallel
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import named
+from dhauds_jax.interrupts import Stopped
+
+_NAME = re.compile(r"\d{8}(-\d{8})?")
 
 ASKED_EVERY = 32
 """Steps at the most between two times that the processes of a run ask the first one whether to save."""
@@ -24,7 +31,8 @@ class Saver:
     """Keeps the latest state of one run in a folder, at most every `every_s` seconds.
 
     A state is a pytree of arrays and a JSON-able dict. The same command run again goes on from it; since everything
-    random follows from key and position, the end result does not depend on when the run was killed.
+    random follows from key and position, the end result does not depend on when the run was killed. In a block of
+    `watching` Ctrl-C makes the next state due, and the run stops when it has been written.
 
     A run of several processes has a saver in each: all call `due`, `save`, `load` and `clear` at the same places, the
     first one's clock decides and the first one writes. Whoever calls holds the work folder's lock
@@ -38,9 +46,43 @@ class Saver:
         self.identity = identity
         self._last = time.monotonic()
         self._calls, self._ask_at = 0, 1
+        self._asked: Callable[[], bool] = interrupts.never
+
+    def asked(self) -> bool:
+        """Whether Ctrl-C came in a block of `watching`."""
+        return self._asked()
+
+    @contextlib.contextmanager
+    def watching(self, unfinished: Callable[[Stopped], tuple[Any, dict[str, Any]]] | None = None) -> Iterator[None]:
+        """A block that Ctrl-C ends with the next `save`, which is then due at once; `asked` says that it came.
+
+        Of a run of several processes each would stop at another step: there Ctrl-C ends the process at once.
+
+        Args:
+          unfinished: makes of a pass that was broken off (`Stopped`) the state and the info to save; "position",
+            "updates" and "losses" are added.
+        """
+        if jax.process_count() > 1:
+            yield
+            return
+        with interrupts.deferred() as self._asked:
+            try:
+                yield
+            except Stopped as stopped:
+                if unfinished is not None:
+                    tree, info = unfinished(stopped)
+                    within = {"updates": stopped.updates, "losses": stopped.losses}
+                    self.save(tree, {"position": stopped.passes, **info, **within})
+                raise
+            finally:
+                came, self._asked = self.asked(), interrupts.never
+        if came:  # after the last save
+            raise KeyboardInterrupt
 
     def due(self) -> bool:
-        """Whether `every_s` seconds have passed since the last time, by the first process's clock."""
+        """Whether `every_s` seconds have passed since the last time, by the first process's clock, or Ctrl-C came."""
+        if self.asked():
+            return True
         if jax.process_count() == 1:
             return self._in_calls() == 0
         self._calls += 1
@@ -59,33 +101,52 @@ class Saver:
         return int(min(max(1, fit), ASKED_EVERY))
 
     def save(self, tree: Any, info: dict[str, Any]) -> bool:
-        """Saves when it is `due`; says whether it did."""
+        """Saves when it is `due`; says whether it did.
+
+        Args:
+          tree: the state.
+          info: its "position" grows from save to save; in an unfinished pass so does "updates" beside it.
+
+        Raises:
+          KeyboardInterrupt: Ctrl-C came, and the state has been written.
+        """
         if not self.due():
             return False
+        name = f"{int(info['position']):08d}" + (f"-{info['updates']:08d}" if info.get("updates") else "")
+        target, temporary = self.folder / name, self.folder / f"{name}.tmp"
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
+        try:
+            self._write(leaves, info, target, temporary)
+        finally:
+            if parallel.writes():
+                shutil.rmtree(temporary, ignore_errors=True)  # there only when something went wrong: a full disk
+        self._last, self._calls, self._ask_at = time.monotonic(), 0, 1
+        if self.asked():
+            raise KeyboardInterrupt(interrupts.KEPT)
+        return True
+
+    def _write(self, leaves: list[np.ndarray], info: dict[str, Any], target: Path, temporary: Path) -> None:
+        """Writes a state under a temporary name, renames it and removes the older ones."""
         from orbax.checkpoint import v1 as ocp
 
-        step = int(info["position"])
-        target, temporary = self.folder / f"{step:08d}", self.folder / f"{step:08d}.tmp"
-        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
         if parallel.writes():
             shutil.rmtree(temporary, ignore_errors=True)  # of a killed run
             temporary.mkdir(parents=True)
         parallel.wait("state")
         ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves)})  # waits for all processes
         if parallel.writes():
-            (temporary / "info.json").write_text(json.dumps({**info, "identity": self.identity}))
+            with named(temporary):
+                (temporary / "info.json").write_text(json.dumps({**info, "identity": self.identity}))
             shutil.rmtree(target, ignore_errors=True)
             os.rename(temporary, target)
             for old in self.folder.iterdir():
                 if old != target:
                     shutil.rmtree(old)
-        self._last, self._calls, self._ask_at = time.monotonic(), 0, 1
-        return True
 
     def _saved(self) -> list[Path]:
         if not self.folder.is_dir():
             return []
-        return sorted(p for p in self.folder.iterdir() if p.is_dir() and p.name.isdigit())
+        return sorted(p for p in self.folder.iterdir() if p.is_dir() and _NAME.fullmatch(p.name))
 
     def load(self, like: Any) -> tuple[Any, dict[str, Any]] | None:
         """The latest state in the structure of `like`, with its info; None when there is none.
@@ -95,7 +156,7 @@ class Saver:
             another version); or the processes of a run find different ones.
         """
         saved = self._saved()
-        parallel.same_everywhere(int(saved[-1].name) if saved else 0, "saved states")
+        parallel.same_everywhere(int(saved[-1].name.replace("-", "")) if saved else 0, "saved states")
         if not saved:
             return None
         from orbax.checkpoint import v1 as ocp
@@ -118,3 +179,10 @@ class Saver:
         """Forgets the run: it is finished."""
         if parallel.writes():
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def watching(
+    saver: Saver | None, unfinished: Callable[[Stopped], tuple[Any, dict[str, Any]]] | None = None
+) -> contextlib.AbstractContextManager[None]:
+    """`saver.watching(unfinished)`; without a saver a block like any other."""
+    return contextlib.nullcontext() if saver is None else saver.watching(unfinished)

@@ -75,7 +75,7 @@ def test_records_name_the_module_and_the_users_own_modules_are_found(elsewhere):
     script = (
         "import importlib.util, sys\n"
         "from dhauds_jax.command import app\n"
-        "app.run = lambda main: print(app.command(), importlib.util.find_spec('my_methods') is not None)\n"
+        "app.run = lambda main, **_: print(app.command(), importlib.util.find_spec('my_methods') is not None)\n"
     )
     done = dhauds(elsewhere, "adapt", "--method=my_methods:factory", "--workdir=out", script=script + SCRIPT)
     assert done.stdout == "python -m experiments.adapt --method=my_methods:factory --workdir=out True\n", done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 from shutil import copy, copytree, ignore_patterns
 
 import pytest
+from packaging.requirements import Requirement
 
 import dhauds_jax
 
@@ -49,6 +50,24 @@ def test_public_names_are_there_and_light_until_used():
     assert done.stdout == "BadInput False\n", done.stderr
     for name in dhauds_jax.__all__:
         assert getattr(dhauds_jax, name).__name__.rpartition(".")[2] == name
+
+
+@pytest.mark.parametrize(
+    ("system", "machine", "name"),
+    [
+        ("linux", "x86_64", "tensorflow-cpu"),
+        ("linux", "aarch64", "tensorflow"),
+        ("darwin", "arm64", "tensorflow"),
+        ("win32", "AMD64", "tensorflow-cpu"),
+    ],
+)
+def test_tensorflow_comes_by_the_name_that_has_a_wheel_there(system, machine, name):
+    """As looked up in the registry: tensorflow-cpu 2.21 has wheels for x86-64 alone, tensorflow 2.21 for the others."""
+    extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["data"]
+    found = [Requirement(text) for text in extra]
+    place = {"sys_platform": system, "platform_machine": machine}
+    taken = [one.name for one in found if one.marker is None or one.marker.evaluate(place)]
+    assert taken == [name, "tensorflow-datasets", "importlib_resources"]
 
 
 def test_versions_agree():

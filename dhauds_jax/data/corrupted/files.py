@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +16,7 @@ from jaxtyping import Int16
 from dhauds_jax.data.corrupted.layouts import layout_of
 from dhauds_jax.data.sets.base import DataSet
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import write_atomically
+from dhauds_jax.files import named, write_atomically
 
 MANIFEST = "manifest.jsonl"
 """A cell's clips, one JSON object a line: id, file, class, what was drawn, SHA-256 of the samples."""
@@ -70,7 +71,10 @@ def write(path: Path, samples: Int16[np.ndarray, " time"], sample_rate: int) -> 
     """Writes 16-bit PCM and returns the SHA-256 (hex) of the samples."""
     import soundfile
 
-    soundfile.write(os.fsencode(path), samples, sample_rate, subtype="PCM_16", format="WAV")
+    wav = io.BytesIO()  # libsndfile says nothing but "System error" of a full disk
+    soundfile.write(wav, samples, sample_rate, subtype="PCM_16", format="WAV")
+    with named(path):
+        path.write_bytes(wav.getbuffer())
     return digest(samples)
 
 

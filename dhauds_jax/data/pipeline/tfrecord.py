@@ -113,7 +113,8 @@ def read_rows(records: Records, rows: Int[np.ndarray, " rows"], width: int) -> I
                 samples = int(records.samples[rows[i]])
                 head = max(0, width - samples) // 2
                 part = out[i, head : head + samples]
-                if os.preadv(file.fileno(), [part], int(records.offset[rows[i]])) != part.nbytes:
+                file.seek(int(records.offset[rows[i]]))
+                if file.readinto(part) != part.nbytes:
                     raise BadInput(f"{path}: ends before clip {rows[i]}, expected what was prepared; remove its folder")
     return out
 
