@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
-from dhauds_jax.report import analysis_figures, figures, published, single_options
+from dhauds_jax.report import analysis_figures, figures, looks, published, single_options
 from dhauds_jax.report import html as report_html
 from dhauds_jax.report.marked_pages import fill_page
 from dhauds_jax.report.tables import (
@@ -43,12 +43,13 @@ _PUBLISHED = (
 def render(found: Sequence[Record], folder: Path, workdirs: Sequence[Path]) -> str:
     """The report's text; figures are written into `folder`, examples and embeddings looked for in `workdirs`."""
     named = with_variants(found)
+    shown = looks.of_methods(r["method"] for r in named)
     parts = ["# Report", "", _INTRODUCTION, "", "## Overview: means over the corrupted cells", ""]
     parts += [published.overview(named)]
     for number, (group, members) in enumerate(grouped(named, GROUP).items(), 1):
         dataset, net, metric, profile, protocol = group
         parts += [f"## {dataset}, {net}: {protocol}, profile {profile} ({metric})", ""]
-        parts += _group(members, number, protocol, folder)
+        parts += _group(members, number, protocol, folder, shown)
     parts += _analyses(found, folder)
     parts += _embeddings(named, folder, workdirs)
     examples = next((w / "examples" for w in workdirs if any((w / "examples").glob("*.npz"))), None)
@@ -58,21 +59,23 @@ def render(found: Sequence[Record], folder: Path, workdirs: Sequence[Path]) -> s
     return "\n".join(parts)
 
 
-def _group(members: Sequence[Record], number: int, protocol: str, folder: Path) -> list[str]:
+def _group(
+    members: Sequence[Record], number: int, protocol: str, folder: Path, shown: Mapping[str, looks.Look]
+) -> list[str]:
     """The tables and figures of records that may stand in one table."""
     parts = ["After the last epoch (online: as the stream went by):", "", summary_table(members)]
-    figures.gain(members, folder / f"gain-{number}.png")
+    figures.gain(members, folder / f"gain-{number}.png", shown)
     parts += [f"![before and after](gain-{number}.png)", ""]
     if protocol == "offline":
-        figures.curves(members, folder / f"curves-{number}.png")
-        parts += [f"![over epochs](curves-{number}.png)", ""]
+        whose = figures.curves(members, folder / f"curves-{number}.png", shown)
+        parts += [f"![over epochs](curves-{number}.png)", "", *([whose, ""] if whose else [])]
     if any(published.has_published(r) for r in members):
         parts += [_PUBLISHED, "", published.beside_published(members)]
     parts += ["Three choices of epoch, calibration and cost:", "", detail_table(members)]
     if any(analysis_figures.has_reliability(r) for r in members):
-        analysis_figures.reliability(members, folder / f"reliability-{number}.png")
+        analysis_figures.reliability(members, folder / f"reliability-{number}.png", shown)
         parts += [f"![reliability](reliability-{number}.png)", ""]
-    analysis_figures.cost(members, folder / f"cost-{number}.png")
+    analysis_figures.cost(members, folder / f"cost-{number}.png", shown)
     parts += [f"![cost against {members[0]['metric']}](cost-{number}.png)", ""]
     return [*parts, "Provenance:", "", provenance(members)]
 
@@ -80,10 +83,11 @@ def _group(members: Sequence[Record], number: int, protocol: str, folder: Path) 
 def _analyses(found: Sequence[Record], folder: Path) -> list[str]:
     """The sections on single options, where runs differ in nothing else."""
     parts = []
+    shown = looks.of_methods(r["method"] for r in found)
     for option, title in single_options.OPTIONS.items():
         groups = single_options.apart(found, option)
         if groups:
-            analysis_figures.effect(groups, folder / f"effect-{option}.png")
+            analysis_figures.effect(groups, folder / f"effect-{option}.png", shown)
             parts += [f"## {title}", "", f"![effect of {option}](effect-{option}.png)", ""]
             parts += [single_options.effect_table(groups)]
     return parts
