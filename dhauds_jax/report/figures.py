@@ -147,7 +147,7 @@ def _loss_curves(axes: Any, here: Sequence[Record], look: Look) -> None:
         axes.set_axis_off()
         return
     points = [p for p in here[0]["curve"] if p["losses"]]
-    names = list(points[0]["losses"])
+    names = sorted(points[0]["losses"], key=lambda name: name != "total")  # the sum first, in the full colour
     for index, (name, shade) in enumerate(zip(names, shades(look.color, len(names)), strict=True)):
         values = [p["losses"][name] for p in points]
         axes.plot([p["epoch"] for p in points], values, color=shade, ls=DASHES[index % 7], lw=1.4, label=name)

@@ -35,6 +35,13 @@ def test_equal_methods_have_no_difference():
     assert found == intervals.Comparison(4, 0.0, 0.0, 0.0, 2.0, 1.0)
 
 
+def test_ties_of_rounded_differences_are_ties():
+    """Points (3, -3, -6) / 36 of accuracies near 1: six of the eight sign assignments are as far from 0 as -6."""
+    a, b = np.array([[0.87, 0.84, 0.81], [0.87 - 1 / 1200, 0.84 + 1 / 1200, 0.81 + 2 / 1200]])
+    assert intervals.sign_flip(a - b) == 0.75
+    assert intervals.sign_flip(np.zeros(4)) == 1.0
+
+
 def test_many_groups_are_sampled():
     a = {(seed, 0): 1.0 for seed in range(20)}
     found = intervals.compare(a, dict.fromkeys(a, 0.0))
