@@ -47,7 +47,10 @@ def _methods(found: Sequence[Record]) -> list[str]:
 
 
 def gain(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> None:
-    """Bars per corruption and level: the metric before adaptation and after it with each method (mean over seeds)."""
+    """Bars per corruption and level: the metric before adaptation and after it with each method (mean over seeds).
+
+    Bars of error are a sample standard deviation over seeds to either side, as in the tables.
+    """
     cells, methods = _cells(found), _methods(found)
     figure, axes = subplots(figsize=(max(6.0, 1.1 * len(cells) + 2), 4.2))
     width = 0.84 / (len(methods) + 1)
@@ -58,7 +61,7 @@ def gain(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> None
             [100 * r[of] for r in found if (r["corruption"], r["level"]) == c and method in (None, r["method"])]
             for c in cells
         ]
-        return [np.mean(v) if v else np.nan for v in values], [np.std(v) if len(v) > 1 else 0.0 for v in values]
+        return [np.mean(v) if v else np.nan for v in values], [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values]
 
     before, sd = heights("non_adapted", None)
     axes.bar(place, before, width, yerr=sd, color=GREY, label="before", error_kw={"lw": 1})

@@ -40,6 +40,14 @@ def test_gain_has_a_bar_a_cell_and_method(drawn, tmp_path):
     assert [text.get_text() for text in drawn[0].legends[0].get_texts()] == ["before", "tent", "norm"]
 
 
+def test_bars_of_error_are_the_standard_deviations_of_the_tables(drawn, tmp_path):
+    """Of 50 and 70 %: sqrt(200) = 14.14 to either side of 60."""
+    found = [a_record("WHN", "tent", seed, 0.2, after) for seed, after in ((0, 0.5), (1, 0.7))]
+    figures.gain(found, tmp_path / "gain.png", the_looks(found))
+    (bar,) = drawn[0].axes[0].collections[1].get_segments()
+    np.testing.assert_allclose(bar[:, 1], [60 - 200**0.5, 60 + 200**0.5])
+
+
 def test_curves_have_a_line_a_run(drawn, tmp_path):
     found = [a_record("WHN", m, s, 0.2, 0.5, curve=a_curve(0.2, 0.4, 0.5)) for m in ("tent", "norm") for s in (0, 1)]
     assert figures.curves(found, tmp_path / "curves.png", the_looks(found)) == ""

@@ -36,9 +36,9 @@ def test_equal_methods_have_no_difference():
 
 
 def test_ties_of_rounded_differences_are_ties():
-    """Points (3, -3, -6) / 36 of accuracies near 1: six of the eight sign assignments are as far from 0 as -6."""
-    a, b = np.array([[0.87, 0.84, 0.81], [0.87 - 1 / 1200, 0.84 + 1 / 1200, 0.81 + 2 / 1200]])
-    assert intervals.sign_flip(a - b) == 0.75
+    """Means of accuracies near 1: 1, -1, -2 of 1,200 but for rounding; six of the eight sign assignments are as far."""
+    gaps = [0.0008333333333333248, -0.0008333333333333526, -0.0016666666666666774]
+    assert intervals.sign_flip(gaps) == 0.75
     assert intervals.sign_flip(np.zeros(4)) == 1.0
 
 

@@ -1,6 +1,7 @@
 """Figures are written whatever backend the environment names, and no state of pyplot's is touched."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,11 @@ def test_a_figure_is_saved_under_any_backend(tmp_path, backend, kept):
     assert named == backend
     assert kept is None or chosen.strip() == kept
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_matplotlib_is_imported_in_one_place():
+    files = [file for package in ("dhauds_jax", "experiments", "converters") for file in (ROOT / package).rglob("*.py")]
+    imports = [
+        file.name for file in files if re.search(r"^\s*(?:import|from) matplotlib", file.read_text(), re.MULTILINE)
+    ]
+    assert imports == ["plotting.py"]
