@@ -202,9 +202,9 @@ def embeddings(files: Sequence[tuple[str, Path]], path: Path) -> None:
             before, after, held = principal(stored["before"], stored["after"])
         for ax, flat, when, score in ((left, before, "before", scores[0]), (right, after, "after", scores[1])):
             for index, label in enumerate(np.unique(labels)):
-                ax.scatter(
-                    *flat[labels == label].T, s=14, lw=0, alpha=0.85, label=str(names[label]), **look(index).point
-                )
+                name, shape = str(names[label]), {"s": 14, "lw": 0, "alpha": 0.85, **look(index).point}
+                # Matplotlib leaves a label that begins with an underscore out of the legend: _unknown_ is a class too.
+                ax.scatter(*flat[labels == label].T, label=f" {name}" if name.startswith("_") else name, **shape)
             ax.set_title(f"{heading(title)}\n{when}: silhouette {score:.2f}", fontsize=9)
             ax.set_xlabel("first principal axis")
             bare(ax)

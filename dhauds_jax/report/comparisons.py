@@ -228,6 +228,12 @@ def _how_many(rows: Sequence[Row], found: Sequence[Record], methods: Sequence[st
     return [f"{note}." for note in notes]
 
 
+def as_markdown(one: Comparison) -> str:
+    """The table of a comparison, if it has rows, and its notes as a list."""
+    tables = [comparison_table(one.rows)] if one.rows else []
+    return "\n".join([*tables, *(f"- {note}" for note in one.notes), ""])
+
+
 def comparison_table(rows: Sequence[Row]) -> str:
     """The rows of a comparison as Markdown, in % and points."""
     header, cells = shown(rows)

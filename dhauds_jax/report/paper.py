@@ -9,7 +9,7 @@ from dhauds_jax.report import comparisons, latex, single_options, tidy
 from dhauds_jax.report.comparisons import Comparison
 from dhauds_jax.report.estimates import cell_name
 from dhauds_jax.report.published import has_published
-from dhauds_jax.report.tables import GROUP, Record, grouped, with_variants
+from dhauds_jax.report.tables import GROUP, Record, grouped, title, with_variants
 from dhauds_jax.report.tidy import Row
 
 KINDS = ("csv", "latex")
@@ -76,17 +76,17 @@ def _latex(
     means = tidy.means(named)
     out = {"means.tex": _means(means)}
     for number, (place, members) in enumerate(grouped(named, GROUP).items(), 1):
-        title = _title(place)
+        about = title(place)
         cells = tidy.cells(members)
         over_all = [row for row in means if tuple(row[key] for key in GROUP) == place]
-        out[f"cells-{number}.tex"] = _by_method(cells, over_all, title)
-        out[f"choices-{number}.tex"] = _pivot(cells, ("corruption", "level", "method"), f"{title}: choices of epoch.")
+        out[f"cells-{number}.tex"] = _by_method(cells, over_all, about)
+        out[f"choices-{number}.tex"] = _pivot(cells, ("corruption", "level", "method"), f"{about}: choices of epoch.")
         if any(has_published(r) for r in members):
-            out[f"published-{number}.tex"] = _beside_published(tidy.beside_published(members), title)
+            out[f"published-{number}.tex"] = _beside_published(tidy.beside_published(members), about)
     for option, rows in effects.items():
         keys = ("dataset", "net", "corruption", "level", "method", "value")
-        title = f"{single_options.OPTIONS[option]}; best and its epoch by test labels."
-        out[f"effect-{option}.tex"] = _pivot(rows, keys, title, {"value": option})
+        about = f"{single_options.OPTIONS[option]}; best and its epoch by test labels."
+        out[f"effect-{option}.tex"] = _pivot(rows, keys, about, {"value": option})
     silhouettes = tidy.silhouettes(named)
     if silhouettes:
         keys = ("dataset", "net", "corruption", "level", "method", "protocol", "seed")
@@ -96,12 +96,7 @@ def _latex(
     return out
 
 
-def _title(place: Sequence[str]) -> str:
-    dataset, net, metric, profile, protocol = place
-    return f"{dataset}, {net}: {protocol}, profile {profile} ({metric})"
-
-
-def _pivot(rows: Sequence[Row], keys: Sequence[str], title: str, labels: Mapping[str, str] | None = None) -> str:
+def _pivot(rows: Sequence[Row], keys: Sequence[str], about: str, labels: Mapping[str, str] | None = None) -> str:
     """A row a place (the values of `keys`), a column a quantity."""
     columns = list(dict.fromkeys(row["quantity"] for row in rows))
     header = [*((labels or {}).get(key, key) for key in keys), *(_LABELS[column] for column in columns)]
@@ -109,21 +104,21 @@ def _pivot(rows: Sequence[Row], keys: Sequence[str], title: str, labels: Mapping
     for place, members in grouped(rows, keys).items():
         by = {row["quantity"]: latex.estimate(row, row["quantity"] in _SIGNED) for row in members}
         lines.append([*(latex.escape(str(one)) for one in place), *(by.get(c, latex.NOTHING) for c in columns)])
-    return latex.tabular(header, lines, len(keys), f"{title}\n{_INTERVALS}")
+    return latex.tabular(header, lines, len(keys), f"{about}\n{_INTERVALS}")
 
 
 def _means(rows: Sequence[Row]) -> str:
     kept = [row for row in rows if row["quantity"] in ("non_adapted", *_OF_MEANS)]
     keys = ("dataset", "net", "protocol", "profile", "method", "cells", "seeds")
     notes = dict.fromkeys(f"{row['method']}, {row['protocol']}: {row['left_out']}" for row in kept if row["left_out"])
-    title = "\n".join(["Means over the corrupted cells.", *(f"Left out: {note}." for note in notes)])
-    return _pivot(kept, keys, title)
+    about = "\n".join(["Means over the corrupted cells.", *(f"Left out: {note}." for note in notes)])
+    return _pivot(kept, keys, about)
 
 
 _OF_MEANS = ("adapted_last", "adapted_selected", "adapted_oracle", "gain")
 
 
-def _by_method(cells: Sequence[Row], means: Sequence[Row], title: str) -> str:
+def _by_method(cells: Sequence[Row], means: Sequence[Row], about: str) -> str:
     """A row a corruption and level, a column a method, after the last epoch; below them the mean over the cells."""
     methods = list(dict.fromkeys(row["method"] for row in cells))
     lines: list[list[str] | None] = []
@@ -132,7 +127,7 @@ def _by_method(cells: Sequence[Row], means: Sequence[Row], title: str) -> str:
     lines += [None, ["mean", "", *_across(means, methods)]]
     partial = [row for row in means if row["quantity"] == "adapted_last" and row["cells"] < row["of_cells"]]
     notes = [f"The mean of {row['method']} is over {row['cells']} of {row['of_cells']} cells." for row in partial]
-    says = "\n".join([title, "After the last epoch; mean: over the corrupted cells.", *notes])
+    says = "\n".join([about, "After the last epoch; mean: over the corrupted cells.", *notes])
     return latex.tabular(["corruption", "level", "non-adapted", *methods], lines, 2, f"{says}\n{_INTERVALS}")
 
 
@@ -144,7 +139,7 @@ def _across(rows: Sequence[Row], methods: Sequence[str]) -> list[str]:
     return [latex.estimate(before), *(last.get(method, latex.NOTHING) for method in methods)]
 
 
-def _beside_published(rows: Sequence[Row], title: str) -> str:
+def _beside_published(rows: Sequence[Row], about: str) -> str:
     """A row a cell and method: before and after (the best epoch by test labels), published and here."""
     lines = []
     for (corruption, level, method), members in grouped(rows, ("corruption", "level", "method")).items():
@@ -153,7 +148,7 @@ def _beside_published(rows: Sequence[Row], title: str) -> str:
             line += [latex.estimate(row), latex.number(row["published"])]
         lines.append([*line, latex.number(members[-1]["difference"], signed=True)])
     header = ["cell", "method", "non-adapted", "published", "oracle", "published", "difference"]
-    return latex.tabular(header, lines, 2, f"{title}\nDifference: oracle minus published, in points.\n{_INTERVALS}")
+    return latex.tabular(header, lines, 2, f"{about}\nDifference: oracle minus published, in points.\n{_INTERVALS}")
 
 
 def _comparison(one: Comparison) -> str:
@@ -164,5 +159,5 @@ def _comparison(one: Comparison) -> str:
         lines += [None] if row["against"] != against else []
         against = row["against"]
         lines.append([latex.words(word) for word in words])
-    says = "\n".join([_title(one.place), *one.notes, *textwrap.wrap(comparisons.READING.replace("*", ""), 110)])
+    says = "\n".join([title(one.place), *one.notes, *textwrap.wrap(comparisons.READING.replace("*", ""), 110)])
     return latex.tabular(header, lines, 2, f"{says}\nNeeds \\usepackage{{booktabs}}.")

@@ -19,6 +19,7 @@ from dhauds_jax.report.tables import (
     provenance,
     summary_table,
     table,
+    title,
     with_variants,
 )
 from dhauds_jax.runs.requests.report import ReportRun
@@ -53,9 +54,8 @@ def render(
     parts += [published.overview(named)]
     parts += _compared(compared)
     for number, (group, members) in enumerate(grouped(named, GROUP).items(), 1):
-        dataset, net, metric, profile, protocol = group
-        parts += [f"## {dataset}, {net}: {protocol}, profile {profile} ({metric})", ""]
-        parts += _group(members, number, protocol, folder, shown)
+        parts += [f"## {title(group)}", ""]
+        parts += _group(members, number, folder, shown)
     parts += _analyses(found, folder)
     parts += _embeddings(named, folder, workdirs)
     examples = next((w / "examples" for w in workdirs if any((w / "examples").glob("*.npz"))), None)
@@ -71,21 +71,16 @@ def _compared(compared: Sequence[comparisons.Comparison]) -> list[str]:
         return []
     parts = ["## Comparisons in pairs", "", comparisons.READING, ""]
     for one in compared:
-        dataset, net, metric, profile, protocol = one.place
-        parts += [f"### {dataset}, {net}: {protocol}, profile {profile} ({metric})", ""]
-        parts += [comparisons.comparison_table(one.rows)] if one.rows else []
-        parts += [*(f"- {note}" for note in one.notes), ""]
+        parts += [f"### {title(one.place)}", "", comparisons.as_markdown(one)]
     return parts
 
 
-def _group(
-    members: Sequence[Record], number: int, protocol: str, folder: Path, shown: Mapping[str, looks.Look]
-) -> list[str]:
+def _group(members: Sequence[Record], number: int, folder: Path, shown: Mapping[str, looks.Look]) -> list[str]:
     """The tables and figures of records that may stand in one table."""
     parts = ["After the last epoch (online: as the stream went by):", "", summary_table(members)]
     figures.gain(members, folder / f"gain-{number}.png", shown)
     parts += [f"![before and after](gain-{number}.png)", ""]
-    if protocol == "offline":
+    if members[0]["protocol"] == "offline":
         whose = figures.curves(members, folder / f"curves-{number}.png", shown)
         parts += [f"![over epochs](curves-{number}.png)", "", *([whose, ""] if whose else [])]
     if any(published.has_published(r) for r in members):
@@ -103,11 +98,11 @@ def _analyses(found: Sequence[Record], folder: Path) -> list[str]:
     """The sections on single options, where runs differ in nothing else."""
     parts = []
     shown = looks.of_methods(r["method"] for r in found)
-    for option, title in single_options.OPTIONS.items():
+    for option, heading in single_options.OPTIONS.items():
         groups = single_options.apart(found, option)
         if groups:
             analysis_figures.effect(groups, folder / f"effect-{option}.png", shown)
-            parts += [f"## {title}", "", f"![effect of {option}](effect-{option}.png)", ""]
+            parts += [f"## {heading}", "", f"![effect of {option}](effect-{option}.png)", ""]
             parts += [single_options.effect_table(groups)]
     return parts
 
@@ -166,7 +161,7 @@ def write_report(
     for name, content in {**written, **{f"tables/{name}": content for name, content in tables.items()}}.items():
         # A byte of a file name that is no character stands in a command of the provenance: it is written as an escape.
         write_atomically(folder / name, content.encode("utf-8", errors="backslashreplace"))
-    said = [comparisons.comparison_table(one.rows) for one in compared if one.rows]
+    said = [f"{title(one.place)}\n\n{comparisons.as_markdown(one)}" for one in compared]
     if any(published.has_published(r) for r in found):
         said += [published.beside_published(named), published.overview(named)]
     last = f"{counted(len(found), 'record')} reported: {folder / list(written)[-1]}"

@@ -169,7 +169,9 @@ def test_tables_and_a_comparison_beside_the_report(pairs, drawn_nothing):
     text = (pairs / "report" / "report.md").read_text(encoding="utf-8")
     assert row in said and row in text
     assert "\n## Comparisons in pairs\n" in text and "\n### d, n: offline, profile reference (accuracy)\n" in text
-    assert "\n- 3 seeds: no p over seeds can be below 0.25;" in text
+    for printed in (said, text):
+        assert "d, n: offline, profile reference (accuracy)\n\n| cell | against |" in printed
+        assert "\n- 3 seeds: no p over seeds can be below 0.25;" in printed
     assert r"`x --data_dir=caf\udce9`" in text
 
 
