@@ -187,7 +187,7 @@ def _tested(pairs: Sequence[Pair], position: int) -> Row:
     gap = estimate(a - b)
     better = float(sum((x > y) + 0.5 * (x == y) for _, _, x, y in pairs))
     return {
-        "n": gap.seeds,
+        "n": len(groups),
         "pairs": len(pairs),
         "mean": float(a.mean()),
         "mean_against": float(b.mean()),
@@ -197,7 +197,7 @@ def _tested(pairs: Sequence[Pair], position: int) -> Row:
         "sd": gap.sd,
         "better": better,
         "p": sign_flip(a - b),
-        "p_least": least_p(gap.seeds),
+        "p_least": least_p(len(groups)),
     }
 
 
@@ -219,11 +219,8 @@ def _how_many(rows: Sequence[Row], found: Sequence[Record], methods: Sequence[st
     notes = [f"{counted(seeds, 'seed')}: no p over seeds can be below {least_p(seeds):.2g}"]
     if least_p(seeds) >= 0.05:
         notes[0] += f"; for one below 0.05 it takes {seeds_needed(0.05)} seeds or more, for any number of cells"
-    of = {(r["dataset"], r["net"]): set() for r in found if r["method"] in methods}
-    for r in found:
-        if r["method"] in methods:
-            of[r["dataset"], r["net"]].add(r["source_checkpoint"])
-    if seeds > 1 and min(map(len, of.values())) < seeds:
+    places = grouped([r for r in found if r["method"] in methods], ("dataset", "net"))
+    if seeds > 1 and any(len({r["source_checkpoint"] for r in own}) < seeds for own in places.values()):
         notes.append("Seeds share a source model: they vary what adaptation draws, not the training")
     return [f"{note}." for note in notes]
 

@@ -127,7 +127,10 @@ def _by_method(cells: Sequence[Row], means: Sequence[Row], about: str) -> str:
     lines += [None, ["mean", "", *_across(means, methods)]]
     partial = [row for row in means if row["quantity"] == "adapted_last" and row["cells"] < row["of_cells"]]
     notes = [f"The mean of {row['method']} is over {row['cells']} of {row['of_cells']} cells." for row in partial]
-    says = "\n".join([about, "After the last epoch; mean: over the corrupted cells.", *notes])
+    lacking = [row for row in means if row["quantity"] == "adapted_last" and row["left_out"]]
+    notes += [f"No part in the mean of {row['method']}: {row['left_out']}." for row in lacking]
+    what = "After the last epoch (online: as the stream went by); mean: over the corrupted cells, all where none is."
+    says = "\n".join([about, what, *notes])
     return latex.tabular(["corruption", "level", "non-adapted", *methods], lines, 2, f"{says}\n{_INTERVALS}")
 
 

@@ -113,8 +113,9 @@ def test_cells_as_latex():
     text = paper.files(FOUND, ["latex"])["cells-1.tex"]
     assert text == (
         "% d, n: offline, profile reference (accuracy)\n"
-        "% After the last epoch; mean: over the corrupted cells.\n"
+        "% After the last epoch (online: as the stream went by); mean: over the corrupted cells, all where none is.\n"
         "% The mean of a_b:f% is over 1 of 2 cells.\n"
+        "% No part in the mean of tent: seed 2 lacks TST-L2.\n"
         "% Means over seeds, behind the plus-minus half of Student's 95 % interval over seeds (none with one seed).\n"
         "% Metrics and ECE in %. Needs \\usepackage{booktabs}.\n"
         "\\begin{tabular}{llrrr}\n"
