@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from dhauds_jax.names import CLEAN
-from dhauds_jax.report.figures import COLORS, GREY, bare, heading, legend_below, line_look, look, metric_name, plt, save
+from dhauds_jax.report.figures import bare, heading, legend_below, metric_name
+from dhauds_jax.report.looks import DASHES, GREY, Look, look, shades
+from dhauds_jax.report.plotting import save, subplots
 from dhauds_jax.report.tables import Record, grouped
 
 BINS = 15
@@ -43,7 +45,7 @@ def has_reliability(record: Record) -> bool:
     return bool((record.get("reliability") or {}).get("after"))
 
 
-def reliability(found: Sequence[Record], path: Path) -> None:
+def reliability(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> None:
     """A panel a method: the share of right answers over confidence, before and after adaptation.
 
     The bins of all corrupted cells are pooled; below, how many of the answers have which confidence.
@@ -52,7 +54,7 @@ def reliability(found: Sequence[Record], path: Path) -> None:
     methods = grouped(kept, ("method",))
     columns = min(5, len(methods))
     bands = -(-len(methods) // columns)
-    figure, axes = plt.subplots(
+    figure, axes = subplots(
         2 * bands,
         columns,
         figsize=(2.7 * columns + 0.8, 4.2 * bands + 0.5),
@@ -60,7 +62,6 @@ def reliability(found: Sequence[Record], path: Path) -> None:
         sharex=True,
         sharey="row",
         squeeze=False,
-        layout="constrained",
     )
     for place in range(bands * columns):
         upper, lower = (axes[2 * (place // columns) + i, place % columns] for i in (0, 1))
@@ -69,28 +70,29 @@ def reliability(found: Sequence[Record], path: Path) -> None:
                 ax.set_visible(False)
             continue
         (method,), group = list(methods.items())[place]
-        _calibration(upper, lower, group)
+        _calibration(upper, lower, group, looks[method])
         upper.set_title(heading(method), fontsize=9)
     for row in range(bands):
         axes[2 * row, 0].set_ylabel("right (%)")
         axes[2 * row + 1, 0].set_ylabel("answers (%)")
     for ax in axes[-1]:
         ax.set_xlabel("confidence (%)")
-    legend_below(figure, *axes[0, 0].get_legend_handles_labels())
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    legend_below(figure, handles, [f"{label} (a method's colour)" if label == "after" else label for label in labels])
     save(figure, path)
 
 
-def _calibration(upper: Any, lower: Any, group: Sequence[Record]) -> None:
+def _calibration(upper: Any, lower: Any, group: Sequence[Record], look: Look) -> None:
     upper.plot([0, 100], [0, 100], color="0.5", lw=1, ls=":", label="perfect")
     errors = []
-    for when, color, marker in (("before", GREY, "s"), ("after", COLORS[0], "o")):
+    for when, shape in (("before", {"color": GREY, "marker": "s"}), ("after", look.point)):
         bins = 100 * pooled_bins(group, when)
         if not len(bins):
             continue
         share, right, confidence = bins.T
         errors.append(f"{when} {np.sum(share * np.abs(right - confidence)) / 100:.1f}")
-        upper.plot(confidence, right, color=color, marker=marker, ms=4, lw=1.4, label=when)
-        lower.plot(confidence, share, color=color, marker=marker, ms=3, lw=1.0)
+        upper.plot(confidence, right, **shape, ms=4, lw=1.4, label=when)
+        lower.plot(confidence, share, **shape, ms=3, lw=1.0)
     upper.text(4, 99, "ECE (%)\n" + "\n".join(errors), fontsize=8, va="top")
     upper.set_xlim(0, 100)
     upper.set_ylim(0, 102)
@@ -99,7 +101,7 @@ def _calibration(upper: Any, lower: Any, group: Sequence[Record]) -> None:
     bare(lower)
 
 
-def cost(found: Sequence[Record], path: Path) -> None:
+def cost(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> None:
     """A point a method: the metric after the last epoch over passes a clip, and over seconds a run (means of cells).
 
     A forward and a backward pass count as one each, evaluations not at all. A method that was run on some of the cells
@@ -107,8 +109,8 @@ def cost(found: Sequence[Record], path: Path) -> None:
     """
     shown = corrupted(found)
     cells = grouped(shown, ("corruption", "level"))
-    figure, axes = plt.subplots(1, 2, figsize=(9.5, 4.4), sharey=True, layout="constrained")
-    for index, ((method,), group) in enumerate(grouped(shown, ("method",)).items()):
+    figure, axes = subplots(1, 2, figsize=(9.5, 4.4), sharey=True)
+    for (method,), group in grouped(shown, ("method",)).items():
         value = 100 * np.mean([r["adapted_last"] for r in group])
         passes = np.mean([r["passes"]["forward"] + r["passes"]["backward"] for r in group])
         seconds = np.mean([r["seconds"] for r in group])
@@ -116,7 +118,7 @@ def cost(found: Sequence[Record], path: Path) -> None:
         label = method if here == len(cells) else f"{method} ({here} of {len(cells)} cells)"
         for ax, x in zip(axes, (passes, seconds), strict=True):
             if x > 0:
-                ax.plot(x, value, ls="", ms=8, label=label, **look(index))
+                ax.plot(x, value, ls="", ms=8, label=label, **looks[method].point)
     before = 100 * np.mean([np.mean([r["non_adapted"] for r in cell]) for cell in cells.values()])
     for ax, label in zip(axes, ("forward and backward passes a clip", f"seconds a run ({_devices(shown)})")):
         ax.set_xscale("log")
@@ -136,7 +138,7 @@ def _devices(found: Sequence[Record]) -> str:
     return names[0] if len(names) == 1 else f"{len(names)} kinds of device"
 
 
-def effect(groups: Sequence[Mapping[str, Sequence[Record]]], path: Path) -> None:
+def effect(groups: Sequence[Mapping[str, Sequence[Record]]], path: Path, looks: Mapping[str, Look]) -> None:
     """A panel a cell: the metric over epochs, a line a value of the option that alone differs, its best epoch marked.
 
     Lines begin after the first epoch: the unadapted model would stretch the axis.
@@ -144,21 +146,22 @@ def effect(groups: Sequence[Mapping[str, Sequence[Record]]], path: Path) -> None
     Args:
       groups: of `analyses.apart`: label of a line -> its records, one a seed.
       path: of the PNG.
+      looks: of `looks.of_methods`; the values are shades of their method's colour.
     """
     columns = min(4, len(groups))
     rows = -(-len(groups) // columns)
-    figure, axes = plt.subplots(
-        rows, columns, figsize=(3.9 * columns + 0.4, 3.4 * rows), squeeze=False, layout="constrained"
-    )
+    figure, axes = subplots(rows, columns, figsize=(3.9 * columns + 0.4, 3.4 * rows), squeeze=False)
     for ax, group in zip(axes.flat, groups, strict=False):
+        first = next(iter(group.values()))[0]
+        colors = shades(looks[first["method"]].color, len(group))
         for index, (label, members) in enumerate(group.items()):
+            shape, marker = {"color": colors[index]}, look(index).point["marker"]
             for i, record in enumerate(members):
                 epochs = [point["epoch"] for point in record["curve"][1:]]
                 values = [100 * point.get("evaluation", point)["metric"] for point in record["curve"][1:]]
-                ax.plot(epochs, values, **line_look(index), lw=1.4, label=label if i == 0 else None)
+                ax.plot(epochs, values, **shape, ls=DASHES[index % 7], lw=1.4, label=label if i == 0 else None)
                 best = int(np.argmax(values))
-                ax.plot(epochs[best], values[best], ls="", ms=7, **look(index))
-        first = next(iter(group.values()))[0]
+                ax.plot(epochs[best], values[best], ls="", ms=7, marker=marker, **shape)
         ax.set_title(f"{first['dataset']}, {first['net']}\n{first['corruption']}-{first['level']}", fontsize=9)
         ax.set_xlabel("epoch")
         ax.set_ylabel(metric_name([first]))
@@ -192,16 +195,16 @@ def embeddings(files: Sequence[tuple[str, Path]], path: Path) -> None:
       files: (title, npz of `dhauds_jax.cells.embeddings`) of each cell.
       path: of the PNG.
     """
-    figure, axes = plt.subplots(
-        len(files), 2, figsize=(7.6, 3.5 * len(files)), squeeze=False, sharex="row", sharey="row", layout="constrained"
-    )
+    figure, axes = subplots(len(files), 2, figsize=(7.6, 3.5 * len(files)), squeeze=False, sharex="row", sharey="row")
     for (left, right), (title, file) in zip(axes, files, strict=True):
         with np.load(file) as stored:
             labels, names, scores = stored["labels"], stored["classes"], stored["silhouette"]
             before, after, held = principal(stored["before"], stored["after"])
         for ax, flat, when, score in ((left, before, "before", scores[0]), (right, after, "after", scores[1])):
             for index, label in enumerate(np.unique(labels)):
-                ax.scatter(*flat[labels == label].T, s=14, lw=0, alpha=0.85, label=str(names[label]), **look(index))
+                name, shape = str(names[label]), {"s": 14, "lw": 0, "alpha": 0.85, **look(index).point}
+                # Matplotlib leaves a label that begins with an underscore out of the legend: _unknown_ is a class too.
+                ax.scatter(*flat[labels == label].T, label=f" {name}" if name.startswith("_") else name, **shape)
             ax.set_title(f"{heading(title)}\n{when}: silhouette {score:.2f}", fontsize=9)
             ax.set_xlabel("first principal axis")
             bare(ax)

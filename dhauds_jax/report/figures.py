@@ -1,45 +1,25 @@
-"""Figures of a report (PNG, matplotlib without a screen)."""
+"""Figures of a report (PNG)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 
-matplotlib.use("Agg")
-import matplotlib.pyplot as plt
-
+from dhauds_jax.names import CLEAN
+from dhauds_jax.report.looks import DASHES, GREY, Look, shades
+from dhauds_jax.report.plotting import save, subplots
 from dhauds_jax.report.tables import Record
 
-GREY = "0.72"
-COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito's colours, which the colour-blind can tell apart (their yellow is too faint for lines)."""
-MARKERS = "osD^vPX"
-LINES = ("-", "--", ":", "-.")
-
-
-def look(index: int) -> dict[str, Any]:
-    """Colour and marker of the index-th thing shown: no pair twice among the first 49."""
-    return {"color": COLORS[index % 7], "marker": MARKERS[(index + index // 7) % 7]}
-
-
-def line_look(index: int) -> dict[str, Any]:
-    """Colour and dashes of the index-th line: no pair twice among the first 28."""
-    return {"color": COLORS[index % 7], "linestyle": LINES[index // 7 % 4]}
+BAND = 5
+"""Cells beside each other in the figure over epochs; more stand in further bands below."""
 
 
 def metric_name(found: Sequence[Record]) -> str:
     """The metric of an axis, with its unit."""
     return f"{found[0]['metric'].replace('_', ' ')} (%)"
-
-
-def save(figure: Any, path: Path) -> None:
-    """Writes a figure as PNG and closes it."""
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def bare(axes: Any) -> None:
@@ -66,10 +46,13 @@ def _methods(found: Sequence[Record]) -> list[str]:
     return [m for m in dict.fromkeys(r["method"] for r in found) if m != "source"]
 
 
-def gain(found: Sequence[Record], path: Path) -> None:
-    """Bars per corruption and level: the metric before adaptation and after it with each method (mean over seeds)."""
+def gain(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> None:
+    """Bars per corruption and level: the metric before adaptation and after it with each method (mean over seeds).
+
+    Bars of error are a sample standard deviation over seeds to either side, as in the tables.
+    """
     cells, methods = _cells(found), _methods(found)
-    figure, axes = plt.subplots(figsize=(max(6.0, 1.1 * len(cells) + 2), 4.2), layout="constrained")
+    figure, axes = subplots(figsize=(max(6.0, 1.1 * len(cells) + 2), 4.2))
     width = 0.84 / (len(methods) + 1)
     place = np.arange(len(cells))
 
@@ -78,24 +61,14 @@ def gain(found: Sequence[Record], path: Path) -> None:
             [100 * r[of] for r in found if (r["corruption"], r["level"]) == c and method in (None, r["method"])]
             for c in cells
         ]
-        return [np.mean(v) if v else np.nan for v in values], [np.std(v) if len(v) > 1 else 0.0 for v in values]
+        return [np.mean(v) if v else np.nan for v in values], [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values]
 
     before, sd = heights("non_adapted", None)
     axes.bar(place, before, width, yerr=sd, color=GREY, label="before", error_kw={"lw": 1})
     for i, method in enumerate(methods, 1):
         after, sd = heights("adapted_last", method)
-        axes.bar(
-            place + i * width,
-            after,
-            width,
-            yerr=sd,
-            label=method,
-            color=COLORS[(i - 1) % 7],
-            hatch=("", "///", "...", "xxx")[(i - 1) // 7 % 4],
-            edgecolor="white",
-            linewidth=0,
-            error_kw={"lw": 1},
-        )
+        shape = {"edgecolor": "white", "linewidth": 0, "error_kw": {"lw": 1}}
+        axes.bar(place + i * width, after, width, yerr=sd, label=method, **looks[method].bar, **shape)
     axes.set_xticks(place + width * len(methods) / 2, [f"{c}\n{level}" for c, level in cells])
     axes.set_ylabel(metric_name(found))
     axes.set_ylim(0, 105)
@@ -105,46 +78,82 @@ def gain(found: Sequence[Record], path: Path) -> None:
     save(figure, path)
 
 
-def curves(found: Sequence[Record], path: Path) -> None:
-    """Per corruption and level: the metric over epochs of each method, below it the losses of two-view adaptation."""
-    cells = [c for c in _cells(found) if c[0] != "clean"] or _cells(found)
-    figure, axes = plt.subplots(
-        2, len(cells), figsize=(2.6 * len(cells) + 1, 5.2), sharey="row", squeeze=False, layout="constrained"
-    )
-    for column, cell in enumerate(cells):
-        here = [r for r in found if (r["corruption"], r["level"]) == cell]
-        _metric_curves(axes[0, column], here, _methods(found))
-        _loss_curves(axes[1, column], here)
-        axes[0, column].set_title(f"{cell[0]} {cell[1]}")
-        axes[1, column].set_xlabel("epoch")
-        axes[1, column].xaxis.get_major_locator().set_params(integer=True)
-    axes[0, 0].set_ylabel(metric_name(found))
-    axes[1, 0].set_ylabel("loss terms (times rate)")
-    for row in axes:
-        shown = {label: line for ax in row for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
-        if shown:
-            beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
-            row[-1].legend(shown.values(), shown, fontsize=8, frameon=False, **beside)
+def curves(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> str:
+    """Per corruption and level: the metric over epochs of each method; below it the loss terms of one, if any has some.
+
+    Returns:
+      whose loss terms the figure shows, and who else has some: a sentence, or "" where no method has any.
+    """
+    cells = [c for c in _cells(found) if c[0] != CLEAN] or _cells(found)
+    told = list(dict.fromkeys(r["method"] for r in found if _has_terms(r) and (r["corruption"], r["level"]) in cells))
+    columns, rows = min(BAND, len(cells)), 2 if told else 1
+    bands = -(-len(cells) // columns)
+    size = (2.6 * columns + 1, bands * (4.8 if told else 2.6) + 0.4)
+    figure, axes = subplots(rows * bands, columns, figsize=size, sharey="row", squeeze=False)
+    for place in range(bands * columns):
+        band = axes[rows * (place // columns) :, place % columns][:rows]
+        if place >= len(cells):
+            for ax in band:
+                ax.set_axis_off()
+            continue
+        here = [r for r in found if (r["corruption"], r["level"]) == cells[place]]
+        _metric_curves(band[0], here, looks)
+        if told:
+            _loss_curves(band[1], [r for r in here if r["method"] == told[0] and _has_terms(r)], looks[told[0]])
+        band[0].set_title(" ".join(cells[place]))
+        band[-1].set_xlabel("epoch")
+        band[-1].xaxis.get_major_locator().set_params(integer=True)
+    for row in range(0, rows * bands, rows):
+        axes[row, 0].set_ylabel(metric_name(found))
+        if told:
+            axes[row + 1, 0].set_ylabel("loss terms (times rate)")
+    for row, title in zip(range(rows), ("", *(f"losses of\n{heading(name)}" for name in told[:1])), strict=True):
+        _legend_beside(axes[row::rows].ravel().tolist(), axes[row, -1], title)
     save(figure, path)
+    return _whose_losses(found, told)
 
 
-def _metric_curves(axes: Any, here: Sequence[Record], methods: Sequence[str]) -> None:
-    for index, method in enumerate(methods):
+def _whose_losses(found: Sequence[Record], told: Sequence[str]) -> str:
+    if not told:
+        return ""
+    seed = next(r["seed"] for r in found if r["method"] == told[0] and _has_terms(r))
+    others = f" (terms of {', '.join(told[1:])}: in the records)" if told[1:] else ""
+    return f"Loss terms over epochs are those of {told[0]}, seed {seed}{others}."
+
+
+def _has_terms(record: Record) -> bool:
+    """Whether a record's loss has several terms: then their sum, `total`, is not the only thing to show."""
+    return bool(record["curve"]) and len(record["curve"][-1]["losses"]) > 2
+
+
+def _legend_beside(all_axes: Sequence[Any], last: Any, title: str) -> None:
+    shown = {label: line for ax in all_axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    if shown:
+        beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "alignment": "left", "handlelength": 3}
+        small = {"fontsize": 8, "title_fontsize": 8, "frameon": False}
+        last.legend(shown.values(), shown, title=title or None, **beside, **small)
+
+
+def _metric_curves(axes: Any, here: Sequence[Record], looks: Mapping[str, Look]) -> None:
+    for method in _methods(here):
         for i, record in enumerate(r for r in here if r["method"] == method):
             points = [(p["epoch"], 100 * p.get("evaluation", p)["metric"]) for p in record["curve"]]
-            axes.plot(*zip(*points, strict=True), **line_look(index), lw=1.2, label=method if i == 0 else None)
+            axes.plot(*zip(*points, strict=True), **looks[method].line, lw=1.2, label=method if i == 0 else None)
     axes.axhline(100 * np.mean([r["non_adapted"] for r in here]), color="0.5", lw=1, ls=":")
     axes.set_ylim(0, 102)
     bare(axes)
 
 
-def _loss_curves(axes: Any, here: Sequence[Record]) -> None:
-    record = next((r for r in here if r["curve"] and len(r["curve"][-1]["losses"]) > 2), None)
-    if record is not None:
-        points = [p for p in record["curve"] if p["losses"]]
-        for index, name in enumerate(points[0]["losses"]):
-            values = [p["losses"][name] for p in points]
-            axes.plot([p["epoch"] for p in points], values, **line_look(index), lw=1.2, label=name)
+def _loss_curves(axes: Any, here: Sequence[Record], look: Look) -> None:
+    """The terms of the first of a method's records of a cell, in shades of its colour."""
+    if not here:
+        axes.set_axis_off()
+        return
+    points = [p for p in here[0]["curve"] if p["losses"]]
+    names = sorted(points[0]["losses"], key=lambda name: name != "total")  # the sum first, in the full colour
+    for index, (name, shade) in enumerate(zip(names, shades(look.color, len(names)), strict=True)):
+        values = [p["losses"][name] for p in points]
+        axes.plot([p["epoch"] for p in points], values, color=shade, ls=DASHES[index % 7], lw=1.4, label=name)
     bare(axes)
 
 
@@ -153,15 +162,7 @@ def spectrograms(examples: Path, path: Path) -> None:
     files = sorted(examples.glob("*.npz"), key=lambda f: (not f.stem.startswith("clean"), f.stem))
     columns = min(4, len(files))
     rows = -(-len(files) // columns)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(3.1 * columns, 2.3 * rows),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure, axes = subplots(rows, columns, figsize=(3.1 * columns, 2.3 * rows), sharex=True, sharey=True, squeeze=False)
     image = None
     for ax, file in zip(axes.flat, files, strict=False):
         with np.load(file) as example:

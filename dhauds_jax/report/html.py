@@ -13,7 +13,7 @@ from dhauds_jax.errors import BadInput
 STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; max-width: 72rem; margin: 2rem auto;
-  padding: 0 1.2rem; }
+  padding: 0 1.2rem; overflow-wrap: anywhere; -webkit-text-size-adjust: 100%; text-size-adjust: 100%; }
 h1, h2, h3 { line-height: 1.2; margin: 2rem 0 .6rem; }
 h2 { border-bottom: 1px solid #ccc; padding-bottom: .2rem; }
 .wide { overflow-x: auto; }
@@ -22,10 +22,13 @@ th, td { padding: .2rem .6rem; border-bottom: 1px solid #e3e3e3; text-align: rig
 th { border-bottom: 2px solid #888; }
 td.text, th.text { text-align: left; }
 tr:hover td { background: #f3f6fa; }
-img { max-width: 100%; height: auto; display: block; margin: .8rem 0; }
+figure { margin: .8rem 0; }
+img { max-width: 100%; height: auto; display: block; }
 code { font-size: 12px; background: #f4f4f4; padding: 0 .2rem; overflow-wrap: anywhere; }
 li { margin: .15rem 0; }
+@media (max-width: 40rem) { body { margin: 1rem auto; padding: 0 .7rem; } ul { padding-left: 1.1rem; } }
 """
+"""A table wider than the screen scrolls sideways in a box of its own, a figure shrinks to it; the page does neither."""
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _IMAGE = re.compile(r"!\[([^\]]*)\]\(([^)]+)\)")
 
@@ -96,7 +99,8 @@ def _table(lines: list[str]) -> str:
         return "<tr>" + "".join(f"<{tag}{k}>{_inline(c)}</{tag}>" for c, k in zip(cells, kinds)) + "</tr>"
 
     body = "\n".join(row(cells, "td") for cells in rows)
-    return f'<div class="wide"><table>\n<thead>{row(header, "th")}</thead>\n<tbody>\n{body}\n</tbody></table></div>'
+    whole = f"<table>\n<thead>{row(header, 'th')}</thead>\n<tbody>\n{body}\n</tbody></table>"
+    return f'<div class="wide" tabindex="0">{whole}</div>'
 
 
 def _inline(text: str) -> str:

@@ -22,7 +22,7 @@ def has_published(record: Record) -> bool:
     return any(value is not None for value in (record.get("published") or {}).values())
 
 
-def _published(cell: Sequence[Record], key: str) -> float:
+def published_value(cell: Sequence[Record], key: str) -> float:
     """The published value of a cell, NaN where there is none."""
     values = [(record.get("published") or {}).get(key) for record in cell]
     return next((float(value) for value in values if value is not None), np.nan)
@@ -55,7 +55,7 @@ def beside_published(found: Sequence[Record]) -> str:
         dataset, net, corruption, level, *way = place
         name = corruption if corruption == CLEAN else f"{corruption}-{level}"
         before, last, selected, oracle = (mean_and_spread([r[key] for r in cell]) for key in _OURS)
-        published = [_published(cell, key) for key in (BEFORE, AFTER)]
+        published = [published_value(cell, key) for key in (BEFORE, AFTER)]
         gap = float(np.mean([r["adapted_oracle"] for r in cell])) - published[1]
         ends = (_number(published[1]), _number(gap, signed=True))
         numbers = [before, _number(published[0]), last, selected, oracle, *ends]
@@ -71,7 +71,7 @@ class _Means:
         cells = list(grouped(shifted, ("dataset", "net", "corruption", "level")).values())
         self.cells = len(cells)
         ours = np.array([[np.mean([r[key] for r in cell]) for key in _OURS] for cell in cells])
-        published = np.array([[_published(cell, key) for key in (BEFORE, AFTER)] for cell in cells])
+        published = np.array([[published_value(cell, key) for key in (BEFORE, AFTER)] for cell in cells])
         self.ours = ours.mean(0)
         both = ~np.isnan(published).any(1)
         self.compared = int(both.sum())

@@ -20,6 +20,13 @@ GROUP = ("dataset", "net", "metric", "profile", "protocol")
 _CELL = ("corruption", "level", "seed", "source_checkpoint")
 
 
+def title(place: Sequence[str]) -> str:
+    """The values of `GROUP` as a heading."""
+    dataset, net, metric, profile, protocol = place
+    where = "all data sets and networks" if dataset == "all" else f"{dataset}, {net}"
+    return f"{where}: {protocol}, profile {profile} ({metric})"
+
+
 def latest(found: Iterable[Record]) -> list[Record]:
     """One record a cell: of those with equal cell names, the last written.
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
-from dhauds_jax.report import analysis_figures, figures, published, single_options
+from dhauds_jax.report import analysis_figures, comparisons, figures, looks, paper, published, single_options
 from dhauds_jax.report import html as report_html
 from dhauds_jax.report.marked_pages import fill_page
 from dhauds_jax.report.tables import (
@@ -19,6 +19,7 @@ from dhauds_jax.report.tables import (
     provenance,
     summary_table,
     table,
+    title,
     with_variants,
 )
 from dhauds_jax.runs.requests.report import ReportRun
@@ -40,15 +41,21 @@ _PUBLISHED = (
 )
 
 
-def render(found: Sequence[Record], folder: Path, workdirs: Sequence[Path]) -> str:
+def render(
+    found: Sequence[Record],
+    folder: Path,
+    workdirs: Sequence[Path],
+    compared: Sequence[comparisons.Comparison] = (),
+) -> str:
     """The report's text; figures are written into `folder`, examples and embeddings looked for in `workdirs`."""
     named = with_variants(found)
+    shown = looks.of_methods(r["method"] for r in named)
     parts = ["# Report", "", _INTRODUCTION, "", "## Overview: means over the corrupted cells", ""]
     parts += [published.overview(named)]
+    parts += _compared(compared)
     for number, (group, members) in enumerate(grouped(named, GROUP).items(), 1):
-        dataset, net, metric, profile, protocol = group
-        parts += [f"## {dataset}, {net}: {protocol}, profile {profile} ({metric})", ""]
-        parts += _group(members, number, protocol, folder)
+        parts += [f"## {title(group)}", ""]
+        parts += _group(members, number, folder, shown)
     parts += _analyses(found, folder)
     parts += _embeddings(named, folder, workdirs)
     examples = next((w / "examples" for w in workdirs if any((w / "examples").glob("*.npz"))), None)
@@ -58,21 +65,31 @@ def render(found: Sequence[Record], folder: Path, workdirs: Sequence[Path]) -> s
     return "\n".join(parts)
 
 
-def _group(members: Sequence[Record], number: int, protocol: str, folder: Path) -> list[str]:
+def _compared(compared: Sequence[comparisons.Comparison]) -> list[str]:
+    """The section on comparisons of methods in pairs."""
+    if not compared:
+        return []
+    parts = ["## Comparisons in pairs", "", comparisons.READING, ""]
+    for one in compared:
+        parts += [f"### {title(one.place)}", "", comparisons.as_markdown(one)]
+    return parts
+
+
+def _group(members: Sequence[Record], number: int, folder: Path, shown: Mapping[str, looks.Look]) -> list[str]:
     """The tables and figures of records that may stand in one table."""
     parts = ["After the last epoch (online: as the stream went by):", "", summary_table(members)]
-    figures.gain(members, folder / f"gain-{number}.png")
+    figures.gain(members, folder / f"gain-{number}.png", shown)
     parts += [f"![before and after](gain-{number}.png)", ""]
-    if protocol == "offline":
-        figures.curves(members, folder / f"curves-{number}.png")
-        parts += [f"![over epochs](curves-{number}.png)", ""]
+    if members[0]["protocol"] == "offline":
+        whose = figures.curves(members, folder / f"curves-{number}.png", shown)
+        parts += [f"![over epochs](curves-{number}.png)", "", *([whose, ""] if whose else [])]
     if any(published.has_published(r) for r in members):
         parts += [_PUBLISHED, "", published.beside_published(members)]
     parts += ["Three choices of epoch, calibration and cost:", "", detail_table(members)]
     if any(analysis_figures.has_reliability(r) for r in members):
-        analysis_figures.reliability(members, folder / f"reliability-{number}.png")
+        analysis_figures.reliability(members, folder / f"reliability-{number}.png", shown)
         parts += [f"![reliability](reliability-{number}.png)", ""]
-    analysis_figures.cost(members, folder / f"cost-{number}.png")
+    analysis_figures.cost(members, folder / f"cost-{number}.png", shown)
     parts += [f"![cost against {members[0]['metric']}](cost-{number}.png)", ""]
     return [*parts, "Provenance:", "", provenance(members)]
 
@@ -80,11 +97,12 @@ def _group(members: Sequence[Record], number: int, protocol: str, folder: Path) 
 def _analyses(found: Sequence[Record], folder: Path) -> list[str]:
     """The sections on single options, where runs differ in nothing else."""
     parts = []
-    for option, title in single_options.OPTIONS.items():
+    shown = looks.of_methods(r["method"] for r in found)
+    for option, heading in single_options.OPTIONS.items():
         groups = single_options.apart(found, option)
         if groups:
-            analysis_figures.effect(groups, folder / f"effect-{option}.png")
-            parts += [f"## {title}", "", f"![effect of {option}](effect-{option}.png)", ""]
+            analysis_figures.effect(groups, folder / f"effect-{option}.png", shown)
+            parts += [f"## {heading}", "", f"![effect of {option}](effect-{option}.png)", ""]
             parts += [single_options.effect_table(groups)]
     return parts
 
@@ -113,29 +131,43 @@ def _embeddings(found: Sequence[Record], folder: Path, workdirs: Sequence[Path])
     return parts
 
 
-def write_report(workdirs: Sequence[str], output: str | None = None, html: bool = False) -> str:
+def write_report(
+    workdirs: Sequence[str],
+    output: str | None = None,
+    html: bool = False,
+    formats: Sequence[str] = (),
+    compare: Sequence[str] = (),
+) -> str:
     """Writes `report.md` and its figures; returns what is to be printed: where, after the published tables if any.
 
     Args:
       workdirs: folders with results.jsonl.
       output: the report's folder; by default `report/` in the first work folder.
       html: also write `report.html`, which holds everything.
+      formats: of `paper.KINDS`: also write every table so, into `tables/` of the folder.
+      compare: methods to compare in pairs, the first with each of the others.
 
     Raises:
-      BadInput: a folder without records.
+      BadInput: a folder without records; methods that cannot be compared.
     """
     found = latest(records.read_all(Path(w) for w in workdirs))
+    named = with_variants(found)
+    compared = comparisons.compare(named, compare) if compare else []
     folder = Path(output) if output else Path(workdirs[0]) / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    text = render(found, folder, [Path(w) for w in workdirs])
+    text = render(found, folder, [Path(w) for w in workdirs], compared)
     written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
-    for name, content in written.items():
-        write_atomically(folder / name, content)
-    text = f"{counted(len(found), 'record')} reported: {folder / list(written)[-1]}"
-    if not any(published.has_published(r) for r in found):
-        return text
-    named = with_variants(found)
-    return f"{published.beside_published(named)}\n{published.overview(named)}\n{text}"
+    tables = paper.files(found, formats, compared)
+    for name, content in {**written, **{f"tables/{name}": content for name, content in tables.items()}}.items():
+        # A byte of a file name that is no character stands in a command of the provenance: it is written as an escape.
+        write_atomically(folder / name, content.encode("utf-8", errors="backslashreplace"))
+    said = [f"{title(one.place)}\n\n{comparisons.as_markdown(one)}" for one in compared]
+    if any(published.has_published(r) for r in found):
+        said += [published.beside_published(named), published.overview(named)]
+    last = f"{counted(len(found), 'record')} reported: {folder / list(written)[-1]}"
+    if tables:
+        last += f", {counted(len(tables), 'table')} in {folder / 'tables'}"
+    return "\n".join([*said, last])
 
 
 def report(run: ReportRun) -> str:
@@ -146,8 +178,15 @@ def report(run: ReportRun) -> str:
     """
     if bool(run.fill) == bool(run.workdir):
         raise BadInput("expected either --workdir=FOLDER[,FOLDER] for a report or --fill=PAGE for a page's tables")
+    unknown = [name for name in run.format if name not in paper.KINDS]
+    if unknown:
+        raise BadInput(
+            f"--format={','.join(run.format)}: expected {' or '.join(paper.KINDS)}, or both; report.md is always "
+            "written, report.html with --html"
+        )
     if not run.fill:
-        return write_report(run.workdir, run.output, run.html)
-    if run.html or run.output:
-        raise BadInput("--fill renders a page in place, expected it without --html and --output")
+        compare = comparisons.names_in(run.compare) if run.compare is not None else ()
+        return write_report(run.workdir, run.output, run.html, run.format, compare)
+    if run.html or run.output or run.format or run.compare is not None:
+        raise BadInput("--fill renders a page in place, expected it without --html, --output, --format and --compare")
     return fill_page(Path(run.fill))

@@ -35,6 +35,13 @@ def test_equal_methods_have_no_difference():
     assert found == intervals.Comparison(4, 0.0, 0.0, 0.0, 2.0, 1.0)
 
 
+def test_ties_of_rounded_differences_are_ties():
+    """Means of accuracies near 1: 1, -1, -2 of 1,200 but for rounding; six of the eight sign assignments are as far."""
+    gaps = [0.0008333333333333248, -0.0008333333333333526, -0.0016666666666666774]
+    assert intervals.sign_flip(gaps) == 0.75
+    assert intervals.sign_flip(np.zeros(4)) == 1.0
+
+
 def test_many_groups_are_sampled():
     a = {(seed, 0): 1.0 for seed in range(20)}
     found = intervals.compare(a, dict.fromkeys(a, 0.0))

@@ -6,9 +6,12 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from dhauds_jax.report import html
-from dhauds_jax.runs.report import write_report
+from dhauds_jax.errors import BadInput
+from dhauds_jax.report import analysis_figures, figures, html
+from dhauds_jax.runs.report import report, write_report
+from dhauds_jax.runs.requests.report import ReportRun
 from dhauds_jax.workdir import records
+from tests.report.test_comparisons import FOUND as PAIRS
 from tests.report.test_figures import HIGH_LOW, a_curve, bins, runs
 from tests.report.test_tables import a_record
 
@@ -20,10 +23,11 @@ class Outline(HTMLParser):
 
     def __init__(self):
         super().__init__()
-        self.tags, self.open = [], []
+        self.tags, self.open, self.around = [], [], {}
 
     def handle_starttag(self, tag, attrs):
         self.tags.append((tag, dict(attrs)))
+        self.around.setdefault(tag, set()).add(tuple(self.open[-1:]))
         if tag not in ("meta", "img"):
             self.open.append(tag)
 
@@ -90,6 +94,38 @@ def test_report_and_its_one_page(workdir):
     assert "--options=a&lt;b" in page
 
 
+def rules(page):
+    """Selector -> its declarations, of the page's style; those for narrow screens as "narrow SELECTOR"."""
+    (style,) = re.findall(r"<style>(.*?)</style>", page, re.DOTALL)
+    wide, narrow = style.split("@media (max-width: 40rem) {")
+    return {
+        f"{where}{selectors.strip()}": dict(d.split(":", 1) for d in re.sub(r"\s+", "", text).strip(";").split(";"))
+        for where, part in (("", wide), ("narrow ", narrow))
+        for selectors, text in re.findall(r"([^{}]+)\{([^}]*)\}", part)
+    }
+
+
+def test_a_page_fits_a_phone(tmp_path):
+    """Its width is the screen's; tables scroll in a box of their own, figures shrink, long words break."""
+    (tmp_path / "a.png").write_bytes(PNG)
+    page = html.page("# T\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n![x](a.png)\n\n- `long`\n", tmp_path)
+    parsed = Outline()
+    parsed.feed(page)
+    metas = [attrs for tag, attrs in parsed.tags if tag == "meta"]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in metas
+    assert parsed.around["table"] == {("div",)} and parsed.around["img"] == {("figure",)}
+    (box,) = [attrs for tag, attrs in parsed.tags if tag == "div"]
+    assert box == {"class": "wide", "tabindex": "0"}  # which a keyboard can scroll too
+    style = rules(page)
+    assert style[".wide"] == {"overflow-x": "auto"}
+    assert style["img"]["max-width"] == "100%" and style["img"]["height"] == "auto"
+    assert style["figure"]["margin"] == ".8rem0"  # not the 40 px of browsers on both sides
+    assert style["body"]["overflow-wrap"] == style["code"]["overflow-wrap"] == "anywhere"
+    assert {name for name in style if name.startswith("narrow ")} == {"narrow body", "narrow ul"}
+    fixed = re.findall(r"(?<![-\w])(?:min-)?width:\s*([\d.]+(?:px|rem|em))", re.sub(r"@media[^{]*", "", page))
+    assert fixed == []
+
+
 def test_markdown_becomes_html(tmp_path):
     page = html.page(
         "# T & co\n\nx *i* **b** `*c* <d>`\nline 2\n\n- one\n- two\n\n| a | b | c |\n|---|---|---:|\n| 1 |  | 3 |\n",
@@ -104,3 +140,57 @@ def test_markdown_becomes_html(tmp_path):
     outline(page)
     with pytest.raises(ValueError, match=r"gone.png: no such figure"):
         html.page("![x](gone.png)", tmp_path)
+
+
+@pytest.fixture
+def drawn_nothing(monkeypatch):
+    """No figure is drawn: what is tested are tables."""
+    for module in (figures, analysis_figures):
+        monkeypatch.setattr(module, "save", lambda figure, path: None)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    for record in PAIRS:
+        records.append(tmp_path, {**record, "device": "cpu", "command": "x --data_dir=caf\udce9"})
+    return tmp_path
+
+
+def test_tables_and_a_comparison_beside_the_report(pairs, drawn_nothing):
+    """A byte of a path that is no character does not stop the report."""
+    said = report(ReportRun(workdir=[str(pairs)], format=["csv", "latex"], compare="dhauds,tent"))
+    tables = pairs / "report" / "tables"
+    names = sorted(file.name for file in tables.iterdir())
+    assert names == [
+        *("cells-1.tex", "cells.csv", "choices-1.tex", "comparison-1.tex", "comparisons.csv", "means.csv", "means.tex")
+    ]
+    assert said.endswith(f"\n12 records reported: {pairs / 'report' / 'report.md'}, 7 tables in {tables}")
+    row = "| **all cells** | tent | 3 seeds | 54.0 | 50.0 | +4.0 [-5.0, +13.0] | 5 of 6 | 0.250 | 0.250 | 0.250 |"
+    text = (pairs / "report" / "report.md").read_text(encoding="utf-8")
+    assert row in said and row in text
+    assert "\n## Comparisons in pairs\n" in text and "\n### d, n: offline, profile reference (accuracy)\n" in text
+    for printed in (said, text):
+        assert "d, n: offline, profile reference (accuracy)\n\n| cell | against |" in printed
+        assert "\n- 3 seeds: no p over seeds can be below 0.25;" in printed
+    assert r"`x --data_dir=caf\udce9`" in text
+
+
+def test_without_these_flags_nothing_is_added(pairs, drawn_nothing):
+    said = report(ReportRun(workdir=[str(pairs)]))
+    assert said == f"12 records reported: {pairs / 'report' / 'report.md'}"
+    assert [file.name for file in (pairs / "report").iterdir()] == ["report.md"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"format": ["tex"]}, "^--format=tex: expected csv or latex, or both; report.md is always written"),
+        ({"compare": ""}, "^--compare=: expected two methods or more"),
+        ({"compare": "dhauds,tnt"}, "no record of tnt, expected some of tent, dhauds"),
+        ({"workdir": None, "fill": "x.md", "compare": "dhauds,tent"}, "expected it without --html, --output, --format"),
+    ],
+)
+def test_flags_that_cannot_be_meant_stop_before_anything_is_written(pairs, flags, message):
+    with pytest.raises(BadInput, match=message):
+        report(ReportRun(workdir=[str(pairs)]).replace(**flags))
+    assert not (pairs / "report").exists()

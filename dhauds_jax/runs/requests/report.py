@@ -17,4 +17,14 @@ class ReportRun(Request):
     )
     output: str | None = flag("Folder for the report (default: report/ in the first work folder).", None)
     html: bool = flag("Also write report.html: tables and figures in one self-contained page.", False)
+    format: Sequence[str] = flag(
+        "Also write every table as files for a paper, into tables/ of the report: csv (tidy, numbers in full), latex "
+        "(booktabs), or csv,latex.",
+        (),
+    )
+    compare: str | None = flag(
+        "Methods to compare in pairs over seeds and cells, comma-separated, such as dhauds,tent: the first with "
+        "each of the others.",
+        None,
+    )
     fill: str | None = flag("Render the marked tables of this Markdown page instead of a report.", None)
