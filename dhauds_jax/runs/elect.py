@@ -29,6 +29,7 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.requests.elect import ElectRun
 from dhauds_jax.tta import election
+from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.tta.streams import padded_batches
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, provenance, records
@@ -37,13 +38,16 @@ UNPADDED_SETS = ("audio_mnist", "vocal_sound", "cochl_scene")
 """Data sets whose published elections have views of unpadded clips (quirk 61)."""
 
 
+_UNADAPTED = "in an election; expected checkpoints of finite weights"
+
+
 @locks.holding()
 @precision.exactly()
 def run_election(run: ElectRun, command: str) -> str:
     """Scores every mode on every corruption; returns the sentence that says where the records are.
 
     Raises:
-      BadInput: bad input; models whose layouts or classes differ.
+      BadInput: bad input; models whose layouts or classes differ. FloatingPointError: a prediction is not finite.
     """
     pairs = targets.expand(run.corruption, run.level)
     registry.check("profile", run.profile, PROFILES)
@@ -125,7 +129,7 @@ def _model(source: SourceModel, batch_size: int, programs: Programs) -> Callable
             return programs.source_logits(classifier, source.variables, view, batch_size)
         batches = padded_batches(np.arange(len(view.waves)), batch_size)
         said = [alone(source.variables, jnp.asarray(view.waves[r]), jnp.asarray(view.lengths[r])) for r, _ in batches]
-        return np.concatenate(said)[: len(view.waves)]
+        return check_finite_logits(np.concatenate(said)[: len(view.waves)], _UNADAPTED)
 
     return predict
 

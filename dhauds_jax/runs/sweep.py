@@ -130,7 +130,7 @@ def sweep(run: SweepRun, command: str) -> tuple[str, int]:
     if run.cost:
         from dhauds_jax.recipes import cost
 
-        for line in cost.lines(rows):
+        for line in cost.lines(rows, roots_of(run)):
             print(line, flush=True)
         return f"counted by XLA for {len(rows)} of {len(recipe.rows)} rows: {recipe.path}", 0
     if not run.workdir:

@@ -268,6 +268,14 @@ def test_a_bug_before_a_row_runs_stops_it_alone(place, tmp_path, monkeypatch):
     assert [r["recipe"]["row"] for r in records.read(out)] == [2]
 
 
+def test_a_row_on_clean_clips_can_run(place, tmp_path, capsys):
+    """Before, recordings were looked for of a corruption that there is not."""
+    path = table(tmp_path, WHN.replace("WHN,L1", "clean,-"))
+    text, code = sweep(a_run(place, path, tmp_path / "out", dry_run=True), "c")
+    assert (code, text.partition(":")[2]) == (0, f" 1 can run: {tmp_path / 'out' / 'results.jsonl'}")
+    assert capsys.readouterr().out.endswith("/clean/source: can run\n")
+
+
 def test_a_config_or_a_list_that_is_damaged_is_said_and_stops_its_row_alone(place, tmp_path, capsys):
     """Before: "no noise" of the one, in a dry run a traceback, and a traceback of the other."""
     folder = tmp_path / "checkpoints" / "amaut_tiny_arabic_speech_commands"

@@ -1,7 +1,6 @@
 """Every method in a process that has 64-bit numbers switched on (JAX_ENABLE_X64): it runs, and stays in 32 bits."""
 
 import jax
-import jax.numpy as jnp
 import pytest
 
 from dhauds_jax.tta import methods, protocols
@@ -16,7 +15,9 @@ def batch_of(clips):
     return Batch(*(jax.ShapeDtypeStruct((clips, *s), t) for s, t in (((tiny.LENGTH,), "f4"), ((), "f4"), ((), "i4"))))
 
 
-@pytest.mark.parametrize("name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in methods.METHODS])
+@pytest.mark.parametrize(
+    "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in methods.METHODS]
+)
 def test_states_and_predictions_stay_in_32_bits_where_64_are_switched_on(name):
     net = tiny.NETS["aux" if name == "ttt" else "batch_norm"]()
     variables = jax.eval_shape(lambda: tiny.variables_of(net, tiny.LENGTH))
