@@ -49,9 +49,7 @@ def test_criteria_of_predictions_that_are_not_finite_are_nan_and_no_error_of_lin
 @pytest.mark.slow
 def test_a_study_of_which_no_copy_is_left_stops_and_says_where(place, tmp_path):
     many = {"method": "tent", "corruption": "clean", "lr": ["1e30", "1e31"], "seeds": ["0"], "level": "L2"}
-    said = (
-        r"^none of 2 runs has a record: seed 0, lr 1e\+30: predictions are not finite after 1 pass; seed 0"
-    )
+    said = r"^none of 2 runs has a record: seed 0, lr 1e\+30: predictions are not finite after 1 pass; seed 0"
     with pytest.raises(FloatingPointError, match=said):
         run_study(request(StudyRun, place, tmp_path, **many), "c")
     assert records.read(tmp_path) == []
@@ -61,9 +59,7 @@ def test_a_study_of_which_no_copy_is_left_stops_and_says_where(place, tmp_path):
 def test_tune_names_the_method_without_a_finite_trial_and_keeps_the_others(place, tmp_path, monkeypatch):
     monkeypatch.setattr(tuned, "space", lambda method, _: [{"lr": 1e30}] if method == "tent" else [{}])
     run = request(TuneRun, place, tmp_path, method=["tent", "norm"], corruption="clean", output=str(tmp_path / "t.csv"))
-    with pytest.raises(
-        FloatingPointError, match=r"^losses or predictions are not finite in any trial of tent; 1"
-    ):
+    with pytest.raises(FloatingPointError, match=r"^losses or predictions are not finite in any trial of tent; 1"):
         tune(run.replace(split="val"), "c")
     assert list(tuned.read(tmp_path / "t.csv")) == ["norm"]
 

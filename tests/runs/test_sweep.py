@@ -310,11 +310,12 @@ def test_a_row_of_other_weights_settings_or_numbers_is_not_finished(place, tmp_p
     key = runs_sweep.Finished(run).key(row)
     records.append(out, {**dict.fromkeys(records.KEYS, 0), **about, "recipe": {"key": key}})
     records.append(out, {**dict.fromkeys(records.KEYS, 0), **about})  # of experiments.adapt, later
-    assert runs_sweep.Finished(run).has(row)
-    assert not runs_sweep.Finished(run.replace(remat=True)).has(row)
+    assert dict(runs_sweep.Finished(run).recorded(row)) == {"x": False}
+    assert not runs_sweep.Finished(run).has(row), "nobody knows which data it was made from"
+    assert not runs_sweep.Finished(run.replace(remat=True)).recorded(row)
     front_end = {**config.front_end, "f_min": 40.0}
     checkpoint.save(tmp_path / "others" / name, variables, config.replace(front_end=front_end))
-    assert not runs_sweep.Finished(run.replace(checkpoint_root=str(tmp_path / "others"))).has(row)
+    assert not runs_sweep.Finished(run.replace(checkpoint_root=str(tmp_path / "others"))).recorded(row)
 
 
 def test_nobody_to_read_the_output_is_no_bug_of_a_row(tmp_path):
