@@ -15,6 +15,7 @@ from dhauds_jax.cells.input_statistics import InputStatistics
 from dhauds_jax.cells.scoring import bins, mean_losses, measured, scored
 from dhauds_jax.tta import vectorised, vectorised_protocols
 from dhauds_jax.tta.evaluation import check_finite_logits
+from dhauds_jax.wording import counted
 
 
 class Lost(NamedTuple):
@@ -55,7 +56,7 @@ def lost(index: int, diverged: dict[vectorised.Copy, str], copy: vectorised.Copy
     if copy in diverged:
         return Lost(diverged[copy])
     try:
-        check_finite_logits(logits, f"after {index} passes")
+        check_finite_logits(logits, f"after {counted(index, 'pass', 'passes')}")
     except FloatingPointError as error:
         return Lost(str(error))
     return None

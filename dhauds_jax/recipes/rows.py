@@ -29,7 +29,11 @@ class Roots(NamedTuple):
 
     def data_dir(self, row: Row) -> Path | None:
         """The folder of a row's data set, shared by its variants; None for a set made in memory."""
-        name = row.dataset.partition("/")[0]
+        return self.data_dir_of(row.dataset)
+
+    def data_dir_of(self, dataset: str) -> Path | None:
+        """The folder of a data set or of a variant; None for a set made in memory."""
+        name = dataset.partition("/")[0]
         made = name in sets.REGISTRY and sets.REGISTRY[name].generate is not None
         return None if made else Path(self.data or "DATA_ROOT") / name.replace(":", ".")
 

@@ -212,8 +212,10 @@ def _check_content(run: CorruptRun, cell: CellSpec, source: ClipSource) -> None:
         return
     at_hand = run.noise_dir or cell.dataset.generate is not None
     now = content_of(cell, source, _bank(cell, run.noise_dir) if at_hand else None)
-    words = {"clips": "clips", "noise": "noise recordings", "plug_ins": "files of your own"}
-    other = [word for name, word in words.items() if made.get(name) != now.get(name)]
+    if "files" not in made:  # of a cell that an earlier version made, which knew names and sizes alone
+        now.pop("files", None)
+    words = {"clips": "clips", "files": "clips", "noise": "noise recordings", "plug_ins": "files of your own"}
+    other = list(dict.fromkeys(word for name, word in words.items() if made.get(name) != now.get(name)))
     if needs_noise(cell.corruption) and not at_hand:
         other = [word for word in other if word != words["noise"]]
     if other:

@@ -29,6 +29,7 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.requests.elect import ElectRun
 from dhauds_jax.tta import election
+from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.tta.streams import padded_batches
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, provenance, records
@@ -37,13 +38,16 @@ UNPADDED_SETS = ("audio_mnist", "vocal_sound", "cochl_scene")
 """Data sets whose published elections have views of unpadded clips (quirk 61)."""
 
 
+_UNADAPTED = "in an election; expected checkpoints of finite weights"
+
+
 @locks.holding()
 @precision.exactly()
 def run_election(run: ElectRun, command: str) -> str:
-    """Scores every mode on every corruption; returns the sentence that says where the records are.
+    """Scores every mode on every corruption that has no records yet; returns the sentence that says where they are.
 
     Raises:
-      BadInput: bad input; models whose layouts or classes differ.
+      BadInput: bad input; models whose layouts or classes differ. FloatingPointError: a prediction is not finite.
     """
     pairs = targets.expand(run.corruption, run.level)
     registry.check("profile", run.profile, PROFILES)
@@ -61,12 +65,17 @@ def run_election(run: ElectRun, command: str) -> str:
     views = {pair: views_of(run, configs, pair[0]) for pair in pairs}
     models = [_model(source, run.batch_size, programs) for source in sources]
     loaded = targets.load(run.dataset, run.data_dir, run.split, config)
-    clips, written = contents.of_split(loaded.clips), 0
+    clips, written, there = contents.of_split(loaded.clips), 0, 0
+    done, modes = records.done(Path(run.workdir)), election.MODES[: 2 if len(sources) == 1 else 4]
     for corruption, level in pairs:
         noise = functools.partial(targets.noise_for, loaded, run.noise_dir, corruption, level)
         drawn = targets.corrupted(
             loaded, corruption, level, seed=run.seed, profile=run.profile, noise=targets.once(noise)
         )
+        drawn = drawn._replace(draw=(*drawn.draw, ("views", views[corruption, level])))
+        if all(_named(run, sources, (corruption, level), drawn, mode, clips)["cell"] in done.cells for mode in modes):
+            there += len(modes)
+            continue
         waves = drawn.waves()
         begun = time.perf_counter()
         said = election.elect(
@@ -78,13 +87,13 @@ def run_election(run: ElectRun, command: str) -> str:
         )
         seconds = time.perf_counter() - begun
         for mode, logits in said.items():
-            drawn_as = drawn._replace(draw=(*drawn.draw, ("views", views[corruption, level])))
-            record = _record(run, sources, loaded, (corruption, level), drawn_as, mode, said["single"], logits, clips)
+            record = _record(run, sources, loaded, (corruption, level), drawn, mode, said["single"], logits, clips)
             records.append(Path(run.workdir), {**record, "seconds": seconds, **provenance.block(command)})
             written += 1
             score = f"{100 * record['adapted_last']:.2f} % {loaded.dataset.metric}"
             print(f"{corruption} {level} {mode} seed {run.seed}: {score}")
-    return f"{counted(written, 'record')} written: {Path(run.workdir) / records.FILE}"
+    found = f", {counted(there, 'was', 'were')} there already" if there else ""
+    return f"{counted(written, 'record')} written{found}{done.note}: {Path(run.workdir) / records.FILE}"
 
 
 def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str) -> str:
@@ -126,7 +135,7 @@ def _model(source: SourceModel, batch_size: int, programs: Programs) -> Callable
             return programs.source_logits(classifier, source.variables, view, batch_size)
         batches = padded_batches(np.arange(len(view.waves)), batch_size)
         said = [alone(source.variables, jnp.asarray(view.waves[r]), jnp.asarray(view.lengths[r])) for r, _ in batches]
-        return np.concatenate(said)[: len(view.waves)]
+        return check_finite_logits(np.concatenate(said)[: len(view.waves)], _UNADAPTED)
 
     return predict
 
@@ -147,6 +156,27 @@ def _models(run: ElectRun, programs: Programs) -> list[SourceModel]:
     return sources
 
 
+def _named(
+    run: ElectRun,
+    sources: Sequence[SourceModel],
+    names: tuple[str, str],
+    drawn: targets.Corrupted,
+    mode: str,
+    clips: str,
+) -> dict[str, Any]:
+    """The part of a record that names it, known before anything is predicted."""
+    options = {"shift": run.shift, "average": run.average, "models": len(sources), **dict(drawn.draw)}
+    hashes = "+".join(s.sha256 for s in sources)
+    own = digests.together(zoo.own_settings(s.classifier.config) for s in sources)
+    content = {"clips": clips, "noise": drawn.noise, "config": own}
+    content = {name: digest for name, digest in content.items() if digest}
+    parts = [run.dataset.partition("/")[0], names[0], *(n for s in sources for n in s.classifier.config.places())]
+    content |= {name: digest for name in parts if (digest := registry.source_digest(name))}
+    named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, content, hashes]
+    cell = digests.of_texts(records.FORMAT, *named)
+    return {"cell": cell, "options": options, "content": content, "source_checkpoint": hashes}
+
+
 def _record(
     run: ElectRun,
     sources: Sequence[SourceModel],
@@ -159,20 +189,13 @@ def _record(
     clips: str,
 ) -> dict[str, Any]:
     metric, labels = loaded.dataset.metric, loaded.labels
-    options = {"shift": run.shift, "average": run.average, "models": len(sources), **dict(drawn.draw)}
-    hashes = "+".join(s.sha256 for s in sources)
     curve = [scored(0, single, labels, metric, {}), scored(1, logits, labels, metric, {})]
     views = 3 if mode in ("aug_elect", "hybrid") else 1
     models = len(sources) if mode in ("multi_train", "hybrid") else 1
-    own = digests.together(zoo.own_settings(s.classifier.config) for s in sources)
-    content = {"clips": clips, "noise": drawn.noise, "config": own}
-    content = {name: digest for name, digest in content.items() if digest}
-    parts = [run.dataset.partition("/")[0], names[0], *(n for s in sources for n in s.classifier.config.places())]
-    content |= {name: digest for name in parts if (digest := registry.source_digest(name))}
-    named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, content, hashes]
+    named = _named(run, sources, names, drawn, mode, clips)
     value = curve[1]["metric"]
     return {
-        "cell": digests.of_texts(records.FORMAT, *named),
+        "cell": named["cell"],
         "dataset": run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
         "corruption": names[0],
         "level": names[1],
@@ -191,7 +214,5 @@ def _record(
         **{key: curve[1][key] for key in ("ece", "nll", "collapsed")},
         "passes": {"forward": views * models, "backward": 0, "evaluation": 0},
         "parameters_moved": 0,
-        "options": options,
-        "content": content,
-        "source_checkpoint": hashes,
+        **named,
     }

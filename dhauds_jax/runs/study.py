@@ -105,7 +105,7 @@ def run_study(run: StudyRun, command: str) -> str:
     """Runs every (rate, seed) that has no record yet; returns the sentence that says where they are.
 
     Raises:
-      BadInput: bad input, before anything is written.
+      BadInput: bad input, before anything is written. FloatingPointError: all runs diverged.
     """
     seeds, checked = _check(run)
     rates, programs = tuple(checked), Programs()
@@ -144,6 +144,8 @@ def run_study(run: StudyRun, command: str) -> str:
                 written += 1
                 print(f"lr {dict(cell.options).get('lr', '-')}: {summary(record)}")
     there = len(seeds) * len(rates) - written - len(lost)
+    if lost and not written and not there:
+        raise FloatingPointError(f"none of {counted(len(lost), 'run')} has a record: {'; '.join(lost)}")
     said = [f"{counted(written, 'record')} written"]
     if there:
         said.append(f"{counted(there, 'was', 'were')} there already")

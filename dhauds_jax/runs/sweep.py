@@ -10,40 +10,23 @@ from typing import Any
 
 from dhauds_jax import parallel
 from dhauds_jax.cells.programs import Programs
-from dhauds_jax.cells.request import AdaptRun
-from dhauds_jax.cells.worklist import own_content
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
-from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.progress import progress_bar
-from dhauds_jax.recipes.rows import Roots, adapt_run, selected
 from dhauds_jax.recipes.rows import command as command_of
+from dhauds_jax.recipes.rows import selected
 from dhauds_jax.recipes.table import Recipe, Row, read
 from dhauds_jax.runs import sweep_outcomes
 from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.requests.sweep import SweepRun
+from dhauds_jax.runs.sweep_finished import Finished, adapt_run_of, roots_of
 from dhauds_jax.runs.sweep_outcomes import Outcome, lacking
 from dhauds_jax.workdir import locks, records
 
 FORMAT = 1
 """Of the files that a sweep leaves in its work folder; a folder of another one is refused."""
 ABOUT = "sweep.json"
-
-
-_FLAGS = ("save_every_s", "allow_partial", "on_bad_file", "parallel", "updates_per_dispatch", "precision", "remat")
-"""Those that go to every row."""
-
-
-def roots_of(run: SweepRun) -> Roots:
-    """Where data, noises and checkpoints lie."""
-    return Roots(run.data_root, run.noise_dir, run.checkpoint_root)
-
-
-def adapt_run_of(run: SweepRun, row: Row) -> AdaptRun:
-    """The run of `experiments.adapt` that a row stands for under a sweep's flags."""
-    flags = {name: getattr(run, name) for name in _FLAGS}
-    return adapt_run(row, roots_of(run), run.workdir or "WORKDIR", **flags)
 
 
 def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
@@ -71,45 +54,6 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
     raise BadInput(f"{workdir}: holds {what}; give another --workdir")
 
 
-class Finished:
-    """Which rows have a record: of the row as it is now, made with the weights, plug-ins and flags of now."""
-
-    def __init__(self, run: SweepRun):
-        self.run = run
-        self.hashes: dict[Path, str] = {}
-        workdir = Path(run.workdir or "")
-        if run.workdir and (said := records.done(workdir).note):
-            print(f"note: records in {run.workdir}{said}")
-        # Of every record: rows that share a cell have one each.
-        found = [r for r in records.read(workdir) if r.get("format") == records.FORMAT] if run.workdir else []
-        self.keys = {(r["recipe"]["key"], r["source_checkpoint"], _own(r["content"])) for r in found if "recipe" in r}
-
-    def key(self, row: Row) -> str:
-        """Names a row's numbers, the weights apart."""
-        kept = ("allow_partial", "on_bad_file")
-        changed = [name for name in kept if getattr(self.run, name) != SweepRun.defaults()[name]]
-        if self.run.precision != "float32":
-            changed.append(self.run.precision)
-        if self.run.remat:
-            changed.append("remat")
-        return "-".join([str(row.number), row.digest, *changed])
-
-    def has(self, row: Row) -> bool:
-        if not any(key == self.key(row) for key, *_ in self.keys):
-            return False
-        folder, adaptation = roots_of(self.run).checkpoint_dir(row), adapt_run_of(self.run, row)
-        if folder not in self.hashes:
-            self.hashes[folder] = checkpoints.variables_hash(checkpoints.load(folder)[0])
-        config = checkpoints.load_config(folder)
-        own = own_content(adaptation, [row.corruption], row.protocol, row.method, config)
-        return (self.key(row), self.hashes[folder], _own(own)) in self.keys
-
-
-def _own(content: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """The part of a record's content that `own_content` gives."""
-    return tuple(sorted((name, value) for name, value in content.items() if name == "config" or "_source" in name))
-
-
 def sweep(run: SweepRun, command: str) -> tuple[str, int]:
     """Runs the rows; returns the summary and the exit code.
 
@@ -130,7 +74,7 @@ def sweep(run: SweepRun, command: str) -> tuple[str, int]:
     if run.cost:
         from dhauds_jax.recipes import cost
 
-        for line in cost.lines(rows):
+        for line in cost.lines(rows, roots_of(run)):
             print(line, flush=True)
         return f"counted by XLA for {len(rows)} of {len(recipe.rows)} rows: {recipe.path}", 0
     if not run.workdir:
@@ -166,11 +110,14 @@ def _known(row: Row, finished: Finished, workdir: Path | None) -> Outcome | None
         return sweep_outcomes.of_error(error, row, workdir)
 
 
+_NOT_SEEN = "has a record; its data are not those that were seen last, and will be read to tell whether they differ"
+
+
 def _foreseen(run: SweepRun, rows: Sequence[Row]) -> dict[int, Outcome]:
     """What would become of each row; it is printed."""
     finished, outcomes = Finished(run), {}
     for row in rows:
-        outcome = _known(row, finished, None) or Outcome("run")
+        outcome = _known(row, finished, None) or Outcome("run", _NOT_SEEN if finished.recorded(row) else "")
         outcomes[row.number] = outcome
         print(f"{row.number:4d} {row.name}: {outcome.sentence or {'run': 'can run'}.get(outcome.kind, outcome.kind)}")
     return outcomes
@@ -196,7 +143,7 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
             if folder not in (None, row.folder):
                 programs.forget()
             folder = row.folder
-            outcomes[row.number] = _run_row(run, recipe, row, finished.key(row), command, memory, programs)
+            outcomes[row.number] = _run_row(run, recipe, row, finished, command, memory, programs)
             note(outcomes)
             if outcomes[row.number].kind != "run":  # what is kept for the next row may be broken, or fill the memory
                 programs.forget()
@@ -216,7 +163,13 @@ def hours_of_sound(row: Row) -> float:
 
 
 def _run_row(
-    run: SweepRun, recipe: Recipe, row: Row, key: str, command: str, memory: dict[str, Any], programs: Programs
+    run: SweepRun,
+    recipe: Recipe,
+    row: Row,
+    finished: Finished,
+    command: str,
+    memory: dict[str, Any],
+    programs: Programs,
 ) -> Outcome:
     adaptation = adapt_run_of(run, row)
     extra: Mapping[str, Any] = {
@@ -224,17 +177,24 @@ def _run_row(
             "name": recipe.name,
             "row": row.number,
             "source": row.source,
-            "key": key,
+            "key": finished.key(row),
             "command": command_of(adaptation),
         },
         "published": row.published,
     }
     ran: list[bool] = []
     try:
-        found = results(adaptation, command, ran.append, extra=extra, memory=memory, programs=programs).found
+        copy = finished.copy(row)
+        found = [
+            {**record, **extra}
+            for record in results(adaptation, command, ran.append, extra=extra, memory=memory, programs=programs).found
+        ]
         if not any(ran):  # its cell was run for another row, or by experiments.adapt: this row has a record of its own
+            there = finished.recorded(row)
             for record in found:
-                records.append(Path(run.workdir), {**record, **extra})
+                if record["cell"] not in there:
+                    records.append(Path(run.workdir), record)
+        finished.note(row, copy, found)
     except Exception as error:
         return sweep_outcomes.of_error(error, row, Path(run.workdir))
     return Outcome("run" if any(ran) else "finished")

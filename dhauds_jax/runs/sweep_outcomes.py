@@ -16,6 +16,7 @@ from dhauds_jax.data.corruptions import needs_noise
 from dhauds_jax.data.corruptions.noise import find_recordings
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
+from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.recipes.rows import Roots
 from dhauds_jax.recipes.table import Recipe, Row
@@ -98,7 +99,7 @@ def lacking(row: Row, roots: Roots) -> Outcome | None:
         return Outcome("missing", f"no data: {data_dir} is no folder, expected the data set {row.dataset}")
     if not (checkpoint / checkpoints.CONFIG).is_file():
         return Outcome("missing", f"no checkpoint: {checkpoint} has no {checkpoints.CONFIG}, expected one of {row.net}")
-    if needs_noise(row.corruption) and (roots.noise or data_dir is not None):
+    if row.corruption != CLEAN and needs_noise(row.corruption) and (roots.noise or data_dir is not None):
         rate = checkpoints.load_config(checkpoint).sample_rate
         try:
             find_recordings(roots.noise, row.corruption, row.level, rate)

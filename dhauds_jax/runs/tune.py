@@ -24,13 +24,17 @@ from dhauds_jax.tta.options import able
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
+DIVERGED = -1.0
+"""The score of a trial that diverges: it cannot win."""
+
 
 @locks.holding()
 def tune(run: TuneRun, command: str) -> str:
     """Runs every trial that has no record yet, and writes the best options of each method.
 
     Raises:
-      BadInput: bad input, the test split among it.
+      BadInput: bad input, the test split among it. FloatingPointError: all trials of a method diverged; what was chosen
+        for the others is written before.
     """
     if run.split == "test":
         raise BadInput("--split=test: options must not be chosen on test labels, expected val or train")
@@ -42,7 +46,7 @@ def tune(run: TuneRun, command: str) -> str:
     names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)))
     trials = {name: tuned.space(name, run.profile) for name in names}
     subset = _subset(run)
-    set_aside, chosen = records.done(Path(run.workdir)).note, []
+    set_aside, chosen, lost = records.done(Path(run.workdir)).note, [], []
     programs, memory = Programs(), {}
     counts = {"total": sum(map(len, trials.values())), "unit": "trial"}
     with progress_bar(desc="trials", awaited="the first one also reads and compiles", **counts) as bar:
@@ -51,8 +55,16 @@ def tune(run: TuneRun, command: str) -> str:
             for options in space:
                 scores.append(score_of(run, name, options, subset, command, programs, memory))
                 bar.update()
+            if max(scores) == DIVERGED:
+                lost.append(name)
+                continue
             chosen.append(best_of(name, run.profile, space, scores))
     tuned.write(Path(run.output), chosen)
+    if lost:
+        raise FloatingPointError(
+            f"losses or predictions are not finite in any trial of {', '.join(lost)}; "
+            f"{counted(len(chosen), 'other method')} tuned: {run.output}"
+        )
     lines = [
         f"{row.method:14s} {row.option or '-':18s} {row.value or '-':12s} {100 * row.score:5.1f} %" for row in chosen
     ]
@@ -108,7 +120,7 @@ def score_of(
         (record,) = results(trial, command, programs=programs, memory=memory).found
     except FloatingPointError as error:
         print(f"{method} {texts}: {error}")
-        return -1.0  # a trial that diverges cannot win
+        return DIVERGED
     return record["adapted_last"]
 
 

@@ -56,7 +56,7 @@ def augmented(
     shift_key, gain_key, noise_key = jax.random.split(key, 3)
 
     def drawn(part: Array, draw: object, shape: tuple[int, ...]) -> Array:
-        return jax.vmap(lambda i: draw(jax.random.fold_in(part, i), shape))(index)
+        return jax.vmap(lambda i: draw(jax.random.fold_in(part, i), shape, wave.dtype))(index)
 
     copy = random_roll(shift_key, wave, index, augmentation.shift) if augmentation.shift > 0 else wave
     if augmentation.gain_db > 0:

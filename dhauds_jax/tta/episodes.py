@@ -132,7 +132,7 @@ def each_clip(
     source = state.memory.source
 
     def one(moved: Any, row: Batch) -> tuple[Any, tuple[Array, Mapping[str, Array]]]:
-        clip = Batch(row.wave[None], jnp.ones((1,)), row.index[None])
+        clip = Batch(row.wave[None], jnp.ones((1,), row.weights.dtype), row.index[None])
         after, logits, terms = run(episode, start, clip, jax.random.fold_in(key, row.index), None)
         ended = masks.split(after.variables["params"], episode.group)[0]
         # `where`, for even a product with 0 would let a padded row's NaN in.

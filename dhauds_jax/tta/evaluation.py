@@ -209,7 +209,7 @@ def check_finite_logits(logits: np.ndarray, where: str) -> np.ndarray:
     The losses of an update are those of before it: an update that overflows shows in the predictions after it alone.
     """
     if not np.isfinite(logits).all():
-        raise FloatingPointError(f"a prediction is not finite {where}")
+        raise FloatingPointError(f"predictions are not finite {where}")
     return logits
 
 

@@ -46,7 +46,7 @@ def per_class(labels: Int[Array, " slots"], classes: int) -> Int[Array, " {class
 
 def random_slot(key: PRNGKeyArray, among: Bool[Array, " slots"]) -> Int[Array, ""]:
     """One of the slots of `among`, each as likely."""
-    return jnp.argmax(jnp.where(among, jax.random.uniform(key, among.shape), -1.0)).astype(jnp.int32)
+    return jnp.argmax(jnp.where(among, jax.random.uniform(key, among.shape, jnp.float32), -1.0)).astype(jnp.int32)
 
 
 def moved_in(

@@ -33,8 +33,11 @@ def negative_entropy(logits: np.ndarray) -> float:
 def nuclear_norm_share(logits: np.ndarray) -> float:
     """Nuclear norm of the softmax matrix over its largest possible value, 0 to 1: high is confident and diverse.
 
-    `||P||_* / sqrt(min(n, C) n)` for P of n rows and C classes. Source: Cui et al., CVPR 2020, arXiv 2003.12237.
+    `||P||_* / sqrt(min(n, C) n)` for P of n rows and C classes; NaN where a logit is not finite, of which there is no
+    decomposition. Source: Cui et al., CVPR 2020, arXiv 2003.12237.
     """
+    if not np.isfinite(logits).all():
+        return float("nan")
     p = softmax(logits)
     return float(np.linalg.norm(p, "nuc") / np.sqrt(min(p.shape) * len(p)))
 

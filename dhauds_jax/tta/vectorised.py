@@ -178,7 +178,7 @@ def start(study: Study, variables: Variables | Sequence[Variables], info: RunInf
     parts = [parted(study.method.init(tree, info), study.method.adapts) for tree in trees]
     first = jax.tree.map(lambda *leaves: jnp.stack(leaves)[:, None], *(copy for copy, _ in parts))
     spread = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*study.shape, *leaf.shape[2:])), first)
-    rates = jnp.zeros(1) if study.rates is None else jnp.asarray(study.rates, jnp.float32)
+    rates = jnp.zeros(1, jnp.float32) if study.rates is None else jnp.asarray(study.rates, jnp.float32)
     return own(spread), Shared(parts[0][1], rates)
 
 

@@ -133,7 +133,7 @@ def reset_on_collapse(method: Method, share: float = COLLAPSE_SHARE, axis_name: 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
         inner, prediction = method.step(_unwrapped(state), batch, key)
         classes = prediction.logits.shape[-1]
-        hard = jax.nn.one_hot(prediction.logits.argmax(-1), classes) * batch.weights[:, None]
+        hard = jax.nn.one_hot(prediction.logits.argmax(-1), classes, dtype=batch.weights.dtype) * batch.weights[:, None]
         counted, clips = total((hard.sum(0), batch.weights.sum()), axis_name)
         shares = KEPT * state.memory.shares + (1 - KEPT) * counted / clips
         due = shares.max() > share

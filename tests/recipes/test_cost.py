@@ -1,9 +1,13 @@
 """The arithmetic of a table's rows against a count by hand."""
 
+import numpy as np
 import pytest
+import soundfile
 
 from dhauds_jax.data import sets
+from dhauds_jax.errors import BadInput
 from dhauds_jax.recipes import cost, table
+from dhauds_jax.recipes.rows import Roots
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.sweep import sweep
 
@@ -41,3 +45,41 @@ def test_the_command_prints_a_table_and_needs_no_workdir(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[2].startswith("| speech_commands_v2/amaut_sc2/dhauds | 1 | 11005 | ")
     assert lines[3].startswith("| all | 1 |")
+
+
+OWN = "dataset,net,corruption,level,method,epochs,batch_size,seed\n"
+
+
+def own_rows(folder, *sets_):
+    path = folder / "mine.csv"
+    path.write_text(OWN + "".join(f"{name},amaut_tiny,clean,-,source,1,8,0\n" for name in sets_))
+    return table.read(str(path)).rows
+
+
+def test_clips_of_own_sets_are_counted_where_they_lie(tmp_path):
+    ours, made, foreign, folder = own_rows(
+        tmp_path, "synthetic", "tests.data.foreign:TONES", "tests.data.foreign:ON_DISK", "folder"
+    )
+    assert cost.clips_of(ours, cost.NOWHERE) == 280
+    assert cost.clips_of(made, cost.NOWHERE) == len(sets.get("tests.data.foreign:TONES").generate("test", 0).ids) > 0
+    assert cost.clips_of(foreign, cost.NOWHERE) is None
+    with pytest.raises(BadInput, match="the classes of folder are not known, expected --data_root with its folder fol"):
+        cost.clips_of(folder, cost.NOWHERE)
+    for name in ("a/1.wav", "a/2.wav", "b/1.wav"):
+        path = tmp_path / "folder" / "test" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, np.zeros(8), 16_000)
+    assert cost.clips_of(folder, Roots(str(tmp_path), None, None)) == 3
+
+
+@pytest.mark.slow
+def test_own_sets_have_a_total_and_those_of_unknown_size_are_named(tmp_path):
+    rows = own_rows(tmp_path, "synthetic", "tests.data.foreign:ON_DISK")
+    made, foreign, everything = cost.costs_of(rows)
+    assert made.total == pytest.approx(280 * (made.update + 2 * 3 * made.forward) / 1e6) and made.forward > 0
+    assert (foreign.clips, foreign.total) == (None, None) and foreign.forward > 0
+    assert (everything.rows, everything.total) == (1, made.total)
+    printed = list(cost.lines([*rows, rows[0]._replace(waits_for=("vgg",))]))
+    assert "| ? | " in printed[3] and printed[3].endswith("| ? |") and printed[4].startswith("| all | 1 |")
+    assert printed[5].startswith("not in the total: 1 row of sets whose number of clips is not known; give --data_root")
+    assert printed[6] == "not in the table: 1 row that waits for something"

@@ -446,8 +446,8 @@ def test_streams_over_several_corruptions_report_each(place, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"protocol": ["offline"]}, "a prediction is not finite after epoch 1 of 1; lower the learning rate"),
-        ({"protocol": ["online"]}, "a prediction is not finite at step 1 of the stream; lower the learning rate"),
+        ({"protocol": ["offline"]}, "predictions are not finite after epoch 1 of 1; lower the learning rate"),
+        ({"protocol": ["online"]}, "predictions are not finite at step 1 of the stream; lower the learning rate"),
     ],
     ids=["offline", "online"],
 )
@@ -465,6 +465,6 @@ def test_a_checkpoint_with_weights_that_are_not_finite_stops_the_run(place, tmp_
     kernel = variables["params"]["head"]
     variables = {**variables, "params": {**variables["params"], "head": jax.tree.map(lambda w: w + np.nan, kernel)}}
     checkpoint.save(tmp_path / "broken", variables, config)
-    with pytest.raises(FloatingPointError, match="a prediction is not finite before any update; expected a checkpoint"):
+    with pytest.raises(FloatingPointError, match="predictions are not finite before any update; expected a checkpoint"):
         adapt(a_run(place, tmp_path / "out", method=["source"], checkpoint=str(tmp_path / "broken")), "c")
     assert records.read(tmp_path / "out") == []

@@ -152,7 +152,7 @@ def nothing_written(folder):
 def test_an_update_that_overflows_writes_no_label_and_no_checkpoint(place, tmp_path):
     """One update: its loss is finite, the predictions after it are not."""
     run = a_run(place, tmp_path / "out", epochs=1, batch_size=100, options=["lr=3e38"])
-    message = r"a prediction is not finite after epoch 1 of 1; lower the learning rate \(--options=lr=\.\.\.\)"
+    message = r"predictions are not finite after epoch 1 of 1; lower the learning rate \(--options=lr=\.\.\.\)"
     with pytest.raises(FloatingPointError, match=message):
         classify(run, "c")
     assert nothing_written(tmp_path / "out")

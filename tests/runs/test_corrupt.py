@@ -127,7 +127,7 @@ def test_a_finished_cell_of_other_clips_or_noise_or_code_is_not_taken_for_this_o
     run = a_run(tmp_path, tmp_path / "a")
     write_set(run)
     content = json.loads((tmp_path / "a" / "ENSC" / "L1" / "cell.json").read_text())["content"]
-    assert set(content) == {"clips", "noise"}
+    assert set(content) == {"clips", "files", "noise"}
     assert write_set(run).startswith("0 cells written, 1 was there already")
     longer = tmp_path / "data" / "dataset" / "up" / "test_0.wav"
     before = longer.read_bytes()

@@ -118,6 +118,8 @@ def test_a_record_a_mode_and_corruption(tmp_path):
         assert np.isclose(views["nll"], both["nll"])
         assert views["metrics"]["accuracy"] == views["adapted_last"]
     assert len({r["cell"] for r in found}) == 8
+    assert run_election(a_run(tmp_path), "again").startswith("0 records written, 8 were there already: ")
+    assert len(records.read(tmp_path / "work")) == 8
     # These clips fill their rows: without padding there is nothing to leave out.
     run_election(a_run(tmp_path, corruption=["clean"], views="unpadded", workdir=str(tmp_path / "alone")), "c")
     alone = records.read(tmp_path / "alone")

@@ -162,4 +162,4 @@ def test_a_copy_is_lost_at_its_first_number_that_is_not_finite():
     fine, bad = np.zeros((2, 3)), np.array([[0.0, np.nan]])
     assert vectorised_loops.lost(1, {}, (0, 0), fine) is None
     assert vectorised_loops.lost(1, {(0, 0): "there"}, (0, 0), fine).where == "there"
-    assert vectorised_loops.lost(2, {}, (0, 0), bad).where == "a prediction is not finite after 2 passes"
+    assert vectorised_loops.lost(2, {}, (0, 0), bad).where == "predictions are not finite after 2 passes"

@@ -268,6 +268,14 @@ def test_a_bug_before_a_row_runs_stops_it_alone(place, tmp_path, monkeypatch):
     assert [r["recipe"]["row"] for r in records.read(out)] == [2]
 
 
+def test_a_row_on_clean_clips_can_run(place, tmp_path, capsys):
+    """Before, recordings were looked for of a corruption that there is not."""
+    path = table(tmp_path, WHN.replace("WHN,L1", "clean,-"))
+    text, code = sweep(a_run(place, path, tmp_path / "out", dry_run=True), "c")
+    assert (code, text.partition(":")[2]) == (0, f" 1 can run: {tmp_path / 'out' / 'results.jsonl'}")
+    assert capsys.readouterr().out.endswith("/clean/source: can run\n")
+
+
 def test_a_config_or_a_list_that_is_damaged_is_said_and_stops_its_row_alone(place, tmp_path, capsys):
     """Before: "no noise" of the one, in a dry run a traceback, and a traceback of the other."""
     folder = tmp_path / "checkpoints" / "amaut_tiny_arabic_speech_commands"
@@ -302,11 +310,12 @@ def test_a_row_of_other_weights_settings_or_numbers_is_not_finished(place, tmp_p
     key = runs_sweep.Finished(run).key(row)
     records.append(out, {**dict.fromkeys(records.KEYS, 0), **about, "recipe": {"key": key}})
     records.append(out, {**dict.fromkeys(records.KEYS, 0), **about})  # of experiments.adapt, later
-    assert runs_sweep.Finished(run).has(row)
-    assert not runs_sweep.Finished(run.replace(remat=True)).has(row)
+    assert dict(runs_sweep.Finished(run).recorded(row)) == {"x": False}
+    assert not runs_sweep.Finished(run).has(row), "nobody knows which data it was made from"
+    assert not runs_sweep.Finished(run.replace(remat=True)).recorded(row)
     front_end = {**config.front_end, "f_min": 40.0}
     checkpoint.save(tmp_path / "others" / name, variables, config.replace(front_end=front_end))
-    assert not runs_sweep.Finished(run.replace(checkpoint_root=str(tmp_path / "others"))).has(row)
+    assert not runs_sweep.Finished(run.replace(checkpoint_root=str(tmp_path / "others"))).recorded(row)
 
 
 def test_nobody_to_read_the_output_is_no_bug_of_a_row(tmp_path):

@@ -23,5 +23,6 @@ DATA_SET = DataSet(
     licence="Apache-2.0 (made by this package)",
     citation="dhauds_jax, embedded corpus of synthetic words",
     generate=generate,
+    counts=synthetic.SIZES,
 )
 DATA_SETS = (DATA_SET,)

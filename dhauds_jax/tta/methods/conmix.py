@@ -57,12 +57,12 @@ def _init(parts: Parts, variables: Variables, info: RunInfo) -> AdaptState:
     whole = parts.ending.drops and info.batch_size
     steps = max(1, info.clips // info.batch_size) if whole else info.steps_per_epoch
     memory = Memory(
-        jnp.zeros((info.clips, info.classes)),
+        jnp.zeros((info.clips, info.classes), jnp.float32),
         jnp.zeros(info.clips, jnp.int32),
-        jnp.zeros(info.classes),
+        jnp.zeros(info.classes, jnp.float32),
         jnp.zeros((), bool),
         jax.random.key_data(jax.random.key(0)),
-        Statistics(jnp.zeros(1), jnp.ones(1)),
+        Statistics(jnp.zeros(1, jnp.float32), jnp.ones(1, jnp.float32)),
     )
     return state._replace(opt_state=with_steps_per_epoch(state.opt_state, steps), memory=memory)
 
@@ -73,7 +73,7 @@ def _predict(parts: Parts, state: AdaptState, batch: Batch) -> Array:
 
 def _observe(parts: Parts, state: AdaptState, batch: Batch) -> Observed:
     outputs, _ = parts.classifier.apply(state.variables, batch.wave, mode=EVAL)
-    strong = Moments(*(jnp.zeros(len(batch.wave)) for _ in Moments._fields))
+    strong = Moments(*(jnp.zeros(len(batch.wave), jnp.float32) for _ in Moments._fields))
     if parts.own_statistics:
         key = jax.random.wrap_key_data(state.memory.rolls)
         strong = mel_image.moments(parts.strong_view(key, jax.random.fold_in(key, 2**31 - 1), batch))

@@ -83,7 +83,7 @@ def refined_labels(
     Source: CoNMix of DHAuDS, CoNMix/lib/plr.py; Kumar et al., WACV 2023, arXiv 2211.01840.
     """
     classes = soft.shape[-1]
-    before, now = (jax.nn.one_hot(x, classes) for x in (previous, labels))
+    before, now = (jax.nn.one_hot(x, classes, dtype=soft.dtype) for x in (previous, labels))
     both = before.T @ now
     either = before.sum(0)[:, None] + now.sum(0)[None] - both
     consensus = jax.nn.softmax(both / (either + 1e-8), -1)

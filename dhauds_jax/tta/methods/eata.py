@@ -214,7 +214,7 @@ def eata(
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("eata", variables, optimise, group)
-        memory = EataMemory(jnp.zeros(info.classes), jnp.zeros((), bool))
+        memory = EataMemory(jnp.zeros(info.classes, jnp.float32), jnp.zeros((), bool))
         if fisher > 0:
             if info.source is None:
                 raise BadInput("method eata needs source clips for its Fisher term: give some, or set fisher=0")

@@ -100,7 +100,7 @@ def balanced_slot(
     most = held == held.max()
     victim = jnp.where(most[label], label, memory.random_slot(class_key, most))
     slot = memory.random_slot(slot_key, labels == victim)
-    taken = ~most[label] | (jax.random.uniform(chance_key) * predicted[label] <= held[label])
+    taken = ~most[label] | (jax.random.uniform(chance_key, (), jnp.float32) * predicted[label] <= held[label])
     slot = jnp.where(taken, slot, labels.shape[0])
     return jnp.where((labels == memory.EMPTY).any(), jnp.argmax(labels == memory.EMPTY), slot).astype(jnp.int32)
 
@@ -168,7 +168,7 @@ def note(
             predicted=jnp.zeros((info.classes,), jnp.int32),
             seen=zero,
             every=jnp.asarray(min(every, info.clips), jnp.int32),
-            loss=jnp.zeros(()),
+            loss=jnp.zeros((), jnp.float32),
         )
         return first_state("note", variables, optimiser, group)._replace(memory=kept)
 

@@ -119,7 +119,7 @@ def notela(
     rule = dict(laplacian=laplacian, alpha=alpha, activation=activation)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
-        memory = PseudoLabels(jnp.zeros((info.clips, info.classes)), jnp.zeros(info.clips, bool))
+        memory = PseudoLabels(jnp.zeros((info.clips, info.classes), jnp.float32), jnp.zeros(info.clips, bool))
         return first_state("notela", variables, optimiser, group)._replace(memory=memory)
 
     def without_noise(state: AdaptState, batch: Batch) -> Observed:

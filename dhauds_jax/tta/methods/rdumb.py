@@ -70,7 +70,7 @@ def rdumb(
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("rdumb", variables, optimise, group)
-        state = state._replace(memory=EataMemory(jnp.zeros(info.classes), jnp.zeros((), bool)))
+        state = state._replace(memory=EataMemory(jnp.zeros(info.classes, jnp.float32), jnp.zeros((), bool)))
         return state._replace(memory=RDumbMemory(state.memory, take_snapshot(state, group)))
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:

@@ -193,12 +193,12 @@ def rotta(
         labels = memory.empty_labels(capacity)
         kept = RottaMemory(
             memory.empty_waves(classifier, capacity),
-            Bank(labels, jnp.zeros_like(labels), jnp.zeros((capacity,))),
+            Bank(labels, jnp.zeros_like(labels), jnp.zeros((capacity,), jnp.float32)),
             student=jax.tree.map(jnp.copy, masks.split(variables["params"], group)[0]),
             student_stats=jax.tree.map(jnp.copy, variables["batch_stats"]),
             seen=jnp.zeros((), jnp.int32),
             every=jnp.asarray(min(every, info.clips), jnp.int32),
-            loss=jnp.zeros(()),
+            loss=jnp.zeros((), jnp.float32),
         )
         return first_state("rotta", variables, optimiser, group)._replace(memory=kept)
 

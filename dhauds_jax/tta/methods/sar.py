@@ -122,7 +122,9 @@ def sar(
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("sar", variables, optimise, group)
-        return state._replace(memory=SarMemory(jnp.zeros(()), jnp.zeros((), bool), take_snapshot(state, group)))
+        return state._replace(
+            memory=SarMemory(jnp.zeros((), jnp.float32), jnp.zeros((), bool), take_snapshot(state, group))
+        )
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
         grads, first, second = sharp_gradients(passes, state.variables, batch, group, margin, rho, axis_name)

@@ -58,14 +58,14 @@ def centroid_scores(
     features = of_unit_length(jnp.concatenate([embedding, jnp.ones_like(embedding[:, :1])], -1))
     share, labels = jax.nn.softmax(logits, -1), logits.argmax(-1)
     for _ in range(rounds):
-        hard = jax.nn.one_hot(labels, classes)
+        hard = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
         sums, mass, count = total(((w * share).T @ features, (w * share).sum(0), (w * hard).sum(0)), axis_name)
         centroids = sums / (1e-8 + mass[:, None])
         eligible = count > threshold
         eligible = eligible | ~eligible.any()
         scores = jnp.where(eligible[None], features @ (of_unit_length(centroids) if unit else centroids).T, -jnp.inf)
         labels = scores.argmax(-1)
-        share = jax.nn.one_hot(labels, classes)
+        share = jax.nn.one_hot(labels, classes, dtype=logits.dtype)
     return scores
 
 

@@ -139,7 +139,7 @@ def ttt(
                 variables, loss = learn(variables, views, key, index)
                 return variables, evaluated(variables, views[:1])[0], loss
 
-            left_alone = lambda variables: (variables, logits, jnp.zeros(()))  # noqa: E731
+            left_alone = lambda variables: (variables, logits, jnp.zeros((), jnp.float32))  # noqa: E731
             variables, logits, loss = jax.lax.cond(due, adapted, left_alone, variables)
             return variables, (logits, loss, due)
 
