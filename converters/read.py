@@ -13,6 +13,7 @@ import pickle
 import re
 import warnings
 import zipfile
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -33,9 +34,6 @@ STAND_INS = (
     "argparse.Namespace",
     "collections.defaultdict",
     "fairseq.data.dictionary.Dictionary",
-    "lightning.fabric.utilities.data.AttributeDict",
-    "lightning.pytorch.utilities.parsing.AttributeDict",
-    "lightning_fabric.utilities.data.AttributeDict",
     "numpy._core.multiarray._reconstruct",
     "numpy._core.multiarray.scalar",
     "numpy.core.multiarray._reconstruct",
@@ -54,7 +52,6 @@ STAND_INS = (
     "omegaconf.nodes.StringNode",
     "pathlib.PosixPath",
     "pathlib.WindowsPath",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
     "typing.Any",
     "builtins.bool",
     "builtins.dict",
@@ -64,6 +61,14 @@ STAND_INS = (
     "builtins.str",
 )
 """Classes that an inert stand-in replaces while a file is read; their contents are dropped."""
+
+DICTS = (
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+)
+"""Classes of plain named values, which PyTorch's reader fills by item: an `OrderedDict` in their place."""
 
 
 class Source(NamedTuple):
@@ -227,7 +232,8 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
     except ImportError:
         raise BadInput(f"{path}: reading it needs PyTorch, which is not installed: {EXTRA_HINT}") from None
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in STAND_INS]):
+        known = [(Inert, name) for name in STAND_INS] + [(OrderedDict, name) for name in DICTS]
+        with warnings.catch_warnings(), torch.serialization.safe_globals(known):
             warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error below
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

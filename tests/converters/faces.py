@@ -32,7 +32,7 @@ def drawn(model):
 
     with torch.no_grad():
         for parameter in model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
+            parameter.add_(0.2 * torch.randn_like(parameter))
     return model.eval()
 
 

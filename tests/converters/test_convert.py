@@ -141,6 +141,46 @@ def test_all_styles_give_the_same_network(tmp_path, config_file):
     assert len(sums) == 1
 
 
+@pytest.mark.parametrize(
+    ("prefix", "wrapper"),
+    [
+        ("_orig_mod.", ""),
+        ("model.", ""),
+        ("module._orig_mod.", ""),
+        ("_orig_mod.module.", ""),
+        ("model.module.", "hubert."),
+    ],
+)
+def test_what_programs_put_before_keys_is_taken_off(prefix, wrapper):
+    """Files of torch.compile, of training frameworks and of DataParallel were no HuBERT, or had all keys left over."""
+    state = prefixed(prefix + wrapper, encoder_state("huggingface"))
+    part = families.part_of(state, families.find("hubert"))
+    assert part.holds == "HuBERT encoder" and part.style == "huggingface" and part.wrapper == wrapper
+    assert part.state.keys() == encoder_state("huggingface").keys() and part.outer == prefix
+    assert {part.outer + part.wrapper + name: key for name, key in part.original.items()} == {key: key for key in state}
+
+
+def test_marks_of_compiled_parts_and_keys_of_a_program_s_own_are_told_apart():
+    state = encoder_state()
+    inside = {key.replace("encoder.transformer.", "encoder.transformer._orig_mod."): a for key, a in state.items()}
+    part = families.part_of(inside, families.find("hubert"))
+    assert part.state.keys() == state.keys() and part.outer == ""
+    with_loss = {**prefixed("model.", state), "loss.weight": np.zeros(2, np.float32)}
+    part = families.part_of(with_loss, families.find("hubert"))
+    assert part.state.keys() - state.keys() == {"loss.weight"} and part.holds == "HuBERT encoder"
+
+
+def test_a_file_of_a_compiled_network_goes_back_under_its_names(tmp_path, config_file):
+    state = prefixed("_orig_mod.", encoder_state())
+    torch.save(
+        {"model_state_dict": {key: torch.from_numpy(array) for key, array in state.items()}, "best": np.float64(0.9)},
+        tmp_path / "best.pt",
+    )
+    conversion.convert("hubert", [tmp_path / "best.pt"], tmp_path / "out", config=config_file)
+    (written,) = conversion.reverse("hubert", tmp_path / "out", tmp_path / "back")
+    assert_same_bits(state, safetensors_numpy.load_file(written))
+
+
 def test_pair_there_and_back_is_bit_exact(tmp_path, config_file):
     encoder, head = encoder_state(), head_state()
     sources = [save_torch(tmp_path / "hubert-X.pt", encoder), save_torch(tmp_path / "clsModel-X.pt", head)]
