@@ -31,6 +31,33 @@ if _MADE is not None:
         os.environ[f"JAX_{_name.upper()}"] = str(_value)
 
 
+MAY_SKIP = os.environ.get("DHAUDS_TESTS_MAY_SKIP")
+"""Packages, comma between, for want of which tests may be skipped; where it is set, any other skip is a failure."""
+
+
+def _required(report):
+    """A report whose skip is a failure, as in CI: a comparison that nobody runs says nothing."""
+    if MAY_SKIP is None or not report.skipped or hasattr(report, "wasxfail"):
+        return report
+    reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if not any(name and name in reason for name in MAY_SKIP.split(",")):
+        report.outcome = "failed"
+        report.longrepr = f"{reason}; skipping is a failure here (DHAUDS_TESTS_MAY_SKIP={MAY_SKIP})"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report():
+    """Files that are skipped as a whole."""
+    return _required((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Single tests that are skipped."""
+    return _required((yield))
+
+
 LONG = ("tests/frozen/", "tests/runs/", "tests/test_parallel.py")
 """Where the longest groups of tests are: they begin first."""
 

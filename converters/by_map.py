@@ -18,17 +18,19 @@ from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
 
 
-def plan(request: Request, stated: Mapping[str, Any] | None = None) -> Planned:
+def plan(
+    request: Request, geometry: Mapping[str, Any] | None = None, stated: Mapping[str, Any] | None = None
+) -> Planned:
     """Config and variables: every key used or on the ignore list, leaves that no file has from `fresh_leaves`.
 
-    `stated` is the geometry that the source's own config file states.
+    `geometry` is what the source's own config file states of it, `stated` what that file states else.
 
     Raises:
       BadInput: what `presets.resolve` and `mapping.to_flax` refuse.
     """
     kind, parts = request.kind, request.parts
     head, inferred = kind.head(parts), kind.infer(parts["encoder"])
-    config = presets.resolve(kind, inferred, head, request.preset, request.given, stated or {})
+    config = presets.resolve(kind, inferred, head, request.preset, request.given, geometry or {}, stated)
     merged = {f"{name}/{key}": array for name, part in parts.items() for key, array in part.state.items()}
     style, fresh = parts["encoder"].style, kind.fresh_leaves(config, request.seed)
     shapes = flatten(zoo.shapes(zoo.build(config)))
@@ -39,7 +41,7 @@ def plan(request: Request, stated: Mapping[str, Any] | None = None) -> Planned:
         converted = converted._replace(variables=unflatten({**flatten(converted.variables), **fresh}))
     notes = []
     if any(path[1] == "head" for path in fresh):
-        notes.append(f"the source has no classification head: random weights, seed {request.seed}; train before use")
+        notes.append(f"the head ({config.head['kind']}) has random weights, seed {request.seed}: train before use")
     return Planned(config, converted, {}, notes)
 
 

@@ -12,7 +12,7 @@ from converters import presets, report
 from converters.families import Family, Part, Request, find, part_of
 from converters.mapping import Converted, flatten, split, to_torch, unflatten
 from converters.read import EXTRA_HINT, Source, check_there, read
-from converters.verify import largest_differences
+from converters.verify import NOTHING, compared
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.names import PROFILES
@@ -42,7 +42,7 @@ def convert(
       output: folder of the checkpoint; one that is there is replaced, but only once all is converted.
       config: JSON file with what the files do not show (see `presets.read_config`).
       preset: name of the network to take such things from.
-      verify: run the PyTorch side on noise too and report the largest difference by layer.
+      verify: run the source's own PyTorch module on noise too and report the largest difference by layer.
       profile: "reference" or "corrected", how SSAST's positions are cut (`nets.spectrogram_transfer.CUTS`).
 
     Raises:
@@ -64,7 +64,7 @@ def convert(
     resolved, converted = planned.config.replace(source=source), planned.converted
     for held in (*(file.state for file in files), *(part.state for part in parts.values())):
         held.clear()  # saving then needs the room of one copy of the weights, not two
-    verified = largest_differences(family, converted.variables, resolved) if verify else {}
+    verified = compared(converted.variables, resolved, files, parts) if verify else NOTHING
     aside = {f"{part}/{parts[part].original[key]}": array for part, key, array in _ignored(converted)}
     extra = {"conversion": {"ignored": {name: array for name, array in aside.items()}}, **planned.extra}
     folder = checkpoint.save(output, converted.variables, resolved, extra)
@@ -76,8 +76,9 @@ def convert(
         ignored=sorted(aside),
         parameters=zoo.parameter_count(converted.variables),
         checksum=checkpoint.variables_hash(converted.variables),
-        notes=[*_notes(files, resolved), *planned.notes],
-        verified=verified,
+        notes=[*_notes(files, resolved), *planned.notes, *verified.notes],
+        verified=verified.differences,
+        beside=verified.beside,
     )
     report.write(made, folder)
     return made
@@ -127,8 +128,8 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
     alike = len(set(stems)) < len(stems)
     for part, stem in zip(kind.files, stems):
         record = origin.get(part, {})
-        tensors = {_original_name(key, record): array for key, array in state[part].items()}
-        tensors.update(record.get("kept", {}))
+        tensors = {_original_name(key, record, kind): array for key, array in state[part].items()}
+        tensors = {**record.get("kept", {}), **tensors}
         path = output / (f"{stem}-{part}.safetensors" if alike else f"{stem}.safetensors")
         write_atomically(path, save({key: np.ascontiguousarray(a).reshape(a.shape) for key, a in tensors.items()}))
         written.append(path)
@@ -157,9 +158,7 @@ def _source_record(family: str, kind: Family, files: Sequence[Source], parts: di
     records = []
     for name, file in zip(kind.files, files):
         part = parts[name]
-        original = list(part.original.values())
-        module = "module." if all(key.startswith("module.") for key in original) else ""
-        old = any(key.endswith(".weight_g") for key in original)
+        old = any(key.endswith(".weight_g") for key in part.original.values())
         records.append(
             {
                 "part": name,
@@ -167,18 +166,19 @@ def _source_record(family: str, kind: Family, files: Sequence[Source], parts: di
                 "sha256": file.sha256,
                 "types": list(file.types),
                 "style": part.style,
-                "prefix": module + part.wrapper,
+                "prefix": part.outer + part.wrapper,
+                "outer": part.outer,
                 "weight_norm": "weight_g" if old else "parametrizations",
             }
         )
     return {"converted_from": family, "files": records}
 
 
-def _original_name(key: str, record: dict[str, Any]) -> str:
+def _original_name(key: str, record: dict[str, Any], kind: Family) -> str:
     if record.get("weight_norm") == "weight_g":
         key = key.replace("parametrizations.weight.original0", "weight_g")
         key = key.replace("parametrizations.weight.original1", "weight_v")
-    return record.get("prefix", "") + key
+    return record.get("outer" if key.startswith(kind.beside) else "prefix", "") + key
 
 
 def _ignored(converted: Converted) -> list[tuple[str, str, np.ndarray]]:

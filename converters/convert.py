@@ -7,7 +7,10 @@ Examples:
   python -m converters.convert --family=ssast --source=SSAST-Base-Patch-400.pth --preset=ssast_base_patch_sc2 \
       --output=out/ssast
   python -m converters.convert --family=ast --source=ast-finetuned-speech-commands-v2 --preset=ast_sc2 --output=out/ast
+  python -m converters.convert --family=hubert --source=hubert-base-superb-ks --config=length.json --output=out/ks
   python -m converters.convert --family=hubert_classifier --source=out/adapted --output=out/pytorch --reverse
+
+A Hugging Face folder states all but the length of clips, {"length": 16000} in --config; the head in it is used.
 
 The checkpoint (Orbax + config.json) is what experiments.train, adapt and classify load; report.md lies beside it.
 
@@ -49,7 +52,11 @@ flags.DEFINE_bool("reverse", False, "Checkpoint folder to PyTorch names, as .saf
 flags.DEFINE_string(
     "profile", "reference", "ssast: cut positions as the reference (stops where that is wrong) or corrected."
 )
-flags.DEFINE_bool("verify", False, "Also run the PyTorch side on noise and print the largest difference by layer.")
+flags.DEFINE_bool(
+    "verify",
+    False,
+    "Also run the source's own module (of transformers, torchaudio) on noise; print the largest difference by layer.",
+)
 flags.DEFINE_bool("list", False, "Print the families, each with the presets of its network, and end.")
 
 

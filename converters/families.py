@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters.mapping import Converted, Leaf, Path, StateDict, canonical
+from converters.mapping import Converted, Leaf, Path, StateDict, canonical, canonical_name
 from converters.names import FAMILIES
 from converters.read import Source
 from dhauds_jax import registry
@@ -43,6 +45,7 @@ class Part(NamedTuple):
       original: canonical name -> name in the file.
       wrapper: prefix under which a larger model keeps the encoder, "" for none.
       holds: name of its `Content`, or "unknown network".
+      outer: what the program that saved the file put before every key ("module.", ...), "" for nothing.
     """
 
     state: dict[str, np.ndarray]
@@ -50,6 +53,7 @@ class Part(NamedTuple):
     original: dict[str, str]
     wrapper: str = ""
     holds: str = "unknown network"
+    outer: str = ""
 
 
 class Request(NamedTuple):
@@ -99,6 +103,7 @@ class Family(NamedTuple):
       files: what the sources are, in order ("encoder", "head").
       holds: the `Content` of each of them.
       geometry: keys of the network's geometry.
+      optional: keys that it may hold besides, with what holds where they are absent.
       infer: encoder's Part -> the geometry that its shapes show.
       leaves: (config, key style, names of `extra` that the checkpoint has) -> the weight map of all files.
       ignore: (config, key style) -> patterns of keys that are set aside.
@@ -108,6 +113,7 @@ class Family(NamedTuple):
       fresh_leaves: (config, seed) -> leaves of our tree that no file holds, by their paths.
       head: parts -> the head that the files hold and its number of classes, None where they hold none.
       extra: trees of a checkpoint beside its variables that its files hold too.
+      beside: beginnings of keys that stand beside the encoder in a larger model, without its prefix.
     """
 
     net: str
@@ -122,6 +128,8 @@ class Family(NamedTuple):
     fresh_leaves: Callable[[ClassifierConfig, int], dict[Path, np.ndarray]] = nothing_fresh
     head: Callable[[Mapping[str, Part]], tuple[dict[str, Any], int] | None] = no_head
     extra: tuple[str, ...] = ()
+    optional: Mapping[str, Any] = MappingProxyType({})
+    beside: tuple[str, ...] = ()
 
 
 def find(name: str) -> Family:
@@ -137,21 +145,40 @@ def find(name: str) -> Family:
 
 
 def part_of(state: StateDict, kind: Family) -> Part:
-    """A state dict with DataParallel and wrapper prefixes off and one style of weight-norm names.
+    """A state dict without the prefixes of wrappers and with one style of weight-norm names.
 
     It is told apart from what the files of every family hold, so that a wrong file can be named.
     """
     contents = list(kind.holds)
     for each in map(find, FAMILIES):
         contents += [content for content in each.holds if content not in contents]
-    names = canonical(state)
-    for content in contents:
-        bare, wrapper = content.unwrapped(names)
-        style = content.style_of(bare)
-        if style is not None:
-            return Part(bare, style, _originals(state, wrapper), wrapper, content.name)
-    return Part(dict(names), "", _originals(state, ""))
+    for prefix in _prefixes(state):
+        names = canonical({_without(key, prefix): value for key, value in state.items()})
+        for content in contents:
+            bare, wrapper = content.unwrapped(names)
+            style = content.style_of(bare)
+            if style is not None:
+                originals = {canonical_name(_without(key, prefix)).removeprefix(wrapper): key for key in state}
+                return Part(bare, style, originals, wrapper, content.name, _outer(state, prefix))
+    return Part(canonical(state), "", {canonical_name(key): key for key in state}, outer=_outer(state, ""))
 
 
-def _originals(state: StateDict, wrapper: str) -> dict[str, str]:
-    return {next(iter(canonical({key: state[key]}))).removeprefix(wrapper): key for key in state}
+def _prefixes(state: StateDict) -> Iterator[str]:
+    """Nothing, then what DataParallel, `torch.compile` and training frameworks put before keys, one after the other."""
+    prefix: str | None = ""
+    while prefix is not None:
+        yield prefix
+        longer = [f"{prefix}{each}" for each in ("module.", "_orig_mod.", "model.")]
+        prefix = next((each for each in longer if any(key.startswith(each) for key in state)), None)
+
+
+def _without(key: str, prefix: str) -> str:
+    """A key without an outer prefix and without the marks of compiled parts."""
+    return key.removeprefix(prefix).replace("_orig_mod.", "")
+
+
+def _outer(state: StateDict, prefix: str) -> str:
+    """The outer prefix that every key of a file has, so that it can be written back; "" where they differ."""
+    tokens = r"(?:module\.|_orig_mod\.|model\.)*" if "model." in prefix else r"(?:module\.|_orig_mod\.)*"
+    found = {re.match(tokens, key)[0] for key in state}
+    return found.pop() if len(found) == 1 else ""

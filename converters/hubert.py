@@ -7,14 +7,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from converters import by_map
-from converters.families import Content, Family, Planned, Request
-from converters.heads import HEAD, IGNORE, head_leaves, head_of
+from converters.heads import IGNORE, head_leaves
 from converters.mapping import (
     CONV1D,
     LINEAR,
     Leaf,
-    Path,
     StateDict,
     Transform,
     canonical,
@@ -27,8 +24,7 @@ from converters.mapping import (
 )
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.nets.hubert import frames_of
-from dhauds_jax.nets.hubert_zoo import GEOMETRY, WAV2VEC2_CONVS
+from dhauds_jax.nets.hubert_zoo import WAV2VEC2_CONVS
 
 
 class Names(NamedTuple):
@@ -100,13 +96,29 @@ STYLES: dict[str, Names] = {
 
 STYLE_IGNORE: dict[str, tuple[str, ...]] = {
     "torchaudio": (r"aux\.(weight|bias)",),
-    "huggingface": (r"masked_spec_embed", r"lm_head\.(weight|bias)", r"(projector|classifier)\.(weight|bias)"),
+    "huggingface": (
+        r"masked_spec_embed",
+        r"lm_head\.(weight|bias)",
+        r"(projector|classifier)\.(weight|bias)",
+        "layer_weights",
+    ),
     "fairseq": (r"mask_emb", r"label_embs_concat", r"final_proj\.(weight|bias)"),
 }
 """Keys set aside by style: masks and heads of pre-training and speech recognition."""
 
 WRAPPERS = ("hubert.", "wav2vec2.")
 """Prefixes under which a larger model of transformers or torchaudio keeps the encoder."""
+
+
+PROJECTED = "projected_mean"
+"""The kind of head that `HubertForSequenceClassification` has."""
+
+
+def own_head(state: StateDict) -> tuple[dict[str, Any], int] | None:
+    """The head in the file of an encoder and its number of classes, None where it has none."""
+    if "projector.weight" not in state or "classifier.weight" not in state:
+        return None
+    return {"kind": PROJECTED, "features": state["projector.weight"].shape[0]}, state["classifier.weight"].shape[0]
 
 
 def fused(depth: int) -> Transform:
@@ -159,6 +171,21 @@ def encoder_leaves(geometry: Mapping[str, Any], style: str) -> list[Leaf]:
         leaves.append(stack(f"{path}/scale", [f"{block}.{part}.weight" for block in blocks]))
         leaves.append(stack(f"{path}/bias", [f"{block}.{part}.bias" for block in blocks]))
     return leaves
+
+
+def own_head_leaves(config: ClassifierConfig) -> list[Leaf]:
+    """What `HubertForSequenceClassification` has beside its encoder, in the encoder's file."""
+    found = []
+    if config.geometry.get("layer_sum", "none") != "none":
+        found.append(leaf("params/encoder/layer_weights", "layer_weights"))
+    if config.head["kind"] == PROJECTED:
+        found += projected_leaves()
+    return prefixed(found, "encoder/")
+
+
+def projected_leaves() -> list[Leaf]:
+    """The leaves of the head of `HubertForSequenceClassification`."""
+    return dense("head/projector", "projector") + dense("head/classifier", "classifier")
 
 
 def leaves(config: ClassifierConfig, style: str, head: bool) -> list[Leaf]:
@@ -222,74 +249,3 @@ def inferred_geometry(state: StateDict, style: str) -> dict[str, Any]:
     if tuple(taps for _, taps in convs) == tuple(taps for taps, _ in WAV2VEC2_CONVS):
         geometry["convs"] = [[channels, *conv] for (channels, _), conv in zip(convs, WAV2VEC2_CONVS)]
     return geometry
-
-
-def huggingface_geometry(record: Mapping[str, Any]) -> dict[str, Any]:
-    """What a Hugging Face `config.json` adds to the shapes; keys that it lacks are left out."""
-    names = {
-        "num_attention_heads": "heads",
-        "do_stable_layer_norm": "pre_norm",
-        "feat_proj_dropout": "projection_dropout",
-        "attention_dropout": "attention_dropout",
-        "activation_dropout": "inner_dropout",
-        "hidden_dropout": "dropout",
-        "layerdrop": "layer_drop",
-        "num_conv_pos_embedding_groups": "positional_groups",
-    }
-    found = {ours: record[theirs] for theirs, ours in names.items() if theirs in record}
-    if all(key in record for key in ("conv_dim", "conv_kernel", "conv_stride")):
-        found["convs"] = [list(c) for c in zip(record["conv_dim"], record["conv_kernel"], record["conv_stride"])]
-    return found
-
-
-def counters(config: ClassifierConfig) -> dict[str, np.ndarray]:
-    """What PyTorch's heads have and our tree has not: BatchNorm's counters, at 0."""
-    keys = [key for each in leaves(config, "torchaudio", head=True) for key in each.keys]
-    means = [key.removesuffix("running_mean") for key in keys if key.endswith("running_mean")]
-    return {f"{key}num_batches_tracked": np.zeros((), np.int64) for key in means}
-
-
-def _random_head(config: ClassifierConfig, seed: int) -> dict[Path, np.ndarray]:
-    sizes = config.geometry
-    return by_map.drawn_head(config, max(2, frames_of(config.length, sizes["convs"])), sizes["width"], seed)
-
-
-def _plan(request: Request) -> Planned:
-    """As the map says, with what a Hugging Face folder states."""
-    planned = by_map.plan(request, huggingface_geometry(request.files[0].record or {}))
-    normalise, notes = planned.config.front_end.get("normalise"), []
-    for file in request.files:
-        states = (file.preprocessor or {}).get("do_normalize")
-        if states is not None and states != normalise:
-            notes.append(
-                f"{file.path.name}: preprocessor_config.json has do_normalize={states}, the preset's or --config's "
-                f"normalise={normalise} was kept"
-            )
-    return planned._replace(notes=[*notes, *planned.notes])
-
-
-CLASSIFIER = Family(
-    net="hubert",
-    files=("encoder", "head"),
-    holds=(Content("HuBERT encoder", style_of, unwrapped), HEAD),
-    geometry=GEOMETRY,
-    infer=lambda part: inferred_geometry(part.state, part.style),
-    leaves=lambda config, style, held: leaves(config, style or "torchaudio", head=True),
-    ignore=lambda config, style: ignore(style or "torchaudio"),
-    fresh=lambda config, held: counters(config),
-    plan=_plan,
-    head=head_of,
-)
-
-ENCODER = Family(
-    net="hubert",
-    files=("encoder",),
-    holds=CLASSIFIER.holds[:1],
-    geometry=GEOMETRY,
-    infer=CLASSIFIER.infer,
-    leaves=lambda config, style, held: leaves(config, style or "torchaudio", head=False),
-    ignore=CLASSIFIER.ignore,
-    fresh=lambda config, held: {},
-    plan=_plan,
-    fresh_leaves=_random_head,
-)

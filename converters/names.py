@@ -17,8 +17,8 @@ class Choice(NamedTuple):
 
 
 FAMILIES: Mapping[str, Choice] = {
-    "hubert": Choice("converters.hubert:ENCODER", "encoder alone"),
-    "hubert_classifier": Choice("converters.hubert:CLASSIFIER", "pair"),
+    "hubert": Choice("converters.hubert_plan:ENCODER", "encoder alone, or a Hugging Face folder with its own head"),
+    "hubert_classifier": Choice("converters.hubert_plan:CLASSIFIER", "pair"),
     "amaut": Choice("converters.amaut:FAMILY", "pair"),
     "ast": Choice("converters.spectrogram_plan:FAMILY", "one file of the authors or a Hugging Face folder"),
     "ssast": Choice("converters.spectrogram_plan:FAMILY", "one file, self-supervised or fine-tuned"),

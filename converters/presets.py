@@ -64,7 +64,7 @@ def resolve(
       BadInput: an unknown preset or one of another family; values that disagree with the shapes; another number of
         classes (both are said); values that nothing gives (the full list).
     """
-    base = _preset_record(family, preset, given)
+    base = preset_record(family, preset, given)
     geometry = {**elsewhere, **base.get("geometry", {}), **given.get("geometry", {})}
     origin = {
         **dict.fromkeys(elsewhere, "the source's config.json"),
@@ -72,7 +72,12 @@ def resolve(
         **dict.fromkeys(given.get("geometry", {}), "--config"),
     }
     problems = _conflicts(geometry, inferred, origin)
-    problems += _source_conflicts(geometry, elsewhere)
+    problems += _source_conflicts(geometry, elsewhere, family)
+    problems += [
+        f"geometry.{key} in --config is none of {', '.join((*family.geometry, *family.optional))}"
+        for key in given.get("geometry", {})
+        if key not in (*family.geometry, *family.optional)
+    ]
     record = {**(stated or {}), **base, **{key: value for key, value in given.items() if key in TOP or key == "net"}}
     if head is not None:
         problems += [
@@ -82,27 +87,45 @@ def resolve(
         ]
         record["head"] = {**head[0], **record.get("head", {})}
     if problems:
-        raise BadInput(f"conversion: {'; '.join(problems)}")
+        named = any(origin.get(key, "").startswith("preset") for key in inferred)
+        hint = f"; {fitting(family, inferred, elsewhere)}" if named else ""
+        raise BadInput(f"conversion: {'; '.join(problems)}{hint}")
     geometry = {**geometry, **inferred}
     missing = [f"geometry.{key}" for key in family.geometry if key not in geometry]
     missing += [key for key in TOP if key not in record]
     if missing:
         raise BadInput(
-            f"conversion: nothing gives {', '.join(missing)}; expected them in --config=FILE.json or from --preset, "
-            f"such as {registry.nearest('', names(family))} (--list has all)"
+            f"conversion: nothing gives {', '.join(missing)}; expected them in --config=FILE.json or from --preset; "
+            f"{fitting(family, inferred, elsewhere)}"
         )
     if head is not None and head[1] != len(record["classes"]):
         raise BadInput(
             f"conversion: the head file has {head[1]} classes, the config {len(record['classes'])} names "
             f"({', '.join(record['classes'][:4])}, ...); expected as many names as outputs"
         )
-    record["geometry"] = {key: geometry[key] for key in family.geometry}
+    record["geometry"] = {key: geometry[key] for key in family.geometry} | {
+        key: geometry[key] for key, usual in family.optional.items() if geometry.get(key, usual) != usual
+    }
     return ClassifierConfig.from_dict({"net": "custom", "source": {}, **record, "family": family.net}, "--config")
 
 
 def names(family: Family) -> list[str]:
     """The presets of a family's network."""
     return sorted(zoo.family(family.net).presets)
+
+
+def fitting(family: Family, inferred: Mapping[str, Any], elsewhere: Mapping[str, Any], most: int = 8) -> str:
+    """The presets whose geometry the file's shapes and the source's own config file allow, as the end of a sentence."""
+    found = []
+    for name, make in zoo.family(family.net).presets.items():
+        geometry = make(("one", "another")).geometry
+        origin = dict.fromkeys(geometry, "preset")
+        if not _conflicts(geometry, inferred, origin) + _source_conflicts(geometry, elsewhere, family):
+            found.append(name)
+    if not found:
+        return "no preset has these shapes"
+    more = f" and {len(found) - most} more (--list has all)" if len(found) > most else ""
+    return f"by the file's shapes these presets fit: {', '.join(sorted(found)[:most])}{more}"
 
 
 def check_preset(family: Family, preset: str | None, given: Mapping[str, Any]) -> None:
@@ -122,7 +145,20 @@ def _foreign_preset(family: Family, flag: str, name: str) -> str:
     return f"{flag} {name!r} is no {family.net} network, expected {nearest} (--list has all)"
 
 
-def _preset_record(family: Family, preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+def lacks_classes(preset: str | None) -> bool:
+    """Whether a preset has no class names of its own."""
+    try:
+        return preset is not None and preset in zoo.names() and not zoo.preset(preset).classes
+    except BadInput:
+        return True
+
+
+def preset_record(family: Family, preset: str | None, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the preset of --preset or --config gives of a config, {} where none is named.
+
+    Raises:
+      BadInput: an unknown preset or one of another family.
+    """
     name, flag = _named(preset, given)
     if name is None:
         return {}
@@ -140,19 +176,20 @@ def _plain(value: Any) -> Any:
 def _conflicts(geometry: Mapping[str, Any], inferred: Mapping[str, Any], origin: Mapping[str, str]) -> list[str]:
     """What disagrees with the file. Only the convolutions' bias and the norms' epsilon may differ from a preset's:
     sources of one network differ in them."""
+    free = ("conv_bias", "epsilon")
     return [
         f"geometry.{key} is {inferred[key]!r} by the file's shapes, {value!r} by {origin[key]}"
         for key, value in geometry.items()
         if key in inferred
         and _plain(value) != _plain(inferred[key])
-        and (origin[key] == "--config" or key not in ("conv_bias", "epsilon"))
+        and not (key in free and origin[key].startswith("preset"))
     ]
 
 
-def _source_conflicts(geometry: Mapping[str, Any], elsewhere: Mapping[str, Any]) -> list[str]:
+def _source_conflicts(geometry: Mapping[str, Any], elsewhere: Mapping[str, Any], family: Family) -> list[str]:
     """Structure on which the source's own config file and the preset or --config disagree (dropouts may differ)."""
     return [
         f"geometry.{key} is {elsewhere[key]!r} in the source's config.json, {geometry[key]!r} by preset or --config"
-        for key in ("heads", "pre_norm", "convs", "positional_groups")
-        if key in elsewhere and _plain(geometry[key]) != _plain(elsewhere[key])
+        for key in ("heads", "pre_norm", "convs", "positional_groups", *family.optional)
+        if key in elsewhere and key in geometry and _plain(geometry[key]) != _plain(elsewhere[key])
     ]

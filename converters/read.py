@@ -1,7 +1,8 @@
 """Reads checkpoints as NumPy arrays: .pt/.bin/.pth, .safetensors and .npz files and Hugging Face folders.
 
 PyTorch files are read with `weights_only=True`: tensors and plain containers, nothing that runs. fairseq's files also
-hold configuration objects; for a short list of their classes an inert stand-in is put there, any other is refused.
+hold configuration objects, and those of training programs NumPy's scalars; for a short list of their classes an inert
+stand-in is put there, any other is refused.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Mapping
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,11 +24,22 @@ from dhauds_jax.errors import BadInput
 
 EXTRA_HINT = "pip install 'dhauds_jax[convert]'"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+INDEX = ".index.json"
+"""What follows the name of weights that are spread over several files, in the name of their index."""
+NESTED = ("model", "state_dict", "model_state_dict")
+"""Entries under which training programs keep a state dict beside other things."""
 
 STAND_INS = (
+    "_codecs.encode",
     "argparse.Namespace",
     "collections.defaultdict",
     "fairseq.data.dictionary.Dictionary",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.ndarray",
     "omegaconf.base.ContainerMetadata",
     "omegaconf.base.Metadata",
     "omegaconf.dictconfig.DictConfig",
@@ -37,6 +50,8 @@ STAND_INS = (
     "omegaconf.nodes.FloatNode",
     "omegaconf.nodes.IntegerNode",
     "omegaconf.nodes.StringNode",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
     "typing.Any",
     "builtins.bool",
     "builtins.dict",
@@ -47,6 +62,14 @@ STAND_INS = (
 )
 """Classes that an inert stand-in replaces while a file is read; their contents are dropped."""
 
+DICTS = (
+    "lightning.fabric.utilities.data.AttributeDict",
+    "lightning.pytorch.utilities.parsing.AttributeDict",
+    "lightning_fabric.utilities.data.AttributeDict",
+    "pytorch_lightning.utilities.parsing.AttributeDict",
+)
+"""Classes of plain named values, which PyTorch's reader fills by item: an `OrderedDict` in their place."""
+
 
 class Source(NamedTuple):
     """One checkpoint as it was read.
@@ -54,7 +77,7 @@ class Source(NamedTuple):
     Attributes:
       path: the file or folder that was named.
       state: tensor names, as in the file, to arrays.
-      sha256: of the weight file, hex digits.
+      sha256: of the weight file, hex digits; of several files one after the other in the order of their names.
       types: names of the tensors' types, sorted, e.g. ("float16", "int64").
       record: a Hugging Face folder's `config.json`, else None.
       preprocessor: its `preprocessor_config.json` where there is one, else None.
@@ -101,7 +124,7 @@ def read(path: str | Path) -> Source:
 
     Args:
       path: a .safetensors or .npz file, any file that `torch.save` wrote, or a Hugging Face folder (`config.json`
-        with `model.safetensors` or `pytorch_model.bin`).
+        with `model.safetensors` or `pytorch_model.bin`, or an index of several such files).
 
     Raises:
       BadInput: nothing there, an HTML page, a truncated or foreign file, a class that is not on the list, or a
@@ -111,27 +134,57 @@ def read(path: str | Path) -> Source:
     check_there(path)
     if path.is_dir():
         return _read_folder(path)
+    return _source(path, {path: _weights(path)})
+
+
+def _source(path: Path, files: Mapping[Path, dict[str, np.ndarray]]) -> Source:
+    """The record of the weights in some files."""
+    state = {key: array for weights in files.values() for key, array in weights.items()}
+    types = tuple(sorted({str(array.dtype) for array in state.values()}))
+    return Source(path, state, _sha256(files), types)
+
+
+def _weights(path: Path) -> dict[str, np.ndarray]:
     with path.open("rb") as file:
         start = file.read(512)
     if not start:
         raise BadInput(f"{path}: is empty, expected a PyTorch or safetensors file")
     if start.lstrip()[:1] == b"<" and re.search(rb"<(!doctype|html|head|body|\?xml)", start, re.IGNORECASE):
         raise BadInput(f"{path}: is an HTML page, expected a PyTorch file; the download failed, fetch it again")
-    state = {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix, _torch)(path)
-    types = tuple(sorted({str(array.dtype) for array in state.values()}))
-    return Source(path, state, _sha256(path), types)
+    return {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix, _torch)(path)
 
 
 def _read_folder(path: Path) -> Source:
     if not (path / "config.json").is_file():
         raise BadInput(f"{path}: has no config.json, expected a Hugging Face folder with config.json and weights")
-    found = [name for name in WEIGHT_FILES if (path / name).is_file()]
-    if not found:
-        raise BadInput(f"{path}: has no weights, expected one of {', '.join(WEIGHT_FILES)} beside config.json")
+    found = [path / name for name in WEIGHT_FILES if (path / name).is_file()][:1]
+    indices = [path / f"{name}{INDEX}" for name in WEIGHT_FILES if (path / f"{name}{INDEX}").is_file()]
+    if not found and not indices:
+        raise BadInput(
+            f"{path}: has no weights, expected one of {', '.join(WEIGHT_FILES)} beside config.json, or an index of "
+            f"several files ({WEIGHT_FILES[0]}{INDEX})"
+        )
+    files = {file: _weights(file) for file in found} or _shards(indices[0])
     extra = path / "preprocessor_config.json"
     record = _json(path / "config.json")
     preprocessor = _json(extra) if extra.is_file() else None
-    return read(path / found[0])._replace(path=path, record=record, preprocessor=preprocessor)
+    return _source(path, files)._replace(record=record, preprocessor=preprocessor)
+
+
+def _shards(index: Path) -> dict[Path, dict[str, np.ndarray]]:
+    """The weights of each file that an index names, all of them checked against it."""
+    where = _json(index).get("weight_map")
+    if not isinstance(where, dict) or not all(isinstance(name, str) for name in where.values()) or not where:
+        raise BadInput(f"{index}: has no weight_map, expected the name of a file for each tensor")
+    names = sorted(set(where.values()))
+    absent = [name for name in names if Path(name).name != name or not (index.parent / name).is_file()]
+    if absent:
+        raise BadInput(f"{index}: names {', '.join(absent)}, which is not beside it: {len(names)} files are expected")
+    files = {index.parent / name: _weights(index.parent / name) for name in names}
+    lacking = sorted(key for key, name in where.items() if key not in files[index.parent / name])
+    if lacking:
+        raise BadInput(f"{index}: says that {lacking[:4]} are in files that do not hold them; fetch the files again")
+    return files
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -144,11 +197,12 @@ def _json(path: Path) -> dict[str, Any]:
     return record
 
 
-def _sha256(path: Path) -> str:
+def _sha256(paths: Iterable[Path]) -> str:
     digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 22):
-            digest.update(block)
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 22):
+                digest.update(block)
     return digest.hexdigest()
 
 
@@ -178,7 +232,8 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
     except ImportError:
         raise BadInput(f"{path}: reading it needs PyTorch, which is not installed: {EXTRA_HINT}") from None
     try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals([(Inert, name) for name in STAND_INS]):
+        known = [(Inert, name) for name in STAND_INS] + [(OrderedDict, name) for name in DICTS]
+        with warnings.catch_warnings(), torch.serialization.safe_globals(known):
             warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error below
             loaded = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
@@ -186,7 +241,7 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
         if refused and re.search("unsupported|allowed|blocked", str(error), re.IGNORECASE):
             raise BadInput(
                 f"{path}: holds an object of class {refused[1]}, which is refused; expected tensors and plain "
-                f"containers (save `model.state_dict()`), or fairseq's {', '.join(STAND_INS[:3])}, omegaconf"
+                f"containers (save `model.state_dict()`), NumPy's scalars, or fairseq's and Lightning's settings"
             ) from None
         raise BadInput(f"{path}: is truncated or no PyTorch file (its pickle cannot be read)") from None
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
@@ -195,10 +250,10 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
 
 
 def _arrays(path: Path, loaded: Any) -> dict[str, np.ndarray]:
-    """The tensors of a state dict, or of the one under `model` (fairseq) or `state_dict`."""
+    """The tensors of a state dict, or of the one under an entry of `NESTED`."""
     import torch
 
-    for name in ("model", "state_dict"):
+    for name in NESTED:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
             break

@@ -19,6 +19,7 @@ class Report(NamedTuple):
       parameters: trainable values in the checkpoint; checksum: `checkpoint.variables_hash` of its leaves.
       notes: sentences about what a user should know.
       verified: largest difference by layer, {} where nothing was run.
+      beside: whose module it was compared with, "" where nothing was run.
     """
 
     family: str
@@ -30,6 +31,7 @@ class Report(NamedTuple):
     checksum: str
     notes: list[str]
     verified: dict[str, float]
+    beside: str = ""
 
 
 def text(report: Report) -> str:
@@ -46,7 +48,7 @@ def text(report: Report) -> str:
         *(f"- note: {note}" for note in report.notes),
     ]
     if report.verified:
-        lines += ["", "| layer | largest difference |", "|---|---:|"]
+        lines += ["", f"| layer | largest difference to {report.beside} |", "|---|---:|"]
         lines += [f"| {name} | {value:.2e} |" for name, value in report.verified.items()]
     return "\n".join([*lines, ""])
 

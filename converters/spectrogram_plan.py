@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from converters import presets, spectrogram
+from converters import huggingface, presets, spectrogram
 from converters.families import Content, Family, Part, Planned, Request
 from converters.mapping import Converted, to_flax
 from converters.read import Source
@@ -19,7 +19,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import ssast_pretrain, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.spectrogram_transfer import for_clips, keeps_head
-from dhauds_jax.nets.spectrogram_zoo import GEOMETRY, KINDS, STATISTICS, config_grid, fbank, head
+from dhauds_jax.nets.spectrogram_zoo import GEOMETRY, KINDS, OPTIONAL, STATISTICS, config_grid, fbank, head
 
 EPSILONS = {"original": (1e-6, 1e-5)}
 """Layer norms' epsilon by key style, in the encoder and in the head; Hugging Face's folders state theirs."""
@@ -27,10 +27,11 @@ HUGGING_FACE_EPSILON = 1e-12
 
 
 class Plan(NamedTuple):
-    """The configs of a conversion: the file's and the wanted one."""
+    """The configs of a conversion: the file's and the wanted one, and what a user should know of the file's own."""
 
     source: ClassifierConfig
     target: ClassifierConfig
+    notes: tuple[str, ...] = ()
 
 
 def plan(name: str, kind: Family, file: Source, part: Part, preset: str | None, given: Mapping[str, Any]) -> Plan:
@@ -59,19 +60,23 @@ def plan(name: str, kind: Family, file: Source, part: Part, preset: str | None, 
     if preset is None and "preset" not in given and "heads" not in {**geometry, **given.get("geometry", {})}:
         geometry["heads"] = max(1, inferred["width"] // 64)  # as in every published size
     explicit = "classes" in given
-    if not explicit and "classes" in top and _lacks_classes(preset or given.get("preset")):
+    if not explicit and "classes" in top and presets.lacks_classes(preset or given.get("preset")):
         given = {**given, "classes": top["classes"]}
+    said: list[str] = []
+    if style != "original":
+        given, said = _with_statistics(file, presets.preset_record(kind, preset, given), given, top)
     target = presets.resolve(kind, inferred, None, preset, given, geometry, top)
     epsilon = top["head"]["epsilon"]
     chosen = {**target.head, "prefix": inferred["prefix"], **({"epsilon": epsilon} if "head" not in given else {})}
     target = target.replace(head=chosen)
     outputs = spectrogram.classes_of(state, style)
-    names = _class_names(outputs, top.get("classes"), target.classes)
+    labels, counts = huggingface.labels_of(file.record or {})
+    names = _class_names(outputs, labels, target.classes, counts)
     target = _with_the_files_order(target, names, explicit)
     source = _file_config(target, file, part, geometry, pretraining).replace(classes=names)
     if name == "ast":
         source = source.replace(head={**source.head, "pool": "cls"})
-    return Plan(source, target)
+    return Plan(source, target, tuple([*said, *huggingface.notes_of(file.record or {})]))
 
 
 def stated(name: str, file: Source, style: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -84,15 +89,11 @@ def stated(name: str, file: Source, style: str) -> tuple[dict[str, Any], dict[st
             top["front_end"] = fbank(1024, "audioset")
             top["sample_rate"] = 16000
         return {"epsilon": encoder}, top
-    epsilon = record.get("layer_norm_eps", HUGGING_FACE_EPSILON)
-    top = {"head": head("cls", epsilon=epsilon)}
-    geometry: dict[str, Any] = {"epsilon": epsilon}
-    if "num_attention_heads" in record:
-        geometry["heads"] = record["num_attention_heads"]
-    if "frequency_stride" in record and "time_stride" in record:
-        geometry["stride"] = [record["frequency_stride"], record["time_stride"]]
-    if "id2label" in record:
-        top["classes"] = [label for _, label in sorted(record["id2label"].items(), key=lambda pair: int(pair[0]))]
+    geometry = {"epsilon": HUGGING_FACE_EPSILON, **huggingface.geometry_of(huggingface.AST, record, file.path)}
+    top = {"head": head("cls", epsilon=geometry["epsilon"])}
+    labels, _ = huggingface.labels_of(record)
+    if labels is not None:
+        top["classes"] = labels
     if "mean" in extra and "std" in extra:
         rate = extra.get("sampling_rate", 16000)
         front_end = fbank(extra.get("max_length", 1024), "audioset", rate, extra.get("num_mel_bins", 128))
@@ -101,12 +102,32 @@ def stated(name: str, file: Source, style: str) -> tuple[dict[str, Any], dict[st
     return geometry, top
 
 
-def _lacks_classes(preset: str | None) -> bool:
-    """Whether a preset has no class names of its own."""
-    try:
-        return preset is not None and preset in zoo.names() and not zoo.preset(preset).classes
-    except ValueError:
-        return True
+def _with_statistics(
+    file: Source, base: Mapping[str, Any], given: Mapping[str, Any], top: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[str]]:
+    """--config with the file's own mean and deviation in place of a preset's, and what to say of it.
+
+    Raises:
+      BadInput: the file is for another rate.
+    """
+    own = top.get("front_end") if file.record is not None and "mean" in (file.preprocessor or {}) else None
+    if own is None:
+        return dict(given), []
+    rate = given.get("sample_rate", base.get("sample_rate", top["sample_rate"]))
+    if rate != top["sample_rate"]:
+        raise BadInput(
+            f"{file.path.name}: preprocessor_config.json has sampling_rate {top['sample_rate']}, the preset or "
+            f"--config {rate}; expected one rate (Hz)"
+        )
+    held = given.get("front_end", base.get("front_end", own))
+    numbers = [f"mean {each.get('mean')}, std {each.get('std')}" for each in (own, held)]
+    if numbers[0] == numbers[1]:
+        return dict(given), []
+    said = f"{file.path.name}: preprocessor_config.json normalises with {numbers[0]}"
+    if "front_end" in given:
+        return dict(given), [f"{said}, but --config's {numbers[1]} was kept"]
+    front_end = {**held, "mean": own["mean"], "std": own["std"]}
+    return {**given, "front_end": front_end}, [f"{said}, which was taken in place of the preset's {numbers[1]}"]
 
 
 def _default_stride(inferred: Mapping[str, Any]) -> dict[str, Any]:
@@ -117,9 +138,12 @@ def _default_stride(inferred: Mapping[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _class_names(outputs: int | None, own: list[str] | None, wanted: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the file's outputs: its own, or the wanted ones where the number agrees, or numbers."""
-    if outputs is None or (own is None and outputs == len(wanted)):
+def _class_names(outputs: int | None, own: list[str] | None, wanted: tuple[str, ...], counts: bool) -> tuple[str, ...]:
+    """Names of the file's outputs: its own, or the wanted ones where it only counts and the number agrees, or numbers.
+
+    `counts`: its own are LABEL_0, LABEL_1, ...
+    """
+    if outputs is None or (counts and outputs == len(wanted)):
         return wanted
     if own is not None and len(own) == outputs:
         return tuple(own)
@@ -206,7 +230,7 @@ def _of_pretraining(key: str) -> bool:
 
 def notes(made: Plan, part: Part, seed: int) -> list[str]:
     """What a user should know of the conversion."""
-    found = []
+    found = list(made.notes)
     had, has = config_grid(made.source), config_grid(made.target)
     if had != has:
         found.append(f"positions of {had[0]} x {had[1]} patches were cut or interpolated to {has[0]} x {has[1]}")
@@ -245,4 +269,5 @@ FAMILY = Family(
     fresh=lambda config, held: spectrogram.fresh_ignored(config, pretraining=bool(held)),
     plan=_planned,
     extra=("pretraining",),
+    optional=OPTIONAL,
 )

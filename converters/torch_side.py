@@ -5,15 +5,31 @@ Written from the published layout and not from our networks, so that a compariso
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from converters import amaut, spectrogram
+from converters import amaut, hubert, spectrogram
 from converters.heads import head_leaves
 from converters.mapping import flatten, to_torch, unflatten
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
+
+
+def imported(name: str) -> Any:
+    """A package that only comparisons need.
+
+    Raises:
+      BadInput: it cannot be imported (the extra is named).
+    """
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise BadInput(
+            f"--verify: needs {name}, which cannot be imported ({error}): pip install 'dhauds_jax[test-parity]'"
+        ) from None
 
 
 def state_of(variables: Mapping[str, Any], leaves: list[Any]) -> dict[str, Any]:
@@ -72,7 +88,8 @@ def _bottleneck(state: Mapping[str, Any], name: str, x: Any, stride: int) -> Any
 def head_logits(variables: Mapping[str, Any], config: ClassifierConfig, tokens: Any) -> Any:
     """Logits (batch, classes) of a config's head over tokens (batch, tokens, width), all torch tensors."""
     kind = config.head["kind"]
-    leaves = spectrogram.head_leaves("original") if kind == "token_pool" else head_leaves(config.head)
+    own = {"token_pool": spectrogram.head_leaves("original"), hubert.PROJECTED: hubert.projected_leaves()}
+    leaves = own[kind] if kind in own else head_leaves(config.head)
     state = state_of(variables, leaves)
     if kind == "audio_classifier":
         x = linear(state, "fc2", linear(state, "fc1", tokens.mean(1)))
@@ -86,6 +103,8 @@ def head_logits(variables: Mapping[str, Any], config: ClassifierConfig, tokens: 
                 x = _bottleneck(state, f"layers.{block}", x, 2 if i == 0 else 1)
                 block += 1
         return linear(state, "fc2", _layer_norm(state, "norm1", linear(state, "fc1", x.mean(-1)), 1e-5))
+    if kind == hubert.PROJECTED:
+        return linear(state, "classifier", linear(state, "projector", tokens).mean(1))
     if kind == "token_pool":
         prefix, epsilon = config.head["prefix"], config.head["epsilon"]
         pooled = (tokens[:, prefix:] if config.head["pool"] == "average" else tokens[:, :prefix]).mean(1)

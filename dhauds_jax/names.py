@@ -125,6 +125,7 @@ HEADS: Mapping[str, str] = {
     "fce": f"{_NETS}.heads:FCEClassifier",
     "hub_classifier": f"{_NETS}.heads:HuBClassifier",
     "linear": f"{_NETS}.heads:LinearHead",
+    "projected_mean": f"{_NETS}.heads:ProjectedMean",
     "token_pool": f"{_NETS}.heads:TokenPool",
 }
 """Classification heads: linen modules over an encoder's tokens."""

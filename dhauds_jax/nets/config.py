@@ -35,7 +35,7 @@ class ClassifierConfig:
       front_end: `kind` (a key of `names.FRONT_ENDS`, or "module:attribute") and its constants; for "log_mel" the
         fields of `dhauds_jax.dsp.mel.MelSpec`, for "kaldi_fbank" those of `dhauds_jax.dsp.kaldi.FbankSpec` (those with
         a default may be left out), for "mel_image" MelSpec's and those of `dhauds_jax.nets.mel_image.ImageSpec`, for
-        "wave" `normalise` (true or false).
+        "wave" `normalise` (true or false), which may have an `epsilon` (1e-5).
       sample_rate: of the waveform that goes in, in Hz.
       length: of the waveform that goes in, in samples.
       classes: names of the classes in the order of the logits.

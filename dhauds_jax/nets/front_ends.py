@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -38,10 +39,10 @@ def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
     return find_kind("front_end", config.front_end).build(constants, config.sample_rate)
 
 
-def normalise_wave(wave: Float[Array, "batch time"]) -> Float[Array, "batch time"]:
-    """Every clip with mean 0 and variance 1 (biased, + 1e-5), as HuBERT large and x-large want it."""
+def normalise_wave(wave: Float[Array, "batch time"], epsilon: float = 1e-5) -> Float[Array, "batch time"]:
+    """Every clip with mean 0 and variance 1 (biased, + `epsilon`), as HuBERT large and x-large want it."""
     centred = wave - wave.mean(-1, keepdims=True)
-    return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + 1e-5)
+    return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + epsilon)
 
 
 def log_mel(
@@ -98,8 +99,8 @@ def _build_mel_image(constants: Mapping[str, Any], rate: int) -> Callable[[Array
 
 
 def _build_wave(constants: Mapping[str, Any], rate: int) -> Callable[[Array], Array]:
-    normalise = take(constants, ("normalise",), "config front_end")["normalise"]
-    return normalise_wave if normalise else lambda wave: wave
+    values = take({"epsilon": 1e-5, **constants}, ("normalise", "epsilon"), "config front_end")
+    return functools.partial(normalise_wave, epsilon=values["epsilon"]) if values["normalise"] else lambda wave: wave
 
 
 LOG_MEL = _spectrogram(mel.MelSpec, mel.log_mel)

@@ -197,6 +197,33 @@ class LinearHead(nn.Module):
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
 
+class ProjectedMean(nn.Module):
+    """A linear map of every token, the mean over tokens (the embedding), a linear layer.
+
+    The head of Hugging Face's `HubertForSequenceClassification` (SUPERB, arXiv 2105.01051).
+    """
+
+    classes: int
+    features: int
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
+        x = Dense(self.features, dtype=self.dtype, name="projector")(tokens).astype(tokens.dtype).mean(1)
+        return Dense(self.classes, precision="highest", name="classifier")(x), x
+
+    @staticmethod
+    def linear(params: Mapping[str, Any]) -> Linear:
+        return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
+
+
 class TokenPool(nn.Module):
     """Mean of the patches' tokens ("average") or of the first `prefix` ("cls"), LayerNorm (the embedding), linear.
 

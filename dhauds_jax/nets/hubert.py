@@ -20,9 +20,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets.convolution import conv1d
 from dhauds_jax.nets.dropout import drop_rows
-from dhauds_jax.nets.layers import Dense, gelu, torch_uniform, xavier_uniform
+from dhauds_jax.nets.hubert_front_end import FrontEnd, Norm
+from dhauds_jax.nets.layers import ACTIVATIONS, Dense, xavier_uniform
 from dhauds_jax.nets.positional_conv import PositionalConv
 from dhauds_jax.types import Mode
 
@@ -55,7 +55,7 @@ class Encoded(NamedTuple):
     """What the encoder gives.
 
     Attributes:
-      frames: (batch, frames, width), the last hidden state.
+      frames: (batch, frames, width), the last hidden state, or the weighted sum of all where `layer_sum` says so.
       layers: (depth, batch, frames, width), every block's output before any final norm, or None.
       conv_features: (batch, frames, channels), the front end's output.
     """
@@ -63,65 +63,6 @@ class Encoded(NamedTuple):
     frames: Array
     layers: Array | None
     conv_features: Array
-
-
-class Norm(nn.Module):
-    """Layer norm (over channels) or group norm with one group per channel (over time), in float32; epsilon 1e-5."""
-
-    axis: int = -1
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch time channels"]) -> Float[Array, "batch time channels"]:
-        scale = self.param("scale", nn.initializers.ones_init(), (x.shape[-1],))
-        bias = self.param("bias", nn.initializers.zeros_init(), (x.shape[-1],))
-        scale, bias = (jnp.broadcast_to(v, x.shape) for v in (scale, bias))
-        centred = x.astype(jnp.float32)
-        centred = centred - centred.mean(self.axis, keepdims=True)
-        variance = jnp.square(centred).mean(self.axis, keepdims=True)
-        return (centred * (jax.lax.rsqrt(variance + 1e-5) * scale) + bias).astype(x.dtype)
-
-
-class ConvLayer(nn.Module):
-    """One convolution of the front end, without padding."""
-
-    features: int
-    taps: int
-    stride: int
-    use_bias: bool
-    dtype: DTypeLike | None = None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch time channels"]) -> Float[Array, "batch out features"]:
-        fan_in = self.taps * x.shape[-1]
-        dtype = self.dtype or x.dtype
-        # He's normal, as wav2vec 2.0 starts its convolutions: seven GELUs then do not shrink the signal to nothing.
-        init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
-        kernel = self.param("kernel", init, (self.taps, x.shape[-1], self.features))
-        y = conv1d(x.astype(dtype), kernel.astype(dtype), self.stride, 0)
-        if self.use_bias:
-            y = y + self.param("bias", torch_uniform(fan_in), (self.features,)).astype(dtype)[None, None]
-        return y
-
-
-class FrontEnd(nn.Module):
-    """The convolutions, each with GELU and, as `norm` says, a group norm after the first or a layer norm after each."""
-
-    convs: tuple[tuple[int, int, int], ...]
-    use_bias: bool
-    norm: str
-    dtype: DTypeLike | None = None
-
-    @nn.compact
-    def __call__(self, wave: Float[Array, "batch time"]) -> Float[Array, "batch frames channels"]:
-        x = wave[..., None]
-        for i, (features, taps, stride) in enumerate(self.convs):
-            x = ConvLayer(features, taps, stride, self.use_bias, self.dtype, name=f"conv{i}")(x)
-            if self.norm == "layer":
-                x = Norm(name=f"layer_norm{i}")(x)
-            elif i == 0:
-                x = Norm(axis=1, name="group_norm0")(x)
-            x = gelu(x)
-        return x
 
 
 class Block(nn.Module):
@@ -138,6 +79,8 @@ class Block(nn.Module):
     inner_dropout: float
     dropout: float
     layer_drop: float
+    activation: str = "gelu"
+    epsilon: float = 1e-5
     dtype: DTypeLike | None = None
     axis_name: str | None = None
 
@@ -159,14 +102,17 @@ class Block(nn.Module):
         return self._drop(self._dense(width, "out")(mixed), key, 2, self.dropout)
 
     def _feed(self, x: Array, key: Array | None) -> Array:
-        inner = self._drop(gelu(self._dense(self.feed_forward, "intermediate")(x)), key, 3, self.inner_dropout)
+        inner = ACTIVATIONS[self.activation](self._dense(self.feed_forward, "intermediate")(x))
+        inner = self._drop(inner, key, 3, self.inner_dropout)
         return self._drop(self._dense(x.shape[-1], "output")(inner), key, 4, self.dropout)
 
     @nn.compact
     def __call__(
         self, x: Float[Array, "batch frames width"], key: Array | None, keep: bool
     ) -> tuple[Array, Array | None]:
-        attention_norm, final_norm = Norm(name="attention_layer_norm"), Norm(name="final_layer_norm")
+        attention_norm, final_norm = (
+            Norm(epsilon=self.epsilon, name=name) for name in ("attention_layer_norm", "final_layer_norm")
+        )
         if self.pre_norm:
             y = x + self._attend(attention_norm(x), key)
             y = y + self._feed(final_norm(y), key)
@@ -179,7 +125,17 @@ class Block(nn.Module):
         return y, (y if keep else None)
 
 
-BLOCK_SIZES = ("heads", "feed_forward", "pre_norm", "attention_dropout", "inner_dropout", "dropout", "layer_drop")
+BLOCK_SIZES = (
+    "heads",
+    "feed_forward",
+    "pre_norm",
+    "attention_dropout",
+    "inner_dropout",
+    "dropout",
+    "layer_drop",
+    "activation",
+    "epsilon",
+)
 """What every block takes from the geometry."""
 
 
@@ -204,6 +160,10 @@ class Hubert(nn.Module):
     inner_dropout: float
     dropout: float
     layer_drop: float
+    activation: str = "gelu"
+    conv_activation: str = "gelu"
+    epsilon: float = 1e-5
+    layer_sum: str = "none"
     compute: Compute = Compute()
 
     def __call__(
@@ -230,17 +190,28 @@ class Hubert(nn.Module):
                 return x
             return drop_rows(x, jax.random.fold_in(key, site), rate, axis_name)
 
-        conv_features = FrontEnd(self.convs, self.conv_bias, self.conv_norm, dtype, name="front_end")(wave)
-        x = Norm(name="projection_layer_norm")(conv_features)
+        conv_features = FrontEnd(
+            self.convs, self.conv_bias, self.conv_norm, dtype, self.conv_activation, name="front_end"
+        )(wave)
+        x = Norm(epsilon=self.epsilon, name="projection_layer_norm")(conv_features)
         x = Dense(self.width, kernel_init=xavier_uniform, bias_init=_zeros, dtype=dtype, name="projection")(x)
         x = drop(x, self.depth, self.projection_dropout)
         taps, groups = self.positional_taps, self.positional_groups
-        x = x + gelu(PositionalConv(taps, groups, self.compute.positional, dtype, name="positional")(x))
-        last_norm = Norm(name="layer_norm")
-        x = drop(x if self.pre_norm else last_norm(x), self.depth + 1, self.dropout)
-        x, layers = self._blocks(x, key, axis_name, keep_all)
+        positions = PositionalConv(taps, groups, self.compute.positional, dtype, name="positional")(x)
+        x = x + ACTIVATIONS[self.conv_activation](positions)
+        last_norm = Norm(epsilon=self.epsilon, name="layer_norm")
+        first = drop(x if self.pre_norm else last_norm(x), self.depth + 1, self.dropout)
+        x, layers = self._blocks(first, key, axis_name, keep_all or self.layer_sum != "none")
         x = last_norm(x) if self.pre_norm else x
-        return Encoded(x.astype(jnp.float32), layers, conv_features)
+        if self.layer_sum != "none":
+            last = x if self.layer_sum == "states" else layers[-1]
+            x = self._weighted(jnp.concatenate([first[None], layers[:-1], last[None]]))
+        return Encoded(x.astype(jnp.float32), layers if keep_all else None, conv_features)
+
+    def _weighted(self, states: Array) -> Array:
+        """The sum of (depth + 1, batch, frames, width) with the softmax of learned weights (Yang et al., SUPERB)."""
+        weights = self.param("layer_weights", nn.initializers.constant(1 / (self.depth + 1)), (self.depth + 1,))
+        return jnp.einsum("l,lbtc->btc", jax.nn.softmax(weights), states.astype(jnp.float32))
 
     def _blocks(self, x: Array, key: Array | None, axis_name: str | None, keep_all: bool) -> tuple[Array, Array | None]:
         """The stack, its parameters (depth, ...) either way; both ways draw the same masks."""

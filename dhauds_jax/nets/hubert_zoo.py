@@ -9,6 +9,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.family import Family, Preset, preset
 from dhauds_jax.nets.hubert import Compute, Hubert
+from dhauds_jax.nets.layers import check_activations
 
 WAV2VEC2_CONVS = ((10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2))
 """Taps and stride of the published front end: 20 ms a frame at 16 kHz."""
@@ -31,6 +32,15 @@ GEOMETRY = (
     "layer_drop",
 )
 """The keys of a HuBERT's geometry; `geometry` explains them."""
+
+LAYER_SUMS = ("none", "blocks", "states")
+OPTIONAL = {"activation": "gelu", "conv_activation": "gelu", "epsilon": 1e-5, "layer_sum": "none"}
+"""What a geometry may hold besides, with what holds where it is absent, as in every published network.
+
+`activation` is of the feed-forward, `conv_activation` of the front end and the positional convolution, `epsilon` of the
+layer norms (not of the front end's). `layer_sum` gives the head a learned sum of the blocks' input and of every block's
+output, the last one as it is ("blocks") or after the final norm ("states"), and not the last hidden state.
+"""
 
 
 def geometry(
@@ -125,7 +135,10 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> Hubert:
     Raises:
       BadInput: a size is missing, foreign or out of its choices, or the front end is no waveform.
     """
-    sizes = take(config.geometry, GEOMETRY, "config geometry of family 'hubert'")
+    sizes = take({**OPTIONAL, **config.geometry}, (*GEOMETRY, *OPTIONAL), "config geometry of family 'hubert'")
+    check_activations(sizes, ("activation", "conv_activation"))
+    if sizes["layer_sum"] not in LAYER_SUMS:
+        raise BadInput(f"config geometry: layer_sum is {sizes['layer_sum']!r}, expected one of {', '.join(LAYER_SUMS)}")
     if sizes["conv_norm"] not in ("group", "layer"):
         raise BadInput(f"config geometry: conv_norm is {sizes['conv_norm']!r}, expected 'group' or 'layer'")
     if sizes["width"] % sizes["heads"]:

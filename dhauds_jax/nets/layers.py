@@ -7,6 +7,8 @@ the groups of trainable leaves are found by path.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -35,6 +37,22 @@ def torch_uniform(fan_in: int) -> nn.initializers.Initializer:
 def gelu(x: Float[Array, "..."]) -> Float[Array, "..."]:
     """Exact GELU, `x (1 + erf(x / sqrt 2)) / 2`: `jax.nn.gelu` goes through `erfc`, twice as slow on CPU."""
     return 0.5 * x * (1 + jax.lax.erf(x * math.sqrt(0.5)))
+
+
+def gelu_tanh(x: Float[Array, "..."]) -> Float[Array, "..."]:
+    """GELU by its approximation with tanh (Hendrycks and Gimpel, arXiv 1606.08415), which some files ask for."""
+    return jax.nn.gelu(x, approximate=True)
+
+
+ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "relu": jax.nn.relu, "silu": jax.nn.silu}
+"""The non-linearities that a config's geometry may name; the published networks have "gelu" throughout."""
+
+
+def check_activations(sizes: Mapping[str, Any], keys: Sequence[str]) -> None:
+    """Raises `BadInput` where a key of a geometry names a non-linearity that is not among `ACTIVATIONS`."""
+    for key in keys:
+        if sizes[key] not in ACTIVATIONS:
+            raise BadInput(f"config geometry: {key} is {sizes[key]!r}, expected one of {', '.join(ACTIVATIONS)}")
 
 
 class BatchNorm(nn.Module):

@@ -18,7 +18,7 @@ from jaxtyping import Array, Float
 
 from dhauds_jax.dsp.stft import frame
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets.layers import Dense, gelu, torch_uniform
+from dhauds_jax.nets.layers import ACTIVATIONS, Dense, torch_uniform
 from dhauds_jax.types import Mode
 
 _zeros = nn.initializers.zeros_init()
@@ -90,12 +90,13 @@ def layer_norm(epsilon: float, dtype: DTypeLike | None, name: str | None = None)
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block: attention (queries, keys and values in one product) and feed-forward with GELU."""
+    """A pre-norm transformer block: attention (queries, keys and values in one product) and feed-forward."""
 
     heads: int
     mlp: int
     epsilon: float
     compute: Compute = Compute()
+    activation: str = "gelu"
 
     def _dense(self, features: int, name: str) -> Dense:
         return Dense(features, kernel_init=_small, bias_init=_zeros, dtype=self.compute.dtype, name=name)
@@ -117,7 +118,7 @@ class Block(nn.Module):
             return layer_norm(self.epsilon, self.compute.dtype, name)
 
         x = x + self._attend(norm("layer_norm1")(x))
-        hidden = gelu(self._dense(self.mlp, "mlp1")(norm("layer_norm2")(x)))
+        hidden = ACTIVATIONS[self.activation](self._dense(self.mlp, "mlp1")(norm("layer_norm2")(x)))
         x = x + self._dense(x.shape[-1], "mlp2")(hidden)
         return x, (x if keep else None)
 
@@ -139,6 +140,7 @@ class SpectrogramTransformer(nn.Module):
     epsilon: float
     grid: tuple[int, int]
     compute: Compute = Compute()
+    activation: str = "gelu"
 
     def setup(self) -> None:
         values, dtype = self.patch[0] * self.patch[1], self.compute.dtype
@@ -156,7 +158,7 @@ class SpectrogramTransformer(nn.Module):
             length=self.depth,
             unroll=1 if self.compute.scan else self.depth,
         )
-        self.blocks = stack(self.heads, self.mlp, self.epsilon, self.compute)
+        self.blocks = stack(self.heads, self.mlp, self.epsilon, self.compute, self.activation)
         self.layer_norm = layer_norm(self.epsilon, None)
 
     def __call__(

@@ -11,10 +11,14 @@ from dhauds_jax.dsp.kaldi import FbankSpec, frame_count
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.family import Family, Preset, preset
+from dhauds_jax.nets.layers import check_activations
 from dhauds_jax.nets.spectrogram_transformer import ATTENTION, Compute, SpectrogramTransformer, grid_of
 
 GEOMETRY = ("width", "depth", "heads", "mlp", "patch", "stride", "prefix", "epsilon")
 """The keys of the geometry; `geometry` explains them."""
+
+OPTIONAL = {"activation": "gelu"}
+"""What a geometry may hold besides (the feed-forward's non-linearity), with what holds where it is absent."""
 
 PATCH, FRAME = (16, 16), (128, 2)
 """Published patches: bins of frequency by frames of time."""
@@ -114,7 +118,10 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> SpectrogramTransf
     Raises:
       BadInput: a size or option is missing, foreign or out of its choices, or the front end gives no patches.
     """
-    sizes = take(config.geometry, GEOMETRY, "config geometry of family 'spectrogram_transformer'")
+    sizes = take(
+        {**OPTIONAL, **config.geometry}, (*GEOMETRY, *OPTIONAL), "config geometry of family 'spectrogram_transformer'"
+    )
+    check_activations(sizes, ("activation",))
     if sizes["width"] % sizes["heads"]:
         raise BadInput(f"config geometry: width {sizes['width']} is no multiple of {sizes['heads']} heads")
     if sizes["prefix"] not in (1, 2):

@@ -141,6 +141,46 @@ def test_all_styles_give_the_same_network(tmp_path, config_file):
     assert len(sums) == 1
 
 
+@pytest.mark.parametrize(
+    ("prefix", "wrapper"),
+    [
+        ("_orig_mod.", ""),
+        ("model.", ""),
+        ("module._orig_mod.", ""),
+        ("_orig_mod.module.", ""),
+        ("model.module.", "hubert."),
+    ],
+)
+def test_what_programs_put_before_keys_is_taken_off(prefix, wrapper):
+    """Files of torch.compile, of training frameworks and of DataParallel were no HuBERT, or had all keys left over."""
+    state = prefixed(prefix + wrapper, encoder_state("huggingface"))
+    part = families.part_of(state, families.find("hubert"))
+    assert part.holds == "HuBERT encoder" and part.style == "huggingface" and part.wrapper == wrapper
+    assert part.state.keys() == encoder_state("huggingface").keys() and part.outer == prefix
+    assert {part.outer + part.wrapper + name: key for name, key in part.original.items()} == {key: key for key in state}
+
+
+def test_marks_of_compiled_parts_and_keys_of_a_program_s_own_are_told_apart():
+    state = encoder_state()
+    inside = {key.replace("encoder.transformer.", "encoder.transformer._orig_mod."): a for key, a in state.items()}
+    part = families.part_of(inside, families.find("hubert"))
+    assert part.state.keys() == state.keys() and part.outer == ""
+    with_loss = {**prefixed("model.", state), "loss.weight": np.zeros(2, np.float32)}
+    part = families.part_of(with_loss, families.find("hubert"))
+    assert part.state.keys() - state.keys() == {"loss.weight"} and part.holds == "HuBERT encoder"
+
+
+def test_a_file_of_a_compiled_network_goes_back_under_its_names(tmp_path, config_file):
+    state = prefixed("_orig_mod.", encoder_state())
+    torch.save(
+        {"model_state_dict": {key: torch.from_numpy(array) for key, array in state.items()}, "best": np.float64(0.9)},
+        tmp_path / "best.pt",
+    )
+    conversion.convert("hubert", [tmp_path / "best.pt"], tmp_path / "out", config=config_file)
+    (written,) = conversion.reverse("hubert", tmp_path / "out", tmp_path / "back")
+    assert_same_bits(state, safetensors_numpy.load_file(written))
+
+
 def test_pair_there_and_back_is_bit_exact(tmp_path, config_file):
     encoder, head = encoder_state(), head_state()
     sources = [save_torch(tmp_path / "hubert-X.pt", encoder), save_torch(tmp_path / "clsModel-X.pt", head)]
@@ -166,7 +206,10 @@ def test_head_alone_is_left_random_and_said(tmp_path, config_file):
     made = conversion.convert(
         "hubert", [save_torch(tmp_path / "a.pt", encoder_state())], tmp_path / "out", config=config_file
     )
-    assert any("no classification head" in note for note in made.notes)
+    assert made.notes == [
+        "the source has no classification head",
+        "the head (audio_classifier) has random weights, seed 0: train before use",
+    ]
     variables, _, _ = checkpoint.load(tmp_path / "out")
     assert np.any(variables["params"]["head"]["expand"]["kernel"])
 
@@ -226,7 +269,7 @@ def test_what_nothing_gives_is_listed_in_full(tmp_path):
         conversion.convert("hubert", [source], tmp_path / "out")
     for name in ("geometry.heads", "geometry.pre_norm", "geometry.layer_drop", "classes", "length", "front_end"):
         assert name in str(error.value)
-    assert "such as hubert_base, hubert_base_rs or hubert_base_sc1 (--list has all)" in str(error.value)
+    assert str(error.value).endswith("by the file's shapes these presets fit: hubert_tiny")
     assert not (tmp_path / "out").exists()
 
 
@@ -322,14 +365,36 @@ def test_huggingface_normalisation_that_differs_is_said(tmp_path, config_file):
     (source / "config.json").write_text("{}")
     (source / "preprocessor_config.json").write_text('{"do_normalize": true}')
     made = conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
-    assert any("do_normalize=True" in note and "normalise=False" in note for note in made.notes)
+    said = "hf: preprocessor_config.json has do_normalize=True"
+    assert f"{said}, which was taken in place of the preset's normalise=False" in made.notes
+    front_end = checkpoint.load_config(tmp_path / "out").front_end
+    assert front_end == {"kind": "wave", "normalise": True, "epsilon": 1e-7}
+    given = {**TINY_CONFIG, "front_end": {"kind": "wave", "normalise": False}}
+    config_file.write_text(json.dumps(given))
+    made = conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
+    assert f"{said}, but --config's normalise=False was kept" in made.notes
+    (source / "preprocessor_config.json").write_text('{"sampling_rate": 8000}')
+    with pytest.raises(
+        BadInput, match=r"^hf: preprocessor_config.json has sampling_rate 8000, the preset or --config 1"
+    ):
+        conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
 
 
 @pytest.mark.parametrize(
     ("preset", "given", "elsewhere", "words"),
     [
-        ("hubert_tiny", {"classes": CLASSES}, {}, "width is 32 by the file's shapes, 24 by preset hubert_tiny"),
-        (None, TINY_CONFIG, {}, "width is 32 by the file's shapes, 24 by preset hubert_tiny"),
+        (
+            "hubert_tiny",
+            {"classes": CLASSES},
+            {},
+            "width is 32 by the file's shapes, 24 by preset hubert_tiny; no preset has these shapes",
+        ),
+        (
+            None,
+            TINY_CONFIG,
+            {},
+            "width is 32 by the file's shapes, 24 by preset hubert_tiny; no preset has these shapes",
+        ),
         (None, {"geometry": {"width": 24}}, {}, "width is 32 by the file's shapes, 24 by --config"),
         (None, {}, {"width": 24}, "width is 32 by the file's shapes, 24 by the source's config.json"),
         (

@@ -1,11 +1,14 @@
 """Reading PyTorch files: fairseq's foreign objects held inert, any other class refused, missing packages named."""
 
 import argparse
+import hashlib
+import json
 import os
 import pickle
 import sys
 import types
 from collections import defaultdict
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -142,3 +145,72 @@ def test_huggingface_folder_with_a_bin_file(tmp_path):
     torch.save(tensors(), tmp_path / "pytorch_model.bin")
     source = read.read(tmp_path)
     assert source.record == {"hidden_size": 3} and source.path == tmp_path and len(source.sha256) == 64
+
+
+def shards(folder, suffix):
+    """A folder whose two tensors lie in a file each."""
+    (folder / "config.json").write_text("{}")
+    names = {f"{part}.weight": f"weights-{number}-of-2{suffix}" for number, part in enumerate(("a", "b"))}
+    for number, (key, name) in enumerate(names.items()):
+        tensor = torch.full((2, 3), float(number))
+        if suffix == ".bin":
+            torch.save({key: tensor}, folder / name)
+        else:
+            pytest.importorskip("safetensors.torch").save_file({key: tensor}, folder / name)
+    stem = "pytorch_model" if suffix == ".bin" else "model"
+    index = folder / f"{stem}{suffix}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 48}, "weight_map": names}))
+    return index
+
+
+@pytest.mark.parametrize("suffix", [".bin", ".safetensors"])
+def test_weights_over_several_files_are_read(tmp_path, suffix):
+    index = shards(tmp_path, suffix)
+    source = read.read(tmp_path)
+    assert {key: array[0, 0] for key, array in source.state.items()} == {"a.weight": 0, "b.weight": 1}
+    files = sorted(tmp_path.glob(f"weights-*{suffix}"))
+    assert source.sha256 == hashlib.sha256(files[0].read_bytes() + files[1].read_bytes()).hexdigest()
+    assert source.path == tmp_path and source.record == {} and source.types == ("float32",)
+    files[0].rename(tmp_path / "kept")
+    with pytest.raises(ValueError, match=rf"index.json: names {files[0].name}, which is not beside it: 2 files are ex"):
+        read.read(tmp_path)
+    (tmp_path / "kept").rename(files[0])
+    for where, words in (
+        ({"c.weight": files[0].name}, r"says that \['c.weight'\] are in files that do not hold them; fetch the files"),
+        ({"a.weight": "../" + files[0].name}, r"names \.\./weights-0-of-2.*, which is not beside it"),
+        ({}, "has no weight_map, expected the name of a file for each tensor"),
+    ):
+        index.write_text(json.dumps({"weight_map": where}))
+        with pytest.raises(ValueError, match=words):
+            read.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", read.NESTED)
+def test_a_training_program_s_file_is_read_with_the_scalars_beside(tmp_path, name):
+    """NumPy's scalars and arrays beside the weights are held inert; they were refused."""
+    beside = {"epoch": 3, "best": np.float64(0.9), "seen": np.int64(7), "confusion": np.eye(2)}
+    torch.save({**beside, name: tensors(), "folder": Path("runs") / "1"}, tmp_path / "best.pt")
+    state = read.read(tmp_path / "best.pt").state
+    assert list(state) == ["encoder.weight"] and np.array_equal(state["encoder.weight"], WEIGHTS["encoder.weight"])
+
+
+def test_a_file_of_lightning_is_read(tmp_path, foreign_module, monkeypatch):
+    settings = foreign_module("lightning.fabric.utilities.data.AttributeDict", dict)(lr=0.1)
+    checkpoint = {
+        "epoch": 2,
+        "pytorch-lightning_version": "2.5.0",
+        "state_dict": {f"model.{name}": tensor for name, tensor in tensors().items()},
+        "callbacks": {"ModelCheckpoint": {"best_model_score": torch.tensor(0.9), "kth_value": np.float32(0.5)}},
+        "hyper_parameters": settings,
+    }
+    torch.save(checkpoint, tmp_path / "last.ckpt")
+    monkeypatch.undo()
+    assert list(read.read(tmp_path / "last.ckpt").state) == ["model.encoder.weight"]
+
+
+def test_a_scalar_is_read_without_running_what_it_is_made_with(tmp_path):
+    """What rebuilds a NumPy object is a stand-in that takes anything and does nothing."""
+    assert {"numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar"} <= set(read.STAND_INS)
+    torch.save({"model": tensors(), "odd": np.array([Runs()], object)}, tmp_path / "odd.pt")
+    with pytest.raises(ValueError, match=r"odd.pt: holds an object of class posix.system, which is refused"):
+        read.read(tmp_path / "odd.pt")

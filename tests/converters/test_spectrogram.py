@@ -1,12 +1,13 @@
 """AST and SSAST through the conversion command: both kinds of names, any clip length and any classes."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from converters import conversion, spectrogram
+from converters import conversion, presets, spectrogram
 from converters.mapping import flatten
 from dhauds_jax.nets import checkpoint, ssast_pretrain, zoo
 from dhauds_jax.nets.spectrogram_transfer import for_clips
@@ -20,6 +21,10 @@ CLASSES = tuple("abc")
 CONFIG = zoo.preset("ssast_test", CLASSES)
 BEFORE = ssast_pretrain.pretraining_config(CONFIG)
 FACE = {
+    "hidden_size": 16,
+    "num_hidden_layers": 2,
+    "intermediate_size": 64,
+    "patch_size": 8,
     "num_attention_heads": 2,
     "layer_norm_eps": 1e-12,
     "frequency_stride": 6,
@@ -140,6 +145,8 @@ def test_fine_tuned_there_and_back_and_on_to_other_clips_and_classes(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("style", ["huggingface", "huggingface_4", "huggingface_bare"])
 def test_hugging_face_folders(style, tmp_path):
+    if style == "huggingface_4":
+        pytest.importorskip("transformers", reason="runs its model")
     config = CONFIG.replace(head=head("cls", epsilon=1e-12), geometry={**CONFIG.geometry, "epsilon": 1e-12})
     state = state_of(config, spectrogram.leaves(config, style, False))
     folder = tmp_path / "ast"
@@ -155,7 +162,8 @@ def test_hugging_face_folders(style, tmp_path):
     assert made.used == len(state) and all(value < 1e-5 for value in made.verified.values())
     # It is what mean and std stand for, and was reported as if it had not been followed.
     assert not any("do_normalize" in note for note in made.notes)
-    assert len(made.verified) == (5 if style == "huggingface_4" else 0)
+    assert len(made.verified) == (6 if style == "huggingface_4" else 0)
+    assert made.beside == ("transformers' ASTForAudioClassification" if style == "huggingface_4" else "")
     variables, config, _ = checkpoint.load(tmp_path / "out")
     assert config.classes == ("c", "b", "a") and config.geometry["epsilon"] == config.head["epsilon"] == 1e-12
     assert (config.front_end["mean"], config.front_end["std"], config.head["pool"]) == (-1.5, 2.5, "cls")
@@ -171,6 +179,42 @@ def test_hugging_face_folders(style, tmp_path):
     _, config, _ = checkpoint.load(tmp_path / "pooled")
     assert config.classes == ("c", "b", "a") and config.head == {**CONFIG.head, "epsilon": 1e-12}
     assert config.geometry["epsilon"] == 1e-12
+
+
+def test_the_files_own_mean_and_deviation_go_before_a_presets():
+    """The preset's were taken without a word."""
+    from converters.families import find
+    from converters.read import Source
+    from converters.spectrogram_plan import _with_statistics, stated
+
+    def asked(given, preset="ast_sc2", **extra):
+        own = {"mean": -1.5, "std": 2.5, "max_length": 128, "sampling_rate": 16000, **extra}
+        file = Source(Path("ast"), {}, "", (), {"layer_norm_eps": 1e-12}, own)
+        _, top = stated("ast", file, "huggingface")
+        return _with_statistics(file, presets.preset_record(find("ast"), preset, given), given, top)
+
+    said = "ast: preprocessor_config.json normalises with mean -1.5, std 2.5"
+    given, notes = asked({})
+    assert (given["front_end"]["mean"], given["front_end"]["std"], given["front_end"]["frames"]) == (-1.5, 2.5, 128)
+    assert notes == [f"{said}, which was taken in place of the preset's mean -6.845978, std 5.5654526"]
+    front_end = zoo.preset("ast_sc2").front_end
+    given, notes = asked({"front_end": front_end})
+    assert given["front_end"] == front_end
+    assert notes == [f"{said}, but --config's mean -6.845978, std 5.5654526 was kept"]
+    assert asked({}, mean=-6.845978, std=5.5654526) == ({}, [])
+    with pytest.raises(ValueError, match=r"^ast: preprocessor_config.json has sampling_rate 8000, the preset or --con"):
+        asked({}, sampling_rate=8000)
+
+
+def test_names_that_only_count_take_the_wanted_ones():
+    """`LABEL_0`, ... are no names: a head of as many outputs as classes are wanted was drawn anew."""
+    from converters.spectrogram_plan import _class_names
+
+    numbered = ["LABEL_0", "LABEL_1"]
+    assert _class_names(2, numbered, ("a", "b"), True) == ("a", "b")
+    assert _class_names(2, numbered, ("a", "b", "c"), True) == ("LABEL_0", "LABEL_1")
+    assert _class_names(2, ["x", "y"], ("a", "b"), False) == ("x", "y")
+    assert _class_names(2, None, ("a",), True) == ("output 0", "output 1")
 
 
 def test_the_files_order_of_classes_wins_over_a_presets(tmp_path):

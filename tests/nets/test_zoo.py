@@ -166,6 +166,7 @@ def test_every_name_stands_for_what_it_should():
         "fce": ["pair"],
         "hub_classifier": ["stages"],
         "linear": ["softmax_output"],
+        "projected_mean": ["features"],
         "token_pool": ["pool", "prefix", "epsilon"],
     }
     assert {kind: registry.resolve(place).required for kind, place in names.FRONT_ENDS.items()} == {
