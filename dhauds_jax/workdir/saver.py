@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import operator
 import os
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import numpy as np
 
 from dhauds_jax import parallel
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import put_in_place
 
 ASKED_EVERY = 32
 """Steps at the most between two times that the processes of a run ask the first one whether to save."""
@@ -31,11 +34,21 @@ class Saver:
     (`dhauds_jax.workdir.locks`), so nobody else writes here.
     """
 
-    def __init__(self, folder: Path, every_s: float = 20.0, identity: Any = None):
-        """Keeps states in `folder`; with an `identity` (JSON-able) only those of a run with the same one are loaded."""
+    def __init__(
+        self,
+        folder: Path,
+        every_s: float = 20.0,
+        identity: Any = None,
+        same: Callable[[Any, Any], bool] = operator.eq,
+    ):
+        """Keeps states in `folder`; with an `identity` (JSON-able) only those of a run with the same one are loaded.
+
+        `same(stored, identity)` says what counts as the same.
+        """
         self.folder = Path(folder).resolve()
         self.every_s = every_s
         self.identity = identity
+        self.same = same
         self._last = time.monotonic()
         self._calls, self._ask_at = 0, 1
 
@@ -58,9 +71,9 @@ class Saver:
         fit = (self.every_s - passed) * self._calls / (2 * passed) if passed else 1
         return int(min(max(1, fit), ASKED_EVERY))
 
-    def save(self, tree: Any, info: dict[str, Any]) -> bool:
-        """Saves when it is `due`; says whether it did."""
-        if not self.due():
+    def save(self, tree: Any, info: dict[str, Any], always: bool = False) -> bool:
+        """Saves when it is `due`, or `always`; says whether it did."""
+        if not always and not self.due():
             return False
         from orbax.checkpoint import v1 as ocp
 
@@ -101,7 +114,7 @@ class Saver:
         from orbax.checkpoint import v1 as ocp
 
         info = json.loads((saved[-1] / "info.json").read_text())
-        if info.pop("identity", None) != self.identity:
+        if not self.same(info.pop("identity", None), self.identity):
             raise BadInput(
                 f"{self.folder} holds an unfinished run with other options: give the same command to go on with it, or "
                 "remove the folder to start anew"
@@ -113,6 +126,11 @@ class Saver:
         if [(a.shape, a.dtype) for a in arrays] != wanted:
             raise BadInput(f"{saved[-1]} holds the state of another run or version: remove {self.folder} to start anew")
         return jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays]), info
+
+    def move(self, folder: Path) -> None:
+        """Moves what is saved to another folder, in place of what lies there: the run is finished, and may go on."""
+        if parallel.writes() and self._saved():
+            put_in_place(self.folder, Path(folder).resolve())
 
     def clear(self) -> None:
         """Forgets the run: it is finished."""

@@ -12,7 +12,8 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.runs import train
 from dhauds_jax.runs.train import train_and_save
-from dhauds_jax.train.loop import TrainBatch, TrainOptions, TrainState, chosen, make_view
+from dhauds_jax.train.loop import TrainBatch, TrainOptions, TrainState, make_view
+from dhauds_jax.train.selection import chosen
 from tests.runs import tiny
 
 OPTIONS = TrainOptions(epochs=3, batch_size=8, lr=0.05)
