@@ -16,7 +16,7 @@ from dhauds_jax.cells import targets
 from dhauds_jax.cells.input_statistics import normalising
 from dhauds_jax.command import flags
 from dhauds_jax.data import pipeline, sets
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, spectrogram_transfer, zoo
@@ -44,7 +44,7 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
     A spectrogram transformer also starts from one for other clips, strides or classes, such as a pretraining: its
     positions are cut or interpolated, and a head that does not fit is new.
     """
-    config = zoo.preset(run.net, dataset.classes)
+    config = _at_length(run, zoo.preset(run.net, dataset.classes))
     if run.checkpoint:
         variables, found, extra = checkpoints.load(run.checkpoint)
         if _fits_weights(config, found):
@@ -59,12 +59,33 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
             targets.check_fits(found, dataset, run.checkpoint)
             if found.net != run.net:
                 print(f"note: {run.checkpoint} holds {found.net}, which is trained; --net={run.net} is not used")
-            config = found
+            config = _at_length(run, found)
+            _check_weights(run, found, config)
         return _build(run, config), jax.tree.map(jnp.asarray, variables)
     if run.profile == "corrected" and config.head.get("softmax_output"):  # quirk 63
         config = config.replace(head={**config.head, "softmax_output": False})
     classifier = _build(run, config)
     return classifier, classifier.init(jax.random.key(run.seed), jnp.zeros((2, config.length)))
+
+
+def _at_length(run: TrainRun, config: ClassifierConfig) -> ClassifierConfig:
+    """The network of a config for clips of `--length` seconds."""
+    if run.length is None:
+        return config
+    check_number("--length", run.length, 0.0, above=True, because="seconds")
+    try:
+        return zoo.at_length(config, run.length)
+    except BadInput as error:
+        raise BadInput(f"--length={run.length:g} is too short for {config.net}: {error}") from error
+
+
+def _check_weights(run: TrainRun, found: ClassifierConfig, config: ClassifierConfig) -> None:
+    """Raises `BadInput` unless the weights of one clip length fit a network for another."""
+    if config != found and zoo.shapes(zoo.build(config)) != zoo.shapes(zoo.build(found)):
+        raise BadInput(
+            f"--length={run.length:g}: the positions of {run.checkpoint} ({found.net}) are those of clips of "
+            f"{found.length / found.sample_rate:g} s, expected no --length, or no --checkpoint to train other positions"
+        )
 
 
 def _fits_weights(preset: ClassifierConfig, found: ClassifierConfig) -> bool:
@@ -122,6 +143,17 @@ NAMED = ("dataset", "net", "seed", "profile", "input_statistics", "precision", "
 """Flags that name a training, beside its options."""
 
 
+def _configs(run: TrainRun, dataset: sets.DataSet) -> list[ClassifierConfig]:
+    """What `--net` stands for, and that of the checkpoint it starts from, at `--length`."""
+    starts = [checkpoints.load_config(run.checkpoint)] if run.checkpoint else []
+    return [_at_length(run, config) for config in (zoo.preset(run.net, dataset.classes), *starts)]
+
+
+def named(run: TrainRun, dataset: sets.DataSet) -> dict[str, Any]:
+    """The part of a settled training's identity that is known before a file is read."""
+    return identities.of_flags(run, NAMED, *_configs(run, dataset))
+
+
 class _Data(NamedTuple):
     """What a training reads: its clips, those it is scored on, its noise."""
 
@@ -154,10 +186,9 @@ def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, A
     check_splits(run, dataset, scored)
     where = parallel.make(run.parallel)
     folder = Path(run.workdir) / "checkpoint"
-    preset = zoo.preset(run.net, dataset.classes)
-    starts = [checkpoints.load_config(run.checkpoint)] if run.checkpoint else []
-    flags = identities.of_flags(run, NAMED, preset, *starts)
+    flags = named(run, dataset)
     identities.check_free(folder, flags, [place(Path(run.workdir)) for place in (trained_state, workdir_state)])
+    preset, *starts = _configs(run, dataset)
     rate = next((start.sample_rate for start in starts if not _fits_weights(preset, start)), preset.sample_rate)
     noise = training_noise(dataset, run.noise_dir, run.train_noise, rate)
     check_options(run.options, noise)

@@ -139,6 +139,7 @@ class TrainRun(ClipsOfRun):
     )
     noise_dir: str | None = flag("Folder that holds _background_noise_/, for the noise view.", None)
     net: str = flag("Network, a name of the zoo (--list names them).", "amaut_small", names="net")
+    length: float | None = flag("Seconds of the clips that the network takes (default: its own).", None)
     seed: int = flag("Seed of weights, order and augmentation.", 0)
     train_noise: str = flag("Background noise of the noise view, by file name without ending.", "pink_noise")
     checkpoint: str | None = flag("Start from this checkpoint or pretraining instead of from random weights.", None)
