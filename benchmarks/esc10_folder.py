@@ -1,0 +1,109 @@
+"""Training on 30 recordings of one's own: the ESC-10 clips of a copy of ESC-50, five folds, beside a kernel ridge.
+
+Example: python benchmarks/esc10_folder.py --esc50=data/ESC-50 --output=work/esc10 --seeds=0,1,2
+Fold k is tested on, fold k + 1 validates, the other three are trained on (OUTPUT/foldK has the links).
+Each seed is `experiments.train --dataset=folder`, scored by `experiments.adapt --method=source --corruption=clean`. The
+kernel ridge sees mean and deviation over time of 64 log-mel bins; its width and its penalty are those that are best on
+the validation fold. Intervals are of Student's t over the five folds, each the mean of its seeds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import librosa
+import numpy as np
+from scipy import stats
+from sklearn.kernel_ridge import KernelRidge
+from sklearn.preprocessing import StandardScaler
+
+FOLDS = (1, 2, 3, 4, 5)
+TRAIN = "--dataset=folder --net=amaut_small_5s --batch_size=8 --epochs=40"
+
+
+def link(esc50: Path, place: Path, fold: int) -> Path:
+    """The folders of a fold: links to the clips that are there, of the classes of ESC-10."""
+    with (esc50 / "meta" / "esc50.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["esc10"] == "True"]
+    splits = {fold: "test", fold % 5 + 1: "val"}
+    for row in rows:
+        clip = (esc50 / "audio" / row["filename"]).resolve()
+        target = place / splits.get(int(row["fold"]), "train") / row["category"] / row["filename"]
+        if clip.exists() and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(clip)
+    return place
+
+
+def pooled(path: Path) -> np.ndarray:
+    """Mean and deviation over time of 64 log-mel bins, (128,)."""
+    wave, rate = librosa.load(path, sr=16_000)
+    mel = librosa.power_to_db(librosa.feature.melspectrogram(y=wave, sr=rate, n_mels=64), top_db=80.0)
+    return np.concatenate([mel.mean(1), mel.std(1)])
+
+
+def kernel_ridge(place: Path) -> float:
+    """Accuracy on the test fold."""
+    classes = sorted(path.name for path in (place / "train").iterdir())
+    found = {}
+    for split in ("train", "val", "test"):
+        paths = sorted((place / split).glob("*/*"))
+        found[split] = np.stack([pooled(p) for p in paths]), np.array([classes.index(p.parent.name) for p in paths])
+    scaler = StandardScaler().fit(found["train"][0])
+    (x, y), val, test = ((scaler.transform(values), labels) for values, labels in found.values())
+
+    def score(model: KernelRidge, part: tuple[np.ndarray, np.ndarray]) -> float:
+        return float(np.mean(model.predict(part[0]).argmax(1) == part[1]))
+
+    grid = [(gamma, alpha) for gamma in (1e-4, 1e-3, 1e-2) for alpha in (1e-2, 1e-1, 1.0)]
+    models = [KernelRidge(kernel="rbf", gamma=g, alpha=a).fit(x, np.eye(len(classes))[y]) for g, a in grid]
+    return score(max(models, key=lambda model: score(model, val)), test)
+
+
+def network(place: Path, workdir: Path, seed: int, flags: str) -> float:
+    """Accuracy on the test fold of a network that is trained with the flags."""
+
+    def run(command: str, *words: str) -> None:
+        given = [f"--data_dir={place}", f"--seed={seed}", *words]
+        subprocess.run([sys.executable, "-m", f"experiments.{command}", *given], check=True)
+
+    run("train", *flags.split(), f"--workdir={workdir}")
+    results = workdir / "test" / "results.jsonl"
+    clean = ["--dataset=folder", "--method=source", "--corruption=clean"]
+    if not results.exists():
+        run("adapt", *clean, f"--checkpoint={workdir / 'checkpoint'}", f"--workdir={results.parent}")
+    return json.loads(results.read_text().splitlines()[-1])["accuracy"]
+
+
+def interval(values: list[float]) -> str:
+    """Mean and 95 % interval over folds, in %."""
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
+    return f"{100 * np.mean(values):.1f} +- {100 * half:.1f} %"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--esc50", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--train", default=TRAIN, help="flags of experiments.train")
+    given = parser.parse_args()
+    places = {fold: link(given.esc50, given.output / f"fold{fold}", fold) for fold in FOLDS}
+    ridge = [kernel_ridge(place) for place in places.values()]
+    print(f"kernel ridge: {interval(ridge)} ({', '.join(f'{100 * r:.0f}' for r in ridge)})", flush=True)
+    nets = []
+    for fold, place in places.items():
+        workdirs = {int(s): given.output / f"train{fold}_{s}" for s in given.seeds.split(",")}
+        found = [network(place, workdir, seed, given.train) for seed, workdir in workdirs.items()]
+        print(f"fold {fold}: {', '.join(f'{100 * f:.0f}' for f in found)}", flush=True)
+        nets.append(float(np.mean(found)))
+    print(f"network: {interval(nets)}; kernel ridge: {interval(ridge)}")
+
+
+if __name__ == "__main__":
+    main()
