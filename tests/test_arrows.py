@@ -67,6 +67,7 @@ HEAVY = {
     "torch": ("converters",),
     "tensorflow": ("data.pipeline", "data.corrupted.beam_builder"),
     "tensorflow_datasets": ("data.pipeline", "data.corrupted.beam_builder"),
+    "tensorboardX": ("train.epoch_log",),
 }
 """Packages, and the only places that may import them."""
 

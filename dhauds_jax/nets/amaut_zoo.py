@@ -1,4 +1,4 @@
-"""AMAuT's sizes and presets: the published networks (DHAuDS and AMAuT repositories), and three small ones."""
+"""AMAuT's sizes and presets: the published networks (DHAuDS and AMAuT repositories), and small ones."""
 
 from __future__ import annotations
 
@@ -91,6 +91,10 @@ _AMAUT: dict[str, tuple[Any, ...]] = {
     ),
     "amaut_arabic15": (class_names.ARABIC_SPEECH_COMMANDS, _SPEECH, 16000, 32, (1, 1), _SMALL_HEAD, _SMALL),
     "amaut_small": (None, _SPEECH, 16000, 32, (1, 1), _SMALL_HEAD, _SMALL),
+    # For clips of one's own on a CPU: longer steps, so that an epoch costs little more than with 1 s.
+    "amaut_small_2s": (None, log_mel(16000, 1024, 640, 320, 64), 32000, 32, (1, 1), _SMALL_HEAD, _SMALL),
+    "amaut_small_5s": (None, log_mel(16000, 2048, 1280, 640, 64), 80000, 32, (1, 1), _SMALL_HEAD, _SMALL),
+    "amaut_small_10s": (None, log_mel(16000, 2048, 1600, 800, 64), 160000, 32, (1, 1), _SMALL_HEAD, _SMALL),
     "amaut_mini": (None, log_mel(16000, 512, 400, 250, 40), 16000, 16, (0,), _MINI_HEAD, _MINI),
     "amaut_tiny": (None, log_mel(16000, 512, 400, 250, 24), 4000, 8, (0, 0), _TINY_HEAD, _TINY),
 }

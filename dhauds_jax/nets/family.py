@@ -24,6 +24,11 @@ def nothing_dead(config: ClassifierConfig) -> int:
     return 0
 
 
+def any_length(config: ClassifierConfig) -> ClassifierConfig:
+    """The `fitted` of a family whose encoders take any number of frames: the config as it is."""
+    return config
+
+
 class Family(NamedTuple):
     """One family of networks: everything that `zoo.build` needs to make a classifier of a record.
 
@@ -35,6 +40,7 @@ class Family(NamedTuple):
       build_aux: config -> the auxiliary head, called as an encoder, whose `begun(variables)` makes the first variables
         of drawn ones; None where a config has none.
       dead: config -> what published totals count beyond the tree: parameters that nothing reads, or twice.
+      fitted: a config whose length is not its preset's -> one whose front end gives what the encoder can take.
     """
 
     build_encoder: Callable[..., nn.Module]
@@ -42,6 +48,7 @@ class Family(NamedTuple):
     presets: Mapping[str, Preset] = MappingProxyType({})
     build_aux: Callable[[ClassifierConfig], nn.Module | None] = no_auxiliary_head
     dead: Callable[[ClassifierConfig], int] = nothing_dead
+    fitted: Callable[[ClassifierConfig], ClassifierConfig] = any_length
 
 
 def preset(

@@ -45,6 +45,15 @@ def build_resnet(config: ClassifierConfig, dtype: DTypeLike | None = None) -> Re
     return ResNet(tuple(sizes["widths"]), sizes["blocks"], sizes["pool"], sizes["aux_classes"] > 0, dtype)
 
 
+def whole_frames(config: ClassifierConfig) -> ClassifierConfig:
+    """The config with frames that can be halved and pooled evenly: the clip's, and empty ones after its end."""
+    sizes = config.geometry
+    half = 2 ** (len(sizes["widths"]) - 1)
+    _, frames = _image_size(config)
+    frames = max(half * -(-frames // half), half * sizes["pool"])
+    return config.replace(front_end={**config.front_end, "frames": frames})
+
+
 def build_aux(config: ClassifierConfig) -> AuxHead | None:
     """The auxiliary head of a ResNet's config, None where it has none."""
     sizes = config.geometry
@@ -122,5 +131,5 @@ def _presets() -> tuple[dict[str, Preset], dict[str, Preset]]:
 
 _RESNETS, _CNNS = _presets()
 
-RESNET = Family(build_resnet, ("dtype",), _RESNETS, build_aux, counted_twice)
+RESNET = Family(build_resnet, ("dtype",), _RESNETS, build_aux, counted_twice, whole_frames)
 CNN = Family(build_cnn, ("dtype",), _CNNS)

@@ -76,6 +76,27 @@ def _own_preset(name: str, classes: tuple[str, ...] | None) -> ClassifierConfig:
     return made.replace(net=name)
 
 
+def at_length(config: ClassifierConfig, seconds: float) -> ClassifierConfig:
+    """The record of a network for clips of another length, which has as many frames as they have.
+
+    Args:
+      config: the record; as it is where its clips are that long already.
+      seconds: of the clips.
+
+    Raises:
+      BadInput: clips so short that the network has nothing to look at.
+    """
+    samples = round(seconds * config.sample_rate)
+    if samples == config.length:
+        return config
+    constants = dict(config.front_end)
+    if constants.get("frames") is not None:
+        constants["frames"] = None
+    longer = family(config.family).fitted(config.replace(length=samples, front_end=constants))
+    shapes(build(longer))
+    return longer
+
+
 def own_settings(config: ClassifierConfig) -> str | None:
     """The digest of a config that is not its net's preset; None where it is.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,16 +16,19 @@ from dhauds_jax.cells import targets
 from dhauds_jax.cells.input_statistics import normalising
 from dhauds_jax.command import flags
 from dhauds_jax.data import pipeline, sets
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.recipes import training as recipes
 from dhauds_jax.train import identity as identities
-from dhauds_jax.train.clips import check_splits, open_clips, train_width, training_noise
-from dhauds_jax.train.loop import check_options, chosen, train, workdir_state
+from dhauds_jax.train.clips import check_splits, open_clips, train_width, training_noise, validation_split
+from dhauds_jax.train.epoch_log import EpochLog, check_tensorboard
+from dhauds_jax.train.loop import check_options, train, trained_state, workdir_state
+from dhauds_jax.train.optimisers import FALL_OVER_EPOCHS
 from dhauds_jax.train.request import TrainRun
+from dhauds_jax.train.selection import chosen, kept_words
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
 from dhauds_jax.train.views import make_view
 from dhauds_jax.types import Classifier, Variables
@@ -41,7 +44,7 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
     A spectrogram transformer also starts from one for other clips, strides or classes, such as a pretraining: its
     positions are cut or interpolated, and a head that does not fit is new.
     """
-    config = zoo.preset(run.net, dataset.classes)
+    config = _at_length(run, zoo.preset(run.net, dataset.classes))
     if run.checkpoint:
         variables, found, extra = checkpoints.load(run.checkpoint)
         if _fits_weights(config, found):
@@ -56,12 +59,33 @@ def first_variables(run: TrainRun, dataset: sets.DataSet) -> tuple[Classifier, V
             targets.check_fits(found, dataset, run.checkpoint)
             if found.net != run.net:
                 print(f"note: {run.checkpoint} holds {found.net}, which is trained; --net={run.net} is not used")
-            config = found
+            config = _at_length(run, found)
+            _check_weights(run, found, config)
         return _build(run, config), jax.tree.map(jnp.asarray, variables)
     if run.profile == "corrected" and config.head.get("softmax_output"):  # quirk 63
         config = config.replace(head={**config.head, "softmax_output": False})
     classifier = _build(run, config)
     return classifier, classifier.init(jax.random.key(run.seed), jnp.zeros((2, config.length)))
+
+
+def _at_length(run: TrainRun, config: ClassifierConfig) -> ClassifierConfig:
+    """The network of a config for clips of `--length` seconds."""
+    if run.length is None:
+        return config
+    check_number("--length", run.length, 0.0, above=True, because="seconds")
+    try:
+        return zoo.at_length(config, run.length)
+    except BadInput as error:
+        raise BadInput(f"--length={run.length:g} is too short for {config.net}: {error}") from error
+
+
+def _check_weights(run: TrainRun, found: ClassifierConfig, config: ClassifierConfig) -> None:
+    """Raises `BadInput` unless the weights of one clip length fit a network for another."""
+    if config != found and zoo.shapes(zoo.build(config)) != zoo.shapes(zoo.build(found)):
+        raise BadInput(
+            f"--length={run.length:g}: the positions of {run.checkpoint} ({found.net}) are those of clips of "
+            f"{found.length / found.sample_rate:g} s, expected no --length, or no --checkpoint to train other positions"
+        )
 
 
 def _fits_weights(preset: ClassifierConfig, found: ClassifierConfig) -> bool:
@@ -73,13 +97,15 @@ def settled(run: TrainRun, selection: str | None = None, time_flip: bool | None 
     """The run with the options that its profile stands for, where they are still those of profile reference.
 
     Args:
-      run: the request.
+      run: the request; without a profile it has corrected for a folder of one's own, else reference.
       selection, time_flip: what was asked for expressly, whatever the profile. None: the profile's; a `selection` of
         the options that is not "last" stays.
 
     Raises:
       BadInput: an unknown profile.
     """
+    if run.profile is None:
+        run = run.replace(profile="corrected" if run.dataset == OWN else "reference")
     if run.profile not in PROFILES:
         raise BadInput(f"--profile={run.profile}: expected {' or '.join(PROFILES)}")
     if run.profile == "reference" or not run.options.first_epoch_plain:
@@ -90,6 +116,25 @@ def settled(run: TrainRun, selection: str | None = None, time_flip: bool | None 
     return run.replace(options=run.options.replace(**mended))
 
 
+OWN = "folder"
+"""The data set of a user's own recordings, which has no published recipe."""
+
+
+def without_noise(run: TrainRun) -> TrainRun:
+    """A settled run whose views need no noise recording, where it is of one's own recordings and there is none.
+
+    The noise of the default view is 50 dB below the clips, so that the clip as it is comes nearest to it.
+    """
+    if run.dataset != OWN or run.profile != "corrected" or run.noise_dir or "noise" not in run.options.views:
+        return run
+    views = tuple("clean" if view == "noise" else view for view in run.options.views)
+    print(
+        f"note: without --noise_dir nothing is mixed into the clips: --views={','.join(views)} in place of "
+        f"{','.join(run.options.views)}"
+    )
+    return run.replace(options=run.options.replace(views=views))
+
+
 def _build(run: TrainRun, config: ClassifierConfig) -> Classifier:
     return zoo.build(config, **precision.compute_options(run.precision, run.remat))
 
@@ -98,10 +143,31 @@ NAMED = ("dataset", "net", "seed", "profile", "input_statistics", "precision", "
 """Flags that name a training, beside its options."""
 
 
+def _configs(run: TrainRun, dataset: sets.DataSet) -> list[ClassifierConfig]:
+    """What `--net` stands for, and that of the checkpoint it starts from, at `--length`."""
+    starts = [checkpoints.load_config(run.checkpoint)] if run.checkpoint else []
+    return [_at_length(run, config) for config in (zoo.preset(run.net, dataset.classes), *starts)]
+
+
+def named(run: TrainRun, dataset: sets.DataSet) -> dict[str, Any]:
+    """The part of a settled training's identity that is known before a file is read."""
+    return identities.of_flags(run, NAMED, *_configs(run, dataset))
+
+
+class _Data(NamedTuple):
+    """What a training reads: its clips, those it is scored on, its noise."""
+
+    clips: pipeline.ClipSplit
+    validation: pipeline.ClipSplit
+    noise: np.ndarray | None
+
+
 @precision.exactly()
 @locks.holding()
 def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, Any] | None = None) -> str:
     """Trains a classifier and writes `workdir/checkpoint`; returns the sentence that says so.
+
+    A finished training goes on when it is asked for with more epochs, unless its rate depends on their number.
 
     Args:
       run: the flags.
@@ -113,69 +179,102 @@ def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, A
       FloatingPointError: the loss is not finite.
     """
     run = settled(run)
+    if run.tensorboard:
+        check_tensorboard()
     dataset = sets.get(run.dataset, run.data_dir)
-    check_splits(run, dataset)
+    scored = validation_split(dataset, run.options.selection)
+    check_splits(run, dataset, scored)
     where = parallel.make(run.parallel)
     folder = Path(run.workdir) / "checkpoint"
-    preset = zoo.preset(run.net, dataset.classes)
-    starts = [checkpoints.load_config(run.checkpoint)] if run.checkpoint else []
-    flags = identities.of_flags(run, NAMED, preset, *starts)
-    identities.check_free(folder, flags)
+    flags = named(run, dataset)
+    identities.check_free(folder, flags, [place(Path(run.workdir)) for place in (trained_state, workdir_state)])
+    preset, *starts = _configs(run, dataset)
     rate = next((start.sample_rate for start in starts if not _fits_weights(preset, start)), preset.sample_rate)
     noise = training_noise(dataset, run.noise_dir, run.train_noise, rate)
     check_options(run.options, noise)
     classifier, variables = first_variables(run, dataset)
-    config = classifier.config
+    data = _read(run, dataset, scored, classifier.config, noise)
+    identity = flags | identities.of_files(run, *data)
+    if identities.is_finished(folder, identity):
+        return f"already trained: {folder}"
+    classifier, variables = _with_statistics(run, classifier, variables, data.clips)
+    options = {"where": where, "compiler_options": compiler_options}
+    kept, history, training = _trained(run, classifier, variables, data, identity, **options)
+    seconds = training.pop("seconds")
+    extra = {"training": {"identity": identity, **training, **where.describe(), **provenance(command, seconds)}}
+    checkpoints.save(folder, kept, classifier.config, extra)
+    _saver(run, identity).move(trained_state(Path(run.workdir)))
+    best = max(h["validation"] for h in history)
+    return (
+        f"{'test' if scored == 'test' else 'validation'} accuracy {100 * history[-1]['validation']:.1f} % after "
+        f"{counted(len(history), 'epoch')} (best {100 * best:.1f} %), {seconds:.0f} s in this sitting; "
+        f"{kept_words(history, run.options)}; checkpoint: {folder}"
+    )
+
+
+def _read(
+    run: TrainRun, dataset: sets.DataSet, scored: str, config: ClassifierConfig, noise: np.ndarray | None
+) -> _Data:
     width = train_width(dataset, config, run.options)
     clips = open_clips(run, dataset, "train", config.sample_rate, width, run.memory_budget_mb)
     clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
-    validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
-    identity = flags | identities.of_files(run, clips, validation, noise)
-    if identities.is_finished(folder, identity):
-        return f"already trained: {folder}"
+    return _Data(clips, open_clips(run, dataset, scored, config.sample_rate, config.length, left_mb), noise)
+
+
+def _with_statistics(
+    run: TrainRun, classifier: Classifier, variables: Variables, clips: pipeline.ClipSplit
+) -> tuple[Classifier, Variables]:
+    """The network with what `--input_statistics=train_set` measures, and with its images' statistics."""
+    config = classifier.config
     clean = make_view("clean", run.options, None, bool(np.any(clips.lengths < clips.width)), config.length)
     config = with_measured_statistics(config, clips, run.input_statistics, clean)
     if config != classifier.config:
         classifier = _build(run, config)
-    variables = normalising(variables, of_clips(config, clips, run.options))
-    saver = Saver(workdir_state(Path(run.workdir)), run.save_every_s, identity)
+    return classifier, normalising(variables, of_clips(config, clips, run.options))
+
+
+def _saver(run: TrainRun, identity: dict[str, Any], finished: bool = False) -> Saver:
+    """The state of the unfinished run, or of the finished one; where the rate allows it also of one of other length."""
+    place = (trained_state if finished else workdir_state)(Path(run.workdir))
+    if run.options.optimiser in FALL_OVER_EPOCHS:
+        return Saver(place, run.save_every_s, identity)
+    return Saver(place, run.save_every_s, identity, same=identities.same_but_epochs)
+
+
+def _trained(
+    run: TrainRun,
+    classifier: Classifier,
+    variables: Variables,
+    data: _Data,
+    identity: dict[str, Any],
+    **options: Any,
+) -> tuple[Variables, list[dict[str, float]], dict[str, Any]]:
+    """The variables to keep, the history, and what a checkpoint says of the training."""
+    clips, validation, noise = data
     history: list[dict[str, float]] = []
-    begun = time.perf_counter()
+    begun = told = time.perf_counter()
     state, updating, waited = None, 0.0, 0.0
-    for epoch in train(
-        classifier,
-        variables,
-        clips,
-        validation,
-        run.options,
-        seed=run.seed,
-        noise=noise,
-        saver=saver,
-        history=history,
-        where=where,
-        compiler_options=compiler_options,
-    ):
-        state, updating, waited = epoch.state, updating + epoch.seconds, waited + epoch.waited
-    seconds = time.perf_counter() - begun
+    goes_on = (Path(run.workdir) / "checkpoint").exists()
+    savers = {"saver": _saver(run, identity), "earlier": _saver(run, identity, finished=True) if goes_on else None}
+    log = EpochLog(Path(run.workdir), run.tensorboard)
+    try:
+        given = {"seed": run.seed, "noise": noise, "history": history, **savers, **options}
+        for epoch in train(classifier, variables, clips, validation, run.options, **given):
+            state, updating, waited = epoch.state, updating + epoch.seconds, waited + epoch.waited
+            log.add(history, epoch.scores, time.perf_counter() - told)
+            told = time.perf_counter()
+    finally:
+        log.close()
     training = {
-        "identity": identity,
         "history": history,
         "clips": len(clips.ids),
         "streamed": clips.records is not None,
         "skipped": {"train": len(clips.skipped), "val": len(validation.skipped)},
         "data_wait_share": waited / updating if updating else None,
-        **where.describe(),
-        **provenance(command, seconds),
+        "seconds": time.perf_counter() - begun,
     }
-    kept = jax.tree.map(np.asarray, chosen(state, run.options))
-    checkpoints.save(folder, kept, config, {"training": training})
-    saver.clear()
-    best = max(h["validation"] for h in history)
-    return (
-        f"validation accuracy {100 * history[-1]['validation']:.1f} % after {counted(len(history), 'epoch')} "
-        f"(best {100 * best:.1f} %), {seconds:.0f} s in this sitting; checkpoint: {folder}"
-    )
+    return jax.tree.map(np.asarray, chosen(state, run.options)), history, training
 
 
 def train_from_flags(values: Any, command: str) -> str:
@@ -192,5 +291,6 @@ def train_from_flags(values: Any, command: str) -> str:
     if not values.dataset:
         raise BadInput("--dataset: missing, expected a data set, or a --recipe that names one")
     run = settled(flags.from_flags(TrainRun, values), values.selection, values.time_flip)
+    run = without_noise(run) if values.views is None else run
     text = train_and_save(run, command)
     return f"{text}\n{recipes.published_sentence(recipe)}" if recipe else text

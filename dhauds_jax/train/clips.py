@@ -44,9 +44,9 @@ def train_width(dataset: sets.DataSet, config: ClassifierConfig, options: TrainO
     return max(config.length, math.ceil(longest * config.sample_rate))
 
 
-def check_splits(run: ClipsOfRun, dataset: sets.DataSet) -> None:
+def check_splits(run: ClipsOfRun, dataset: sets.DataSet, validation: str = "val") -> None:
     """Raises `BadInput` unless there are clips to train on and others to validate on, before any is read."""
-    for split in ("train", "val"):
+    for split in ("train", validation):
         if split not in dataset.splits:
             place = f"--data_dir={run.data_dir}" if run.data_dir else f"--dataset={run.dataset}"
             raise BadInput(
@@ -54,7 +54,24 @@ def check_splits(run: ClipsOfRun, dataset: sets.DataSet) -> None:
                 "expected train, to train on, and val, to be scored after each epoch"
             )
     if dataset.listing is not None:
-        list_split(dataset, run.data_dir, "val", run.allow_partial)
+        list_split(dataset, run.data_dir, validation, run.allow_partial)
+
+
+def validation_split(dataset: sets.DataSet, selection: str) -> str:
+    """The split that is scored after each epoch: val, or test of a published set that has no val, with a notice.
+
+    Raises:
+      BadInput: there is no val, and the epoch would be chosen by the test clips.
+    """
+    if "val" in dataset.splits or "test" not in dataset.splits or not dataset.counts:
+        return "val"
+    if selection == "best_validation":
+        raise BadInput(
+            f"--selection=best_validation: no validation split of {dataset.name} is published, and an epoch chosen by "
+            "its test clips would flatter; give --selection=last"
+        )
+    print(f"note: no validation split of {dataset.name} is published: its test split is scored after each epoch")
+    return "test"
 
 
 def open_clips(

@@ -17,6 +17,7 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.registry import source_digest
+from dhauds_jax.train.optimisers import FALL_OVER_EPOCHS
 from dhauds_jax.train.request import PretrainRun, TrainRun
 
 
@@ -50,27 +51,75 @@ def of_files(
     }
 
 
-def check_free(folder: Path, flags: dict[str, Any]) -> None:
-    """Raises `BadInput` when a checkpoint is there that was made with other flags; nothing else is read for that."""
-    if folder.exists():
-        stored = _stored(folder)
-        if any(stored.get(name) != value for name, value in flags.items()):
-            raise BadInput(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")
+def same_but_epochs(stored: Any, wanted: Any) -> bool:
+    """Whether two identities differ in nothing but the number of epochs: one training is the beginning of the other."""
+    return isinstance(stored, dict) and _without_epochs(stored) == _without_epochs(wanted)
+
+
+def check_free(folder: Path, flags: dict[str, Any], states: Sequence[Path] = ()) -> None:
+    """Raises `BadInput` when a checkpoint is there that was made with other flags; nothing else is read for that.
+
+    Args:
+      folder: of the checkpoint.
+      flags: the identity, as far as it is known (`of_flags`).
+      states: where the state lies from which a finished training may go on with more epochs (none: it may not).
+
+    Raises:
+      BadInput: another run's checkpoint, or one of fewer epochs that cannot be gone on with.
+    """
+    if not folder.exists():
+        return
+    stored = _stored(folder)
+    found = {name: stored.get(name) for name in flags}
+    if found == flags or _goes_on(folder, found, flags, states):
+        return
+    raise BadInput(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")
+
+
+def _goes_on(folder: Path, stored: dict[str, Any], flags: dict[str, Any], states: Sequence[Path]) -> bool:
+    """Whether a finished training is the beginning of the one asked for; `BadInput` where it is, but cannot go on."""
+    if not states or not same_but_epochs(stored, flags):
+        return False
+    done, asked = stored["options"]["epochs"], flags["options"]["epochs"]
+    if done > asked:
+        raise BadInput(f"--epochs={asked}: {folder} was trained for {done}: choose another --workdir or remove it")
+    if flags["options"]["optimiser"] in FALL_OVER_EPOCHS:
+        raise BadInput(
+            f"--epochs={asked}: {folder} was trained for {done}, over which the rate of "
+            f"--optimiser={flags['options']['optimiser']} fell to 0, so {asked} are another training from the first "
+            "epoch on: choose another --workdir or remove it"
+        )
+    if not any(state.exists() for state in states):
+        raise BadInput(
+            f"--epochs={asked}: {folder} was trained for {done}, and the state to go on from is not in {states[0]}: "
+            "choose another --workdir or remove the checkpoint to train all epochs"
+        )
+    return True
 
 
 def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
-    """Whether a checkpoint is there that this very run wrote; `BadInput` if another run wrote it."""
+    """Whether a checkpoint is there that this very run wrote; `BadInput` if another run wrote it.
+
+    One with fewer epochs, which `check_free` let pass, is not finished.
+    """
     if not folder.exists():
         return False
     stored = _stored(folder)
     if stored == identity:
         checkpoints.load(folder)  # whole, or it says what is wrong with it
         return True
+    if same_but_epochs(stored, identity):
+        return False
     other = [name for name in {**identity, **stored} if stored.get(name) != identity.get(name)]
     raise BadInput(
         f"{folder} holds the checkpoint of another run (other {', '.join(other)}): choose another --workdir or remove "
         "it"
     )
+
+
+def _without_epochs(identity: dict[str, Any]) -> dict[str, Any]:
+    options = identity.get("options") or {}
+    return {**identity, "options": {name: value for name, value in options.items() if name != "epochs"}}
 
 
 def _stored(folder: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import jax
@@ -24,8 +25,9 @@ from dhauds_jax.progress import FIRST, Bar, progress_bar
 from dhauds_jax.train.augment import check_augmentation, make_augment, mix, target_loss
 from dhauds_jax.train.auxiliary import check_aux_options, class_statistics, make_aux_loss
 from dhauds_jax.train.evaluation import BATCH, fed, make_evaluator
-from dhauds_jax.train.optimisers import make_optimiser
+from dhauds_jax.train.optimisers import learning_rate, make_optimiser
 from dhauds_jax.train.options import TrainOptions, check_options
+from dhauds_jax.train.selection import kept_variables
 from dhauds_jax.train.views import TrainBatch, make_features, make_view
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.protocols import stream_order
@@ -180,6 +182,10 @@ def _epoch(
     return _Pass(variables, opt_state, float(np.mean(seen)), time.perf_counter() - begun, waited)
 
 
+SCORES = ("accuracy", "macro_f1", "nll")
+"""What is measured on the validation clips after each epoch, functions of `dhauds_jax.metrics`."""
+
+
 class TrainEpoch(NamedTuple):
     """The end of an epoch.
 
@@ -191,6 +197,8 @@ class TrainEpoch(NamedTuple):
       seconds: that the updates took (in the first epoch of a sitting without the first of them, which compiles).
       waited: seconds of these in which the host had no batch; the device may have been busy with the last one, so it
         waited for data no longer than that.
+      scores: accuracy, macro_f1 and nll of the validation clips, and lr, the rate of the last update; empty for an
+        epoch of an earlier sitting.
     """
 
     index: int
@@ -199,6 +207,7 @@ class TrainEpoch(NamedTuple):
     state: TrainState
     seconds: float = 0.0
     waited: float = 0.0
+    scores: Mapping[str, float] = MappingProxyType({})
 
 
 def train(
@@ -211,11 +220,12 @@ def train(
     seed: int,
     noise: np.ndarray | None = None,
     saver: Saver | None = None,
+    earlier: Saver | None = None,
     history: list[dict[str, float]] | None = None,
     where: Parallel = ONE,
     compiler_options: Mapping[str, Any] | None = None,
 ) -> Iterator[TrainEpoch]:
-    """Trains and yields after each epoch; goes on from `saver` when it holds an unfinished run.
+    """Trains and yields after each epoch; goes on from what `saver` holds of an unfinished run, or else `earlier`.
 
     Args:
       classifier: the network.
@@ -225,14 +235,15 @@ def train(
       options: the recipe.
       seed: everything random follows from it and the position.
       noise: (samples,) training noise at the classifier's rate, for the "noise" view.
-      saver: where the state of an unfinished run is kept.
+      saver: where the state of an unfinished run is kept, and in the end that of the finished one.
+      earlier: the state of this training after fewer epochs.
       history: filled with one dict an epoch, earlier ones of a resumed run included.
       where: the devices that it trains on.
       compiler_options: of updates and validation, for XLA (one device alone).
 
     Raises:
-      BadInput: options that cannot be, noise shorter than the clips. FloatingPointError: the loss is not finite.
-      KeyboardInterrupt: Ctrl-C, after the `saver` has kept the state.
+      BadInput: options that cannot be, noise shorter than the clips, a state after more epochs.
+      FloatingPointError: the loss is not finite. KeyboardInterrupt: Ctrl-C, after the `saver` has kept the state.
     """
     check_options(options, noise)
     check_aux_options(options, variables)
@@ -243,12 +254,14 @@ def train(
     steps = -(-len(clips.ids) // options.batch_size)
     optimiser = make_optimiser(options, steps)
     state = TrainState(variables, optimiser.init(masks.split(variables["params"], options.group)[0]), variables)
-    found = saver.load(state) if saver else None
+    found = (saver and saver.load(state)) or (earlier and earlier.load(state))
     state, info = found or (state, {"history": []})
     history += info["history"]
     begun = info.get("losses", [])  # of the epoch that Ctrl-C broke off
     parallel.same_everywhere(len(history), "finished epochs")
     state = parallel.everywhere(where, state)
+    if len(history) > options.epochs:
+        raise BadInput(f"--epochs={options.epochs}: the saved state of this training has {len(history)} epochs done")
     if len(history) == options.epochs:  # killed between the last epoch and its checkpoint
         yield TrainEpoch(len(history), history[-1]["loss"], history[-1]["validation"], state)
         return
@@ -257,7 +270,7 @@ def train(
     update = make_step(classifier, options, optimiser, noise, short, where.axis_name)
     step = _spread_step(where, update, compiler_options)
     score = make_evaluator(classifier, min(BATCH, len(validation.ids)), where, compiler_options)
-    key = jax.random.key(seed)
+    key, rate = jax.random.key(seed), learning_rate(options, steps)
     counts = {"total": steps * options.epochs, "initial": steps * len(history) + len(begun), "unit": "step"}
     first, stop = len(history), saver.asked if saver else never
     kept = lambda stopped: (TrainState(*stopped.state, state.best), {"history": history})  # noqa: E731
@@ -265,35 +278,25 @@ def train(
         for epoch in range(first, options.epochs):
             given = (clips, options.batch_size, key, epoch, bar, epoch == first, where)
             done = _epoch(step, state, *given, begun if epoch == first else (), stop)
-            accuracy = metrics.accuracy(score(done.variables, validation), validation.labels)
+            logits = score(done.variables, validation)
+            scores = {name: getattr(metrics, name)(logits, validation.labels) for name in SCORES}
+            accuracy = scores["accuracy"]
             state = TrainState(
                 done.variables, done.opt_state, kept_variables(state.best, done.variables, accuracy, history, options)
             )
             history.append({"epoch": epoch + 1, "loss": done.loss, "validation": accuracy})
             bar.set_postfix(loss=f"{done.loss:.3f}", validation=f"{accuracy:.3f}")
             if saver:
-                saver.save(state, {"position": epoch + 1, "history": history})
-            yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited)
-
-
-def kept_variables(
-    best: Variables, now: Variables, accuracy: float, history: list[dict[str, float]], options: TrainOptions
-) -> Variables:
-    """What a state keeps beside the newest variables: those of the best epoch so far, or the mean from an epoch on."""
-    if options.selection == "average":
-        count = len(history) + 2 - options.average_from  # epochs in the mean, this one included
-        if count <= 1:
-            return jax.tree.map(jnp.copy, now)
-        return jax.tree.map(lambda mean, new: mean + (new - mean) / count, best, now)
-    better = accuracy >= max((h["validation"] for h in history), default=0.0)
-    return jax.tree.map(jnp.copy, now) if better else best
-
-
-def chosen(state: TrainState, options: TrainOptions) -> Variables:
-    """The variables that the run ends with."""
-    return state.variables if options.selection == "last" else state.best
+                saver.save(state, {"position": epoch + 1, "history": history}, always=epoch + 1 == options.epochs)
+            scores["lr"] = rate((epoch + 1) * steps - 1)
+            yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited, scores)
 
 
 def workdir_state(workdir: Path) -> Path:
-    """Where a training run keeps the state of an unfinished run."""
+    """Where a training run keeps the state of an unfinished run; a finished one's lies beside it (`trained_state`)."""
     return Path(workdir) / "state" / "train"
+
+
+def trained_state(workdir: Path) -> Path:
+    """Where the state lies that a finished run ended with, for one with more epochs."""
+    return Path(workdir) / "state" / "trained"

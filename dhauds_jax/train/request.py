@@ -68,7 +68,12 @@ class TrainOptions(Request):
     weight_decay: float = flag("Weight decay: decoupled for adamw, else coupled.", 1e-3)
     warmup_epochs: int = flag("adamw: epochs of linear warm-up.", 2)
     smoothing: float = flag("Label smoothing, 0 to 1 (not used by loss=binary).", 0.1)
-    views: Sequence[str] = flag("Augmented views whose losses are summed: shift, noise, clean.", ("shift", "noise"))
+    views: Sequence[str] = flag(
+        "Augmented views whose losses are summed: shift, noise, clean (default: shift,noise; --dataset=folder without "
+        "--noise_dir: shift,clean).",
+        ("shift", "noise"),
+        left_out=True,
+    )
     shift: float = flag("Largest roll of the shift view, as a share of the clip.", 0.17)
     crop: str = flag("Clips longer than the network's: a random piece, or the head.", "random", choices=CROPS)
     crop_last_start: bool = False
@@ -134,10 +139,17 @@ class TrainRun(ClipsOfRun):
     )
     noise_dir: str | None = flag("Folder that holds _background_noise_/, for the noise view.", None)
     net: str = flag("Network, a name of the zoo (--list names them).", "amaut_small", names="net")
+    length: float | None = flag("Seconds of the clips that the network takes (default: its own).", None)
     seed: int = flag("Seed of weights, order and augmentation.", 0)
     train_noise: str = flag("Background noise of the noise view, by file name without ending.", "pink_noise")
     checkpoint: str | None = flag("Start from this checkpoint or pretraining instead of from random weights.", None)
-    profile: str = flag("reference (quirks of the PyTorch training on) or corrected.", "reference", choices=PROFILES)
+    profile: str | None = flag(
+        "reference (quirks of the PyTorch training on) or corrected (default: corrected for --dataset=folder, else "
+        "reference).",
+        None,
+        choices=PROFILES,
+    )
+    tensorboard: bool = flag("Write event files for TensorBoard into WORKDIR/tensorboard.", False)
     options: TrainOptions = dataclasses.field(default_factory=TrainOptions)
     parallel: str = like(Devices, "parallel")
     precision: str = like(Devices, "precision")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import operator
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ import numpy as np
 
 from dhauds_jax import interrupts, parallel
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import named
+from dhauds_jax.files import named, put_in_place
 from dhauds_jax.interrupts import Stopped
 
 _NAME = re.compile(r"\d{8}(-\d{8})?")
@@ -39,11 +40,21 @@ class Saver:
     (`dhauds_jax.workdir.locks`), so nobody else writes here.
     """
 
-    def __init__(self, folder: Path, every_s: float = 20.0, identity: Any = None):
-        """Keeps states in `folder`; with an `identity` (JSON-able) only those of a run with the same one are loaded."""
+    def __init__(
+        self,
+        folder: Path,
+        every_s: float = 20.0,
+        identity: Any = None,
+        same: Callable[[Any, Any], bool] = operator.eq,
+    ):
+        """Keeps states in `folder`; with an `identity` (JSON-able) only those of a run with the same one are loaded.
+
+        `same(stored, identity)` says what counts as the same.
+        """
         self.folder = Path(folder).resolve()
         self.every_s = every_s
         self.identity = identity
+        self.same = same
         self._last = time.monotonic()
         self._calls, self._ask_at = 0, 1
         self._asked: Callable[[], bool] = interrupts.never
@@ -100,17 +111,18 @@ class Saver:
         fit = (self.every_s - passed) * self._calls / (2 * passed) if passed else 1
         return int(min(max(1, fit), ASKED_EVERY))
 
-    def save(self, tree: Any, info: dict[str, Any]) -> bool:
-        """Saves when it is `due`; says whether it did.
+    def save(self, tree: Any, info: dict[str, Any], always: bool = False) -> bool:
+        """Saves when it is `due`, or `always`; says whether it did.
 
         Args:
           tree: the state.
           info: its "position" grows from save to save; in an unfinished pass so does "updates" beside it.
+          always: whether it is due in any case.
 
         Raises:
           KeyboardInterrupt: Ctrl-C came, and the state has been written.
         """
-        if not self.due():
+        if not always and not self.due():
             return False
         name = f"{int(info['position']):08d}" + (f"-{info['updates']:08d}" if info.get("updates") else "")
         target, temporary = self.folder / name, self.folder / f"{name}.tmp"
@@ -162,7 +174,7 @@ class Saver:
         from orbax.checkpoint import v1 as ocp
 
         info = json.loads((saved[-1] / "info.json").read_text())
-        if info.pop("identity", None) != self.identity:
+        if not self.same(info.pop("identity", None), self.identity):
             raise BadInput(
                 f"{self.folder} holds an unfinished run with other options: give the same command to go on with it, or "
                 "remove the folder to start anew"
@@ -174,6 +186,11 @@ class Saver:
         if [(a.shape, a.dtype) for a in arrays] != wanted:
             raise BadInput(f"{saved[-1]} holds the state of another run or version: remove {self.folder} to start anew")
         return jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays]), info
+
+    def move(self, folder: Path) -> None:
+        """Moves what is saved to another folder, in place of what lies there: the run is finished, and may go on."""
+        if parallel.writes() and self._saved():
+            put_in_place(self.folder, Path(folder).resolve())
 
     def clear(self) -> None:
         """Forgets the run: it is finished."""

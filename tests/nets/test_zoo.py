@@ -144,11 +144,47 @@ def test_positions_and_tokens_start_small(tiny):
     assert isinstance(zoo.family("amaut").build_encoder(zoo.preset("amaut_tiny", CLASSES)), AMAuT)
 
 
+def positions(config):
+    shapes = zoo.shapes(zoo.build(config))["params"]["encoder"]
+    return shapes["positions"].shape if "positions" in shapes else None
+
+
+@pytest.mark.parametrize(
+    ("net", "frames", "tokens"),
+    [
+        ("amaut_small", None, (28, 192)),
+        ("ssast_tiny_patch_esc50", None, (2 + 12 * 19, 192)),
+        ("conmix_small", None, None),
+        ("hubert_tiny", None, None),
+        ("tta_in_ac_resnet26_sc1", 128, None),
+        ("tta_in_ac_cnn_sc1", None, None),
+    ],
+)
+def test_every_family_takes_clips_of_another_length(net, frames, tokens):
+    config = zoo.preset(net, CLASSES)
+    longer = zoo.at_length(config, 2.0)
+    assert longer.length == 2 * config.sample_rate and longer.net == net
+    assert longer.front_end.get("frames") == frames and positions(longer) == tokens
+    assert zoo.at_length(config, config.length / config.sample_rate) is config
+    wave = jax.ShapeDtypeStruct((1, longer.length), jnp.float32)
+    assert min(jax.eval_shape(zoo.build(longer).features, wave).shape) >= 1
+    with pytest.raises(ValueError, match=r"expected|has 0"):
+        zoo.at_length(config, 0.002)
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(2, 101), (5, 126), (10, 201)])
+def test_small_presets_for_longer_clips(seconds, frames):
+    config = zoo.preset(f"amaut_small_{seconds}s", CLASSES)
+    wave = jax.ShapeDtypeStruct((1, seconds * 16_000), jnp.float32)
+    assert config.length == seconds * 16_000
+    assert jax.eval_shape(zoo.build(config).features, wave).shape == (1, frames, 64)
+
+
 def test_every_name_stands_for_what_it_should():
     """The tables of `dhauds_jax.names`: families that hold their own presets, heads and front ends."""
     counts = {name: len(zoo.family(name).presets) for name in names.FAMILIES}
     assert counts == {
-        "amaut": 11,
+        "amaut": 14,
         "conmix": 6,
         "hubert": 23,
         "resnet": 8,

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 
+from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.runs import train
 from dhauds_jax.runs.train import train_and_save
-from dhauds_jax.train.loop import TrainBatch, TrainOptions, TrainState, chosen, make_view
+from dhauds_jax.train.loop import TrainBatch, TrainOptions, TrainState, make_view
+from dhauds_jax.train.selection import chosen
 from tests.runs import tiny
 
 OPTIONS = TrainOptions(epochs=3, batch_size=8, lr=0.05)
@@ -146,6 +148,8 @@ def test_short_clips_are_put_anywhere_in_the_row():
         ({"train_noise": "rain"}, "--train_noise=rain: expected one of doing_the_dishes"),
         ({"dataset": "esc"}, "unknown data set 'esc'"),
         ({"checkpoint": "nowhere"}, "no such folder"),
+        ({"length": 0.0}, r"^--length=0.0: expected a finite number above 0 \(seconds\)$"),
+        ({"length": 0.01}, r"^--length=0.01 is too short for tests.runs.tiny:smallest_net: the clip has 160 samples, "),
     ],
 )
 def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, changes, message):
@@ -205,6 +209,31 @@ def test_profile_corrected_from_python_trains_what_it_says(place, tmp_path):
     assert train.settled(run.replace(profile="reference")) == run.replace(profile="reference")
     with pytest.raises(BadInput, match=r"^--profile=faithful: expected reference or corrected$"):
         train_and_save(a_run(place, tmp_path / "out", profile="faithful"), "c")
+
+
+@pytest.mark.slow
+def test_weights_for_clips_of_one_length_are_fitted_to_another_or_refused(place, tmp_path):
+    dataset = sets.get("arabic_speech_commands", str(place / "data"))
+    source = tiny.make_checkpoint(tmp_path / "amaut")
+    run = train.settled(a_run(place, tmp_path / "out", checkpoint=str(source), length=0.5))
+    with pytest.raises(
+        BadInput, match=r"^--length=0.5: the positions of .*amaut \(amaut_tiny\) are those of clips of 0.25 s"
+    ):
+        train.first_variables(run, dataset)
+    config = zoo.preset("ssast_test", tiny.CLASSES)
+    variables = zoo.build(config).init(jax.random.key(0), jnp.zeros((1, config.length)))
+    source = checkpoint.save(tmp_path / "ssast", variables, config)
+    classifier, fitted = train.first_variables(run.replace(net="ssast_test", checkpoint=str(source)), dataset)
+    assert classifier.config.length == 8_000
+    assert fitted["params"]["encoder"]["positions"].shape == (2 + 5 * 7, 16)
+    jax.tree.map(np.testing.assert_array_equal, fitted["params"]["head"], variables["params"]["head"])
+
+
+def test_another_length_is_another_training(place, tmp_path):
+    dataset = sets.get("arabic_speech_commands", str(place / "data"))
+    run = train.settled(a_run(place, tmp_path))
+    own, same, longer = (train.named(run.replace(length=length), dataset) for length in (None, 0.25, 0.5))
+    assert own == same != longer
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ import pytest
 
 from dhauds_jax.nets import zoo
 from dhauds_jax.train.augment import augment_spectrogram, check_augmentation, mix, target_loss
-from dhauds_jax.train.loop import TrainState, chosen, kept_variables
+from dhauds_jax.train.loop import TrainState
 from dhauds_jax.train.optimisers import make_optimiser, warmup_in_stairs
 from dhauds_jax.train.options import TrainOptions, check_options
+from dhauds_jax.train.selection import chosen, kept_variables
 
 INDEX = jnp.arange(6, dtype=jnp.int32)
 
