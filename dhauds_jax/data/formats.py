@@ -5,10 +5,12 @@ What a file really holds is told by its content when it is read (`audio.decode`)
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path, PurePath
+from pathlib import Path
 
+from dhauds_jax.data import walking
 from dhauds_jax.files import printable
 from dhauds_jax.wording import counted
 
@@ -41,14 +43,15 @@ _CONTAINERS = (
 )  # bytes into the file, what stands there, what it is
 
 
-def can_be_read(path: PurePath | str) -> bool:
+def can_be_read(name: str | os.PathLike[str]) -> bool:
     """Whether a file is a recording that can be read, by the ending of its name."""
-    return PurePath(path).suffix.lower() in READ
+    return os.path.splitext(name)[1].lower() in READ
 
 
-def has_sound(path: PurePath | str) -> bool:
+def has_sound(name: str | os.PathLike[str]) -> bool:
     """Whether a file is a recording, by the ending of its name, whether it can be read or not."""
-    return can_be_read(path) or PurePath(path).suffix.lower() in NOT_READ
+    ending = os.path.splitext(name)[1].lower()
+    return ending in READ or ending in NOT_READ
 
 
 def kinds(paths: Iterable[Path]) -> dict[str, int]:
@@ -74,6 +77,12 @@ def left_out(paths: Iterable[Path], root: Path, wanted: str = ".wav") -> tuple[s
             f"ffmpeg -i NAME{ending} NAME{wanted}"
         )
     return tuple(said)
+
+
+def not_wav(folder: Path) -> tuple[str, ...]:
+    """A sentence for each kind of recordings below a folder that are no wav, the only kind that published sets have."""
+    others = walking.below(folder, lambda name: has_sound(name) and not name.lower().endswith(".wav"))
+    return left_out(others.files, folder)
 
 
 def unread_kind(head: bytes) -> str:

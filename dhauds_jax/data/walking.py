@@ -8,7 +8,7 @@ once, under its own name where it has one, so a link back to a folder above ends
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,8 +51,12 @@ def folders_in(folder: Path) -> list[Path]:
     return sorted(Path(entry.path) for entry in _entries(folder) if _is_folder(entry))
 
 
-def below(folder: Path) -> Walked:
+def below(folder: Path, keep: Callable[[str], bool] = lambda name: True) -> Walked:
     """All that lies below a folder, at any depth.
+
+    Args:
+      folder: where to look; nothing is found in one that does not exist.
+      keep: tells by its name whether a file is wanted.
 
     Raises:
       PermissionError: a folder may not be listed.
@@ -63,7 +67,8 @@ def below(folder: Path) -> Walked:
     while waiting:
         for entry in _entries(waiting.pop()):
             if not _is_folder(entry):
-                walked.files.append(Path(entry.path))
+                if keep(entry.name):
+                    walked.files.append(Path(entry.path))
             elif entry.is_symlink():
                 links.append(entry.path)
             else:

@@ -66,13 +66,14 @@ def test_damaged_files_are_named_with_what_was_found_and_expected(copy):
     report = check(copy)
     assert not report.serves
     assert lines(report) == [
-        "unreadable: dataset/up/train_1.wav: cannot be read (Format not recognised), expected a wav, flac or ogg file",
+        "unreadable: dataset/up/train_1.wav: cannot be read (Format not recognised), expected a wav, flac, ogg or mp3 "
+        "file",
         "unreadable: dataset/up/val_0.wav: truncated, a RIFF header without audio (30 bytes), expected a whole file",
         "unreadable: dataset/one/test_0.wav: 4000 of 4000 samples are NaN or infinite, expected finite numbers",
         "unreadable: dataset/up/test_0.wav: truncated, its header promises 8000 bytes of audio and 4000 exist, "
         "expected a whole file",
         "empty: dataset/one/train_0.wav: holds no samples, expected at least one",
-        "empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac or ogg file",
+        "empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac, ogg or mp3 file",
     ]
     assert [finding.split for finding in report.findings] == ["train", "val", "test", "test", "train", "train"]
 
@@ -235,7 +236,7 @@ def test_threads_and_processes_find_the_same(copy, monkeypatch, workers):
     monkeypatch.setattr(measuring, "_WORTH_PROCESSES", 0)
     found = check(copy, workers=workers)
     assert found._replace(seconds=0) == expected._replace(seconds=0)
-    assert lines(found) == ["empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac or ogg file"]
+    assert lines(found) == ["empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac, ogg or mp3 file"]
 
 
 def test_names_that_are_not_unicode_can_be_printed(tmp_path):
