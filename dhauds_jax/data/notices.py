@@ -53,6 +53,6 @@ class Said:
         if notice not in _MEND:
             return notice
         value, name = self._largest[notice]
-        where = f"the largest, {value:g}, in {printable(name)}" if value else f"the first: {printable(name)}"
+        where = f"the largest, {value:.4g}, in {printable(name)}" if value else f"the first: {printable(name)}"
         fate = f", {self._beyond}" if notice == LOUD else ""
         return f"{notice}{fate} ({where}); {_MEND[notice]}"

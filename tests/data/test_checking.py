@@ -116,6 +116,20 @@ def test_a_folder_of_ones_own_has_no_rate_to_be_off(tmp_path):
     assert check_copy("folder", tmp_path, progress=False).notices == ()
 
 
+def test_samples_beyond_full_scale_and_channels_that_cancel_are_warnings(copy):
+    write(copy / "dataset" / "two" / "test_0.wav", 1_000 * tone(2, 11), subtype="FLOAT")
+    write(copy / "dataset" / "two" / "val_0.wav", np.stack([tone(2, 10), -tone(2, 10)], 1))
+    peak = np.abs(np.float32(1_000 * tone(2, 11))).max()
+    report = check(copy)
+    assert report.serves and lines(report) == [
+        "silent: dataset/two/val_0.wav: its 4000 samples differ by less than a step of 16 bit, expected sound",
+        f"loud: dataset/two/test_0.wav: samples up to {peak:.4g}, expected at most 1, full scale (they are taken as they "
+        "are)",
+        "cancelling: dataset/two/val_0.wav: its channels cancel: their mean, which is taken, is over 20 dB quieter "
+        "than they are, expected channels in phase, or one",
+    ]
+
+
 def test_one_step_of_16_bit_is_not_silence(copy):
     write(copy / "dataset" / "two" / "test_0.wav", np.tile(np.array([0, 1], np.int16), 2_000))
     assert lines(check(copy)) == []
@@ -241,7 +255,7 @@ def test_threads_and_processes_find_the_same(copy, monkeypatch, workers):
 
 def test_names_that_are_not_unicode_can_be_printed(tmp_path):
     path = tmp_path / b"caf\xe9.wav".decode("utf-8", "surrogateescape")
-    assert checking._name(path, tmp_path) == "caf\\udce9.wav"
+    assert checking._name(path, tmp_path) == "caf\\xe9.wav"
 
 
 def test_a_reader_imports_neither_jax_nor_tensorflow():

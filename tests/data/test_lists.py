@@ -84,6 +84,7 @@ def test_every_list_is_read_with_a_byte_order_mark(tmp_path, name, file):
     FAKES[name](tmp_path)
     if file.startswith("reefset"):
         (tmp_path / "test_annotations.csv").unlink()
+        (tmp_path / "train_annotations.csv").unlink()
     expected = sets.get(name).listing(tmp_path, "test", False)
     path = next(tmp_path.rglob(file))
     path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())

@@ -14,6 +14,7 @@ import numpy as np
 
 from dhauds_jax.data import formats, walking
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
 from dhauds_jax.registry import nearest
 
 
@@ -243,7 +244,7 @@ def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tup
     absent = [ref for ref in refs if not ref.path.is_file()]
     if not absent:
         return refs, ()
-    first = ", ".join(ref.id for ref in absent[:5])
+    first = ", ".join(printable(ref.id) for ref in absent[:5])
     counted = f"{source} names {len(refs)} files and {len(absent)} of them are absent (the first: {first})"
     if not allow_partial:
         raise BadInput(f"{counted}; complete the copy, or give --allow_partial to go on without them")
