@@ -123,8 +123,8 @@ def test_samples_beyond_full_scale_and_channels_that_cancel_are_warnings(copy):
     report = check(copy)
     assert report.serves and lines(report) == [
         "silent: dataset/two/val_0.wav: its 4000 samples differ by less than a step of 16 bit, expected sound",
-        f"loud: dataset/two/test_0.wav: samples up to {peak:.4g}, expected at most 1, full scale (they are taken as they "
-        "are)",
+        f"loud: dataset/two/test_0.wav: samples up to {peak:.4g}, expected at most 1, full scale (they are taken as "
+        "they are)",
         "cancelling: dataset/two/val_0.wav: its channels cancel: their mean, which is taken, is over 20 dB quieter "
         "than they are, expected channels in phase, or one",
     ]

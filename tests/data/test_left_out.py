@@ -1,5 +1,7 @@
 """Nothing is passed over in silence: what published sets, noise folders and loaders say of what they do not read."""
 
+import itertools
+import os
 import shutil
 
 import numpy as np
@@ -7,13 +9,18 @@ import pytest
 import soundfile
 
 from dhauds_jax.data import sets
+from dhauds_jax.data.content import of_split
 from dhauds_jax.data.corrupted.verifying import unlisted
 from dhauds_jax.data.corruptions import noise_folders
 from dhauds_jax.data.loading import load_split
-from dhauds_jax.data.pipeline import open_split
+from dhauds_jax.data.pipeline import batches, open_split
 from dhauds_jax.data.sets.base import ClipRef, list_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.runs.check_data import CheckRun, check
+from dhauds_jax.train.clips import open_clips
+from dhauds_jax.train.request import TrainRun
 from tests.data.fakes import FAKES
+from tests.data.fakes.audio import write_clip
 
 FOLDERS = (
     "audio_mnist",
@@ -69,7 +76,8 @@ def test_noises_of_other_kinds_are_counted_where_none_is_found(tmp_path):
         noise_folders.qut(tmp_path, "ENQ", ("CAFE", "CAR"))
     assert str(error.value) == (
         f"--noise_dir={tmp_path}: no recordings of CAFE, CAR for ENQ, expected QUT-NOISE/<CLASS>*.wav (QUT-NOISE "
-        "corpus); 2 .flac files were left out (the first: QUT-NOISE/CAFE-1.flac): convert with ffmpeg -i NAME.flac NAME.wav"
+        "corpus); 2 .flac files were left out (the first: QUT-NOISE/CAFE-1.flac): "
+        "convert with ffmpeg -i NAME.flac NAME.wav"
     )
 
 
@@ -103,3 +111,60 @@ def test_loaders_say_what_becomes_of_samples_beyond_full_scale(tmp_path):
         f"2 of 3 files: samples far beyond full scale (1), cut at full scale, as rows have 16 bit {mend}",
     )
     assert np.abs(split.waves[1].astype(int)).max() == 2**15
+
+
+@pytest.fixture
+def latin(tmp_path):
+    """A folder of classes of which every name is in Latin-1."""
+    root = tmp_path / os.fsdecode(b"donn\xe9es")
+    for number, (split, name) in enumerate(itertools.product(("Train", "Validation"), (b"caf\xe9", b"\xe9tude"))):
+        folder = root / split / os.fsdecode(name)
+        folder.mkdir(parents=True)
+        write_clip(tmp_path / "x.wav", number, rate=16_000, seconds=0.05)
+        (tmp_path / "x.wav").rename(folder / os.fsdecode(b"\xe9.wav"))
+    (folder / os.fsdecode(b"bad\xe9.wav")).write_bytes(b"")
+    (folder / os.fsdecode(b"other\xe9.m4a")).write_bytes(b"x")
+    return root
+
+
+LATIN_NOTICE = (
+    r"1 .m4a file was left out (the first: Validation/\xe9tude/other\xe9.m4a): convert with ffmpeg -i NAME.m4a NAME.wav"
+)
+LATIN_BAD = r"Validation/\xe9tude/bad\xe9.wav"
+
+
+def test_names_that_are_no_unicode_can_be_trained_on(tmp_path, latin, capsys):
+    run = TrainRun(dataset="folder", data_dir=str(latin), workdir=str(tmp_path / "work"), on_bad_file="skip")
+    clips = open_clips(run, sets.get("folder", latin), "val", 16_000, 800, 1.0)
+    assert clips.classes == (r"caf\xe9", r"\xe9tude") and clips.labels.tolist() == [0, 1]
+    assert clips.ids == tuple(
+        os.fsdecode(f"Validation/{name}/\xe9.wav".encode("latin-1")) for name in ("caf\xe9", "\xe9tude")
+    )
+    reason = "empty (0 bytes), expected a wav, flac, ogg or mp3 file"
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        f"note: {LATIN_NOTICE}",
+        f"note: 1 of 3 files are bad and were skipped (the first: {LATIN_BAD}: {reason})",
+    ]
+    assert (tmp_path / "work" / "bad_files.txt").read_text() == f"{LATIN_BAD}\t{reason}\n"
+    assert len(of_split(clips)) == 16
+
+
+@pytest.mark.slow
+def test_names_that_are_no_unicode_can_be_streamed(tmp_path, latin):
+    options = {"sample_rate": 16_000, "width": 800, "on_bad_file": "skip", "progress": False}
+    whole = open_split("folder", latin, "val", budget_mb=1, **options)
+    streamed = open_split("folder", latin, "val", budget_mb=0, cache_dir=tmp_path / "cache", **options)
+    assert streamed.ids == whole.ids and streamed.skipped == whole.skipped and streamed.notices == whole.notices
+    (batch,) = batches(streamed, np.arange(2), 2)
+    np.testing.assert_array_equal(batch.wave, whole.waves)
+
+
+def test_names_that_are_no_unicode_can_be_checked(latin, capsys):
+    text, serves = check(CheckRun(dataset="folder", data_dir=str(latin)))
+    print(text)
+    lines = capsys.readouterr().out.splitlines()
+    assert not serves and lines[:2] == [
+        f"empty: {LATIN_BAD}: empty (0 bytes), expected a wav, flac, ogg or mp3 file",
+        f"note: {LATIN_NOTICE}",
+    ]
+    assert lines[-1] == rf"the copy cannot serve: {latin.parent}/donn\xe9es"

@@ -245,7 +245,7 @@ def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tup
     if not absent:
         return refs, ()
     first = ", ".join(printable(ref.id) for ref in absent[:5])
-    counted = f"{source} names {len(refs)} files and {len(absent)} of them are absent (the first: {first})"
+    counted = f"{printable(source)} names {len(refs)} files and {len(absent)} of them are absent (the first: {first})"
     if not allow_partial:
         raise BadInput(f"{counted}; complete the copy, or give --allow_partial to go on without them")
     if len(absent) == len(refs):
@@ -276,7 +276,7 @@ def check_groups(
     if not absent:
         return others
     first = ", ".join(absent[:5])
-    counted = f"{source} has no clips of {len(absent)} of the {len(expected)} {what} (the first: {first})"
+    counted = f"{printable(source)} has no clips of {len(absent)} of the {len(expected)} {what} (the first: {first})"
     counted = ", and ".join((counted, *others))
     if not allow_partial:
         raise BadInput(f"{counted}; complete the copy, or give --allow_partial to go on without them")

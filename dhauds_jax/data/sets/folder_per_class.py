@@ -90,7 +90,7 @@ def find_clips(data_dir: Path | str | None) -> Found:
             continue
         name = _name("/".join(names))
         split = splits[names[0]] if splits else split_of(name)
-        parts[split].append((name, printable(_name(names[level])), path))
+        parts[split].append((name, _name(names[level]), path))
     if not any(parts.values()):
         said = "; ".join(("no folder in it has audio files that can be read", *formats.left_out(sound, root)))
         raise BadInput(f"--data_dir={data_dir}: {said}, {_EXPECTED}")
@@ -190,7 +190,8 @@ def at(data_dir: Path | str) -> DataSet:
         raise BadInput(f"--data_dir={data_dir}: none of its {len(paths)} audio files can be read, {_EXPECTED}")
     rate = Counter(rate for rate, _ in headers).most_common(1)[0][0]
     length = max(-(-samples * rate // file_rate) for file_rate, samples in headers)
-    return DATA_SET._replace(classes=_classes(clips), sample_rate=rate, length=length, splits=tuple(clips))
+    classes = tuple(map(printable, _classes(clips)))
+    return DATA_SET._replace(classes=classes, sample_rate=rate, length=length, splits=tuple(clips))
 
 
 def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
