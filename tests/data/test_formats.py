@@ -1,7 +1,9 @@
 """Every format that is read, its ending in any case; the kinds that are not read; what is cut short and what is not."""
 
 import io
+import re
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,7 +65,7 @@ def test_every_format_is_read_under_its_own_name_and_under_another(tmp_path, ton
     np.testing.assert_array_equal(decode(tmp_path / "b.wav").wave, read.wave)
 
 
-def test_the_table_of_endings_is_all_that_is_tried_here_and_in_the_documentation():
+def test_the_table_of_endings_is_all_that_is_tried_here():
     assert {*WRITTEN, ".mp2"} == set(formats.READ) and not formats.NOT_READ & set(formats.READ)
     assert {kind for kind, _ in WRITTEN.values()} == formats.CONTENTS
 
@@ -266,3 +268,10 @@ def test_floats_far_beyond_full_scale_are_said_and_left_as_they_are(tmp_path, to
     np.testing.assert_array_equal(read, wave)
     assert [str(notice) for notice in notices] == ["samples far beyond full scale (1)"] * said
     assert [notice.value for notice in notices] == pytest.approx([scale] * said)
+
+
+def test_the_documentation_has_every_ending_that_is_read():
+    page = (Path(__file__).resolve().parents[2] / "docs" / "data.md").read_text()
+    table = page.partition("\n## Reading\n")[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
+    named = [ending for line in table.splitlines() for ending in re.findall(r"`(\.\w+)`", line.split("|")[1])]
+    assert sorted(named) == sorted(formats.READ) and f"({len(WRITTEN)} endings, " in page
