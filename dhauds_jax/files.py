@@ -2,6 +2,7 @@
 
 A reader never sees half of one, a killed command leaves the older one as it was, and two processes that write the same
 place at once, on one machine or on two, never share a temporary name: the last one to finish is the one that stays.
+Names of files that no text can hold are escaped here, in one way for all that is written and printed.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -18,6 +20,16 @@ from typing import BinaryIO
 from dhauds_jax.errors import BadInput
 
 _COUNTER = itertools.count()
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]|\\(?=x[0-9a-f]{2})")
+
+
+def printable(name: str | os.PathLike[str]) -> str:
+    """A file's name as every text, table and terminal can hold it: bytes that are not UTF-8, and controls, as `\\xe9`.
+
+    Two names stay two: a backslash that would read as such an escape is one itself (`\\x5c`). Other names stay as they
+    are.
+    """
+    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", os.fspath(name))
 
 
 def temporary_beside(path: Path) -> Path:

@@ -72,3 +72,19 @@ def test_cores_are_counted_where_the_system_does_not_say_which_are_ours(monkeypa
     assert processors.available_cores() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert processors.available_cores() == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (os.fsdecode(b"caf\xe9.wav"), "caf\\xe9.wav"),
+        ("caf\u00e9.wav", "caf\u00e9.wav"),
+        ("caf\\xe9.wav", "caf\\x5cxe9.wav"),
+        ("a\\b\\x.wav", "a\\b\\x.wav"),
+        ("two\nlines\x1b\x7f", "two\\x0alines\\x1b\\x7f"),
+        (Path("a") / "b.wav", "a/b.wav"),
+    ],
+)
+def test_names_are_escaped_where_no_text_can_hold_them_and_stay_different(name, expected):
+    assert files.printable(name) == expected
+    expected.encode("utf-8")

@@ -5,15 +5,22 @@ Only numpy is imported here; soundfile when a file is read, JAX when one is resa
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
 import math
 import os
-import struct
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from dhauds_jax.data import formats, headers
+from dhauds_jax.data.mixdown import Mixdown
+from dhauds_jax.data.notices import CANCELLING, LOUD, Notice
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
 from dhauds_jax.requests import ON_BAD_FILE
 
 MAX_CHANNELS = 32
@@ -25,10 +32,10 @@ MIN_RATE, MAX_RATE = 1_000, 384_000
 BLOCK_SECONDS = 30
 """Longer recordings are resampled in blocks of this many seconds, so memory stays flat."""
 
-_FORMATS = ("WAV", "WAVEX", "RF64", "FLAC", "OGG")  # libsndfile's names; of others a missing end would go unnoticed
+FULL_SCALE = 1.5
+"""Samples beyond it are said: decoders of lossy formats overshoot 1 a little, floats on another scale by far."""
+
 _BLOCK = 1 << 22  # samples decoded at once over all channels: a header that lies cannot ask for more memory
-_OGG_PAGE = 65_536  # no page is longer (bytes)
-_STREAMED = (0, 0xFFFFFFFF)  # sizes that a writer leaves when it could not seek back to the header
 _UNKNOWN = (1 << 63) - 1  # libsndfile's number of samples for a FLAC stream that does not say
 
 
@@ -49,15 +56,25 @@ class BadFile(BadInput):
         self.path, self.reason, self.kind = Path(path), reason, kind
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.reason}"
+        return f"{printable(self.path)}: {self.reason}"
 
 
 class Decoded(NamedTuple):
-    """A file as it was stored: float32 (time,) wave, channels mixed down; its rate in Hz, its number of channels."""
+    """A file as it was stored.
+
+    Attributes:
+      wave: float32 (time,), channels mixed down.
+      sample_rate: Hz.
+      channels: how many the file has.
+      peak: the largest absolute sample of all channels.
+      cancels: whether the channels cancel when they are mixed down (see `mixdown.CANCELLED`).
+    """
 
     wave: np.ndarray
     sample_rate: int
     channels: int
+    peak: float = 0.0
+    cancels: bool = False
 
 
 def check_on_bad_file(on_bad_file: str) -> None:
@@ -67,7 +84,7 @@ def check_on_bad_file(on_bad_file: str) -> None:
 
 
 def decode(path: Path | str) -> Decoded:
-    """Reads a wav, flac or ogg file at its own rate, the mean of its channels.
+    """Reads a file in one of `formats.CONTENTS` at its own rate, the mean of its channels.
 
     PCM of b bits is divided by 2^(b-1) (8-bit wav: less 128 first), so it lies in [-1, 1); floats stay as they are.
 
@@ -80,35 +97,51 @@ def decode(path: Path | str) -> Decoded:
     import soundfile
 
     path = Path(path)
-    blocks, finite = [], 0
+    look = _looked(path)
     try:
-        _check_size(path)
-        with soundfile.SoundFile(os.fsencode(path)) as file:
+        with _opened(path, look) as file:
             rate, channels, promised = file.samplerate, file.channels, file.frames
-            _check_header(path, file.format, rate, channels, promised)
-            while sum(map(len, blocks)) < promised:
-                block = file.read(_BLOCK // channels, dtype="float32", always_2d=True)
-                if not len(block):
-                    break
-                finite += int(np.isfinite(block).sum())
-                blocks.append(block[:, 0] if channels == 1 else block.mean(axis=1, dtype=np.float32))
+            kind = file.format
+            _check_header(path, look, kind, rate, channels, promised)
+            mixed = Mixdown(channels)
+            for block in _blocks(file, promised, channels):
+                mixed.add(block)
+                if mixed.samples > MAX_SECONDS * rate:
+                    raise BadFile(path, f"longer than {MAX_SECONDS} s, expected at most that")
     except BadFile:
         raise
     except OSError as error:
         raise BadFile(path, f"cannot be opened ({error.strerror or error})") from error
     except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError, ValueError) as error:
-        reason = getattr(error, "error_string", str(error)).rstrip(".")  # libsndfile's words without the path
-        raise BadFile(path, f"cannot be read ({reason}), expected a wav, flac or ogg file") from error
-    wave = np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
-    if len(wave) < promised:
-        raise BadFile(path, f"truncated, its header promises {promised} samples and {len(wave)} could be read")
-    if bad := len(wave) * channels - finite:
-        raise BadFile(path, f"{bad} of {len(wave) * channels} samples are NaN or infinite, expected finite numbers")
-    return Decoded(wave, rate, channels)
+        raise BadFile(path, _why(path, look, error)) from error
+    told = promised != _UNKNOWN and kind != "MP3"  # of an MP3 the number may be a guess
+    if told and mixed.samples < promised:
+        raise BadFile(path, f"truncated, its header promises {promised} samples and {mixed.samples} could be read")
+    if not mixed.samples:
+        raise BadFile(path, "holds no samples, expected at least one", "empty")
+    if bad := mixed.samples * channels - mixed.finite:
+        raise BadFile(path, f"{bad} of {mixed.samples * channels} samples are NaN or infinite, expected finite numbers")
+    return Decoded(mixed.wave(), rate, channels, mixed.peak, mixed.cancels())
+
+
+def measure(path: Path) -> tuple[int, int]:
+    """A file's rate in Hz and number of samples; all of it is read only where the header does not say.
+
+    Raises:
+      BadFile: a header that cannot be read.
+    """
+    import soundfile
+
+    with contextlib.suppress(soundfile.LibsndfileError, soundfile.SoundFileRuntimeError):
+        info = soundfile.info(os.fsencode(path))
+        if 0 < info.frames < _UNKNOWN and info.format in formats.CONTENTS:
+            return info.samplerate, info.frames
+    read = decode(path)
+    return read.sample_rate, len(read.wave)
 
 
 def read_audio(path: Path | str, sample_rate: int) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Reads a wav, flac or ogg file as one channel at the rate asked for.
+    """Reads a file as one channel at the rate asked for.
 
     Args:
       path: the file.
@@ -116,15 +149,20 @@ def read_audio(path: Path | str, sample_rate: int) -> tuple[np.ndarray, tuple[st
 
     Returns:
       `(wave, notices)`: float32 (time,), PCM scaled to [-1, 1); what had to be done to it, as sentences without the
-      file's name (so that equal ones can be counted): channels mixed down, rate changed.
+      file's name (so that equal ones can be counted, see `notices.Said`): channels mixed down, which cancel then, rate
+      changed, samples far beyond full scale.
 
     Raises:
       BadFile: as `decode`.
     """
-    wave, rate, channels = decode(path)
+    wave, rate, channels, peak, cancels = decode(path)
     notices = []
     if channels > 1:
         notices.append(f"{channels} channels mixed down to one")
+    if cancels:
+        notices.append(Notice(CANCELLING))
+    if peak > FULL_SCALE:
+        notices.append(Notice(LOUD, peak))
     if rate != sample_rate:
         wave = resample_wave(wave, rate, sample_rate)
         notices.append(f"resampled from {rate} Hz to {sample_rate} Hz")
@@ -174,62 +212,80 @@ def _resample(wave: np.ndarray, orig_rate: int, new_rate: int):
     return resample(jnp.asarray(wave), orig_rate, new_rate)
 
 
-def _check_size(path: Path) -> None:
-    """Raises for a missing or empty file, and for a wav or ogg that is shorter than its header says."""
-    if not path.is_file():
-        raise BadFile(path, "no such file", "missing")
-    size = path.stat().st_size
-    if size == 0:
-        raise BadFile(path, "empty (0 bytes), expected a wav, flac or ogg file", "empty")
-    with path.open("rb") as file:
-        kind = file.read(4)
-        if kind == b"OggS":
-            file.seek(max(0, size - _OGG_PAGE))
-            _check_last_page(path, file.read())
-        elif kind in (b"RIFF", b"RF64"):
-            _check_data_chunk(path, file, size)
+def _looked(path: Path) -> headers.Look:
+    """What the header says; raises `BadFile` for a missing or empty file, and for one that is shorter than it says."""
+    try:
+        if not path.is_file():
+            raise BadFile(
+                path, "a link to a file that is not there" if path.is_symlink() else "no such file", "missing"
+            )
+        if path.stat().st_size == 0:
+            raise BadFile(path, f"empty (0 bytes), {formats.EXPECTED}", "empty")
+        look = headers.look(path)
+    except OSError as error:
+        raise BadFile(path, f"cannot be opened ({error.strerror or error})") from error
+    if look.missing:
+        raise BadFile(path, f"truncated, {look.missing}")
+    return look
 
 
-def _check_data_chunk(path: Path, file: BinaryIO, size: int) -> None:
-    """Raises unless a wav holds as many bytes of audio as it says; `size` is the file's.
+def _opened(path: Path, look: headers.Look):
+    """The file for reading; one whose header libsndfile does not understand from memory, under another."""
+    if look.header is None:
+        return _one_way()(os.fsencode(path))
+    return _one_way()(io.BytesIO(look.header + path.read_bytes()[look.begin :]))
 
-    libsndfile silently shortens such a file, and the missing end would pass for a short clip.
-    """
-    long_length = 0  # an RF64 file tells its length beyond 4 GiB apart
-    file.seek(12)
-    while len(header := file.read(8)) == 8:
-        name, length = struct.unpack("<4sI", header)
-        if name == b"data":
-            promised = long_length if long_length and length == 0xFFFFFFFF else length
-            found = size - file.tell()
-            if promised not in _STREAMED and promised > found:
-                raise BadFile(path, f"truncated, its header promises {promised} bytes of audio and {found} exist")
+
+@functools.cache
+def _one_way() -> type:
+    import soundfile
+
+    class OneWay(soundfile.SoundFile):
+        """Read from its beginning to its end: seeking fails at the end of a FLAC stream of no stated length."""
+
+        def seekable(self) -> bool:
+            return False
+
+    return OneWay
+
+
+def _blocks(file, promised: int, channels: int) -> Iterator[np.ndarray]:
+    """float32 (time, channels) blocks of an opened file until its end."""
+    read = 0
+    while read < promised:
+        wanted = min(_BLOCK // channels, promised - read)
+        block = file.read(wanted, dtype="float32", always_2d=True)
+        if not len(block):
             return
-        if name == b"ds64" and len(sizes := file.read(16)) == 16:
-            long_length = struct.unpack("<QQ", sizes)[1]
-            file.seek(-16, os.SEEK_CUR)
-        file.seek(length + length % 2, os.SEEK_CUR)
-    raise BadFile(path, f"truncated, a RIFF header without audio ({size} bytes)")
+        read += len(block)
+        yield block if len(block) == wanted else block.copy()  # what was set aside for the rest goes
 
 
-def _check_last_page(path: Path, tail: bytes) -> None:
-    """Raises unless an Ogg file ends with a whole page that closes the stream (its header's third flag)."""
-    page = tail[max(tail.rfind(b"OggS"), 0) :]
-    segments = page[27 : 27 + page[26]] if len(page) > 26 else b""
-    if len(page) <= 26 or not page[5] & 4 or len(page) < 27 + len(segments) + sum(segments):
-        raise BadFile(path, "truncated, its Ogg stream does not end with a closing page")
+def _why(path: Path, look: headers.Look, error: Exception) -> str:
+    """Why libsndfile could not read a file."""
+    if look.doubt:
+        return f"truncated, {look.doubt}"
+    with path.open("rb") as file:
+        kind = formats.unread_kind(file.read(16))
+    if kind:
+        ending = path.suffix or ".wav"
+        return f"is {kind}, which cannot be read, {formats.EXPECTED}; convert with ffmpeg -i NAME{ending} NEW.wav"
+    said = getattr(error, "error_string", str(error)).rstrip(".")  # libsndfile's words without the path
+    return f"cannot be read ({said}), {formats.EXPECTED}"
 
 
-def _check_header(path: Path, kind: str, rate: int, channels: int, frames: int) -> None:
-    if kind not in _FORMATS:
-        raise BadFile(path, f"is in format {kind}, expected a wav, flac or ogg file")
+def _check_header(path: Path, look: headers.Look, kind: str, rate: int, channels: int, frames: int) -> None:
+    if kind == "RAW":  # guessed by libsndfile from the ending alone
+        raise BadFile(path, f"cannot be read (Format not recognised), {formats.EXPECTED}")
+    if kind not in formats.CONTENTS:
+        convert = f"convert with ffmpeg -i NAME{path.suffix} NEW.wav"
+        raise BadFile(path, f"is in format {kind}, {formats.EXPECTED}; {convert}")
     if frames <= 0:
-        raise BadFile(path, "holds no samples, expected at least one", "empty")
+        reason = f"truncated, {look.doubt}" if look.doubt else "holds no samples, expected at least one"
+        raise BadFile(path, reason, "unreadable" if look.doubt else "empty")
     if not 1 <= channels <= MAX_CHANNELS:
         raise BadFile(path, f"{channels} channels, expected 1 to {MAX_CHANNELS}")
     if not MIN_RATE <= rate <= MAX_RATE:
         raise BadFile(path, f"sample rate {rate} Hz, expected {MIN_RATE} to {MAX_RATE} Hz")
-    if frames == _UNKNOWN:
-        raise BadFile(path, "its header does not say how long it is, expected a finished file")
-    if frames > MAX_SECONDS * rate:
+    if frames > MAX_SECONDS * rate and frames != _UNKNOWN:
         raise BadFile(path, f"{frames / rate:.0f} s long, expected at most {MAX_SECONDS} s")

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dhauds_jax.data import sets
+from dhauds_jax.data.audio import FULL_SCALE
 from dhauds_jax.data.measuring import MeasuredFile, measure_files
+from dhauds_jax.data.mixdown import SILENT
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split, list_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
 from dhauds_jax.wording import counted, plural
 
 KINDS = (
@@ -25,13 +28,13 @@ KINDS = (
     "unreadable",
     "empty",
     "silent",
+    "loud",
+    "cancelling",
     "off-rate",
     "off-length",
     "duplicated",
 )
 """What can be found, in the order of a report."""
-SILENT = 2.0**-15
-"""A clip whose largest and smallest sample differ by less (one step of 16 bit) is silent."""
 QUIET = 10 ** (-60 / 20)
 """A clip whose root mean square is lower (-60 dB of full scale) is counted as quiet; such clips are no fault."""
 
@@ -203,7 +206,7 @@ def _check_ids(listed: dict[str, list[ClipRef]], val_within: str) -> list[Findin
     for name, where in places.items():
         if len(where) > 1:
             found = f"listed {len(where)} times, in {' and '.join(where)}"
-            findings.append(Finding("listed twice", where[-1], name, found, "once", True))
+            findings.append(Finding("listed twice", where[-1], printable(name), found, "once", True))
     return findings
 
 
@@ -216,6 +219,12 @@ def _check_file(dataset: DataSet, split: str, name: str, measured: MeasuredFile)
     if measured.span < SILENT:
         found = f"its {measured.samples} samples differ by less than a step of 16 bit"
         findings.append(Finding("silent", split, name, found, "sound", False))
+    if measured.peak > FULL_SCALE:
+        found, expected = f"samples up to {measured.peak:.4g}", "at most 1, full scale (they are taken as they are)"
+        findings.append(Finding("loud", split, name, found, expected, False))
+    if measured.cancels:
+        found = "its channels cancel: their mean, which is taken, is over 20 dB quieter than they are"
+        findings.append(Finding("cancelling", split, name, found, "channels in phase, or one", False))
     if measured.sample_rate != dataset.sample_rate and dataset.at is None:  # else the files' own rates are the set's
         expected = f"{dataset.sample_rate} Hz (it is resampled)"
         findings.append(Finding("off-rate", split, name, f"{measured.sample_rate} Hz", expected, False))
@@ -259,4 +268,4 @@ def _name(path: Path, data_dir: Path | str | None) -> str:
     """The path from `data_dir` on, printable even where the file's name is not Unicode."""
     with contextlib.suppress(ValueError):
         path = path.relative_to(data_dir or ".")
-    return path.as_posix().encode("utf-8", "backslashreplace").decode()
+    return printable(path.as_posix())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -12,8 +11,10 @@ import numpy as np
 from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio, resample_wave
 from dhauds_jax.data.layout import lay_out
+from dhauds_jax.data.notices import Said
 from dhauds_jax.data.sets.base import check_split, list_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
 from dhauds_jax.progress import progress_bar
 
 _THREADS = 8
@@ -107,7 +108,7 @@ def _read_all(
 
     The first bad file stops it unless it shall `skip` them; then only a split of nothing else does.
     """
-    kept, waves, skipped, counts = [], [], [], Counter()
+    kept, waves, skipped, notices = [], [], [], Said()
 
     def read(ref: sets.ClipRef) -> tuple[np.ndarray, tuple[str, ...]] | BadFile:
         try:
@@ -123,17 +124,17 @@ def _read_all(
                 if not skip:
                     result.skippable = True
                     raise result
-                skipped.append((ref.id, result.reason))
+                skipped.append((printable(ref.id), result.reason))
                 continue
             kept.append(ref)
             waves.append(result[0])
-            counts.update(result[1])
+            notices.add(ref.id, result[1])
     finally:
         pool.shutdown(cancel_futures=True)
-    notices = [f"{count} of {len(refs)} files: {notice}" for notice, count in counts.items()]
+    said = list(notices.sentences(len(refs)))
     if skipped:
         first = f"the first: {skipped[0][0]}: {skipped[0][1]}"
         if not kept:
             raise BadInput(f"all {len(refs)} files of {what} are bad ({first}); expected some that can be read")
-        notices.append(f"{len(skipped)} of {len(refs)} files are bad and were skipped ({first})")
-    return kept, waves, tuple(notices), tuple(skipped)
+        said.append(f"{len(skipped)} of {len(refs)} files are bad and were skipped ({first})")
+    return kept, waves, tuple(said), tuple(skipped)

@@ -24,7 +24,16 @@ _WORTH_PROCESSES = 2_000  # files; fewer are read before new processes have star
 
 
 class MeasuredFile(NamedTuple):
-    """What a file holds: its rate in Hz, samples, RMS, largest less smallest sample, a hash; or why it is bad."""
+    """What a file holds, or why it is bad.
+
+    Attributes:
+      sample_rate, samples: Hz, and how many there are.
+      rms: root mean square.
+      span: largest less smallest sample.
+      digest: a hash of rate and samples.
+      kind, reason: of a bad file.
+      peak, cancels: as of `audio.Decoded`.
+    """
 
     sample_rate: int = 0
     samples: int = 0
@@ -33,17 +42,20 @@ class MeasuredFile(NamedTuple):
     digest: bytes = b""
     kind: str = ""
     reason: str = ""
+    peak: float = 0.0
+    cancels: bool = False
 
 
 def measure_file(path: Path) -> MeasuredFile:
     """Reads one file at its own rate; never raises for a bad one."""
     try:
-        wave, rate, _ = decode(path)
+        wave, rate, _, peak, cancels = decode(path)
     except BadFile as error:
         return MeasuredFile(kind="empty" if error.kind == "empty" else "unreadable", reason=error.reason)
     rms = float(np.sqrt(np.mean(np.square(wave, dtype=np.float64))))
     digest = hashlib.sha256(np.ascontiguousarray(wave)).digest() + rate.to_bytes(4, "big")
-    return MeasuredFile(rate, len(wave), rms, float(wave.max()) - float(wave.min()), digest)
+    span = float(wave.max()) - float(wave.min())
+    return MeasuredFile(rate, len(wave), rms, span, digest, peak=peak, cancels=cancels)
 
 
 def measure_files(paths: Sequence[Path], what: str, progress: bool, workers: int | None) -> list[MeasuredFile]:

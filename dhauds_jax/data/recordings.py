@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,28 +9,35 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from dhauds_jax.data import formats, walking
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
-from dhauds_jax.data.sets.base import SUFFIXES
+from dhauds_jax.data.mixdown import SILENT
+from dhauds_jax.data.notices import Said
 from dhauds_jax.data.windows import Keeper, Reread, Windows, cut
 from dhauds_jax.data.windows import spans as spans_of
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.files import printable
 from dhauds_jax.progress import progress_bar
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, plural
+
+_KINDS = ", ".join(sorted(formats.READ))
 
 
 class Recordings(NamedTuple):
     """Recordings in windows.
 
     Attributes:
-      files: names relative to the folder, with "/".
+      files: names relative to the folder, with "/", as a text can hold them (`files.printable`).
       waves: float32 (windows, length); of many hours not in memory (see `windows`).
       owner: int32 (windows,), the file of each window.
       spans: (windows, 2), seconds in its file at which a window's sound starts and ends.
       seconds: length of each file.
-      level: root mean square of each file in dB of full scale, -inf for silence.
       digest: sixteen hexadecimal digits of all samples.
       skipped: (file, reason) of those that could not be read.
-      notices: what had to be done to the files, as sentences.
+      notices: all that must be said of the files, as sentences: what had to be done to them, what was left out, which
+        are silent.
+      left_out: (ending, how many files) of each kind that cannot be read.
+      silent: the files in which no sound is.
     """
 
     files: tuple[str, ...]
@@ -39,28 +45,56 @@ class Recordings(NamedTuple):
     owner: Int[np.ndarray, " windows"]
     spans: Float[np.ndarray, "windows 2"]
     seconds: Float[np.ndarray, " files"]
-    level: Float[np.ndarray, " files"]
     digest: str
     skipped: tuple[tuple[str, str], ...] = ()
     notices: tuple[str, ...] = ()
+    left_out: tuple[tuple[str, int], ...] = ()
+    silent: tuple[str, ...] = ()
 
 
-def find(audio_dir: Path | str) -> list[Path]:
-    """All recordings below a folder, sorted; hidden ones (a Mac's "._x.wav") and those of hidden folders are none.
+class Listed(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+      root: the folder from which on files are named.
+      paths: the recordings, sorted.
+      left_out: (ending, how many files) of each kind that cannot be read.
+      notices: what is not read, as sentences.
+    """
+
+    root: Path
+    paths: list[Path]
+    left_out: tuple[tuple[str, int], ...] = ()
+    notices: tuple[str, ...] = ()
+
+    def name(self, path: Path) -> str:
+        """The name of a recording, from the folder on, as a text can hold it."""
+        return printable(path.relative_to(self.root).as_posix())
+
+
+def find(audio_dir: Path | str) -> Listed:
+    """All recordings below a folder, by the rule of `walking`; or the one file that is given in its place.
 
     Raises:
-      BadInput: no such folder, or no recording in it.
+      BadInput: no such folder, or no recording in it that can be read.
     """
     folder = Path(audio_dir)
+    if folder.is_file():
+        return Listed(folder.parent, [folder])
     if not folder.is_dir():
-        raise BadInput(f"--audio_dir={audio_dir}: no such folder, expected one with {', '.join(SUFFIXES)} files")
-    audio = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    found = sorted(path for path in audio if not any(part[0] == "." for part in path.relative_to(folder).parts))
+        raise BadInput(f"--audio_dir={audio_dir}: no such folder, expected one with recordings ({_KINDS})")
+    walked = walking.below(folder)
+    others = [path for path in walked.files if formats.has_sound(path.name) and not formats.can_be_read(path.name)]
+    said = formats.left_out(others, folder)
+    if walked.again:
+        links = counted(len(walked.again), "link leads", "links lead")
+        first = printable(walked.again[0].relative_to(folder))
+        said = (*said, f"{links} to folders that are read under another name (the first: {first})")
+    found = [path for path in walked.files if formats.can_be_read(path.name)]
     if not found:
-        files = sum(path.is_file() for path in folder.rglob("*"))
-        held = counted(files, "file")
-        raise BadInput(f"--audio_dir={audio_dir}: {held} and no recording, expected {', '.join(SUFFIXES)} files")
-    return found
+        held = "; ".join((f"{counted(len(walked.files), 'file')} and no recording that can be read", *said))
+        raise BadInput(f"--audio_dir={audio_dir}: {held}, expected recordings ({_KINDS})")
+    return Listed(folder, found, tuple(formats.kinds(others).items()), said)
 
 
 def load(
@@ -89,31 +123,42 @@ def load(
     """
     check_on_bad_file(on_bad_file)
     check_number("--overlap", overlap, 0.0, 1.0, below=True)
-    named = _named(sounds)
-    made, counts = _Made(length, overlap, sample_rate, Keeper(length, spool, reread)), Counter()
+    listed = [find(sounds)] if isinstance(sounds, Path | str) else [find(one) for one in sounds]
+    # Of one folder the names go on from it; of several with its own name in front, which tells them apart.
+    named = [
+        (one.name(path) if len(listed) == 1 else printable(path.as_posix()), path)
+        for one in listed
+        for path in one.paths
+    ]
+    made, said = _Made(length, overlap, sample_rate, Keeper(length, spool, reread)), Said()
     skipped, paths = [], []
     for name, path in progress_bar(named, desc="read", unit="file"):
         try:
-            wave, said = read_audio(path, sample_rate)
+            wave, told = read_audio(path, sample_rate)
         except BadFile as error:
             if on_bad_file == "stop":
                 error.skippable = True
                 raise
             skipped.append((name, error.reason))
             continue
-        counts.update(said)
+        said.add(name, told)
         made.add(name, [wave])
         paths.append(path)
     if not made.files:
         first = ": ".join(skipped[0])
         none = "its only file could not" if len(named) == 1 else f"none of {len(named)} files could"
         raise BadInput(f"--audio_dir={sounds}: {none} be read, the first: {first}")
-    notices = tuple(f"{count} of {len(named)} files: {notice}" for notice, count in counts.items())
 
     def again(file: int) -> Iterator[np.ndarray]:
         return cut([read_audio(paths[file], sample_rate)[0]], length, overlap)
 
-    return made.recordings(again)._replace(skipped=tuple(skipped), notices=notices)
+    found = made.recordings(again)
+    unread = [notice for one in listed for notice in one.notices]
+    return found._replace(
+        skipped=tuple(skipped),
+        notices=(*said.sentences(len(named)), *unread, *silence(found.silent)),
+        left_out=tuple(kind for one in listed for kind in one.left_out),
+    )
 
 
 def of_waves(
@@ -142,25 +187,26 @@ class _Made:
         self._owner: list[np.ndarray] = []
         self._spans: list[np.ndarray] = []
         self._seconds: list[float] = []
-        self._level: list[float] = []
+        self._silent: list[str] = []
 
     def add(self, name: str, blocks: Iterable[np.ndarray]) -> None:
         """The next file, block by block."""
-        samples, energy = 0, 0.0
+        samples, lowest, highest = 0, np.inf, -np.inf
 
-        def counted_blocks() -> Iterator[np.ndarray]:
-            nonlocal samples, energy
+        def seen() -> Iterator[np.ndarray]:
+            nonlocal samples, lowest, highest
             for block in blocks:
-                samples, energy = samples + len(block), energy + float(np.square(block, dtype=np.float64).sum())
+                samples, lowest, highest = samples + len(block), min(lowest, block.min()), max(highest, block.max())
                 yield block
 
-        for window in cut(counted_blocks(), self._length, self._overlap):
+        for window in cut(seen(), self._length, self._overlap):
             self._keeper.add(window)
         spans = spans_of(samples, self._length, self._overlap, self._rate)
         self._owner.append(np.full(len(spans), len(self.files), np.int32))
         self._spans.append(spans)
         self._seconds.append(samples / self._rate)
-        self._level.append(10 * np.log10(energy / samples) if energy else -np.inf)
+        if highest - lowest < SILENT:
+            self._silent.append(name)
         self.files.append(name)
 
     def recordings(self, again: Callable[[int], Iterator[np.ndarray]] | None) -> Recordings:
@@ -172,20 +218,17 @@ class _Made:
             owner,
             np.concatenate(self._spans),
             np.array(self._seconds),
-            np.array(self._level),
             self._keeper.digest,
+            silent=tuple(self._silent),
         )
 
 
-def _named(sounds: Path | str | Sequence[Path | str]) -> list[tuple[str, Path]]:
-    """Every file with its name: relative to the folder that was given, of a list with that folder in front."""
-    if isinstance(sounds, Path | str):
-        path = Path(sounds)
-        return [(path.name, path)] if path.is_file() else [(f.relative_to(path).as_posix(), f) for f in find(path)]
-    found = []
-    for one in map(Path, sounds):
-        found += [(one.as_posix(), one)] if one.is_file() else [(f.as_posix(), f) for f in find(one)]
-    return found
+def silence(files: Sequence[str]) -> tuple[str, ...]:
+    """A sentence about files without sound, if there are any."""
+    if not files:
+        return ()
+    are = plural(len(files), "is", "are")
+    return (f"{counted(len(files), 'file')} {are} silent (the first: {files[0]}): a label of silence says nothing",)
 
 
 def per_file(

@@ -17,6 +17,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.checking import Report, check_copy
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
 from dhauds_jax.runs.requests.check_data import CheckRun
 from dhauds_jax.wording import counted
 
@@ -95,7 +96,7 @@ def _as_text(report: Report, run: CheckRun, prepared: str | None) -> str:
         f"{report.dataset}: {counted(report.files, 'file')} ({', '.join(splits)}), {length}, "
         f"checked in {report.seconds:.0f} s",
         f"found: {kinds}",
-        f"the copy {'can' if report.serves else 'cannot'} serve: {run.data_dir}",
+        f"the copy {'can' if report.serves else 'cannot'} serve: {printable(run.data_dir)}",
     ]
     if run.prepare:
         lines.append(f"prepared: {prepared}" if prepared else "not prepared, as it cannot serve")

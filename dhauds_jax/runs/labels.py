@@ -27,9 +27,6 @@ PREDICTIONS, PROBABILITIES, SEGMENTS, REPORT = "predictions.csv", "probabilities
 AUDACITY = "audacity"
 """Folder of the label files, one a recording that is longer than a window."""
 
-SILENT_DB = -90.3
-"""dB of full scale: a step of 16 bit (2^-15). Below it a file counts as silent."""
-
 TOP = 3
 """Classes of a file that stand in its line."""
 
@@ -54,10 +51,6 @@ def described(found: Recordings, config: ClassifierConfig) -> str:
     if found.skipped:
         name, reason = found.skipped[0]
         lines.append(f"note: {counted(len(found.skipped), 'file')} skipped, the first: {name}: {reason}")
-    silent = np.flatnonzero(found.level < SILENT_DB)
-    if len(silent):
-        files = counted(len(silent), "file is", "files are")
-        lines.append(f"note: {files} silent, the first: {found.files[silent[0]]}; their labels mean nothing")
     return "\n".join(lines)
 
 
@@ -108,7 +101,7 @@ def _prediction_rows(found: Recordings, result: Result) -> list[tuple[Any, ...]]
         (label, confidence), *others = top
         was = before.labels[i], f"{before.confidence[i]:.4f}"
         more = [text for other, share in others for text in (other, f"{share:.4f}")]
-        silent = "yes" if found.level[i] < SILENT_DB else "no"
+        silent = "yes" if name in found.silent else "no"
         rows.append((name, label, f"{confidence:.4f}", *was, *more, f"{found.seconds[i]:.2f}", silent))
     return rows
 

@@ -102,7 +102,7 @@ def test_a_bad_file_names_the_flag_that_leaves_it_out_where_there_is_one(tmp_pat
         lambda: open_clips(folder, tmp_path, "train").read(0),
         lambda: load_recordings(tmp_path, sample_rate=16_000, length=8, on_bad_file="stop"),
     )
-    reason = f"{tmp_path / 'broken.wav'}: empty (0 bytes), expected a wav, flac or ogg file"
+    reason = f"{tmp_path / 'broken.wav'}: empty (0 bytes), expected a wav, flac, ogg or mp3 file"
     for reader in readers:
         with pytest.raises(BadFile) as caught:
             reader()

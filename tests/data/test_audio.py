@@ -79,11 +79,6 @@ def test_extensible_and_rf64_headers_are_read(tmp_path):
         read_audio(tmp_path / "a.wav", 16_000)
 
 
-def test_a_wav_written_to_a_pipe_is_read_to_its_end(tmp_path):
-    wav(tmp_path / "a.wav", struct.pack("<3h", 1, 2, 3), promised=0xFFFFFFFF)
-    assert read_audio(tmp_path / "a.wav", 16_000)[0].tolist() == [1 / 32768, 2 / 32768, 3 / 32768]
-
-
 def test_long_files_are_decoded_in_blocks_of_the_same_values(tmp_path, monkeypatch):
     samples = (0.1 * np.random.default_rng(0).normal(size=(10_007, 2))).astype(np.float32)
     for name in ("a.wav", "a.flac", "a.ogg"):
@@ -156,7 +151,7 @@ def test_truncated_files_are_refused(tmp_path, tone, name, keep):
 def test_text_and_half_a_header_are_refused(tmp_path):
     (tmp_path / "text.wav").write_text("this is not audio at all, only text")
     with pytest.raises(
-        ValueError, match=r"text\.wav: cannot be read \(Format not recognised\), expected a wav, flac or"
+        ValueError, match=r"text\.wav: cannot be read \(Format not recognised\), expected a wav, flac, ogg or mp3 file$"
     ):
         read_audio(tmp_path / "text.wav", 16_000)
     soundfile.write(tmp_path / "half.wav", np.zeros(100), 16_000)
@@ -193,7 +188,7 @@ def test_absurd_headers_are_refused(tmp_path):
         ({"rate": 768_000}, "sample rate 768000 Hz, expected 1000 to 384000 Hz"),
         ({"rate": 2**32 - 1}, "(cannot be read|sample rate -?\\d+ Hz, expected)"),
         ({"bits": 0}, "cannot be read"),
-        ({"promised": 2**31}, "truncated, its header promises 2147483648 bytes of audio and 4000 exist"),
+        ({"promised": 2**31 + 4}, "truncated, its header promises 2147483652 bytes of audio and 4000 exist"),
     )
     for fields, message in cases:
         with pytest.raises(BadFile, match=r"a\.wav: " + message):
@@ -212,7 +207,6 @@ def test_limits_on_length(tmp_path, monkeypatch):
     [
         (2**36 - 1, "4294967 s long, expected at most 14400 s"),
         (160_000_000, "(truncated, its header promises 160000000 samples and 16000 could be read|cannot be read)"),
-        (0, "its header does not say how long it is, expected a finished file"),
     ],
 )
 def test_a_flac_header_that_lies_is_refused_without_taking_memory(tmp_path, tone, frames, message):
@@ -224,14 +218,6 @@ def test_a_flac_header_that_lies_is_refused_without_taking_memory(tmp_path, tone
     path.write_bytes(data)
     with pytest.raises(BadFile, match=r"a\.flac: " + message):
         read_audio(path, 16_000)
-
-
-@pytest.mark.parametrize(("suffix", "kind"), [(".mp3", "MP3"), (".aiff", "AIFF")])
-def test_other_formats_under_the_name_of_a_wav_are_refused(tmp_path, tone, suffix, kind):
-    soundfile.write(tmp_path / f"a{suffix}", tone, 16_000)
-    (tmp_path / f"a{suffix}").rename(tmp_path / "a.wav")
-    with pytest.raises(ValueError, match=rf"a\.wav: is in format {kind}, expected a wav, flac or ogg file"):
-        read_audio(tmp_path / "a.wav", 16_000)
 
 
 def test_a_file_that_the_system_refuses_is_named(tmp_path):

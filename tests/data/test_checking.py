@@ -66,13 +66,14 @@ def test_damaged_files_are_named_with_what_was_found_and_expected(copy):
     report = check(copy)
     assert not report.serves
     assert lines(report) == [
-        "unreadable: dataset/up/train_1.wav: cannot be read (Format not recognised), expected a wav, flac or ogg file",
+        "unreadable: dataset/up/train_1.wav: cannot be read (Format not recognised), expected a wav, flac, ogg or mp3 "
+        "file",
         "unreadable: dataset/up/val_0.wav: truncated, a RIFF header without audio (30 bytes), expected a whole file",
         "unreadable: dataset/one/test_0.wav: 4000 of 4000 samples are NaN or infinite, expected finite numbers",
         "unreadable: dataset/up/test_0.wav: truncated, its header promises 8000 bytes of audio and 4000 exist, "
         "expected a whole file",
         "empty: dataset/one/train_0.wav: holds no samples, expected at least one",
-        "empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac or ogg file",
+        "empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac, ogg or mp3 file",
     ]
     assert [finding.split for finding in report.findings] == ["train", "val", "test", "test", "train", "train"]
 
@@ -113,6 +114,20 @@ def test_a_folder_of_ones_own_has_no_rate_to_be_off(tmp_path):
     )
     (tmp_path / "train" / "class0" / "2.wav").unlink()
     assert check_copy("folder", tmp_path, progress=False).notices == ()
+
+
+def test_samples_beyond_full_scale_and_channels_that_cancel_are_warnings(copy):
+    write(copy / "dataset" / "two" / "test_0.wav", 1_000 * tone(2, 11), subtype="FLOAT")
+    write(copy / "dataset" / "two" / "val_0.wav", np.stack([tone(2, 10), -tone(2, 10)], 1))
+    peak = np.abs(np.float32(1_000 * tone(2, 11))).max()
+    report = check(copy)
+    assert report.serves and lines(report) == [
+        "silent: dataset/two/val_0.wav: its 4000 samples differ by less than a step of 16 bit, expected sound",
+        f"loud: dataset/two/test_0.wav: samples up to {peak:.4g}, expected at most 1, full scale (they are taken as "
+        "they are)",
+        "cancelling: dataset/two/val_0.wav: its channels cancel: their mean, which is taken, is over 20 dB quieter "
+        "than they are, expected channels in phase, or one",
+    ]
 
 
 def test_one_step_of_16_bit_is_not_silence(copy):
@@ -235,12 +250,12 @@ def test_threads_and_processes_find_the_same(copy, monkeypatch, workers):
     monkeypatch.setattr(measuring, "_WORTH_PROCESSES", 0)
     found = check(copy, workers=workers)
     assert found._replace(seconds=0) == expected._replace(seconds=0)
-    assert lines(found) == ["empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac or ogg file"]
+    assert lines(found) == ["empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac, ogg or mp3 file"]
 
 
 def test_names_that_are_not_unicode_can_be_printed(tmp_path):
     path = tmp_path / b"caf\xe9.wav".decode("utf-8", "surrogateescape")
-    assert checking._name(path, tmp_path) == "caf\\udce9.wav"
+    assert checking._name(path, tmp_path) == "caf\\xe9.wav"
 
 
 def test_a_reader_imports_neither_jax_nor_tensorflow():

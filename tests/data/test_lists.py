@@ -39,7 +39,13 @@ def test_rows_by_column(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"file,class\na,b\xe9\n", "byte 14 is not UTF-8, expected a text in UTF-8; save it as such"),
+        (b"file,class\na,b\xe9\n", "byte 14 is not UTF-8 (perhaps cp1252), expected a text in UTF-8; save it as such"),
+        (
+            "file,class\na,b\n".encode("utf-16"),
+            "byte 0 is not UTF-8 (UTF-16), expected a text in UTF-8; save it as such",
+        ),
+        (b"file;class\na;b\n", "semicolons separate its columns, expected commas; save it with commas"),
+        (b"file\tclass\na\tb\n", "tabs separate its columns, expected commas; save it with commas"),
         (b"name,class\na,b\n", "columns ['name', 'class'], expected file and class"),
         (b"", "columns None, expected file and class"),
         (b"file,class\na,b\nc\n", "line 3 ends before class, expected file and class in each"),
@@ -73,6 +79,30 @@ def test_every_list_that_is_no_utf_8_is_named(tmp_path, name, file):
         sets.get(name).listing(tmp_path, "test", False)
 
 
+@pytest.mark.parametrize(("name", "file"), LISTS)
+def test_every_list_is_read_with_a_byte_order_mark(tmp_path, name, file):
+    FAKES[name](tmp_path)
+    if file.startswith("reefset"):
+        (tmp_path / "test_annotations.csv").unlink()
+        (tmp_path / "train_annotations.csv").unlink()
+    expected = sets.get(name).listing(tmp_path, "test", False)
+    path = next(tmp_path.rglob(file))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert sets.get(name).listing(tmp_path, "test", False) == expected
+
+
+@pytest.mark.parametrize(("name", "file"), [case for case in LISTS if case[1].endswith(".csv")])
+def test_every_list_with_semicolons_is_named(tmp_path, name, file):
+    FAKES[name](tmp_path)
+    if file.startswith("reefset"):
+        (tmp_path / "test_annotations.csv").unlink()
+    path = next(tmp_path.rglob(file))
+    path.write_text(path.read_text().replace(",", ";"))
+    with pytest.raises(BadInput) as error:
+        sets.get(name).listing(tmp_path, "test", False)
+    assert str(error.value) == f"{path}: semicolons separate its columns, expected commas; save it with commas"
+
+
 def test_a_wrong_list_of_a_corrupted_set_is_named(tmp_path):
     data = sets.get("arabic_speech_commands")
     (tmp_path / "clips.csv").write_bytes(b"id,class\na,\xe9\n")
@@ -100,7 +130,9 @@ def test_a_list_that_is_no_utf_8_is_a_finding(tmp_path):
     path.write_bytes(b"file,class\n\xe9")
     report = check_copy("arabic_speech_commands", tmp_path, allow_partial=True, progress=False)
     (found,) = [str(finding) for finding in report.findings if finding.kind == "list"]
-    assert found == f"list: val: {path}: byte 11 is not UTF-8, expected a text in UTF-8; save it as such"
+    assert (
+        found == f"list: val: {path}: byte 11 is not UTF-8 (perhaps cp1252), expected a text in UTF-8; save it as such"
+    )
     assert not report.serves
 
 

@@ -1,5 +1,7 @@
 """Folders of recordings: what is found, how it is cut, and what a file's probabilities are."""
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -24,18 +26,22 @@ def test_a_folder_is_read_with_its_folders_and_bad_files_are_left_out(tmp_path):
     assert np.all(found.waves[1:] == 0.25)
     assert list(found.seconds) == [0.7, 2.5]
     assert found.spans.tolist() == [[0, 0.7], [0, 1], [1, 2], [1.5, 2.5]]
-    assert np.allclose(found.level, 20 * np.log10([0.5, 0.25]))
     assert [name for name, _ in found.skipped] == ["c.wav"]
-    assert found.notices == ("1 of 3 files: 2 channels mixed down to one",)
+    assert found.notices == (
+        "1 of 3 files: 2 channels mixed down to one",
+        "2 files are silent (the first: a.WAV): a label of silence says nothing",
+    )
     with pytest.raises(ValueError, match=r"c\.wav: empty"):
         recordings.load(tmp_path, sample_rate=1000, length=1000, on_bad_file="stop")
 
 
 def test_bad_folders_are_refused_in_one_sentence(tmp_path):
-    with pytest.raises(ValueError, match=r"no such folder, expected one with \.wav, \.flac, \.ogg files"):
+    with pytest.raises(
+        ValueError, match=r"no such folder, expected one with recordings \(\.aif, \.aifc, .*, \.wave\)$"
+    ):
         recordings.find(tmp_path / "nowhere")
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(ValueError, match=r"1 file and no recording, expected \.wav, \.flac, \.ogg files"):
+    with pytest.raises(ValueError, match=r": 1 file and no recording that can be read, expected recordings \(\.aif, "):
         recordings.find(tmp_path)
     (tmp_path / "a.wav").write_text("x")
     with pytest.raises(ValueError, match=r"its only file could not be read, the first: a\.wav: "):
@@ -47,6 +53,60 @@ def test_bad_folders_are_refused_in_one_sentence(tmp_path):
 def test_a_files_probabilities_are_the_mean_over_its_windows():
     p = np.array([[1.0, 0.0], [0.0, 1.0], [0.5, 0.5]])
     assert np.array_equal(recordings.per_file(p, np.array([0, 0, 1]), 2), [[0.5, 0.5], [0.5, 0.5]])
+
+
+def test_what_is_not_read_and_what_is_silent_is_said(tmp_path):
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    for name in ("a.m4a", "deep/b.M4A", "deep/er/c.wma", "__MACOSX", "._d.wav", ".DS_Store"):
+        (tmp_path / name).write_bytes(b"x")
+    sound = 0.3 * np.sin(np.arange(1000))
+    soundfile.write(tmp_path / "deep" / "er" / "e.MP3", sound, 8000, format="MP3")
+    soundfile.write(tmp_path / "f.wav", np.zeros(1000), 8000)
+    soundfile.write(tmp_path / "g.wav", 30 * sound, 8000, subtype="FLOAT")
+    soundfile.write(tmp_path / "h.wav", np.stack([sound, -sound], 1), 8000)
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    (tmp_path / "deep" / "f_again.wav").symlink_to(tmp_path / "f.wav")
+    found = recordings.load(tmp_path, sample_rate=8000, length=1000)
+    assert found.files == ("deep/er/e.MP3", "deep/f_again.wav", "f.wav", "g.wav", "h.wav")
+    assert found.left_out == ((".m4a", 2), (".wma", 1)) and found.silent == ("deep/f_again.wav", "f.wav", "h.wav")
+    assert found.notices == (
+        "1 of 5 files: samples far beyond full scale (1), taken as they are (the largest, 9, in g.wav); divide "
+        "by the largest if that is not meant",
+        "1 of 5 files: 2 channels mixed down to one",
+        "1 of 5 files: channels that cancel: their mean, which is taken, is over 20 dB quieter than they are (the "
+        "first: h.wav); keep one channel if that is not meant",
+        "2 .m4a files were left out (the first: a.m4a): convert with ffmpeg -i NAME.m4a NAME.wav",
+        "1 .wma file was left out (the first: deep/er/c.wma): convert with ffmpeg -i NAME.wma NAME.wav",
+        "1 link leads to folders that are read under another name (the first: link)",
+        "3 files are silent (the first: deep/f_again.wav): a label of silence says nothing",
+    )
+
+
+def test_a_folder_of_kinds_that_cannot_be_read_says_what_to_do(tmp_path):
+    (tmp_path / "a.m4a").write_bytes(b"x")
+    with pytest.raises(
+        ValueError, match=r"1 file and no recording that can be read; 1 \.m4a file was left out .*: convert"
+    ):
+        recordings.find(tmp_path)
+
+
+def test_one_file_may_be_given_in_place_of_a_folder(tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.full(1000, 0.5), 1000)
+    soundfile.write(tmp_path / "b.wav", np.zeros(1000), 1000)
+    found = recordings.load(tmp_path / "a.wav", sample_rate=1000, length=500)
+    assert found.files == ("a.wav",) and found.waves.shape == (2, 500) and found.silent == ("a.wav",)
+
+
+def test_names_that_are_no_unicode_are_escaped_and_stay_different(tmp_path):
+    for name in (b"caf\xe9.wav", b"caf\\xe9.wav", "caf\u00e9.wav".encode()):
+        soundfile.write(tmp_path / "x.wav", 0.3 * np.sin(np.arange(500)), 1000)
+        (tmp_path / "x.wav").rename(os.fsdecode(os.path.join(os.fsencode(tmp_path), name)))
+    (tmp_path / os.fsdecode(b"\xff.wav")).write_bytes(b"")
+    found = recordings.load(tmp_path, sample_rate=1000, length=500)
+    assert sorted(found.files) == ["caf\\x5cxe9.wav", "caf\\xe9.wav", "caf\u00e9.wav"]
+    assert found.skipped == (("\\xff.wav", "empty (0 bytes), expected a wav, flac, ogg or mp3 file"),)
+    with pytest.raises(ValueError, match=r"/\\xff\.wav: empty"):
+        recordings.load(tmp_path, sample_rate=1000, length=500, on_bad_file="stop")
 
 
 def test_a_file_and_a_list_of_both_are_read_too(tmp_path):

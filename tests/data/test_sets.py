@@ -166,11 +166,11 @@ def test_bad_files_can_be_skipped_and_are_listed(arabic):
     np.testing.assert_array_equal(clips.waves, whole.waves[kept])
     np.testing.assert_array_equal(clips.labels, whole.labels[kept])
     np.testing.assert_array_equal(clips.lengths, whole.lengths[kept])
-    assert clips.skipped[0] == ("dataset/down/test_00.flac", "empty (0 bytes), expected a wav, flac or ogg file")
+    assert clips.skipped[0] == ("dataset/down/test_00.flac", "empty (0 bytes), expected a wav, flac, ogg or mp3 file")
     assert clips.skipped[1][0] == "dataset/up/test_01.flac" and clips.skipped[1][1].startswith("cannot be read (")
     assert clips.notices[-1] == (
         "2 of 30 files are bad and were skipped (the first: dataset/down/test_00.flac: empty (0 bytes), "
-        "expected a wav, flac or ogg file)"
+        "expected a wav, flac, ogg or mp3 file)"
     )
     assert whole.skipped == ()
 

@@ -2,9 +2,11 @@
 
 import os
 
+import numpy as np
 import pytest
 
 from dhauds_jax.data import sets
+from dhauds_jax.data.checking import check_copy
 from dhauds_jax.data.clip_source import open_clips
 from dhauds_jax.data.corrupted import writing
 from dhauds_jax.data.corrupted.cell import CellSpec
@@ -15,6 +17,8 @@ from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.sets import folder_per_class
 from tests.data.fakes.audio import write_clip
 from tests.data.fakes.speech import split_folders
+from tests.data.test_audio import wav
+from tests.data.test_formats import streamed
 
 
 @pytest.fixture(scope="module")
@@ -100,8 +104,18 @@ def test_names_that_are_no_unicode_are_read_and_corrupted(tmp_path):
 
 def test_folder_refuses_two_layouts_at_once_and_unreadable_files(tmp_path):
     write_clip(tmp_path / "a" / "cat" / "x.wav", 1, rate=16_000, seconds=0.05)
-    with pytest.raises(ValueError, match="no folder in it has audio files, expected <class>"):
+    with pytest.raises(
+        ValueError, match=r"its only folder with audio files is a/, .* give --data_dir=\S+/a if these are"
+    ):
         sets.get("folder", tmp_path)
+    (tmp_path / "empty" / "cat").mkdir(parents=True)
+    with pytest.raises(ValueError, match="no folder in it has audio files that can be read, expected <class>"):
+        sets.get("folder", tmp_path / "empty")
+    (tmp_path / "empty" / "cat" / "x.m4a").write_bytes(b"x")
+    with pytest.raises(
+        ValueError, match=r"that can be read; 1 \.m4a file was left out \(the first: cat/x\.m4a\): convert"
+    ):
+        sets.get("folder", tmp_path / "empty")
     broken = tmp_path / "b" / "cat" / "x.wav"
     broken.parent.mkdir(parents=True)
     broken.write_bytes(b"no audio")
@@ -117,3 +131,113 @@ def test_loading_resolves_the_classes_of_a_folder(copy):
     assert clips.classes == ("cat", "dog", "owl") and clips.labels.tolist() == [0, 1, 2]
     assert clips.lengths.tolist() == [3_200, 4_000, 4_000]
     assert clips.notices == ("1 of 3 clips are longer than 4000 samples, their heads are kept",)
+
+
+def make(root, *names):
+    """Short clips that differ, or files of one byte where the name is no wav's."""
+    for number, name in enumerate(names):
+        if name.endswith(".wav"):
+            write_clip(root / name, number, rate=16_000, seconds=0.05)
+        else:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(b"x")
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits"),
+    [
+        (("Train", "Validation", "TEST"), ("train", "val", "test")),
+        (("training", "valid", "testing"), ("train", "val", "test")),
+        (("train", "dev", "eval"), ("train", "val", "test")),
+        (("evaluation",), ("test",)),
+    ],
+)
+def test_usual_names_of_splits_are_known_in_any_case(tmp_path, folders, splits):
+    for folder in folders:
+        make(tmp_path, f"{folder}/cat/a.wav", f"{folder}/dog/deep/er/b.wav")
+    data = sets.get("folder", tmp_path)
+    assert data.splits == splits and data.classes == ("cat", "dog")
+    for folder, split in zip(folders, splits, strict=True):
+        assert [ref.id for ref in listed(tmp_path, split)] == [f"{folder}/cat/a.wav", f"{folder}/dog/deep/er/b.wav"]
+
+
+def test_a_splits_own_name_wins_and_two_others_are_refused(tmp_path):
+    make(tmp_path, "train/cat/a.wav", "val/cat/a.wav", "dev/cat/a.wav", "dev/cat/b.wav")
+    refs, notices = sets.get("folder", tmp_path).listing(tmp_path, "val", False)
+    assert [ref.id for ref in refs] == ["val/cat/a.wav"]
+    assert notices == ("folders beside those of the splits are not used: dev (2 recordings)",)
+    (tmp_path / "val").rename(tmp_path / "valid")
+    with pytest.raises(ValueError, match=r"dev/ and valid/ are folders of one split, val; expected one$"):
+        sets.get("folder", tmp_path)
+
+
+def test_sub_folders_belong_to_their_class(tmp_path):
+    names = ("cat/x.wav", "dog/session1/x.wav", "dog/session2/deep/y.wav", "dog/z.wav")
+    make(tmp_path, *names)
+    data = sets.get("folder", tmp_path)
+    assert data.classes == ("cat", "dog")
+    found = {
+        ref.id: (data.classes[ref.label], split) for split in data.splits for ref in _listed_or_none(tmp_path, split)
+    }
+    assert found == {name: (name[:3], folder_per_class.split_of(name)) for name in names}
+
+
+def _listed_or_none(data_dir, split):
+    parts = folder_per_class.find_clips(data_dir).clips
+    return listed(data_dir, split) if parts[split] else []
+
+
+def test_a_class_that_is_called_like_a_split_is_one_where_its_clips_lie_in_it(tmp_path):
+    make(tmp_path, "eval/a.wav", "eval/deep/b.wav", "cat/c.wav")
+    assert sets.get("folder", tmp_path).classes == ("cat", "eval")
+
+
+def test_what_is_not_used_is_named(tmp_path):
+    make(tmp_path, "cat/a.wav", "dog/b.wav", "cat/c.m4a", "owl/d.M4A", "beside.wav", "labels.csv", "notes/text.txt")
+    make(tmp_path, "._labels.csv", ".DS_Store", "__MACOSX/cat/._a.wav", "Thumbs.db")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "again").symlink_to(tmp_path / "dog", target_is_directory=True)
+    (tmp_path / "cat" / "loop").symlink_to(tmp_path, target_is_directory=True)
+    data = sets.get("folder", tmp_path)
+    assert data.classes == ("cat", "dog")
+    notices = (
+        "2 .m4a files were left out (the first: cat/c.m4a): convert with ffmpeg -i NAME.m4a NAME.wav",
+        "files beside the class folders are not used: beside.wav, labels.csv",
+        "folders without recordings are no classes: empty, notes",
+        "folders without a recording that can be read are no classes: owl",
+        "links to folders that are read under another name are not followed: again, cat/loop",
+    )
+    assert folder_per_class.find_clips(tmp_path).notices == notices
+    report = check_copy("folder", tmp_path, progress=False)
+    assert report.notices == notices and report.files == 2
+
+
+def test_what_is_not_used_beside_splits_is_named(tmp_path):
+    make(tmp_path, "train/cat/a.wav", "train/dog/b.m4a", "train/labels.csv", "test/cat/c.wav", "extra/deep/d.wav")
+    make(tmp_path, "readme.md", *(f"test/none{i}/x.txt" for i in range(7)))
+    assert folder_per_class.find_clips(tmp_path).notices == (
+        "1 .m4a file was left out (the first: train/dog/b.m4a): convert with ffmpeg -i NAME.m4a NAME.wav",
+        "files beside the class folders are not used: readme.md, train/labels.csv",
+        "folders without recordings are no classes: "
+        "test/none0, test/none1, test/none2, test/none3, test/none4 and 2 more",
+        "folders without a recording that can be read are no classes: train/dog",
+        "folders beside those of the splits are not used: extra (1 recording)",
+    )
+
+
+def test_classes_whose_names_are_no_unicode_can_be_printed(tmp_path):
+    make(tmp_path, "train/x/a.wav")
+    (tmp_path / "train" / "x").rename(tmp_path / "train" / os.fsdecode(b"\xe9tude"))
+    assert sets.get("folder", tmp_path).classes == ("\\xe9tude",)
+    assert listed(tmp_path, "train")[0].id == os.fsdecode(b"train/\xe9tude/a.wav")
+
+
+def test_length_and_rate_of_files_that_do_not_say_it(tmp_path):
+    path = write_clip(tmp_path / "train" / "cat" / "a.flac", 1, rate=22_050, seconds=0.2)
+    streamed(path, np.full(700, 0.25))
+    wav(tmp_path / "train" / "dog.wav", bytes(2 * 900), promised=0)
+    (tmp_path / "train" / "dog.wav").rename(tmp_path / "train" / "cat" / "b.wav")
+    data = sets.get("folder", tmp_path)
+    assert (data.sample_rate, data.length) == (16_000, 900)
+    clips = load_split("folder", tmp_path, "train", sample_rate=16_000, length=900, progress=False)
+    assert clips.lengths.tolist() == [700, 900]

@@ -29,7 +29,7 @@ def test_twelve_hours_are_cut_in_the_time_of_their_windows():
     spans = np.stack([np.arange(43_200.0), np.arange(43_200.0) + 1], axis=1)
     owner = np.zeros(43_200, np.int32)
     sure = np.eye(2)[(np.arange(43_200) // 60) % 2]
-    found = recordings.Recordings(("a",), sure, owner, spans, np.array([43_200.0]), np.zeros(1), "")
+    found = recordings.Recordings(("a",), sure, owner, spans, np.array([43_200.0]), "")
     segments = predictions(found, ("a", "b"), sure).segments()
     assert len(segments) == 720
     assert segments[1] == Segment(0, 60.0, 120.0, 1, 1.0)

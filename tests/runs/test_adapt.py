@@ -369,11 +369,11 @@ def test_bad_files_stop_a_run_or_are_left_out_and_recorded(tmp_path):
     whole, out = a_run(tmp_path, tmp_path / "whole", **changes), tmp_path / "out"
     adapt(whole, "c")
     (tmp_path / "data" / "dataset" / "up" / "test_0.wav").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"up/test_0\.wav: empty \(0 bytes\), expected a wav, flac or ogg file"):
+    with pytest.raises(ValueError, match=r"up/test_0\.wav: empty \(0 bytes\), expected a wav, flac, ogg or mp3 file"):
         adapt(whole.replace(workdir=str(out)), "c")
     assert not out.exists()
     adapt(whole.replace(workdir=str(out), on_bad_file="skip"), "c")
-    reason = "empty (0 bytes), expected a wav, flac or ogg file"
+    reason = "empty (0 bytes), expected a wav, flac, ogg or mp3 file"
     assert (out / "bad_files.txt").read_text() == f"dataset/up/test_0.wav\t{reason}\n"
     before, after = records.read(tmp_path / "whole"), records.read(out)
     assert [(r["n"], r["skipped"]) for r in before + after] == [(15, 0), (15, 0), (14, 1), (14, 1)]

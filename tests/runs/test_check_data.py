@@ -48,14 +48,12 @@ def checked(folder, capsys, **options):
 
 def zero_bytes(folder):
     (folder / "dataset/up/train_0.wav").write_bytes(b"")
-    return "empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac or ogg file"
+    return "empty: dataset/up/train_0.wav: empty (0 bytes), expected a wav, flac, ogg or mp3 file"
 
 
 def text_for_a_wav(folder):
     (folder / "dataset/up/train_0.wav").write_text("this is a text, whatever its name says")
-    return (
-        "unreadable: dataset/up/train_0.wav: cannot be read (Format not recognised), expected a wav, flac or ogg file"
-    )
+    return "unreadable: dataset/up/train_0.wav: cannot be read (Format not recognised), expected a wav, flac, ogg or mp3 file"
 
 
 def truncated_header(folder):
@@ -133,7 +131,7 @@ def test_json_lines(copy, capsys):
             "split": "train",
             "file": "dataset/up/train_0.wav",
             "found": "empty (0 bytes)",
-            "expected": "a wav, flac or ogg file",
+            "expected": "a wav, flac, ogg or mp3 file",
             "fatal": True,
         },
         {
@@ -141,7 +139,7 @@ def test_json_lines(copy, capsys):
             "split": "test",
             "file": "dataset/up/test_0.wav",
             "found": "empty (0 bytes)",
-            "expected": "a wav, flac or ogg file",
+            "expected": "a wav, flac, ogg or mp3 file",
             "fatal": True,
         },
     ]

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dhauds_jax.data import formats
 from dhauds_jax.data.corruptions import CORRUPTIONS, check_cell
 from dhauds_jax.data.sets import reef_set, speech_commands, urban_sound_8k, vocal_sound
-from dhauds_jax.data.sets.base import SUFFIXES, DataSet, draw_name, find_root, read_rows
+from dhauds_jax.data.sets.base import DataSet, draw_name, find_root, read_rows
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import check
 
@@ -70,7 +71,7 @@ def cell_path(layout: CorruptedLayout, corruption: str, level: str) -> PurePosix
 def file_name(clip_id: str) -> PurePosixPath:
     """A clip's file inside its cell: its id, with .wav for another audio suffix or for none."""
     path = PurePosixPath(clip_id)
-    return path.with_suffix(".wav") if path.suffix.lower() in SUFFIXES else path.with_name(f"{path.name}.wav")
+    return path.with_suffix(".wav") if formats.can_be_read(path) else path.with_name(f"{path.name}.wav")
 
 
 def clip_length(dataset: DataSet, layout: CorruptedLayout, corruption: str, level: str) -> int:

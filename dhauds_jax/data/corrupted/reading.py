@@ -6,7 +6,6 @@ writes have the same layouts, so one loader serves both.
 
 from __future__ import annotations
 
-from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from dhauds_jax.data.corrupted.layouts import cell_path, file_name, layout_of
 from dhauds_jax.data.corruptions import LEVELS
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.loading import Clips
+from dhauds_jax.data.notices import Said
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_present, find_root
 from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
@@ -103,13 +103,14 @@ def load_cell(
     refs, notices = list_cell(dataset, root, corruption, level, split=split, allow_partial=allow_partial)
     waves = np.zeros((len(refs), length), np.float32)
     lengths = np.zeros(len(refs), np.int32)
-    said: Counter[str] = Counter()
+    said = Said()
     with ThreadPoolExecutor(THREADS) as pool:
         results = pool.map(lambda ref: read_audio(ref.path, sample_rate), refs)
         bar = progress_bar(results, total=len(refs), desc=f"{corruption}-{level}", unit="file", disable=not progress)
         for row, (wave, told) in enumerate(bar):
             waves[row], lengths[row] = lay_out(wave, length), min(len(wave), length)
-            said.update((*told, *((f"longer than {length} samples, the head is kept",) if len(wave) > length else ())))
-    notices = (*notices, *(f"{count} of {len(refs)} files: {notice}" for notice, count in said.items()))
+            head = (f"longer than {length} samples, the head is kept",) if len(wave) > length else ()
+            said.add(refs[row].id, (*told, *head))
+    notices = (*notices, *said.sentences(len(refs)))
     labels = np.array([ref.label for ref in refs], np.int32)
     return Clips(tuple(ref.id for ref in refs), waves, labels, lengths, dataset.classes, sample_rate, notices)

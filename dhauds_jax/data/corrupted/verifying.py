@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int16
 
+from dhauds_jax.data import walking
 from dhauds_jax.data.clip_source import ClipSource
 from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder
 from dhauds_jax.data.corrupted.files import (
@@ -50,7 +51,8 @@ def compare(path: Path, sample_rate: int, length: int, expected: Int16[np.ndarra
 
 def unlisted(folder: Path, files: Iterable[str]) -> list[Difference]:
     """The wav files below a cell's folder that are not among `files` (relative paths)."""
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*.wav")}
+    there = walking.below(folder, lambda name: name.endswith(".wav")).files
+    found = {path.relative_to(folder).as_posix() for path in there}
     return [Difference(name, "belongs to no clip of the list") for name in sorted(found - set(files))]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import recordings
+from dhauds_jax.data import formats
+from dhauds_jax.data.walking import files_in, folders_in
 from dhauds_jax.errors import BadInput
 
 Found = list[tuple[str, Path]]
@@ -75,7 +76,7 @@ def clips(noise_dir: Path, clip_set: str, sample_rate: int) -> Found:
         found = next((f for root in roots if (f := _named([root / s for s in ("Train", "Val", "Test")], 3))), [])
         expected = "CochlScene/{Train,Val,Test}/<Scene>/*.wav"
     if not found:
-        raise BadInput(f"--noise_dir={noise_dir}: no clips of {clip_set} for CLP, expected {expected}")
+        raise BadInput(_absent(noise_dir, f"no clips of {clip_set} for CLP, expected {expected}"))
     return found
 
 
@@ -91,26 +92,29 @@ def _collect(
             if not missing:
                 return [(f"{name}/{path.name}", path) for name in classes for path in found[name]]
             break
-    raise BadInput(
-        f"--noise_dir={noise_dir}: no recordings of {', '.join(missing)} for {corruption}, expected {expected}"
-    )
+    raise BadInput(_absent(noise_dir, f"no recordings of {', '.join(missing)} for {corruption}, expected {expected}"))
+
+
+def _absent(noise_dir: Path, what: str) -> str:
+    """The sentence about recordings that are not there, with those of other kinds that are."""
+    return "; ".join((f"--noise_dir={noise_dir}: {what}", *formats.not_wav(noise_dir)))
 
 
 def _one_file(root: Path, name: str) -> list[Path]:
-    return [path for path in recordings(root) if path.stem == name]
+    return [path for path in files_in(root) if path.stem == name]
 
 
 def _by_prefix(root: Path, name: str) -> list[Path]:
-    return [path for path in recordings(root) if path.name.startswith(name)]
+    return [path for path in files_in(root) if path.name.startswith(name)]
 
 
 def _by_folder(root: Path, name: str) -> list[Path]:
-    return recordings(root / name)
+    return files_in(root / name)
 
 
 def _named(folders: Iterable[Path], parts: int) -> Found:
     """Wav files in folders (parts 1) or in their folders (parts 3), named by the last `parts` of their paths."""
     if parts == 3:
-        folders = [inner for folder in folders if folder.is_dir() for inner in folder.iterdir()]
-    paths = [path for folder in folders for path in recordings(folder)]
+        folders = [inner for folder in folders for inner in folders_in(folder)]
+    paths = [path for folder in folders for path in files_in(folder)]
     return sorted(("/".join(path.parts[-parts:]), path) for path in paths)

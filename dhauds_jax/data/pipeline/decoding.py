@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -14,8 +14,10 @@ import numpy as np
 from jaxtyping import Float, Int16
 
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
+from dhauds_jax.data.notices import CUT, Said
 from dhauds_jax.data.sets.base import ClipRef
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
 from dhauds_jax.progress import progress_bar
 
 
@@ -119,18 +121,18 @@ class Reading(NamedTuple):
     Attributes:
       kept: positions of the good clips in the list.
       samples: how long each of them is.
-      counts: how many files had what done to them.
+      said: what had to be done to them; samples beyond full scale are cut here.
       skipped: (id, what is wrong with it) of every bad file that was left out.
     """
 
     kept: list[int]
     samples: list[int]
-    counts: Counter
+    said: Said
     skipped: list[tuple[str, str]]
 
     def notices(self, files: int) -> tuple[str, ...]:
         """What had to be done to the `files` files, as sentences."""
-        said = [f"{count} of {files} files: {notice}" for notice, count in self.counts.items()]
+        said = list(self.said.sentences(files))
         if self.skipped:
             first = ": ".join(self.skipped[0])
             said.append(f"{len(self.skipped)} of {files} files are bad and were skipped (the first: {first})")
@@ -139,7 +141,7 @@ class Reading(NamedTuple):
 
 def start_reading() -> Reading:
     """A report of nothing yet."""
-    return Reading([], [], Counter(), [])
+    return Reading([], [], Said(CUT), [])
 
 
 def read_clips(
@@ -168,11 +170,11 @@ def read_clips(
     decoded = decode_files([ref.path for ref in refs], sample_rate, workers=workers, on_bad_file=on_bad_file)
     for i, (wave, said, bad) in enumerate(progress_bar(decoded, what, len(refs), unit="file", disable=not progress)):
         if bad:
-            reading.skipped.append((refs[i].id, bad.reason))
+            reading.skipped.append((printable(refs[i].id), bad.reason))
             continue
         reading.kept.append(i)
         reading.samples.append(len(wave))
-        reading.counts.update(said)
+        reading.said.add(refs[i].id, said)
         yield wave
     if not reading.kept:
         first = ": ".join(reading.skipped[0])

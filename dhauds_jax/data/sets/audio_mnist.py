@@ -17,8 +17,8 @@ from dhauds_jax.data.sets.base import (
     check_split,
     find_root,
     read_text,
-    recordings,
 )
+from dhauds_jax.data.walking import files_in
 from dhauds_jax.errors import BadInput
 
 CLASSES = class_names.AUDIO_MNIST
@@ -100,7 +100,7 @@ def listing(
 
 def _of_speaker(root: Path, speaker: str, takes: range) -> list[ClipRef]:
     refs = []
-    for path in recordings(root / speaker):
+    for path in files_in(root / speaker):
         fields = _NAME.fullmatch(path.name)
         if not fields or fields[2] != speaker:
             raise BadInput(f"{path}: expected the name <digit>_{speaker}_<take>.wav, digit 0 to 9, take 0 to 49")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -11,11 +12,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dhauds_jax.data import formats, walking
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
 from dhauds_jax.registry import nearest
-
-SUFFIXES = (".wav", ".flac", ".ogg")
-"""Endings of a user's own files that count as recordings, in any case."""
 
 
 class ClipRef(NamedTuple):
@@ -138,7 +138,7 @@ def list_split(
             f"--data_dir={data_dir}: holds no clips of the split {split!r} of {dataset.name}, expected some; complete "
             "the copy or ask for another split"
         )
-    return refs, notices
+    return refs, tuple(dict.fromkeys(notices))
 
 
 def read_text(path: Path, errors: str = "strict") -> str:
@@ -146,10 +146,24 @@ def read_text(path: Path, errors: str = "strict") -> str:
 
     With `errors="surrogateescape"` they stand for themselves, as in the names of files that are not Unicode.
     """
+    content = path.read_bytes()
     try:
-        return path.read_bytes().decode("utf-8-sig", errors)
+        return content.decode("utf-8-sig", errors)
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: byte {error.start} is not UTF-8, expected a text in UTF-8; save it as such") from error
+        perhaps = "UTF-16" if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "perhaps cp1252"
+        raise BadInput(
+            f"{path}: byte {error.start} is not UTF-8 ({perhaps}), expected a text in UTF-8; save it as such"
+        ) from error
+
+
+def read_table(path: Path, errors: str = "strict") -> io.StringIO:
+    """The text of a list in csv, for a reader; raises `BadInput` as `read_text`, and for other marks than commas."""
+    text = read_text(path, errors)
+    first = text.partition("\n")[0]
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if mark in first and "," not in first:
+            raise BadInput(f"{path}: {name} separate its columns, expected commas; save it with commas")
+    return io.StringIO(text, newline="")
 
 
 def read_rows(
@@ -165,11 +179,11 @@ def read_rows(
       errors: see `read_text`.
 
     Raises:
-      BadInput: no UTF-8, no csv, a column missing, or a row that ends before one of them.
+      BadInput: no UTF-8, no csv with commas, a column missing, or a row that ends before one of them.
     """
     *first, last = columns
     expected = expected or f"{', '.join(first)} and {last}"
-    reader = csv.DictReader(io.StringIO(read_text(path, errors), newline=""), skipinitialspace=skip_spaces)
+    reader = csv.DictReader(read_table(path, errors), skipinitialspace=skip_spaces)
     rows = []
     try:
         if not set(columns) <= set(reader.fieldnames or ()):
@@ -212,8 +226,8 @@ def find_root(data_dir: Path | str | None, inside: tuple[str, ...], marker: str,
 
 def _holds(root: Path, marker: str) -> bool:
     if marker == "*.wav":
-        return bool(recordings(root))
-    return any(not path.name.startswith(".") for path in root.glob(marker))
+        return bool(walking.files_in(root))
+    return any(all(map(walking.is_visible, path.relative_to(root).parts)) for path in root.glob(marker))
 
 
 def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
@@ -230,24 +244,13 @@ def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tup
     absent = [ref for ref in refs if not ref.path.is_file()]
     if not absent:
         return refs, ()
-    first = ", ".join(ref.id for ref in absent[:5])
-    counted = f"{source} names {len(refs)} files and {len(absent)} of them are absent (the first: {first})"
+    first = ", ".join(printable(ref.id) for ref in absent[:5])
+    counted = f"{printable(source)} names {len(refs)} files and {len(absent)} of them are absent (the first: {first})"
     if not allow_partial:
         raise BadInput(f"{counted}; complete the copy, or give --allow_partial to go on without them")
     if len(absent) == len(refs):
         raise BadInput(f"{counted}, so nothing is left; expected --data_dir to hold them")
     return [ref for ref in refs if ref.path.is_file()], (f"{counted}; going on with {len(refs) - len(absent)}",)
-
-
-def recordings(folder: Path, suffixes: tuple[str, ...] = (".wav",)) -> list[Path]:
-    """The audio files that lie in a folder itself, sorted by name; hidden ones (a Mac's "._x.wav") are no recordings.
-
-    Args:
-      folder: where to look; none are found in a folder that does not exist.
-      suffixes: admitted endings, in lower case (files may have them in capitals).
-    """
-    found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path for path in found if path.suffix.lower() in suffixes and not path.name.startswith("."))
 
 
 def check_groups(
@@ -263,16 +266,18 @@ def check_groups(
       allow_partial: go on without the absent ones and say how many they are.
 
     Returns:
-      Notices, one or none.
+      Notices: recordings that are no wav, by kind, and one about absent groups.
 
     Raises:
       BadInput: groups are absent and `allow_partial` is off (how many, the first five), or none is there.
     """
+    others = formats.not_wav(source if source.is_dir() else source.parent)
     absent = [group for group in expected if group not in found]
     if not absent:
-        return ()
+        return others
     first = ", ".join(absent[:5])
-    counted = f"{source} has no clips of {len(absent)} of the {len(expected)} {what} (the first: {first})"
+    counted = f"{printable(source)} has no clips of {len(absent)} of the {len(expected)} {what} (the first: {first})"
+    counted = ", and ".join((counted, *others))
     if not allow_partial:
         raise BadInput(f"{counted}; complete the copy, or give --allow_partial to go on without them")
     if len(absent) == len(expected):

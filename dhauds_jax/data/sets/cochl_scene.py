@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root
+from dhauds_jax.data.walking import files_in
 
 FOLDERS = ("CochlScene", "CochlScene/CochlScene")
 CLASSES = class_names.COCHL_SCENE
@@ -29,7 +30,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     refs = [
         ClipRef(f"{folder}/{scene}/{path.name}", path, label)
         for label, scene in enumerate(CLASSES)
-        for path in recordings(root / folder / scene)
+        for path in files_in(root / folder / scene)
     ]
     found = {CLASSES[ref.label] for ref in refs}
     return refs, check_groups(found, CLASSES, what="scenes", source=root / folder, allow_partial=allow_partial)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root
+from dhauds_jax.data.walking import files_in, folders_in
 from dhauds_jax.errors import BadInput
 
 _NAMES = """DKITCHEN DLIVING DWASHING NFIELD NPARK NRIVER OHALLWAY OMEETING OOFFICE PCAFETER PRESTO PSTATION
@@ -32,11 +33,11 @@ def listing(
     """
     root = find_root(data_dir, (release, "DEMAND", f"DEMAND/{release}"), "*/ch[0-9][0-9].wav", f"demand ({release})")
     refs = []
-    for folder in sorted(path for path in root.iterdir() if recordings(path)):
+    for folder in filter(files_in, folders_in(root)):
         if folder.name not in classes:
             raise BadInput(f"{folder}: unknown environment, expected one of {', '.join(classes)}")
         label = classes.index(folder.name)
-        refs += [ClipRef(f"{folder.name}/{path.name}", path, label) for path in recordings(folder)]
+        refs += [ClipRef(f"{folder.name}/{path.name}", path, label) for path in files_in(folder)]
     found = {classes[ref.label] for ref in refs}
     return refs, check_groups(found, classes, what="environments", source=root, allow_partial=allow_partial)
 

@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
-from dhauds_jax.data.sets.base import SUFFIXES, ClipRef, DataSet, Order, check_split, recordings
+from dhauds_jax.data import formats, walking
+from dhauds_jax.data.audio import BadFile, measure
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
+from dhauds_jax.wording import counted
 
 SPLITS = ("train", "val", "test")
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "eval", "evaluation"), "test"),
+}
+"""What folders of splits are called, in any case."""
 VAL_PERCENT, TEST_PERCENT = 10, 10
 _THREADS = 8
-_EXPECTED = "expected <class>/*.wav (or flac, ogg), or train/, val/, test/ with such folders in each"
+_NAMED = 5  # things that are named before the rest is counted
+_EXPECTED = "expected <class>/*.wav (or flac, ogg, mp3, ...), or train/, val/, test/ with such folders in each"
+
+
+class Found(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+      clips: `(id, class, path)` of every clip by split, sorted by id; only splits that there are.
+      notices: what lies there and is not used.
+    """
+
+    clips: dict[str, list[tuple[str, str, Path]]]
+    notices: tuple[str, ...]
 
 
 def split_of(clip_id: str) -> str:
@@ -24,7 +48,7 @@ def split_of(clip_id: str) -> str:
     h < 10 is val, h < 20 test, the rest train: a clip stays in its split whatever is added or removed beside it.
 
     Args:
-      clip_id: "<class>/<file>".
+      clip_id: "<class>/<file>", with the folders between where there are any.
     """
     name = clip_id.encode("utf-8", "surrogateescape")  # names of files need not be Unicode
     digest = int.from_bytes(hashlib.sha1(name, usedforsecurity=False).digest(), "big") % 100
@@ -33,35 +57,119 @@ def split_of(clip_id: str) -> str:
     return "test" if digest < VAL_PERCENT + TEST_PERCENT else "train"
 
 
-def find_clips(data_dir: Path | str | None) -> dict[str, list[tuple[str, str, Path]]]:
-    """Finds `(id, class, path)` of every clip by split, sorted by id; only splits that there are.
+def find_clips(data_dir: Path | str | None) -> Found:
+    """Finds every clip: all recordings below a class's folder are the class's.
 
-    Folders without audio files are no classes. Names are taken in Unicode's composed form, so that a Mac's copy has
-    the same ids.
+    Names are taken in Unicode's composed form, so that a Mac's copy has the same ids.
 
     Raises:
-      BadInput: no folder given, it does not exist, no class folders, or both layouts at once.
+      BadInput: no folder given, it does not exist, no class folders, both layouts at once, two folders of one split, or
+        one folder that holds the classes.
     """
     if not data_dir:
         raise BadInput(f"folder needs --data_dir, {_EXPECTED}")
     root = Path(data_dir)
     if not root.is_dir():
         raise BadInput(f"--data_dir={data_dir}: no such folder, {_EXPECTED}")
-    classes = _class_folders(root)
-    splits = {split: found for split in SPLITS if (found := _class_folders(root / split))}
+    walked = walking.below(root)
+    sound = [path for path in walked.files if formats.has_sound(path.name)]
+    depths = defaultdict(set)  # of the recordings in each folder of the root
+    for path in filter(formats.can_be_read, sound):
+        if len(parts := path.relative_to(root).parts) > 1:
+            depths[parts[0]].add(min(len(parts), 3))
+    splits = _split_folders(root, depths)
+    level = 1 if splits else 0  # of the class among the parts of a path
+    parts = {split: [] for split in (splits.values() if splits else SPLITS)}
+    unread = []
+    for path in sound:
+        names = path.relative_to(root).parts
+        if len(names) < level + 2 or (splits and names[0] not in splits):
+            continue
+        if not formats.can_be_read(path.name):
+            unread.append(path)
+            continue
+        name = _name("/".join(names))
+        split = splits[names[0]] if splits else split_of(name)
+        parts[split].append((name, _name(names[level]), path))
+    if not any(parts.values()):
+        said = "; ".join(("no folder in it has audio files that can be read", *formats.left_out(sound, root)))
+        raise BadInput(f"--data_dir={data_dir}: {said}, {_EXPECTED}")
+    clips = {split: sorted(parts[split]) for split in SPLITS if split in parts}
+    return Found(clips, (*formats.left_out(unread, root), *_unused(root, walked, splits, clips)))
+
+
+def _split_folders(root: Path, depths: dict[str, set[int]]) -> dict[str, str]:
+    """The split of each folder of a split; none where the folders are classes.
+
+    Args:
+      root: the set's folder.
+      depths: for each folder in it with recordings, whether these lie in it (2) or in folders there (3).
+    """
+    classes = sorted(name for name, found in depths.items() if 2 in found)
+    named = defaultdict(list)
+    for folder in sorted(name for name, found in depths.items() if 3 in found):
+        split = SPLIT_NAMES.get(folder.lower())
+        if split and (folder == split or folder not in classes):
+            named[split].append(folder)
+    splits = {}
+    for split in filter(named.get, SPLITS):
+        folder = split if split in named[split] else named[split][0]
+        if folder != split and len(named[split]) > 1:
+            raise BadInput(
+                f"--data_dir={root}: {'/ and '.join(named[split])}/ are folders of one split, {split}; expected one"
+            )
+        splits[folder] = split
     if classes and splits:
         raise BadInput(
-            f"--data_dir={data_dir}: audio files lie in {classes[0].name}/ and also in class folders of "
-            f"{'/, '.join(splits)}/, {_EXPECTED}"
+            f"--data_dir={root}: audio files lie in {classes[0]}/ and also in class folders of {'/, '.join(splits)}/, "
+            f"{_EXPECTED}"
         )
-    if splits:
-        return {split: _clips_of(found, root) for split, found in splits.items()}
-    if not classes:
-        raise BadInput(f"--data_dir={data_dir}: no folder in it has audio files, {_EXPECTED}")
-    parts: dict[str, list[tuple[str, str, Path]]] = {split: [] for split in SPLITS}
-    for clip in _clips_of(classes, root):
-        parts[split_of(clip[0])].append(clip)
-    return parts
+    if not classes and not splits and len(depths) == 1:
+        (only,) = depths
+        raise BadInput(
+            f"--data_dir={root}: its only folder with audio files is {only}/, which has them in folders of its own, "
+            f"{_EXPECTED}; give --data_dir={root / only} if these are the classes"
+        )
+    return splits
+
+
+def _unused(
+    root: Path, walked: walking.Walked, splits: dict[str, str], clips: dict[str, list[tuple[str, str, Path]]]
+) -> tuple[str, ...]:
+    """What lies beside the clips, as sentences."""
+    level = 2 if splits else 1  # parts of a class folder's path
+    used = {path.relative_to(root).parts[:level] for part in clips.values() for _, _, path in part}
+    holds = Counter(path.relative_to(root).parts[:level] for path in walked.files if formats.has_sound(path.name))
+    beside, idle, unread, neither = [], [], [], []
+    for path in walked.files:
+        names = path.relative_to(root).parts
+        if len(names) == 1 or (len(names) == 2 and names[0] in splits):
+            beside.append("/".join(names))
+    for path in walked.folders:
+        names = path.relative_to(root).parts
+        if splits and len(names) == 1 and names[0] not in splits:
+            inside = sum(count for place, count in holds.items() if place[0] == names[0])
+            neither.append(f"{names[0]} ({counted(inside, 'recording')})")
+        elif len(names) == level and names not in used and (not splits or names[0] in splits):
+            (unread if holds[names] else idle).append("/".join(names))
+    found = (
+        ("files beside the class folders are not used", beside),
+        ("folders without recordings are no classes", idle),
+        ("folders without a recording that can be read are no classes", unread),
+        ("folders beside those of the splits are not used", neither),
+        ("links to folders that are read under another name are not followed", _relative(walked.again, root)),
+    )
+    return tuple(f"{what}: {_some(names)}" for what, names in found if names)
+
+
+def _relative(paths: Iterable[Path], root: Path) -> list[str]:
+    return [path.relative_to(root).as_posix() for path in paths]
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - _NAMED
+    return ", ".join(map(printable, names[:_NAMED])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def at(data_dir: Path | str) -> DataSet:
@@ -74,7 +182,7 @@ def at(data_dir: Path | str) -> DataSet:
     Raises:
       BadInput: see `find_clips`; or no file is readable.
     """
-    clips = find_clips(data_dir)
+    clips = find_clips(data_dir).clips
     paths = [path for part in clips.values() for _, _, path in part]
     with ThreadPoolExecutor(_THREADS) as pool:
         headers = [header for header in pool.map(_header, paths) if header]
@@ -82,7 +190,8 @@ def at(data_dir: Path | str) -> DataSet:
         raise BadInput(f"--data_dir={data_dir}: none of its {len(paths)} audio files can be read, {_EXPECTED}")
     rate = Counter(rate for rate, _ in headers).most_common(1)[0][0]
     length = max(-(-samples * rate // file_rate) for file_rate, samples in headers)
-    return DATA_SET._replace(classes=_classes(clips), sample_rate=rate, length=length, splits=tuple(clips))
+    classes = tuple(map(printable, _classes(clips)))
+    return DATA_SET._replace(classes=classes, sample_rate=rate, length=length, splits=tuple(clips))
 
 
 def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
@@ -97,7 +206,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
       BadInput: see `find_clips`; or the split has no clips.
     """
     check_split(DATA_SET, split)
-    clips = find_clips(data_dir)
+    clips, notices = find_clips(data_dir)
     if not clips.get(split):
         total = sum(map(len, clips.values()))
         raise BadInput(
@@ -105,18 +214,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
             f"without the folders train/, val/, test/ a hash of the name puts a tenth into val and a tenth into test"
         )
     classes = _classes(clips)
-    return [ClipRef(name, path, classes.index(label)) for name, label, path in clips[split]], ()
-
-
-def _class_folders(root: Path) -> list[Path]:
-    """The visible folders in `root` that hold audio files themselves, sorted."""
-    found = root.iterdir() if root.is_dir() else ()
-    return sorted(path for path in found if not path.name.startswith(".") and recordings(path, SUFFIXES))
-
-
-def _clips_of(folders: list[Path], root: Path) -> list[tuple[str, str, Path]]:
-    paths = [path for folder in folders for path in recordings(folder, SUFFIXES)]
-    return sorted((_name(path.relative_to(root).as_posix()), _name(path.parent.name), path) for path in paths)
+    return [ClipRef(name, path, classes.index(label)) for name, label, path in clips[split]], notices
 
 
 def _name(text: str) -> str:
@@ -129,13 +227,10 @@ def _classes(clips: dict[str, list[tuple[str, str, Path]]]) -> tuple[str, ...]:
 
 def _header(path: Path) -> tuple[int, int] | None:
     """Rate in Hz and samples of a file; None if it cannot be read."""
-    import soundfile
-
     try:
-        info = soundfile.info(os.fsencode(path))
-    except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError):
+        return measure(path)
+    except BadFile:
         return None
-    return info.samplerate, info.frames
 
 
 DATA_SET = DataSet(
@@ -149,9 +244,9 @@ DATA_SET = DataSet(
     licence="your own",
     citation="your own recordings",
     listing=listing,
-    layout="""<class>/*.wav (or flac, ogg)          split by a hash of the name: 80 % train, 10 % val, 10 % test
+    layout="""<class>/**/*.wav (or flac, mp3, ...)   split by a hash of the name: 80 % train, 10 % val, 10 % test
 or
-{train,val,test}/<class>/*.wav        any of the three""",
+{train,val,test}/<class>/**/*.wav     any of the three""",
     at=at,
 )
 """Without a folder it has no classes; `at` finds them, with the rate and the length."""

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root
+from dhauds_jax.data.walking import files_in
 from dhauds_jax.errors import BadInput
 
 FOLDER = "free-spoken-digit-dataset"
@@ -32,7 +33,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     check_split(DATA_SET, split)
     root = find_root(data_dir, INSIDE, "*_*_*.wav", DATA_SET.name)
     refs, speakers = [], set()
-    for path in recordings(root):
+    for path in files_in(root):
         fields = _NAME.fullmatch(path.name)
         if not fields:
             raise BadInput(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root
+from dhauds_jax.data.walking import files_in
 from dhauds_jax.errors import BadInput
 
 FOLDER = "QUT-NOISE"
@@ -25,7 +26,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     check_split(DATA_SET, split)
     root = find_root(data_dir, (FOLDER, f"{FOLDER}/{FOLDER}"), "*.wav", DATA_SET.name)
     refs = []
-    for path in recordings(root):
+    for path in files_in(root):
         kind = path.stem.partition("-")[0]
         if kind not in CLASSES:
             raise BadInput(f"{path}: unknown class {kind!r}, expected <class>-<place>-<n>.wav, {', '.join(CLASSES)}")

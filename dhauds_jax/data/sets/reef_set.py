@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from dhauds_jax.data.sets.base import (
     check_split,
     find_root,
     read_rows,
+    read_table,
     read_text,
 )
 from dhauds_jax.errors import BadInput
@@ -112,7 +112,7 @@ def label_order(root: Path) -> tuple[str, ...]:
     path = root / LABELS
     if not path.is_file():
         return CLASSES
-    lines = csv.reader(io.StringIO(read_text(path), newline=""))
+    lines = csv.reader(read_table(path))
     labels = tuple(row[0].strip() for row in list(lines)[1:] if row and row[0].strip())
     unknown = sorted(set(labels) - set(CLASSES))
     if not labels or unknown:

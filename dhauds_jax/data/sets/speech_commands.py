@@ -15,8 +15,8 @@ from dhauds_jax.data.sets.base import (
     check_split,
     find_root,
     read_text,
-    recordings,
 )
+from dhauds_jax.data.walking import files_in, folders_in
 from dhauds_jax.errors import BadInput
 
 BACKGROUND = "_background_noise_"
@@ -86,8 +86,8 @@ def read_list(root: Path, split: str, classes: tuple[str, ...]) -> list[str]:
 
 def _words(root: Path, classes: tuple[str, ...]) -> dict[str, list[Path]]:
     """The clips in each word's folder, words and files sorted; raises `BadInput` for clips of an unknown word."""
-    folders_here = sorted(path for path in root.iterdir() if path.is_dir() and path.name != BACKGROUND)
-    found = {folder.name: paths for folder in folders_here if (paths := recordings(folder))}
+    folders_here = [folder for folder in folders_in(root) if folder.name != BACKGROUND]
+    found = {folder.name: paths for folder in folders_here if (paths := files_in(folder))}
     for word in found:
         if word not in classes:
             raise BadInput(f"{root / word}: holds clips of an unknown word, expected {_one_of(classes)}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root, recordings
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root
 from dhauds_jax.data.sets.speech_commands import BACKGROUND, V2, folders
+from dhauds_jax.data.walking import files_in
 from dhauds_jax.errors import BadInput
 
 CLASSES = ("doing_the_dishes", "dude_miaowing", "exercise_bike", "pink_noise", "running_tap", "white_noise")
@@ -26,7 +27,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     inside = (BACKGROUND, *(f"{parent}/{BACKGROUND}" for parent in folders(V2)))
     root = find_root(data_dir, inside, "*.wav", DATA_SET.name)
     refs = []
-    for path in recordings(root):
+    for path in files_in(root):
         if path.stem not in CLASSES:
             raise BadInput(f"{path}: unknown background noise, expected one of {', '.join(CLASSES)}")
         refs.append(ClipRef(path.name, path, CLASSES.index(path.stem)))

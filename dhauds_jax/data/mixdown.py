@@ -1,0 +1,47 @@
+"""Mixing the channels of a file down to one, block by block, and what is told of all samples on the way."""
+
+from __future__ import annotations
+
+import numpy as np
+
+SILENT = 2.0**-15
+"""A clip whose largest and smallest sample differ by less (one step of 16 bit) is silent."""
+CANCELLED = 0.1
+"""Channels cancel if the mean's RMS is less than this share (-20 dB) of theirs; 32 independent ones keep 0.18."""
+
+
+class Mixdown:
+    """The mean of a file's channels.
+
+    Attributes:
+      samples: how many there are, of each channel.
+      finite: how many of all are finite.
+      peak: the largest absolute one.
+    """
+
+    def __init__(self, channels: int):
+        self.channels, self.samples, self.finite, self.peak = channels, 0, 0, 0.0
+        self._means: list[np.ndarray] = []
+        self._energy = 0.0  # of all channels
+
+    def add(self, block: np.ndarray) -> None:
+        """Takes the next samples, float32 (time, channels)."""
+        self.samples += len(block)
+        self.finite += int(np.isfinite(block).sum())
+        self.peak = max(self.peak, float(block.max()), -float(block.min()))
+        if self.channels == 1:
+            self._means.append(block[:, 0])
+            return
+        self._means.append(block.mean(axis=1, dtype=np.float32))
+        self._energy += float(np.square(block, dtype=np.float64).sum())
+
+    def wave(self) -> np.ndarray:
+        """The mean, float32 (time,)."""
+        return np.concatenate(self._means)
+
+    def cancels(self) -> bool:
+        """Whether the channels are heard and their mean is not (see `CANCELLED`)."""
+        if self.channels == 1 or self._energy < SILENT**2 * self.samples * self.channels:
+            return False
+        left = sum(float(np.square(mean, dtype=np.float64).sum()) for mean in self._means)
+        return left < CANCELLED**2 * self._energy / self.channels

@@ -1,0 +1,58 @@
+"""What must be said of files: equal sentences counted, with the first file or the largest number where these matter."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+
+from dhauds_jax.files import printable
+
+LOUD = "samples far beyond full scale (1)"
+CANCELLING = "channels that cancel: their mean, which is taken, is over 20 dB quieter than they are"
+TAKEN = "taken as they are"
+CUT = "cut at full scale, as rows have 16 bit"
+_MEND = {LOUD: "divide by the largest if that is not meant", CANCELLING: "keep one channel if that is not meant"}
+
+
+class Notice(str):
+    """A sentence about a file, equal for all files that it is true of, and the number in which they differ."""
+
+    value: float
+
+    def __new__(cls, text: str, value: float = 0.0) -> Notice:
+        notice = super().__new__(cls, text)
+        notice.value = value
+        return notice
+
+
+class Said:
+    """The notices of many files, counted as they come.
+
+    Args:
+      beyond: what becomes of samples beyond full scale, `TAKEN` or `CUT`.
+    """
+
+    def __init__(self, beyond: str = TAKEN):
+        self._beyond = beyond
+        self._counts: Counter[str] = Counter()
+        self._largest: dict[str, tuple[float, str]] = {}
+
+    def add(self, name: str, notices: Iterable[str]) -> None:
+        """Counts a file's notices."""
+        for notice in notices:
+            self._counts[notice] += 1
+            value, _ = self._largest.get(notice, (-1.0, ""))
+            if (found := getattr(notice, "value", 0.0)) > value:
+                self._largest[notice] = (found, name)
+
+    def sentences(self, files: int) -> tuple[str, ...]:
+        """A sentence for each kind of notice, of so many files in all."""
+        return tuple(f"{count} of {files} files: {self._whole(notice)}" for notice, count in self._counts.items())
+
+    def _whole(self, notice: str) -> str:
+        if notice not in _MEND:
+            return notice
+        value, name = self._largest[notice]
+        where = f"the largest, {value:.4g}, in {printable(name)}" if value else f"the first: {printable(name)}"
+        fate = f", {self._beyond}" if notice == LOUD else ""
+        return f"{notice}{fate} ({where}); {_MEND[notice]}"
