@@ -260,6 +260,12 @@ def test_silent_and_independent_channels_do_not_cancel(tmp_path):
             assert not decode(tmp_path / "a.wav").cancels
 
 
+def test_channels_beyond_what_can_be_squared_do_not_cancel(tmp_path, tone):
+    soundfile.write(tmp_path / "a.wav", 1e30 * np.stack([tone, tone], 1), 16_000, subtype="FLOAT")
+    read = decode(tmp_path / "a.wav")
+    assert not read.cancels and read.peak == pytest.approx(1e30 * np.abs(tone).max())
+
+
 @pytest.mark.parametrize(("scale", "said"), [(1.2, False), (2.0, True), (32_768.0, True)])
 def test_floats_far_beyond_full_scale_are_said_and_left_as_they_are(tmp_path, tone, scale, said):
     wave = scale * tone / np.abs(tone).max()
