@@ -281,3 +281,16 @@ def test_the_documentation_has_every_ending_that_is_read():
     table = page.partition("\n## Reading\n")[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
     named = [ending for line in table.splitlines() for ending in re.findall(r"`(\.\w+)`", line.split("|")[1])]
     assert sorted(named) == sorted(formats.READ) and f"({len(WRITTEN)} endings, " in page
+
+
+@pytest.mark.parametrize(
+    ("ending", "size"),
+    [(".au", b"\xff" * 4), (".aif", struct.pack(">I", 0x7F000008))],
+)
+def test_other_formats_that_do_not_say_how_long_they_are_are_read_to_their_end(tmp_path, tone, ending, size):
+    path = write(tmp_path / f"a{ending}", tone, ending)
+    expected, data = decode(path).wave, path.read_bytes()
+    place = {".au": 8, ".aif": data.find(b"SSND") + 4}[ending]
+    path.write_bytes(data[:place] + size + data[place + len(size) :])
+    assert headers.look(path).missing == ""
+    np.testing.assert_array_equal(decode(path).wave, expected)
