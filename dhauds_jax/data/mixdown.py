@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 SILENT = 2.0**-15
@@ -33,7 +35,7 @@ class Mixdown:
             self._means.append(block[:, 0])
             return
         self._means.append(block.mean(axis=1, dtype=np.float32))
-        self._energy += float(np.square(block, dtype=np.float64).sum())
+        self._energy += _energy(block)
 
     def wave(self) -> np.ndarray:
         """The mean, float32 (time,)."""
@@ -43,5 +45,11 @@ class Mixdown:
         """Whether the channels are heard and their mean is not (see `CANCELLED`)."""
         if self.channels == 1 or self._energy < SILENT**2 * self.samples * self.channels:
             return False
-        left = sum(float(np.square(mean, dtype=np.float64).sum()) for mean in self._means)
-        return left < CANCELLED**2 * self._energy / self.channels
+        left = sum(map(_energy, self._means))
+        return math.isfinite(self._energy) and left < CANCELLED**2 * self._energy / self.channels
+
+
+def _energy(block: np.ndarray) -> float:
+    """The sum of squares, to the few digits that single precision gives; infinite beyond it."""
+    with np.errstate(all="ignore"):
+        return float(np.vdot(block, block))

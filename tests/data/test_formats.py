@@ -260,6 +260,12 @@ def test_silent_and_independent_channels_do_not_cancel(tmp_path):
             assert not decode(tmp_path / "a.wav").cancels
 
 
+def test_channels_beyond_what_can_be_squared_do_not_cancel(tmp_path, tone):
+    soundfile.write(tmp_path / "a.wav", 1e30 * np.stack([tone, tone], 1), 16_000, subtype="FLOAT")
+    read = decode(tmp_path / "a.wav")
+    assert not read.cancels and read.peak == pytest.approx(1e30 * np.abs(tone).max())
+
+
 @pytest.mark.parametrize(("scale", "said"), [(1.2, False), (2.0, True), (32_768.0, True)])
 def test_floats_far_beyond_full_scale_are_said_and_left_as_they_are(tmp_path, tone, scale, said):
     wave = scale * tone / np.abs(tone).max()
@@ -275,3 +281,16 @@ def test_the_documentation_has_every_ending_that_is_read():
     table = page.partition("\n## Reading\n")[2].partition("|---|---|---|\n")[2].partition("\n\n")[0]
     named = [ending for line in table.splitlines() for ending in re.findall(r"`(\.\w+)`", line.split("|")[1])]
     assert sorted(named) == sorted(formats.READ) and f"({len(WRITTEN)} endings, " in page
+
+
+@pytest.mark.parametrize(
+    ("ending", "size"),
+    [(".au", b"\xff" * 4), (".aif", struct.pack(">I", 0x7F000008))],
+)
+def test_other_formats_that_do_not_say_how_long_they_are_are_read_to_their_end(tmp_path, tone, ending, size):
+    path = write(tmp_path / f"a{ending}", tone, ending)
+    expected, data = decode(path).wave, path.read_bytes()
+    place = {".au": 8, ".aif": data.find(b"SSND") + 4}[ending]
+    path.write_bytes(data[:place] + size + data[place + len(size) :])
+    assert headers.look(path).missing == ""
+    np.testing.assert_array_equal(decode(path).wave, expected)

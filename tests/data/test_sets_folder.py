@@ -4,6 +4,7 @@ import os
 
 import numpy as np
 import pytest
+import soundfile
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.checking import check_copy
@@ -241,3 +242,16 @@ def test_length_and_rate_of_files_that_do_not_say_it(tmp_path):
     assert (data.sample_rate, data.length) == (16_000, 900)
     clips = load_split("folder", tmp_path, "train", sample_rate=16_000, length=900, progress=False)
     assert clips.lengths.tolist() == [700, 900]
+
+
+def test_clips_of_every_kind_are_of_their_class(tmp_path):
+    """Before, a folder with one wav and nine mp3 had one clip, and a class of mp3 none."""
+    sound = 0.3 * np.sin(np.arange(1_600) * 0.1)
+    endings = {"WAV": "wav", "MP3": "MP3", "AIFF": "aiff", "AU": "au", "CAF": "Caf", "W64": "w64", "FLAC": "flac"}
+    for take, (kind, ending) in enumerate(endings.items()):
+        for name in ("cat", "owl") if kind == "MP3" else ("cat",):
+            (tmp_path / "train" / name).mkdir(parents=True, exist_ok=True)
+            soundfile.write(tmp_path / "train" / name / f"{take}.{ending}", sound, 16_000, format=kind)
+    clips = load_split("folder", tmp_path, "train", sample_rate=16_000, length=1_600, progress=False)
+    assert clips.classes == ("cat", "owl") and clips.labels.tolist() == [0] * 7 + [1] and clips.notices == ()
+    assert np.abs(clips.waves[clips.labels == 0] - sound)[:, 100:-100].max() < 0.05

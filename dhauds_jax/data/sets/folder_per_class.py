@@ -75,14 +75,14 @@ def find_clips(data_dir: Path | str | None) -> Found:
     sound = [path for path in walked.files if formats.has_sound(path.name)]
     depths = defaultdict(set)  # of the recordings in each folder of the root
     for path in filter(formats.can_be_read, sound):
-        if len(parts := path.relative_to(root).parts) > 1:
+        if len(parts := _parts(path, root)) > 1:
             depths[parts[0]].add(min(len(parts), 3))
     splits = _split_folders(root, depths)
     level = 1 if splits else 0  # of the class among the parts of a path
     parts = {split: [] for split in (splits.values() if splits else SPLITS)}
     unread = []
     for path in sound:
-        names = path.relative_to(root).parts
+        names = _parts(path, root)
         if len(names) < level + 2 or (splits and names[0] not in splits):
             continue
         if not formats.can_be_read(path.name):
@@ -138,15 +138,15 @@ def _unused(
 ) -> tuple[str, ...]:
     """What lies beside the clips, as sentences."""
     level = 2 if splits else 1  # parts of a class folder's path
-    used = {path.relative_to(root).parts[:level] for part in clips.values() for _, _, path in part}
-    holds = Counter(path.relative_to(root).parts[:level] for path in walked.files if formats.has_sound(path.name))
+    used = {_parts(path, root)[:level] for part in clips.values() for _, _, path in part}
+    holds = Counter(_parts(path, root)[:level] for path in walked.files if formats.has_sound(path.name))
     beside, idle, unread, neither = [], [], [], []
     for path in walked.files:
-        names = path.relative_to(root).parts
+        names = _parts(path, root)
         if len(names) == 1 or (len(names) == 2 and names[0] in splits):
             beside.append("/".join(names))
     for path in walked.folders:
-        names = path.relative_to(root).parts
+        names = _parts(path, root)
         if splits and len(names) == 1 and names[0] not in splits:
             inside = sum(count for place, count in holds.items() if place[0] == names[0])
             neither.append(f"{names[0]} ({counted(inside, 'recording')})")
@@ -160,6 +160,11 @@ def _unused(
         ("links to folders that are read under another name are not followed", _relative(walked.again, root)),
     )
     return tuple(f"{what}: {_some(names)}" for what, names in found if names)
+
+
+def _parts(path: Path, root: Path) -> tuple[str, ...]:
+    """The names from the root on, of a path that was found below it."""
+    return path.parts[len(root.parts) :]
 
 
 def _relative(paths: Iterable[Path], root: Path) -> list[str]:
