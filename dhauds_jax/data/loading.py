@@ -9,9 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio, resample_wave
+from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.notices import Said
+from dhauds_jax.data.resampling import resample_wave
 from dhauds_jax.data.sets.base import check_split, list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable

@@ -13,7 +13,7 @@ CANCELLED = 0.1
 
 
 class Mixdown:
-    """The mean of a file's channels.
+    """The mean of a file's channels, block by block.
 
     Attributes:
       samples: how many there are, of each channel.
@@ -23,30 +23,25 @@ class Mixdown:
 
     def __init__(self, channels: int):
         self.channels, self.samples, self.finite, self.peak = channels, 0, 0, 0.0
-        self._means: list[np.ndarray] = []
-        self._energy = 0.0  # of all channels
+        self._energy = self._left = 0.0  # of all channels, of their mean
 
-    def add(self, block: np.ndarray) -> None:
-        """Takes the next samples, float32 (time, channels)."""
+    def add(self, block: np.ndarray) -> np.ndarray:
+        """The mean, float32 (time,), of the next samples, float32 (time, channels)."""
         self.samples += len(block)
         self.finite += int(np.isfinite(block).sum())
         self.peak = max(self.peak, float(block.max()), -float(block.min()))
         if self.channels == 1:
-            self._means.append(block[:, 0])
-            return
-        self._means.append(block.mean(axis=1, dtype=np.float32))
+            return block[:, 0]
+        mean = block.mean(axis=1, dtype=np.float32)
         self._energy += _energy(block)
-
-    def wave(self) -> np.ndarray:
-        """The mean, float32 (time,)."""
-        return np.concatenate(self._means)
+        self._left += _energy(mean)
+        return mean
 
     def cancels(self) -> bool:
         """Whether the channels are heard and their mean is not (see `CANCELLED`)."""
         if self.channels == 1 or self._energy < SILENT**2 * self.samples * self.channels:
             return False
-        left = sum(map(_energy, self._means))
-        return math.isfinite(self._energy) and left < CANCELLED**2 * self._energy / self.channels
+        return math.isfinite(self._energy) and self._left < CANCELLED**2 * self._energy / self.channels
 
 
 def _energy(block: np.ndarray) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,10 +11,10 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dhauds_jax.data import formats, walking
-from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_audio
+from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_blocks, told_length
 from dhauds_jax.data.mixdown import SILENT
 from dhauds_jax.data.notices import Said
-from dhauds_jax.data.windows import Keeper, Reread, Windows, cut
+from dhauds_jax.data.windows import IN_MEMORY, Keeper, Reread, Windows, cut, starts
 from dhauds_jax.data.windows import spans as spans_of
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.files import printable
@@ -130,19 +131,21 @@ def load(
         for one in listed
         for path in one.paths
     ]
+    if spool is not None and not reread:
+        _check_room([path for _, path in named], spool, sample_rate, length, overlap)
     made, said = _Made(length, overlap, sample_rate, Keeper(length, spool, reread)), Said()
     skipped, paths = [], []
     for name, path in progress_bar(named, desc="read", unit="file"):
         try:
-            wave, told = read_audio(path, sample_rate)
+            blocks, reading = read_blocks(path, sample_rate)
+            made.add(name, blocks)
         except BadFile as error:
             if on_bad_file == "stop":
                 error.skippable = True
                 raise
             skipped.append((name, error.reason))
             continue
-        said.add(name, told)
-        made.add(name, [wave])
+        said.add(name, reading.notices(sample_rate))
         paths.append(path)
     if not made.files:
         first = ": ".join(skipped[0])
@@ -150,7 +153,7 @@ def load(
         raise BadInput(f"--audio_dir={sounds}: {none} be read, the first: {first}")
 
     def again(file: int) -> Iterator[np.ndarray]:
-        return cut([read_audio(paths[file], sample_rate)[0]], length, overlap)
+        return cut(read_blocks(paths[file], sample_rate)[0], length, overlap)
 
     found = made.recordings(again)
     unread = [notice for one in listed for notice in one.notices]
@@ -159,6 +162,26 @@ def load(
         notices=(*said.sentences(len(named)), *unread, *silence(found.silent)),
         left_out=tuple(kind for one in listed for kind in one.left_out),
     )
+
+
+def _check_room(paths: Sequence[Path], spool: Path, sample_rate: int, length: int, overlap: float) -> None:
+    """Raises `BadInput` unless the disk has room for the windows, as far as headers tell how many there are."""
+    told = [told_length(path) for path in paths]
+    seconds = sum(samples / rate for rate, samples in filter(None, told))
+    needed = sum(
+        4 * length * len(starts(round(samples * sample_rate / rate), length, overlap))
+        for rate, samples in filter(None, told)
+    )
+    if needed <= IN_MEMORY:
+        return
+    above = next(folder for folder in spool.absolute().parents if folder.is_dir())
+    free = shutil.disk_usage(above).free
+    if needed > free:
+        raise BadInput(
+            f"{above}: the recordings are {seconds / 3600:.1f} h, which as windows take {needed / 2**30:.1f} GiB, and "
+            f"its disk has {free / 2**30:.1f} GiB free; give --online or --method=source, which keep nothing, or fewer "
+            "recordings"
+        )
 
 
 def of_waves(
@@ -199,8 +222,9 @@ class _Made:
                 samples, lowest, highest = samples + len(block), min(lowest, block.min()), max(highest, block.max())
                 yield block
 
-        for window in cut(seen(), self._length, self._overlap):
-            self._keeper.add(window)
+        with self._keeper.file():
+            for window in cut(seen(), self._length, self._overlap):
+                self._keeper.add(window)
         spans = spans_of(samples, self._length, self._overlap, self._rate)
         self._owner.append(np.full(len(spans), len(self.files), np.int32))
         self._spans.append(spans)

@@ -59,7 +59,7 @@ def _hum(rng: np.random.Generator, samples: int, sample_rate: int) -> np.ndarray
 
 def _babble(rng: np.random.Generator, samples: int, sample_rate: int) -> np.ndarray:
     """Several talkers of the corpus's own synthesiser, none of whom is in a split."""
-    from dhauds_jax.data.audio import resample_wave
+    from dhauds_jax.data.resampling import resample_wave
 
     needed = -(-samples * synthetic.SAMPLE_RATE // sample_rate)
     gap = synthetic.LENGTH // 2  # words follow each other every half second

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dhauds_jax.data.layout import lay_out
-from dhauds_jax.digests import DIGITS
+from dhauds_jax.digests import of_texts
 from dhauds_jax.errors import BadInput
 
 IN_MEMORY = 512 * 2**20
@@ -64,7 +65,7 @@ class Spooled:
     """Windows in a file, read by row as they are asked for; like an array (windows, time) of float32.
 
     Args:
-      path: the file, which is removed by `remove`.
+      path: the file.
       shape: (windows, time).
     """
 
@@ -133,36 +134,60 @@ class Keeper:
     """
 
     def __init__(self, length: int, spool: Path | None = None, reread: bool = False) -> None:
-        self._length, self._spool, self._reread = length, spool, reread
-        self._kept: list[np.ndarray] = []
+        self._length, self._reread = length, reread
+        self._spool = None if reread else spool
+        self._kept: list[np.ndarray] | None = []
         self._file: BinaryIO | None = None
-        self._digest, self.count = hashlib.sha256(), 0
+        self._digest, self._digests, self.count = hashlib.sha256(), [], 0
+
+    @contextlib.contextmanager
+    def file(self) -> Iterator[None]:
+        """A block in which the windows of one file are added; where it raises, there were none of that file."""
+        before, self._digest = self.count, hashlib.sha256()
+        try:
+            yield
+        except BaseException:
+            self._forget_from(before)
+            raise
+        self._digests.append(self._digest.hexdigest())
+
+    def _forget_from(self, count: int) -> None:
+        self.count = count
+        if self._file is not None:
+            self._file.seek(count * self._length * 4)
+            self._file.truncate()
+        elif self._kept is not None:
+            del self._kept[count:]
 
     def add(self, window: Float[np.ndarray, " time"]) -> None:
         """The next window."""
-        window = np.ascontiguousarray(window, np.float32)
-        self._digest.update(window.tobytes())
+        window = np.array(window, np.float32)
+        self._digest.update(window)
         self.count += 1
-        if self.count * self._length * 4 <= IN_MEMORY or not (self._reread or self._spool):
-            self._kept.append(window.copy())
-        elif self._spool and not self._reread:
-            if self._file is None:
+        if self._kept is not None and self.count * self._length * 4 > IN_MEMORY and (self._reread or self._spool):
+            if self._spool is not None:
                 self._spool.parent.mkdir(parents=True, exist_ok=True)
                 self._file = self._spool.open("wb")
                 self._file.writelines(self._kept)
+            self._kept = None
+        if self._file is not None:
             self._file.write(window)
-            self._kept = []
-        else:
-            self._kept = []
+        elif self._kept is not None:
+            self._kept.append(window)
 
     @property
     def digest(self) -> str:
-        """Sixteen hexadecimal digits of all samples so far."""
-        return self._digest.hexdigest()[:DIGITS]
+        """Sixteen hexadecimal digits of all samples, file by file."""
+        return of_texts(*self._digests)
 
     def windows(self, again: Callable[[], Reread]) -> Windows:
         """What holds them; `again` gives the windows that are read again."""
         if self._file is not None:
             self._file.close()
             return Spooled(self._spool, (self.count, self._length))
-        return np.stack(self._kept) if self._kept else again()
+        return again() if self._kept is None else np.stack(self._kept)
+
+    def close(self) -> None:
+        """Closes the file, where there is one; once more than once does no harm."""
+        if self._file is not None:
+            self._file.close()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from dhauds_jax import metrics
-from dhauds_jax.files import write_atomically
+from dhauds_jax.report.plotting import save, subplots
 
 SMALL = 40
 """Up to this many classes, a figure of confusions writes the numbers and names into its squares."""
@@ -79,7 +79,8 @@ def confusions(found: Int[np.ndarray, "classes classes"], classes: Sequence[str]
 
 def draw_confusion(found: Int[np.ndarray, "classes classes"], classes: Sequence[str], path: Path) -> None:
     """The table as a picture: rows (true classes) in shares of their clips, with the clips written in."""
-    figure, axes = _figure(2.5 + 0.34 * min(len(classes), 60), 2.2 + 0.34 * min(len(classes), 60))
+    side = 0.34 * min(len(classes), 60)
+    figure, axes = subplots(figsize=(2.5 + side, 2.2 + side))
     shares = found / np.maximum(found.sum(-1, keepdims=True), 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, ax=axes, shrink=0.7, label="share of the class's clips")
@@ -90,7 +91,7 @@ def draw_confusion(found: Int[np.ndarray, "classes classes"], classes: Sequence[
         for i, j in zip(*np.nonzero(found), strict=True):
             color = "white" if shares[i, j] > 0.6 else "black"
             axes.text(j, i, str(found[i, j]), ha="center", va="center", color=color, fontsize=7)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
+    save(figure, path)
 
 
 def draw_calibration(bins: Sequence[tuple[float, float, float]], path: Path) -> None:
@@ -100,20 +101,10 @@ def draw_calibration(bins: Sequence[tuple[float, float, float]], path: Path) -> 
       bins: of `metrics.reliability`.
       path: where.
     """
-    figure, axes = _figure(4.6, 4.4)
+    figure, axes = subplots(figsize=(4.6, 4.4))
     share_, right, said = np.array(bins).T
     axes.plot([0, 1], [0, 1], color="0.72", linewidth=1)
     axes.scatter(said, right, s=20 + 600 * share_, color="#0072B2", alpha=0.7, linewidths=0)
     axes.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="confidence", ylabel="share that is right", aspect="equal")
     axes.spines[["top", "right"]].set_visible(False)
-    write_atomically(path, lambda file: figure.savefig(file, format="png", dpi=110))
-
-
-def _figure(width: float, height: float) -> tuple[Any, Any]:
-    """A figure that no screen and no notebook knows of."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.subplots()
+    save(figure, path)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from dhauds_jax.data import audio
-from dhauds_jax.data.audio import BadFile, decode, read_audio, resample_wave
+from dhauds_jax.data import audio, opening, resampling
+from dhauds_jax.data.audio import BadFile, decode, read_audio
+from dhauds_jax.data.resampling import resample_blocks, resample_wave
 
 
 @pytest.fixture
@@ -85,7 +86,7 @@ def test_long_files_are_decoded_in_blocks_of_the_same_values(tmp_path, monkeypat
         soundfile.write(tmp_path / name, samples, 16_000)
         whole = decode(tmp_path / name).wave
         with monkeypatch.context() as patch:
-            patch.setattr(audio, "_BLOCK", 1_024)
+            patch.setattr(opening, "_BLOCK", 1_024)
             np.testing.assert_array_equal(decode(tmp_path / name).wave, whole)
     expected = (np.rint(samples * 2**15) / 2**15).mean(axis=1)
     np.testing.assert_allclose(decode(tmp_path / "a.flac").wave, expected, atol=2**-15)
@@ -115,10 +116,16 @@ def test_long_waves_are_resampled_in_blocks_without_seams(monkeypatch):
 
     wave = np.random.default_rng(0).normal(size=8_000 * 11 + 37).astype(np.float32)
     whole = np.asarray(resample(jnp.asarray(wave), 8_000, 16_000))
-    monkeypatch.setattr(audio, "BLOCK_SECONDS", 4)
+    monkeypatch.setattr(resampling, "BLOCK_SECONDS", 4)
     pieces = resample_wave(wave, 8_000, 16_000)
     assert pieces.shape == whole.shape
     np.testing.assert_allclose(pieces, whole, atol=1e-6)
+    for seconds in (3.5, 4.0, 4.5, 6.0, 8.25, 11.0):
+        part = wave[: int(8_000 * seconds) + 1]
+        for block in (7_001, 40_000):
+            blocks = np.split(part, range(block, len(part), block))
+            assert np.array_equal(np.concatenate(list(resample_blocks(blocks, 8_000, 16_000))),
+                                  resample_wave(part, 8_000, 16_000))  # fmt: skip
 
 
 def test_short_wave_keeps_its_own_length():

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from dhauds_jax.data import sets
-from dhauds_jax.data.audio import BadFile, resample_wave
+from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip, open_clips
 from dhauds_jax.data.corrupted import files, verifying, writing
 from dhauds_jax.data.corrupted.cell import CellSpec
@@ -18,6 +18,7 @@ from dhauds_jax.data.corrupted.layouts import cell_path, clip_length, file_name,
 from dhauds_jax.data.corrupted.reading import list_cell, load_cell
 from dhauds_jax.data.corruptions import corrupt
 from dhauds_jax.data.corruptions.noise import synthetic_bank
+from dhauds_jax.data.resampling import resample_wave
 from dhauds_jax.data.sets.base import DataSet, Order
 from dhauds_jax.errors import BadInput
 from tests.data.fakes import FAKES

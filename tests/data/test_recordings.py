@@ -1,12 +1,13 @@
 """Folders of recordings: what is found, how it is cut, and what a file's probabilities are."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
 
-from dhauds_jax.data import recordings, windows
+from dhauds_jax.data import opening, recordings, windows
 
 
 def test_a_folder_is_read_with_its_folders_and_bad_files_are_left_out(tmp_path):
@@ -140,3 +141,37 @@ def test_many_hours_are_the_same_windows_in_a_file_or_read_again(tmp_path, monke
     assert np.array_equal(reread.waves[4:9], held.waves[4:9])
     whole = recordings.load(tmp_path, **same)  # nowhere to put them: they stay in memory
     assert np.array_equal(whole.waves, held.waves)
+
+
+def test_a_long_recording_that_ends_badly_leaves_no_window_behind(tmp_path, monkeypatch):
+    """It is told at its end alone, when its first windows have been cut."""
+    rng = np.random.default_rng(0)
+    sound = rng.uniform(-0.5, 0.5, 5000).astype(np.float32)
+    for name, last in (("a", 0.0), ("b", np.nan), ("c", 0.0)):
+        soundfile.write(tmp_path / f"{name}.wav", np.append(sound, np.float32(last)), 1000, subtype="FLOAT")
+    monkeypatch.setattr(opening, "_BLOCK", 700)
+    same = {"sample_rate": 1000, "length": 500}
+    for limit in (1e9, 4 * 2000, 15 * 2000):  # in memory, in a file before, in a file while the bad one is read
+        monkeypatch.setattr(windows, "IN_MEMORY", limit)
+        found = recordings.load(tmp_path, **same, spool=tmp_path / "state" / "windows")
+        assert found.files == ("a.wav", "c.wav") and found.owner.tolist() == [0] * 11 + [1] * 11
+        assert found.skipped[0][0] == "b.wav" and "1 of 5001 samples are NaN" in found.skipped[0][1]
+        rows = found.waves[np.arange(22)]
+        assert np.array_equal(rows[:11], rows[11:]) and np.array_equal(rows[0], sound[:500])
+        (tmp_path / "state" / "windows").unlink(missing_ok=True)
+    reread = recordings.load(tmp_path, **same, reread=True)
+    assert np.array_equal(reread.waves[np.arange(22)], rows) and reread.digest == found.digest
+
+
+def test_what_the_disk_cannot_hold_is_said_before_it_is_read(tmp_path, monkeypatch):
+    soundfile.write(tmp_path / "a.wav", np.full(36_000, 0.1), 1000)
+    monkeypatch.setattr(recordings, "IN_MEMORY", 1000)
+    monkeypatch.setattr(recordings.shutil, "disk_usage", lambda folder: SimpleNamespace(free=2**16))
+    same = {"sample_rate": 2000, "length": 500, "overlap": 0.5, "spool": tmp_path / "out" / "state" / "windows"}
+    # 72,000 samples in steps of 250: 287 windows of 2,000 bytes.
+    message = "the recordings are 0.0 h, which as windows take 0.0 GiB, and its disk has 0.0 GiB free; give --online"
+    with pytest.raises(ValueError, match=message):
+        recordings.load(tmp_path, **same)
+    monkeypatch.setattr(recordings.shutil, "disk_usage", lambda folder: SimpleNamespace(free=287 * 2000))
+    assert len(recordings.load(tmp_path, **same).waves) == 287
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,98 @@
+"""Another rate for host waveforms of any length: few compilations, flat memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+BLOCK_SECONDS = 30
+"""Longer recordings are resampled in blocks of this many seconds, so memory stays flat."""
+
+
+def resample_wave(wave: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray:
+    """Resamples one host waveform of any length with few compilations and flat memory.
+
+    Windowed-sinc resampling looks at a short neighbourhood only and takes silence beyond both ends, so the wave is
+    padded with zeros to whole seconds (one compiled program per number of seconds, not per length) and long ones go
+    block by block with enough context on both sides.
+
+    Args:
+      wave: float32 (time,).
+      orig_rate, new_rate: rates in Hz.
+
+    Returns:
+      float32 (ceil(new_rate * time / orig_rate),).
+    """
+    if orig_rate == new_rate:
+        return wave
+    if len(wave) > BLOCK_SECONDS * orig_rate:
+        return np.concatenate(list(resample_blocks([wave], orig_rate, new_rate)))
+    padded = np.zeros(max(1, math.ceil(len(wave) / orig_rate)) * orig_rate, np.float32)
+    padded[: len(wave)] = wave
+    return np.array(_resample(padded, orig_rate, new_rate))[: -(-new_rate * len(wave) // orig_rate)]
+
+
+def resample_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) -> Iterator[np.ndarray]:
+    """What `resample_wave` makes of a waveform that comes block by block, piece by piece.
+
+    Args:
+      blocks: float32 (time,), the waveform in its order.
+      orig_rate, new_rate: rates in Hz.
+    """
+    if orig_rate == new_rate:
+        yield from blocks
+        return
+    kept = _Kept(blocks)
+    if not kept.reach(BLOCK_SECONDS * orig_rate + 1):
+        yield resample_wave(kept.part(0, kept.end), orig_rate, new_rate)
+        return
+    # Context of a whole second: far more than the filter's reach, and it keeps both rates in step.
+    second = 0
+    while kept.reach(second * orig_rate + 1):
+        left, right = (second - 1) * orig_rate, (second - 1 + BLOCK_SECONDS) * orig_rate
+        whole = kept.reach(right)
+        part = kept.part(max(left, 0), right)
+        block = np.zeros(BLOCK_SECONDS * orig_rate, np.float32)
+        block[max(-left, 0) : max(-left, 0) + len(part)] = part
+        piece = np.array(_resample(block, orig_rate, new_rate)[new_rate : (BLOCK_SECONDS - 1) * new_rate])
+        out_length = -(-new_rate * kept.end // orig_rate)
+        yield piece if whole else piece[: out_length - second * new_rate]
+        second += BLOCK_SECONDS - 2
+
+
+class _Kept:
+    """A waveform that comes block by block, of which what was left behind is forgotten; `end` samples have come."""
+
+    def __init__(self, blocks: Iterable[np.ndarray]):
+        self._source, self._begins, self.end = iter(blocks), 0, 0
+        self._blocks: list[np.ndarray] = []
+
+    def reach(self, samples: int) -> bool:
+        """Whether there are so many samples; as many are fetched."""
+        while self.end < samples:
+            block = next(self._source, None)
+            if block is None:
+                return False
+            self._blocks.append(block)
+            self.end += len(block)
+        return True
+
+    def part(self, first: int, beyond: int) -> np.ndarray:
+        """The samples from `first` on up to `beyond`; those before `first` are forgotten."""
+        while self._blocks and self._begins + len(self._blocks[0]) <= first:
+            self._begins += len(self._blocks.pop(0))
+        found, begins = [], self._begins
+        for block in self._blocks:
+            found.append(block[max(first - begins, 0) : max(beyond - begins, 0)])
+            begins += len(block)
+        return np.concatenate(found) if found else np.zeros(0, np.float32)
+
+
+def _resample(wave: np.ndarray, orig_rate: int, new_rate: int):
+    import jax.numpy as jnp
+
+    from dhauds_jax.dsp.resample import resample
+
+    return resample(jnp.asarray(wave), orig_rate, new_rate)
