@@ -54,7 +54,8 @@ def zero_bytes(folder):
 def text_for_a_wav(folder):
     (folder / "dataset/up/train_0.wav").write_text("this is a text, whatever its name says")
     return (
-        "unreadable: dataset/up/train_0.wav: cannot be read (Format not recognised), expected a wav, flac, ogg or mp3 file"
+        "unreadable: dataset/up/train_0.wav: cannot be read (Format not recognised), expected a wav, flac, ogg or mp3 "
+        "file"
     )
 
 
