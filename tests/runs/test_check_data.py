@@ -53,8 +53,10 @@ def zero_bytes(folder):
 
 def text_for_a_wav(folder):
     (folder / "dataset/up/train_0.wav").write_text("this is a text, whatever its name says")
-    found = "cannot be read (Format not recognised), expected a wav, flac, ogg or mp3 file"
-    return f"unreadable: dataset/up/train_0.wav: {found}"
+    return (
+        "unreadable: dataset/up/train_0.wav: cannot be read (Format not recognised), expected a wav, flac, ogg or mp3 "
+        "file"
+    )
 
 
 def truncated_header(folder):
