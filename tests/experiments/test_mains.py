@@ -1,5 +1,6 @@
 """The command lines as a user types them: help, exit codes, one sentence on stderr; imports stay light."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,6 +89,29 @@ def test_bad_command_lines_end_with_one_sentence_and_code_2(words, message):
     assert message in done.stderr
     assert "Traceback" not in done.stderr
     assert not (ROOT / "nowhere").exists()
+
+
+def test_after_ctrl_c_a_command_promises_what_it_keeps():
+    """Before, each said that the same command goes on where it was."""
+    said = {}
+    for name in MAINS:
+        promise = re.search(r"app\.run\(main.*stopped=app\.(\w+)\)", commands()[name].read_text())
+        said.setdefault(promise[1] if promise else "", set()).add(name)
+    assert said == {
+        "GOES_ON": {"adapt", "classify", "leaderboard", "pretrain", "quickstart", "sweep", "train", "tune"},
+        "THE_REST": {"corrupt", "study"},
+        "": {"benchmark", "check_data", "elect", "report"},
+    }
+    code = (
+        "from dhauds_jax.command import app\n"
+        "def main():\n"
+        "    raise KeyboardInterrupt\n"
+        "app.run(main, stopped=app.THE_REST)\n"
+    )
+    words = [sys.executable, "-c", code, "--nocompilation_cache"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    rest = "what is finished is kept, and the same command does the rest"
+    assert (done.returncode, done.stderr) == (130, f"\nstopped by the user; {rest}\n")
 
 
 def test_the_quickstart_says_at_once_what_it_does_how_long_and_where():
