@@ -130,7 +130,7 @@ def _legend_beside(all_axes: Sequence[Any], last: Any, title: str) -> None:
     shown = {label: line for ax in all_axes for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
     if shown:
         beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "alignment": "left", "handlelength": 3}
-        small = {"fontsize": 8, "title_fontsize": 8, "frameon": False}
+        small = {"fontsize": 8, "title_fontsize": 8, "frameon": False, "ncols": 1 + (len(shown) - 1) // 10}
         last.legend(shown.values(), shown, title=title or None, **beside, **small)
 
 
