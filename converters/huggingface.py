@@ -216,6 +216,7 @@ def geometry_of(face: Face, record: Mapping[str, Any], where: Path) -> dict[str,
     Raises:
       BadInput: a key that is not known, or a value that the network cannot have; all of them are named.
     """
+    record = {key: value for key, value in record.items() if value is not None}  # null is the default
     problems = _problems(face, record)
     if problems:
         raise BadInput(f"{where}/config.json: {'; '.join(problems)}")
@@ -247,7 +248,7 @@ def _problems(face: Face, record: Mapping[str, Any]) -> list[str]:
     found += [
         f"{key} is {value!r}, and what it does is not known here; take the key out of the file if it changes no output"
         for key, value in sorted(record.items())
-        if key not in known and value is not None
+        if key not in known
     ]
     return found
 
@@ -269,7 +270,7 @@ def _inconsistent(record: Mapping[str, Any]) -> list[str]:
 
 def labels_of(record: Mapping[str, Any]) -> tuple[list[str] | None, bool]:
     """The names of the outputs in order (None: the file has none), and whether they only count (`LABEL_0`, ...)."""
-    if "id2label" not in record:
+    if not record.get("id2label"):
         return None, True
     pairs = sorted(((int(key), label) for key, label in record["id2label"].items()), key=lambda pair: pair[0])
     labels = [str(label) for _, label in pairs]

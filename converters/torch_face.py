@@ -82,21 +82,17 @@ def _load(file: Source, config: ClassifierConfig, variables: Mapping[str, Any]) 
     named = own.get(config.head["kind"])
     if named in _HEADS and named in (record.get("architectures") or [named]):
         name = named
-    settings = getattr(transformers, f"{start}Config").from_pretrained(file.path)
-    allowed = {"masked_spec_embed"}
-    if config.family == "hubert":
-        settings.tie_last_hidden_states = config.geometry.get("layer_sum") == "states"
-    else:
-        settings.max_length, settings.num_mel_bins = _frames(config), config.front_end["n_mels"]
-        allowed.add("position_embeddings")
+    wrong = (RuntimeError, ValueError, OSError, KeyError, imported("huggingface_hub.errors").StrictDataclassError)
     try:
+        settings = _settings(getattr(transformers, f"{start}Config"), file, config)
         model, found = getattr(transformers, name).from_pretrained(
             file.path, config=settings, output_loading_info=True, ignore_mismatched_sizes=True
         )
-    except (RuntimeError, ValueError, OSError, KeyError) as error:
+    except wrong as error:
         first = (str(error).splitlines() or [type(error).__name__])[0]
         raise BadInput(f"--verify: transformers does not load {file.path} ({first}), expected a whole folder") from None
     odd = [str(each) for kind in ("missing_keys", "mismatched_keys") for each in found[kind]]
+    allowed = ("masked_spec_embed", *(() if config.family == "hubert" else ("position_embeddings",)))
     odd = [key for key in odd if not any(part in key for part in allowed)]
     if odd:
         raise BadInput(
@@ -109,6 +105,16 @@ def _load(file: Source, config: ClassifierConfig, variables: Mapping[str, Any]) 
         positions = np.array(variables["params"]["encoder"]["positions"])[None]
         model.base_model.embeddings.position_embeddings = torch.nn.Parameter(torch.from_numpy(positions))
     return model.float().eval(), name
+
+
+def _settings(cls: Any, file: Source, config: ClassifierConfig) -> Any:
+    """The folder's own config, with the clips of the converted network where positions depend on them."""
+    settings = cls.from_pretrained(file.path)
+    if config.family == "hubert":
+        settings.tie_last_hidden_states = config.geometry.get("layer_sum") == "states"
+    else:
+        settings.max_length, settings.num_mel_bins = _frames(config), config.front_end["n_mels"]
+    return settings
 
 
 def _frames(config: ClassifierConfig) -> int:

@@ -165,7 +165,7 @@ def test_all_that_stops_is_in_one_sentence_and_null_says_nothing():
         BadInput, match=r"^hf/config.json: hidden_act is 'mish' .*; add_adapter is True, supported is F"
     ):
         huggingface.geometry_of(huggingface.HUBERT, record, Path("hf"))
-    assert "pooling_mode" not in huggingface.geometry_of(huggingface.HUBERT, {"pooling_mode": None}, Path("hf"))
+    assert huggingface.geometry_of(huggingface.HUBERT, {"pooling_mode": None, "hidden_act": None}, Path("hf")) == {}
 
 
 @pytest.mark.slow

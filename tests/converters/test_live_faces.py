@@ -103,6 +103,12 @@ def test_verify_runs_the_folder_s_own_module(tmp_path):
 def test_verify_says_what_transformers_does_not_load(tmp_path):
     faces.ast(tmp_path / "hf")
     path = tmp_path / "hf/config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "num_hidden_layers": None, "intermediate_size": None}))
-    with pytest.raises(ValueError, match=r"^--verify: transformers (does not load|finds) .*hf"):
-        converted(tmp_path, "ast", verify=True)
+    record = json.loads(path.read_text())
+    del record["num_hidden_layers"]
+    for more, words in (
+        ({}, r"finds \['.*, expected the sizes of the weights in config.json$"),
+        ({"num_hidden_layers": None}, r"does not load .*hf \(.*num_hidden_layers.*\), expected a whole folder$"),
+    ):
+        path.write_text(json.dumps({**record, **more}))
+        with pytest.raises(ValueError, match=rf"^--verify: transformers {words}"):
+            converted(tmp_path, "ast", verify=True)

@@ -3,12 +3,14 @@
 Needs the extra `test-parity`; the goldens hold the same numbers for machines without it.
 """
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from converters import hubert, verify
+from converters import conversion, hubert, verify
 from converters.mapping import merge, prefixed, to_flax, to_torch
 from dhauds_jax.nets import hubert_zoo, zoo
 from dhauds_jax.nets.normalisers import EVAL
@@ -106,3 +108,21 @@ def test_transformers(name):
     # Hidden state 0 is the blocks' input; with pre-norm blocks the last one already has the final norm.
     layers = found.hidden_states[1:-1] if sizes["pre_norm"] else found.hidden_states[1:]
     compare(encoded, gradients, layers, found.last_hidden_state, model)
+
+
+def test_verify_loads_a_file_of_torchaudio_s_names_itself(tmp_path):
+    """The file's own tensors go into torchaudio's module, so that a wrong map shows itself."""
+    pytest.importorskip("torchaudio", reason="the PyTorch side", exc_type=(ImportError, OSError))
+    torch.manual_seed(0)
+    sizes = GEOMETRIES["pre-norm, bias"]
+    state = verify.torchaudio_model(sizes).state_dict()
+    torch.save({f"module.{key}": tensor for key, tensor in state.items()}, tmp_path / "hubert.pt")
+    config = zoo.preset("hubert_base").replace(geometry=sizes, length=4000, net="custom").to_dict()
+    given = {key: config[key] for key in ("geometry", "head", "front_end", "sample_rate", "length", "classes")}
+    (tmp_path / "given.json").write_text(json.dumps(given))
+    out, source = tmp_path / "out", [tmp_path / "hubert.pt"]
+    made = conversion.convert("hubert", source, out, config=tmp_path / "given.json", verify=True)
+    assert made.beside == "torchaudio's wav2vec2_model" and max(made.verified.values()) < 2e-5
+    assert list(made.verified) == ["conv features", "block 1", "block 2", "block 3", "last hidden", "logits"]
+    report = (out / "report.md").read_text()
+    assert "| layer | largest difference to torchaudio's wav2vec2_model |" in report

@@ -259,3 +259,22 @@ def test_bad_input_is_said():
         zoo.build(TINY, half=True)
     with pytest.raises(ValueError, match="'hubert_small' has no classes of its own"):
         zoo.preset("hubert_small")
+
+
+def test_settings_of_other_files_are_optional_and_checked():
+    """Published geometries do not name them, so that no config and no name of a result changes."""
+    tiny = zoo.preset("hubert_tiny", ("a", "b"))
+    assert tuple(tiny.geometry) == hubert_zoo.GEOMETRY and not set(hubert_zoo.OPTIONAL) & set(tiny.geometry)
+    for key, value, words in (
+        ("activation", "mish", "activation is 'mish', expected one of gelu, gelu_tanh, relu, silu"),
+        ("conv_activation", "mish", "conv_activation is 'mish', expected one of gelu, gelu_tanh, relu, silu"),
+        ("layer_sum", "all", "layer_sum is 'all', expected one of none, blocks, states"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            hubert_zoo.build_encoder(tiny.replace(geometry={**tiny.geometry, key: value}))
+    summed = tiny.replace(geometry={**tiny.geometry, "layer_sum": "blocks"})
+    weights = zoo.shapes(zoo.build(summed))["params"]["encoder"]["layer_weights"]
+    assert weights.shape == (tiny.geometry["depth"] + 1,)
+    ast = zoo.preset("ssast_test", ("a", "b"))
+    with pytest.raises(ValueError, match="activation is 'mish', expected one of gelu"):
+        zoo.build(ast.replace(geometry={**ast.geometry, "activation": "mish"}))
