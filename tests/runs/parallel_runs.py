@@ -79,8 +79,8 @@ def after_save(position: int, act: Callable[[], None]) -> Callable[..., bool]:
     """`Saver.save`, and `act` when the state of this position has been saved."""
     save = Saver.save
 
-    def save_and_act(saver: Saver, tree: Any, info: dict[str, Any]) -> bool:
-        saved = save(saver, tree, info)
+    def save_and_act(saver: Saver, tree: Any, info: dict[str, Any], **when: bool) -> bool:
+        saved = save(saver, tree, info, **when)
         if saved and info["position"] == position:
             act()
         return saved

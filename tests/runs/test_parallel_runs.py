@@ -1,5 +1,6 @@
 """train, adapt and sweep over several devices and processes end as on one device, and one process alone writes."""
 
+import json
 import signal
 
 import jax
@@ -100,7 +101,10 @@ def test_a_training_of_two_processes_that_were_killed_ends_near_one_device(two):
     losses = [[point["loss"] for point in found["training"]["history"]] for found in (extra, expected)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     near(one, other)
-    assert sorted(path.name for path in (two / "train-killed").iterdir()) == ["checkpoint", "state"]
+    assert sorted(path.name for path in (two / "train-killed").iterdir()) == ["checkpoint", "progress.jsonl", "state"]
+    assert [path.name for path in (two / "train-killed" / "state").iterdir()] == ["trained"]
+    lines = (two / "train-killed" / "progress.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
 
 
 @pytest.mark.slow
