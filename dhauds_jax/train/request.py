@@ -135,7 +135,9 @@ class TrainRun(ClipsOfRun):
     noise_dir: str | None = flag("Folder that holds _background_noise_/, for the noise view.", None)
     net: str = flag("Network, a name of the zoo (--list names them).", "amaut_small", names="net")
     seed: int = flag("Seed of weights, order and augmentation.", 0)
-    train_noise: str = flag("Background noise of the noise view, by file name without ending.", "pink_noise")
+    train_noise: str = flag(
+        "Background noise of the noise view, its file's name without ending; or ENU:DIR.", "pink_noise"
+    )
     checkpoint: str | None = flag("Start from this checkpoint or pretraining instead of from random weights.", None)
     profile: str = flag("reference (quirks of the PyTorch training on) or corrected.", "reference", choices=PROFILES)
     options: TrainOptions = dataclasses.field(default_factory=TrainOptions)
