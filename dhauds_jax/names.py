@@ -55,8 +55,11 @@ SHIFTS: Mapping[str, str] = {
 }
 """Corruptions whose level is a parameter, written CODE:LEVEL."""
 
+OWN_NOISES: Mapping[str, str] = {"ENU": f"{_CORRUPTIONS}.own_noises:own_noises"}
+"""Corruptions by noises of the user's own, written CODE:PLACE (a folder or a list), at the levels of `LEVELS`."""
+
 LEVELS = ("L1", "L2")
-"""Levels of the seven corruptions."""
+"""Levels of the seven corruptions and of noises of one's own."""
 
 CLEAN = "clean"
 """The corruption's name for uncorrupted clips; its level is "-"."""

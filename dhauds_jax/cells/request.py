@@ -34,7 +34,7 @@ class AdaptRun(Request):
     method: Sequence[str] = flag(f"Methods: {listed(names.METHODS)} (docs/methods.md).", ("dhauds",), names="method")
     corruption: Sequence[str] = flag(
         f"Corruptions: {listed(names.CORRUPTIONS)}, all, or clean; shifts ({listed(names.SHIFTS)}) with their "
-        f"parameter: {SHIFT_EXAMPLES} (docs/data.md).",
+        f"parameter: {SHIFT_EXAMPLES}; ENU:FOLDER, noises of your own (docs/data.md).",
         names="corruption",
     )
     level: Sequence[str] = flag(f"Levels: {listed(names.LEVELS)}.", ("L2",))

@@ -16,6 +16,7 @@ from dhauds_jax.data.corruptions import (
     checksum,
     corrupt,
     draw_clips,
+    is_own,
     needs_noise,
     parse_cell,
 )
@@ -196,20 +197,20 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
 
 def check_noise(dataset: sets.DataSet, noise_dir: str | None, corruption: str, level: str, rate: int) -> None:
     """Raises `BadInput` if the recordings that `bank_for` would read are not there; none is read."""
-    if needs_noise(corruption) and not _stood_in_for(dataset, noise_dir):
+    if needs_noise(corruption) and not stood_in_for(dataset, noise_dir, corruption):
         find_recordings(noise_dir, corruption, level, rate)
 
 
-def _stood_in_for(dataset: sets.DataSet, noise_dir: str | None) -> bool:
-    """Whether recordings are made in memory."""
-    return not noise_dir and dataset.generate is not None
+def stood_in_for(dataset: sets.DataSet, noise_dir: str | None, corruption: str) -> bool:
+    """Whether recordings are made in memory; those of one's own never are."""
+    return not noise_dir and dataset.generate is not None and not is_own(corruption)
 
 
 def bank_for(dataset: sets.DataSet, noise_dir: str | None, corruption: str, level: str, rate: int) -> NoiseBank | None:
     """The recordings a corruption needs: from `noise_dir`, or made in memory for a data set made in memory."""
     if not needs_noise(corruption):
         return None
-    if _stood_in_for(dataset, noise_dir):
+    if stood_in_for(dataset, noise_dir, corruption):
         return synthetic_bank(corruption, level, sample_rate=rate)
     bank = load_bank(noise_dir, corruption, level, rate)
     for notice in bank.notices:

@@ -17,6 +17,7 @@ from dhauds_jax.cells.checking import Checked
 from dhauds_jax.cells.request import AdaptRun, title
 from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.cells.targets import Corrupted, Loaded, Noise, Target, once
+from dhauds_jax.data.corruptions import public
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.files import write_atomically
 from dhauds_jax.names import CLEAN
@@ -82,12 +83,16 @@ def _of_one(
         other = reported or evaluation(run, loaded, *pair, noise)
         both = (("draw", "two"), *drawn.draw[1:], *((f"evaluation_{k}", v) for k, v in other.draw[1:]))
         make = once(functools.partial(_target, run, loaded, drawn, pair, other))
-        found.append(Work(*pair, epochs, both, make, drawn.noise or other.noise))
+        found.append(Work(*_public(pair), epochs, both, make, drawn.noise or other.noise))
         left = tuple(name for name in names if name not in epochs)
     if left:
         make = once(functools.partial(_target, run, loaded, drawn, pair))
-        found.append(Work(*pair, left, drawn.draw, make, drawn.noise))
+        found.append(Work(*_public(pair), left, drawn.draw, make, drawn.noise))
     return found
+
+
+def _public(pair: tuple[str, str]) -> tuple[str, str]:
+    return public(pair[0]), pair[1]
 
 
 def _target(
@@ -95,11 +100,13 @@ def _target(
 ) -> Target:
     """One corruption's target; `other` is the draw that is reported, where it is another one."""
     waves = drawn.waves()
-    _save_example(Path(run.workdir) / "examples", title(*pair).replace(":", "."), waves[0], loaded.clips.sample_rate)
+    _save_example(
+        Path(run.workdir) / "examples", title(*_public(pair)).replace(":", "."), waves[0], loaded.clips.sample_rate
+    )
     # The second view: rolled right by the share that the two-view losses roll at the most.
     view = np.roll(waves, int(0.17 * waves.shape[1]), axis=1) if run.agreement else None
     evaluation_ = None if other is None else other.waves()
-    return Target(waves, loaded.labels, loaded.dataset.metric, (pair,), evaluation=evaluation_, view=view)
+    return Target(waves, loaded.labels, loaded.dataset.metric, (_public(pair),), evaluation=evaluation_, view=view)
 
 
 def _stacked(run: AdaptRun, loaded: Loaded, names: tuple[str, ...], domains: Sequence[tuple[str, str]]) -> Work:
@@ -117,13 +124,13 @@ def _stacked(run: AdaptRun, loaded: Loaded, names: tuple[str, ...], domains: Seq
         clean = targets.laid_out(loaded)[0] if any(protocols.PROTOCOLS[name].clean for name in names) else None
         labels = np.concatenate([loaded.labels] * len(domains))
         parts.clear()
-        return Target(waves, labels, loaded.dataset.metric, tuple(domains), clean=clean)
+        return Target(waves, labels, loaded.dataset.metric, tuple(map(_public, domains)), clean=clean)
 
     said = [dict(part.draw) for part in parts.values()]
     seed = next((one["draw_seed"] for one in said if "draw_seed" in one), run.seed)
     sums = "+".join(one.get("draw_checksum", "-") for one in said)
     draw = (("draw", "single"), ("draw_seed", seed), ("draw_checksum", sums))
-    corruption = "+".join(dict.fromkeys(name for name, _ in domains if name != CLEAN))
+    corruption = "+".join(dict.fromkeys(public(name) for name, _ in domains if name != CLEAN))
     level = "+".join(dict.fromkeys(level for _, level in domains if level != "-"))
     noise = digests.together([part.noise for part in parts.values()])
     return Work(corruption, level, names, draw, once(make), noise)

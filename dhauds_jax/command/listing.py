@@ -18,7 +18,7 @@ KINDS: Mapping[str, Mapping[str, str] | str] = {
     "net": "dhauds_jax.nets.zoo:names",
     "model": "dhauds_jax.nets.boxed:names",
     "method": names.METHODS,
-    "corruption": {**names.CORRUPTIONS, **names.SHIFTS},
+    "corruption": {**names.CORRUPTIONS, **names.SHIFTS, **names.OWN_NOISES},
     "protocol": names.PROTOCOLS,
     "criterion": {**names.CRITERIA, **names.CRITERIA_WITH_VIEWS},
     "recipe": "dhauds_jax.recipes.training:names",
@@ -26,8 +26,8 @@ KINDS: Mapping[str, Mapping[str, str] | str] = {
 """Kind -> its names with their places, or the place of a function that gives the names (perhaps with a line each)."""
 
 BESIDE = {
-    "corruption": f"and {names.CLEAN}; {listed(names.SHIFTS)} are written CODE:LEVEL, the others have --level "
-    f"{' or '.join(names.LEVELS)}",
+    "corruption": f"and {names.CLEAN}; {listed(names.SHIFTS)} are written CODE:LEVEL, "
+    f"{listed(names.OWN_NOISES)} CODE:FOLDER, all but shifts have --level {' or '.join(names.LEVELS)}",
     "data set": "and variants, such as audio_mnist/fold1 (docs/data.md)",
 }
 """What is to be said beside the names."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from dhauds_jax.cells.request import DRAWS
 from dhauds_jax.data import sets
-from dhauds_jax.data.corruptions import CORRUPTIONS, SHIFTS, check_cell
+from dhauds_jax.data.corruptions import CORRUPTIONS, SHIFTS, check_cell, is_own
 from dhauds_jax.data.corruptions import get as corruption_of
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
@@ -78,11 +78,15 @@ def check_names(names: Mapping[str, str], waits: Sequence[str]) -> None:
     for column, known in valid.items():
         if column in _OWN and is_foreign(names[column].partition("/")[0]):
             _check_own(column, names[column])
-        elif names[column] not in known and not excused(names[column], waits):
+        elif not (
+            names[column] in known
+            or excused(names[column], waits)
+            or (column == "corruption" and is_own(names[column]))
+        ):
             raise BadCell(column, f"unknown {column} {names[column]!r}, expected one of {', '.join(known)}")
     if names["corruption"] == CLEAN and names["level"] != "-":
         raise BadCell("level", f"is {names['level']!r}, expected - for {CLEAN}")
-    if names["corruption"] in (*CORRUPTIONS, *SHIFTS) or is_foreign(names["corruption"]):
+    if names["corruption"] in (*CORRUPTIONS, *SHIFTS) or is_foreign(names["corruption"]) or is_own(names["corruption"]):
         try:
             check_cell(names["corruption"], names["level"])
         except BadInput as error:

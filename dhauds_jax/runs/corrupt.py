@@ -17,7 +17,7 @@ from dhauds_jax.data.corrupted import writing as cells
 from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder, content_of, identity, plug_ins
 from dhauds_jax.data.corrupted.files import Difference, write_manifests
 from dhauds_jax.data.corrupted.layouts import cell_path, layout_of
-from dhauds_jax.data.corruptions import needs_noise, quirks_of
+from dhauds_jax.data.corruptions import is_own, needs_noise, public, quirks_of
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
@@ -165,6 +165,7 @@ def _recorded(run: CorruptRun) -> list[Verified]:
         record = cell_files.read_record(path.parent) or {}
         found.setdefault((str(record.get("corruption")), str(record.get("level"))), []).append(path.parent)
     pairs = _pairs([name for name in run.corruption if name != "all"], run.level)
+    pairs = [(public(corruption), level) for corruption, level in pairs]
     absent = [f"{corruption}-{level}" for corruption, level in pairs if (corruption, level) not in found]
     if "all" in run.corruption:
         pairs += [pair for pair in found if pair[1] in run.level or pair[0] not in CORRUPTIONS]
@@ -210,7 +211,7 @@ def _check_content(run: CorruptRun, cell: CellSpec, source: ClipSource) -> None:
     made = (cell_files.read_record(folder) or {}).get("content")
     if made is None:
         return
-    at_hand = run.noise_dir or cell.dataset.generate is not None
+    at_hand = run.noise_dir or cell.dataset.generate is not None or is_own(cell.corruption)
     now = content_of(cell, source, _bank(cell, run.noise_dir) if at_hand else None)
     if "files" not in made:  # of a cell that an earlier version made, which knew names and sizes alone
         now.pop("files", None)

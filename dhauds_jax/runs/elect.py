@@ -19,6 +19,7 @@ from dhauds_jax.cells.scoring import scored
 from dhauds_jax.cells.source import SourceModel, source_model
 from dhauds_jax.data import content as contents
 from dhauds_jax.data import sets
+from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
 from dhauds_jax.errors import BadInput, check_number
@@ -72,8 +73,11 @@ def run_election(run: ElectRun, command: str) -> str:
         drawn = targets.corrupted(
             loaded, corruption, level, seed=run.seed, profile=run.profile, noise=targets.once(noise)
         )
-        drawn = drawn._replace(draw=(*drawn.draw, ("views", views[corruption, level])))
-        if all(_named(run, sources, (corruption, level), drawn, mode, clips)["cell"] in done.cells for mode in modes):
+        drawn, names = (
+            drawn._replace(draw=(*drawn.draw, ("views", views[corruption, level]))),
+            (public(corruption), level),
+        )
+        if all(_named(run, sources, names, drawn, mode, clips)["cell"] in done.cells for mode in modes):
             there += len(modes)
             continue
         waves = drawn.waves()
@@ -87,11 +91,11 @@ def run_election(run: ElectRun, command: str) -> str:
         )
         seconds = time.perf_counter() - begun
         for mode, logits in said.items():
-            record = _record(run, sources, loaded, (corruption, level), drawn, mode, said["single"], logits, clips)
+            record = _record(run, sources, loaded, names, drawn, mode, said["single"], logits, clips)
             records.append(Path(run.workdir), {**record, "seconds": seconds, **provenance.block(command)})
             written += 1
             score = f"{100 * record['adapted_last']:.2f} % {loaded.dataset.metric}"
-            print(f"{corruption} {level} {mode} seed {run.seed}: {score}")
+            print(f"{names[0]} {level} {mode} seed {run.seed}: {score}")
     found = f", {counted(there, 'was', 'were')} there already" if there else ""
     return f"{counted(written, 'record')} written{found}{done.note}: {Path(run.workdir) / records.FILE}"
 

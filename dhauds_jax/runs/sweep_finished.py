@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dhauds_jax import digests, parallel
+from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.worklist import own_content
 from dhauds_jax.data import sets
@@ -110,7 +111,7 @@ class Finished:
         folder = roots.data_dir_of(name)
         if len(what) == 1:
             return _digest(_split(name, folder, what[0], self.run.allow_partial))
-        made = not roots.noise and folder is None
+        made = targets.stood_in_for(sets.get(name), roots.noise, what[0])
         found = [] if made else find_recordings(roots.noise, *what)
         return _digest(ClipRef(recording, path, 0) for recording, path in found)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dhauds_jax.data import pipeline, sets
+from dhauds_jax.data.corruptions import is_own
 from dhauds_jax.data.corruptions.noise import load_bank
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.sets.base import list_split
@@ -21,14 +22,18 @@ from dhauds_jax.workdir import records
 def training_noise(dataset: sets.DataSet, noise_dir: str | None, kind: str, rate: int) -> np.ndarray | None:
     """One recording for the noise view of training: a SpeechCommands background noise, or a synthetic pink one.
 
+    Of noises of one's own (ENU:PLACE), all recordings one after the other.
+
     Returns None when there is no noise folder and the data set is not made in memory.
     """
-    if not noise_dir:
+    if not noise_dir and not is_own(kind):
         if dataset.generate is None:
             return None
         from dhauds_jax.data.synthetic_noises import make_noise
 
         return make_noise("pink", seed=7, samples=60 * rate, sample_rate=rate)
+    if is_own(kind):
+        return np.concatenate(load_bank(noise_dir, kind, "L2", rate).waves)
     bank = load_bank(noise_dir, "ENSC", "L2", rate)
     names = [Path(name).stem for name in bank.names]
     if kind not in names:

@@ -141,7 +141,9 @@ class TrainRun(ClipsOfRun):
     net: str = flag("Network, a name of the zoo (--list names them).", "amaut_small", names="net")
     length: float | None = flag("Seconds of the clips that the network takes (default: its own).", None)
     seed: int = flag("Seed of weights, order and augmentation.", 0)
-    train_noise: str = flag("Background noise of the noise view, by file name without ending.", "pink_noise")
+    train_noise: str = flag(
+        "Background noise of the noise view, its file's name without ending; or ENU:DIR.", "pink_noise"
+    )
     checkpoint: str | None = flag("Start from this checkpoint or pretraining instead of from random weights.", None)
     profile: str | None = flag(
         "reference (quirks of the PyTorch training on) or corrected (default: corrected for --dataset=folder, else "

@@ -88,7 +88,7 @@ def run_sweep(place, copy, workdir):
 
 
 def run_train(place, copy, workdir):
-    options = TrainOptions(epochs=1, batch_size=16, views="shift")
+    options = TrainOptions(epochs=1, batch_size=16, views=("clean",))
     return train_and_save(TrainRun(**given(place, copy), net=tiny.NET, workdir=str(workdir), options=options), "c")
 
 

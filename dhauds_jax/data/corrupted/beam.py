@@ -25,7 +25,7 @@ from dhauds_jax.data.clip_source import ClipSource, ReadClip, file_reader
 from dhauds_jax.data.corrupted import files, writing
 from dhauds_jax.data.corrupted.cell import CellSpec, plug_ins
 from dhauds_jax.data.corrupted.layouts import file_name
-from dhauds_jax.data.corruptions import CHUNK, needs_noise
+from dhauds_jax.data.corruptions import CHUNK, is_own, needs_noise
 from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
 
 BATCH = 16 * CHUNK
@@ -105,7 +105,7 @@ def bank_of(job: Job) -> NoiseBank | None:
 
 @functools.lru_cache(maxsize=1)
 def _read_bank(noise_dir: str | None, corruption: str, level: str, sample_rate: int) -> NoiseBank:
-    if noise_dir is None:
+    if noise_dir is None and not is_own(corruption):
         return synthetic_bank(corruption, level, sample_rate=sample_rate)
     return load_bank(noise_dir, corruption, level, sample_rate)
 

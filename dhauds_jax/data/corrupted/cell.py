@@ -11,6 +11,7 @@ from dhauds_jax import digests, registry
 from dhauds_jax.data import content
 from dhauds_jax.data.clip_source import ClipSource
 from dhauds_jax.data.corrupted.layouts import cell_path, clip_length, layout_of
+from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.sets.base import DataSet, draw_name
 
@@ -49,7 +50,8 @@ def cell_folder(cell: CellSpec, root: Path | str) -> Path:
 def identity(cell: CellSpec) -> dict[str, Any]:
     """What names a cell in its record: two cells with equal clips, noise and identity have equal draws."""
     names = ("split", "corruption", "level", "seed", "profile")
-    return {"dataset": draw_name(cell.dataset), **{name: getattr(cell, name) for name in names}}
+    named = {name: getattr(cell, name) for name in names}
+    return {"dataset": draw_name(cell.dataset), **named, "corruption": public(cell.corruption)}
 
 
 def plug_ins(dataset: str, corruption: str) -> str | None:

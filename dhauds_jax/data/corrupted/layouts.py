@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from dhauds_jax.data import formats
-from dhauds_jax.data.corruptions import CORRUPTIONS, check_cell
+from dhauds_jax.data.corruptions import CORRUPTIONS, check_cell, public
 from dhauds_jax.data.sets import reef_set, speech_commands, urban_sound_8k, vocal_sound
 from dhauds_jax.data.sets.base import DataSet, draw_name, find_root, read_rows
 from dhauds_jax.errors import BadInput
@@ -65,7 +65,7 @@ def cell_path(layout: CorruptedLayout, corruption: str, level: str) -> PurePosix
     if corruption in CORRUPTIONS:
         check(f"corruption of {layout.folder}", corruption, layout.corruptions)
     check_cell(corruption, level)
-    return PurePosixPath(layout.cell.format(corruption=corruption.replace(":", "."), level=level))
+    return PurePosixPath(layout.cell.format(corruption=public(corruption).replace(":", "."), level=level))
 
 
 def file_name(clip_id: str) -> PurePosixPath:

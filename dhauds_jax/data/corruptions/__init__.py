@@ -17,7 +17,10 @@ _EXPORTS = {
         "pad_choice", "pick", "quirks_of", "share",
     ),
     "draws": ("checksum", "clip_key", "clip_keys", "draw", "draw_set", "records"),
-    "lookup": ("CORRUPTIONS", "LEVELS", "SHIFTS", "check_cell", "example", "get", "needs_noise", "parse_cell"),
+    "lookup": (
+        "CORRUPTIONS", "LEVELS", "SHIFTS", "check_cell", "example", "get", "is_own", "needs_noise", "parse_cell",
+        "public",
+    ),
     "recorded": ("NOISE_CORRUPTIONS",),
 }  # fmt: skip
 _PLACES = {name: module for module, exported in _EXPORTS.items() for name in exported}

@@ -163,12 +163,14 @@ class NoiseSource(NamedTuple):
       find: `(noise_dir, level, sample_rate) -> [(name, path)]`, in the order that draws count in.
       stand_ins: `level -> StandIns`, for data sets that are made in memory; None: there are none.
       streamed: whether each is read when it is mixed in, for folders larger than memory.
+      anywhere: whether they may lie elsewhere than below `--noise_dir`; `find` is then given None where there is none.
     """
 
     expected: str
-    find: Callable[[Path, str, int], list[tuple[str, Path]]]
+    find: Callable[[Any, str, int], list[tuple[str, Path]]]
     stand_ins: Callable[[str], StandIns] | None = None
     streamed: bool = False
+    anywhere: bool = False
 
 
 class Corruption(NamedTuple):

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Array, Int, Key
 
 from dhauds_jax.data.corruptions.base import NEUTRAL, Draw, Numbers, Quirks, each, neutral, quirks_of
-from dhauds_jax.data.corruptions.lookup import check_cell, get, needs_noise
+from dhauds_jax.data.corruptions.lookup import check_cell, get, needs_noise, public
 
 _IMPL = "threefry2x32"  # fixed, so that a user's default generator does not change the draws
 _CHUNK = 1024  # clips in one compiled program, so that sets of all sizes share it
@@ -31,7 +31,7 @@ def clip_keys(seed: int, dataset: str, corruption: str, level: str, ids: Sequenc
     dataset = dataset.partition("/")[0]
     words = np.zeros((len(ids), 2), np.uint32)
     for row, clip_id in enumerate(ids):
-        text = json.dumps([int(seed), dataset, corruption, level, clip_id])
+        text = json.dumps([int(seed), dataset, public(corruption), level, clip_id])
         words[row] = np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], ">u4")
     return jax.random.wrap_key_data(jnp.asarray(words), impl=_IMPL)
 
@@ -144,7 +144,7 @@ def records(
     found, out = get(corruption), []
     key_data = np.asarray(jax.random.key_data(draws.key))
     for clip_id, drawn, key in zip(ids, each(draws), key_data, strict=True):
-        record: dict[str, Any] = {"id": clip_id, "corruption": corruption, "level": level}
+        record: dict[str, Any] = {"id": clip_id, "corruption": public(corruption), "level": level}
         if found.describe is not None:
             record |= found.describe(drawn, level)
         if found.noise is not None:

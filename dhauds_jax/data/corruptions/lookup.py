@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
+from pathlib import Path
 
 from dhauds_jax import names
 from dhauds_jax.data.corruptions.base import Corruption
 from dhauds_jax.errors import BadInput
-from dhauds_jax.registry import check, find, is_foreign, unknown
+from dhauds_jax.registry import check, find, is_foreign, resolve, unknown
 
 CORRUPTIONS = tuple(names.CORRUPTIONS)
 """The seven, which draw from grids at the levels of `LEVELS`."""
@@ -18,15 +19,32 @@ LEVELS = names.LEVELS
 _PLACES = {**names.CORRUPTIONS, **names.SHIFTS}
 
 
+def is_own(name: str) -> bool:
+    """Whether a name is CODE:PLACE, noises of the user's own."""
+    return name.partition(":")[0] in names.OWN_NOISES
+
+
+def public(name: str) -> str:
+    """What records, reports, folders and the keys of draws call a corruption: of noises of one's own, the last name of
+    their place alone, so that the same noises elsewhere are the same."""
+    code, _, place = name.partition(":")
+    return f"{code}:{Path(place).name}" if is_own(name) else name
+
+
 def get(name: str) -> Corruption:
     """The record of a corruption.
 
     Args:
-      name: one of ours, or "module:attribute" of a `Corruption` of one's own.
+      name: one of ours, CODE:PLACE, or "module:attribute" of a `Corruption` of one's own.
 
     Raises:
       BadInput: an unknown name, or a foreign one that is no `Corruption`.
     """
+    if is_own(name):
+        code, _, place = name.partition(":")
+        if Path(place).name in ("", ".."):
+            raise BadInput(f"corruption {name}: names no folder or list, expected one, as in {code}:my_noises")
+        return resolve(names.OWN_NOISES[code])(place)
     found = find("corruption", name, _PLACES)
     if not isinstance(found, Corruption):
         raise BadInput(
@@ -43,7 +61,7 @@ def check_cell(corruption: str, level: str) -> Corruption:
         found.check_level(level)
     else:
         check("level", level, found.levels)
-    if is_foreign(corruption) and not set(level).isdisjoint("/\\:"):
+    if is_foreign(corruption) and not is_own(corruption) and not set(level).isdisjoint("/\\:"):
         raise BadInput(f"level {level!r} of {corruption}: names a folder, expected it without slashes and colons")
     return found
 
@@ -51,7 +69,8 @@ def check_cell(corruption: str, level: str) -> Corruption:
 def parse_cell(text: str, beside: Sequence[str] = ()) -> tuple[str, str | None]:
     """Takes a command line's text apart: `(corruption, level)`, level None where the text has none.
 
-    CODE and CODE:LEVEL are ours; "module:attribute" and "module:attribute:LEVEL" a user's own.
+    CODE and CODE:LEVEL are ours; "module:attribute" and "module:attribute:LEVEL" a user's own, ENU:PLACE and
+    ENU:PLACE:LEVEL noises of their own.
 
     Args:
       text: the command line's.
@@ -60,12 +79,17 @@ def parse_cell(text: str, beside: Sequence[str] = ()) -> tuple[str, str | None]:
     Raises:
       BadInput: an unknown name, a level that the corruption does not have, or a corruption with parameters without one.
     """
+    if is_own(text):
+        place, _, level = text.rpartition(":")
+        found = (place, level) if level in LEVELS and is_own(place) and ":" in place else (text, None)
+        get(found[0])
+        return found
     code, colon, level = text.partition(":")
     if code not in _PLACES:
         module, first, rest = text.partition(":")
         ours = "." not in module and not (module.isidentifier() and importlib.util.find_spec(module))
         if not first or ours:  # misspelt; a module that is not found is said as such
-            raise BadInput(unknown("corruption", module, (*_PLACES, *beside)))
+            raise BadInput(unknown("corruption", module, (*_PLACES, *names.OWN_NOISES, *beside)))
         attribute, colon, level = rest.partition(":")
         code = f"{module}{first}{attribute}"
     found = get(code)

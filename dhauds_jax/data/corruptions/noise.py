@@ -87,7 +87,7 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
     Args:
       noise_dir: the folder that holds `QUT-NOISE/` (ENQ), `DEMAND_16k/` or `DEMAND_48k/` (END1, END2; the one
         nearest to `sample_rate` first), `_background_noise_/` (ENSC, SCN; also inside a SpeechCommands folder),
-        `VocalSound/`, `CochlScene/` or `ESC-50/` (CLP).
+        `VocalSound/`, `CochlScene/` or `ESC-50/` (CLP), or the user's own folder or list (ENU).
       corruption: one that mixes in recordings.
       level: one of its levels.
       sample_rate: wanted rate in Hz.
@@ -119,9 +119,9 @@ def find_recordings(
 ) -> list[tuple[str, Path]]:
     """Lists `(name, path)` of a bank's recordings, sorted by class, then file name (arguments as `load_bank`)."""
     source = _source(corruption, level)
-    if not noise_dir:
+    if not noise_dir and not source.anywhere:
         raise BadInput(f"{corruption} needs --noise_dir, the folder that holds {source.expected}")
-    return source.find(Path(noise_dir), level, sample_rate)
+    return source.find(Path(noise_dir) if noise_dir else None, level, sample_rate)
 
 
 def _source(corruption: str, level: str) -> NoiseSource:

@@ -99,12 +99,18 @@ def mix(wave: Float[Array, " time"], draw: Draw, noise: Float[Array, " time"], *
     return add_noise(wave, noise, draw.snr_db)
 
 
-def _from_grid(find: Callable, expected: str, kinds: Mapping[str, tuple[str, ...]], seed: int) -> Corruption:
+def from_grid(
+    find: Callable,
+    expected: str,
+    kinds: Mapping[str, tuple[str, ...]] | None = None,
+    seed: int = 0,
+    anywhere: bool = False,
+) -> Corruption:
     """A corruption that draws ratio, recording and crop, all uniformly.
 
     Args:
-      find, expected: of its `NoiseSource`.
-      kinds: of its stand-ins, by level.
+      find, expected, anywhere: of its `NoiseSource`.
+      kinds: of its stand-ins, by level; None: it has none.
       seed: of its first stand-in.
     """
 
@@ -117,7 +123,8 @@ def _from_grid(find: Callable, expected: str, kinds: Mapping[str, tuple[str, ...
     def describe(draw: Draw, level: str) -> dict[str, Any]:
         return {"snr_db": float(draw.snr_db)}
 
-    source = NoiseSource(expected, find, lambda level: StandIns(kinds[level], seed))
+    stand_ins = None if kinds is None else lambda level: StandIns(kinds[level], seed)
+    source = NoiseSource(expected, find, stand_ins, anywhere=anywhere)
     return Corruption(choose, mix, levels=tuple(SNR_DB), describe=describe, noise=source)
 
 
@@ -158,25 +165,25 @@ def _at_ratio(
     return Corruption(choose, mix, check_level=read, example=EXAMPLES[code], describe=describe, noise=source)
 
 
-ENQ = _from_grid(
+ENQ = from_grid(
     lambda folder, level, rate: noise_folders.qut(folder, "ENQ", _QUT[level]),
     noise_folders.QUT,
     {"L1": ("babble", "pink", "hum"), "L2": ("babble", "pink", "hum", "babble", "clicks")},
     seed=0,
 )
-END1 = _from_grid(
+END1 = from_grid(
     lambda folder, level, rate: noise_folders.demand(folder, "END1", _DEMAND_1[level], rate),
     noise_folders.DEMAND,
     {"L1": ("babble", "clicks", "hum", "pink"), "L2": ("babble", "clicks", "hum", "pink", "white", "babble")},
     seed=100,
 )
-END2 = _from_grid(
+END2 = from_grid(
     lambda folder, level, rate: noise_folders.demand(folder, "END2", _DEMAND_2[level], rate),
     noise_folders.DEMAND,
     {"L1": ("babble", "babble", "hum", "pink"), "L2": ("babble", "babble", "hum", "pink", "clicks", "white")},
     seed=200,
 )
-ENSC = _from_grid(
+ENSC = from_grid(
     lambda folder, level, rate: noise_folders.background(folder, "ENSC", _BACKGROUND[level]),
     noise_folders.BACKGROUND,
     {"L1": ("hum", "pink", "clicks", "white"), "L2": ("hum", "pink", "clicks", "white", "babble", "clicks")},

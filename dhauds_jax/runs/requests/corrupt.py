@@ -22,7 +22,7 @@ class CorruptRun(Request):
     noise_dir: str | None = like(AdaptRun, "noise_dir")
     corruption: Sequence[str] = flag(
         f"Corruptions: {listed(CORRUPTIONS)}, or all that the set has; shifts ({listed(SHIFTS)}) with their parameter: "
-        f"{SHIFT_EXAMPLES} (docs/data.md).",
+        f"{SHIFT_EXAMPLES}; ENU:FOLDER, noises of your own (docs/data.md).",
         names="corruption",
     )
     level: Sequence[str] = like(AdaptRun, "level", default=LEVELS)

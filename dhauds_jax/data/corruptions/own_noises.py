@@ -1,0 +1,68 @@
+"""Noises of one's own: any folder or list of recordings, at a signal-to-noise ratio drawn from a level's grid.
+
+ENU:PLACE is mixed in as ENQ, END1, END2 and ENSC are. The place is a folder, searched with all folders in it, or a text
+file with the path of a recording on each line, relative to the file; below `--noise_dir`, or a path as it stands. What
+is drawn depends on the place's last name and on the order of the recordings' names, and not on where it lies.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from dhauds_jax.data.corruptions import noise_folders
+from dhauds_jax.data.corruptions.base import Corruption
+from dhauds_jax.data.corruptions.recorded import from_grid
+from dhauds_jax.data.sets.base import SUFFIXES, read_text
+from dhauds_jax.errors import BadInput
+from dhauds_jax.wording import counted, plural
+
+CODE = "ENU"
+EXPECTED = f"a folder with {', '.join(SUFFIXES)} files, or a text file that names one on each line"
+
+
+@functools.lru_cache(maxsize=64)
+def own_noises(place: str) -> Corruption:
+    """The corruption ENU:PLACE; levels as those of ENQ, and no stand-ins."""
+    return from_grid(lambda noise_dir, level, rate: find(noise_dir, place), EXPECTED, anywhere=True)
+
+
+def find(noise_dir: Path | None, place: str) -> noise_folders.Found:
+    """`(name, path)` of the recordings of a place, sorted by name; of a list, in its order.
+
+    Args:
+      noise_dir: where it is looked for first.
+      place: a folder or a list, as on the command line.
+
+    Raises:
+      BadInput: there is no such place, it holds no recording, or it names some that are not there.
+    """
+    said, as_is = f"{CODE}:{place}", Path(place).expanduser()
+    places = [as_is] if noise_dir is None else [noise_dir / as_is, as_is]
+    found = next((path for path in places if path.exists()), None)
+    if found is None:
+        below = "" if noise_dir is None else f" below --noise_dir={noise_dir} or"
+        raise BadInput(f"{said}: there is no such folder or list{below} from here, expected {EXPECTED}")
+    recordings = _in_folder(found) if found.is_dir() else _in_list(found, said)
+    if not recordings:
+        raise BadInput(f"{said}: {found} holds no recordings, expected {EXPECTED}")
+    return recordings
+
+
+def _in_folder(folder: Path) -> noise_folders.Found:
+    """Of a folder and all folders in it; hidden ones are none."""
+    audio = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
+    named = ((path.relative_to(folder), path) for path in audio)
+    return sorted((str(name.as_posix()), path) for name, path in named if not any(p[0] == "." for p in name.parts))
+
+
+def _in_list(file: Path, said: str) -> noise_folders.Found:
+    lines = [line.strip() for line in read_text(file).splitlines() if line.strip()]
+    paths = [file.parent / line for line in lines]
+    absent = [line for line, path in zip(lines, paths, strict=True) if not path.is_file()]
+    if absent:
+        raise BadInput(
+            f"{said}: {file} names {counted(len(absent), 'file')} that {plural(len(absent), 'is', 'are')} not there "
+            f"(the first: {absent[0]}), expected paths of recordings relative to it"
+        )
+    return [(Path(line).name if Path(line).is_absolute() else line, path) for line, path in zip(lines, paths)]
