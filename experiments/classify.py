@@ -2,10 +2,11 @@
 
 Example: python -m experiments.classify --checkpoint=out/train/checkpoint --audio_dir=recordings --method=tent \
 --output=out/labels
-Writes OUTPUT/predictions.csv (file, label, confidence, label and confidence before adaptation), OUTPUT/checkpoint (the
-adapted classifier) and OUTPUT/report.md (what changed, signs of trouble, whether to keep the source model). Recordings
-of any length: shorter than the network's clip are centred in silence; longer ones are cut into windows, and a file's
-probabilities are the mean over its windows. Ctrl-C writes what there is; the same command then goes on.
+Writes OUTPUT/predictions.csv (label and confidence of each file, before and after adaptation, and the next two labels),
+probabilities.csv (every class), segments.csv and audacity/ (labels over time of long files), checkpoint (the adapted
+classifier) and report.md (what changed, signs of trouble, whether to keep the source model). Shorter recordings than the
+network's clip are centred in silence; longer ones are cut into windows, and a file's probabilities are the mean over
+them. With --online or --method=source they may last for days. Ctrl-C writes what there is; the same command goes on.
 """
 
 from __future__ import annotations

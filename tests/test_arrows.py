@@ -40,7 +40,7 @@ ROOMS = {
     "tta": ("nets", "dsp"),
     "converters": ("nets", "command"),
     "cells": ("nets", "data", "dsp", "tta", "workdir"),
-    "model": ("cells.input_statistics", "command.interrupts", "data", "nets", "tta", "workdir.saver"),
+    "model": ("cells.input_statistics", "data", "nets", "tta", "workdir.saver"),
     "train": ("nets", "data", "dsp", "tta", "workdir"),
     "benchmark": ("nets", "data", "dsp", "tta", "command"),
     "recipes": ("cells.request", "nets", "data", "tta"),

@@ -10,15 +10,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from dhauds_jax import interrupts
 from dhauds_jax.cells import input_statistics
-from dhauds_jax.command import interrupts
 from dhauds_jax.data.windows import Windows
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.tta import methods, protocols, selection, streams
 from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, Variables
-from dhauds_jax.workdir.saver import Saver
+from dhauds_jax.workdir.saver import Saver, watching
 
 ADVICE = "lower the learning rate (--options=lr=...)"
 
@@ -136,26 +136,30 @@ def _epochs(
     started = (first, first, before)
     (state, best, best_logits), info = (saver and saver.load(started)) or (started, {})
     curve, interrupted = info.get("curve", []), False
+    epochs = protocols.offline(
+        compiled,
+        state,
+        waves,
+        epochs=how.epochs,
+        batch_size=batch_size,
+        key=jax.random.key(how.seed),
+        begin=max(0, len(curve) - 1),
+        progress=how.method if progress else None,
+        within=protocols.Within(info.get("updates", 0), info.get("losses", ())),
+        asked=saver.asked if saver else interrupts.never,
+    )
     try:
-        for epoch in protocols.offline(
-            compiled,
-            state,
-            waves,
-            epochs=how.epochs,
-            batch_size=batch_size,
-            key=jax.random.key(how.seed),
-            begin=max(0, len(curve) - 1),
-            progress=how.method if progress else None,
-        ):
-            check_finite_logits(epoch.logits, f"after epoch {epoch.index} of {how.epochs}; {ADVICE}")
-            value = float(criterion(epoch.logits))
-            value = value if np.isfinite(value) else None  # as JSON has no such number; it is never chosen
-            if selection.choose([*(point["criterion"] for point in curve), value]) == len(curve):
-                # The epoch's buffers are given to the next update: keep copies.
-                best, best_logits = jax.tree.map(jnp.copy, epoch.state), epoch.logits
-            curve.append({"epoch": epoch.index, "criterion": value, **epoch.losses})
-            if epoch.index and saver is not None:
-                saver.save((epoch.state, best, best_logits), {"position": epoch.index, "curve": curve})
+        with watching(saver, lambda stopped: ((stopped.state, best, best_logits), {"curve": curve})):
+            for epoch in epochs:
+                check_finite_logits(epoch.logits, f"after epoch {epoch.index} of {how.epochs}; {ADVICE}")
+                value = float(criterion(epoch.logits))
+                value = value if np.isfinite(value) else None  # as JSON has no such number; it is never chosen
+                if selection.choose([*(point["criterion"] for point in curve), value]) == len(curve):
+                    # The epoch's buffers are given to the next update: keep copies.
+                    best, best_logits = jax.tree.map(jnp.copy, epoch.state), epoch.logits
+                curve.append({"epoch": epoch.index, "criterion": value, **epoch.losses})
+                if epoch.index and saver is not None:
+                    saver.save((epoch.state, best, best_logits), {"position": epoch.index, "curve": curve})
     except KeyboardInterrupt:
         interrupted = True
     position = selection.choose([point["criterion"] for point in curve]) if curve else 0
@@ -178,24 +182,25 @@ def _stream(
     rows = np.arange(len(waves))
     stream = streams.batches(streams.Stream(rows, np.zeros_like(rows)), batch_size)
     state = jax.tree.map(jnp.copy, state)
-    with interrupts.deferred() as asked_to_stop:  # a step that is under way has been given the state's buffers
-        for step in protocols.online(
-            compiled,
-            state,
-            waves,
-            batch_size=batch_size,
-            key=jax.random.key(how.seed),
-            stream=stream,
-            begin=position,
-            progress=how.method if progress else None,
-        ):
-            logits[step.rows] = check_finite_logits(np.asarray(step.logits), f"at batch {step.index + 1}; {ADVICE}")
-            state, position = step.state, step.index + 1
-            if saver is not None:
-                saver.save((state, logits), {"position": position})
-            if asked_to_stop():
-                interrupted = True
-                break
+    try:
+        with watching(saver):  # a step that is under way has been given the state's buffers
+            for step in protocols.online(
+                compiled,
+                state,
+                waves,
+                batch_size=batch_size,
+                key=jax.random.key(how.seed),
+                stream=stream,
+                begin=position,
+                progress=how.method if progress else None,
+            ):
+                place = f"at batch {step.index + 1}; {ADVICE}"
+                logits[step.rows] = check_finite_logits(np.asarray(step.logits), place)
+                state, position = step.state, step.index + 1
+                if saver is not None:
+                    saver.save((state, logits), {"position": position})
+    except KeyboardInterrupt:
+        interrupted = True
     return Outcome(before, logits, state, position, [], interrupted)
 
 

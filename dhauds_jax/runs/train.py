@@ -25,7 +25,8 @@ from dhauds_jax.recipes import training as recipes
 from dhauds_jax.train import identity as identities
 from dhauds_jax.train.clips import check_splits, open_clips, train_width, training_noise, validation_split
 from dhauds_jax.train.epoch_log import EpochLog, check_tensorboard
-from dhauds_jax.train.loop import check_options, train, trained_state, workdir_state
+from dhauds_jax.train.identity import trained_state, workdir_state
+from dhauds_jax.train.loop import check_options, train
 from dhauds_jax.train.optimisers import FALL_OVER_EPOCHS
 from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.selection import chosen, kept_words

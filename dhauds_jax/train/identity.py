@@ -124,3 +124,13 @@ def _without_epochs(identity: dict[str, Any]) -> dict[str, Any]:
 
 def _stored(folder: Path) -> dict[str, Any]:
     return checkpoints.load_extra(folder).get("training", {}).get("identity", {})
+
+
+def workdir_state(workdir: Path) -> Path:
+    """Where a training run keeps the state of an unfinished run."""
+    return Path(workdir) / "state" / "train"
+
+
+def trained_state(workdir: Path) -> Path:
+    """Where the state lies that a finished run ended with, for one with more epochs."""
+    return Path(workdir) / "state" / "trained"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -290,13 +289,3 @@ def train(
                 saver.save(state, {"position": epoch + 1, "history": history}, always=epoch + 1 == options.epochs)
             scores["lr"] = rate((epoch + 1) * steps - 1)
             yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited, scores)
-
-
-def workdir_state(workdir: Path) -> Path:
-    """Where a training run keeps the state of an unfinished run; a finished one's lies beside it (`trained_state`)."""
-    return Path(workdir) / "state" / "train"
-
-
-def trained_state(workdir: Path) -> Path:
-    """Where the state lies that a finished run ended with, for one with more epochs."""
-    return Path(workdir) / "state" / "trained"
