@@ -4,9 +4,9 @@ Example: python -m experiments.classify --checkpoint=out/train/checkpoint --audi
 --output=out/labels
 Writes OUTPUT/predictions.csv (label and confidence of each file, before and after adaptation, and the next two labels),
 probabilities.csv (every class), segments.csv and audacity/ (labels over time of long files), checkpoint (the adapted
-classifier) and report.md (what changed, signs of trouble, whether to keep the source model). Shorter recordings than the
-network's clip are centred in silence; longer ones are cut into windows, and a file's probabilities are the mean over
-them. With --online or --method=source they may last for days. Ctrl-C writes what there is; the same command goes on.
+classifier) and report.md (what changed, signs of trouble, whether to keep the source model). What is shorter than the
+network's clip is centred in silence; longer files are cut into windows, and their probabilities are the mean over them.
+With --online or --method=source they may last for days. Ctrl-C writes what there is; the same command then goes on.
 """
 
 from __future__ import annotations
