@@ -22,4 +22,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    app.run(main)
+    app.run(main, stopped=app.THE_REST)

@@ -15,6 +15,7 @@ flags.flags_of(EvaluateRun)
 
 
 def main() -> str:
+    flags.start()
     from dhauds_jax.runs.evaluate import evaluate
 
     return evaluate(flags.from_flags(EvaluateRun), app.command())

@@ -99,7 +99,7 @@ def test_after_ctrl_c_a_command_promises_what_it_keeps():
         said.setdefault(promise[1] if promise else "", set()).add(name)
     assert said == {
         "GOES_ON": {"adapt", "classify", "leaderboard", "pretrain", "quickstart", "sweep", "train", "tune"},
-        "THE_REST": {"corrupt", "study"},
+        "THE_REST": {"corrupt", "elect", "study"},
         "": {"benchmark", "check_data", "elect", "report"},
     }
     code = (

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from dhauds_jax.command import interrupts
+from dhauds_jax import interrupts
 
 
 def test_ctrl_c_waits_for_the_step_and_a_second_one_does_not():
