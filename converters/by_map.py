@@ -17,6 +17,9 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
 
+HEADLESS = "the source has no classification head"
+"""How the note begins that says so."""
+
 
 def plan(
     request: Request, geometry: Mapping[str, Any] | None = None, stated: Mapping[str, Any] | None = None
@@ -41,7 +44,7 @@ def plan(
         converted = converted._replace(variables=unflatten({**flatten(converted.variables), **fresh}))
     notes = []
     if any(path[1] == "head" for path in fresh):
-        notes.append(f"the head ({config.head['kind']}) has random weights, seed {request.seed}: train before use")
+        notes.append(f"{HEADLESS}: random weights, seed {request.seed}; train before use")
     return Planned(config, converted, {}, notes)
 
 

@@ -58,12 +58,14 @@ def plan(request: Request) -> Planned:
     if file.record is not None:
         geometry = huggingface.geometry_of(huggingface.HUBERT, file.record, file.path)
         stated = stated._replace(geometry=geometry, notes=huggingface.notes_of(file.record))
-    elif part.style == "huggingface":
-        note = f"{file.path.name} has Hugging Face's names, but it is no folder with config.json: gelu and epsilon 1e-5"
-        stated.notes.append(f"{note} are taken for granted; give the folder where there is one")
+    elif (file.path.parent / "config.json").is_file() and part.style == "huggingface":
+        note = f"config.json beside {file.path.name} was not read: gelu and epsilon 1e-5 are taken for granted"
+        stated.notes.append(f"{note}; give the folder in place of the file")
     stated = _with_own_head(_with_normalisation(_with_strides(stated)))
     planned = by_map.plan(stated.request, stated.geometry, stated.top)
-    return planned._replace(notes=[*stated.notes, *planned.notes])
+    had = own_head(part.state) is not None  # and then it was set aside
+    own = [note.replace(by_map.HEADLESS, "the new head") if had else note for note in planned.notes]
+    return planned._replace(notes=[*stated.notes, *own])
 
 
 def _with_strides(stated: _Stated) -> _Stated:
@@ -128,8 +130,7 @@ def _with_own_head(stated: _Stated) -> _Stated:
     if found is None:
         if "head" in kind.files:
             return stated
-        notes = [*stated.notes, "the source has no classification head"]
-        return stated._replace(request=request._replace(kind=_headless(kind)), notes=notes)
+        return stated._replace(request=request._replace(kind=_headless(kind)))
     (head, outputs), (labels, counts) = found, _labels(request, found[1])
     preset, given = _named(request)
     base = presets.preset_record(kind, preset, given)

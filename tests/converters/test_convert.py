@@ -206,10 +206,7 @@ def test_head_alone_is_left_random_and_said(tmp_path, config_file):
     made = conversion.convert(
         "hubert", [save_torch(tmp_path / "a.pt", encoder_state())], tmp_path / "out", config=config_file
     )
-    assert made.notes == [
-        "the source has no classification head",
-        "the head (audio_classifier) has random weights, seed 0: train before use",
-    ]
+    assert made.notes == ["the source has no classification head: random weights, seed 0; train before use"]
     variables, _, _ = checkpoint.load(tmp_path / "out")
     assert np.any(variables["params"]["head"]["expand"]["kernel"])
 

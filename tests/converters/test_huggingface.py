@@ -264,7 +264,7 @@ def test_a_head_that_does_not_fit_is_set_aside_and_it_is_said_why(tmp_path, valu
     else:
         assert made.notes[0].startswith(
             f"the source's own head (3 classes, projector of 12) was set aside: {reason}"
-        ) and made.notes[1].endswith(" has random weights, seed 0: train before use")
+        ) and made.notes[1:] == ["the new head: random weights, seed 0; train before use"]
         assert "encoder/projector.weight" in made.ignored
 
 
@@ -293,10 +293,11 @@ def test_a_file_without_its_config_says_what_was_taken_for_granted(tmp_path, mon
     monkeypatch.setattr(checkpoint, "save", lambda folder, *_: (folder.mkdir(), folder)[1])
     safetensors_numpy.save_file(state_of(head=False), tmp_path / "model.safetensors")
     config = given(tmp_path, preset="hubert_tiny", classes=["a", "b"])
+    (tmp_path / "config.json").write_text("{}")
     made = conversion.convert("hubert", [tmp_path / "model.safetensors"], tmp_path / "out", config=config)
     assert made.notes[0] == (
-        "model.safetensors has Hugging Face's names, but it is no folder with config.json: gelu and epsilon 1e-5 are "
-        "taken for granted; give the folder where there is one"
+        "config.json beside model.safetensors was not read: gelu and epsilon 1e-5 are taken for granted; give the "
+        "folder in place of the file"
     )
 
 
