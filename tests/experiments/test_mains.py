@@ -100,7 +100,7 @@ def test_after_ctrl_c_a_command_promises_what_it_keeps():
     assert said == {
         "GOES_ON": {"adapt", "classify", "leaderboard", "pretrain", "quickstart", "sweep", "train", "tune"},
         "THE_REST": {"corrupt", "elect", "study"},
-        "": {"benchmark", "check_data", "report"},
+        "": {"benchmark", "check_data", "evaluate", "export", "report"},
     }
     code = (
         "from dhauds_jax.command import app\n"

@@ -42,8 +42,9 @@ def test_the_commands_of_the_page_run(tmp_path):
     said = []
     for command in COMMANDS:
         assert command.startswith("python -m experiments.train") == ("--net=amaut_small_5s" in command)
-        small = "--net=tests.runs.tiny:smallest_net --length=5 --epochs=2 --batch_size=4"
-        command = command.replace("--net=amaut_small_5s", small)
+        command = command.replace(
+            "--net=amaut_small_5s", "--net=tests.runs.tiny:smallest_net --length=5 --epochs=2 --batch_size=4"
+        )
         command = re.sub(r"=(sounds|new_sounds|out)\b", rf"={tmp_path}/\1", command)
         said.append(finished(child(1, *command.split()[2:])))
     assert "note: without --noise_dir nothing is mixed into the clips" in said[1] and "; kept: epoch " in said[1]
