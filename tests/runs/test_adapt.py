@@ -213,7 +213,7 @@ def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_the
     [
         ({"dataset": "speech"}, "unknown data set 'speech': expected "),
         ({"method": ["tnt"]}, "unknown method 'tnt': expected tent"),
-        ({"corruption": ["RAIN"]}, r"unknown corruption 'RAIN': expected .* \(12 names: --list\)"),
+        ({"corruption": ["RAIN"]}, r"unknown corruption 'RAIN': expected .* \(13 names: --list\)"),
         ({"level": ["L3"]}, "unknown level 'L3': expected L1 or L2"),
         ({"protocol": ["sometimes"]}, "unknown protocol 'sometimes': expected "),
         ({"profile": "faithful"}, "unknown profile 'faithful'"),

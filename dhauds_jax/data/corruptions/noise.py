@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -34,14 +33,11 @@ class Recordings(Sequence):
         return read_audio(self.paths[index], self.sample_rate)[0]
 
     def samples(self, index: int) -> int:
-        """How many samples it has at the wanted rate, from its header; raises `BadInput` for a file without one."""
-        import soundfile
+        """How many samples it has at the wanted rate, from its header where that says; raises `BadFile`."""
+        from dhauds_jax.data.audio import measure
 
-        try:
-            info = soundfile.info(os.fsencode(self.paths[index]))
-        except soundfile.LibsndfileError as error:
-            raise BadInput(f"{self.paths[index]}: cannot be read ({error}), expected a wav file") from error
-        return -(-self.sample_rate * info.frames // info.samplerate)
+        rate, samples = measure(self.paths[index])
+        return -(-self.sample_rate * samples // rate)
 
 
 class NoiseBank(NamedTuple):

@@ -10,15 +10,16 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
+from dhauds_jax.data import formats, walking
 from dhauds_jax.data.corruptions import noise_folders
 from dhauds_jax.data.corruptions.base import Corruption
 from dhauds_jax.data.corruptions.recorded import from_grid
-from dhauds_jax.data.sets.base import SUFFIXES, read_text
+from dhauds_jax.data.sets.base import read_text
 from dhauds_jax.errors import BadInput
 from dhauds_jax.wording import counted, plural
 
 CODE = "ENU"
-EXPECTED = f"a folder with {', '.join(SUFFIXES)} files, or a text file that names one on each line"
+EXPECTED = "a folder with recordings (wav, flac, ogg, mp3, ...), or a text file that names one on each line"
 
 
 @functools.lru_cache(maxsize=64)
@@ -50,10 +51,9 @@ def find(noise_dir: Path | None, place: str) -> noise_folders.Found:
 
 
 def _in_folder(folder: Path) -> noise_folders.Found:
-    """Of a folder and all folders in it; hidden ones are none."""
-    audio = (path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
-    named = ((path.relative_to(folder), path) for path in audio)
-    return sorted((str(name.as_posix()), path) for name, path in named if not any(p[0] == "." for p in name.parts))
+    """Of a folder and all folders in it, by the rule of `walking`."""
+    walked = walking.below(folder, formats.can_be_read)
+    return sorted((path.relative_to(folder).as_posix(), path) for path in walked.files)
 
 
 def _in_list(file: Path, said: str) -> noise_folders.Found:
