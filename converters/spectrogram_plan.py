@@ -40,7 +40,8 @@ def plan(name: str, kind: Family, file: Source, part: Part, preset: str | None, 
     Args:
       name: of the family, "ast" or "ssast".
       kind: its record.
-      file, part: the source.
+      file: the source.
+      part: of the source.
       preset: name of the network wanted, or None.
       given: the record of --config, or {}.
 

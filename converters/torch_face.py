@@ -29,7 +29,8 @@ def layers(
 
     Args:
       file: the folder.
-      variables, config: the converted network; only positions that were cut are taken from it.
+      variables: the converted network's; only positions that were cut are taken from them.
+      config: the converted network's.
       wave: (batch, time), what the folder's extractor takes.
       inputs: what our front end makes of it, a torch tensor.
 

@@ -54,8 +54,10 @@ def compared(
     """Largest absolute difference of each layer between PyTorch and ours, evaluation mode, on two clips of noise.
 
     Args:
-      variables, config: the converted network.
-      files, parts: its sources; what of them is needed is read again.
+      variables: the converted network's.
+      config: likewise.
+      files: its sources; what of them is needed is read again.
+      parts: which part of the network each is.
 
     Raises:
       BadInput: torch, torchaudio or transformers cannot be imported (the extra is named), or does not load the source.

@@ -85,8 +85,10 @@ def check_number(
     Args:
       name: what has the value, such as "--lr".
       value: the number.
-      lowest, highest: the ends of the range.
-      above, below: whether the number must lie above `lowest`, below `highest`.
+      lowest: the lower end of the range.
+      highest: the upper end.
+      above: whether the number must lie above `lowest`.
+      below: whether it must lie below `highest`.
       because: why, for the end of the sentence.
     """
     low = value > lowest if above else value >= lowest

@@ -18,7 +18,8 @@ def read_corrupted(
     Args:
       loaded: the clean clips.
       folder: of the -C set.
-      corruption, level: names.
+      corruption: its name.
+      level: its level's.
       split: that was corrupted.
       allow_partial: go on where the set's list names absent files; those of the clean clips must be there.
 

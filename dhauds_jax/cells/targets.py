@@ -112,7 +112,9 @@ def load(
     """Loads a split at the classifier's rate; its name and size and notices are printed.
 
     Args:
-      dataset, data_dir, split: what to load.
+      dataset: what to load.
+      data_dir: where it lies.
+      split: of it.
       config: of the classifier.
       allow_partial: go on when a list names absent files.
       on_bad_file: "stop", or "skip" the clip.

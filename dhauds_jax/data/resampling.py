@@ -20,7 +20,8 @@ def resample_wave(wave: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray
 
     Args:
       wave: float32 (time,).
-      orig_rate, new_rate: rates in Hz.
+      orig_rate: in Hz.
+      new_rate: in Hz.
 
     Returns:
       float32 (ceil(new_rate * time / orig_rate),).
@@ -39,7 +40,8 @@ def resample_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int)
 
     Args:
       blocks: float32 (time,), the waveform in its order.
-      orig_rate, new_rate: rates in Hz.
+      orig_rate: in Hz.
+      new_rate: in Hz.
     """
     if orig_rate == new_rate:
         yield from blocks

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from dhauds_jax.data import recordings
-from dhauds_jax.data.audio import MAX_RATE, MIN_RATE
+from dhauds_jax.data.opening import MAX_RATE, MIN_RATE
 from dhauds_jax.data.recordings import Recordings
 from dhauds_jax.data.resampling import resample_wave
 from dhauds_jax.errors import BadInput, check_number

@@ -65,7 +65,9 @@ def preset(
 
     Args:
       classes: the published names, None for a network that has none of its own.
-      geometry, head, front_end: as in `ClassifierConfig`.
+      geometry: as in `ClassifierConfig`.
+      head: likewise.
+      front_end: likewise.
       sample_rate: Hz, None for the front end's.
     """
     rate = front_end["sample_rate"] if sample_rate is None else sample_rate

@@ -65,13 +65,17 @@ def geometry(
     """The sizes of a HuBERT as a plain dict, for `ClassifierConfig.geometry`.
 
     Args:
-      width, depth, heads, feed_forward: of the transformer blocks.
+      width: of the transformer blocks.
+      depth: their number.
+      heads: of their attention.
+      feed_forward: width inside them.
       pre_norm: layer norms before attention and feed-forward (large, x-large), not after (base).
       conv_norm: "group" (one group per channel, over time, after the first convolution) or "layer" (after each).
       channels: of every convolution of the front end, where `convs` is not given.
       convs: (channels, taps, stride) of each convolution.
       conv_bias: whether the convolutions have a bias.
-      positional_taps, positional_groups: of the positional convolution.
+      positional_taps: of the positional convolution.
+      positional_groups: likewise.
       projection_dropout: after the projection to `width`.
       attention_dropout: on attention weights.
       inner_dropout: after the feed-forward's GELU.

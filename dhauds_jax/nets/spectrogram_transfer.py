@@ -66,7 +66,8 @@ def fit_grid(
 
     Args:
       grid: (frequency rows, time columns, width) table.
-      rows, columns: wanted.
+      rows: wanted.
+      columns: wanted.
       cut: which mistakes to make; with `crop_by_columns` the result may have another number of rows than wanted.
 
     Source: Gong et al. 2022 (arXiv 2110.09784), src/models/ast_models.py:185-205.
@@ -91,7 +92,8 @@ def fit_positions(
     Args:
       table: (prefix + had[0] * had[1], width).
       prefix: tokens before the patches.
-      had, wanted: patches along (frequency, time).
+      had: patches along (frequency, time) of the source.
+      wanted: those of the result.
       cut: which mistakes of the published cut to make.
 
     Raises:

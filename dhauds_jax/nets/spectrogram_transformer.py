@@ -60,8 +60,10 @@ def grid_of(mels: int, frames: int, patch: tuple[int, int], stride: tuple[int, i
     """Patches along frequency and time, `(size - patch) // stride + 1` each (0 or less: the spectrogram is too small).
 
     Args:
-      mels, frames: of the spectrogram.
-      patch, stride: (bins of frequency, frames of time).
+      mels: of the spectrogram.
+      frames: of the spectrogram.
+      patch: (bins of frequency, frames of time).
+      stride: likewise.
     """
     return (mels - patch[0]) // stride[0] + 1, (frames - patch[1]) // stride[1] + 1
 
@@ -73,7 +75,8 @@ def unfold(
 
     Args:
       features: (batch, frames, mels).
-      patch, stride: (bins of frequency, frames of time).
+      patch: (bins of frequency, frames of time).
+      stride: likewise.
 
     Returns:
       (batch, patches, values), as PyTorch's `unfold` of the (mels, frames) image.

@@ -38,7 +38,9 @@ def geometry(
     """The sizes of a spectrogram transformer as a plain dict, for `ClassifierConfig.geometry`.
 
     Args:
-      width, depth, heads: of the transformer blocks.
+      width: of the transformer blocks.
+      depth: their number.
+      heads: of their attention.
       mlp: width inside their feed-forward, None for four times `width`.
       patch: bins of frequency and frames of time in a patch.
       stride: distance of patches along both.

@@ -45,7 +45,8 @@ def discriminate(
     `-mean_i log(exp s_ii / sum_j exp s_ij)` ("predictions") or `-mean_j log(exp s_jj / sum_i exp s_ij)` ("patches").
 
     Args:
-      true, guess: (batch, hidden, values).
+      true: (batch, hidden, values).
+      guess: likewise.
       weights: (batch,) 0 for padded rows.
       axis_name: the mapped axis over which the batch is spread.
       over: "predictions" is what the original computes, "patches" what its text says (S1). The accuracy always takes

@@ -56,8 +56,9 @@ def compare(
     """Compares two methods cell by cell.
 
     Args:
-      a, b: (group, cell) -> value, higher being better; groups (seeds) are resampled whole, because cells of one seed
+      a: (group, cell) -> value, higher being better; groups (seeds) are resampled whole, because cells of one seed
         share their source model.
+      b: likewise.
       seed: of the bootstrap.
 
     Raises:

@@ -99,8 +99,9 @@ def settled(run: TrainRun, selection: str | None = None, time_flip: bool | None 
 
     Args:
       run: the request; without a profile it has corrected for a folder of one's own, else reference.
-      selection, time_flip: what was asked for expressly, whatever the profile. None: the profile's; a `selection` of
-        the options that is not "last" stays.
+      selection: what was asked for expressly, whatever the profile. None: the profile's; a `selection` of the options
+        that is not "last" stays.
+      time_flip: what was asked for expressly; None: the profile's.
 
     Raises:
       BadInput: an unknown profile.

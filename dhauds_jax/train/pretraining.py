@@ -134,7 +134,8 @@ def pretrain(
       net: `ssast_pretrain.build(config)`.
       config: of pretraining (stride = patch).
       variables: first variables, `ssast_pretrain.init`.
-      clips, validation: rows exactly as long as the config's clips; validation masks are the same every epoch.
+      clips: rows exactly as long as the config's clips.
+      validation: likewise; its masks are the same every epoch.
       options: the recipe.
       seed: everything random follows from it and the position.
       saver: where the state of an unfinished run is kept.

@@ -147,7 +147,8 @@ def offline(
 
     Args:
       study: the jitted functions.
-      copies, shared: of `start`.
+      copies: of `start`.
+      shared: of `start`.
       waves: the unlabelled set, or one a seed.
       epochs: passes over the set.
       batch_size: clips in an update; the last partial batch is kept, padded.

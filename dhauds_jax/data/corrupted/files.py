@@ -47,7 +47,8 @@ def write_manifests(
       dataset: the clean set.
       data_dir: its folder; the lists are copied from there.
       root: folder of the corrupted set.
-      ids, labels: the clean set's clips (written into `clips.csv` where there is no published list).
+      ids: the clean set's clips (written into `clips.csv` where there is no published list).
+      labels: theirs.
       split: the split that is corrupted.
 
     Returns:

@@ -47,7 +47,8 @@ def list_cell(
     Args:
       dataset: the clean set.
       root: the corrupted set's folder (with its lists), or its parent.
-      corruption, level: names.
+      corruption: its name.
+      level: its level's.
       split: the split that was corrupted; only test splits are published.
       allow_partial: go on when the list names absent files.
 
@@ -88,7 +89,8 @@ def load_cell(
     Args:
       dataset: the clean set.
       root: the corrupted set's folder, or its parent.
-      corruption, level: names.
+      corruption: its name.
+      level: its level's.
       sample_rate: wanted rate in Hz.
       length: wanted samples a clip (shorter ones are centred in zeros).
       split: the split that was corrupted.

@@ -92,7 +92,8 @@ def corrupt(
       waves: clips centred in rows of any width.
       ids: (clips,) names; the draws are keyed by them.
       dataset: name or record; its name keys the draws and its order says which way TST may go.
-      corruption, level: names (of shifts too).
+      corruption: its name (or a shift's).
+      level: its level's.
       seed: of the draws.
       profile: "reference", "corrected" or a `Quirks` record.
       bank: recordings of corruptions that mix some in, at `sample_rate`.

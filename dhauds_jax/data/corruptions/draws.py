@@ -57,7 +57,8 @@ def draw(
 
     Args:
       key: from `clip_key`.
-      corruption, level: names (of shifts and a user's own too).
+      corruption: its name (or a shift's, or a user's own).
+      level: its level's.
       profile: "reference", "corrected" or a `Quirks` record.
       noise_lengths: samples of each recording of the bank, only where recordings are mixed in.
       length: samples of the clip, only where recordings are mixed in.
@@ -138,7 +139,8 @@ def records(
     Args:
       ids: clip ids.
       draws: as `draw_set` gives them.
-      corruption, level: names.
+      corruption: its name.
+      level: its level's.
       noise_names: names of the bank's recordings (their index is written besides).
     """
     found, out = get(corruption), []

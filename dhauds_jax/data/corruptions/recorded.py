@@ -109,7 +109,9 @@ def from_grid(
     """A corruption that draws ratio, recording and crop, all uniformly.
 
     Args:
-      find, expected, anywhere: of its `NoiseSource`.
+      find: of its `NoiseSource`.
+      expected: likewise.
+      anywhere: likewise.
       kinds: of its stand-ins, by level; None: it has none.
       seed: of its first stand-in.
     """

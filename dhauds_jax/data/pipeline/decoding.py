@@ -161,7 +161,8 @@ def read_clips(
       sample_rate: wanted rate in Hz.
       reading: of `start_reading`.
       what: the split's name, for the progress bar and for messages.
-      workers, on_bad_file: as `decode_files`.
+      workers: as of `decode_files`.
+      on_bad_file: likewise.
       progress: show a progress bar.
 
     Raises:

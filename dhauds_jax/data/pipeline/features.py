@@ -52,7 +52,9 @@ def feature_dataset(
     `tta.protocols.offline` with the method `dhauds`; the features are those of the jitted step within float32 rounding.
 
     Args:
-      dataset, data_dir, split: as `open_split`.
+      dataset: as of `open_split`.
+      data_dir: likewise.
+      split: likewise.
       features: `(batch, time) -> (batch, ...)`, a classifier's `features`, or the constants of a log-mel front end.
       sample_rate: Hz.
       length: samples of a clip.
