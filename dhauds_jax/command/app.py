@@ -15,6 +15,7 @@ from typing import Any
 from absl import app, flags, logging
 
 from dhauds_jax import __version__, errors
+from dhauds_jax.files import printable
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool(
@@ -116,7 +117,7 @@ def command() -> str:
     """The command line as a user would type it, for records."""
     program = sys.modules["__main__"].__spec__
     words = ["python", "-m", program.name] if program is not None else sys.argv[:1]
-    return shlex.join([*words, *sys.argv[1:]])
+    return printable(shlex.join([*words, *sys.argv[1:]]))
 
 
 def bug_report(error: BaseException) -> str:

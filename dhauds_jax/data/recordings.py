@@ -133,7 +133,24 @@ def load(
     ]
     if spool is not None and not reread:
         _check_room([path for _, path in named], spool, sample_rate, length, overlap)
-    made, said = _Made(length, overlap, sample_rate, Keeper(length, spool, reread)), Said()
+    keeper = Keeper(length, spool, reread)
+    try:
+        return _read(listed, named, keeper, sample_rate, length, overlap, on_bad_file, sounds)
+    finally:
+        keeper.close()
+
+
+def _read(
+    listed: Sequence[Listed],
+    named: Sequence[tuple[str, Path]],
+    keeper: Keeper,
+    sample_rate: int,
+    length: int,
+    overlap: float,
+    on_bad_file: str,
+    sounds: object,
+) -> Recordings:
+    made, said = _Made(length, overlap, sample_rate, keeper), Said()
     skipped, paths = [], []
     for name, path in progress_bar(named, desc="read", unit="file"):
         try:

@@ -188,6 +188,6 @@ class Keeper:
         return again() if self._kept is None else np.stack(self._kept)
 
     def close(self) -> None:
-        """Closes the file, where there is one; once more than once does no harm."""
+        """Closes the file, where there is one."""
         if self._file is not None:
             self._file.close()

@@ -207,12 +207,22 @@ def load(place: str | Path, *, precision: str = "float32") -> Model:
     Raises:
       BadInput: no checkpoint, a damaged one, or an unknown precision.
     """
-    precisions.check_precision(precision)
-    extra: Mapping[str, Any] = {}
     if str(place) in boxed.names() and not Path(place).is_dir():
-        variables, config = boxed.load(str(place))
-    else:
-        variables, config, extra = checkpoint.load(place)
+        return load_boxed(str(place), precision=precision)
+    return load_checkpoint(place, precision=precision)
+
+
+def load_boxed(name: str, *, precision: str = "float32") -> Model:
+    """A model that comes with the package; raises `BadInput` where there is none of that name."""
+    precisions.check_precision(precision)
+    variables, config = boxed.load(name)
+    return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config)
+
+
+def load_checkpoint(folder: str | Path, *, precision: str = "float32") -> Model:
+    """The model in a checkpoint's folder; raises `BadInput` as `load` does."""
+    precisions.check_precision(precision)
+    variables, config, extra = checkpoint.load(folder)
     return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)
 
 

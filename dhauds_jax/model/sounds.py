@@ -35,11 +35,9 @@ def read(sounds: Sounds, config: ClassifierConfig, *, rate: int | None = None, o
     wanted = {"sample_rate": config.sample_rate, "length": config.length, "overlap": overlap}
     if isinstance(sounds, str | Path):
         return recordings.load(sounds, on_bad_file="stop", **wanted)
-    items = list(sounds)
+    items = [sounds] if isinstance(sounds, np.ndarray) and sounds.ndim == 1 else list(sounds)
     if items and all(isinstance(item, str | Path) for item in items):
         return recordings.load(items, on_bad_file="stop", **wanted)
-    if isinstance(sounds, np.ndarray) and sounds.ndim == 1:
-        items = [sounds]
     return recordings.of_waves([_wave(item, rate, config.sample_rate) for item in items], **wanted)
 
 

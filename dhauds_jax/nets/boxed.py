@@ -5,7 +5,6 @@ A new one is a folder in `boxes/`: config.json, weights.npz (leaves by their pat
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,14 +49,3 @@ def _put(tree: dict[str, Any], path: list[str], leaf: np.ndarray) -> None:
     for name in path[:-1]:
         tree = tree.setdefault(name, {})
     tree[path[-1]] = leaf
-
-
-def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, np.ndarray]:
-    """The leaves of variables by their paths with "/", as a box keeps them: in half precision."""
-    found: dict[str, np.ndarray] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            found.update(flat(value, f"{above}{name}/"))
-        else:
-            found[f"{above}{name}"] = np.asarray(value, np.float16)
-    return found

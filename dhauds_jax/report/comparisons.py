@@ -128,7 +128,9 @@ def pairs_of(found: Sequence[Record], a: str, b: str) -> tuple[list[Pair], list[
     lines = []
     for one, two in ((a, b), (b, a)):
         if runs[one] and not runs[two]:
-            lines.append(f"{counted(len(runs[one]), 'run')} of {one}: {two} did not run here")
+            settings = [name for name in dict.fromkeys(r["method"] for r in found) if name.startswith(f"{two} [")]
+            why = f"did not run here{f' (it ran as {chr(44).join(settings)})' if settings else ''}"
+            lines.append(f"{counted(len(runs[one]), 'run')} of {one}: {two} {why}")
             continue
         near = {key[:2] for key in runs[two]}
         alone = [key for key in runs[one] if key not in runs[two]]

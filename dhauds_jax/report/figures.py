@@ -11,7 +11,7 @@ import numpy as np
 from dhauds_jax.names import CLEAN
 from dhauds_jax.report.looks import DASHES, GREY, Look, shades
 from dhauds_jax.report.plotting import save, subplots
-from dhauds_jax.report.tables import Record
+from dhauds_jax.report.tables import Record, one_per_seed
 
 BAND = 5
 """Cells beside each other in the figure over epochs; more stand in further bands below."""
@@ -57,8 +57,9 @@ def gain(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> None
     place = np.arange(len(cells))
 
     def heights(of: str, method: str | None) -> tuple[list[float], list[float]]:
+        of_method = [r for r in found if method in (None, r["method"])]
         values = [
-            [100 * r[of] for r in found if (r["corruption"], r["level"]) == c and method in (None, r["method"])]
+            [100 * r[of] for r in one_per_seed([r for r in of_method if (r["corruption"], r["level"]) == c])]
             for c in cells
         ]
         return [np.mean(v) if v else np.nan for v in values], [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values]
@@ -99,7 +100,8 @@ def curves(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> st
         here = [r for r in found if (r["corruption"], r["level"]) == cells[place]]
         _metric_curves(band[0], here, looks)
         if told:
-            _loss_curves(band[1], [r for r in here if r["method"] == told[0] and _has_terms(r)], looks[told[0]])
+            shown = [r for r in here if r["method"] == told[0] and _has_terms(r)]
+            _loss_curves(band[1], [r for r in shown if r["seed"] == min(r["seed"] for r in shown)], looks[told[0]])
         band[0].set_title(" ".join(cells[place]))
         band[-1].set_xlabel("epoch")
         band[-1].xaxis.get_major_locator().set_params(integer=True)
@@ -116,7 +118,12 @@ def curves(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> st
 def _whose_losses(found: Sequence[Record], told: Sequence[str]) -> str:
     if not told:
         return ""
-    seed = next(r["seed"] for r in found if r["method"] == told[0] and _has_terms(r))
+    seeds = {}
+    for r in found:
+        if r["method"] == told[0] and _has_terms(r):
+            place = r["corruption"], r["level"]
+            seeds[place] = min(r["seed"], seeds.get(place, r["seed"]))
+    seed = ", ".join(map(str, sorted(set(seeds.values()))))
     others = f" (terms of {', '.join(told[1:])}: in the records)" if told[1:] else ""
     return f"Loss terms over epochs are those of {told[0]}, seed {seed}{others}."
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from dhauds_jax.files import printable
 from dhauds_jax.report.tidy import EPOCH, FRACTION, NATS, SCORE, SECONDS, Row
 
 _SCALE_AND_DIGITS = {FRACTION: (100.0, 1), NATS: (1.0, 2), SECONDS: (1.0, 1), EPOCH: (1.0, 0), SCORE: (1.0, 3)}
@@ -26,14 +27,16 @@ _ESCAPES = str.maketrans(
         # At the beginning of a row these would be an option of the \\ before it.
         "[": "{[}",
         "*": "{*}",
-        **dict.fromkeys("\n\r\t", " "),
     }
 )
 
 
+_SPACES = str.maketrans(dict.fromkeys("\n\r\t", " "))
+
+
 def escape(text: str) -> str:
     """A text that LaTeX prints as it is; what is no character (a byte of a file name) as an escape."""
-    return text.encode("utf-8", errors="backslashreplace").decode().translate(_ESCAPES)
+    return printable(text.translate(_SPACES)).translate(_ESCAPES)
 
 
 def number(value: float, unit: str = FRACTION, half: float = np.nan, signed: bool = False) -> str:

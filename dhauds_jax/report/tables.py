@@ -107,12 +107,12 @@ def summary_table(found: Sequence[Record]) -> str:
     before: list[float] = []
     for (corruption, level), cell in grouped(found, ("corruption", "level")).items():
         by_method = grouped(cell, ("method",))
-        row = [corruption, level, mean_and_spread([r["non_adapted"] for r in _one_per_seed(cell)])]
+        row = [corruption, level, mean_and_spread([r["non_adapted"] for r in one_per_seed(cell)])]
         for m in methods:
             here = by_method.get((m,), [])
             row.append(mean_and_spread([r["adapted_last"] for r in here]) if here else "-")
             gains[m] += [r["adapted_last"] for r in here if corruption != CLEAN]
-        before += [r["non_adapted"] for r in _one_per_seed(cell) if corruption != CLEAN]
+        before += [r["non_adapted"] for r in one_per_seed(cell) if corruption != CLEAN]
         rows.append(row)
     mean = [f"{100 * np.mean(gains[m]):.1f}" if gains[m] else "-" for m in methods]
     if before:
@@ -120,7 +120,8 @@ def summary_table(found: Sequence[Record]) -> str:
     return table(["corruption", "level", "non-adapted", *methods], rows)
 
 
-def _one_per_seed(cell: Sequence[Record]) -> list[Record]:
+def one_per_seed(cell: Sequence[Record]) -> list[Record]:
+    """One record a seed and source model, for what does not depend on the method."""
     return list({(r["seed"], r["source_checkpoint"]): r for r in cell}.values())
 
 
@@ -149,7 +150,7 @@ def detail_table(found: Sequence[Record]) -> str:
             mean_and_spread([r["nll"] for r in cell], 1.0, 2),
             mean_and_spread([r["seconds"] for r in cell], 1.0),
         ]
-        fallen, seeds = sum(r["collapsed"] for r in cell), len(_one_per_seed(cell))
+        fallen, seeds = sum(r["collapsed"] for r in cell), len(one_per_seed(cell))
         rows.append([corruption, level, method, *numbers, str(cell[0]["n"]), str(seeds), str(fallen or "no")])
     return table(header, rows)
 

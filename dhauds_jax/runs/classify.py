@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from dhauds_jax import digests, registry
 from dhauds_jax.data import recordings
 from dhauds_jax.data.audio import check_on_bad_file
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.files import write_atomically
-from dhauds_jax.model import adapting, load
+from dhauds_jax.interrupts import KEPT
+from dhauds_jax.model import adapting
 from dhauds_jax.model.adapting import Request
-from dhauds_jax.model.record import Model
+from dhauds_jax.model.record import Model, load_boxed, load_checkpoint
 from dhauds_jax.nets import boxed, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.requests import listed
@@ -23,6 +23,7 @@ from dhauds_jax.runs import labels, truth
 from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.tta import methods, selection
 from dhauds_jax.tta.options import parse_options
+from dhauds_jax.types import RunInfo
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.saver import Saver
@@ -40,12 +41,15 @@ def classify(run: ClassifyRun, command: str) -> str:
         nothing is written. KeyboardInterrupt: after what there was has been written.
     """
     how = _check(run)
-    model = load(place_of_model(run.checkpoint, run.model), precision=run.precision)
-    method = methods.make(run.method, model.classifier, how.options)  # what it refuses is said before files are read
-    if "source_data" in method.needs:
-        raise BadInput(f"--method={run.method}: needs labelled clips of the source, which a folder of recordings lacks")
+    model, _ = model_of(run.checkpoint, run.model, run.precision)
+    method = methods.make(run.method, model.classifier, how.options)
+    # What the method or its factory refuses, and what would be lost, is said before files are read.
+    methods.check_needs(run.method, method, model.variables, RunInfo(1, 2, len(model.classes), None, 2))
     known = truth.read(run.truth, model.classes) if run.truth else None
-    spool = Path(run.output) / "state" / "windows.f32"
+    settings = _settings(run, model)
+    _check_output(run, {"settings": settings})
+    state = Path(run.output) / "state"
+    spool = state / "windows.f32"
     try:
         found = recordings.load(
             run.audio_dir,
@@ -59,54 +63,48 @@ def classify(run: ClassifyRun, command: str) -> str:
         print(labels.described(found, model.config))
         if known is not None:
             truth.check(known, found.files)
-        named = identity(run, found, model)
-        _check_output(run, named)
-        return _labelled(run, command, how, method, model, found, known, named)
+        about = {"identity": identity(run, found, model), "settings": settings, "method": run.method}
+        _check_output(run, about)
+        outcome = model.adapting(how, method, found.waves, saver=Saver(state / about["identity"], run.save_every_s))
+        _write(run, {**about, "command": command}, model.after(how, method, outcome), found, known)
     finally:
         spool.unlink(missing_ok=True)
-
-
-def _labelled(
-    run: ClassifyRun,
-    command: str,
-    how: Request,
-    method: Any,
-    model: Model,
-    found: recordings.Recordings,
-    known: truth.Truth | None,
-    named: str,
-) -> str:
-    saver = Saver(Path(run.output) / "state" / named, run.save_every_s)
-    outcome = model.adapting(how, method, found.waves, saver=saver)
-    after = model.after(how, method, outcome)
-    result = labels.Result(model.predictions(found, outcome.before), model.predictions(found, outcome.logits), outcome)
-    scores = None if known is None else truth.scores(known, result.before, result.after)
-    labels.write(run, found, after, result, scores, command)
-    about = {"identity": named, "method": run.method, "command": command, "finished": not outcome.interrupted}
-    write_atomically(Path(run.output) / RUN, json.dumps(about, indent=2) + "\n")
     text = (
         f"{counted(len(found.files), 'file')} labelled: {Path(run.output) / labels.PREDICTIONS} "
         f"(report: {Path(run.output) / labels.REPORT})"
     )
     if outcome.interrupted:
         print(text)
-        raise KeyboardInterrupt
-    saver.clear()
+        raise KeyboardInterrupt(KEPT)
+    shutil.rmtree(state, ignore_errors=True)
     return text
 
 
-def place_of_model(checkpoint: str | None, model: str | None) -> str:
-    """What `model.load` takes, from two flags of which one must be given.
+def _write(
+    run: ClassifyRun, about: dict[str, Any], after: Model, found: recordings.Recordings, known: truth.Truth | None
+) -> None:
+    """Everything that the output holds; what it is of comes first, so that a run that is killed here may go on."""
+    folder, outcome = Path(run.output), after.adapted.outcome
+    labels.remove(folder)
+    write_atomically(folder / RUN, json.dumps({**about, "finished": False}, indent=2) + "\n")
+    result = labels.Result(after.predictions(found, outcome.before), after.predictions(found, outcome.logits), outcome)
+    scores = None if known is None else truth.scores(known, result.before, result.after)
+    labels.write(run, found, after, result, scores, about["command"])
+    write_atomically(folder / RUN, json.dumps({**about, "finished": not outcome.interrupted}, indent=2) + "\n")
+
+
+def model_of(checkpoint: str | None, model: str | None, precision: str = "float32") -> tuple[Model, str]:
+    """The model that one of two flags names, and what it is called.
 
     Raises:
-      BadInput: none or both are given, or there is no such model.
+      BadInput: none or both are given, there is no such model, or the checkpoint cannot be read.
     """
-    if (checkpoint is None) == (model is None):
-        found = "neither is" if checkpoint is None else "both are"
-        raise BadInput(f"--checkpoint and --model: {found} given, expected a folder, or one of {listed(boxed.names())}")
-    if model is not None and model not in boxed.names():
-        raise BadInput(f"--model: {registry.unknown('model', model, boxed.names())}")
-    return checkpoint or str(model)
+    if checkpoint is not None and model is None:
+        return load_checkpoint(checkpoint, precision=precision), checkpoint
+    if model is not None and checkpoint is None:
+        return load_boxed(model, precision=precision), model
+    found = "neither is" if checkpoint is None else "both are"
+    raise BadInput(f"--checkpoint and --model: {found} given, expected a folder, or one of {listed(boxed.names())}")
 
 
 def _check(run: ClassifyRun) -> Request:
@@ -121,24 +119,28 @@ def _check(run: ClassifyRun) -> Request:
     return how
 
 
-def _check_output(run: ClassifyRun, named: str) -> None:
-    """Raises `BadInput` where the output holds results of another run, which would be lost."""
+def _check_output(run: ClassifyRun, about: dict[str, str]) -> None:
+    """Raises `BadInput` where the output holds labels of another run, which would be lost."""
     path = Path(run.output) / RUN
     if run.overwrite or not (path.parent / labels.PREDICTIONS).is_file():
         return
     there = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    if there.get("identity") != named:
+    if any(there.get(name) != about[name] for name in ("settings", "identity") if name in about):
         raise BadInput(
             f"--output={run.output}: holds the labels of another run ({there.get('command', 'of an older version')}); "
             "give another folder, or --overwrite to replace them"
         )
 
 
-def identity(run: ClassifyRun, found: recordings.Recordings, model: Model) -> str:
-    """Names what results belong to: flags, samples, weights and settings of the network, files of plug-ins."""
+def _settings(run: ClassifyRun, model: Model) -> str:
+    """Names what results follow from beside the recordings: flags, weights and settings of the network, plug-ins."""
     left_out = ("output", "save_every_s", "checkpoint", "model", "audio_dir", "truth", "overwrite")
     kept = {k: v for k, v in run.as_dict().items() if k not in left_out}
     own = [registry.source_digest(name) for name in (run.method, run.criterion, *model.config.places())]
-    samples = [found.files, found.digest, np.asarray(found.seconds).tolist()]
-    named = [kept, samples, variables_hash(model.variables), zoo.own_settings(model.config), own]
+    named = [kept, variables_hash(model.variables), zoo.own_settings(model.config), own]
     return digests.of_text(json.dumps(named, sort_keys=True, default=str))
+
+
+def identity(run: ClassifyRun, found: recordings.Recordings, model: Model) -> str:
+    """Names what results belong to: `_settings`, and the recordings' names and samples."""
+    return digests.of_texts(_settings(run, model), list(found.files), found.digest, found.seconds.tolist())

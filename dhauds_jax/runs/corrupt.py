@@ -22,7 +22,7 @@ from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import BadInput
-from dhauds_jax.names import CLEAN, CORRUPTIONS
+from dhauds_jax.names import CLEAN, LEVELS
 from dhauds_jax.runs.requests.corrupt import CorruptRun
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
@@ -168,7 +168,7 @@ def _recorded(run: CorruptRun) -> list[Verified]:
     pairs = [(public(corruption), level) for corruption, level in pairs]
     absent = [f"{corruption}-{level}" for corruption, level in pairs if (corruption, level) not in found]
     if "all" in run.corruption:
-        pairs += [pair for pair in found if pair[1] in run.level or pair[0] not in CORRUPTIONS]
+        pairs += [pair for pair in found if pair[1] in run.level or pair[1] not in LEVELS]
     if absent or not pairs:
         raise BadInput(f"--output={run.output}: holds no cell {absent[0] if absent else ''}".rstrip() + _NO_RECORD)
     out = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -17,14 +18,15 @@ from dhauds_jax.cells.request import title
 from dhauds_jax.cells.targets import Loaded
 from dhauds_jax.data import content, sets
 from dhauds_jax.data.audio import check_on_bad_file
+from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import check_number
-from dhauds_jax.files import write_atomically
-from dhauds_jax.model import Model, load
+from dhauds_jax.files import printable, write_atomically
+from dhauds_jax.model import Model
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.report import evaluation
-from dhauds_jax.runs.classify import place_of_model
+from dhauds_jax.runs.classify import model_of
 from dhauds_jax.runs.requests.evaluate import EvaluateRun
 from dhauds_jax.workdir import locks, provenance
 
@@ -44,8 +46,7 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     check_number("--worst", run.worst, 0)
     check_on_bad_file(run.on_bad_file)
     pairs = targets.expand(run.corruption, run.level)
-    place = place_of_model(run.checkpoint, run.model)
-    model = load(place, precision=run.precision)
+    model, place = model_of(run.checkpoint, run.model, run.precision)
     dataset = sets.get(run.dataset, run.data_dir)
     check_split(dataset, run.split)
     targets.check_fits(model.config, dataset, place)
@@ -68,11 +69,10 @@ def evaluate(run: EvaluateRun, command: str) -> str:
 def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, level: str) -> dict[str, Any]:
     """The numbers of one corruption; its tables and figures are written."""
 
-    def noise() -> targets.Noise:
-        return targets.noise_for(loaded, run.noise_dir, corruption, level)
-
+    noise = targets.once(functools.partial(targets.noise_for, loaded, run.noise_dir, corruption, level))
     drawn = targets.corrupted(loaded, corruption, level, seed=run.seed, profile=run.profile, noise=noise)
     logits, labels, classes = model.logits(drawn.waves(), run.batch_size), loaded.labels, model.classes
+    corruption = public(corruption)
     name = title(corruption, level)
     place = Path(run.output) / name.replace(":", ".")
     place.mkdir(parents=True, exist_ok=True)
@@ -118,7 +118,8 @@ def _clip_rows(loaded: Loaded, logits: np.ndarray, classes: Sequence[str]) -> li
     for i in np.argsort(-np.array(rows), kind="stable"):
         true = [classes[k] for k in np.flatnonzero(labels[i])] if several else [classes[labels[i]]]
         best = int(logits[i].argmax())
-        out.append((ids[i], "+".join(true), classes[best], round(float(shares[i, best]), 4), round(rows[i], 4)))
+        said = classes[best], round(float(shares[i, best]), 4), round(rows[i], 4)
+        out.append((printable(ids[i]), "+".join(true), *said))
     return out
 
 

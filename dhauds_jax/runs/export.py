@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dhauds_jax.model import load
 from dhauds_jax.model.export import PROGRAM
 from dhauds_jax.model.export import export as write
-from dhauds_jax.runs.classify import place_of_model
+from dhauds_jax.runs.classify import model_of
 from dhauds_jax.runs.requests.export import ExportRun
 
 
 def export(run: ExportRun) -> str:
     """Writes the program; returns the sentence that says where it is and how to run it."""
-    model = load(place_of_model(run.checkpoint, run.model))
+    model, _ = model_of(run.checkpoint, run.model)
     path = write(model, run.output) / PROGRAM
     size = path.stat().st_size / 2**20
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ import jax
 import numpy as np
 
 from dhauds_jax.data.recordings import Recordings
+from dhauds_jax.digests import of_text
 from dhauds_jax.files import write_atomically
 from dhauds_jax.model.adapting import Outcome
 from dhauds_jax.model.predictions import Predictions
@@ -24,8 +26,12 @@ from dhauds_jax.wording import counted
 from dhauds_jax.workdir import provenance
 
 PREDICTIONS, PROBABILITIES, SEGMENTS, REPORT = "predictions.csv", "probabilities.csv", "segments.csv", "report.md"
+CONFUSION = "confusion.csv"
 AUDACITY = "audacity"
 """Folder of the label files, one a recording that is longer than a window."""
+
+LONGEST_NAME = 150
+"""Bytes of the longest name of a label file; a longer one is shortened."""
 
 TOP = 3
 """Classes of a file that stand in its line."""
@@ -54,6 +60,13 @@ def described(found: Recordings, config: ClassifierConfig) -> str:
     return "\n".join(lines)
 
 
+def remove(folder: Path) -> None:
+    """Takes the labels of an earlier run away."""
+    for name in (PREDICTIONS, PROBABILITIES, SEGMENTS, CONFUSION, REPORT):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(folder / AUDACITY, ignore_errors=True)
+
+
 def write(
     run: ClassifyRun, found: Recordings, model: Model, result: Result, scores: Scores | None, command: str
 ) -> None:
@@ -74,7 +87,7 @@ def write(
     _write_csv(folder / PROBABILITIES, _probability_rows(result.after))
     _write_segments(folder, result.after)
     if scores is not None:
-        _write_csv(folder / "confusion.csv", scores.confusion_rows())
+        _write_csv(folder / CONFUSION, scores.confusion_rows())
     adaptation = {"command": command, "method": run.method, "seed": run.seed, "profile": run.profile}
     if run.precision != "float32":
         adaptation["precision"] = run.precision
@@ -125,7 +138,10 @@ def _write_segments(folder: Path, after: Predictions) -> None:
         if long[segment.file]:
             tracks.setdefault(row[0], []).append("\t".join((row[1], row[2], row[3])))
     for name, lines in tracks.items():
-        write_atomically(folder / AUDACITY / f"{name}.txt", "\n".join(lines) + "\n")
+        path = Path(f"{name}.txt")
+        if len(path.name.encode()) > LONGEST_NAME:  # the system has no room for what is added while it is written
+            path = path.with_name(f"{path.name[:40]}-{of_text(path.name)}.txt")
+        write_atomically(folder / AUDACITY / path, "\n".join(lines) + "\n")
 
 
 def _report(

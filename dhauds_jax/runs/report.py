@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import write_atomically
+from dhauds_jax.files import printable, write_atomically
 from dhauds_jax.report import analysis_figures, comparisons, figures, looks, paper, published, single_options
 from dhauds_jax.report import html as report_html
 from dhauds_jax.report.marked_pages import fill_page
@@ -159,8 +159,8 @@ def write_report(
     written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
     tables = paper.files(found, formats, compared)
     for name, content in {**written, **{f"tables/{name}": content for name, content in tables.items()}}.items():
-        # A byte of a file name that is no character stands in a command of the provenance: it is written as an escape.
-        write_atomically(folder / name, content.encode("utf-8", errors="backslashreplace"))
+        # A byte of a file name that is no character stands in a command of older records: it is written as an escape.
+        write_atomically(folder / name, "\n".join(map(printable, content.split("\n"))))
     said = [f"{title(one.place)}\n\n{comparisons.as_markdown(one)}" for one in compared]
     if any(published.has_published(r) for r in found):
         said += [published.beside_published(named), published.overview(named)]

@@ -138,7 +138,7 @@ def test_options_reach_the_process_that_measures_compilation(monkeypatch):
 def test_memory_is_what_the_system_says_or_unknown(monkeypatch, tmp_path):
     (tmp_path / "statm").write_text("900 512 3 4")
     monkeypatch.setattr(pipeline, "Path", lambda name: tmp_path / name.rpartition("/")[2])
-    monkeypatch.setattr(pipeline.resource, "getpagesize", lambda: 16_384)
+    monkeypatch.setattr(pipeline, "mmap", SimpleNamespace(PAGESIZE=16_384))
     assert pipeline.resident_mb() == 8.0
     (tmp_path / "statm").unlink()
     assert pipeline.resident_mb() is None

@@ -56,8 +56,8 @@ def test_published_classes_sorted(noise_dir, corruption, level):
 
 def test_notices_are_counted(noise_dir):
     assert load_bank(noise_dir, "ENQ", "L1", 16_000).notices == (
-        "12 noise recordings 2 channels mixed down to one",
-        "12 noise recordings resampled from 48000 Hz to 16000 Hz",
+        "noise: 12 of 12 files: 2 channels mixed down to one",
+        "noise: 12 of 12 files: resampled from 48000 Hz to 16000 Hz",
     )
     assert load_bank(noise_dir, "END1", "L1", 16_000).notices == ()
 
@@ -68,10 +68,10 @@ def test_demand_release_nearest_to_the_rate(noise_dir, tmp_path):
             write(tmp_path / release / name / "ch01.wav", rate)
     assert load_bank(tmp_path, "END1", "L1", 16_000).notices == ()
     assert load_bank(tmp_path, "END1", "L1", 44_100).notices == (
-        "4 noise recordings resampled from 48000 Hz to 44100 Hz",
+        "noise: 4 of 4 files: resampled from 48000 Hz to 44100 Hz",
     )
     assert load_bank(noise_dir, "END1", "L1", 44_100).notices == (
-        "64 noise recordings resampled from 16000 Hz to 44100 Hz",
+        "noise: 64 of 64 files: resampled from 16000 Hz to 44100 Hz",
     )
 
 

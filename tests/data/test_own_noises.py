@@ -40,6 +40,20 @@ def place(tmp_path_factory):
     return folder
 
 
+def test_what_a_folder_of_noises_holds_beside_them_is_said(tmp_path):
+    make_noises(tmp_path / "my_noises")
+    for name in ("c.m4a", "kitchen/d.m4a"):
+        (tmp_path / "my_noises" / name).write_bytes(b"x")
+    sentence = "2 .m4a files were left out (the first: c.m4a): convert with ffmpeg -i NAME.m4a NAME.wav"
+    assert load_bank(tmp_path, "ENU:my_noises", "L1", RATE).notices == (f"noise: {sentence}",)
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others" / "e.m4a").write_bytes(b"x")
+    with pytest.raises(BadInput, match=r"others holds no recordings; 1 \.m4a file was left out .*, expected a folder"):
+        load_bank(tmp_path, "ENU:others", "L1", RATE)
+    one = load_bank(tmp_path, "ENU:my_noises/kitchen/tap.ogg", "L1", RATE)
+    assert one.names == ("tap.ogg",) and one.waves[0].shape == (RATE,)
+
+
 def corrupted(place, noise_dir, name, level="L2"):
     ids = [f"clip{i}" for i in range(60)]
     waves = np.random.default_rng(9).normal(0, 0.2, (60, 4000)).astype(np.float32)

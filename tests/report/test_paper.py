@@ -151,7 +151,7 @@ def test_a_comparison_as_latex():
         ("\\x~y^z", r"\textbackslash{}x\textasciitilde{}y\textasciicircum{}z"),
         ("dhauds [lr=1]\n*", "dhauds {[}lr=1] {*}"),
         ("<a|b>", r"\textless{}a\textbar{}b\textgreater{}"),
-        ("caf\udce9", r"caf\textbackslash{}udce9"),
+        ("caf\udce9", r"caf\textbackslash{}xe9"),
     ],
 )
 def test_names_are_escaped(text, escaped):

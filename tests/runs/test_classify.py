@@ -281,6 +281,56 @@ def test_an_output_belongs_to_one_run(place, tmp_path):
     assert len(rows(tmp_path / "out")) == 4
 
 
+def test_a_run_that_is_killed_while_it_writes_goes_on_and_leaves_nothing_of_others(place, tmp_path, monkeypatch):
+    """Before, its own labels without a name kept the same command out, and a new run's stood beside an older one's."""
+    (tmp_path / "truth.csv").write_text(f"file,label\n0.wav,{tiny.CLASSES[0]}\n")
+    run = a_run(place, tmp_path / "out", method="source")
+    classify(run.replace(overlap=0.5, truth=str(tmp_path / "truth.csv")), "c")
+    assert (tmp_path / "out" / "confusion.csv").is_file()
+    (tmp_path / "out" / "audacity" / "old.wav.txt").write_text("of a recording that is gone")
+    with monkeypatch.context() as patched:
+        patched.setattr(Model, "save", lambda *args: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        with pytest.raises(OSError, match="No space left"):
+            classify(run.replace(overwrite=True), "c")
+    assert (tmp_path / "out" / "predictions.csv").is_file()
+    classify(run, "c")
+    left = {path.name for path in (tmp_path / "out").iterdir()}
+    assert left == {"predictions.csv", "probabilities.csv", "segments.csv", "audacity", "checkpoint", "report.md",
+                    "run.json", "run.lock"} & left  # fmt: skip
+    assert not (tmp_path / "out" / "audacity" / "old.wav.txt").exists()
+
+
+def test_what_a_method_lacks_and_whose_labels_there_are_is_said_before_files_are_read(place, tmp_path, monkeypatch):
+    classify(a_run(place, tmp_path / "out", method="source"), "first")
+    monkeypatch.setattr(runs_classify.recordings, "load", lambda *args, **options: pytest.fail("was read"))
+    with pytest.raises(ValueError, match=r"holds the labels of another run \(first\)"):
+        classify(a_run(place, tmp_path / "out", method="norm"), "c")
+    with pytest.raises(ValueError, match="auxiliary"):
+        classify(a_run(place, tmp_path / "new", method="ttt"), "c")
+    with pytest.raises(ValueError, match="source"):
+        classify(a_run(place, tmp_path / "new", method="eata"), "c")
+
+
+def test_a_long_file_name_has_a_label_track(place, tmp_path):
+    (tmp_path / "audio").mkdir()
+    name = f"{'x' * 240}.wav"
+    soundfile.write(tmp_path / "audio" / name, tiny.tone(2, 2, 9000), tiny.RATE)
+    classify(a_run(place, tmp_path / "out", method="source", audio_dir=str(tmp_path / "audio")), "c")
+    (track,) = (tmp_path / "out" / "audacity").iterdir()
+    assert track.name.startswith("x" * 40 + "-") and rows(tmp_path / "out")[0]["file"] == name
+
+
+def test_a_folder_is_no_model_of_the_box_and_the_box_no_checkpoint(tmp_path, monkeypatch):
+    (tmp_path / "words15").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert runs_classify.model_of(None, "words15")[0].config.net == "amaut_arabic15"
+    with pytest.raises(ValueError, match=r"words15: has no config\.json"):
+        runs_classify.model_of("words15", None)
+    (tmp_path / "words15").rmdir()
+    with pytest.raises(ValueError, match="words15: no such folder"):
+        runs_classify.model_of("words15", None)
+
+
 def test_a_single_recording_is_labelled(place, tmp_path):
     assert classify(a_run(place, tmp_path, method="source", audio_dir=str(place / "audio" / "2.wav")), "c").startswith(
         "1 file labelled: "
@@ -312,7 +362,7 @@ def test_every_method_labels_a_folder_or_says_what_it_lacks(place, tmp_path, met
     """Before, shot and gala ended in a TypeError after all their work."""
     run = a_run(place, tmp_path / "out", method=method, epochs=1)
     if method in ("eata", "ttt"):
-        lacks = "needs labelled clips of the source" if method == "eata" else "aux"
+        lacks = "source" if method == "eata" else "auxiliary"
         with pytest.raises(ValueError, match=lacks):
             classify(run, "c")
         assert nothing_written(tmp_path / "out")

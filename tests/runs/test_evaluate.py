@@ -2,9 +2,11 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
+import soundfile
 
 from dhauds_jax import metrics
 from dhauds_jax.data.corruptions import corrupt
@@ -48,6 +50,7 @@ def test_every_number_by_another_road(place, tmp_path, capsys):
     assert said.startswith(f"30 clips evaluated: {tmp_path / 'report.md'}")
     found = json.loads((tmp_path / "evaluation.json").read_text())
     assert (found["command"], found["seed"], found["split"]) == ("the command", 3, "test")
+    printed = capsys.readouterr().out
     model = load(place / "checkpoint")
     length = model.config.length
     clips = load_split("arabic_speech_commands", place / "data", "test", sample_rate=16_000, length=length)
@@ -72,9 +75,29 @@ def test_every_number_by_another_road(place, tmp_path, capsys):
         by_class = {row[0]: float(row[3]) for row in table(folder / "classes.csv")[1:]}
         assert abs(np.mean(list(by_class.values())) - right) < 1e-9  # equal classes: mean recall is accuracy
         assert (folder / "confusion.png").stat().st_size > 1000 < (folder / "calibration.png").stat().st_size
-        assert f"{cell['folder']}: accuracy {100 * right:.1f} % (" in capsys.readouterr().out or cell["level"] == "L2"
+        assert f"{cell['folder']}: accuracy {100 * right:.1f} % (" in printed
     report = (tmp_path / "report.md").read_text()
     assert "Evaluation of" in report and "| 30 | WHN-L2 | " in report and "`the command`" in report
+
+
+def test_a_place_is_called_by_its_last_name_and_any_file_name_is_written(place, tmp_path):
+    """Before, the path was part of folders and of the report's links, and a byte of a name ended it after the work."""
+    for name in (*tiny.CLASSES, "noises"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        wave = os.path.join(os.fsencode(tmp_path / "data" / name), b"caf\xe9.wav")
+        soundfile.write(tmp_path / "x.wav", tiny.tone(1, 1), tiny.RATE)
+        os.rename(tmp_path / "x.wav", wave)
+    (tmp_path / "data" / "noises").rename(tmp_path / "noises")
+    (tmp_path / "data").rename(tmp_path / "test")
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "test").rename(tmp_path / "sounds" / "test")
+    corruption = (f"ENU:{tmp_path / 'noises'}",)
+    run = a_run(place, tmp_path / "out", dataset="folder", data_dir=str(tmp_path / "sounds"), corruption=corruption)
+    evaluate(run, "c")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir() if path.is_dir()) == ["ENU.noises-L2"]
+    assert table(tmp_path / "out" / "ENU.noises-L2" / "clips.csv")[1][0].endswith("/caf\\xe9.wav")
+    text = (tmp_path / "out" / "report.md").read_text()
+    assert "](ENU.noises-L2/confusion.png)" in text and str(tmp_path / "noises") not in text
 
 
 @pytest.mark.parametrize(

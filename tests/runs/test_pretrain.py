@@ -120,6 +120,7 @@ def train_from(data, workdir, source, **changes):
         net="ssast_test",
         workdir=str(workdir),
         seed=0,
+        profile="reference",
         options=TrainOptions(epochs=1, batch_size=15, views=("shift",), optimiser="adam", lr=1e-3),
         checkpoint=source,
     )

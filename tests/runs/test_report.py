@@ -172,7 +172,7 @@ def test_tables_and_a_comparison_beside_the_report(pairs, drawn_nothing):
     for printed in (said, text):
         assert "d, n: offline, profile reference (accuracy)\n\n| cell | against |" in printed
         assert "\n- 3 seeds: no p over seeds can be below 0.25;" in printed
-    assert r"`x --data_dir=caf\udce9`" in text
+    assert r"`x --data_dir=caf\xe9`" in text
 
 
 def test_without_these_flags_nothing_is_added(pairs, drawn_nothing):

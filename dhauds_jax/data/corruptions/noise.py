@@ -11,7 +11,6 @@ import numpy as np
 from dhauds_jax.data.corruptions.base import NoiseSource
 from dhauds_jax.data.corruptions.lookup import check_cell
 from dhauds_jax.errors import BadInput
-from dhauds_jax.wording import counted
 
 SYNTHETIC_SECONDS = 10
 """Length of each recording of a synthetic bank in seconds: its babble is then one chunk of the synthesiser."""
@@ -94,20 +93,21 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
     Source: DHAuDS, lib/corruption.py and lib/constants.py.
     """
     from dhauds_jax.data.audio import read_audio
+    from dhauds_jax.data.notices import Said
 
     source = _source(corruption, level)
     found = find_recordings(noise_dir, corruption, level, sample_rate)
     if source.streamed:
         names, paths = zip(*found)
         return NoiseBank(names, Recordings(paths, sample_rate), sample_rate)
-    waves, notices = [], {}
-    for _, path in found:
-        wave, said = read_audio(path, sample_rate)
+    waves, said = [], Said()
+    for name, path in found:
+        wave, told = read_audio(path, sample_rate)
         waves.append(wave)
-        for notice in said:
-            notices[notice] = notices.get(notice, 0) + 1
-    told = tuple(f"{counted(count, 'noise recording')} {notice}" for notice, count in notices.items())
-    return NoiseBank(tuple(name for name, _ in found), waves, sample_rate, told)
+        said.add(name, told)
+    left_out = source.notices(Path(noise_dir) if noise_dir else None)
+    notices = tuple(f"noise: {sentence}" for sentence in (*said.sentences(len(found)), *left_out))
+    return NoiseBank(tuple(name for name, _ in found), waves, sample_rate, notices)
 
 
 def find_recordings(

@@ -25,29 +25,50 @@ EXPECTED = "a folder with recordings (wav, flac, ogg, mp3, ...), or a text file 
 @functools.lru_cache(maxsize=64)
 def own_noises(place: str) -> Corruption:
     """The corruption ENU:PLACE; levels as those of ENQ, and no stand-ins."""
-    return from_grid(lambda noise_dir, level, rate: find(noise_dir, place), EXPECTED, anywhere=True)
+
+    def notices(noise_dir: Path | None) -> tuple[str, ...]:
+        return left_out(place_of(noise_dir, place))
+
+    return from_grid(lambda noise_dir, level, rate: find(noise_dir, place), EXPECTED, anywhere=True, notices=notices)
 
 
-def find(noise_dir: Path | None, place: str) -> noise_folders.Found:
-    """`(name, path)` of the recordings of a place, sorted by name; of a list, in its order.
-
-    Args:
-      noise_dir: where it is looked for first.
-      place: a folder or a list, as on the command line.
-
-    Raises:
-      BadInput: there is no such place, it holds no recording, or it names some that are not there.
-    """
-    said, as_is = f"{CODE}:{place}", Path(place).expanduser()
+def place_of(noise_dir: Path | None, place: str) -> Path:
+    """Where the place of a command line lies: below `noise_dir`, or from here; raises `BadInput` if in neither."""
+    as_is = Path(place).expanduser()
     places = [as_is] if noise_dir is None else [noise_dir / as_is, as_is]
     found = next((path for path in places if path.exists()), None)
     if found is None:
         below = "" if noise_dir is None else f" below --noise_dir={noise_dir} or"
-        raise BadInput(f"{said}: there is no such folder or list{below} from here, expected {EXPECTED}")
+        raise BadInput(f"{CODE}:{place}: there is no such folder or list{below} from here, expected {EXPECTED}")
+    return found
+
+
+def find(noise_dir: Path | None, place: str) -> noise_folders.Found:
+    """`(name, path)` of the recordings of a place, sorted by name; of a list, in its order; a recording is one itself.
+
+    Args:
+      noise_dir: where it is looked for first.
+      place: a folder, a list or a recording, as on the command line.
+
+    Raises:
+      BadInput: there is no such place, it holds no recording, or it names some that are not there.
+    """
+    said, found = f"{CODE}:{place}", place_of(noise_dir, place)
+    if found.is_file() and formats.can_be_read(found.name):
+        return [(found.name, found)]
     recordings = _in_folder(found) if found.is_dir() else _in_list(found, said)
     if not recordings:
-        raise BadInput(f"{said}: {found} holds no recordings, expected {EXPECTED}")
+        why = "; ".join((f"{found} holds no recordings", *left_out(found)))
+        raise BadInput(f"{said}: {why}, expected {EXPECTED}")
     return recordings
+
+
+def left_out(place: Path) -> tuple[str, ...]:
+    """A sentence about each kind of recordings in a folder that cannot be read."""
+    if not place.is_dir():
+        return ()
+    others = walking.below(place, lambda name: formats.has_sound(name) and not formats.can_be_read(name)).files
+    return formats.left_out(others, place)
 
 
 def _in_folder(folder: Path) -> noise_folders.Found:

@@ -104,16 +104,16 @@ def from_grid(
     expected: str,
     kinds: Mapping[str, tuple[str, ...]] | None = None,
     seed: int = 0,
-    anywhere: bool = False,
+    **about: Any,
 ) -> Corruption:
     """A corruption that draws ratio, recording and crop, all uniformly.
 
     Args:
       find: of its `NoiseSource`.
       expected: likewise.
-      anywhere: likewise.
       kinds: of its stand-ins, by level; None: it has none.
       seed: of its first stand-in.
+      **about: what else its `NoiseSource` says.
     """
 
     def choose(
@@ -126,7 +126,7 @@ def from_grid(
         return {"snr_db": float(draw.snr_db)}
 
     stand_ins = None if kinds is None else lambda level: StandIns(kinds[level], seed)
-    source = NoiseSource(expected, find, stand_ins, anywhere=anywhere)
+    source = NoiseSource(expected, find, stand_ins, **about)
     return Corruption(choose, mix, levels=tuple(SNR_DB), describe=describe, noise=source)
 
 

@@ -109,7 +109,7 @@ def _split_folders(root: Path, depths: dict[str, set[int]]) -> dict[str, str]:
     named = defaultdict(list)
     for folder in sorted(name for name, found in depths.items() if 3 in found):
         split = SPLIT_NAMES.get(folder.lower())
-        if split and (folder == split or folder not in classes):
+        if split and (folder.lower() == split or folder not in classes):
             named[split].append(folder)
     splits = {}
     for split in filter(named.get, SPLITS):
