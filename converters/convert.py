@@ -61,6 +61,7 @@ flags.DEFINE_bool("list", False, "Print the families, each with the presets of i
 
 
 def main() -> str:
+    """The command: what its flags ask for; returns its last sentence."""
     outputs.check("output")
     from converters import conversion, families, presets, report
 

@@ -107,6 +107,7 @@ def why(path: Path, look: headers.Look, error: Exception) -> str:
 def check_header(
     path: Path, look: headers.Look, kind: str, rate: int, channels: int, frames: int, longest: float
 ) -> None:
+    """Raises `BadFile` for a file whose header says what is not read, or too much."""
     if kind == "RAW":  # guessed by libsndfile from the ending alone
         raise BadFile(path, f"cannot be read (Format not recognised), {formats.EXPECTED}")
     if kind not in formats.CONTENTS:

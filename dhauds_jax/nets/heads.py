@@ -63,6 +63,7 @@ class AudioClassifier(nn.Module):
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
+        """The last layer, as a product and a bias."""
         last = params["classifier"]
         return Linear(weight_norm_kernel(last["v"], last["g"]), last["bias"])
 
@@ -123,10 +124,12 @@ class FCEClassifier(nn.Module):
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
+        """The last layer, as a product and a bias."""
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
     @staticmethod
     def check(pair: str) -> None:
+        """Raises `BadInput` for options that the head does not take."""
         _check_choice("pair", pair, ("ends", "first"))
 
 
@@ -166,6 +169,7 @@ class HuBClassifier(nn.Module):
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
+        """The last layer, as a product and a bias."""
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
 
@@ -194,6 +198,7 @@ class LinearHead(nn.Module):
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
+        """The last layer, as a product and a bias."""
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
 
@@ -221,6 +226,7 @@ class ProjectedMean(nn.Module):
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
+        """The last layer, as a product and a bias."""
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
 
@@ -250,10 +256,12 @@ class TokenPool(nn.Module):
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
+        """The last layer, as a product and a bias."""
         return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
 
     @staticmethod
     def check(pool: str, prefix: int, epsilon: float) -> None:
+        """Raises `BadInput` for options that the head does not take."""
         _check_choice("pool", pool, ("average", "cls"))
 
 

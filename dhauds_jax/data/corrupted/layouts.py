@@ -106,7 +106,7 @@ def _vocal_sound_clips(dataset, folder):
 
 def _reef_set_lists(dataset, data_dir, ids, labels):
     """DHAuDS's list of the test split, or one like it of the rebuilt split."""
-    found = reef_set.annotations(reef_set.find(data_dir), "test")
+    found = reef_set.annotations_of(reef_set.find(data_dir), "test")
     name = _REEF_SET.manifest
     if found.source.name == name:
         return {name: found.source.read_bytes()}

@@ -55,7 +55,7 @@ def find(data_dir: Path | str | None) -> Path:
     return find_root(data_dir, FOLDERS, AUDIO, DATA_SET.name)
 
 
-def annotations(root: Path, split: str) -> Annotations:
+def annotations_of(root: Path, split: str) -> Annotations:
     """The annotations of a split: DHAuDS's csv when it lies in the folder, else the split rebuilt by its rule.
 
     Args:
@@ -171,7 +171,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     """
     check_split(DATA_SET, split)
     root = find(data_dir)
-    found = annotations(root, "train" if split == "train" else "test")
+    found = annotations_of(root, "train" if split == "train" else "test")
     refs = [ClipRef(r["file_name"], root / AUDIO / r["file_name"], CLASSES.index(r["label"])) for r in found.rows]
     refs, notices = check_present(refs, found.source, allow_partial)
     notices = (*found.notices, *notices)
