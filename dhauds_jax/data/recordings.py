@@ -80,6 +80,8 @@ def find(audio_dir: Path | str) -> Listed:
       BadInput: no such folder, or no recording in it that can be read.
     """
     folder = Path(audio_dir)
+    if folder.is_file() and formats.has_sound(folder.name) and not formats.can_be_read(folder.name):
+        raise BadInput(f"--audio_dir={audio_dir}: {formats.left_out([folder], folder.parent)[0]}")
     if folder.is_file():
         return Listed(folder.parent, [folder])
     if not folder.is_dir():

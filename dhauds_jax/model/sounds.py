@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from dhauds_jax.data import recordings
-from dhauds_jax.data.opening import MAX_RATE, MIN_RATE
+from dhauds_jax.data.audio import FULL_SCALE
+from dhauds_jax.data.opening import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from dhauds_jax.data.recordings import Recordings
 from dhauds_jax.data.resampling import resample_wave
 from dhauds_jax.errors import BadInput, check_number
@@ -35,10 +36,21 @@ def read(sounds: Sounds, config: ClassifierConfig, *, rate: int | None = None, o
     wanted = {"sample_rate": config.sample_rate, "length": config.length, "overlap": overlap}
     if isinstance(sounds, str | Path):
         return recordings.load(sounds, on_bad_file="stop", **wanted)
+    if isinstance(sounds, np.ndarray):
+        _check_shape(sounds)
     items = [sounds] if isinstance(sounds, np.ndarray) and sounds.ndim == 1 else list(sounds)
     if items and all(isinstance(item, str | Path) for item in items):
         return recordings.load(items, on_bad_file="stop", **wanted)
     return recordings.of_waves([_wave(item, rate, config.sample_rate) for item in items], **wanted)
+
+
+def _check_shape(array: np.ndarray) -> None:
+    """Raises `BadInput` for what is not (time,) or (clips, time), such as channels beside each other."""
+    if array.ndim == 2 and len(array) > array.shape[1] <= MAX_CHANNELS:
+        raise BadInput(
+            f"an array of shape {array.shape}: expected (clips, time); if these are channels, give their mean, "
+            "array.mean(axis=1)"
+        )
 
 
 def _wave(item: object, rate: int | None, wanted: int) -> np.ndarray:
@@ -52,4 +64,7 @@ def _wave(item: object, rate: int | None, wanted: int) -> np.ndarray:
     check_number("rate", rate, MIN_RATE, MAX_RATE)
     if not np.isfinite(wave).all():
         raise BadInput("an array with samples that are NaN or infinite, expected finite numbers")
+    peak = float(np.abs(wave).max())
+    if peak > FULL_SCALE:
+        raise BadInput(f"an array with samples up to {peak:.4g}: expected [-1, 1); 16-bit numbers are divided by 32768")
     return resample_wave(np.ascontiguousarray(wave, np.float32), int(rate), wanted)

@@ -33,6 +33,9 @@ AUDACITY = "audacity"
 LONGEST_NAME = 150
 """Bytes of the longest name of a label file; a longer one is shortened."""
 
+NOTHING = "The labels are those of the source model: nothing was adapted."
+"""What is said in place of advice where there is nothing to compare."""
+
 TOP = 3
 """Classes of a file that stand in its line."""
 
@@ -82,7 +85,7 @@ def write(
     """
     folder = Path(run.output)
     change = signs(*(np.log(np.maximum(p.probabilities, 1e-300)) for p in (result.before, result.after)))
-    advice = advise(change)
+    advice = advise(change) if run.method != "source" else NOTHING
     _write_csv(folder / PREDICTIONS, _prediction_rows(found, result))
     _write_csv(folder / PROBABILITIES, _probability_rows(result.after))
     _write_segments(folder, result.after)
@@ -93,7 +96,8 @@ def write(
         adaptation["precision"] = run.precision
     model.save(folder / "checkpoint", {"adaptation": {**adaptation, "versions": provenance.versions()}})
     write_atomically(folder / REPORT, _report(run, found, model.config, change, advice, result, scores, command))
-    print(f"{change.changed * 100:.1f} % of the labels changed. {advice}")
+    changed = "" if run.method == "source" else f"{change.changed * 100:.1f} % of the labels changed. "
+    print(f"{changed}{advice}")
     if scores is not None:
         print(scores.sentence())
 

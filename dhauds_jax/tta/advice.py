@@ -73,4 +73,8 @@ def advise(told: Signs) -> str:
             f"Look closer: {100 * told.changed:.0f} % of the labels changed, so either the source model was lost or "
             "the adapted one is; listen to some of them before you use either."
         )
-    return "Use the adapted model: its labels are more certain, spread over the classes, and mostly as before."
+    before, after = told.information
+    return (
+        f"Use the adapted model: its labels say more about the recordings (mutual information {after:.3f} after "
+        f"{before:.3f} nats), and {100 * (1 - told.changed):.0f} % of them are as before."
+    )

@@ -77,6 +77,12 @@ def _read(model, place):
         (np.zeros(5, int), {"rate": 16_000}, r"^an array of shape \(5,\) and type int64: expected floats"),
         (np.full(5, np.nan), {"rate": 16_000}, "^an array with samples that are NaN or infinite"),
         (np.zeros(5), {"rate": 5}, "^rate=5: expected at least 1000 and at most 384000$"),
+        (
+            np.zeros((500, 2)),
+            {"rate": 16_000},
+            r"^an array of shape \(500, 2\): expected \(clips, time\); if these are",
+        ),
+        (np.full(5, 3e4), {"rate": 16_000}, r"^an array with samples up to 3e\+04: expected \[-1, 1\); 16-bit numbers"),
         ([], {"rate": 16_000}, "^no recordings: expected at least one$"),
         ("nowhere", {}, "nowhere"),
     ],
