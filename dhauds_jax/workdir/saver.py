@@ -88,7 +88,7 @@ class Saver:
             finally:
                 came, self._asked = self.asked(), interrupts.never
         if came:  # after the last save
-            raise KeyboardInterrupt
+            raise interrupts.BetweenSteps
 
     def due(self) -> bool:
         """Whether `every_s` seconds have passed since the last time, by the first process's clock, or Ctrl-C came."""
@@ -120,7 +120,7 @@ class Saver:
           always: whether it is due in any case.
 
         Raises:
-          KeyboardInterrupt: Ctrl-C came, and the state has been written.
+          BetweenSteps: Ctrl-C came, and the state has been written.
         """
         if not always and not self.due():
             return False
@@ -134,7 +134,7 @@ class Saver:
                 shutil.rmtree(temporary, ignore_errors=True)  # there only when something went wrong: a full disk
         self._last, self._calls, self._ask_at = time.monotonic(), 0, 1
         if self.asked():
-            raise KeyboardInterrupt(interrupts.KEPT)
+            raise interrupts.BetweenSteps(interrupts.KEPT)
         return True
 
     def _write(self, leaves: list[np.ndarray], info: dict[str, Any], target: Path, temporary: Path) -> None:
