@@ -48,9 +48,9 @@ def deferred(said: str = SAID) -> Iterator[Callable[[], bool]]:
     """A block that Ctrl-C does not break: it is given a function that says whether there was one, to ask between steps.
 
     A step may have given its state's buffers away when Ctrl-C comes, so that nothing is left to be written. The first
-    Ctrl-C says on stderr what it does (`said`), the second one ends the block at once with `KeyboardInterrupt`. In a thread
-    other than the main one nothing changes: Python tells no other of Ctrl-C. Nor does it for a process that ignores
-    Ctrl-C, as a shell's background jobs do.
+    Ctrl-C says on stderr what it does (`said`), the second one ends the block at once with `KeyboardInterrupt`. In a
+    thread other than the main one nothing changes: Python tells no other of Ctrl-C. Nor does it for a process that
+    ignores Ctrl-C, as a shell's background jobs do.
     """
     came: list[int] = []
 

@@ -128,9 +128,8 @@ def without_noise(run: TrainRun) -> TrainRun:
 
     The noise of the default view is 50 dB below the clips, so that the clip as it is comes nearest to it.
     """
-    if run.dataset != OWN or run.profile != "corrected" or "noise" not in run.options.views:
-        return run
-    if run.noise_dir or is_own(run.train_noise):
+    own = run.dataset == OWN and run.profile == "corrected" and "noise" in run.options.views
+    if not own or run.noise_dir or is_own(run.train_noise):
         return run
     views = tuple("clean" if view == "noise" else view for view in run.options.views)
     print(

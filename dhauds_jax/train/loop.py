@@ -243,7 +243,8 @@ def train(
 
     Raises:
       BadInput: options that cannot be, noise shorter than the clips, a state after more epochs.
-      FloatingPointError: a loss or a prediction is not finite. KeyboardInterrupt: Ctrl-C, after the `saver` has kept the state.
+      FloatingPointError: a loss or a prediction is not finite. KeyboardInterrupt: Ctrl-C, after the `saver`
+        has kept the state.
     """
     check_options(options, noise)
     check_aux_options(options, variables)

@@ -21,6 +21,7 @@ from dhauds_jax import interrupts, parallel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import named, put_in_place
 from dhauds_jax.interrupts import Stopped
+from dhauds_jax.wording import differing
 
 _NAME = re.compile(r"\d{8}(-\d{8})?")
 
@@ -174,10 +175,13 @@ class Saver:
         from orbax.checkpoint import v1 as ocp
 
         info = json.loads((saved[-1] / "info.json").read_text())
-        if not self.same(info.pop("identity", None), self.identity):
+        identity = info.pop("identity", None)
+        if not self.same(identity, self.identity):
+            both = isinstance(identity, dict) and isinstance(self.identity, dict)
+            names = f" ({differing(identity, self.identity)})" if both else ""
             raise BadInput(
-                f"{self.folder} holds an unfinished run with other options: give the same command to go on with it, or "
-                "remove the folder to start anew"
+                f"{self.folder} holds an unfinished run with other options{names}: give the same command to go on with "
+                "it, or remove the folder to start anew"
             )
         stored = ocp.load(saved[-1] / "leaves")
         leaves, structure = jax.tree.flatten(like)
