@@ -23,6 +23,7 @@ from converters.hubert import (
 from converters.mapping import Leaf, Path
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.front_ends import WAVE_EPSILON
 from dhauds_jax.nets.hubert import frames_of
 from dhauds_jax.nets.hubert_zoo import GEOMETRY, OPTIONAL
 
@@ -98,14 +99,21 @@ def _with_normalisation(stated: _Stated) -> _Stated:
     does = bool(extra["do_normalize"])
     own = {"kind": "wave", "normalise": does, **({"epsilon": EXTRACTOR_EPSILON} if does else {})}
     stated, said = stated._replace(top={**top, "front_end": own}), f"preprocessor_config.json has do_normalize={does}"
+    said += f" (epsilon {EXTRACTOR_EPSILON:g})" if does else ""
     if "front_end" in request.given:
-        kept = request.given["front_end"].get("normalise")
-        if kept != does:
-            stated.notes.append(f"{where}: {said}, but --config's normalise={kept} was kept")
-    elif "front_end" in base and base["front_end"].get("normalise") != does:
-        stated.notes.append(f"{where}: {said}, which was taken in place of the preset's normalise={not does}")
+        if _waves(request.given["front_end"]) != _waves(own):
+            stated.notes.append(f"{where}: {said}, but --config's {_waves(request.given['front_end'])} was kept")
+    elif "front_end" in base and _waves(base["front_end"]) != _waves(own):
+        kept = _waves(base["front_end"])
+        stated.notes.append(f"{where}: {said}, which was taken in place of the preset's {kept}")
         stated = stated._replace(request=request._replace(given={**request.given, "front_end": own}))
     return stated
+
+
+def _waves(front_end: Mapping[str, Any]) -> str:
+    """What a front end over waves does to them."""
+    does, epsilon = bool(front_end.get("normalise")), front_end.get("epsilon", WAVE_EPSILON)
+    return f"normalise={does}" + (f" (epsilon {epsilon:g})" if does else "")
 
 
 def _named(request: Request) -> tuple[str | None, Mapping[str, Any]]:

@@ -6,6 +6,7 @@ network cannot have. A key that is absent says nothing: its default is ours, or 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -268,12 +269,26 @@ def _inconsistent(record: Mapping[str, Any]) -> list[str]:
     return found
 
 
+_ID2LABEL = 'an object of the number of each output, once, and its name, such as {"0": "dog", "1": "cat"}'
+
+
 def labels_of(record: Mapping[str, Any]) -> tuple[list[str] | None, bool]:
-    """The names of the outputs in order (None: the file has none), and whether they only count (`LABEL_0`, ...)."""
-    if not record.get("id2label"):
+    """The names of the outputs in order (None: the file has none), and whether they only count (`LABEL_0`, ...).
+
+    Raises:
+      BadInput: `id2label` is no object, or has a key that is no number, one twice, or a name that is no text.
+    """
+    table = record.get("id2label")
+    if not table:
         return None, True
-    pairs = sorted(((int(key), label) for key, label in record["id2label"].items()), key=lambda pair: pair[0])
-    labels = [str(label) for _, label in pairs]
+    if not isinstance(table, Mapping):
+        raise BadInput(f"config.json: id2label is {str(table)[:60]}, expected {_ID2LABEL}")
+    numbers = {key: int(key) if re.fullmatch(r"[0-9]+", str(key)) else None for key in table}
+    strange = [key for key, label in table.items() if numbers[key] is None or not isinstance(label, str | int | float)]
+    strange += [key for key in table if list(numbers.values()).count(numbers[key]) > 1]
+    if strange:
+        raise BadInput(f"config.json: id2label has {strange[0]!r}: {table[strange[0]]!r}, expected {_ID2LABEL}")
+    labels = [str(table[key]) for key in sorted(table, key=numbers.__getitem__)]
     return labels, labels == [f"LABEL_{i}" for i in range(len(labels))]
 
 

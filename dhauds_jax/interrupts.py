@@ -14,9 +14,15 @@ KEPT = "its state is kept, and the same command goes on where it was"
 """What a Ctrl-C ends with after which a state was written."""
 
 SAID = "\nCtrl-C: stops after this step and keeps its state; once more stops at once"
+UNKEPT = "\nCtrl-C: stops after this step; once more stops at once"
+"""The same, of work that keeps no states."""
 
 
-class Stopped(KeyboardInterrupt):
+class BetweenSteps(KeyboardInterrupt):
+    """Ctrl-C that a step was waited for: nothing is half done. Any other one may come while buffers are given away."""
+
+
+class Stopped(BetweenSteps):
     """Ctrl-C between two updates of a pass, with all that goes on from there.
 
     Attributes:
@@ -38,13 +44,13 @@ def never() -> bool:
 
 
 @contextlib.contextmanager
-def deferred() -> Iterator[Callable[[], bool]]:
+def deferred(said: str = SAID) -> Iterator[Callable[[], bool]]:
     """A block that Ctrl-C does not break: it is given a function that says whether there was one, to ask between steps.
 
     A step may have given its state's buffers away when Ctrl-C comes, so that nothing is left to be written. The first
-    Ctrl-C says on stderr what it does, the second one ends the block at once with `KeyboardInterrupt`. In a thread
-    other than the main one nothing changes: Python tells no other of Ctrl-C. Nor does it for a process that ignores
-    Ctrl-C, as a shell's background jobs do.
+    Ctrl-C says on stderr what it does (`said`), the second one ends the block at once with `KeyboardInterrupt`. In a
+    thread other than the main one nothing changes: Python tells no other of Ctrl-C. Nor does it for a process that
+    ignores Ctrl-C, as a shell's background jobs do.
     """
     came: list[int] = []
 
@@ -52,7 +58,8 @@ def deferred() -> Iterator[Callable[[], bool]]:
         if came:
             raise KeyboardInterrupt
         came.append(number)
-        print(SAID, file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):  # whoever read it (`| tee`) has had the same Ctrl-C, and is gone
+            print(said, file=sys.stderr, flush=True)
 
     main = threading.current_thread() is threading.main_thread()
     if not main or not callable(signal.getsignal(signal.SIGINT)):

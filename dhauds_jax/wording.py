@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def plural(count: int, one: str, many: str = "") -> str:
     """The word that goes with a count: `one` for 1, else `many` (by default `one` and an s)."""
@@ -11,3 +14,15 @@ def plural(count: int, one: str, many: str = "") -> str:
 def counted(count: int, one: str, many: str = "") -> str:
     """The count with its word, such as "1 record" and "1,200 records"."""
     return f"{count:,} {plural(count, one, many)}"
+
+
+def differing(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
+    """The names, with commas, under which two records differ; of records in them, the names in those."""
+    found = []
+    for name in {**wanted, **stored}:
+        one, other = stored.get(name), wanted.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += [differing(one, other)] * (one != other)
+        elif one != other:
+            found.append(name)
+    return ", ".join(found)

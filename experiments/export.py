@@ -8,13 +8,14 @@ any batch size, on CPU and CUDA. PyTorch's names: python -m converters.convert -
 
 from __future__ import annotations
 
-from dhauds_jax.command import app, flags
+from dhauds_jax.command import app, flags, outputs
 from dhauds_jax.runs.requests.export import ExportRun
 
 flags.flags_of(ExportRun)
 
 
 def main() -> str:
+    outputs.check("output")
     from dhauds_jax.runs.export import export
 
     return export(flags.from_flags(ExportRun))

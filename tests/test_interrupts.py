@@ -26,6 +26,21 @@ def test_ctrl_c_waits_for_the_step_and_a_second_one_does_not():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_the_step_goes_on_where_nobody_reads_what_is_said(monkeypatch):
+    """Of `2>&1 | tee` Ctrl-C ends tee first."""
+
+    class Gone:
+        def write(self, text):
+            raise BrokenPipeError
+
+        flush = write
+
+    monkeypatch.setattr(interrupts.sys, "stderr", Gone())
+    with interrupts.deferred() as asked:
+        signal.raise_signal(signal.SIGINT)
+        assert asked()
+
+
 def test_another_thread_goes_on_as_ever():
     found = []
 

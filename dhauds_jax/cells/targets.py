@@ -13,6 +13,7 @@ from dhauds_jax.data import content, sets
 from dhauds_jax.data.corruptions import (
     CORRUPTIONS,
     check_cell,
+    check_places,
     checksum,
     corrupt,
     draw_clips,
@@ -180,7 +181,8 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
     own corruption is "module:attribute", or "module:attribute:LEVEL". What is named twice is one cell.
 
     Raises:
-      BadInput: an unknown name (the nearest ones are given), or a level that a corruption does not have.
+      BadInput: an unknown name (the nearest ones are given), a level that a corruption does not have, or two
+        places of noises that are called the same.
     """
     cells = []
     for name in [c for c in corruptions for c in (CORRUPTIONS if c == "all" else (c,))]:
@@ -194,6 +196,7 @@ def expand(corruptions: Sequence[str], levels: Sequence[str]) -> list[tuple[str,
         for level in levels:
             check_cell(code, level)
             cells.append((code, level))
+    check_places(code for code, _ in cells)
     return list(dict.fromkeys(cells))
 
 

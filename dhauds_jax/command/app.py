@@ -132,7 +132,7 @@ def said(error: BaseException, values: flags.FlagValues = FLAGS) -> str | None:
     sentence = errors.sentence(error)
     if sentence is None:
         return None
-    if short := errors.no_memory(error):
+    if not errors.full_disk(error) and (short := errors.no_memory(error)):  # TensorStore calls both RESOURCE_EXHAUSTED
         less = [f"--{name}={values[name].value}" for name in LESS if name in values and values[name].value > 1]
         ways = [f"lower {' or '.join(less)}"] * bool(less) + ["give --remat"] * ("remat" in values)
         return f"{short}: {', or '.join(ways)}" if ways else sentence

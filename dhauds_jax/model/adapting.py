@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -18,7 +19,7 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.tta import methods, protocols, selection, streams
 from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, Variables
-from dhauds_jax.workdir.saver import Saver, watching
+from dhauds_jax.workdir.saver import Saver
 
 ADVICE = "lower the learning rate (--options=lr=...)"
 
@@ -96,7 +97,7 @@ def adapt(
     saver: Saver | None,
     progress: bool,
 ) -> Outcome:
-    """Adapts to windows (windows, time); Ctrl-C ends it between two steps, with what there is.
+    """Adapts to windows (windows, time); Ctrl-C ends it between two steps, with what there is, a second one at once.
 
     Args:
       how: the request.
@@ -110,7 +111,7 @@ def adapt(
 
     Raises:
       BadInput: one window, or what the method needs is not there. FloatingPointError: a loss or a prediction is not
-        finite.
+        finite. KeyboardInterrupt: a second Ctrl-C, in whatever step it came.
     """
     batch_size = min(how.batch_size, len(waves))
     classes = len(classifier.config.classes)
@@ -119,6 +120,21 @@ def adapt(
     first = method.init(variables, info)
     adapting = _stream if how.online else _epochs
     return adapting(how, protocols.compiled(method), first, waves, batch_size, before, saver, progress)
+
+
+@contextlib.contextmanager
+def _watching(
+    saver: Saver | None, unfinished: Callable[[interrupts.Stopped], tuple[Any, dict[str, Any]]] | None = None
+) -> Iterator[Callable[[], bool]]:
+    """A block that Ctrl-C does not break, but for the second one: it is given what says whether one came."""
+    if saver is not None:
+        with saver.watching(unfinished):
+            yield saver.asked
+        return
+    with interrupts.deferred(interrupts.UNKEPT) as asked:
+        yield asked
+    if asked():  # after the last step
+        raise interrupts.BetweenSteps
 
 
 def _epochs(
@@ -136,20 +152,20 @@ def _epochs(
     started = (first, first, before)
     (state, best, best_logits), info = (saver and saver.load(started)) or (started, {})
     curve, interrupted = info.get("curve", []), False
-    epochs = protocols.offline(
-        compiled,
-        state,
-        waves,
-        epochs=how.epochs,
-        batch_size=batch_size,
-        key=jax.random.key(how.seed),
-        begin=max(0, len(curve) - 1),
-        progress=how.method if progress else None,
-        within=protocols.Within(info.get("updates", 0), info.get("losses", ())),
-        asked=saver.asked if saver else interrupts.never,
-    )
     try:
-        with watching(saver, lambda stopped: ((stopped.state, best, best_logits), {"curve": curve})):
+        with _watching(saver, lambda stopped: ((stopped.state, best, best_logits), {"curve": curve})) as asked:
+            epochs = protocols.offline(
+                compiled,
+                state,
+                waves,
+                epochs=how.epochs,
+                batch_size=batch_size,
+                key=jax.random.key(how.seed),
+                begin=max(0, len(curve) - 1),
+                progress=how.method if progress else None,
+                within=protocols.Within(info.get("updates", 0), info.get("losses", ())),
+                asked=asked,
+            )
             for epoch in epochs:
                 check_finite_logits(epoch.logits, f"after epoch {epoch.index} of {how.epochs}; {ADVICE}")
                 value = float(criterion(epoch.logits))
@@ -160,7 +176,7 @@ def _epochs(
                 curve.append({"epoch": epoch.index, "criterion": value, **epoch.losses})
                 if epoch.index and saver is not None:
                     saver.save((epoch.state, best, best_logits), {"position": epoch.index, "curve": curve})
-    except KeyboardInterrupt:
+    except interrupts.BetweenSteps:
         interrupted = True
     position = selection.choose([point["criterion"] for point in curve]) if curve else 0
     return Outcome(before, np.asarray(best_logits), best, position, curve, interrupted)
@@ -183,7 +199,7 @@ def _stream(
     stream = streams.batches(streams.Stream(rows, np.zeros_like(rows)), batch_size)
     state = jax.tree.map(jnp.copy, state)
     try:
-        with watching(saver):  # a step that is under way has been given the state's buffers
+        with _watching(saver) as asked:  # a step that is under way has been given the state's buffers
             for step in protocols.online(
                 compiled,
                 state,
@@ -199,7 +215,9 @@ def _stream(
                 state, position = step.state, step.index + 1
                 if saver is not None:
                     saver.save((state, logits), {"position": position})
-    except KeyboardInterrupt:
+                elif asked():
+                    raise interrupts.BetweenSteps
+    except interrupts.BetweenSteps:
         interrupted = True
     return Outcome(before, logits, state, position, [], interrupted)
 

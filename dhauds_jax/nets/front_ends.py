@@ -39,7 +39,11 @@ def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
     return find_kind("front_end", config.front_end).build(constants, config.sample_rate)
 
 
-def normalise_wave(wave: Float[Array, "batch time"], epsilon: float = 1e-5) -> Float[Array, "batch time"]:
+WAVE_EPSILON = 1e-5
+"""What is added to the variance of a clip where the config names nothing else."""
+
+
+def normalise_wave(wave: Float[Array, "batch time"], epsilon: float = WAVE_EPSILON) -> Float[Array, "batch time"]:
     """Every clip with mean 0 and variance 1 (biased, + `epsilon`), as HuBERT large and x-large want it."""
     centred = wave - wave.mean(-1, keepdims=True)
     return centred * jax.lax.rsqrt(jnp.square(centred).mean(-1, keepdims=True) + epsilon)
@@ -99,7 +103,7 @@ def _build_mel_image(constants: Mapping[str, Any], rate: int) -> Callable[[Array
 
 
 def _build_wave(constants: Mapping[str, Any], rate: int) -> Callable[[Array], Array]:
-    values = take({"epsilon": 1e-5, **constants}, ("normalise", "epsilon"), "config front_end")
+    values = take({"epsilon": WAVE_EPSILON, **constants}, ("normalise", "epsilon"), "config front_end")
     return functools.partial(normalise_wave, epsilon=values["epsilon"]) if values["normalise"] else lambda wave: wave
 
 

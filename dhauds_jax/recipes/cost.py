@@ -34,6 +34,7 @@ class Cost(NamedTuple):
       update: GFLOP of an update, a clip.
       forward: GFLOP of a forward pass, a clip.
       total: PFLOP of all rows; None without a number of clips.
+      problem: why nothing of it is known, if so.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Cost(NamedTuple):
     update: float
     forward: float
     total: float | None
+    problem: str = ""
 
 
 def _gflop(
@@ -97,7 +99,8 @@ def _dataset(row: Row, roots: Roots) -> sets.DataSet:
 def costs_of(rows: Sequence[Row], roots: Roots = NOWHERE) -> Iterator[Cost]:
     """The cost of every data set, net and method of a table, and of all together.
 
-    Rows that wait for something are left out; sets whose number of test clips is not known have no total.
+    Rows that wait for something are left out; sets whose number of test clips is not known have no total, and rows with
+    bad input, such as a set without its folder, have a `problem`.
     """
     groups: dict[tuple[str, str, str], list[Row]] = {}
     for row in rows:
@@ -107,12 +110,17 @@ def costs_of(rows: Sequence[Row], roots: Roots = NOWHERE) -> Iterator[Cost]:
     of_set = {dataset: group[0] for (dataset, *_), group in groups.items()}
     counted_rows = 0
     for (dataset, net, method), group in groups.items():
-        clips, first = number(dataset), group[0]  # rates and the like change no count
-        counted = _gflop(net, _dataset(first, roots).classes, method, first.options, first.profile, first.batch_size)
+        first, name = group[0], f"{dataset}/{net}/{method}"  # rates and the like change no count
+        try:
+            clips, classes = number(dataset), _dataset(first, roots).classes
+            counted = _gflop(net, classes, method, first.options, first.profile, first.batch_size)
+        except BadInput as error:
+            yield Cost(name, len(group), None, 0.0, 0.0, None, str(error))
+            continue
         each = [updates * counted[0] + forwards * counted[1] for updates, forwards in map(passes, group)]
         total = None if clips is None else clips * sum(each) / 1e6
         everything, counted_rows = everything + (total or 0.0), counted_rows + (0 if clips is None else len(group))
-        yield Cost(f"{dataset}/{net}/{method}", len(group), clips, *counted, total)
+        yield Cost(name, len(group), clips, *counted, total)
     yield Cost("all", counted_rows, 0, 0.0, 0.0, everything)
 
 
@@ -120,8 +128,12 @@ def lines(rows: Sequence[Row], roots: Roots = NOWHERE) -> Iterator[str]:
     """The costs as a markdown table, and below it of which rows the total holds nothing."""
     yield "| rows of | rows | clips | GFLOP an update, a clip | GFLOP a forward pass, a clip | PFLOP in all |"
     yield "|---|---:|---:|---:|---:|---:|"
-    unknown = 0
+    unknown, problems = 0, {}
     for cost in costs_of(rows, roots):
+        if cost.problem:
+            problems[cost.problem] = problems.get(cost.problem, 0) + cost.rows
+            yield f"| {cost.name} | {cost.rows} | ? | ? | ? | ? |"
+            continue
         clips = "?" if cost.clips is None else cost.clips
         numbers = " | | " if cost.name == "all" else f"{clips} | {cost.update:.3g} | {cost.forward:.3g}"
         yield f"| {cost.name} | {cost.rows} | {numbers} | {'?' if cost.total is None else f'{cost.total:.3g}'} |"
@@ -131,5 +143,7 @@ def lines(rows: Sequence[Row], roots: Roots = NOWHERE) -> Iterator[str]:
             f"not in the total: {counted(unknown, 'row')} of sets whose number of clips is not known; give --data_root "
             "with their folders, or counts in the set's record"
         )
+    for problem, count in problems.items():
+        yield f"not counted: {counted(count, 'row')}: {problem.removeprefix('--cost: ')}"
     if waiting := sum(bool(row.waits_for) for row in rows):
         yield f"not in the table: {counted(waiting, 'row')} that {plural(waiting, 'waits', 'wait')} for something"

@@ -77,8 +77,9 @@ def run_election(run: ElectRun, command: str) -> str:
             drawn._replace(draw=(*drawn.draw, ("views", views[corruption, level]))),
             (public(corruption), level),
         )
-        if all(_named(run, sources, names, drawn, mode, clips)["cell"] in done.cells for mode in modes):
-            there += len(modes)
+        finished = [mode for mode in modes if _named(run, sources, names, drawn, mode, clips)["cell"] in done.cells]
+        there += len(finished)
+        if len(finished) == len(modes):
             continue
         waves = drawn.waves()
         begun = time.perf_counter()
@@ -91,6 +92,8 @@ def run_election(run: ElectRun, command: str) -> str:
         )
         seconds = time.perf_counter() - begun
         for mode, logits in said.items():
+            if mode in finished:  # an election that was broken off between its modes
+                continue
             record = _record(run, sources, loaded, names, drawn, mode, said["single"], logits, clips)
             records.append(Path(run.workdir), {**record, "seconds": seconds, **provenance.block(command)})
             written += 1

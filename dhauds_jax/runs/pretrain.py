@@ -90,7 +90,7 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
 
     Raises:
       BadInput: bad input, in one sentence, before anything is written.
-      FloatingPointError: the loss is not finite.
+      FloatingPointError: a loss is not finite.
     """
     dataset = sets.get(run.dataset, run.data_dir)
     check_splits(run, dataset)

@@ -16,6 +16,7 @@ from dhauds_jax.cells import targets
 from dhauds_jax.cells.input_statistics import normalising
 from dhauds_jax.command import flags
 from dhauds_jax.data import pipeline, sets
+from dhauds_jax.data.corruptions import is_own
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
@@ -127,7 +128,8 @@ def without_noise(run: TrainRun) -> TrainRun:
 
     The noise of the default view is 50 dB below the clips, so that the clip as it is comes nearest to it.
     """
-    if run.dataset != OWN or run.profile != "corrected" or run.noise_dir or "noise" not in run.options.views:
+    own = run.dataset == OWN and run.profile == "corrected" and "noise" in run.options.views
+    if not own or run.noise_dir or is_own(run.train_noise):
         return run
     views = tuple("clean" if view == "noise" else view for view in run.options.views)
     print(
@@ -178,7 +180,7 @@ def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, A
 
     Raises:
       BadInput: bad input, in one sentence, before anything is written.
-      FloatingPointError: the loss is not finite.
+      FloatingPointError: a loss or a prediction is not finite.
     """
     run = settled(run)
     if run.tensorboard:

@@ -34,7 +34,7 @@ def tune(run: TuneRun, command: str) -> str:
 
     Raises:
       BadInput: bad input, the test split among it. FloatingPointError: all trials of a method diverged; what was chosen
-        for the others is written before.
+        for others is written before.
     """
     if run.split == "test":
         raise BadInput("--split=test: options must not be chosen on test labels, expected val or train")
@@ -59,12 +59,12 @@ def tune(run: TuneRun, command: str) -> str:
                 lost.append(name)
                 continue
             chosen.append(best_of(name, run.profile, space, scores))
-    tuned.write(Path(run.output), chosen)
+    if chosen or not lost:  # else what an earlier run chose stays
+        tuned.write(Path(run.output), chosen)
     if lost:
-        raise FloatingPointError(
-            f"losses or predictions are not finite in any trial of {', '.join(lost)}; "
-            f"{counted(len(chosen), 'other method')} tuned: {run.output}"
-        )
+        rest = f"{counted(len(chosen), 'other method')} tuned" if chosen else "nothing was chosen or written"
+        said = f"losses or predictions are not finite in any trial of {', '.join(lost)}; {rest}: {run.output}"
+        raise FloatingPointError(said)
     lines = [
         f"{row.method:14s} {row.option or '-':18s} {row.value or '-':12s} {100 * row.score:5.1f} %" for row in chosen
     ]

@@ -19,6 +19,7 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.registry import source_digest
 from dhauds_jax.train.optimisers import FALL_OVER_EPOCHS
 from dhauds_jax.train.request import PretrainRun, TrainRun
+from dhauds_jax.wording import differing
 
 
 def of_flags(run: TrainRun | PretrainRun, names: Sequence[str], *configs: ClassifierConfig) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def check_free(folder: Path, flags: dict[str, Any], states: Sequence[Path] = ())
     found = {name: stored.get(name) for name in flags}
     if found == flags or _goes_on(folder, found, flags, states):
         return
-    raise BadInput(f"{folder} holds the checkpoint of another run: choose another --workdir or remove it")
+    raise _another(folder, found, flags)
 
 
 def _goes_on(folder: Path, stored: dict[str, Any], flags: dict[str, Any], states: Sequence[Path]) -> bool:
@@ -110,10 +111,13 @@ def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
         return True
     if same_but_epochs(stored, identity):
         return False
-    other = [name for name in {**identity, **stored} if stored.get(name) != identity.get(name)]
-    raise BadInput(
-        f"{folder} holds the checkpoint of another run (other {', '.join(other)}): choose another --workdir or remove "
-        "it"
+    raise _another(folder, stored, identity)
+
+
+def _another(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> BadInput:
+    return BadInput(
+        f"{folder} holds the checkpoint of another run (other {differing(stored, wanted)}): choose another --workdir "
+        "or remove it"
     )
 
 

@@ -29,6 +29,7 @@ from dhauds_jax.train.options import TrainOptions, check_options
 from dhauds_jax.train.selection import kept_variables
 from dhauds_jax.train.views import TrainBatch, make_features, make_view
 from dhauds_jax.tta import losses
+from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.tta.protocols import stream_order
 from dhauds_jax.types import Classifier, Variables
 from dhauds_jax.workdir.saver import Saver, watching
@@ -224,7 +225,7 @@ def train(
     where: Parallel = ONE,
     compiler_options: Mapping[str, Any] | None = None,
 ) -> Iterator[TrainEpoch]:
-    """Trains and yields after each epoch; goes on from what `saver` holds of an unfinished run, or else `earlier`.
+    """Trains and yields after each epoch, then saves it; goes on from `saver`'s unfinished run, or else `earlier`.
 
     Args:
       classifier: the network.
@@ -242,7 +243,8 @@ def train(
 
     Raises:
       BadInput: options that cannot be, noise shorter than the clips, a state after more epochs.
-      FloatingPointError: the loss is not finite. KeyboardInterrupt: Ctrl-C, after the `saver` has kept the state.
+      FloatingPointError: a loss or a prediction is not finite. KeyboardInterrupt: Ctrl-C, after the `saver`
+        has kept the state.
     """
     check_options(options, noise)
     check_aux_options(options, variables)
@@ -278,6 +280,7 @@ def train(
             given = (clips, options.batch_size, key, epoch, bar, epoch == first, where)
             done = _epoch(step, state, *given, begun if epoch == first else (), stop)
             logits = score(done.variables, validation)
+            check_finite_logits(logits, f"after epoch {epoch + 1} of {options.epochs}; lower --lr")
             scores = {name: getattr(metrics, name)(logits, validation.labels) for name in SCORES}
             accuracy = scores["accuracy"]
             state = TrainState(
@@ -285,7 +288,8 @@ def train(
             )
             history.append({"epoch": epoch + 1, "loss": done.loss, "validation": accuracy})
             bar.set_postfix(loss=f"{done.loss:.3f}", validation=f"{accuracy:.3f}")
+            scores["lr"] = rate((epoch + 1) * steps - 1)
+            # Before the state is saved, which a Ctrl-C ends: only this sitting has the epoch's scores and seconds.
+            yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited, scores)
             if saver:
                 saver.save(state, {"position": epoch + 1, "history": history}, always=epoch + 1 == options.epochs)
-            scores["lr"] = rate((epoch + 1) * steps - 1)
-            yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited, scores)

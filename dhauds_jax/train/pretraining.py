@@ -141,7 +141,7 @@ def pretrain(
       saver: where the state of an unfinished run is kept.
 
     Raises:
-      BadInput: options that cannot be. FloatingPointError: the loss is not finite. KeyboardInterrupt: Ctrl-C; with a
+      BadInput: options that cannot be. FloatingPointError: a loss is not finite. KeyboardInterrupt: Ctrl-C; with a
         `saver`, after the state was kept.
     """
     check_options(options, net.encoder.grid)
@@ -191,6 +191,8 @@ def pretrain(
             if pending is not None:
                 seen.append(_fetched(pending, epoch, bar))
             scores = _scored(score, state.variables, validation, options.batch_size)
+            if not np.isfinite(scores["loss"]):  # the last update's own loss is of before it
+                raise FloatingPointError(f"the validation loss is {scores['loss']} after epoch {epoch + 1}: lower --lr")
             rate = options.lr * float(state.plateau[0])
             plateau = jnp.asarray(next_plateau(np.asarray(state.plateau), scores["accuracy"], options.patience))
             state = state._replace(plateau=plateau)
@@ -199,7 +201,8 @@ def pretrain(
                 {"epoch": epoch + 1, "rate": rate, **means, **{f"validation_{k}": v for k, v in scores.items()}}
             )
             if saver:
-                saver.save(state, {"position": epoch + 1, "history": history})
+                last = epoch + 1 == options.epochs  # whatever the clock says: its checkpoint is still to be written
+                saver.save(state, {"position": epoch + 1, "history": history}, always=last)
             yield PretrainEpoch(epoch + 1, history, state)
 
 

@@ -21,6 +21,7 @@ from dhauds_jax import interrupts, parallel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import named, put_in_place
 from dhauds_jax.interrupts import Stopped
+from dhauds_jax.wording import differing
 
 _NAME = re.compile(r"\d{8}(-\d{8})?")
 
@@ -88,7 +89,7 @@ class Saver:
             finally:
                 came, self._asked = self.asked(), interrupts.never
         if came:  # after the last save
-            raise KeyboardInterrupt
+            raise interrupts.BetweenSteps
 
     def due(self) -> bool:
         """Whether `every_s` seconds have passed since the last time, by the first process's clock, or Ctrl-C came."""
@@ -120,7 +121,7 @@ class Saver:
           always: whether it is due in any case.
 
         Raises:
-          KeyboardInterrupt: Ctrl-C came, and the state has been written.
+          BetweenSteps: Ctrl-C came, and the state has been written.
         """
         if not always and not self.due():
             return False
@@ -134,7 +135,7 @@ class Saver:
                 shutil.rmtree(temporary, ignore_errors=True)  # there only when something went wrong: a full disk
         self._last, self._calls, self._ask_at = time.monotonic(), 0, 1
         if self.asked():
-            raise KeyboardInterrupt(interrupts.KEPT)
+            raise interrupts.BetweenSteps(interrupts.KEPT)
         return True
 
     def _write(self, leaves: list[np.ndarray], info: dict[str, Any], target: Path, temporary: Path) -> None:
@@ -174,10 +175,13 @@ class Saver:
         from orbax.checkpoint import v1 as ocp
 
         info = json.loads((saved[-1] / "info.json").read_text())
-        if not self.same(info.pop("identity", None), self.identity):
+        identity = info.pop("identity", None)
+        if not self.same(identity, self.identity):
+            both = isinstance(identity, dict) and isinstance(self.identity, dict)
+            names = f" ({differing(identity, self.identity)})" if both else ""
             raise BadInput(
-                f"{self.folder} holds an unfinished run with other options: give the same command to go on with it, or "
-                "remove the folder to start anew"
+                f"{self.folder} holds an unfinished run with other options{names}: give the same command to go on with "
+                "it, or remove the folder to start anew"
             )
         stored = ocp.load(saved[-1] / "leaves")
         leaves, structure = jax.tree.flatten(like)

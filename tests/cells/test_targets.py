@@ -50,6 +50,17 @@ def test_wrong_cells_list_the_right_ones(name, message):
         targets.expand([name], ["L2"])
 
 
+def test_two_places_of_noises_with_one_name_are_refused():
+    """Their records, and folders, had one name."""
+    with pytest.raises(BadInput) as caught:
+        targets.expand(["ENU:kitchen/noise", "WHN", "ENU:street/noise:L1"], ["L2"])
+    assert str(caught.value) == (
+        "--corruption: ENU:kitchen/noise and ENU:street/noise are both called ENU:noise in what is written, expected "
+        "places with different last names: rename one, or give them in commands with different output folders"
+    )
+    assert len(targets.expand(["ENU:noise", "ENU:noise/:L1", "ENU:street"], ["L1", "L2"])) == 5
+
+
 def test_banks_of_shifts():
     assert targets.bank_for(WORDS, None, "UNI", "0.005", 16_000) is None
     bank = targets.bank_for(WORDS, None, "SCN", "running_tap@10dB", 16_000)

@@ -127,6 +127,8 @@ def test_a_want_of_memory_names_the_flags_that_lower_it():
         flags_of(record, values=values)
         values(["command", *command])
         assert app.said(full, values) == short + ways
+        disk = RuntimeError('RESOURCE_EXHAUSTED: Error writing "0/c" at local file "/s/": No space left on device')
+        assert app.said(disk, values) == f"/s/: No space left on device{KEPT_ON_DISK}"  # and no flag lowers that
 
 
 def test_a_path_that_the_system_refuses_is_told_with_its_flag(tmp_path, monkeypatch):

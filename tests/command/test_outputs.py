@@ -84,6 +84,7 @@ def test_a_command_tries_what_its_flags_name(tmp_path):
         ["experiments.tune", "--dataset=synthetic", "--checkpoint=c", "--corruption=WHN", "--workdir=w",
          "--output={file}/best.csv"],
         ["experiments.benchmark", "--profile={file}"],
+        ["experiments.export", "--checkpoint=c", "--output={file}"],
         ["experiments.train", "--dataset=synthetic", "--workdir=w", "--cache_dir={file}"],
         ["converters.convert", "--family=ast", "--source=a.pt", "--output={file}"],
     ],

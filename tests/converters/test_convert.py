@@ -362,7 +362,7 @@ def test_huggingface_normalisation_that_differs_is_said(tmp_path, config_file):
     (source / "config.json").write_text("{}")
     (source / "preprocessor_config.json").write_text('{"do_normalize": true}')
     made = conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
-    said = "hf: preprocessor_config.json has do_normalize=True"
+    said = "hf: preprocessor_config.json has do_normalize=True (epsilon 1e-07)"
     assert f"{said}, which was taken in place of the preset's normalise=False" in made.notes
     front_end = checkpoint.load_config(tmp_path / "out").front_end
     assert front_end == {"kind": "wave", "normalise": True, "epsilon": 1e-7}
@@ -370,6 +370,9 @@ def test_huggingface_normalisation_that_differs_is_said(tmp_path, config_file):
     config_file.write_text(json.dumps(given))
     made = conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
     assert f"{said}, but --config's normalise=False was kept" in made.notes
+    config_file.write_text(json.dumps({**TINY_CONFIG, "front_end": {"kind": "wave", "normalise": True}}))
+    made = conversion.convert("hubert", [source], tmp_path / "out", config=config_file)
+    assert f"{said}, but --config's normalise=True (epsilon 1e-05) was kept" in made.notes  # in silence before
     (source / "preprocessor_config.json").write_text('{"sampling_rate": 8000}')
     with pytest.raises(
         BadInput, match=r"^hf: preprocessor_config.json has sampling_rate 8000, the preset or --config 1"

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from converters import conversion, families, hubert, huggingface, presets
+from converters import conversion, families, hubert, hubert_plan, huggingface, presets
 from converters.mapping import flatten
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint, zoo
@@ -307,3 +308,37 @@ def test_labels_and_kinds_of_problem():
     assert huggingface.labels_of({"id2label": {"10": "k", "9": "j"}}) == (["j", "k"], False)
     (note,) = huggingface.notes_of({"problem_type": "multi_label_classification"})
     assert note.endswith("classes are read by the largest logit here")
+
+
+@pytest.mark.parametrize(
+    ("table", "found"),
+    [
+        (["x", "y"], "is ['x', 'y']"),
+        ({"a": "x"}, "has 'a': 'x'"),
+        ({"0": "x", "-1": "y"}, "has '-1': 'y'"),
+        ({"0": "x", "1": None}, "has '1': None"),
+        ({"1": "x", "01": "y"}, "has '1': 'x'"),
+    ],
+)
+def test_a_table_of_names_that_is_none_is_told_in_a_sentence(table, found):
+    """It was a traceback."""
+    with pytest.raises(BadInput) as caught:
+        huggingface.labels_of({"id2label": table})
+    assert str(caught.value) == (
+        f"config.json: id2label {found}, expected an object of the number of each output, once, and its name, such as "
+        '{"0": "dog", "1": "cat"}'
+    )
+
+
+def test_a_folder_s_epsilon_goes_before_a_preset_s():
+    """The preset's 1e-5 was taken in silence."""
+    file = SimpleNamespace(path=Path("hf"), preprocessor={"do_normalize": True}, record=None)
+    parts = {"encoder": SimpleNamespace(state={})}
+    kind, given = families.find("hubert"), {"classes": ["a", "b"]}
+    request = families.Request("hubert", kind, [file], parts, "hubert_large", given, "corrected", 0)
+    found = hubert_plan._with_normalisation(hubert_plan._Stated(request, {}, {}, []))
+    assert found.request.given["front_end"] == {"kind": "wave", "normalise": True, "epsilon": 1e-7}
+    assert found.notes == [
+        "hf: preprocessor_config.json has do_normalize=True (epsilon 1e-07), which was taken in place of the preset's "
+        "normalise=True (epsilon 1e-05)"
+    ]

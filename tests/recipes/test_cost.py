@@ -83,3 +83,15 @@ def test_own_sets_have_a_total_and_those_of_unknown_size_are_named(tmp_path):
     assert "| ? | " in printed[3] and printed[3].endswith("| ? |") and printed[4].startswith("| all | 1 |")
     assert printed[5].startswith("not in the total: 1 row of sets whose number of clips is not known; give --data_root")
     assert printed[6] == "not in the table: 1 row that waits for something"
+
+
+def test_a_set_without_its_folder_is_one_row_of_question_marks_and_the_others_are_counted(tmp_path, monkeypatch):
+    """It ended the command with the rows after it uncounted."""
+    monkeypatch.setattr(cost, "_gflop", lambda *_: (2.0, 1.0))
+    printed = list(cost.lines(own_rows(tmp_path, "folder", "synthetic")))
+    assert printed[2:] == [
+        "| folder/amaut_tiny/source | 1 | ? | ? | ? | ? |",
+        "| synthetic/amaut_tiny/source | 1 | 280 | 2 | 1 | 0.00224 |",
+        "| all | 1 |  | |  | 0.00224 |",
+        "not counted: 1 row: the classes of folder are not known, expected --data_root with its folder folder/",
+    ]

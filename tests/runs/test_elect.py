@@ -120,6 +120,10 @@ def test_a_record_a_mode_and_corruption(tmp_path):
     assert len({r["cell"] for r in found}) == 8
     assert run_election(a_run(tmp_path), "again").startswith("0 records written, 8 were there already: ")
     assert len(records.read(tmp_path / "work")) == 8
+    lines = (tmp_path / "work" / records.FILE).read_text().splitlines(keepends=True)
+    (tmp_path / "work" / records.FILE).write_text("".join(lines[:6]))  # broken off between the modes of WHN
+    assert run_election(a_run(tmp_path), "again").startswith("2 records written, 6 were there already: ")
+    assert [r["cell"] for r in records.read(tmp_path / "work")] == [r["cell"] for r in found]
     # These clips fill their rows: without padding there is nothing to leave out.
     run_election(a_run(tmp_path, corruption=["clean"], views="unpadded", workdir=str(tmp_path / "alone")), "c")
     alone = records.read(tmp_path / "alone")

@@ -7,13 +7,17 @@ import pytest
 from dhauds_jax.nets import checkpoint
 from dhauds_jax.recipes import tuned
 from dhauds_jax.runs.elect import run_election
+from dhauds_jax.runs.pretrain import pretrain_and_save
 from dhauds_jax.runs.requests.elect import ElectRun
 from dhauds_jax.runs.requests.study import StudyRun
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.requests.tune import TuneRun
 from dhauds_jax.runs.study import run_study
 from dhauds_jax.runs.sweep import sweep
+from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.runs.tune import tune
+from dhauds_jax.train.options import TrainOptions
+from dhauds_jax.train.request import PretrainOptions, PretrainRun
 from dhauds_jax.tta import selection
 from dhauds_jax.workdir import records
 from tests.runs import tiny
@@ -89,3 +93,22 @@ def test_an_election_of_weights_that_are_not_finite_stops(place, tmp_path, views
     with pytest.raises(FloatingPointError, match=r"^predictions are not finite .*; expected .*checkpoint.* of finite"):
         run_election(run, "c")
     assert records.read(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_training_whose_last_update_overflows_writes_no_checkpoint(place, tmp_path):
+    """It wrote weights that are not finite, and ended as one that went well."""
+    options = TrainOptions(epochs=1, batch_size=64, lr=1e30, views=("clean",))
+    where = {"data_dir": str(place / "data" / SET), "noise_dir": None}
+    with pytest.raises(FloatingPointError, match=r"^predictions are not finite after epoch 1 of 1; lower --lr$"):
+        train_and_save(tiny.a_training(place, tmp_path, options, **where), "c")
+    assert not (tmp_path / "checkpoint").exists() and not (tmp_path / "progress.jsonl").exists()
+
+
+@pytest.mark.slow
+def test_a_pretraining_whose_last_update_overflows_writes_no_checkpoint(place, tmp_path):
+    options = PretrainOptions(epochs=1, batch_size=64, mask_patches=5, clusters=True, warmup_steps=0, lr=1e30)
+    run = PretrainRun(dataset=SET, data_dir=str(place / "data" / SET), net="ssast_test", workdir=str(tmp_path))
+    with pytest.raises(FloatingPointError, match=r"^the validation loss is (nan|inf) after epoch 1: lower --lr$"):
+        pretrain_and_save(run.replace(options=options), "c")
+    assert not (tmp_path / "checkpoint").exists()

@@ -97,11 +97,11 @@ def test_what_cannot_go_on_is_told_in_a_sentence(tmp_path):
     state.mkdir()
     identity.check_free(place, asked, [state])
     assert not identity.is_finished(place, {**asked, "train": "t"})
-    with pytest.raises(BadInput, match=r"another run \(other options, train\)"):
+    with pytest.raises(BadInput, match=r"another run \(other epochs, train\)"):
         identity.is_finished(place, {**asked, "train": "u"})
-    with pytest.raises(BadInput, match="holds the checkpoint of another run: choose another"):
+    with pytest.raises(BadInput, match=r"holds the checkpoint of another run \(other epochs\): choose another"):
         identity.check_free(place, asked)
-    with pytest.raises(BadInput, match="holds the checkpoint of another run: choose another"):
+    with pytest.raises(BadInput, match=r"holds the checkpoint of another run \(other net, epochs\): choose another"):
         identity.check_free(place, {**asked, "net": "m"}, [state])
     with pytest.raises(BadInput, match=r"^--epochs=3: .* was trained for 5: choose another"):
         identity.check_free(place, {"net": "n", "options": {"epochs": 3, "optimiser": "sgd"}}, [state])
@@ -116,15 +116,16 @@ def test_ones_own_recordings_have_defaults_that_need_no_noise(monkeypatch, capsy
     for words in (
         ["--dataset=folder"],
         ["--dataset=folder", "--noise_dir=noise"],
+        ["--dataset=folder", "--train_noise=ENU:my/noises"],  # it was dropped in silence
         ["--dataset=folder", "--views=shift,noise"],
         ["--dataset=folder", "--profile=reference"],
         ["--dataset=arabic_speech_commands"],
     ):
         train_from_flags(flags_given("--workdir=out", *words), "c")
     both = ("shift", "noise")
-    assert [tuple(run.options.views) for run in seen] == [("shift", "clean"), both, both, both, both]
-    assert [run.profile for run in seen] == ["corrected"] * 3 + ["reference"] * 2
-    assert [run.options.selection for run in seen] == ["best_validation"] * 3 + ["last"] * 2
+    assert [tuple(run.options.views) for run in seen] == [("shift", "clean"), both, both, both, both, both]
+    assert [run.profile for run in seen] == ["corrected"] * 4 + ["reference"] * 2
+    assert [run.options.selection for run in seen] == ["best_validation"] * 4 + ["last"] * 2
     said = "note: without --noise_dir nothing is mixed into the clips: --views=shift,clean in place of shift,noise\n"
     assert capsys.readouterr().out == said
 

@@ -10,6 +10,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.recipes import tuned
 from dhauds_jax.recipes.rows import share
 from dhauds_jax.runs import leaderboard
+from dhauds_jax.runs import tune as tune_module
 from dhauds_jax.runs.tune import TuneRun, best_of, score_of, tune
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
@@ -165,3 +166,14 @@ def test_what_no_trial_and_no_cell_would_run_on_is_refused(tmp_path):
     for flag in ("seed", "method", "protocol"):
         with pytest.raises(BadInput, match=f"^--{flag} is empty: expected at least one$"):
             leaderboard.fill(leaderboard.LeaderboardRun(**roots, **{flag: []}), "c")
+
+
+def test_where_no_method_has_a_finite_trial_the_earlier_choice_stays(tmp_path, monkeypatch):
+    """A header alone was written over it."""
+    tiny.make_checkpoint(tmp_path / "checkpoint")
+    tuned.write(tmp_path / "tuned.csv", [tuned.Tuned("tent", "lr", "0.003", 0.5)])
+    monkeypatch.setattr(tune_module, "score_of", lambda *_: tune_module.DIVERGED)
+    said = r"^losses .* any trial of t3a, tent; nothing was chosen or written: .*tuned\.csv$"
+    with pytest.raises(FloatingPointError, match=said):
+        tune(a_run(tmp_path, method=["t3a", "tent"], clips=0), "c")
+    assert tuned.read(tmp_path / "tuned.csv") == {"tent": ["lr=0.003"]}

@@ -1,5 +1,6 @@
 """Ctrl-C in the middle of a pass: the state is kept at that step, and the next run begins there, with the same bits."""
 
+import json
 import shutil
 import signal
 
@@ -93,6 +94,17 @@ def test_a_training_goes_on_at_the_update_where_it_was(place, tmp_path, monkeypa
     (one, _, first), (other, _, second) = (checkpoint.load(tmp_path / n / "checkpoint") for n in ("whole", "stopped"))
     assert checkpoint.variables_hash(other) == checkpoint.variables_hash(one)
     assert second["training"]["history"] == first["training"]["history"]
+
+
+@pytest.mark.slow
+def test_an_epoch_that_ctrl_c_ends_has_its_line(place, tmp_path, monkeypatch):
+    """Its scores and seconds were lost: the line was written after the state, with which Ctrl-C ends the command."""
+    options = TrainOptions(epochs=2, batch_size=30, lr=0.05)
+    run = tiny.a_training(place, tmp_path, options, save_every_s=3600.0)
+    calls(monkeypatch, loop, "kept_variables", lambda: train_and_save(run, "c"), 1)  # once an epoch, after its scores
+    assert train_and_save(run, "c").startswith("validation accuracy ")
+    lines = [json.loads(line) for line in (tmp_path / "progress.jsonl").read_text().splitlines()]
+    assert [list(line) for line in lines] == [["epoch", "loss", "accuracy", "macro_f1", "nll", "lr", "seconds"]] * 2
 
 
 @pytest.mark.slow

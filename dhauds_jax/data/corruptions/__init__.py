@@ -18,8 +18,8 @@ _EXPORTS = {
     ),
     "draws": ("checksum", "clip_key", "clip_keys", "draw", "draw_set", "records"),
     "lookup": (
-        "CORRUPTIONS", "LEVELS", "SHIFTS", "check_cell", "example", "get", "is_own", "needs_noise", "parse_cell",
-        "public",
+        "CORRUPTIONS", "LEVELS", "SHIFTS", "check_cell", "check_places", "example", "get", "is_own", "needs_noise",
+        "parse_cell", "public",
     ),
     "recorded": ("NOISE_CORRUPTIONS",),
 }  # fmt: skip

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dhauds_jax import names
@@ -29,6 +30,18 @@ def public(name: str) -> str:
     their place alone, so that the same noises elsewhere are the same."""
     code, _, place = name.partition(":")
     return f"{code}:{Path(place).name}" if is_own(name) else name
+
+
+def check_places(corruptions: Iterable[str]) -> None:
+    """Raises `BadInput` where two places of noises of one's own have one public name: records would mix them up."""
+    places: dict[str, str] = {}
+    for name in filter(is_own, corruptions):
+        other = places.setdefault(public(name), name)
+        if os.path.normpath(name) != os.path.normpath(other):
+            raise BadInput(
+                f"--corruption: {other} and {name} are both called {public(name)} in what is written, expected places "
+                "with different last names: rename one, or give them in commands with different output folders"
+            )
 
 
 def get(name: str) -> Corruption:
