@@ -4,6 +4,7 @@ import functools
 import gc
 import os
 import shutil
+import signal
 import tempfile
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -21,6 +22,10 @@ jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tests run on the CPU; DHAUDS_TEST_PLATFORM=cuda takes the parity tests to a GPU (docs/performance.md).
 jax.config.update("jax_platforms", os.environ.get("DHAUDS_TEST_PLATFORM", "cpu"))
+
+# A shell's background job ignores Ctrl-C, and so would the tests of it and their children.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Programs that several tests, workers or child processes compile are compiled once a session: the folder is new each
 # time, workers and children find it in their environment, and whoever made it removes it.
