@@ -89,10 +89,14 @@ def cells(folder: Path) -> dict[str, Any]:
     return found
 
 
+LABELS = ("file", "label", "confidence", "label_before", "confidence_before")
+"""Columns of `predictions.csv` that are compared: all that there were when it was frozen."""
+
+
 def labels(folder: Path) -> dict[str, Any]:
-    """`predictions.csv`: labels, and the digest of the whole (confidences are rounded, so no tolerance fits them)."""
-    text = (folder / "predictions.csv").read_text()
-    rows = list(csv.DictReader(text.splitlines()))
+    """`predictions.csv`: labels, and the digest of `LABELS` (confidences are rounded, so no tolerance fits them)."""
+    rows = list(csv.DictReader((folder / "predictions.csv").read_text().splitlines()))
+    text = "".join(",".join(line) + "\n" for line in (LABELS, *([row[name] for name in LABELS] for row in rows)))
     return {
         "labels": [[row["file"], row["label"], row["label_before"]] for row in rows],
         "sha256": hashlib.sha256(text.encode()).hexdigest()[:16],
