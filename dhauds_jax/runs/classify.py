@@ -16,7 +16,7 @@ from dhauds_jax.interrupts import KEPT
 from dhauds_jax.model import adapting
 from dhauds_jax.model.adapting import Request
 from dhauds_jax.model.record import Model, load_boxed, load_checkpoint
-from dhauds_jax.nets import boxed, zoo
+from dhauds_jax.nets import boxed, precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.requests import listed
 from dhauds_jax.runs import labels, truth
@@ -32,6 +32,7 @@ RUN = "run.json"
 """What the results of a folder are of."""
 
 
+@precision.exactly()
 @locks.holding("output")
 def classify(run: ClassifyRun, command: str) -> str:
     """Reads, adapts, labels and reports; returns the sentence that says where the results are.

@@ -24,6 +24,7 @@ from dhauds_jax.errors import check_number
 from dhauds_jax.files import printable, write_atomically
 from dhauds_jax.model import Model
 from dhauds_jax.names import CLEAN
+from dhauds_jax.nets import precision
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.report import evaluation
 from dhauds_jax.runs.classify import model_of
@@ -35,6 +36,7 @@ MISTAKES = 10
 """Kinds of mistakes that a report lists."""
 
 
+@precision.exactly()
 @locks.holding("output")
 def evaluate(run: EvaluateRun, command: str) -> str:
     """Loads, predicts, measures and reports; returns the sentence that says where the report is.

@@ -1,6 +1,7 @@
 """experiments.benchmark: the keys that other tools read, positive numbers, what is counted, bad names."""
 
 import json
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from dhauds_jax.cells import targets
-from dhauds_jax.data.recordings import Recordings
+from dhauds_jax.data.recordings import of_waves
+from dhauds_jax.model import Model
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.recipes.rows import command
 from dhauds_jax.recipes.table import read
@@ -86,10 +87,9 @@ def test_commands_and_identities_name_the_precision(place, tmp_path):
     assert [named["precision"] for named in flags] == ["float32", "bfloat16"]
     variables = {"params": {"w": np.zeros(2, np.float32)}}
     labelling = test_classify.a_run(place, tmp_path)
-    found = Recordings(("a.wav",), np.zeros((1, 4), np.float32), np.zeros(1, np.int32), (0.1,), (), ())
-    names = {
-        classify_identity(labelling.replace(precision=p), found, variables, config) for p in ("float32", "bfloat16")
-    }
+    found = of_waves([np.zeros(4, np.float32)], sample_rate=16_000, length=4)
+    model = Model(zoo.build(config), variables, config)
+    names = {classify_identity(labelling.replace(precision=p), found, model) for p in ("float32", "bfloat16")}
     assert len(names) == 2
 
 
