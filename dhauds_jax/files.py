@@ -8,12 +8,14 @@ Names of files that no text can hold are escaped here, in one way for all that i
 from __future__ import annotations
 
 import contextlib
+import csv
+import io
 import itertools
 import os
 import re
 import shutil
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -56,6 +58,13 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], obj
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)  # there only when something went wrong
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
+    """Writes a table in one piece, its first row the names of the columns."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    write_atomically(path, text.getvalue())
 
 
 def put_in_place(temporary: Path, folder: Path) -> None:

@@ -167,10 +167,7 @@ class HuBClassifier(nn.Module):
         x = nn.LayerNorm(1e-5, use_fast_variance=False, name="layer_norm")(x)
         return Dense(self.classes, precision="highest", name="classifier")(x), x
 
-    @staticmethod
-    def linear(params: Mapping[str, Any]) -> Linear:
-        """The last layer, as a product and a bias."""
-        return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
+    linear = staticmethod(FCEClassifier.linear)
 
 
 class LinearHead(nn.Module):
@@ -196,10 +193,7 @@ class LinearHead(nn.Module):
         logits = Dense(self.classes, precision="highest", name="classifier")(x)
         return jax.nn.softmax(logits, -1) if self.softmax_output else logits, x
 
-    @staticmethod
-    def linear(params: Mapping[str, Any]) -> Linear:
-        """The last layer, as a product and a bias."""
-        return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
+    linear = staticmethod(FCEClassifier.linear)
 
 
 class ProjectedMean(nn.Module):
@@ -224,10 +218,7 @@ class ProjectedMean(nn.Module):
         x = Dense(self.features, dtype=self.dtype, name="projector")(tokens).astype(tokens.dtype).mean(1)
         return Dense(self.classes, precision="highest", name="classifier")(x), x
 
-    @staticmethod
-    def linear(params: Mapping[str, Any]) -> Linear:
-        """The last layer, as a product and a bias."""
-        return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
+    linear = staticmethod(FCEClassifier.linear)
 
 
 class TokenPool(nn.Module):
@@ -254,10 +245,7 @@ class TokenPool(nn.Module):
         x = nn.LayerNorm(self.epsilon, use_fast_variance=False, name="layer_norm")(chosen.mean(1))
         return Dense(self.classes, precision="highest", name="classifier")(x), x
 
-    @staticmethod
-    def linear(params: Mapping[str, Any]) -> Linear:
-        """The last layer, as a product and a bias."""
-        return Linear(params["classifier"]["kernel"], params["classifier"]["bias"])
+    linear = staticmethod(FCEClassifier.linear)
 
     @staticmethod
     def check(pool: str, prefix: int, epsilon: float) -> None:

@@ -47,7 +47,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     # What the method or its factory refuses, and what would be lost, is said before files are read.
     methods.check_needs(run.method, method, model.variables, RunInfo(1, 2, len(model.classes), None, 2))
     known = truth.read(run.truth, model.classes) if run.truth else None
-    settings = _settings(run, model)
+    settings = settings_of(run, model)
     _check_output(run, {"settings": settings})
     state = Path(run.output) / "state"
     spool = state / "windows.f32"
@@ -64,7 +64,7 @@ def classify(run: ClassifyRun, command: str) -> str:
         print(labels.described(found, model.config))
         if known is not None:
             truth.check(known, found.files)
-        about = {"identity": identity(run, found, model), "settings": settings, "method": run.method}
+        about = {"identity": identity(settings, found), "settings": settings, "method": run.method}
         _check_output(run, about)
         outcome = model.adapting(how, method, found.waves, saver=Saver(state / about["identity"], run.save_every_s))
         _write(run, {**about, "command": command}, model.after(how, method, outcome), found, known)
@@ -133,7 +133,7 @@ def _check_output(run: ClassifyRun, about: dict[str, str]) -> None:
         )
 
 
-def _settings(run: ClassifyRun, model: Model) -> str:
+def settings_of(run: ClassifyRun, model: Model) -> str:
     """Names what results follow from beside the recordings: flags, weights and settings of the network, plug-ins."""
     left_out = ("output", "save_every_s", "checkpoint", "model", "audio_dir", "truth", "overwrite")
     kept = {k: v for k, v in run.as_dict().items() if k not in left_out}
@@ -142,6 +142,6 @@ def _settings(run: ClassifyRun, model: Model) -> str:
     return digests.of_text(json.dumps(named, sort_keys=True, default=str))
 
 
-def identity(run: ClassifyRun, found: recordings.Recordings, model: Model) -> str:
-    """Names what results belong to: `_settings`, and the recordings' names and samples."""
-    return digests.of_texts(_settings(run, model), list(found.files), found.digest, found.seconds.tolist())
+def identity(settings: str, found: recordings.Recordings) -> str:
+    """Names what results belong to: `settings_of` the run, and the recordings' names and samples."""
+    return digests.of_texts(settings, list(found.files), found.digest, found.seconds.tolist())

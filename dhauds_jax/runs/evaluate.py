@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import functools
-import io
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ from dhauds_jax.data.audio import check_on_bad_file
 from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import check_number
-from dhauds_jax.files import printable, write_atomically
+from dhauds_jax.files import printable, write_atomically, write_csv
 from dhauds_jax.model import Model
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import precision
@@ -79,10 +77,10 @@ def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, le
     place = Path(run.output) / name.replace(":", ".")
     place.mkdir(parents=True, exist_ok=True)
     lines = evaluation.class_lines(logits, labels, classes)
-    _write_csv(place / "classes.csv", [evaluation.ClassLine._fields, *lines])
+    write_csv(place / "classes.csv", [evaluation.ClassLine._fields, *lines])
     evaluation.draw_calibration(metrics.reliability(logits, labels), place / "calibration.png")
     rows = _clip_rows(loaded, logits, classes)
-    _write_csv(place / "clips.csv", [_CLIP_COLUMNS, *rows])
+    write_csv(place / "clips.csv", [_CLIP_COLUMNS, *rows])
     cell = {
         "corruption": corruption,
         "level": level,
@@ -99,7 +97,7 @@ def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, le
     }
     if np.ndim(labels) == 1:
         table = evaluation.confusion(logits, labels)
-        _write_csv(place / "confusion.csv", [("truth", *classes), *zip(classes, *table.T.tolist(), strict=True)])
+        write_csv(place / "confusion.csv", [("truth", *classes), *zip(classes, *table.T.tolist(), strict=True)])
         evaluation.draw_confusion(table, classes, place / "confusion.png")
         cell["accuracy_interval"] = list(evaluation.share(int(table.trace()), len(logits)))
         cell["mistakes"] = evaluation.confusions(table, classes, MISTAKES)
@@ -123,12 +121,6 @@ def _clip_rows(loaded: Loaded, logits: np.ndarray, classes: Sequence[str]) -> li
         said = classes[best], round(float(shares[i, best]), 4), round(rows[i], 4)
         out.append((printable(ids[i]), "+".join(true), *said))
     return out
-
-
-def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    write_atomically(path, text.getvalue())
 
 
 def _headline(cell: dict[str, Any]) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import shutil
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +11,7 @@ import numpy as np
 
 from dhauds_jax.data.recordings import Recordings
 from dhauds_jax.digests import of_text
-from dhauds_jax.files import write_atomically
+from dhauds_jax.files import write_atomically, write_csv
 from dhauds_jax.model.adapting import Outcome
 from dhauds_jax.model.predictions import Predictions
 from dhauds_jax.model.record import Model
@@ -86,11 +83,11 @@ def write(
     folder = Path(run.output)
     change = signs(*(np.log(np.maximum(p.probabilities, 1e-300)) for p in (result.before, result.after)))
     advice = advise(change) if run.method != "source" else NOTHING
-    _write_csv(folder / PREDICTIONS, _prediction_rows(found, result))
-    _write_csv(folder / PROBABILITIES, _probability_rows(result.after))
+    write_csv(folder / PREDICTIONS, _prediction_rows(found, result))
+    write_csv(folder / PROBABILITIES, _probability_rows(result.after))
     _write_segments(folder, result.after)
     if scores is not None:
-        _write_csv(folder / CONFUSION, scores.confusion_rows())
+        write_csv(folder / CONFUSION, scores.confusion_rows())
     adaptation = {"command": command, "method": run.method, "seed": run.seed, "profile": run.profile}
     if run.precision != "float32":
         adaptation["precision"] = run.precision
@@ -102,23 +99,18 @@ def write(
         print(scores.sentence())
 
 
-def _write_csv(path: Path, rows: Iterable[Sequence[Any]]) -> None:
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
-    write_atomically(path, text.getvalue())
-
-
 def _prediction_rows(found: Recordings, result: Result) -> list[tuple[Any, ...]]:
     after, before = result.after, result.before
     ranks = [name for n in range(2, 1 + min(TOP, len(after.classes))) for name in (f"label_{n}", f"confidence_{n}")]
     rows: list[tuple[Any, ...]] = [
         ("file", "label", "confidence", "label_before", "confidence_before", *ranks, "seconds", "silent")
     ]
+    silent_files = frozenset(found.silent)
     for i, (name, top) in enumerate(zip(after.files, after.top(TOP), strict=True)):
         (label, confidence), *others = top
         was = before.labels[i], f"{before.confidence[i]:.4f}"
         more = [text for other, share in others for text in (other, f"{share:.4f}")]
-        silent = "yes" if name in found.silent else "no"
+        silent = "yes" if name in silent_files else "no"
         rows.append((name, label, f"{confidence:.4f}", *was, *more, f"{found.seconds[i]:.2f}", silent))
     return rows
 
@@ -135,7 +127,7 @@ def _write_segments(folder: Path, after: Predictions) -> None:
         (after.files[s.file], f"{s.start:.3f}", f"{s.end:.3f}", after.classes[s.label], f"{s.confidence:.4f}")
         for s in found
     ]
-    _write_csv(folder / SEGMENTS, [("file", "start_s", "end_s", "label", "confidence"), *rows])
+    write_csv(folder / SEGMENTS, [("file", "start_s", "end_s", "label", "confidence"), *rows])
     long = np.bincount(after.owner, minlength=len(after.files)) > 1
     tracks: dict[str, list[str]] = {}
     for segment, row in zip(found, rows, strict=True):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ from dhauds_jax import metrics
 from dhauds_jax.data.sets.base import read_rows
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model.predictions import Predictions
+from dhauds_jax.report import evaluation
 from dhauds_jax.wording import counted
 
 COLUMNS = ("file", "label")
@@ -56,14 +56,8 @@ class Scores(NamedTuple):
 
     def lines(self) -> list[str]:
         """The section of a report."""
-        worst = Counter(
-            {
-                (self.classes[i], self.classes[j]): int(self.confusion[i, j])
-                for i, j in zip(*np.nonzero(self.confusion), strict=True)
-                if i != j
-            }
-        )
-        found = [f"- {true} taken for {said}: {counted(n, 'file')}" for (true, said), n in worst.most_common(5)]
+        worst = evaluation.confusions(self.confusion, self.classes, 5)
+        found = [f"- {true} taken for {said}: {counted(n, 'file')}" for true, said, n in worst]
         return [
             f"Accuracy against the truth of {counted(self.files, 'file')}: {100 * self.before:.1f} % before, "
             f"{100 * self.after:.1f} % after (macro F1 {100 * self.f1[0]:.1f} and {100 * self.f1[1]:.1f} %; all "
@@ -110,8 +104,6 @@ def scores(truth: Truth, before: Predictions, after: Predictions) -> Scores:
     rows = np.array([i for i, name in enumerate(after.files) if name in truth.labels], int)
     labels = np.array([after.classes.index(truth.labels[after.files[i]]) for i in rows])
     old, new = before.probabilities[rows], after.probabilities[rows]
-    confusion = np.zeros((len(after.classes),) * 2, int)
-    np.add.at(confusion, (labels, new.argmax(-1)), 1)
     return Scores(
         after.classes,
         len(rows),
@@ -119,5 +111,5 @@ def scores(truth: Truth, before: Predictions, after: Predictions) -> Scores:
         metrics.accuracy(old, labels),
         metrics.accuracy(new, labels),
         (metrics.macro_f1(old, labels), metrics.macro_f1(new, labels)),
-        confusion,
+        evaluation.confusion(new, labels),
     )

@@ -218,12 +218,12 @@ def test_other_samples_or_another_method_file_are_another_run(place, tmp_path, m
     (tmp_path / "own_method.py").write_text("make = 1\n")
     monkeypatch.syspath_prepend(tmp_path)
     louder = recordings.of_waves([np.ones(8, np.float32)] * 2, sample_rate=16000, length=8)
-    names = [runs_classify.identity(run, found, model) for _ in range(2)]
-    names.append(runs_classify.identity(run, louder, model))
+    names = [runs_classify.identity(runs_classify.settings_of(run, model), found) for _ in range(2)]
+    names.append(runs_classify.identity(runs_classify.settings_of(run, model), louder))
     hop = config.replace(front_end={**config.front_end, "hop": 200})
-    names.append(runs_classify.identity(run, found, dataclasses.replace(model, config=hop)))
+    names.append(runs_classify.identity(runs_classify.settings_of(run, dataclasses.replace(model, config=hop)), found))
     (tmp_path / "own_method.py").write_text("make = 2\n")
-    names.append(runs_classify.identity(run, found, model))
+    names.append(runs_classify.identity(runs_classify.settings_of(run, model), found))
     assert names[0] == names[1] and len(set(names)) == 4
     assert all(len(name) == 16 for name in names)
 

@@ -14,6 +14,7 @@ from dhauds_jax.runs import adapt as adapting
 from dhauds_jax.runs import classify, elect, pretrain, study, train
 from dhauds_jax.runs.adapt import adapt, drawing_of
 from dhauds_jax.runs.classify import identity as classify_identity
+from dhauds_jax.runs.classify import settings_of
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.sweep import Finished
 from dhauds_jax.runs.train import NAMED, train_and_save
@@ -89,7 +90,9 @@ def test_commands_and_identities_name_the_precision(place, tmp_path):
     labelling = test_classify.a_run(place, tmp_path)
     found = of_waves([np.zeros(4, np.float32)], sample_rate=16_000, length=4)
     model = Model(zoo.build(config), variables, config)
-    names = {classify_identity(labelling.replace(precision=p), found, model) for p in ("float32", "bfloat16")}
+    names = {
+        classify_identity(settings_of(labelling.replace(precision=p), model), found) for p in ("float32", "bfloat16")
+    }
     assert len(names) == 2
 
 
