@@ -23,16 +23,22 @@ READ = {
     ".au": "AU", ".snd": "AU",
     ".caf": "CAF",
     ".sph": "NIST", ".nist": "NIST",
+    ".avr": "AVR", ".svx": "SVX", ".8svx": "SVX", ".sf": "IRCAM", ".ircam": "IRCAM",
+    ".paf": "PAF", ".fap": "PAF", ".pvf": "PVF",
 }  # fmt: skip
 """Endings of recordings that can be read, in any case, and libsndfile's name of the format that usually has them."""
 CONTENTS = {*READ.values(), "WAVEX"}
 """libsndfile's names of the formats that are read, whatever the file is called."""
 EXPECTED = "expected a wav, flac, ogg or mp3 file"
 """What the sentences about a file that cannot be read end with."""
-_AUDIO = "aac ac3 amr ape awb dts eac3 gsm m4a m4b mka mpc qcp ra rm shn spx tak tta voc vox wma wv"
+_AUDIO = "aac ac3 amr ape awb dts eac3 gsm m4a m4b mka mpc qcp ra rm shn spx tak tta vox wma wv"
 _VIDEO = "3g2 3gp asf avi flv m4v mkv mov mp4 mpeg mpg ogv webm weba wmv"
-NOT_READ = frozenset(f".{ending}" for ending in f"{_AUDIO} {_VIDEO}".split())
-"""Endings of files that hold sound but that libsndfile cannot read."""
+# libsndfile reads VOC and HTK in part (a block; no features), gives XI and WVE one rate whatever theirs was, reads back
+# other samples than it wrote to SDS, and needs a second file beside SD2.
+_IN_PART = "htk sd2 sds voc wve xi"
+_NO_HEADER = frozenset({".pcm", ".raw"})  # nor do they say what they hold
+NOT_READ = frozenset(f".{ending}" for ending in f"{_AUDIO} {_VIDEO} {_IN_PART}".split()) | _NO_HEADER
+"""Endings of files that hold sound and are not read, but counted. `.mat` is neither: hardly any holds sound."""
 _CONTAINERS = (
     (4, b"ftyp", "MPEG-4 (m4a, mp4)"),
     (0, b"\x30\x26\xb2\x75", "Windows Media (wma)"),
@@ -72,9 +78,10 @@ def left_out(paths: Iterable[Path], root: Path, wanted: str = ".wav") -> tuple[s
     for ending, count in kinds(ordered).items():
         first = next(path for path in ordered if path.suffix.lower() == ending)
         was = counted(count, f"{ending} file was", f"{ending} files were")
+        kind = "-f s16le -ar RATE " if ending in _NO_HEADER else ""
         said.append(
             f"{was} left out (the first: {printable(first.relative_to(root))}): convert with "
-            f"ffmpeg -i NAME{ending} NAME{wanted}"
+            f"ffmpeg {kind}-i NAME{ending} NAME{wanted}"
         )
     return tuple(said)
 

@@ -36,25 +36,25 @@ class Look(NamedTuple):
 
 
 class _Chunks(NamedTuple):
-    """A format of chunks: where the first begins, the struct of its name and size, the name of the audio's, to how many
-    bytes each is filled up, whether sizes count the chunk's own header."""
+    """A format of chunks: where the first begins, the struct of its name and size, the names that the audio's may have,
+    to how many bytes each is filled up, whether sizes count the chunk's own header."""
 
     name: str
     begin: int
     header: str
-    audio: bytes
+    audio: tuple[bytes, ...]
     step: int = 2
     whole: bool = False
 
 
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 _FORMATS = {
-    b"RIFF": _Chunks("RIFF", 12, "<4sI", b"data"),
-    b"RF64": _Chunks("RF64", 12, "<4sI", b"data"),
-    b"RIFX": _Chunks("RIFX", 12, ">4sI", b"data"),
-    b"FORM": _Chunks("AIFF", 12, ">4sI", b"SSND"),
-    b"caff": _Chunks("CAF", 8, ">4sq", b"data", step=1),
-    b"riff": _Chunks("W64", 40, "<16sQ", _W64_DATA, step=8, whole=True),
+    b"RIFF": _Chunks("RIFF", 12, "<4sI", (b"data",)),
+    b"RF64": _Chunks("RF64", 12, "<4sI", (b"data",)),
+    b"RIFX": _Chunks("RIFX", 12, ">4sI", (b"data",)),
+    b"FORM": _Chunks("AIFF", 12, ">4sI", (b"SSND", b"BODY")),  # BODY: 8SVX
+    b"caff": _Chunks("CAF", 8, ">4sq", (b"data",), step=1),
+    b"riff": _Chunks("W64", 40, "<16sQ", (_W64_DATA,), step=8, whole=True),
 }
 
 
@@ -75,6 +75,8 @@ def look(path: Path) -> Look:
             return Look(_ogg(file.read()))
     if kind in (b".snd", b"dns.") and len(head) >= 12:
         return Look(_bytes(*struct.unpack(">II" if kind == b".snd" else "<II", head[4:12])[::-1], size))
+    if head[:4] == b"2BIT" and len(head) >= 30:
+        return Look(_avr(head, size))
     if head[:7] == b"NIST_1A":
         return Look(_nist(head, size))
     if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
@@ -94,7 +96,7 @@ def _look_at_chunks(file: BinaryIO, size: int, form: _Chunks) -> Look:
     before = []  # chunks before the audio, filled up
     for name, length, begin, odd in _chunks(file, form):
         unfilled |= odd
-        if name == form.audio:
+        if name in form.audio:
             if long_length and length == 0xFFFFFFFF:
                 length = long_length
             missing = _bytes(length % 2**64, begin, size)
@@ -120,7 +122,7 @@ def _chunks(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int, bo
         name, length = struct.unpack(form.header, header)
         begin = skipped + step
         length -= step if form.whole else 0
-        if form.name == "CAF" and name == form.audio and length < 0:  # until the end
+        if form.name == "CAF" and name in form.audio and length < 0:  # until the end
             length = 2**64 - 1
         if length < 0:
             return
@@ -131,12 +133,12 @@ def _chunks(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int, bo
         skipped = end if odd else skipped
 
 
-def _unfilled(file: BinaryIO, end: int, audio: bytes) -> bool:
+def _unfilled(file: BinaryIO, end: int, audio: tuple[bytes, ...]) -> bool:
     """Whether the next chunk follows one of odd length at once, without the byte between them."""
     if not _named(file, end):
         return False
     file.seek(end)
-    return file.read(4) in (audio, b"fmt ", b"fact", b"LIST") or not _named(file, end + 1)
+    return file.read(4) in (*audio, b"fmt ", b"fact", b"LIST") or not _named(file, end + 1)
 
 
 def _named(file: BinaryIO, place: int) -> bool:
@@ -174,6 +176,13 @@ def _ogg(tail: bytes) -> str:
     if len(page) <= 26 or not page[5] & 4 or len(page) < 27 + len(segments) + sum(segments):
         return "its Ogg stream does not end with a closing page"
     return ""
+
+
+def _avr(head: bytes, size: int) -> str:
+    """What is missing of an AVR file (Audio Visual Research): 128 bytes, then samples of 8 or 16 bit."""
+    stereo, bits = struct.unpack(">HH", head[12:16])
+    (samples,) = struct.unpack(">I", head[26:30])
+    return _bytes(samples * (2 if stereo else 1) * (bits // 8), 128, size)
 
 
 def _nist(head: bytes, size: int) -> str:

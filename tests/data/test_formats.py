@@ -36,7 +36,17 @@ WRITTEN = {
     ".caf": ("CAF", "PCM_16"),
     ".sph": ("NIST", "PCM_16"),
     ".nist": ("NIST", "PCM_16"),
+    ".avr": ("AVR", "PCM_16"),
+    ".svx": ("SVX", "PCM_16"),
+    ".8svx": ("SVX", "PCM_S8"),
+    ".sf": ("IRCAM", "PCM_16"),
+    ".ircam": ("IRCAM", "FLOAT"),
+    ".paf": ("PAF", "PCM_16"),
+    ".fap": ("PAF", "PCM_24"),
+    ".pvf": ("PVF", "PCM_16"),
 }
+NOTHING_TELLS = (".sf", ".ircam", ".paf", ".fap", ".pvf")
+"""Their headers do not say how long they are."""
 WHOLE_BYTES = [ending for ending in WRITTEN if ending not in (".wave", ".oga")]
 
 
@@ -59,7 +69,7 @@ def test_every_format_is_read_under_its_own_name_and_under_another(tmp_path, ton
     assert formats.can_be_read(path)
     read = decode(path)
     assert (read.sample_rate, read.channels) == (16_000, 1)
-    lossy = {".ogg": 0.1, ".oga": 0.1, ".mp3": 0.2, ".opus": 0.2, ".aiff": 2**-7, ".aifc": 0.02}
+    lossy = {".ogg": 0.1, ".oga": 0.1, ".mp3": 0.2, ".opus": 0.2, ".aiff": 2**-7, ".8svx": 2**-7, ".aifc": 0.02}
     assert len(read.wave) == SAMPLES and np.abs(read.wave - tone)[200:-200].max() <= lossy.get(ending, 2**-15)
     path.rename(tmp_path / "b.wav")
     np.testing.assert_array_equal(decode(tmp_path / "b.wav").wave, read.wave)
@@ -78,7 +88,7 @@ def test_mpeg_layer_2_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0.9, 0.5])
-@pytest.mark.parametrize("ending", WRITTEN)
+@pytest.mark.parametrize("ending", [ending for ending in WRITTEN if ending not in NOTHING_TELLS])
 def test_what_is_cut_short_is_refused(tmp_path, tone, ending, keep):
     path = write(tmp_path / f"a{ending}", tone, ending)
     whole = path.read_bytes()
@@ -216,6 +226,7 @@ def test_a_text_is_no_audio_whatever_its_name(tmp_path, name):
 
 def test_a_format_that_is_not_in_the_table_is_named(tmp_path, tone):
     soundfile.write(tmp_path / "a.voc", tone, 16_000)
+    assert formats.has_sound("a.voc") and not formats.can_be_read("a.voc")
     with pytest.raises(BadFile, match=r"is in format VOC, .* mp3 file; convert with ffmpeg -i NAME\.voc NEW\.wav$"):
         decode(tmp_path / "a.voc")
 
@@ -227,6 +238,26 @@ def test_what_is_left_out_is_counted_by_kind_with_what_to_do(tmp_path):
         "1 .wma file was left out (the first: dog/x.wma): convert with ffmpeg -i NAME.wma NAME.wav",
     )
     assert formats.left_out([], tmp_path) == ()
+    assert formats.left_out([tmp_path / "a.raw"], tmp_path) == (
+        "1 .raw file was left out (the first: a.raw): convert with ffmpeg -f s16le -ar RATE -i NAME.raw NAME.wav",
+    )
+
+
+def test_all_that_libsndfile_knows_is_read_counted_or_hardly_ever_sound():
+    """Before, AVR, IRCAM, PAF, PVF, SVX, XI, HTK, WVE, SDS, SD2 and raw files were passed over without a word."""
+    endings = {"HTK": ".htk", "SD2": ".sd2", "SDS": ".sds", "VOC": ".voc", "WVE": ".wve", "XI": ".xi", "RAW": ".raw"}
+    for kind in soundfile.available_formats():
+        read = kind in formats.CONTENTS
+        counted = endings.get(kind) in formats.NOT_READ
+        assert read != counted or kind in ("MAT4", "MAT5", "MPC2K"), kind  # the last: .snd, whose content is named
+    assert not formats.has_sound("labels.mat")
+
+
+def test_a_stereo_file_of_the_new_formats_is_whole(tmp_path, tone):
+    for ending in (".avr", *NOTHING_TELLS):
+        path = write(tmp_path / f"a{ending}", np.stack([tone, 0 * tone], 1), ending)
+        read = decode(path)
+        assert read.channels == 2 and np.abs(read.wave - tone / 2).max() < 2**-15 and len(read.wave) == SAMPLES
 
 
 def test_a_link_to_nothing_says_so(tmp_path):
