@@ -11,6 +11,7 @@ LOUD = "samples far beyond full scale (1)"
 CANCELLING = "channels that cancel: their mean, which is taken, is over 20 dB quieter than they are"
 TAKEN = "taken as they are"
 CUT = "cut at full scale, as rows have 16 bit"
+SATURATED = "cut at full scale when they are written, as files have 16 bit"
 _MEND = {LOUD: "divide by the largest if that is not meant", CANCELLING: "keep one channel if that is not meant"}
 
 
@@ -29,7 +30,7 @@ class Said:
     """The notices of many files, counted as they come.
 
     Args:
-      beyond: what becomes of samples beyond full scale, `TAKEN` or `CUT`.
+      beyond: what becomes of samples beyond full scale, `TAKEN`, `CUT` or `SATURATED`.
     """
 
     def __init__(self, beyond: str = TAKEN):
@@ -44,6 +45,11 @@ class Said:
             value, _ = self._largest.get(notice, (-1.0, ""))
             if (found := getattr(notice, "value", 0.0)) > value:
                 self._largest[notice] = (found, name)
+
+    def add_all(self, files: Iterable[tuple[str, Iterable[str]]]) -> None:
+        """Counts the notices of several files, by name."""
+        for name, notices in files:
+            self.add(name, notices)
 
     def sentences(self, files: int) -> tuple[str, ...]:
         """A sentence for each kind of notice, of so many files in all."""

@@ -96,7 +96,7 @@ def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[CellS
     printed: set[str] = set()
     for cell in missing:
         written = _write(run, cell, source)
-        _print_notices(written, source, printed)
+        _print_notices(written, printed)
         records.note_bad_files(Path(run.output), [(source.ids[row], error.reason) for row, error in written.bad])
         record = written.record
         print(
@@ -249,10 +249,9 @@ def _write(run: CorruptRun, cell: CellSpec, source: ClipSource) -> cells.Written
     return beam.write_cell(job, source, run.output, options=run.beam_options)
 
 
-def _print_notices(written: cells.Written, source: ClipSource, printed: set[str]) -> None:
+def _print_notices(written: cells.Written, printed: set[str]) -> None:
     """Prints what had to be done to the files and which were left out, once for all cells."""
-    lines = [f"{count} of {len(source.ids)} files: {notice}" for notice, count in written.notices.items()]
-    lines += [f"left out: {error}" for _, error in written.bad]
+    lines = (*written.notices, *(f"left out: {error}" for _, error in written.bad))
     for line in _new(lines, printed):
         print(f"note: {line}")
 

@@ -285,7 +285,7 @@ def test_the_manifest_has_every_draw_and_digest(tmp_path):
         assert line["sha256"] == files.digest(samples)
     digests = {line["id"]: line["sha256"] for line in reversed(lines)}
     assert written.record["samples_sha256"] == files.samples_checksum(digests)
-    assert written.notices == {"resampled from 8 Hz to 9 Hz": 1}
+    assert written.notices == ("1 of 5 files: resampled from 8 Hz to 9 Hz",)
     assert json.loads((folder / "cell.json").read_text()) == written.record
 
 

@@ -47,6 +47,24 @@ def test_samples_are_rounded_and_saturate():
     assert to_int16(wave).tolist() == [0, 32767, -32768, 32767, -32768, 0, 2, -1]
 
 
+def test_loud_and_cancelling_files_are_named_with_their_value(tmp_path, capsys):
+    """Before, they were counted alone, and what becomes of them was not said."""
+    tiny.make_arabic(tmp_path / "data")
+    sound = tiny.tone(0, 0)
+    for name, wave in (("up", 8 * sound), ("two", 80 * sound), ("zero", np.stack([sound, -sound], 1))):
+        soundfile.write(tmp_path / f"data/dataset/{name}/test_0.wav", wave, tiny.RATE, subtype="FLOAT")
+    write_set(a_run(tmp_path, tmp_path / "out", corruption=["WHN"], noise_dir=None, level=["L1", "L2"]))
+    peak = float(np.abs(np.float32(80 * sound)).max())
+    notes = [line for line in capsys.readouterr().out.splitlines() if line.startswith("note: ")]
+    assert sorted(notes) == [
+        "note: 1 of 15 files: 2 channels mixed down to one",
+        "note: 1 of 15 files: channels that cancel: their mean, which is taken, is over 20 dB quieter than they are "
+        "(the first: dataset/zero/test_0.wav); keep one channel if that is not meant",
+        "note: 2 of 15 files: samples far beyond full scale (1), cut at full scale when they are written, as files "
+        f"have 16 bit (the largest, {peak:.4g}, in dataset/two/test_0.wav); divide by the largest if that is not meant",
+    ]
+
+
 def test_a_cell_is_whole_and_repeats(place, tmp_path):
     assert write_set(a_run(place, tmp_path / "a")).startswith("1 cell written")
     cell = tmp_path / "a" / "ENSC" / "L1"

@@ -10,7 +10,6 @@ import functools
 import json
 import shutil
 import threading
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ from dhauds_jax.data.corrupted.cell import CellSpec, plug_ins
 from dhauds_jax.data.corrupted.layouts import file_name
 from dhauds_jax.data.corruptions import CHUNK, is_own, needs_noise
 from dhauds_jax.data.corruptions.noise import NoiseBank, load_bank, synthetic_bank
+from dhauds_jax.data.notices import SATURATED, Notice, Said
 
 BATCH = 16 * CHUNK
 """Clips that a worker takes at a time."""
@@ -111,14 +111,16 @@ def _read_bank(noise_dir: str | None, corruption: str, level: str, sample_rate: 
 
 
 def write_work(job: Job, folder: str, work: Work) -> Iterator[str]:
-    """Corrupts a batch and writes its wav files; yields a line of JSON for each clip and one for the notices."""
+    """Corrupts a batch and writes its wav files; yields a line of JSON for each clip, bad file and notice."""
     cell, piece = job.cell, corrupt_work(job, work)
     for row, samples in zip(piece.rows, piece.samples, strict=True):
         path = Path(folder) / file_name(work.ids[row])
         yield json.dumps({"id": work.ids[row], "sha256": files.write(path, samples, cell.dataset.sample_rate)})
     for row, error in piece.bad:
         yield json.dumps({"row": work.rows[row], "path": str(error.path), "reason": error.reason, "kind": error.kind})
-    yield json.dumps({"notices": dict(piece.notices)})
+    for row, notices in piece.notices:
+        for notice in notices:
+            yield json.dumps({"row": work.rows[row], "notice": notice, "value": getattr(notice, "value", 0.0)})
 
 
 def write_cell(
@@ -149,7 +151,7 @@ def write_cell(
             | "Corrupt" >> apache_beam.FlatMap(functools.partial(write_work, job, str(temporary)))
         )
         lines | "Digests" >> apache_beam.io.WriteToText(str(parts / "digests"), file_name_suffix=".jsonl")
-    digests, notices, bad = _gather(parts)
+    digests, notices, bad = _gather(parts, source.ids)
     record = writing.finish_cell(cell, root, source, digests, bank_of(job))
     shutil.rmtree(parts)
     return writing.Written(record, notices, bad)
@@ -160,9 +162,9 @@ def pipeline_options(options: Sequence[str]) -> PipelineOptions:
     return PipelineOptions([f"--{option}" for option in options])
 
 
-def _gather(parts: Path) -> tuple[dict[str, str], Counter[str], list[tuple[int, BadFile]]]:
+def _gather(parts: Path, ids: Sequence[str]) -> tuple[dict[str, str], tuple[str, ...], list[tuple[int, BadFile]]]:
     digests: dict[str, str] = {}
-    notices: Counter[str] = Counter()
+    notices: list[tuple[int, Notice]] = []
     bad: list[tuple[int, BadFile]] = []
     lines: list[dict[str, Any]] = []
     for path in sorted(parts.glob("*.jsonl")):
@@ -173,5 +175,7 @@ def _gather(parts: Path) -> tuple[dict[str, str], Counter[str], list[tuple[int, 
         elif "reason" in line:
             bad.append((line["row"], BadFile(line["path"], line["reason"], line["kind"])))
         else:
-            notices.update(line["notices"])
-    return digests, notices, sorted(bad, key=lambda found: found[0])
+            notices.append((line["row"], Notice(line["notice"], line["value"])))
+    said = Said(SATURATED)
+    said.add_all((ids[row], [notice]) for row, notice in sorted(notices))
+    return digests, said.sentences(len(ids)), sorted(bad, key=lambda found: found[0])

@@ -11,7 +11,6 @@ import json
 import os
 import platform
 import shutil
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -28,6 +27,7 @@ from dhauds_jax.data.corrupted.layouts import file_name
 from dhauds_jax.data.corruptions import CHUNK, checksum, corrupt, draw_clips, records
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.layout import lay_out
+from dhauds_jax.data.notices import SATURATED, Said
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
@@ -40,19 +40,19 @@ THREADS = available_cores()
 
 
 class Slice(NamedTuple):
-    """Corrupted clips: rows of the source, int16 (clips, length) samples, notices counted, files that were left out."""
+    """Corrupted clips: rows of the source, int16 (clips, length) samples, each row's notices, files left out."""
 
     rows: list[int]
     samples: np.ndarray
-    notices: Counter[str]
+    notices: list[tuple[int, tuple[str, ...]]]
     bad: list[tuple[int, BadFile]]
 
 
 class Written(NamedTuple):
-    """A finished cell: its record (`cell.json`), notices counted, bad files that were left out."""
+    """A finished cell: its record (`cell.json`), what must be said of files, bad files that were left out."""
 
     record: dict[str, Any]
-    notices: Counter[str]
+    notices: tuple[str, ...]
     bad: list[tuple[int, BadFile]]
 
 
@@ -131,7 +131,7 @@ def _corrupt_slice(
     asked.clear()
     good = [(row, clip.wave) for row, clip in found if clip.bad is None]
     bad = [(row, clip.bad) for row, clip in found if clip.bad is not None]
-    notices = Counter(itertools.chain.from_iterable(clip.notices for _, clip in found))
+    notices = [(row, clip.notices) for row, clip in found if clip.notices]
     rows = [row for row, _ in good]
     if not good:
         return Slice(rows, np.zeros((0, cell.length), np.int16), notices, bad)
@@ -165,7 +165,7 @@ def write_cell(
     """
     temporary = begin_cell(cell, root, source.ids)
     digests: dict[str, str] = {}
-    notices: Counter[str] = Counter()
+    said = Said(SATURATED)
     bad: list[tuple[int, BadFile]] = []
     title = f"{cell.corruption}-{cell.level}"
     with (
@@ -177,10 +177,10 @@ def write_cell(
             paths = [temporary / file_name(clip_id) for clip_id in ids]
             rates = itertools.repeat(cell.dataset.sample_rate)
             digests |= zip(ids, pool.map(files.write, paths, piece.samples, rates), strict=True)
-            notices += piece.notices
+            said.add_all((source.ids[row], notices) for row, notices in piece.notices)
             bad += piece.bad
             bar.update(len(piece.rows) + len(piece.bad))
-    return Written(finish_cell(cell, root, source, digests, bank), notices, bad)
+    return Written(finish_cell(cell, root, source, digests, bank), said.sentences(len(source.ids)), bad)
 
 
 def begin_cell(cell: CellSpec, root: Path | str, ids: Sequence[str]) -> Path:
