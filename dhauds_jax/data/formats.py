@@ -39,6 +39,8 @@ _IN_PART = "htk sd2 sds voc wve xi"
 _NO_HEADER = frozenset({".pcm", ".raw"})  # nor do they say what they hold
 NOT_READ = frozenset(f".{ending}" for ending in f"{_AUDIO} {_VIDEO} {_IN_PART}".split()) | _NO_HEADER
 """Endings of files that hold sound and are not read, but counted. `.mat` is neither: hardly any holds sound."""
+SOUND = NOT_READ | set(READ)
+"""Endings of recordings, whether they can be read or not."""
 _CONTAINERS = (
     (4, b"ftyp", "MPEG-4 (m4a, mp4)"),
     (0, b"\x30\x26\xb2\x75", "Windows Media (wma)"),
@@ -56,8 +58,7 @@ def can_be_read(name: str | os.PathLike[str]) -> bool:
 
 def has_sound(name: str | os.PathLike[str]) -> bool:
     """Whether a file is a recording, by the ending of its name, whether it can be read or not."""
-    ending = os.path.splitext(name)[1].lower()
-    return ending in READ or ending in NOT_READ
+    return os.path.splitext(name)[1].lower() in SOUND
 
 
 def kinds(paths: Iterable[Path]) -> dict[str, int]:

@@ -57,6 +57,24 @@ def test_sets_of_folders_count_what_is_no_wav_and_pass_over_what_systems_leave(t
     assert said[1].endswith("/y.FLAC): convert with ffmpeg -i NAME.flac NAME.wav") or "(the first: y.FLAC)" in said[1]
 
 
+@pytest.mark.parametrize(("name", "folder"), [("esc50", "audio"), ("urban_sound_8k", "audio/fold10")])
+def test_sets_whose_list_names_every_clip_count_the_others(tmp_path, name, folder):
+    """Before, they were passed over without a word."""
+    FAKES[name](tmp_path)
+    data = sets.get(name)
+    split = data.splits[0]
+    expected, notices = list_split(data, tmp_path, split, True)
+    assert not any("not named" in notice for notice in notices)
+    (place,) = [path for path in tmp_path.rglob(folder) if path.is_dir()]
+    for other in ("mine.wav", "x.m4a", "y.M4A", "._mine.wav", "notes.txt"):
+        (place / other).write_bytes(b"x")
+    refs, (*rest, said) = list_split(data, tmp_path, split, True)
+    assert (refs, tuple(rest)) == (expected, notices)
+    table = next(tmp_path.rglob("esc50.csv" if name == "esc50" else "UrbanSound8K.csv"))
+    kinds = f"2 .m4a, 1 .wav (the first: {place.name}/mine.wav)"
+    assert said == f"3 recordings are not named in {table} and not used: {kinds}"
+
+
 def test_a_group_of_which_only_other_kinds_are_there_is_named_with_them(tmp_path):
     FAKES["cochl_scene"](tmp_path)
     scene = next(tmp_path.rglob("Train")) / "Bus"

@@ -16,6 +16,7 @@ from dhauds_jax.data import formats, walking
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
 from dhauds_jax.registry import nearest
+from dhauds_jax.wording import counted
 
 
 class ClipRef(NamedTuple):
@@ -245,12 +246,23 @@ def check_present(refs: list[ClipRef], source: Path, allow_partial: bool) -> tup
     if not absent:
         return refs, ()
     first = ", ".join(printable(ref.id) for ref in absent[:5])
-    counted = f"{printable(source)} names {len(refs)} files and {len(absent)} of them are absent (the first: {first})"
+    said = f"{printable(source)} names {len(refs)} files and {len(absent)} of them are absent (the first: {first})"
     if not allow_partial:
-        raise BadInput(f"{counted}; complete the copy, or give --allow_partial to go on without them")
+        raise BadInput(f"{said}; complete the copy, or give --allow_partial to go on without them")
     if len(absent) == len(refs):
-        raise BadInput(f"{counted}, so nothing is left; expected --data_dir to hold them")
-    return [ref for ref in refs if ref.path.is_file()], (f"{counted}; going on with {len(refs) - len(absent)}",)
+        raise BadInput(f"{said}, so nothing is left; expected --data_dir to hold them")
+    return [ref for ref in refs if ref.path.is_file()], (f"{said}; going on with {len(refs) - len(absent)}",)
+
+
+def unlisted(folders: Sequence[Path], listed: Collection[str], source: Path) -> tuple[str, ...]:
+    """A sentence about recordings in a set's `folders` that `source`, the list of all its clips, does not name."""
+    paths = [path for folder in folders for path in walking.files_in(folder, formats.SOUND) if path.name not in listed]
+    if not paths:
+        return ()
+    kinds = ", ".join(f"{count} {ending}" for ending, count in formats.kinds(paths).items())
+    first = printable(paths[0].relative_to(paths[0].parents[1]).as_posix())
+    are = counted(len(paths), "recording is", "recordings are")
+    return (f"{are} not named in {printable(source)} and not used: {kinds} (the first: {first})",)
 
 
 def check_groups(
@@ -276,10 +288,10 @@ def check_groups(
     if not absent:
         return others
     first = ", ".join(absent[:5])
-    counted = f"{printable(source)} has no clips of {len(absent)} of the {len(expected)} {what} (the first: {first})"
-    counted = ", and ".join((counted, *others))
+    said = f"{printable(source)} has no clips of {len(absent)} of the {len(expected)} {what} (the first: {first})"
+    said = ", and ".join((said, *others))
     if not allow_partial:
-        raise BadInput(f"{counted}; complete the copy, or give --allow_partial to go on without them")
+        raise BadInput(f"{said}; complete the copy, or give --allow_partial to go on without them")
     if len(absent) == len(expected):
-        raise BadInput(f"{counted}, so nothing is left; expected --data_dir to hold them")
-    return (f"{counted}; going on with {len(expected) - len(absent)}",)
+        raise BadInput(f"{said}, so nothing is left; expected --data_dir to hold them")
+    return (f"{said}; going on with {len(expected) - len(absent)}",)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root, read_rows
+from dhauds_jax.data.sets.base import (
+    ClipRef,
+    DataSet,
+    Order,
+    check_present,
+    check_split,
+    find_root,
+    read_rows,
+    unlisted,
+)
 from dhauds_jax.errors import BadInput
 
 _NAMES = """dog rooster pig cow frog cat hen insects sheep crow
@@ -36,9 +45,10 @@ def listing(
     """
     table = find_root(data_dir, INSIDE, TABLE, "esc50") / TABLE
     root = table.resolve().parent.parent
-    refs = []
+    refs, names = [], set()
     for row in read_rows(table, _COLUMNS, f"{', '.join(_COLUMNS)} among them"):
         category, name, fold, target = (row[column] for column in _COLUMNS)
+        names.add(name)
         if fold not in map(str, FOLDS) or not target.isdecimal() or (int(target), category) not in enumerate(CLASSES):
             raise BadInput(
                 f"{table}: {name} has fold {fold}, target {target}, category {category}, "
@@ -48,7 +58,8 @@ def listing(
             refs.append(ClipRef(f"audio/{name}", root / "audio" / name, int(target)))
     if not refs:
         raise BadInput(f"{table}: no rows of fold {', '.join(map(str, folds))}, expected one for each clip")
-    return check_present(refs, table, allow_partial)
+    present, notices = check_present(refs, table, allow_partial)
+    return present, (*notices, *unlisted([root / "audio"], names, table))
 
 
 def _data_set(variant: str, splits: dict[str, tuple[int, ...]]) -> DataSet:

@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root, read_rows
+from dhauds_jax.data.sets.base import (
+    ClipRef,
+    DataSet,
+    Order,
+    check_present,
+    check_split,
+    find_root,
+    read_rows,
+    unlisted,
+)
 from dhauds_jax.errors import BadInput
 
 FOLDERS = ("UrbanSound8K", "UrbanSound8K/UrbanSound8K")
@@ -77,6 +86,8 @@ def listing(
     if not refs:
         raise BadInput(f"{root / TABLE}: no clips in folds {', '.join(map(str, folds))}, expected some")
     refs, notices = check_present(refs, root / TABLE, allow_partial)
+    folders = [root / "audio" / f"fold{fold}" for fold in _FOLDS]
+    notices = (*notices, *unlisted(folders, {row["slice_file_name"] for row in rows}, root / TABLE))
     if split == "val":
         notices = (*notices, "no validation split is published: val is the test split, as in the reference")
     return refs, notices
