@@ -289,6 +289,16 @@ def test_the_manifest_has_every_draw_and_digest(tmp_path):
     assert json.loads((folder / "cell.json").read_text()) == written.record
 
 
+def test_clips_that_would_be_one_file_are_refused_before_anything_is_written(tmp_path):
+    """Before, one of them overwrote the other, and the manifest named both."""
+    source = made(2)._replace(ids=("x/a.wav", "x/a.mp3"))
+    with pytest.raises(
+        BadInput, match=r"^x/a\.wav and x/a\.mp3 would both be written to x/a\.wav; rename one of them$"
+    ):
+        writing.write_cell(tiny(), source, None, tmp_path / "out", progress=False)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_killed_cell_is_made_anew_and_others_stay(tmp_path):
     cell, source = tiny(), made()
     writing.write_cell(tiny(level="L2"), source, None, tmp_path, progress=False)

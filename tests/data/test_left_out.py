@@ -12,6 +12,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.content import of_split
 from dhauds_jax.data.corrupted.verifying import unlisted
 from dhauds_jax.data.corruptions import noise_folders
+from dhauds_jax.data.corruptions.noise import load_bank
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.pipeline import batches, open_split
 from dhauds_jax.data.sets.base import ClipRef, list_split
@@ -97,6 +98,21 @@ def test_noises_of_other_kinds_are_counted_where_none_is_found(tmp_path):
         "corpus); 2 .flac files were left out (the first: QUT-NOISE/CAFE-1.flac): "
         "convert with ffmpeg -i NAME.flac NAME.wav"
     )
+
+
+def test_noises_of_other_kinds_are_counted_beside_those_that_are_read(tmp_path):
+    """Before, 9 of 10 recordings of a class could be passed over without a word."""
+    for name in ("_background_noise_/running_tap.wav", "ESC-50/audio/a.wav"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        write_clip(tmp_path / name, 0, rate=16_000, seconds=0.05)
+        for other in ("b.flac", "c.m4a", "d.M4A", "._e.flac", "README.md"):
+            (tmp_path / name).with_name(other).write_bytes(b"x")
+    for cell, folder in ((("SCN", "running_tap@10dB"), "_background_noise_"), (("CLP", "esc50@3dB"), "ESC-50/audio")):
+        bank = load_bank(tmp_path, *cell, 16_000)
+        assert len(bank.names) == 1 and bank.notices == (
+            f"noise: 2 .m4a files were left out (the first: {folder}/c.m4a): convert with ffmpeg -i NAME.m4a NAME.wav",
+            f"noise: 1 .flac file was left out (the first: {folder}/b.flac): convert with ffmpeg -i NAME.flac NAME.wav",
+        )
 
 
 def test_noises_of_a_folder_with_what_systems_leave(tmp_path):

@@ -213,6 +213,15 @@ def test_what_is_not_used_is_named(tmp_path):
     assert report.notices == notices and report.files == 2
 
 
+def test_classes_whose_names_differ_in_case_alone_are_said(tmp_path):
+    """Before, a class that is spelled otherwise in another split was a class of its own without a word."""
+    for place in ("train/Dog", "train/cat", "test/dog", "test/cat"):
+        write_clip(tmp_path / place / "x.wav", 1, rate=16_000, seconds=0.05)
+    assert sets.get("folder", tmp_path).classes == ("Dog", "cat", "dog")
+    _, notices = sets.get("folder").listing(tmp_path, "test", False)
+    assert notices == ("names that differ in case alone are classes of their own: Dog and dog",)
+
+
 def test_what_is_not_used_beside_splits_is_named(tmp_path):
     make(tmp_path, "train/cat/a.wav", "train/dog/b.m4a", "train/labels.csv", "test/cat/c.wav", "extra/deep/d.wav")
     make(tmp_path, "readme.md", *(f"test/none{i}/x.txt" for i in range(7)))

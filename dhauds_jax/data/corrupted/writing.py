@@ -31,6 +31,7 @@ from dhauds_jax.data.notices import SATURATED, Said
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
 from dhauds_jax.processors import available_cores
 from dhauds_jax.progress import progress_bar
 
@@ -187,11 +188,16 @@ def begin_cell(cell: CellSpec, root: Path | str, ids: Sequence[str]) -> Path:
     """Makes the folders of a cell anew under its temporary name; what a killed run left there is removed.
 
     Raises:
-      BadInput: the cell is there already.
+      BadInput: the cell is there already, or two clips would be one file of it.
     """
     folder = cell_folder(cell, root)
     if folder.exists():
         raise BadInput(f"{folder}: is there already, expected it to be made by one command at a time")
+    first: dict[Any, str] = {}
+    for clip_id in ids:
+        if (other := first.setdefault(file_name(clip_id), clip_id)) != clip_id:
+            both = f"{printable(other)} and {printable(clip_id)}"
+            raise BadInput(f"{both} would both be written to {printable(file_name(clip_id))}; rename one of them")
     temporary = folder.with_name(f"{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     for parent in {(temporary / file_name(clip_id)).parent for clip_id in ids} | {temporary}:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from dhauds_jax.data.corruptions import noise_folders
 from dhauds_jax.data.corruptions.base import NoiseSource
 from dhauds_jax.data.corruptions.lookup import check_cell
 from dhauds_jax.errors import BadInput
@@ -46,7 +47,7 @@ class NoiseBank(NamedTuple):
       names: "CLASS/file" of each, in sorted order; a draw is an index into them.
       waves: float32 (time,) each, at `sample_rate`; in memory, or `Recordings` read one by one.
       sample_rate: Hz.
-      notices: what had to be done to the files.
+      notices: what had to be done to the files (of those read one by one, nothing), and what was left out.
     """
 
     names: tuple[str, ...]
@@ -97,15 +98,16 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
 
     source = _source(corruption, level)
     found = find_recordings(noise_dir, corruption, level, sample_rate)
+    where = Path(noise_dir) if noise_dir else None
+    left_out = source.notices(where) if source.anywhere else noise_folders.left_out(found, where)
     if source.streamed:
         names, paths = zip(*found)
-        return NoiseBank(names, Recordings(paths, sample_rate), sample_rate)
+        return NoiseBank(names, Recordings(paths, sample_rate), sample_rate, tuple(f"noise: {one}" for one in left_out))
     waves, said = [], Said()
     for name, path in found:
         wave, told = read_audio(path, sample_rate)
         waves.append(wave)
         said.add(name, told)
-    left_out = source.notices(Path(noise_dir) if noise_dir else None)
     notices = tuple(f"noise: {sentence}" for sentence in (*said.sentences(len(found)), *left_out))
     return NoiseBank(tuple(name for name, _ in found), waves, sample_rate, notices)
 

@@ -15,6 +15,7 @@ DEMAND = "DEMAND_16k/<CLASS>/*.wav or DEMAND_48k/<CLASS>/*.wav (DEMAND corpus)"
 BACKGROUND = "_background_noise_/<kind>.wav (SpeechCommands v0.02)"
 CLIPS = "VocalSound/, CochlScene/ or ESC-50/ (the data set whose clips are the noise)"
 
+_OTHERS = formats.SOUND - {".wav"}
 _RELEASE = "speech_commands_v0.02"
 _FOLDERS = {"vocal_sound": "VocalSound", "cochl_scene": "CochlScene", "esc50": "ESC-50"}
 
@@ -78,6 +79,12 @@ def clips(noise_dir: Path, clip_set: str, sample_rate: int) -> Found:
     if not found:
         raise BadInput(_absent(noise_dir, f"no clips of {clip_set} for CLP, expected {expected}"))
     return found
+
+
+def left_out(found: Found, noise_dir: Path) -> tuple[str, ...]:
+    """A sentence for each kind of recordings that are no wav in the folders where those lie that are read."""
+    folders = sorted({path.parent for _, path in found})
+    return formats.left_out([path for folder in folders for path in files_in(folder, _OTHERS)], noise_dir)
 
 
 def _collect(

@@ -152,7 +152,13 @@ def _unused(
             neither.append(f"{names[0]} ({counted(inside, 'recording')})")
         elif len(names) == level and names not in used and (not splits or names[0] in splits):
             (unread if holds[names] else idle).append("/".join(names))
+    kept = defaultdict(set)  # names of classes by what they are without regard to case
+    for part in clips.values():
+        for _, name, _ in part:
+            kept[name.casefold()].add(name)
+    twins = [" and ".join(sorted(names)) for names in kept.values() if len(names) > 1]
     found = (
+        ("names that differ in case alone are classes of their own", twins),
         ("files beside the class folders are not used", beside),
         ("folders without recordings are no classes", idle),
         ("folders without a recording that can be read are no classes", unread),
