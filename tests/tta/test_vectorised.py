@@ -42,10 +42,23 @@ def keys_of(seeds):
     return [jax.random.key(seed) for seed in seeds]
 
 
-def plain(method, classifier, variables, waves, seed, protocol, **changes):
+@functools.cache
+def compiled(method, lr=None):
+    """A plain method, compiled once a process, whatever sets, seeds and protocols run it."""
+    changes = {} if lr is None else {"lr": lr}
+    return protocols.compiled(methods.make(method, place()[0], {**options_of(method), **changes}))
+
+
+@functools.cache
+def study_of(method, rates, seeds):
+    """A study, likewise."""
+    return vectorised.study(method, place()[0], options_of(method), rates=rates, seeds=seeds)
+
+
+def plain(method, waves, seed, protocol, lr=None):
     """(final state, logits, losses of the last item) of the plain run."""
-    built = methods.make(method, classifier, {**options_of(method), **changes})
-    run, state = protocols.compiled(built), built.init(variables, info(waves))
+    run = compiled(method, lr)
+    state = run.method.init(place()[1], info(waves))
     key, logits = jax.random.key(seed), np.zeros((tiny.CLIPS, tiny.CLASSES), np.float32)
     if protocol == "offline":
         *_, last = protocols.offline(run, state, waves, epochs=EPOCHS, batch_size=BATCH, key=key)
@@ -55,11 +68,11 @@ def plain(method, classifier, variables, waves, seed, protocol, **changes):
     return last.state, logits, last.losses
 
 
-def many(method, classifier, variables, waves, seeds, protocol, rates=None):
+def many(method, waves, seeds, protocol, rates=None):
     """(copies, shared, logits, losses) of the study."""
-    study = vectorised.study(method, classifier, options_of(method), rates=rates, seeds=len(seeds))
+    study = study_of(method, rates, len(seeds))
     one_set = waves if isinstance(waves, np.ndarray) else waves[0]
-    copies, shared = vectorised.start(study, variables, info(one_set))
+    copies, shared = vectorised.start(study, place()[1], info(one_set))
     given = {"batch_size": BATCH, "keys": keys_of(seeds)}
     if protocol == "offline":
         *_, last = vectorised_protocols.offline(study, copies, shared, waves, epochs=EPOCHS, **given)
@@ -93,10 +106,10 @@ def assert_equal_runs(found, copy, expected):
 @PROTOCOLS
 @pytest.mark.parametrize("method", ["tent", "eata", "dhauds"])
 def test_rates_equal_the_loop(method, protocol):
-    classifier, variables, waves = place()
-    found = many(method, classifier, variables, waves, [5], protocol, RATES)
+    waves = place()[2]
+    found = many(method, waves, [5], protocol, RATES)
     for r, rate in enumerate(RATES):
-        assert_equal_runs(found, (0, r), plain(method, classifier, variables, waves, 5, protocol, lr=rate))
+        assert_equal_runs(found, (0, r), plain(method, waves, 5, protocol, rate))
     moved = jax.tree.leaves(found[0].variables["params"])
     assert any(np.abs(leaf[0, 0] - leaf[0, 1]).max() > 1e-4 for leaf in moved), "the rates make a difference"
 
@@ -105,10 +118,10 @@ def test_rates_equal_the_loop(method, protocol):
 @PROTOCOLS
 @pytest.mark.parametrize("method", ["norm", "t3a"])
 def test_seeds_equal_the_loop_each_in_its_own_order(method, protocol):
-    classifier, variables, waves = place()
-    found = many(method, classifier, variables, waves, [0, 1, 7], protocol)
+    waves = place()[2]
+    found = many(method, waves, [0, 1, 7], protocol)
     for k, seed in enumerate([0, 1, 7]):
-        assert_equal_runs(found, (k, 0), plain(method, classifier, variables, waves, seed, protocol))
+        assert_equal_runs(found, (k, 0), plain(method, waves, seed, protocol))
     if method == "norm":  # t3a keeps all of these few clips, in whatever order they come
         assert np.abs(found[2][0] - found[2][1]).max() > 1e-4, "the seeds make a difference"
 
@@ -116,12 +129,12 @@ def test_seeds_equal_the_loop_each_in_its_own_order(method, protocol):
 @pytest.mark.slow
 @PROTOCOLS
 def test_a_grid_with_a_set_for_each_seed_equals_the_loop(protocol):
-    classifier, variables, waves = place()
+    waves = place()[2]
     sets = [waves, np.roll(waves, 40, axis=1) * 1.3]
-    found = many("tent", classifier, variables, sets, [2, 3], protocol, RATES)
+    found = many("tent", sets, [2, 3], protocol, RATES)
     for k, seed in enumerate([2, 3]):
         for r, rate in enumerate(RATES):
-            assert_equal_runs(found, (k, r), plain("tent", classifier, variables, sets[k], seed, protocol, lr=rate))
+            assert_equal_runs(found, (k, r), plain("tent", sets[k], seed, protocol, rate))
 
 
 WITHOUT_LR = ("source", "norm", "lame", "t3a")
@@ -185,7 +198,7 @@ def test_a_copy_that_diverges_is_named_and_leaves_the_others_alone():
     *_, last = vectorised_protocols.offline(study, copies, shared, waves, **given)
     assert list(last.diverged) == [(0, 1)]
     assert last.diverged[0, 1].startswith("the loss is not finite at epoch 1, step ")
-    _, logits, _ = plain("tent", classifier, variables, waves, 5, "offline", lr=1e-3)
+    _, logits, _ = plain("tent", waves, 5, "offline", 1e-3)
     close(last.logits[0, 0], logits, "logits")
 
 
