@@ -46,7 +46,7 @@ SETTINGS = {
     "feat_extract_activation": {"feat_extract_activation": "relu"},
     "layer_norm_eps": {"layer_norm_eps": 1e-2},
     "all, pre-norm": {**PRE_NORM, "hidden_act": "silu", "feat_extract_activation": "gelu_new", "layer_norm_eps": 1e-3},
-    "strides": {"conv_stride": (5, 2, 2, 2, 2, 2, 1)},
+    "strides": {"conv_stride": (5, 4, 3)},
     "layer sum": {"use_weighted_layer_sum": True},
     "layer sum, pre-norm": {**PRE_NORM, "use_weighted_layer_sum": True},
     "layer sum, pre-norm, version 4": {**PRE_NORM, "use_weighted_layer_sum": True, "tie_last_hidden_states": True},
