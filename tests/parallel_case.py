@@ -20,7 +20,6 @@ from dhauds_jax.nets.normalisers import TRAIN
 from dhauds_jax.tta import evaluation, feeding, losses, methods, protocols
 from dhauds_jax.tta.update import Evaluated, gradients
 from dhauds_jax.types import Batch, RunInfo
-from tests.runs.tiny import smallest
 from tests.tta import tiny
 
 BATCH = 12
@@ -67,8 +66,8 @@ def adapted(kind, method="dhauds", net="batch_norm", together=1, held=False, pro
 @functools.cache
 def _residual():
     """A residual network with dropout, weight-standardised layers and attention, some waves, variables."""
-    config = smallest(("a", "b", "c"))
-    config = config.replace(geometry={**config.geometry, "depth": 1})
+    config = zoo.preset("amaut_tiny", ("a", "b", "c"))
+    config = config.replace(geometry={**config.geometry, "stages": [0]})
     classifier, waves = zoo.build(config), tiny.waves(config.length, BATCH)
     return classifier, waves, tiny.variables_of(classifier, config.length)
 

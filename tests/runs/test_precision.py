@@ -29,7 +29,7 @@ def place(tmp_path_factory):
     folder = tmp_path_factory.mktemp("precision")
     tiny.make_arabic(folder / "data")
     tiny.make_noises(folder / "noise")
-    tiny.make_checkpoint(folder / "checkpoint")
+    tiny.make_checkpoint(folder / "checkpoint", of=tiny.residual)
     return folder
 
 
@@ -139,6 +139,6 @@ def test_training_in_bfloat16_writes_float32_parameters(place, tmp_path):
     train_and_save(run, "c")
     variables, _, extra = checkpoint.load(tmp_path / "checkpoint")
     assert extra["training"]["identity"]["precision"] == "bfloat16"
-    assert variables["params"]["encoder"]["stem"]["conv"]["kernel"].dtype == np.float32
+    assert variables["params"]["encoder"]["embed"]["kernel"].dtype == np.float32
     with pytest.raises(ValueError, match="holds the checkpoint of another run"):
         train_and_save(run.replace(precision="float32"), "c")

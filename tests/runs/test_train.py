@@ -214,7 +214,7 @@ def test_profile_corrected_from_python_trains_what_it_says(place, tmp_path):
 @pytest.mark.slow
 def test_weights_for_clips_of_one_length_are_fitted_to_another_or_refused(place, tmp_path):
     dataset = sets.get("arabic_speech_commands", str(place / "data"))
-    source = tiny.make_checkpoint(tmp_path / "amaut")
+    source = tiny.make_checkpoint(tmp_path / "amaut", of=tiny.residual)
     run = train.settled(a_run(place, tmp_path / "out", checkpoint=str(source), length=0.5))
     with pytest.raises(
         BadInput, match=r"^--length=0.5: the positions of .*amaut \(amaut_tiny\) are those of clips of 0.25 s"

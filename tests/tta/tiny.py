@@ -114,7 +114,7 @@ def from_zoo(name: str, **smaller: Any) -> Classifier:
 
 ZOO = {
     "amaut_tiny": {"stages": [0]},
-    "hubert_tiny": {"length": 400, "convs": [[16, 10, 5], [16, 3, 2], [16, 2, 2]]},
+    "hubert_tiny": {"length": 400, "convs": [[16, 10, 5], [16, 4, 4]], "depth": 1},
     "ssast_test": {"depth": 1},
     "conmix_tiny": {"units": [1], "depth": 1},
 }
