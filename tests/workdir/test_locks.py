@@ -1,4 +1,4 @@
-"""Who may work in a folder at once. What a sweep says of a held folder is in tests/runs/test_sweep.py."""
+"""Who may work in a folder at once. What a sweep says of a held folder is in tests/runs/test_sweep_killed.py."""
 
 import errno
 import json
