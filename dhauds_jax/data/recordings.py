@@ -21,7 +21,7 @@ from dhauds_jax.files import printable
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.wording import counted, plural
 
-_KINDS = ", ".join(sorted(formats.READ))
+_KINDS = ", ".join(formats.READ)
 
 
 class Recordings(NamedTuple):
@@ -133,30 +133,37 @@ def load(
         for one in listed
         for path in one.paths
     ]
+    wanted = _Wanted(sample_rate, length, overlap)
     if spool is not None and not reread:
-        _check_room([path for _, path in named], spool, sample_rate, length, overlap)
+        _check_room([path for _, path in named], spool, wanted)
     keeper = Keeper(length, spool, reread)
     try:
-        return _read(listed, named, keeper, sample_rate, length, overlap, on_bad_file, sounds)
+        found = _read(named, keeper, wanted, on_bad_file, sounds)
     finally:
         keeper.close()
+    unread = [notice for one in listed for notice in one.notices]
+    return found._replace(
+        notices=(*found.notices, *unread, *silence(found.silent)),
+        left_out=tuple(kind for one in listed for kind in one.left_out),
+    )
+
+
+class _Wanted(NamedTuple):
+    """How recordings are cut, as `load` is told."""
+
+    sample_rate: int
+    length: int
+    overlap: float
 
 
 def _read(
-    listed: Sequence[Listed],
-    named: Sequence[tuple[str, Path]],
-    keeper: Keeper,
-    sample_rate: int,
-    length: int,
-    overlap: float,
-    on_bad_file: str,
-    sounds: object,
+    named: Sequence[tuple[str, Path]], keeper: Keeper, wanted: _Wanted, on_bad_file: str, sounds: object
 ) -> Recordings:
-    made, said = _Made(length, overlap, sample_rate, keeper), Said()
+    made, said = _Made(wanted, keeper), Said()
     skipped, paths = [], []
     for name, path in progress_bar(named, desc="read", unit="file"):
         try:
-            blocks, reading = read_blocks(path, sample_rate)
+            blocks, reading = read_blocks(path, wanted.sample_rate)
             made.add(name, blocks)
         except BadFile as error:
             if on_bad_file == "stop":
@@ -164,7 +171,7 @@ def _read(
                 raise
             skipped.append((name, error.reason))
             continue
-        said.add(name, reading.notices(sample_rate))
+        said.add(name, reading.notices(wanted.sample_rate))
         paths.append(path)
     if not made.files:
         first = ": ".join(skipped[0])
@@ -172,23 +179,17 @@ def _read(
         raise BadInput(f"--audio_dir={sounds}: {none} be read, the first: {first}")
 
     def again(file: int) -> Iterator[np.ndarray]:
-        return cut(read_blocks(paths[file], sample_rate)[0], length, overlap)
+        return cut(read_blocks(paths[file], wanted.sample_rate)[0], wanted.length, wanted.overlap)
 
-    found = made.recordings(again)
-    unread = [notice for one in listed for notice in one.notices]
-    return found._replace(
-        skipped=tuple(skipped),
-        notices=(*said.sentences(len(named)), *unread, *silence(found.silent)),
-        left_out=tuple(kind for one in listed for kind in one.left_out),
-    )
+    return made.recordings(again)._replace(skipped=tuple(skipped), notices=said.sentences(len(named)))
 
 
-def _check_room(paths: Sequence[Path], spool: Path, sample_rate: int, length: int, overlap: float) -> None:
+def _check_room(paths: Sequence[Path], spool: Path, wanted: _Wanted) -> None:
     """Raises `BadInput` unless the disk has room for the windows, as far as headers tell how many there are."""
     told = [told_length(path) for path in paths]
     seconds = sum(samples / rate for rate, samples in filter(None, told))
     needed = sum(
-        4 * length * len(starts(round(samples * sample_rate / rate), length, overlap))
+        4 * wanted.length * len(starts(round(samples * wanted.sample_rate / rate), wanted.length, wanted.overlap))
         for rate, samples in filter(None, told)
     )
     if needed <= IN_MEMORY:
@@ -214,7 +215,7 @@ def of_waves(
     check_number("overlap", overlap, 0.0, 1.0, below=True)
     if not waves:
         raise BadInput("no recordings: expected at least one")
-    made = _Made(length, overlap, sample_rate, Keeper(length))
+    made = _Made(_Wanted(sample_rate, length, overlap), Keeper(length))
     for number, wave in enumerate(waves):
         made.add(str(number), [wave])
     return made.recordings(None)
@@ -223,9 +224,9 @@ def of_waves(
 class _Made:
     """Recordings that are being cut."""
 
-    def __init__(self, length: int, overlap: float, sample_rate: int, keeper: Keeper) -> None:
+    def __init__(self, wanted: _Wanted, keeper: Keeper) -> None:
         self.files: list[str] = []
-        self._length, self._overlap, self._rate, self._keeper = length, overlap, sample_rate, keeper
+        self._wanted, self._keeper = wanted, keeper
         self._owner: list[np.ndarray] = []
         self._spans: list[np.ndarray] = []
         self._seconds: list[float] = []
@@ -233,6 +234,7 @@ class _Made:
 
     def add(self, name: str, blocks: Iterable[np.ndarray]) -> None:
         """The next file, block by block."""
+        rate, length, overlap = self._wanted
         samples, lowest, highest = 0, np.inf, -np.inf
 
         def seen() -> Iterator[np.ndarray]:
@@ -242,12 +244,12 @@ class _Made:
                 yield block
 
         with self._keeper.file():
-            for window in cut(seen(), self._length, self._overlap):
+            for window in cut(seen(), length, overlap):
                 self._keeper.add(window)
-        spans = spans_of(samples, self._length, self._overlap, self._rate)
+        spans = spans_of(samples, length, overlap, rate)
         self._owner.append(np.full(len(spans), len(self.files), np.int32))
         self._spans.append(spans)
-        self._seconds.append(samples / self._rate)
+        self._seconds.append(samples / rate)
         if highest - lowest < SILENT:
             self._silent.append(name)
         self.files.append(name)
@@ -257,7 +259,7 @@ class _Made:
         owner = np.concatenate(self._owner)
         return Recordings(
             tuple(self.files),
-            self._keeper.windows(lambda: Reread(again, owner, self._length)),
+            self._keeper.windows(lambda: Reread(again, owner, self._wanted.length)),
             owner,
             np.concatenate(self._spans),
             np.array(self._seconds),
