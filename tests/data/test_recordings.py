@@ -37,9 +37,7 @@ def test_a_folder_is_read_with_its_folders_and_bad_files_are_left_out(tmp_path):
 
 
 def test_bad_folders_are_refused_in_one_sentence(tmp_path):
-    with pytest.raises(
-        ValueError, match=r"no such folder, expected one with recordings \(\.wav, \.wave, .*, \.pvf\)$"
-    ):
+    with pytest.raises(ValueError, match=r"no such folder, expected one with recordings \(\.wav, \.wave, .*, \.pvf\)$"):
         recordings.find(tmp_path / "nowhere")
     (tmp_path / "a.txt").write_text("x")
     with pytest.raises(ValueError, match=r": 1 file and no recording that can be read, expected recordings \(\.wav, "):
