@@ -6,7 +6,15 @@ import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.report import marked_pages
-from dhauds_jax.report.tables import detail_table, latest, of_one_make, provenance, summary_table, with_variants
+from dhauds_jax.report.tables import (
+    detail_table,
+    latest,
+    of_one_make,
+    provenance,
+    shown_apart,
+    summary_table,
+    with_variants,
+)
 from dhauds_jax.workdir import records
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +74,8 @@ def test_records_of_other_data_under_one_name_are_no_seeds():
     marked = of_one_make(found)
     assert [r["dataset"] for r in marked] == ["d [clips 1a2b3c4d]", "d [clips 9f8e7d6c]", "d [clips 1a2b3c4d]", "e"]
     assert [{**r, "dataset": old["dataset"]} for r, old in zip(marked, found)] == found
+    assert shown_apart(found) == ""
+    assert shown_apart(marked).endswith("shown apart: d [clips 1a2b3c4d], d [clips 9f8e7d6c].")
     mine = [a_record("WHN", "m:mine", 0, 0.2, v, content={"clips": "1", "method_source": f"{v}"}) for v in (0.3, 0.5)]
     assert [r["method"] for r in of_one_make(mine)] == ["m:mine [method_source 0.3]", "m:mine [method_source 0.5]"]
 
