@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import weakref
@@ -9,6 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tqdm import tqdm
+
+from dhauds_jax.estimates import Estimate
 
 LINE_EVERY_S = 10.0
 """Seconds between two lines of a bar in a log file; what is done sooner leaves no line."""
@@ -24,7 +27,10 @@ _COUNTS = "{desc}: {n_fmt} of {total_fmt} in {elapsed}, {remaining} to go, {rate
 
 
 class Lines:
-    """A stream that takes what a bar writes and passes on lines: no carriage returns, no moves of a cursor."""
+    """A stream that takes what a bar writes and passes on lines: no carriage returns, no moves of a cursor.
+
+    Where nobody reads them any more (`|& tee`, which a Ctrl-C ends first) they are dropped: a bar breaks no step.
+    """
 
     def __init__(self, stream: Any):
         """Lines go to `stream`."""
@@ -34,17 +40,26 @@ class Lines:
         """Writes a line, if anything is left of `text`."""
         text = text.replace("\r", "").replace("\x1b[A", "").strip()
         if text:
-            self._stream.write(f"{text}\n")
+            with contextlib.suppress(BrokenPipeError):
+                self._stream.write(f"{text}\n")
 
     def flush(self) -> None:
         """Flushes the stream."""
-        self._stream.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self._stream.flush()
 
 
 class _Bar(tqdm):
     """A bar whose rate leaves out its first step, which compiles: before the second has ended there is no estimate."""
 
     _first: tuple[float, float] | None = None  # the count and the time when the first step had ended
+    _estimate: Estimate | None = None
+
+    def of_all(self) -> None:
+        """The bar is of all that there is to do: it says once, on a line of its own, how long that takes."""
+        if not self.disable and self.total:
+            left, again = int(self.total - self.n), self.n > 0
+            self._estimate = Estimate(left, self.unit, resumed=again, clock=self._time)
 
     def __iter__(self) -> Iterator[Any]:
         if self.disable:
@@ -60,7 +75,10 @@ class _Bar(tqdm):
     def update(self, n: float | None = 1) -> bool | None:
         if self._first is None and not self.disable and n:
             self._first = self.n + n, self._time()
-        return super().update(n)
+        shown = super().update(n)
+        if self._estimate is not None and n:
+            self._estimate.part(n, n)
+        return shown
 
     @property
     def format_dict(self) -> dict[str, Any]:
@@ -131,7 +149,12 @@ class _LogBar(_Bar):
 
 
 def progress_bar(
-    iterable: Any = None, desc: str | None = None, total: float | None = None, awaited: str = "", **options: Any
+    iterable: Any = None,
+    desc: str | None = None,
+    total: float | None = None,
+    awaited: str = "",
+    whole: bool = False,
+    **options: Any,
 ) -> Bar:
     """A tqdm bar on stderr; where that is no terminal, a line every `LINE_EVERY_S` seconds.
 
@@ -140,8 +163,16 @@ def progress_bar(
       desc: words before the counts.
       total: how many steps there are, where `iterable` does not know.
       awaited: what the first step waits for, such as "compiling": a log file says so where that step takes long.
+      whole: whether it is of all that there is to do, so that an estimate of its time is worth a line of its own.
       **options: as tqdm has them (`unit`, `initial`, `disable`, `bar_format`, `position`, `leave`).
     """
+    bar = _shown(iterable, desc, total, awaited, options)
+    if whole:
+        bar.of_all()
+    return bar
+
+
+def _shown(iterable: Any, desc: str | None, total: float | None, awaited: str, options: dict[str, Any]) -> _Bar:
     if sys.stderr is None or sys.stderr.isatty():
         return _Bar(iterable, desc, total, **options)
     if "bar_format" in options:

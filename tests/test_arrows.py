@@ -22,7 +22,8 @@ GROUND = {
     "interrupts": (),
     "digests": (),
     "processors": (),
-    "progress": (),
+    "estimates": ("wording",),
+    "progress": ("estimates",),
     "wording": (),
     "registry": ("errors", "names"),
     "parallel": ("errors", "registry"),
@@ -68,6 +69,8 @@ HEAVY = {
     "tensorflow": ("data.pipeline", "data.corrupted.beam_builder"),
     "tensorflow_datasets": ("data.pipeline", "data.corrupted.beam_builder"),
     "tensorboardX": ("train.epoch_log",),
+    "jax2onnx": ("model.onnx",),
+    "onnxruntime": ("model.onnx",),
 }
 """Packages, and the only places that may import them."""
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from dhauds_jax import progress
+from dhauds_jax import estimates, progress
 
 
 class Terminal(io.StringIO):
@@ -149,3 +149,18 @@ def test_a_disabled_bar_has_a_text():
 def test_a_terminal_gets_a_moving_bar(monkeypatch):
     text = shown(monkeypatch, Terminal())
     assert text.count("\r") >= 2 and "3/3" in text
+
+
+def test_a_reader_that_is_gone_breaks_no_step(monkeypatch, at_once):
+    """Before, the bar of a training behind `|& tee` raised BrokenPipeError in the step in which Ctrl-C had come."""
+
+    class Gone(io.StringIO):
+        def write(self, text):
+            raise BrokenPipeError
+
+        def flush(self):
+            raise BrokenPipeError
+
+    assert shown(monkeypatch, Gone()) == ""
+    monkeypatch.setattr(sys, "stderr", Gone())
+    estimates.say("work: 3 epochs")

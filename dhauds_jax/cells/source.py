@@ -88,7 +88,7 @@ def _check_noise(run: AdaptRun, pairs: Sequence[tuple[str, str]], dataset: sets.
 
 def _with_clips(source: SourceModel, run: AdaptRun, config: ClassifierConfig, needing: frozenset[str]) -> SourceModel:
     """The first `--source_clips` clips of the training split in an order that depends on their number alone."""
-    loaded = load_for(run, "train", config)
+    loaded = load_for(run, "train", config, first=False)  # the split that is adapted to will be
     waves, _ = targets.laid_out(loaded)
     rows = protocols.stream_order(jax.random.key(0), len(waves))[: run.source_clips]
     waves, labels = waves[rows], loaded.clips.labels[rows]

@@ -24,6 +24,7 @@ from dhauds_jax.data.corruptions import (
 from dhauds_jax.data.corruptions.noise import NoiseBank, find_recordings, load_bank, synthetic_bank
 from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.loading import Clips, load_split
+from dhauds_jax.data.notices import to_say
 from dhauds_jax.data.sets.base import draw_name, multi_hot
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
@@ -109,6 +110,7 @@ def load(
     allow_partial: bool = False,
     on_bad_file: str = "stop",
     workdir: str | None = None,
+    first: bool = True,
 ) -> Loaded:
     """Loads a split at the classifier's rate; its name and size and notices are printed.
 
@@ -120,6 +122,7 @@ def load(
       allow_partial: go on when a list names absent files.
       on_bad_file: "stop", or "skip" the clip.
       workdir: where skipped files are listed.
+      first: whether to print notices about all of the set.
 
     Raises:
       BadInput: unknown names, missing folders or files, broken audio.
@@ -138,8 +141,8 @@ def load(
     print(f"split {split} of {record.name}: {counted(len(clips.ids), 'clip')}")
     if workdir:
         note_bad_files(Path(workdir), clips.skipped)
-    for notice in clips.notices:
-        print(f"note: {notice}")
+    for line in to_say(clips.notices, of_set=first):
+        print(line)
     return Loaded(record, clips, config.length)
 
 
@@ -256,8 +259,8 @@ def corrupted(
     return Corrupted(once(samples), (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named)), digest)
 
 
-def load_for(run: AdaptRun, split: str, config: ClassifierConfig) -> Loaded:
-    """A split as the run wants it."""
+def load_for(run: AdaptRun, split: str, config: ClassifierConfig, first: bool = True) -> Loaded:
+    """A split as the run wants it; notices about all of the set are printed with the `first` split alone."""
     return load(
         run.dataset,
         run.data_dir,
@@ -266,6 +269,7 @@ def load_for(run: AdaptRun, split: str, config: ClassifierConfig) -> Loaded:
         allow_partial=run.allow_partial,
         on_bad_file=run.on_bad_file,
         workdir=run.workdir,
+        first=first,
     )
 
 

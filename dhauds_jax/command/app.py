@@ -5,7 +5,6 @@ Only absl is imported here, so `--help` answers at once.
 
 from __future__ import annotations
 
-import logging as python_logging
 import os
 import shlex
 import sys
@@ -214,7 +213,5 @@ def _start() -> None:
         compilation_cache.use()
     if not FLAGS["verbosity"].present:
         logging.set_verbosity(logging.WARNING)  # Orbax reports every file at level info
-    # That nobody has a home folder is no news to who runs such a container; figures are drawn all the same.
-    python_logging.getLogger("matplotlib").setLevel(python_logging.ERROR)
     # Its thread logs a traceback of the exception that it hands on.
     logging.get_absl_logger().addFilter(lambda record: "_SignalingThread.run() raised" not in record.getMessage())

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from dhauds_jax.data import walking
+from dhauds_jax.data.notices import OfSet
 from dhauds_jax.files import printable
 from dhauds_jax.wording import counted
 
@@ -90,7 +91,7 @@ def left_out(paths: Iterable[Path], root: Path, wanted: str = ".wav") -> tuple[s
 def not_wav(folder: Path) -> tuple[str, ...]:
     """A sentence for each kind of recordings below a folder that are no wav, the only kind that published sets have."""
     others = walking.below(folder, lambda name: has_sound(name) and not name.lower().endswith(".wav"))
-    return left_out(others.files, folder)
+    return tuple(map(OfSet, left_out(others.files, folder)))
 
 
 def unread_kind(head: bytes) -> str:

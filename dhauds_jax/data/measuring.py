@@ -79,7 +79,7 @@ def measure_files(paths: Sequence[Path], what: str, progress: bool, workers: int
         pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_leave_interrupts)
     try:
         results = pool.map(measure_file, paths, chunksize=min(64, 1 + len(paths) // (4 * workers)))
-        return list(progress_bar(results, total=len(paths), desc=what, unit="file", disable=not progress))
+        return list(progress_bar(results, total=len(paths), desc=what, unit="file", whole=True, disable=not progress))
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -26,6 +26,15 @@ class Notice(str):
         return notice
 
 
+class OfSet(str):
+    """A sentence about all of a set, the same for each of its splits."""
+
+
+def to_say(notices: Iterable[str], of_set: bool = True) -> list[str]:
+    """The notices of a split as lines to print, without those `OfSet` where another split's have said them."""
+    return [f"note: {notice}" for notice in notices if of_set or not isinstance(notice, OfSet)]
+
+
 class Said:
     """The notices of many files, counted as they come.
 

@@ -1,7 +1,8 @@
-"""A model as one file that runs without this package: StableHLO, by `jax.export`."""
+"""A model as one file that runs without this package: StableHLO, by `jax.export`, or ONNX."""
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 from pathlib import Path
 
@@ -9,14 +10,18 @@ import jax
 import jax.numpy as jnp
 from jax import export as jax_export
 
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
+from dhauds_jax.model import onnx
 from dhauds_jax.model.record import Model
 from dhauds_jax.nets import precision
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.nets.normalisers import EVAL
 
-PROGRAM, MODULE, ABOUT = "model.jax_export", "model.stablehlo", "model.json"
+PROGRAM, MODULE, GRAPH, ABOUT = "model.jax_export", "model.stablehlo", "model.onnx", "model.json"
 PLATFORMS = ("cpu", "cuda")
+FORMATS = ("stablehlo", "onnx")
 
 
 @precision.exactly()
@@ -36,27 +41,42 @@ def exported(model: Model) -> jax_export.Exported:
     return jax_export.export(jax.jit(probabilities), platforms=PLATFORMS)(waves)
 
 
-def export(model: Model, folder: str | Path) -> Path:
-    """Writes the program, its StableHLO module, and what a caller must know (classes, rate, length) into a folder.
+def check(model: Model, kind: str) -> None:
+    """Raises `BadInput` for an unknown format, and where one cannot be written."""
+    if kind not in FORMATS:
+        raise BadInput(f"--format: {registry.unknown('format', kind, FORMATS)}")
+    if kind == "onnx":
+        onnx.check(model)
 
-    `jax.export.deserialize(bytes of model.jax_export).call(waves)` runs it where only JAX is installed;
-    `model.stablehlo` is the module alone, for other compilers of StableHLO.
+
+def export(model: Model, folder: str | Path, kind: str = "stablehlo") -> Path:
+    """Writes the program and what a caller must know (classes, rate, length) into a folder; returns the program's path.
+
+    As "stablehlo", `jax.export.deserialize(bytes of model.jax_export).call(waves)` runs it where only JAX is installed,
+    and `model.stablehlo` is the module alone, for other compilers of StableHLO. As "onnx", `model.onnx` takes `waves`
+    and gives `probabilities` in every runtime of ONNX.
+
+    Raises:
+      BadInput: see `check`; a network that cannot be converted.
     """
-    folder, program = Path(folder), exported(model)
-    config = model.config
+    check(model, kind)
+    folder, config = Path(folder), model.config
     about = {
         "classes": list(model.classes),
         "sample_rate": config.sample_rate,
         "length": config.length,
         "input": ["batch", config.length, "float32", "samples in [-1, 1)"],
         "output": ["batch", len(model.classes), "float32", "probabilities"],
-        "platforms": list(PLATFORMS),
-        "calling_convention": program.calling_convention_version,
-        "jax": jax.__version__,
-        "net": config.net,
-        "weights": variables_hash(model.variables),
     }
-    write_atomically(folder / PROGRAM, bytes(program.serialize()))
-    write_atomically(folder / MODULE, program.mlir_module_serialized)
+    if kind == "onnx":
+        path, program = folder / GRAPH, onnx.graph(model)
+        about |= {"names": [onnx.INPUT, onnx.OUTPUT], "jax2onnx": importlib.metadata.version("jax2onnx")}
+    else:
+        made = exported(model)
+        path, program = folder / PROGRAM, bytes(made.serialize())
+        about |= {"platforms": list(PLATFORMS), "calling_convention": made.calling_convention_version}
+        write_atomically(folder / MODULE, made.mlir_module_serialized)
+    about |= {"jax": jax.__version__, "net": config.net, "weights": variables_hash(model.variables)}
+    write_atomically(path, program)
     write_atomically(folder / ABOUT, json.dumps(about, indent=2) + "\n")
-    return folder
+    return path

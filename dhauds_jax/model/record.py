@@ -24,8 +24,9 @@ from dhauds_jax.nets import boxed, checkpoint, zoo
 from dhauds_jax.nets import precision as precisions
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.progress import FIRST, progress_bar
 from dhauds_jax.tta import methods, protocols, selection
-from dhauds_jax.tta.evaluation import check_finite_logits
+from dhauds_jax.tta.evaluation import check_finite_logits, watched
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, RunInfo, Variables
 from dhauds_jax.workdir.saver import Saver
 
@@ -102,8 +103,13 @@ class Model:
         return predictions(found, self.classes, metrics.softmax(logits))
 
     @precisions.exactly()
-    def logits(self, waves: Windows, batch_size: int = BATCH) -> Float[np.ndarray, "windows classes"]:
-        """Logits of windows at the model's rate and length; `FloatingPointError` where one is not finite."""
+    def logits(
+        self, waves: Windows, batch_size: int = BATCH, progress: str | None = None
+    ) -> Float[np.ndarray, "windows classes"]:
+        """Logits of windows at the model's rate and length; `FloatingPointError` where one is not finite.
+
+        `progress` is the text of a bar, None for none.
+        """
         batch_size = min(batch_size, len(waves))
         predict = _predict(self.classifier)
         state, order = AdaptState(self.variables, (), (), jnp.int32(0)), None
@@ -111,7 +117,11 @@ class Model:
             predict, state = _predict_adapted(self.adapted.method), self.adapted.state
             # As the protocol evaluates: in a mixed order, since labelled lists would starve a batch's statistics.
             order = protocols.evaluation_order(jax.random.key(self.adapted.how.seed), len(waves))
-        logits = protocols.evaluate(predict, state, waves, batch_size, order)
+        shown = {"unit": "batch", "disable": progress is None, "whole": True, "awaited": FIRST.format("batch")}
+        with progress_bar(desc=progress, total=-(-len(waves) // batch_size), **shown) as bar:
+            seen = predict if progress is None else watched(predict, bar.update)
+            logits = protocols.evaluate(seen, state, waves, batch_size, order)
+            bar.update()
         return check_finite_logits(logits, "; expected a checkpoint of finite weights")
 
     @precisions.exactly()
@@ -175,7 +185,8 @@ class Model:
         """What an adaptation to windows comes to, cut short or whole (see `adapting.adapt`)."""
         adapting.check_windows(how, len(waves))
         variables = adapting.source_variables(how, self.config, self.variables, waves)
-        before = replace(self, variables=variables, adapted=None).logits(waves, how.batch_size)
+        alone = how.method if progress and how.method == "source" else None  # else the adaptation has a bar
+        before = replace(self, variables=variables, adapted=None).logits(waves, how.batch_size, alone)
         if how.method == "source":  # nothing to do again, epoch by epoch
             state = method.init(variables, RunInfo(1, len(waves), len(self.classes)))
             return Outcome(before, before, state, 0, [], interrupted=False)

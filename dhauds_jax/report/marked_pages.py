@@ -13,7 +13,7 @@ from pathlib import Path
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.report import published, rankings
-from dhauds_jax.report.tables import detail_table, latest, provenance, summary_table, with_variants
+from dhauds_jax.report.tables import detail_table, latest, of_one_make, provenance, summary_table, with_variants
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
 
@@ -47,7 +47,7 @@ def render_mark(mark: str, root: Path) -> str:
             f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {', '.join(TABLES)}, and conditions "
             "such as `protocol: offline` after a | each"
         )
-    found = latest(records.read_all([root / folder]))
+    found = of_one_make(latest(records.read_all([root / folder])))
     kept = found
     for key, value in words.items():
         whole = [r for r in kept if str(r.get(key)) == value]  # names such as audio_mnist/fold1 have a / of their own

@@ -64,6 +64,44 @@ def settings(record: Record) -> dict[str, Any]:
     return {**own, **{f"protocol.{name}": value for name, value in record.get("protocol_options", {}).items()}}
 
 
+_DATA = ("clips", "noise", "dataset_source", "corruption_source")
+"""Names of digests of data among a record's `content`; the others are of code, settings and source clips."""
+
+
+def of_one_make(found: Sequence[Record]) -> list[Record]:
+    """The records, data sets (or methods) renamed where one run is there of several makes: speech [clips 1a2b3c4d].
+
+    Without this, runs on other recordings in a folder of the same name would be averaged as if they were one seed's.
+    """
+    same: dict[str, list[Record]] = {}
+    for record in found:
+        place = [record[key] for key in (*GROUP, "method", *_CELL)]
+        same.setdefault(json.dumps([place, settings(record)], sort_keys=True, default=str), []).append(record)
+    varying: dict[str, dict[str, None]] = {}
+    for cell in same.values():
+        contents = [record.get("content") or {} for record in cell]
+        for name in dict.fromkeys(name for content in contents for name in content):
+            if len({content[name] for content in contents if name in content}) > 1:
+                varying.setdefault(cell[0]["dataset"], {})[name] = None
+    return [_marked(record, varying.get(record["dataset"], ())) for record in found]
+
+
+def shown_apart(found: Sequence[Record]) -> str:
+    """The sentence about what `of_one_make` has renamed; "" where there is nothing."""
+    names = dict.fromkeys(record[key] for key in ("dataset", "method") for record in found if " [" in record[key])
+    said = "Made from other data or other code under the same names, and therefore shown apart: "
+    return f"{said}{', '.join(names)}." if names else ""
+
+
+def _marked(record: Record, names: Iterable[str]) -> Record:
+    """A record with the first digits of these digests behind the name of its data set or its method."""
+    content, marks = record.get("content") or {}, {"dataset": [], "method": []}
+    for name in names:
+        if name in content:
+            marks["dataset" if name in _DATA else "method"].append(f"{name} {str(content[name])[:8]}")
+    return {**record, **{key: f"{record[key]} [{', '.join(said)}]" for key, said in marks.items() if said}}
+
+
 def with_variants(found: Sequence[Record]) -> list[Record]:
     """The records, their methods renamed where one cell was run with several settings: dhauds [momentum=0.7].
 

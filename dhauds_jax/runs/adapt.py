@@ -11,6 +11,7 @@ from dhauds_jax import metrics, parallel
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
+from dhauds_jax.cells.planned import Name, plan_of
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun, title
 from dhauds_jax.cells.running import run_cell, saver_of
@@ -18,6 +19,7 @@ from dhauds_jax.cells.source import load_source
 from dhauds_jax.cells.targets import Loaded, load_for
 from dhauds_jax.cells.worklist import cell_of, works_of
 from dhauds_jax.data import content
+from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
@@ -101,6 +103,9 @@ def results(
     workdir = Path(run.workdir)
     parallel.wait("records")  # the first process may still be adding what a row before this one gave
     done = records.done(workdir)
+    plan = plan_of(run, checked, source, done.cells.values())
+    if plan.left:
+        say(plan.says(len(loaded.clips.ids)))
     found: list[dict[str, Any]] = []
     written = 0
     gather = iter if memory is None else list
@@ -112,18 +117,19 @@ def results(
                 record = done.cells.get(cell_id(cell, source.sha256))
                 ran = record is None or (run.embeddings and "silhouette" not in record)
                 if ran:
-                    record = run_cell(
-                        cell,
-                        source,
-                        work.target(),
-                        workdir,
-                        command=command,
-                        programs=programs,
-                        save_every_s=run.save_every_s,
-                        with_embeddings=run.embeddings,
-                        where=where,
-                        together=run.updates_per_dispatch,
-                    )
+                    with plan.running(Name(work.corruption, work.level, protocol, method)):
+                        record = run_cell(
+                            cell,
+                            source,
+                            work.target(),
+                            workdir,
+                            command=command,
+                            programs=programs,
+                            save_every_s=run.save_every_s,
+                            with_embeddings=run.embeddings,
+                            where=where,
+                            together=run.updates_per_dispatch,
+                        )
                     record |= _remarks(run, loaded, record) | dict(extra)
                     records.append(workdir, record)
                     written += 1

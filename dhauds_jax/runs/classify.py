@@ -11,6 +11,7 @@ from dhauds_jax import digests, registry
 from dhauds_jax.data import recordings
 from dhauds_jax.data.audio import check_on_bad_file
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.estimates import say
 from dhauds_jax.files import write_atomically
 from dhauds_jax.interrupts import KEPT
 from dhauds_jax.model import adapting
@@ -62,6 +63,8 @@ def classify(run: ClassifyRun, command: str) -> str:
             reread=run.online or run.method == "source",
         )
         print(labels.described(found, model.config))
+        passes = "one pass" if run.online or run.method == "source" else f"{counted(run.epochs, 'epoch')} over them"
+        say(f"work: {counted(len(found.waves), 'window')}, {passes}")
         if known is not None:
             truth.check(known, found.files)
         about = {"identity": identity(settings, found), "settings": settings, "method": run.method}

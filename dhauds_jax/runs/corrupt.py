@@ -22,6 +22,7 @@ from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.names import CLEAN, LEVELS
 from dhauds_jax.runs.requests.corrupt import CorruptRun
 from dhauds_jax.wording import counted
@@ -94,8 +95,12 @@ def _write_cells(run: CorruptRun, dataset: sets.DataSet, missing: Sequence[CellS
     where = {"ids": source.ids, "labels": source.labels, "split": run.split}
     write_manifests(dataset, run.data_dir, run.output, **where)
     printed: set[str] = set()
+    say(f"work: {counted(len(missing), 'cell')} of {counted(len(source.ids), 'clip')} each")
+    estimate = Estimate(len(missing), "cell", few=True)
     for cell in missing:
-        written = _write(run, cell, source)
+        with within(len(missing) > 1):
+            written = _write(run, cell, source)
+        estimate.part()
         _print_notices(written, printed)
         records.note_bad_files(Path(run.output), [(source.ids[row], error.reason) for row, error in written.bad])
         record = written.record
@@ -122,9 +127,11 @@ def verify_set(run: CorruptRun) -> str:
       BadInput: bad input, a cell that is absent or was made with other settings, or files that differ.
     """
     cells = _recorded(run) if run.verify == "checksum" and not run.dataset else _asked_for(run)
-    wrong = 0
+    wrong, estimate = 0, Estimate(len(cells), "cell", few=True)
     for cell in cells:
-        found = cell.compare()
+        with within(len(cells) > 1):
+            found = cell.compare()
+        estimate.part()
         wrong += len(found)
         for difference in found[:SHOWN]:
             print(f"{cell.folder / difference.file}: {difference.reason}")

@@ -23,6 +23,7 @@ from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.dsp.mel import MelSpec, ragged_log_mel
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.estimates import Estimate, say
 from dhauds_jax.names import CLEAN, PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
@@ -68,6 +69,9 @@ def run_election(run: ElectRun, command: str) -> str:
     loaded = targets.load(run.dataset, run.data_dir, run.split, config)
     clips, written, there = contents.of_split(loaded.clips), 0, 0
     done, modes = records.done(Path(run.workdir)), election.MODES[: 2 if len(sources) == 1 else 4]
+    each = f"{counted(len(loaded.clips.ids), 'clip')} in 3 views by {counted(len(sources), 'model')}"
+    say(f"work: {counted(len(pairs), 'corruption')}, {each}")
+    estimate = Estimate(len(pairs), "corruption", few=True)
     for corruption, level in pairs:
         noise = functools.partial(targets.noise_for, loaded, run.noise_dir, corruption, level)
         drawn = targets.corrupted(
@@ -80,6 +84,7 @@ def run_election(run: ElectRun, command: str) -> str:
         finished = [mode for mode in modes if _named(run, sources, names, drawn, mode, clips)["cell"] in done.cells]
         there += len(finished)
         if len(finished) == len(modes):
+            estimate.there()
             continue
         waves = drawn.waves()
         begun = time.perf_counter()
@@ -99,6 +104,7 @@ def run_election(run: ElectRun, command: str) -> str:
             written += 1
             score = f"{100 * record['adapted_last']:.2f} % {loaded.dataset.metric}"
             print(f"{names[0]} {level} {mode} seed {run.seed}: {score}")
+        estimate.part()
     found = f", {counted(there, 'was', 'were')} there already" if there else ""
     return f"{counted(written, 'record')} written{found}{done.note}: {Path(run.workdir) / records.FILE}"
 

@@ -19,6 +19,7 @@ from dhauds_jax.data.audio import check_on_bad_file
 from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import check_number
+from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.files import printable, write_atomically, write_csv
 from dhauds_jax.model import Model
 from dhauds_jax.names import CLEAN
@@ -27,6 +28,7 @@ from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.report import evaluation
 from dhauds_jax.runs.classify import model_of
 from dhauds_jax.runs.requests.evaluate import EvaluateRun
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, provenance
 
 NUMBERS, REPORT = "evaluation.json", "report.md"
@@ -58,7 +60,12 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     loaded = targets.load(run.dataset, run.data_dir, split, model.config, **same)
     clips, weights = content.of_split(loaded.clips), variables_hash(model.variables)
     about = {"dataset": run.dataset, "split": split, "content": clips, "seed": run.seed, "profile": run.profile}
-    found = [_of_cell(run, model, loaded, *pair) for pair in pairs]
+    say(f"work: a pass over {counted(len(loaded.clips.ids), 'clip')} for each of {counted(len(pairs), 'corruption')}")
+    estimate, found = Estimate(len(pairs), "corruption", few=True), []
+    for pair in pairs:
+        with within(len(pairs) > 1):
+            found.append(_of_cell(run, model, loaded, *pair))
+        estimate.part()
     numbers = {**about, "source_checkpoint": weights, "net": model.config.net, **provenance.block(command)}
     folder = Path(run.output)
     write_atomically(folder / NUMBERS, json.dumps({**numbers, "cells": found}, indent=2, allow_nan=False) + "\n")
@@ -71,9 +78,10 @@ def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, le
 
     noise = targets.once(functools.partial(targets.noise_for, loaded, run.noise_dir, corruption, level))
     drawn = targets.corrupted(loaded, corruption, level, seed=run.seed, profile=run.profile, noise=noise)
-    logits, labels, classes = model.logits(drawn.waves(), run.batch_size), loaded.labels, model.classes
     corruption = public(corruption)
     name = title(corruption, level)
+    logits = model.logits(drawn.waves(), run.batch_size, progress=name)
+    labels, classes = loaded.labels, model.classes
     place = Path(run.output) / name.replace(":", ".")
     place.mkdir(parents=True, exist_ok=True)
     lines = evaluation.class_lines(logits, labels, classes)

@@ -8,6 +8,7 @@ from pathlib import Path
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.errors import BadInput
+from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.progress import progress_bar
@@ -64,11 +65,18 @@ def fill(run: LeaderboardRun, command: str) -> str:
     set_aside, programs = records.done(Path(run.workdir)).note, Programs()
     held = locks.held(Path(run.workdir), _held_shard(run.shard))  # shards share a folder
     shown = {"unit": "cell", "awaited": "the first cell also reads and compiles"}
-    with held, progress_bar(total=total, desc="leaderboard", **shown) as bar:
+    say(f"work: {counted(total, 'cell')} in all ({counted(len(names), 'method')}, {counted(len(folders), 'seed')})")
+    estimate = Estimate(total, "cell", few=True)
+    with held, within(), progress_bar(total=total, desc="leaderboard", **shown) as bar:
+
+        def ended(ran: bool) -> None:
+            bar.update()
+            (estimate.part if ran else estimate.there)()
+
         for group in phases(list(streams)) if names else ():  # more shards than methods
             for seed, folder in folders.items():
                 mine = _adaptation(run, names, group, options, seed, folder)
-                adapt(mine, command, lambda ran: bar.update(), programs=programs)
+                adapt(mine, command, ended, programs=programs)
     counts = f"{counted(len(names), 'method')}, {counted(len(folders), 'seed')}"
     return f"leaderboard: {counts}{set_aside}: {run.workdir}/results.jsonl"
 

@@ -104,7 +104,7 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     first = _first(run, config)
     clips = open_clips(run, dataset, "train", config.sample_rate, config.length, run.memory_budget_mb)
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
-    validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb)
+    validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb, first=False)
     identity = flags | identities.of_files(run, clips, validation)
     if identities.is_finished(folder, identity):
         return f"already pretrained: {folder}"

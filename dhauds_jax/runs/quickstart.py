@@ -14,6 +14,7 @@ from dhauds_jax.cells import checking
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.errors import BadInput
+from dhauds_jax.estimates import within
 from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.quickstart import Quickstart
@@ -45,9 +46,11 @@ def quickstart(run: Quickstart, command: str) -> str:
     options = COMPILER_OPTIONS if jax.default_backend() == "cpu" else None
     step(f"on {provenance.device()}")
     step(f"1/3 training {NET} on clean synthetic words")
-    print(train_and_save(_training(run), command, options))
+    with within():
+        print(train_and_save(_training(run), command, options))
     step("2/3 corrupting the words of unseen speakers, and adapting to each corruption without labels")
-    done = results(adaptation, command, programs=Programs(options))
+    with within():  # the greeting has said how long all of it takes
+        done = results(adaptation, command, programs=Programs(options))
     print(done.sentence(run.workdir))
     step("3/3 report")
     text = write_report([run.workdir])

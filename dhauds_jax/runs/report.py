@@ -16,7 +16,9 @@ from dhauds_jax.report.tables import (
     detail_table,
     grouped,
     latest,
+    of_one_make,
     provenance,
+    shown_apart,
     summary_table,
     table,
     title,
@@ -50,7 +52,10 @@ def render(
     """The report's text; figures are written into `folder`, examples and embeddings looked for in `workdirs`."""
     named = with_variants(found)
     shown = looks.of_methods(r["method"] for r in named)
-    parts = ["# Report", "", _INTRODUCTION, "", "## Overview: means over the corrupted cells", ""]
+    parts = ["# Report", "", _INTRODUCTION, ""]
+    if apart := shown_apart(found):
+        parts += [apart, ""]
+    parts += ["## Overview: means over the corrupted cells", ""]
     parts += [published.overview(named)]
     parts += _compared(compared)
     for number, (group, members) in enumerate(grouped(named, GROUP).items(), 1):
@@ -150,7 +155,7 @@ def write_report(
     Raises:
       BadInput: a folder without records; methods that cannot be compared.
     """
-    found = latest(records.read_all(Path(w) for w in workdirs))
+    found = of_one_make(latest(records.read_all(Path(w) for w in workdirs)))
     named = with_variants(found)
     compared = comparisons.compare(named, compare) if compare else []
     folder = Path(output) if output else Path(workdirs[0]) / "report"

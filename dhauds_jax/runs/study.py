@@ -19,6 +19,7 @@ from dhauds_jax.cells.vectorised_loops import Lost, Replicas, through_epochs, th
 from dhauds_jax.cells.worklist import Work, works_of
 from dhauds_jax.data import content
 from dhauds_jax.errors import BadInput
+from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.nets import masks, precision
 from dhauds_jax.runs.adapt import summary
 from dhauds_jax.runs.requests.study import StudyRun
@@ -36,6 +37,10 @@ class Group(NamedTuple):
 
     works: list[tuple[int, Work]]
     rates: tuple[float | None, ...]
+
+
+def _size(group: Group) -> int:
+    return len(group.works) * len(group.rates)
 
 
 def _numbers(flag: str, texts: Sequence[str], kind: type) -> list[Any]:
@@ -128,21 +133,30 @@ def run_study(run: StudyRun, command: str) -> str:
 
     written, lost, reported = 0, [], _reported(first, loaded, as_first.pairs[0])
     at_once = max(1, run.copies // len(rates))
+    total = len(seeds) * len(rates)
+    grid = f"{counted(len(seeds), 'seed')} x {counted(len(rates), 'rate')}"
+    say(f"work: {counted(total, 'run')} ({grid}) on {counted(len(loaded.clips.ids), 'clip')}")
+    estimate = Estimate(total, "run", few=True)
     for k in range(0, len(seeds), at_once):
         works = [
             (seed, work)
             for seed in seeds[k : k + at_once]
             for work in works_of(adapt_run_of(run, seed), loaded, as_first.pairs, reported)
         ]
-        for group in _groups(run, works, rates, finished):
+        groups = list(_groups(run, works, rates, finished))
+        found_there = len(works) * len(rates) - sum(map(_size, groups))
+        estimate.there(found_there, found_there)
+        for group in groups:
             named = [[cell_of(seed, work, rate) for rate in group.rates] for seed, work in group.works]
-            for cell, record in _run_group(study, group, named, source, programs, command):
-                if isinstance(record, Lost):
-                    lost.append(f"seed {cell.seed}, lr {dict(cell.options).get('lr')}: {record.where}")
-                    continue
-                records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": 0})
-                written += 1
-                print(f"lr {dict(cell.options).get('lr', '-')}: {summary(record)}")
+            with within(total > run.copies):
+                for cell, record in _run_group(study, group, named, source, programs, command):
+                    if isinstance(record, Lost):
+                        lost.append(f"seed {cell.seed}, lr {dict(cell.options).get('lr')}: {record.where}")
+                        continue
+                    records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": 0})
+                    written += 1
+                    print(f"lr {dict(cell.options).get('lr', '-')}: {summary(record)}")
+            estimate.part(_size(group), _size(group))
     there = len(seeds) * len(rates) - written - len(lost)
     if lost and not written and not there:
         raise FloatingPointError(f"none of {counted(len(lost), 'run')} has a record: {'; '.join(lost)}")

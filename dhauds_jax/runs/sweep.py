@@ -12,6 +12,7 @@ from dhauds_jax import parallel
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
+from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.files import write_atomically
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.recipes.rows import command as command_of
@@ -22,6 +23,7 @@ from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.sweep_finished import Finished, adapt_run_of, roots_of
 from dhauds_jax.runs.sweep_outcomes import Outcome, lacking
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
 FORMAT = 1
@@ -136,14 +138,21 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
     memory: dict[str, Any] = {}
     programs = Programs()
     folder = None
+    hours = sum(map(hours_of_sound, waiting))
+    estimate = Estimate(len(waiting), "row", work=hours, few=True)
+    if waiting:
+        epochs = counted(sum(row.epochs for row in waiting), "epoch")
+        say(f"work: {len(waiting):,} of {counted(len(rows), 'row')}, {epochs}, {hours:,.1f} hours of sound in all")
     shown = {"bar_format": _BAR, "awaited": "the first one also reads and compiles"}
-    with progress_bar(total=sum(map(hours_of_sound, waiting)), desc="all rows", **shown) as bar:
+    with progress_bar(total=hours, desc="all rows", **shown) as bar:
         for place, row in enumerate(waiting, 1):
             bar.set_postfix_str(f"row {place} of {len(waiting)}: {row.name}")
             if folder not in (None, row.folder):
                 programs.forget()
             folder = row.folder
-            outcomes[row.number] = _run_row(run, recipe, row, finished, command, memory, programs)
+            with within(len(waiting) > 1):
+                outcomes[row.number] = _run_row(run, recipe, row, finished, command, memory, programs)
+            (estimate.part if outcomes[row.number].kind == "run" else estimate.there)(hours_of_sound(row))
             note(outcomes)
             if outcomes[row.number].kind != "run":  # what is kept for the next row may be broken, or fill the memory
                 programs.forget()

@@ -223,7 +223,7 @@ def _read(
     clips = open_clips(run, dataset, "train", config.sample_rate, width, run.memory_budget_mb)
     clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
-    return _Data(clips, open_clips(run, dataset, scored, config.sample_rate, config.length, left_mb), noise)
+    return _Data(clips, open_clips(run, dataset, scored, config.sample_rate, config.length, left_mb, False), noise)
 
 
 def _with_statistics(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
@@ -49,11 +50,15 @@ def tune(run: TuneRun, command: str) -> str:
     set_aside, chosen, lost = records.done(Path(run.workdir)).note, [], []
     programs, memory = Programs(), {}
     counts = {"total": sum(map(len, trials.values())), "unit": "trial"}
-    with progress_bar(desc="trials", awaited="the first one also reads and compiles", **counts) as bar:
+    said = counted(counts["total"], "trial"), counted(len(trials), "method"), counted(run.epochs, "epoch")
+    say("work: {} of {}, {} each".format(*said))
+    estimate = Estimate(counts["total"], "trial", few=True)
+    ended = lambda ran: (estimate.part if ran else estimate.there)()  # noqa: E731
+    with progress_bar(desc="trials", awaited="the first one also reads and compiles", **counts) as bar, within():
         for name, space in trials.items():
             scores = []
             for options in space:
-                scores.append(score_of(run, name, options, subset, command, programs, memory))
+                scores.append(score_of(run, name, options, subset, command, programs, memory, ended))
                 bar.update()
             if max(scores) == DIVERGED:
                 lost.append(name)
@@ -94,6 +99,7 @@ def score_of(
     command: str,
     programs: Programs,
     memory: dict[str, Any],
+    ended: Callable[[bool], None] = lambda ran: None,
 ) -> float:
     """The metric of one trial after its last epoch: of the record of its very cell."""
     texts = [f"{key}={value}" for key, value in options.items()]
@@ -117,8 +123,9 @@ def score_of(
         subset=subset,
     )
     try:
-        (record,) = results(trial, command, programs=programs, memory=memory).found
+        (record,) = results(trial, command, ended, programs=programs, memory=memory).found
     except FloatingPointError as error:
+        ended(True)
         print(f"{method} {texts}: {error}")
         return DIVERGED
     return record["adapted_last"]

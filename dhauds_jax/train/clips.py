@@ -11,6 +11,7 @@ from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions import is_own
 from dhauds_jax.data.corruptions.noise import load_bank
 from dhauds_jax.data.loading import load_split
+from dhauds_jax.data.notices import to_say
 from dhauds_jax.data.sets.base import list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
@@ -80,10 +81,11 @@ def validation_split(dataset: sets.DataSet, selection: str) -> str:
 
 
 def open_clips(
-    run: ClipsOfRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float
+    run: ClipsOfRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float, first: bool = True
 ) -> pipeline.ClipSplit:
     """A split in memory or streamed; its size and notices are printed, skipped files listed in the workdir.
 
+    Notices about all of the set are printed with the `first` split alone.
     Without TensorFlow the split is read into memory whatever the budget, to the same bits.
     """
     options = {"sample_rate": rate, "allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file}
@@ -98,6 +100,6 @@ def open_clips(
         clips = clips._replace(notices=read.notices, skipped=read.skipped)
     print(f"split {split} of {dataset.name}: {counted(len(clips.ids), 'clip')}")
     records.note_bad_files(Path(run.workdir), clips.skipped)
-    for notice in clips.notices:
-        print(f"note: {notice}")
+    for line in to_say(clips.notices, of_set=first):
+        print(line)
     return clips

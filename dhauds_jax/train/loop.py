@@ -16,6 +16,7 @@ from jaxtyping import Array
 from dhauds_jax import metrics, parallel
 from dhauds_jax.data.pipeline import ClipSplit, to_float
 from dhauds_jax.errors import BadInput
+from dhauds_jax.estimates import epochs_of
 from dhauds_jax.interrupts import Stopped, never
 from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import TRAIN
@@ -273,9 +274,10 @@ def train(
     score = make_evaluator(classifier, min(BATCH, len(validation.ids)), where, compiler_options)
     key, rate = jax.random.key(seed), learning_rate(options, steps)
     counts = {"total": steps * options.epochs, "initial": steps * len(history) + len(begun), "unit": "step"}
+    epochs_of(options.epochs, len(history), len(clips.ids), steps)
     first, stop = len(history), saver.asked if saver else never
     kept = lambda stopped: (TrainState(*stopped.state, state.best), {"history": history})  # noqa: E731
-    with progress_bar(desc="train", awaited=FIRST.format("step"), **counts) as bar, watching(saver, kept):
+    with progress_bar(desc="train", awaited=FIRST.format("step"), whole=True, **counts) as bar, watching(saver, kept):
         for epoch in range(first, options.epochs):
             given = (clips, options.batch_size, key, epoch, bar, epoch == first, where)
             done = _epoch(step, state, *given, begun if epoch == first else (), stop)

@@ -15,6 +15,7 @@ from jaxtyping import Array
 from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
 from dhauds_jax.dsp.views import random_roll
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.estimates import epochs_of
 from dhauds_jax.interrupts import Stopped, never
 from dhauds_jax.nets import ssast_losses, ssast_masks, zoo
 from dhauds_jax.nets.config import ClassifierConfig
@@ -172,8 +173,10 @@ def pretrain(
         return
     steps = math.ceil(len(clips.ids) / options.batch_size)
     counts = {"total": steps * options.epochs, "initial": steps * len(history) + len(begun), "unit": "step"}
+    epochs_of(options.epochs, len(history), len(clips.ids), steps)
     stop, kept = saver.asked if saver else never, lambda stopped: (stopped.state, {"history": history})
-    with progress_bar(desc="pretrain", awaited=FIRST.format("step"), **counts) as bar, watching(saver, kept):
+    shown = {"awaited": FIRST.format("step"), "whole": True, **counts}
+    with progress_bar(desc="pretrain", **shown) as bar, watching(saver, kept):
         for epoch in range(len(history), options.epochs):
             order_key, step_key = jax.random.split(jax.random.fold_in(jax.random.key(seed), epoch))
             order = stream_order(order_key, len(clips.ids))

@@ -194,6 +194,23 @@ def evaluate(
     return jax.tree.map(gathered, *(values for _, values in out))
 
 
+def watched(
+    predict: Callable[[AdaptState, Batch], Any], ended: Callable[[], Any]
+) -> Callable[[AdaptState, Batch], Any]:
+    """`predict`, which calls `ended` for every batch but the last, when the next one is on its way."""
+    before: list[Any] = []
+
+    def seen(state: AdaptState, batch: Batch) -> Any:
+        said = predict(state, batch)
+        for late in before:
+            jax.block_until_ready(late)
+            ended()
+        before[:] = [said]
+        return said
+
+    return seen
+
+
 def check_finite(losses: Mapping[str, Any], where: str) -> dict[str, float]:
     """Losses as floats; raises `FloatingPointError` saying `where` one of them is not finite."""
     values = {name: float(value) for name, value in losses.items()}

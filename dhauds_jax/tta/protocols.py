@@ -192,7 +192,7 @@ def offline(
     state = own(state, run.parallel)
     order_key, step_key = jax.random.split(key)
     mixed = evaluation_order(key, len(waves))
-    shown = {"disable": progress is None, "unit": "epoch", "awaited": FIRST.format("epoch")}
+    shown = {"disable": progress is None, "unit": "epoch", "awaited": FIRST.format("epoch"), "whole": True}
     bar = progress_bar(total=epochs, desc=progress, initial=begin, **shown)
     if begin == 0 and not within.updates:
         yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed, run.parallel), {})
@@ -240,7 +240,7 @@ def online(
     state = own(state, run.parallel)
     order_key, step_key = jax.random.split(key)
     batches = streams.batches(streams.shuffled(order_key, len(waves)), batch_size) if stream is None else stream
-    shown = {"disable": progress is None, "unit": "batch", "awaited": FIRST.format("batch")}
+    shown = {"disable": progress is None, "unit": "batch", "awaited": FIRST.format("batch"), "whole": True}
     bar = progress_bar(batches[begin:], desc=progress, initial=begin, total=len(batches), **shown)
     unchecked: tuple[dict[str, Array], str] | None = None
     for index, (rows, weights, domain, opens) in enumerate(bar, start=begin):

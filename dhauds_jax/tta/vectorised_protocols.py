@@ -165,7 +165,7 @@ def offline(
     def evaluated(function: Callable[..., Any]) -> Any:
         return evaluate(function, study, copies, shared, waves, batch_size, mixed)
 
-    shown = {"disable": progress is None, "unit": "epoch", "awaited": FIRST.format("epoch")}
+    shown = {"disable": progress is None, "unit": "epoch", "awaited": FIRST.format("epoch"), "whole": True}
     bar = progress_bar(range(epochs), desc=progress, **shown)
     yield StudyEpoch(0, copies, evaluated(study.predict), {}, {})
     for epoch in bar:
@@ -212,7 +212,7 @@ def online(
     if streams is None:
         streams = [batches(shuffled(key, clips), batch_size) for key in order_keys]
     steps = list(zip(*streams, strict=True))
-    shown = {"disable": progress is None, "unit": "batch", "awaited": FIRST.format("batch")}
+    shown = {"disable": progress is None, "unit": "batch", "awaited": FIRST.format("batch"), "whole": True}
     for index, items in enumerate(progress_bar(steps, desc=progress, **shown)):
         batch, real = _batch(waves, [(item.rows, item.weights) for item in items]), int(items[0].weights.sum())
         copies, prediction = study.step(copies, shared, batch, _folded(jnp.stack(step_keys), index))

@@ -20,6 +20,7 @@ def test_a_library_that_misses_a_home_folder_says_nothing():
         "from dhauds_jax.command import app\n"
         "app.FLAGS(['report'])\n"
         "app._start()\n"
+        "from dhauds_jax.report import plotting\n"
         "import matplotlib\n"
         "print(matplotlib.get_cachedir())\n"
     )

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from dhauds_jax.cells import targets
 from dhauds_jax.data import sets
 from dhauds_jax.data.checking import check_copy
 from dhauds_jax.data.clip_source import open_clips
@@ -16,6 +17,8 @@ from dhauds_jax.data.corrupted.reading import list_cell
 from dhauds_jax.data.corruptions.noise import Recordings
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.sets import folder_per_class
+from dhauds_jax.data.sets.base import check_split
+from dhauds_jax.nets import zoo
 from tests.data.fakes.audio import write_clip
 from tests.data.fakes.speech import split_folders
 from tests.data.test_audio import wav
@@ -51,8 +54,32 @@ def test_folder_with_one_split_only_knows_all_classes_of_it(tmp_path):
     assert data.splits == ("train", "test") and data.classes == ("a", "b", "c")
     assert data.sample_rate == 22_050 and data.length == 6_615
     assert [ref.label for ref in listed(tmp_path, "test")] == [1]
-    with pytest.raises(ValueError, match=r"none of its 3 clips is in the split 'val'"):
+    there = r"expected some \(there are 2 in train and 1 in test, which --split may name\)"
+    with pytest.raises(ValueError, match=rf"none of its clips is in the split 'val', {there}"):
         listed(tmp_path, "val")
+
+
+def test_a_split_that_nobody_typed_is_answered_with_the_flag(tmp_path):
+    write_clip(tmp_path / "train" / "a" / "x.wav", 1, rate=8_000, seconds=0.1)
+    write_clip(tmp_path / "val" / "a" / "x.wav", 2, rate=8_000, seconds=0.1)
+    found = sets.get("folder", tmp_path)
+    with pytest.raises(ValueError, match=r"^there is no split 'test' of folder: give --split=train or --split=val$"):
+        check_split(found, "test")
+    with pytest.raises(ValueError, match=r"^unknown split 'tset' of folder: expected"):
+        check_split(found, "tset")
+
+
+def test_what_is_true_of_all_the_folder_is_said_with_the_first_split_alone(tmp_path, capsys):
+    """Before, once a split; what is said of a split's own files is said of each."""
+    for split in ("train", "test"):
+        write_clip(tmp_path / split / "a" / "x.wav", 1, rate=8_000, seconds=0.1)
+        (tmp_path / split / "a" / "x.m4a").write_bytes(b"m4a")
+    config = zoo.preset("amaut_tiny", ("a",))
+    for split, first in (("train", True), ("test", False)):
+        targets.load("folder", str(tmp_path), split, config, first=first)
+    said = capsys.readouterr().out
+    assert said.count("note: 2 .m4a files were left out") == 1
+    assert said.count("note: 1 of 1 files: ") == 2 and said.count("clip\n") == 2
 
 
 def test_folder_split_by_hash(tmp_path):

@@ -60,8 +60,9 @@ def without_cost(record):
 
 
 @pytest.mark.slow
-def test_records_are_whole_true_and_repeat(place, tmp_path):
+def test_records_are_whole_true_and_repeat(place, tmp_path, capsys):
     said = adapt(a_run(place, tmp_path / "a"), "the command")
+    assert "work: 4 cells of 15 clips, 16 passes over them in all" in capsys.readouterr().err
     assert said == f"4 records written: {tmp_path / 'a' / 'results.jsonl'}"
     found = records.read(tmp_path / "a")
     assert [(r["protocol"], r["method"]) for r in found] == [

@@ -50,7 +50,8 @@ def test_every_number_by_another_road(place, tmp_path, capsys):
     assert said.startswith(f"30 clips evaluated: {tmp_path / 'report.md'}")
     found = json.loads((tmp_path / "evaluation.json").read_text())
     assert (found["command"], found["seed"], found["split"]) == ("the command", 3, "test")
-    printed = capsys.readouterr().out
+    printed, beside = capsys.readouterr()
+    assert "work: a pass over 30 clips for each of 2 corruptions\n" in beside
     model = load(place / "checkpoint")
     length = model.config.length
     clips = load_split("arabic_speech_commands", place / "data", "test", sample_rate=16_000, length=length)

@@ -171,7 +171,7 @@ def write_cell(
     title = f"{cell.corruption}-{cell.level}"
     with (
         ThreadPoolExecutor(threads) as pool,
-        progress_bar(total=len(source.ids), desc=title, unit="clip", disable=not progress) as bar,
+        progress_bar(total=len(source.ids), desc=title, unit="clip", whole=True, disable=not progress) as bar,
     ):
         for piece in corrupted_slices(cell, source, bank, clips=clips, threads=threads):
             ids = [source.ids[row] for row in piece.rows]

@@ -112,8 +112,15 @@ def draw_name(dataset: DataSet) -> str:
     return dataset.name.partition("/")[0]
 
 
+USUAL = ("train", "val", "test")
+"""Splits that most sets have."""
+
+
 def check_split(dataset: DataSet, split: str) -> None:
     """Raises `BadInput` unless `split` is one of the set's splits."""
+    if split not in dataset.splits and split in USUAL:  # perhaps a default that nobody typed
+        flags = " or ".join(f"--split={name}" for name in dataset.splits)
+        raise BadInput(f"there is no split {split!r} of {dataset.name}: give {flags}")
     if split not in dataset.splits:
         raise BadInput(f"unknown split {split!r} of {dataset.name}: expected {nearest(split, dataset.splits)}")
 

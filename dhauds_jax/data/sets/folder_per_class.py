@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from dhauds_jax.data import formats, walking
 from dhauds_jax.data.audio import BadFile, measure
+from dhauds_jax.data.notices import OfSet
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
@@ -95,7 +96,7 @@ def find_clips(data_dir: Path | str | None) -> Found:
         said = "; ".join(("no folder in it has audio files that can be read", *formats.left_out(sound, root)))
         raise BadInput(f"--data_dir={data_dir}: {said}, {_EXPECTED}")
     clips = {split: sorted(parts[split]) for split in SPLITS if split in parts}
-    return Found(clips, (*formats.left_out(unread, root), *_unused(root, walked, splits, clips)))
+    return Found(clips, tuple(map(OfSet, (*formats.left_out(unread, root), *_unused(root, walked, splits, clips)))))
 
 
 def _split_folders(root: Path, depths: dict[str, set[int]]) -> dict[str, str]:
@@ -219,10 +220,11 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     check_split(DATA_SET, split)
     clips, notices = find_clips(data_dir)
     if not clips.get(split):
-        total = sum(map(len, clips.values()))
+        there = " and ".join(f"{len(part)} in {name}" for name, part in clips.items() if part)
         raise BadInput(
-            f"--data_dir={data_dir}: none of its {total} clips is in the split {split!r}; "
-            f"without the folders train/, val/, test/ a hash of the name puts a tenth into val and a tenth into test"
+            f"--data_dir={data_dir}: none of its clips is in the split {split!r}, expected some (there are {there}, "
+            "which --split may name); without the folders train/, val/, test/ a hash of the name puts a tenth into val "
+            "and a tenth into test"
         )
     classes = _classes(clips)
     return [ClipRef(name, path, classes.index(label)) for name, label, path in clips[split]], notices

@@ -15,3 +15,4 @@ class ExportRun(Request):
     checkpoint: str | None = like(ClassifyRun, "checkpoint")
     model: str | None = like(ClassifyRun, "model")
     output: str = flag("Folder to write.")
+    format: str = flag("stablehlo, or onnx (pip install 'dhauds_jax[onnx]').", "stablehlo")

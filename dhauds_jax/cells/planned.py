@@ -1,0 +1,112 @@
+"""The cells of an `experiments.adapt` command by their names alone, before a file is read: how many, and how heavy."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from dhauds_jax.cells.checking import Checked
+from dhauds_jax.cells.request import AdaptRun
+from dhauds_jax.cells.source import SourceModel
+from dhauds_jax.cells.worklist import GRADES
+from dhauds_jax.data.corruptions import public
+from dhauds_jax.estimates import Estimate, within
+from dhauds_jax.names import CLEAN
+from dhauds_jax.tta import methods, protocols
+from dhauds_jax.types import Classifier
+from dhauds_jax.wording import counted
+
+
+class Name(NamedTuple):
+    """What a cell is called within its command."""
+
+    corruption: str
+    level: str
+    protocol: str
+    method: str
+
+
+class Plan:
+    """The cells of a command: how many, which have a record, how long the others take."""
+
+    def __init__(
+        self,
+        passes: Mapping[Name, int],
+        there: Collection[Name],
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """`passes` over the clips that every cell takes, the cells `there`, and a `clock` that gives seconds."""
+        self._passes, self._left, self._there = passes, passes.keys() - there, len(passes.keys() & there)
+        self.left, self._work = len(self._left), sum(passes[name] for name in self._left)
+        self._estimate = Estimate(self.left, "cell", work=self._work, few=True, resumed=self._there > 0, clock=clock)
+
+    def says(self, clips: int) -> str:
+        """How much is to be done on so many clips."""
+        there = f"; {counted(self._there, 'other has', 'others have')} a record" if self._there else ""
+        passes = f"{counted(self._work, 'pass', 'passes')} over them in all (a backward pass counts as two)"
+        return f"work: {counted(self.left, 'cell')} of {counted(clips, 'clip')}, {passes}{there}"
+
+    @contextlib.contextmanager
+    def running(self, name: Name) -> Iterator[None]:
+        """Runs a cell, which speaks for itself where it is the only one; then says the estimate if it is time."""
+        with within(self.left > 1):
+            yield
+        if name in self._left:
+            self._estimate.part(self._passes[name])
+
+
+def plan_of(run: AdaptRun, checked: Checked, source: SourceModel, records: Iterable[Mapping[str, Any]]) -> Plan:
+    """The plan of a command; `records` are those of its work folder.
+
+    A record of the same names, options and weights is taken for the cell's own: whether its data are the same is seen
+    when these are made.
+    """
+    dataset = run.dataset if run.split == "test" else f"{run.dataset}/{run.split}"
+    same = {"dataset": dataset, "profile": run.profile, "seed": run.seed, "source_checkpoint": source.sha256}
+
+    def is_one(record: Mapping[str, Any]) -> bool:
+        method, protocol = record.get("method"), record.get("protocol")
+        if method not in run.method or protocol not in run.protocol:
+            return False
+        epochs = run.epochs if protocols.PROTOCOLS[protocol].epochs and method != "source" else 1
+        options = {**checked.options[method], "batch_size": run.batch_size, "epochs": epochs}
+        return all(record.get(key) == value for key, value in same.items()) and all(
+            str(record["options"].get(key)) == str(value) for key, value in options.items()
+        )
+
+    there = {Name(*(record[key] for key in Name._fields)) for record in records if is_one(record)}
+    return Plan(_passes(run, checked, source.classifier), there)
+
+
+def _passes(run: AdaptRun, checked: Checked, classifier: Classifier) -> dict[Name, int]:
+    """Every cell with its passes over one corruption's clips; a backward pass counts as two."""
+    found: dict[Name, int] = {}
+    made = {name: methods.make(name, classifier, checked.options[name]).passes for name in dict.fromkeys(run.method)}
+    for corruption, level, protocol, domains in _targets(run, checked.pairs):
+        offline = protocols.PROTOCOLS[protocol].epochs
+        for method, (forward, backward) in made.items():
+            epochs = (1 if method == "source" else run.epochs) if offline else 1
+            looked_at = (epochs + 2) * (2 if run.draw == "two" and corruption != CLEAN else 1) if offline else 1
+            passes = epochs * (forward + 2 * backward) + looked_at
+            found[Name(corruption, level, protocol, method)] = domains * passes
+    return found
+
+
+def _targets(run: AdaptRun, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str, str, int]]:
+    """Corruption, level, protocol and number of domains of what a run works on, as `worklist.works_of` has it."""
+    shown = [(public(corruption), level) for corruption, level in pairs]
+    broken = [pair for pair in shown if pair[0] != CLEAN]
+    found, grades = [], "+".join(dict.fromkeys(GRADES))
+    for protocol in dict.fromkeys(run.protocol):
+        domains = protocols.PROTOCOLS[protocol].domains
+        if domains == "one":
+            found += [(*pair, protocol, 1) for pair in shown]
+        elif domains == "several" and broken:
+            names = [dict.fromkeys(part) for part in zip(*broken, strict=True)]
+            found.append(("+".join(names[0]), "+".join(names[1]), protocol, len(broken)))
+        elif domains == "levels":
+            names = dict.fromkeys(name for name, _ in broken)
+            found += [(corruption, grades, protocol, 1 + len(GRADES)) for corruption in names]
+    return found

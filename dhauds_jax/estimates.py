@@ -1,0 +1,132 @@
+"""How much a command has to do, said first, and how long it will take, said once that can be measured."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+
+from tqdm import tqdm
+
+from dhauds_jax.wording import counted, plural
+
+LEAST_S = 20.0
+"""Seconds: no estimate is said of work that takes less."""
+
+MEASURED_S = 5.0
+"""Seconds that parts must have taken before an estimate is made of them."""
+
+_WITHIN: ContextVar[bool] = ContextVar("within", default=False)
+
+
+@contextlib.contextmanager
+def within(larger: bool = True) -> Iterator[None]:
+    """What runs inside is a part of something larger that speaks for itself: it says neither its work nor its time."""
+    before = _WITHIN.set(larger or _WITHIN.get())
+    try:
+        yield
+    finally:
+        _WITHIN.reset(before)
+
+
+def say(line: str) -> None:
+    """Writes a line of its own on stderr, above a bar that moves there.
+
+    The processes of a run after the first, which show no bars, write none, and neither does a part of something larger.
+    """
+    if not _WITHIN.get():
+        _write(line)
+
+
+def _write(line: str) -> None:
+    if sys.stderr is not None and not os.environ.get("TQDM_DISABLE"):
+        with contextlib.suppress(BrokenPipeError):  # nobody reads it any more, which stops no work
+            tqdm.write(line, file=sys.stderr)
+            sys.stderr.flush()
+
+
+def epochs_of(epochs: int, done: int, clips: int, steps: int) -> None:
+    """Says the work of a training: epochs in all and those behind it, clips and steps of each."""
+    behind = f", {done:,} of them done" if done else ""
+    say(f"work: {counted(epochs, 'epoch')} of {counted(clips, 'clip')} in {counted(steps, 'step')}{behind}")
+
+
+def duration(seconds: float) -> str:
+    """A time that is known roughly: "45 s", "12 min", "2 h 10 min", "3 days 4 h"."""
+    if seconds < 90:
+        return f"{max(5, 5 * round(seconds / 5))} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    if minutes < 36 * 60:
+        hours, tens = divmod(round(minutes / 10), 6)
+        return f"{hours} h {10 * tens} min" if tens else f"{hours} h"
+    days, hours = divmod(round(minutes / 60), 24)
+    return f"{counted(days, 'day')} {hours} h" if hours else counted(days, "day")
+
+
+class Estimate:
+    """The time of many parts from those that have ended: a line, once, when it has been measured.
+
+    Nothing is said before parts have taken `MEASURED_S`, of work of less than `LEAST_S`, or when nothing is left. Where
+    parts are many and small the first one, which may compile, is not measured; where they are few and large it is. Made
+    inside `within` it stays silent.
+    """
+
+    def __init__(
+        self,
+        parts: int,
+        unit: str,
+        *,
+        work: float | None = None,
+        few: bool = False,
+        resumed: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """The time starts now.
+
+        Args:
+          parts: how many there are to do.
+          unit: what one is called, such as "step".
+          work: all of it, in any measure, where parts are unequal (None: `parts`).
+          few: whether the first part is measured too.
+          resumed: whether an earlier sitting did others.
+          clock: gives seconds.
+        """
+        self._parts, self._unit, self._few, self._resumed, self._clock = parts, unit, few, resumed, clock
+        self._left = float(parts) if work is None else work
+        self._begun, self._count, self._done, self._said = clock(), 0, 0.0, _WITHIN.get()
+        self._first = 0
+        self._since = self._begun if few else None
+
+    def part(self, work: float = 1.0, parts: int = 1) -> None:
+        """Parts have ended, so much work; says the line if it is time."""
+        now, self._left = self._clock(), self._left - work
+        if self._since is None:
+            self._since, self._first = now, parts
+            return
+        self._count, self._done = self._count + parts, self._done + work
+        measured = now - self._since
+        if self._said or measured < MEASURED_S or self._left <= 0 or self._done <= 0:
+            return
+        self._said = True
+        seconds = now - self._begun + measured / self._done * self._left
+        if seconds >= LEAST_S:
+            _write(self._line(seconds))
+
+    def there(self, work: float = 1.0, parts: int = 1) -> None:
+        """Parts need not be done: they are there already."""
+        self._parts, self._left, self._resumed = self._parts - parts, self._left - work, True
+
+    def _line(self, seconds: float) -> str:
+        words = plural(self._parts, self._unit)
+        over = f"the {self._parts:,} {words} that were left" if self._resumed else f"all {self._parts:,} {words}"
+        first = self._count if self._few else self._first
+        begun = "the first" if first == 1 else f"the first {first:,}"
+        if self._few:
+            return f"estimate: about {duration(seconds)} for {over}, from {begun}, reading and compiling included"
+        apart = f"{begun}, which took {duration(self._since - self._begun)} and may have compiled"
+        return f"estimate: about {duration(seconds)} for {over}, from {counted(self._count, self._unit)} after {apart}"

@@ -1,0 +1,92 @@
+"""The plan of a command names the cells that it runs, and counts their passes, before anything is made."""
+
+import io
+import sys
+
+import pytest
+
+from dhauds_jax import estimates
+from dhauds_jax.cells import targets, worklist
+from dhauds_jax.cells.checking import check
+from dhauds_jax.cells.planned import Name, Plan, plan_of
+from dhauds_jax.cells.source import SourceModel
+from dhauds_jax.data import sets
+from dhauds_jax.names import PROTOCOLS
+from dhauds_jax.nets import zoo
+from tests.cells.test_worklist import some_clips
+from tests.runs.test_adapt import a_run
+
+WORDS = sets.get("synthetic")
+
+
+@pytest.fixture(scope="module")
+def source():
+    return SourceModel(zoo.build(zoo.preset("amaut_tiny", WORDS.classes)), {}, "weights")
+
+
+def a_plan(source, tmp_path, records=(), **changes):
+    changes = {"dataset": "synthetic", "method": ["source", "tent"], "noise_dir": None} | changes
+    run = a_run(tmp_path, tmp_path, **changes)
+    checked = check(run)
+    return run, checked, plan_of(run, checked, source, records)
+
+
+def test_it_names_the_cells_that_are_run(source, tmp_path):
+    lists = {"corruption": ["clean", "WHN", "TST"], "level": ["L2", "L1"], "protocol": list(PROTOCOLS)}
+    run, checked, plan = a_plan(source, tmp_path, **lists)
+    found = worklist.works_of(run, targets.Loaded(WORDS, some_clips(), 2_000), checked.pairs)
+    assert set(plan._passes) == {
+        Name(work.corruption, work.level, protocol, method)
+        for work in found
+        for protocol in work.protocols
+        for method in run.method
+    }
+
+
+def test_passes_by_hand(source, tmp_path):
+    """Three epochs of an update (one forward, one backward pass) and five evaluations; a stream's update and one."""
+    _, _, plan = a_plan(source, tmp_path, corruption=["WHN", "TST"], protocol=["offline", "online", "continual"])
+    assert {name[1:]: passes for name, passes in plan._passes.items() if name.corruption == "WHN"} == {
+        ("L2", "offline", "source"): 1 + 3,
+        ("L2", "offline", "tent"): 3 * 3 + 5,
+        ("L2", "online", "source"): 1 + 1,
+        ("L2", "online", "tent"): 3 + 1,
+    }
+    assert plan._passes[Name("WHN+TST", "L2", "continual", "tent")] == 2 * (3 + 1)
+    assert plan.says(900) == "work: 10 cells of 900 clips, 60 passes over them in all (a backward pass counts as two)"
+    _, _, two = a_plan(source, tmp_path, draw="two", protocol=["offline"])
+    assert two._passes[Name("WHN", "L2", "offline", "tent")] == 3 * 3 + 2 * 5
+
+
+def test_what_has_a_record_is_not_left(source, tmp_path):
+    run, checked, plan = a_plan(source, tmp_path, protocol=["online"])
+    options = {**checked.options["tent"], "batch_size": run.batch_size, "epochs": 1}
+    record = {"dataset": "synthetic", "profile": "reference", "seed": 1, "source_checkpoint": "weights", "level": "L2"}
+    record |= {"corruption": "WHN", "protocol": "online", "method": "tent", "options": options}
+    assert plan.says(1) == "work: 2 cells of 1 clip, 6 passes over them in all (a backward pass counts as two)"
+    _, _, left = a_plan(source, tmp_path, [record], protocol=["online"])
+    assert left.says(1).startswith("work: 1 cell of 1 clip, 2 passes over") and left.says(1).endswith(
+        "; 1 other has a record"
+    )
+    for other in (
+        {"seed": 2},
+        {"options": {**options, "epochs": 5}},
+        {"options": {**options, "lr": 9.0}},
+        {"source_checkpoint": "others"},
+    ):
+        assert a_plan(source, tmp_path, [{**record, **other}], protocol=["online"])[2].left == 2
+
+
+@pytest.mark.parametrize("cells", [1, 3])
+def test_one_cell_speaks_for_itself_and_several_are_estimated(monkeypatch, cells):
+    now = [0.0]
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    names = [Name("WHN", f"L{k}", "offline", "tent") for k in range(cells)]
+    plan = Plan(dict.fromkeys(names, 10), [], clock=lambda: now[0])
+    for name in names:
+        with plan.running(name):
+            estimates.say("from inside")
+            now[0] += 100.0
+    inside = ["from inside"]
+    line = "estimate: about 5 min for all 3 cells, from the first, reading and compiling included"
+    assert stream.getvalue().splitlines() == (inside if cells == 1 else [line])
