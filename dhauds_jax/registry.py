@@ -80,7 +80,8 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> str:
     """The sentence for an unknown name: the nearest ones, and where all are listed where they are many."""
     known = list(names)
     more = "" if len(known) <= 4 else f" ({len(known)} names: --list)"
-    return f"unknown {kind} {name!r}: expected {nearest(name, known)}{more}"
+    own = "; one of your own is module:object" if "." in name and ":" not in name else ""
+    return f"unknown {kind} {name!r}: expected {nearest(name, known)}{more}{own}"
 
 
 def check(kind: str, name: str, names: Iterable[str]) -> None:

@@ -30,7 +30,10 @@ class AdaptRun(Request):
         None,
     )
     net: str | None = flag("Network, checked against the checkpoint's when given.", None, names="net")
-    checkpoint: str = flag("Folder of the source model, of experiments.train or converters.convert.")
+    checkpoint: str = flag(
+        "Folder of the source model, of experiments.train or converters.convert; or the name of one that comes with "
+        "the package, such as words15."
+    )
     method: Sequence[str] = flag(f"Methods: {listed(names.METHODS)} (docs/methods.md).", ("dhauds",), names="method")
     corruption: Sequence[str] = flag(
         f"Corruptions: {listed(names.CORRUPTIONS)}, all, or clean; shifts ({listed(names.SHIFTS)}) with their "

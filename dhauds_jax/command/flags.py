@@ -125,13 +125,15 @@ def _define(field: dataclasses.Field, kind: Any, about: Flag, values: flags.Flag
     elif typing.get_origin(kind) is not None:  # Sequence[str], tuple[int, ...]
         default = default if default is None else [str(one) for one in default]
         flags.DEFINE_list(field.name, default, about.help, flag_values=values)
+    elif kind is int:
+        parser = _Whole(0 if field.name.endswith("seed") else None)
+        flags.DEFINE(parser, field.name, default, about.help, values, flags.ArgumentSerializer())
     else:
         _DEFINE[kind](field.name, default, about.help, flag_values=values)
 
 
 _DEFINE: dict[type, Callable[..., Any]] = {
     bool: flags.DEFINE_bool,
-    int: flags.DEFINE_integer,
     float: flags.DEFINE_float,
     str: flags.DEFINE_string,
 }
@@ -149,6 +151,17 @@ def _value(name: str, value: Any, kind: Any, about: Flag) -> Any:
     except ValueError:
         word = "whole numbers" if number is int else "numbers"
         raise BadInput(f"--{name}={','.join(value)}: expected {word} separated by commas, such as 5,10") from None
+
+
+class _Whole(flags.IntegerParser):
+    """Of a flag that is one whole number."""
+
+    def convert(self, argument: Any) -> int:
+        try:
+            return super().convert(argument)
+        except ValueError:
+            several = "; one command a number" if isinstance(argument, str) and "," in argument else ""
+            raise ValueError(f"expected one whole number{several}") from None
 
 
 class _Alone(flags.ArgumentParser):

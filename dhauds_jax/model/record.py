@@ -73,6 +73,15 @@ class Model:
     extra: Mapping[str, Any] = field(default_factory=dict)
     adapted: Adapted | None = None
 
+    def __repr__(self) -> str:
+        """Its network, classes, clips and how it was adapted; never the weights."""
+        config, how = self.config, self.adapted and self.adapted.how
+        adapted = "" if how is None else f", adapted by {how.method}"
+        return (
+            f"<Model {config.net}: {len(self.classes)} classes, clips of {config.length / config.sample_rate:g} s at "
+            f"{config.sample_rate} Hz{adapted}>"
+        )
+
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
@@ -218,8 +227,6 @@ def load(place: str | Path, *, precision: str = "float32") -> Model:
     Raises:
       BadInput: no checkpoint, a damaged one, or an unknown precision.
     """
-    if str(place) in boxed.names() and not Path(place).is_dir():
-        return load_boxed(str(place), precision=precision)
     return load_checkpoint(place, precision=precision)
 
 
@@ -231,7 +238,7 @@ def load_boxed(name: str, *, precision: str = "float32") -> Model:
 
 
 def load_checkpoint(folder: str | Path, *, precision: str = "float32") -> Model:
-    """The model in a checkpoint's folder; raises `BadInput` as `load` does."""
+    """The model in a checkpoint's folder (or of a name, as `load`); raises `BadInput` as `load` does."""
     precisions.check_precision(precision)
     variables, config, extra = checkpoint.load(folder)
     return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)

@@ -1,4 +1,7 @@
-"""Checkpoints: a folder with the variables (Orbax) beside the classifier's `config.json`."""
+"""Checkpoints: a folder with the variables (Orbax) beside the classifier's `config.json`.
+
+What reads one also takes the name of a model that comes with the package (`boxed.names()`), where no such folder is.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import numpy as np
 
 from dhauds_jax import files, parallel
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import boxed, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Variables
 
@@ -73,6 +76,8 @@ def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any
     """
     from orbax.checkpoint import v1 as ocp
 
+    if is_boxed(folder):
+        return *boxed.load(str(folder)), {}
     folder = Path(folder).absolute()
     config = load_config(folder)
     try:
@@ -85,12 +90,19 @@ def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any
     return variables, config, _join(tree["extra"], load_extra(folder))
 
 
+def is_boxed(folder: str | Path) -> bool:
+    """Whether this is the name of a model in the package, and no folder here."""
+    return str(folder) in boxed.names() and not Path(folder).is_dir()
+
+
 def load_extra(folder: str | Path) -> dict[str, Any]:
     """Reads what JSON holds of a checkpoint's extra: neither its arrays nor the weights are read for that.
 
     Raises:
       BadInput: no such file, or a damaged one.
     """
+    if is_boxed(folder):
+        return {}
     path = Path(folder).absolute() / EXTRA
     try:
         return json.loads(path.read_text(encoding="utf-8"))
@@ -104,9 +116,14 @@ def load_config(folder: str | Path) -> ClassifierConfig:
     Raises:
       BadInput: no folder, no `config.json`, or a damaged one.
     """
+    if is_boxed(folder):
+        return boxed.load(str(folder))[1]
     folder = Path(folder).absolute()
     if not folder.is_dir():
-        raise BadInput(f"checkpoint {folder}: no such folder, expected one with {CONFIG} and variables/")
+        raise BadInput(
+            f"checkpoint {folder}: no such folder, expected one folder with {CONFIG} and variables/, or a model that "
+            f"comes with the package ({', '.join(boxed.names())})"
+        )
     if not (folder / CONFIG).is_file():
         raise BadInput(f"checkpoint {folder}: has no {CONFIG}, expected a folder that train or convert wrote")
     return ClassifierConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG))

@@ -75,6 +75,7 @@ def reliability(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) 
     for row in range(bands):
         axes[2 * row, 0].set_ylabel("right (%)")
         axes[2 * row + 1, 0].set_ylabel("answers (%)")
+        axes[2 * row + 1, 0].set_ylim(bottom=0)  # when all panels are drawn: it ends the scaling that they share
     for ax in axes[-1]:
         ax.set_xlabel("confidence (%)")
     handles, labels = axes[0, 0].get_legend_handles_labels()
@@ -96,7 +97,6 @@ def _calibration(upper: Any, lower: Any, group: Sequence[Record], look: Look) ->
     upper.text(4, 99, "ECE (%)\n" + "\n".join(errors), fontsize=8, va="top")
     upper.set_xlim(0, 100)
     upper.set_ylim(0, 102)
-    lower.set_ylim(bottom=0)
     bare(upper)
     bare(lower)
 

@@ -73,7 +73,8 @@ def gain(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> None
     axes.set_xticks(place + width * len(methods) / 2, [f"{c}\n{level}" for c, level in cells])
     axes.set_ylabel(metric_name(found))
     axes.set_ylim(0, 105)
-    axes.set_title(f"{found[0]['dataset']}, {found[0]['net']}, {found[0]['protocol']}: before and after adaptation")
+    place = f"{found[0]['dataset']}, {found[0]['net']}, {found[0]['protocol']}"
+    axes.set_title(f"{place}:\nbefore and after adaptation", fontsize=10)  # one cell's figure is narrow
     bare(axes)
     legend_below(figure, *axes.get_legend_handles_labels())
     save(figure, path)
@@ -146,7 +147,7 @@ def _metric_curves(axes: Any, here: Sequence[Record], looks: Mapping[str, Look])
         for i, record in enumerate(r for r in here if r["method"] == method):
             points = [(p["epoch"], 100 * p.get("evaluation", p)["metric"]) for p in record["curve"]]
             axes.plot(*zip(*points, strict=True), **looks[method].line, lw=1.2, label=method if i == 0 else None)
-    axes.axhline(100 * np.mean([r["non_adapted"] for r in here]), color="0.5", lw=1, ls=":")
+    axes.axhline(100 * np.mean([r["non_adapted"] for r in here]), color="0.5", lw=1, ls=":", label="not adapted")
     axes.set_ylim(0, 102)
     bare(axes)
 

@@ -50,14 +50,18 @@ def bare_name(method: str) -> str:
 def of_methods(names: Iterable[str]) -> dict[str, Look]:
     """Name of a method -> its look, the same in every figure that is made from these names.
 
-    A method of `names.METHODS` has the look of its place there, in every report; methods of one's own have the next
-    ones, by name. Runs of a method with other settings ("dhauds [momentum=0.7]") have its colour and, by name, the
-    styles that no method here of this colour has.
+    A method of `names.METHODS` has the look of its place there, in every report; methods of one's own have, by name,
+    the first looks in colours that no other method here has, while there are some. Runs of a method with other settings
+    ("dhauds [momentum=0.7]") have its colour and, by name, the styles that no method here of this colour has.
     """
     here = sorted(set(names))
-    plain = {bare_name(name): Look(0, 0) for name in here}
-    order = [*METHODS, *(name for name in plain if name not in METHODS)]
-    plain = {name: look(order.index(name)) for name in plain}
+    order, bare = list(METHODS), dict.fromkeys(bare_name(name) for name in here)
+    plain = {name: look(order.index(name)) for name in bare if name in METHODS}
+    for name in bare:
+        if name not in plain:
+            free = [one for one in map(look, range(49)) if one not in plain.values()]
+            used = {one.color for one in plain.values()}
+            plain[name] = next((one for one in free if one.color not in used), next(iter(free), look(len(plain))))
     found = {name: plain[name] for name in here if name in plain}
     taken = set(plain.values())
     for name in here:

@@ -16,6 +16,7 @@ from dhauds_jax import parallel as parallels
 from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.tta.feeding import Waves, batch_of
 from dhauds_jax.tta.streams import padded_batches
+from dhauds_jax.tta.traced import Seen
 from dhauds_jax.types import AdaptState, Batch, Method, Prediction, Step
 
 
@@ -108,37 +109,15 @@ def _spread_steps(parallel: Parallel, spread: Method, steps: Callable) -> tuple[
     return step, lambda state, batches, keys: run_several(state, batches, keys)[0]
 
 
-class _Seen(NamedTuple):
-    """What a function was traced for: the structure of a pytree, and the type and shape of each leaf by its name."""
-
-    structure: Any
-    leaves: Mapping[str, str]
-
-    @classmethod
-    def of(cls, tree: Any) -> _Seen:
-        """Of a tree of arrays; leaves are named like "batch.wave" or "state.variables.params.head.bias"."""
-        leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
-        named = {jax.tree_util.keystr(path, simple=True, separator="."): jax.typeof(leaf) for path, leaf in leaves}
-        return cls(structure, {n: f"{t.str_short()}{' (weak)' if t.weak_type else ''}" for n, t in named.items()})
-
-    def difference(self, now: _Seen) -> str | None:
-        """What is not the same, in words; None where all is."""
-        for leaf in [*self.leaves, *now.leaves]:
-            was, has = (seen.leaves.get(leaf, "not there") for seen in (self, now))
-            if was != has:
-                return f"{leaf} was {was} and is {has}"
-        return None if self.structure == now.structure else f"{self.structure} became {now.structure}"
-
-
 def _once(name: str, function: Callable) -> Callable:
     """The function, which raises when it is traced a second time for arguments of other shapes or types.
 
     It may be traced again for the same ones, as under another precision of products or after the caches were cleared.
     """
-    first: list[_Seen] = []
+    first: list[Seen] = []
 
     def traced(*args: Any) -> Any:
-        now = _Seen.of(dict(zip(("state", "batch", "key"), args, strict=False)))
+        now = Seen.of(dict(zip(("state", "batch", "key"), args, strict=False)))
         difference = first[0].difference(now) if first else None
         if difference is not None:
             raise RuntimeError(f"{name} was compiled twice in one run: {difference}")
@@ -158,7 +137,7 @@ def _bordered(step: Step) -> Step:
         chex.assert_shape(prediction.logits, rows, custom_message="a step's logits must be (batch, classes)")
         for name, value in prediction.losses.items():
             chex.assert_shape(value, (), custom_message=f"a step's losses must be scalars, and {name!r} is not")
-        difference = _Seen.of({"state": state}).difference(_Seen.of({"state": after}))
+        difference = Seen.of({"state": state}).difference(Seen.of({"state": after}))
         if difference is not None:
             raise TypeError(f"a step must keep the structure, shapes and types of its state: {difference}")
         return after, prediction

@@ -57,6 +57,20 @@ def test_defaults_of_flags_are_those_of_the_record():
     assert "hidden" not in values and "list" not in values
 
 
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("0,1", "expected one whole number; one command a number"),
+        ("one", "expected one whole number"),
+        ("-1", "-1 is not a non-negative integer"),
+    ],
+)
+def test_a_seed_is_one_whole_number_from_0(word, said):
+    with pytest.raises(flags.IllegalFlagValueError, match=rf"{said}$"):
+        parsed(Outer, "--name=x", f"--seed={word}")
+    assert from_flags(Outer, parsed(Outer, "--name=x", "--seed=7")).seed == 7
+
+
 def test_values_have_the_types_of_the_fields():
     words = ["--name=x", "--words=b,c", "--seed=3", "--loud", "--kind=two", "--squares=false", "--choice=best"]
     found = from_flags(Outer, parsed(Outer, *words, "--rate=2", "--epochs=5,10"))

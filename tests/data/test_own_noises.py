@@ -54,6 +54,14 @@ def test_what_a_folder_of_noises_holds_beside_them_is_said(tmp_path):
     assert one.names == ("tap.ogg",) and one.waves[0].shape == (RATE,)
 
 
+@pytest.mark.parametrize("level", ["L3", "5dB"])
+def test_a_level_that_does_not_exist_is_said_as_such(tmp_path, level):
+    make_noises(tmp_path / "my_noises")
+    C.parse_cell(f"ENU:my_noises:{level}")  # the folder may have a colon in its name: who looks for it says
+    with pytest.raises(BadInput, match=rf"unknown level '{level}' of ENU:my_noises, expected L1 or L2$"):
+        load_bank(tmp_path, f"ENU:my_noises:{level}", "L1", RATE)
+
+
 def corrupted(place, noise_dir, name, level="L2"):
     ids = [f"clip{i}" for i in range(60)]
     waves = np.random.default_rng(9).normal(0, 0.2, (60, 4000)).astype(np.float32)

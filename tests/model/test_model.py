@@ -25,6 +25,7 @@ def place(tmp_path_factory):
 def test_a_model_labels_files_folders_and_arrays_alike(place):
     model = dhauds_jax.load(place / "checkpoint")
     assert model.classes == tiny.CLASSES
+    assert len(repr(model)) < 120 and repr(model).startswith(f"<Model {model.config.net}: ")
     files = sorted((place / "audio").iterdir())
     folder, listed = model.predict(place / "audio"), model.predict(files)
     arrays = model.predict([soundfile.read(file, dtype="float32")[0] for file in files], rate=tiny.RATE)

@@ -7,7 +7,7 @@ import dhauds_jax
 from converters import amaut as converter
 from dhauds_jax import metrics
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import boxed
+from dhauds_jax.nets import boxed, checkpoint
 from tests.nets.test_amaut import GOLDENS, split
 
 
@@ -16,6 +16,18 @@ def test_a_box_has_a_card_and_is_listed():
     assert boxed.names()["words15"].startswith("Fifteen Arabic words (the ten digits")
     with pytest.raises(BadInput, match=r"^--model: unknown model .word15.: expected words15"):
         boxed.load("word15")
+
+
+def test_a_box_is_a_checkpoint_by_its_name_where_no_folder_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    variables, config, extra = checkpoint.load("words15")
+    assert checkpoint.variables_hash(variables) == checkpoint.variables_hash(boxed.load("words15")[0]) and extra == {}
+    assert checkpoint.load_config("words15") == config and len(config.classes) == 15
+    with pytest.raises(BadInput, match=r"no such folder, expected one folder .* comes with the package \(words15\)$"):
+        checkpoint.load("a,b")
+    (tmp_path / "words15").mkdir()
+    with pytest.raises(BadInput, match=r"words15: has no config\.json"):
+        checkpoint.load("words15")
 
 
 @pytest.mark.slow

@@ -68,6 +68,23 @@ def test_records_without_a_curve_have_no_line(drawn, tmp_path):
     assert [line.get_label() for line in lower.lines] == ["total", "entropy", "diversity"]
 
 
+def test_the_shares_of_all_panels_lie_within_the_axis_that_they_share(drawn, tmp_path):
+    """One method's answers lie in two bins, half in each, the other's all in one: 100 % of the lower panel."""
+    parts = {"norm": bins([0.5, 0.4, 0.5], [0.5, 0.8, 0.9]), "tent": bins([1.0, 0.9, 0.9])}
+    found = [a_record("WHN", m, 0, 0.2, 0.5, reliability={**kept, "before": []}) for m, kept in parts.items()]
+    analysis_figures.reliability(found, tmp_path / "reliability.png", the_looks(found))
+    lower = drawn[0].axes[2:]
+    assert [round(max(line.get_ydata())) for ax in lower for line in ax.lines] == [50, 100]
+    assert all(ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > 100 for ax in lower)
+
+
+def test_a_method_of_ones_own_has_a_colour_that_no_method_beside_it_has():
+    looks = of_methods(["source", "tent", "norm", "dhauds", "mine:tilt", "mine:lean"])
+    assert len({one.color for one in looks.values()}) == 6
+    many = of_methods([*METHODS, "mine:tilt", "mine:lean"])
+    assert len(set(many.values())) == len(METHODS) + 2
+
+
 def test_reliability_pools_the_bins_of_several_records(drawn, tmp_path):
     """Nine clips a record: (9 + 4.5) of 18 in the upper bin, right (9 * .5 + 4.5 * .8) / 13.5 = .6 of the time."""
     found = [
@@ -222,7 +239,7 @@ def test_a_method_has_one_colour_in_all_figures(drawn, tmp_path):
             {ax.get_title(): ax.lines[-1].get_color().lower() for ax in panels if ax.get_title()},
             {"dhauds": colors.to_hex(effect.lines[0].get_color())},
         ]
-        expected = {"tent": "#009e73", "dhauds": "#cc79a7", "a:b": "#009e73"}  # places 2, 3 and 23 = 3 * 7 + 2
+        expected = {"tent": "#009e73", "dhauds": "#cc79a7", "a:b": "#0072b2"}  # places 2 and 3; the first that is free
         for found_colors in seen:
             assert found_colors == {name: expected[name] for name in found_colors}
         assert [len(one) for one in seen] == [len(methods)] * 4 + [1]
@@ -234,7 +251,7 @@ def test_looks_of_methods_are_fixed_by_the_names():
     found = of_methods(own)
     assert found == of_methods(reversed(own))
     assert found["dhauds"] == Look(3, 0) == of_methods(["dhauds"])["dhauds"]
-    assert (found["a.b:f"], found["z:f"]) == (Look(23 % 7, 3), Look(24 % 7, 3))  # by name, behind the package's
+    assert (found["a.b:f"], found["z:f"]) == (Look(0, 0), Look(1, 0))  # by name, in colours that no other has
     # Colour 3 has dhauds in style 0 and z:f in style 3: the settings get the styles between.
     assert (found["dhauds [lr=1]"], found["dhauds [lr=2]"]) == (Look(3, 1), Look(3, 2))
     assert found["eata [lr=1]"].color == 4

@@ -16,6 +16,7 @@ from dhauds_jax.data.corruptions.base import Corruption
 from dhauds_jax.data.corruptions.recorded import from_grid
 from dhauds_jax.data.sets.base import read_text
 from dhauds_jax.errors import BadInput
+from dhauds_jax.names import LEVELS
 from dhauds_jax.wording import counted, plural
 
 CODE = "ENU"
@@ -39,6 +40,10 @@ def place_of(noise_dir: Path | None, place: str) -> Path:
     found = next((path for path in places if path.exists()), None)
     if found is None:
         below = "" if noise_dir is None else f" below --noise_dir={noise_dir} or"
+        without, _, level = place.rpartition(":")
+        if without and any((path.parent / Path(without).name).exists() for path in places):
+            levels = " or ".join(LEVELS)
+            raise BadInput(f"{CODE}:{place}: unknown level {level!r} of {CODE}:{without}, expected {levels}")
         raise BadInput(f"{CODE}:{place}: there is no such folder or list{below} from here, expected {EXPECTED}")
     return found
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.names import PROFILES
-from dhauds_jax.requests import Request, flag
+from dhauds_jax.requests import Request, flag, like
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,7 @@ class TuneRun(Request):
     dataset: str = flag("Data set, as in experiments.adapt.", names="data set")
     data_dir: str | None = flag("Folder of the data set.", None)
     noise_dir: str | None = flag("Folder of the noise recordings.", None)
-    checkpoint: str = flag("Folder of the source model.")
+    checkpoint: str = like(AdaptRun, "checkpoint")
     method: Sequence[str] = flag("Methods, or all.", ("all",), names="method")
     corruption: str = flag("The validation corruption, such as CLP:esc50@6dB or WHN.", names="corruption")
     level: str = flag("Its level, where the name does not hold one.", "L2")

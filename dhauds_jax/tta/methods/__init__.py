@@ -14,6 +14,7 @@ from dhauds_jax import names, registry
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets import masks
 from dhauds_jax.tta.declared import declared
+from dhauds_jax.tta.plugged import held
 from dhauds_jax.types import Classifier, Method, RunInfo, Variables
 
 METHODS: Mapping[str, Callable[..., Method]] = registry.Registry("method", names.METHODS)
@@ -121,7 +122,7 @@ def make(name: str, classifier: Classifier, options: Mapping[str, Any], axis_nam
     method = made(classifier, **options, **spread)
     if not isinstance(method, Method):
         raise BadInput(f"method {name}: its factory returned a {type(method).__name__}, expected a types.Method")
-    return method
+    return held(name, method, len(classifier.config.classes)) if registry.is_foreign(name) else method
 
 
 def check_needs(name: str, method: Method, variables: Variables, info: RunInfo) -> None:
