@@ -2,8 +2,8 @@
 
 Example: python -m benchmarks.advice --data=data --digits=work/digits/checkpoint --output=work/advice
 The folders of `advice_folders` are written below OUTPUT/folders. A run is kept as OUTPUT/runs/NAME.npz (logits of the
-windows before, after, and of shifted windows), so that the command goes on where it was, and signs can be tried without
-adapting again. `advice_table` makes rows and tables of them.
+windows before and after), so that the command goes on where it was, and signs can be tried without adapting again.
+`advice_table` makes rows and tables of them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.advice_folders import HALVES, make
+from benchmarks.advice_folders import HALVES, make, training
 from dhauds_jax import names
 from dhauds_jax.command import compilation_cache
 from dhauds_jax.data import recordings
@@ -37,14 +37,6 @@ EVERY = {
 LACKING, OPTIONS = ("ttt",), {"eata": {"fisher": 0.0}}
 """What no folder of unlabelled recordings has (an auxiliary head), and how to do without the source's clips."""
 
-SHIFT_S = 0.1
-"""By how many seconds the windows are shifted for a second look."""
-
-
-def later(waves: np.ndarray, rate: int) -> np.ndarray:
-    """The windows shifted in time, their ends coming in at their beginnings."""
-    return np.roll(waves, round(SHIFT_S * rate), axis=1)
-
 
 def run(model: record.Model, how: adapting.Request, method: Any, folder: Path) -> dict[str, np.ndarray]:
     """One run, as `classify` makes it: what it needs to be judged."""
@@ -53,7 +45,6 @@ def run(model: record.Model, how: adapting.Request, method: Any, folder: Path) -
     started = time.perf_counter()
     outcome = model.adapting(how, method, found.waves, progress=False)
     took = time.perf_counter() - started
-    waves = np.asarray(found.waves)
     truth = json.loads((folder / "truth.json").read_text())
     kept = {
         "before": outcome.before,
@@ -61,8 +52,6 @@ def run(model: record.Model, how: adapting.Request, method: Any, folder: Path) -
         "owner": found.owner,
         "truth": [-1 if label is None else model.classes.index(label) for label in truth],
         "silent": np.isin(found.files, found.silent),
-        "rms": np.sqrt(np.mean(waves**2, axis=1)),
-        "later": model.after(how, method, outcome).logits(later(waves, config.sample_rate)),
         "position": outcome.position,
         "seconds": took,
     }
@@ -82,9 +71,8 @@ def measure(models: Mapping[str, record.Model], folders: list[Path], output: Pat
     for method_name in (*COMMON, *(name for name in names.METHODS if name not in COMMON)):
         for name, model in models.items():
             mine = [f for f in folders if f.parts[-3:-1] == (half, name) and method_name in methods_of(name, f, every)]
-            how = adapting.Request(
-                method_name, methods.resolve_options(method_name, "corrected", OPTIONS.get(method_name, {}))
-            )
+            options = methods.resolve_options(method_name, "corrected", OPTIONS.get(method_name, {}))
+            how = adapting.Request(method_name, options)
 
             @functools.cache
             def made(size: int, model: record.Model = model, how: adapting.Request = how) -> Any:
@@ -106,12 +94,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
-    parser.add_argument("--digits", help="checkpoint of the digit classifier")
+    parser.add_argument("--digits", help="checkpoint of the digit classifier; without it, OUTPUT/digits gets its clips")
     parser.add_argument("--every", action="store_true", help="all methods on the folders of EVERY")
     given = parser.parse_args()
+    if not given.digits:
+        training(given.data, given.output / "digits")
+        return
+    models = {"words15": record.load("words15"), "digits": record.load(given.digits)}
     compilation_cache.use()
     protocols.compiled = functools.lru_cache(maxsize=8)(protocols.compiled)  # programs for all folders of a method
-    models = {"words15": record.load("words15"), **({"digits": record.load(given.digits)} if given.digits else {})}
     folders = make(given.data, given.output / "folders", list(models))
     for every in (False, True)[: 1 + given.every]:
         for half in HALVES:
