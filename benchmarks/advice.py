@@ -12,7 +12,7 @@ import argparse
 import functools
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from dhauds_jax.data import recordings
 from dhauds_jax.model import adapting, record
 from dhauds_jax.tta import methods, protocols
 
-COMMON = ("source", "tent", "dhauds", "norm")
+COMMON = ("source", "tent", "norm", "dhauds")
 """Methods of all folders."""
 
 EVERY = {
@@ -38,10 +38,11 @@ LACKING, OPTIONS = ("ttt",), {"eata": {"fisher": 0.0}}
 """What no folder of unlabelled recordings has (an auxiliary head), and how to do without the source's clips."""
 
 
-def run(model: record.Model, how: adapting.Request, method: Any, folder: Path) -> dict[str, np.ndarray]:
-    """One run, as `classify` makes it: what it needs to be judged."""
+def run(model: record.Model, how: adapting.Request, made: Callable[[int], Any], folder: Path) -> dict[str, np.ndarray]:
+    """One run, as `classify` makes it: what it needs to be judged. `made` is its method for batches of a size."""
     config = model.config
     found = recordings.load(folder, sample_rate=config.sample_rate, length=config.length, on_bad_file="stop")
+    method = made(min(how.batch_size, len(found.waves)))
     started = time.perf_counter()
     outcome = model.adapting(how, method, found.waves, progress=False)
     took = time.perf_counter() - started
@@ -74,7 +75,7 @@ def measure(models: Mapping[str, record.Model], folders: list[Path], output: Pat
             options = methods.resolve_options(method_name, "corrected", OPTIONS.get(method_name, {}))
             how = adapting.Request(method_name, options)
 
-            @functools.cache
+            @functools.cache  # a compiled method takes batches of one shape
             def made(size: int, model: record.Model = model, how: adapting.Request = how) -> Any:
                 return methods.make(how.method, model.classifier, how.options)
 
@@ -82,8 +83,7 @@ def measure(models: Mapping[str, record.Model], folders: list[Path], output: Pat
                 target = output / "runs" / f"{half}-{name}-{folder.name}-{method_name}.npz"
                 if target.exists():
                     continue
-                # A compiled method takes batches of one shape.
-                kept = run(model, how, made(min(how.batch_size, len(list(folder.glob("*.wav"))))), folder)
+                kept = run(model, how, made, folder)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 np.savez_compressed(target.with_suffix(".tmp.npz"), **kept)
                 target.with_suffix(".tmp.npz").replace(target)

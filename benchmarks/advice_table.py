@@ -32,6 +32,10 @@ CHANCE = 2.0
 WHOLE = {"files": int, "classes": int, "adapted": lambda text: text == "1"}
 """Signs that are no fractions, and how they are read."""
 
+HALVES, SHOWN = ("fit", "report"), ("tent", "norm", "dhauds")
+OTHERS = ("half", "folder", "method", "before", "after")
+"""Methods of the table of folders, and columns of the table of the other methods."""
+
 BEGIN, END = "<!-- advice: docs/records/advice/runs.csv -->\n", "<!-- end -->"
 
 Row = Mapping[str, str]
@@ -153,34 +157,57 @@ def adapting(rows: Sequence[Row]) -> list[Row]:
     return [r for r in rows if r["method"] != "source"]
 
 
+def mistakes(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The rows that are wrong, by kind."""
+    wrong = [r for r in rows if r["right"] == "no"]
+    return {
+        '"use", where more than 2 points may be lost or no label changed': [
+            r for r in wrong if r["verdict"] == USE and r["own"] == "yes"
+        ],
+        '"use" or "keep" of other sounds': [r for r in wrong if r["own"] == "no"],
+        "the model's own sounds called another's": [r for r in wrong if r["verdict"] == FOREIGN],
+        '"keep" where more than 2 points were won': [r for r in wrong if r["verdict"] == KEEP and r["own"] == "yes"],
+    }
+
+
 def markdown(rows: Sequence[Row]) -> str:
-    """The page's part: agreement, what is wrong by name, and every folder."""
+    """The page's part: agreement, what is wrong by kind and by name, and every folder."""
+    halves = [[r for r in rows if r["half"] == half] for half in HALVES]
+    adapted = [adapting(half) for half in halves]
     lines = ["| runs whose verdict agrees with the truth | fit half | report half |", "|---|---:|---:|"]
-    halves = [[r for r in rows if r["half"] == half] for half in ("fit", "report")]
-    for said, kept in (("all methods that adapt", adapting), ("`source` (nothing is adapted)", _source)):
-        lines.append(f"| {said} | {' | '.join(share(kept(h)) for h in halves)} |")
+    lines.append(f"| **methods that adapt** | {' | '.join(map(share, adapted))} |")
     for verdict in (USE, KEEP, FOREIGN, FEW):
-        counts = [share([r for r in adapting(h) if r["verdict"] == verdict]) for h in halves]
-        lines.append(f'| called "{verdict}" | {" | ".join(counts)} |')
-    for half, found in zip(("fit", "report"), halves, strict=True):
-        false = false_uses(found)
-        wrong = [f'{name_of(r)} ("{r["verdict"]}", {_truth(r)})' for r in adapting(found) if r["right"] == "no"]
-        lines += ["", f'False "use", {half} half: {"; ".join(false) or "none"}.']
-        lines += ["", f"All that is wrong, {half} half: {'; '.join(wrong) or 'none'}."]
-    lines += [
-        "",
-        "| half | model | folder | files | before | after: tent | dhauds | norm | verdicts: tent | dhauds | norm |",
-    ]
-    lines += ["|---|---|---|---:|---:|---:|---:|---:|---|---|---|"]
-    return "\n".join([*lines, *_folders(rows), ""])
+        counts = [share([r for r in half if r["verdict"] == verdict]) for half in adapted]
+        lines.append(f'| of these, called "{verdict}" | {" | ".join(counts)} |')
+    lines.append(f"| `source` | {' | '.join(share(_source(half)) for half in halves)} |")
+    lines += ["", "| what is wrong, of methods that adapt | fit half | report half |", "|---|---|---|"]
+    for kind in mistakes([]):
+        lines.append(f"| {kind} | {' | '.join(_named(mistakes(half)[kind]) for half in adapted)} |")
+    lines += ["", "Accuracy before and after, and the verdicts; *(wrong)* where they disagree with the truth:", ""]
+    lines += ["| half | model | folder | files | before | tent | norm | dhauds | tent | norm | dhauds |"]
+    lines += ["|---|---|---|---:|---:|---:|---:|---:|---|---|---|", *_folders(rows)]
+    others = [r for r in rows if r["method"] not in (*SHOWN, "source")]
+    if others:
+        lines += ["", "All other methods, on `words15`:", "", "| half | folder | method | before | after | verdict |"]
+        lines += ["|---|---|---|---:|---:|---|"]
+        lines += [f"| {' | '.join([r[c] or '-' for c in OTHERS])} | {_said(r)} |" for r in others]
+    return "\n".join([*lines, ""])
+
+
+def _named(rows: Sequence[Row]) -> str:
+    """How many there are, and which."""
+    names = [f"{name_of(r)} ({r['before']} to {r['after']})" if r["own"] == "yes" else name_of(r) for r in rows]
+    return f"{len(rows)}: {', '.join(names)}" if rows else "0"
 
 
 def _source(rows: Sequence[Row]) -> list[Row]:
     return [r for r in rows if r["method"] == "source"]
 
 
-def _truth(found: Row) -> str:
-    return f"{found['d']} points, {found['low']} to {found['high']}" if found["own"] == "yes" else "other sounds"
+def _said(found: Row | None) -> str:
+    if found is None:
+        return "-"
+    return found["verdict"] + ("" if found["right"] == "yes" else " (wrong)")
 
 
 def _folders(rows: Sequence[Row]) -> list[str]:
@@ -190,11 +217,10 @@ def _folders(rows: Sequence[Row]) -> list[str]:
         groups.setdefault((r["half"], r["model"], r["folder"]), {})[r["method"]] = r
     lines = []
     for (half, model, folder), found in groups.items():
+        shown = [found.get(method) for method in SHOWN]
         one = next(iter(found.values()))
-        shown = [found.get(method) for method in ("tent", "dhauds", "norm")]
         after = [(r and r["after"]) or "-" for r in shown]
-        said = ["-" if r is None else r["verdict"] + ("" if r["right"] == "yes" else " (wrong)") for r in shown]
-        cells = [half, model, folder, one["files"], one["before"] or "-", *after, *said]
+        cells = [half, model, folder, one["files"], one["before"] or "-", *after, *map(_said, shown)]
         lines.append(f"| {' | '.join(cells)} |")
     return lines
 
@@ -220,7 +246,7 @@ def main() -> None:
     write_csv(given.records, [tuple(rows[0]), *(tuple(r.values()) for r in rows)])
     if given.fill:
         write_atomically(given.fill, filled(given.fill.read_text(encoding="utf-8"), rows))
-    for half in ("fit", "report"):
+    for half in HALVES:
         print(half, share(adapting([r for r in rows if r["half"] == half])))
 
 

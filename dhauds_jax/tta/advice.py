@@ -33,16 +33,16 @@ PEAK_CLASSES = (10, 20)
 classes less one."""
 
 LESS_SURE = 0.07
-"""Where confidence fell by more than this, labels were lost: by 0.09 to 0.21 on folders of one or two classes that lost 2
-to 33 points of accuracy, by 0.05 at most where accuracy grew, a digit classifier under `dhauds` aside (0.08)."""
+"""Where confidence fell by more than this, labels were lost: by 0.09 to 0.21 on folders of one or two classes that lost
+2 to 33 points of accuracy, by 0.05 at most where accuracy grew, a digit classifier under `dhauds` aside (0.08)."""
 
 SURE = 0.75
 """Mean confidence from which on a source model has little to gain."""
 
 GROWTH = (0.04, 0.10)
 """The information must grow by this much where the source model is less sure than `SURE`, and where it is surer. On the
-fit half growths of 0.04 to 0.09 went with 7 to 11 points of accuracy for less sure models (0.67 to 0.72), and with -13 to
-4 for surer ones (0.78 to 0.88)."""
+fit half growths of 0.04 to 0.09 went with 7 to 11 points of accuracy for less sure models (0.67 to 0.72), and with -13
+to 4 for surer ones (0.78 to 0.88)."""
 
 
 class Signs(NamedTuple):
@@ -182,7 +182,7 @@ def _verdict(told: Signs) -> tuple[str, str]:
     if told.peak[1] < PEAK and PEAK_CLASSES[0] <= told.classes <= PEAK_CLASSES[1]:
         return FOREIGN, (
             f"even after adaptation the largest logit stands only {told.peak[1]:.2f} standard deviations above the "
-            f"mean (expected {PEAK} or more), so the labels are guesses."
+            f"mean, expected {PEAK} or more: other sounds, or its own beyond recognition."
         )
     if not told.changed:
         return KEEP, "no label changed."

@@ -49,7 +49,7 @@ NOISY = advice.Signs(
             {"peak": (2.4, 2.6)},
             FOREIGN,
             "Not this model's sounds: even after adaptation the largest logit stands only 2.60 standard deviations "
-            "above the mean (expected 2.67 or more), so the labels are guesses.",
+            "above the mean, expected 2.67 or more: other sounds, or its own beyond recognition.",
         ),
         # A sign of 10 to 20 classes: 9 cannot reach it, of many every logit's largest is beyond it.
         ({"peak": (2.4, 2.6), "classes": 9}, USE, None),
