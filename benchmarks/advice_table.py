@@ -125,11 +125,6 @@ def right_verdicts(found: Row) -> set[str]:
     return right
 
 
-def false_uses(rows: Sequence[Row]) -> list[str]:
-    """Names of the runs that were called "use" and are not to be used."""
-    return [name_of(r) for r in rows if r["verdict"] == USE and USE not in right_verdicts(r)]
-
-
 def name_of(found: Row) -> str:
     """Model, folder and method."""
     return f"{found['model']} {found['folder']} {found['method']}"
@@ -160,13 +155,14 @@ def adapting(rows: Sequence[Row]) -> list[Row]:
 def mistakes(rows: Sequence[Row]) -> dict[str, list[Row]]:
     """The rows that are wrong, by kind."""
     wrong = [r for r in rows if r["right"] == "no"]
+    kept = [r for r in wrong if r["verdict"] == KEEP]
     return {
-        '"use", where more than 2 points may be lost or no label changed': [
-            r for r in wrong if r["verdict"] == USE and r["own"] == "yes"
+        'false "use": more than 2 points may be lost, no label changed, or other sounds': [
+            r for r in wrong if r["verdict"] == USE
         ],
-        '"use" or "keep" of other sounds': [r for r in wrong if r["own"] == "no"],
+        '"keep" of other sounds': [r for r in kept if r["own"] == "no"],
         "the model's own sounds called another's": [r for r in wrong if r["verdict"] == FOREIGN],
-        '"keep" where more than 2 points were won': [r for r in wrong if r["verdict"] == KEEP and r["own"] == "yes"],
+        '"keep" where more than 2 points were won': [r for r in kept if r["own"] == "yes"],
     }
 
 
