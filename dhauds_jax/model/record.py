@@ -26,6 +26,7 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.progress import FIRST, progress_bar
 from dhauds_jax.tta import methods, protocols, selection
+from dhauds_jax.tta.advice import Advice, advise, signs
 from dhauds_jax.tta.evaluation import check_finite_logits, watched
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, RunInfo, Variables
 from dhauds_jax.workdir.saver import Saver
@@ -43,12 +44,14 @@ class Adapted:
       method: the method.
       state: the chosen state.
       outcome: what the adaptation came to.
+      advice: whether to use it, by signs that need no labels.
     """
 
     how: Request
     method: Method
     state: AdaptState
     outcome: Outcome
+    advice: Advice
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +166,8 @@ class Model:
         """The model adapted to unlabelled recordings by a method (docs/methods.md).
 
         Offline (the default), the epoch is chosen without labels by `criterion`; online, there is one pass in the order
-        of the recordings. `options` are the method's, by name. `adapted.outcome` of the result says what came of it.
+        of the recordings. `options` are the method's, by name. `adapted.outcome` of the result says what came of it,
+        `adapted.advice.verdict` whether to use it.
 
         Raises:
           BadInput: an unknown method or option, fewer than two windows, what the method needs is not there.
@@ -185,7 +189,7 @@ class Model:
         outcome = self.adapting(how, made, found.waves, progress=progress)
         if outcome.interrupted:
             raise KeyboardInterrupt
-        return self.after(how, made, outcome)
+        return self.after(how, made, outcome, found)
 
     @precisions.exactly()
     def adapting(
@@ -201,10 +205,18 @@ class Model:
             return Outcome(before, before, state, 0, [], interrupted=False)
         return adapting.adapt(how, self.classifier, method, variables, waves, before, saver, progress)
 
-    def after(self, how: Request, method: Method, outcome: Outcome) -> Model:
-        """The model with the weights that an adaptation came to; `FloatingPointError` where one is not finite."""
+    def after(self, how: Request, method: Method, outcome: Outcome, found: Recordings) -> Model:
+        """The model with the weights that an adaptation to recordings came to, and advice on whether to use it.
+
+        Raises:
+          FloatingPointError: a weight is not finite.
+        """
         variables = adapting.check_finite_weights(outcome.state.variables)
-        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome))
+        logits = outcome.before, outcome.logits
+        files = tuple(self.predictions(found, z).probabilities for z in logits)
+        silent = len(found.silent) / len(found.files)
+        advice = advise(signs(files, logits, silent=silent, adapted=how.method != "source"))
+        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome, advice))
 
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
         """Writes a checkpoint that `load` and every command read; a method's own memory is no part of it.

@@ -70,7 +70,7 @@ def classify(run: ClassifyRun, command: str) -> str:
         about = {"identity": identity(settings, found), "settings": settings, "method": run.method}
         _check_output(run, about)
         outcome = model.adapting(how, method, found.waves, saver=Saver(state / about["identity"], run.save_every_s))
-        _write(run, {**about, "command": command}, model.after(how, method, outcome), found, known)
+        _write(run, {**about, "command": command}, model.after(how, method, outcome, found), found, known)
     finally:
         spool.unlink(missing_ok=True)
     text = (
@@ -94,6 +94,8 @@ def _write(
     result = labels.Result(after.predictions(found, outcome.before), after.predictions(found, outcome.logits), outcome)
     scores = None if known is None else truth.scores(known, result.before, result.after)
     labels.write(run, found, after, result, scores, about["command"])
+    advice = after.adapted.advice
+    about |= {"verdict": advice.verdict, "reason": advice.reason}
     write_atomically(folder / RUN, json.dumps({**about, "finished": not outcome.interrupted}, indent=2) + "\n")
 
 

@@ -18,7 +18,7 @@ from dhauds_jax.model.record import Model
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.runs.truth import Scores
-from dhauds_jax.tta.advice import Signs, advise, signs
+from dhauds_jax.tta.advice import Advice
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import provenance
 
@@ -29,9 +29,6 @@ AUDACITY = "audacity"
 
 LONGEST_NAME = 150
 """Bytes of the longest name of a label file; a longer one is shortened."""
-
-NOTHING = "The labels are those of the source model: nothing was adapted."
-"""What is said in place of advice where there is nothing to compare."""
 
 TOP = 3
 """Classes of a file that stand in its line."""
@@ -81,8 +78,7 @@ def write(
       command: the command line.
     """
     folder = Path(run.output)
-    change = signs(*(np.log(np.maximum(p.probabilities, 1e-300)) for p in (result.before, result.after)))
-    advice = advise(change) if run.method != "source" else NOTHING
+    advice = model.adapted.advice
     write_csv(folder / PREDICTIONS, _prediction_rows(found, result))
     write_csv(folder / PROBABILITIES, _probability_rows(result.after))
     _write_segments(folder, result.after)
@@ -92,9 +88,8 @@ def write(
     if run.precision != "float32":
         adaptation["precision"] = run.precision
     model.save(folder / "checkpoint", {"adaptation": {**adaptation, "versions": provenance.versions()}})
-    write_atomically(folder / REPORT, _report(run, found, model.config, change, advice, result, scores, command))
-    changed = "" if run.method == "source" else f"{change.changed * 100:.1f} % of the labels changed. "
-    print(f"{changed}{advice}")
+    write_atomically(folder / REPORT, _report(run, found, model.config, advice, result, scores, command))
+    print(advice.sentence())
     if scores is not None:
         print(scores.sentence())
 
@@ -144,14 +139,13 @@ def _report(
     run: ClassifyRun,
     found: Recordings,
     config: ClassifierConfig,
-    change: Signs,
-    advice: str,
+    advice: Advice,
     result: Result,
     scores: Scores | None,
     command: str,
 ) -> str:
     outcome = result.outcome
-    lines = ["# Adaptation to a folder of recordings", "", f"**{advice}**", "", described(found, config), ""]
+    lines = ["# Adaptation to a folder of recordings", "", f"**{advice.sentence()}**", "", described(found, config), ""]
     if outcome.interrupted:
         lines += ["The run was stopped before its end; the same command goes on.", ""]
     where = f"epoch {outcome.position} of {run.epochs} ({run.criterion})"
@@ -162,8 +156,8 @@ def _report(
     if jax.tree.leaves(outcome.state.memory):
         lines += ["The method also keeps a memory that is not part of the written checkpoint.", ""]
     lines += ["| sign | before | after |", "|---|---:|---:|"]
-    lines += [f"| {name} | {a} | {b} |" for name, a, b in change.rows()]
-    lines += ["", f"Labels that changed: {100 * change.changed:.1f} %.", ""]
+    lines += [f"| {name} | {a} | {b} |" for name, a, b in advice.signs.rows()]
+    lines += [""]
     if scores is not None:
         lines += [*scores.lines(), ""]
     if outcome.curve:

@@ -59,6 +59,8 @@ def test_an_adapted_model_is_a_new_one_that_can_be_kept(place, tmp_path):
     assert np.array_equal(adapted.predictions(_read(model, place), outcome.logits).probabilities, found.probabilities)
     assert np.abs(found.probabilities - before.probabilities).max() > 1e-3
     assert np.array_equal(model.predict(place / "audio").probabilities, before.probabilities)
+    advice = adapted.adapted.advice
+    assert (advice.verdict, advice.signs.files, advice.signs.adapted) == ("too few to say", len(found.files), True)
     adapted.save(tmp_path / "kept")
     kept = jax.tree.leaves(dhauds_jax.load(tmp_path / "kept").variables)
     assert all(np.array_equal(a, b) for a, b in zip(kept, jax.tree.leaves(adapted.variables), strict=True))

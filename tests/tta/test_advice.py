@@ -1,0 +1,161 @@
+"""Verdicts from signs, with numbers worked out by hand, and the committed runs whose truth is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import advice_table
+from dhauds_jax.tta import advice
+from dhauds_jax.tta.advice import FEW, FOREIGN, KEEP, USE
+
+ROOT = Path(__file__).parents[2]
+
+NOISY = advice.Signs(
+    files=100,
+    classes=10,
+    silent=0.0,
+    top_share=(0.6, 0.15),
+    confidence=(0.55, 0.8),
+    information=(0.2, 0.6),
+    peak=(2.4, 2.9),
+    changed=0.7,
+    adapted=True,
+)
+"""Noisy clips of which an adaptation makes sense."""
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict", "sentence"),
+    [
+        (
+            {},
+            USE,
+            "Use the adapted model: its labels tell 60.0 % of what they could tell the recordings apart, 20.0 % "
+            "before; 70.0 % of them changed.",
+        ),
+        ({"files": 29}, FEW, "Too few to say: 29 files, and below 30 these signs mean little."),
+        ({"files": 29, "silent": 1.0}, FEW, "Too few to say: 29 files, and below 30 these signs mean little."),
+        ({"files": 30}, USE, None),
+        ({"silent": 0.51}, FOREIGN, "Not this model's sounds: 51.0 % of the files are silent."),
+        ({"silent": 0.51, "adapted": False}, FOREIGN, None),
+        ({"silent": 0.5}, USE, None),
+        (
+            {"adapted": False, "changed": 0.0, "peak": (2.0, 2.0)},
+            KEEP,
+            "Keep the source model: nothing was adapted, so there is nothing to compare.",
+        ),
+        (
+            {"peak": (2.4, 2.6)},
+            FOREIGN,
+            "Not this model's sounds: even after adaptation the largest logit stands only 2.60 standard deviations "
+            "above the mean, expected 2.67 or more: other sounds, or its own beyond recognition.",
+        ),
+        # A sign of 10 to 20 classes: 9 cannot reach it, of many every logit's largest is beyond it.
+        ({"peak": (2.4, 2.6), "classes": 9}, USE, None),
+        ({"peak": (2.4, 2.6), "classes": 20}, FOREIGN, None),
+        ({"peak": (2.4, 2.6), "classes": 21}, USE, None),
+        # A folder of quiet noise, of which nothing was learnt.
+        ({"peak": (1.8, 1.8), "changed": 0.0, "information": (0.0, 0.0)}, FOREIGN, None),
+        ({"changed": 0.0}, KEEP, "Keep the source model: no label changed."),
+        (
+            {"confidence": (0.87, 0.75)},
+            KEEP,
+            "Keep the source model: it is surer of its labels (mean confidence 87.0 %, 75.0 % after adaptation).",
+        ),
+        ({"confidence": (0.87, 0.81)}, USE, None),
+        (
+            {"information": (0.6, 0.63)},
+            KEEP,
+            "Keep the source model: the labels tell 63.0 % of what they could tell the recordings apart after "
+            "adaptation, 60.0 % before, and a growth below 4 points may be no gain (mean confidence before: 55.0 %).",
+        ),
+        ({"information": (0.6, 0.65)}, USE, None),
+        ({"information": (0.6, 0.69), "confidence": (0.74, 0.8)}, USE, None),
+        (
+            {"information": (0.6, 0.69), "confidence": (0.75, 0.8)},
+            KEEP,
+            "Keep the source model: the labels tell 69.0 % of what they could tell the recordings apart after "
+            "adaptation, 60.0 % before, and a growth below 10 points may be no gain (mean confidence before: 75.0 %).",
+        ),
+        ({"information": (0.6, 0.71), "confidence": (0.75, 0.8)}, USE, None),
+        ({"information": (0.6, 0.0), "top_share": (0.2, 1.0)}, KEEP, None),  # a collapse
+    ],
+)
+def test_each_verdict_has_its_reason_in_numbers(changed, verdict, sentence):
+    found = advice.advise(NOISY._replace(**changed))
+    assert found.verdict == verdict
+    assert sentence is None or found.sentence() == sentence
+
+
+def test_signs_are_worked_out():
+    two = np.array([[0.9, 0.1], [0.9, 0.1], [0.1, 0.9]]), np.array([[0.5, 0.5], [0.2, 0.8], [0.2, 0.8]])
+    files = tuple(np.pad(p, ((0, 0), (0, 2))) for p in two)
+    windows = np.array([[3.0, 1.0, 1.0, 1.0]]), np.zeros((1, 4))
+    found = advice.signs(files, windows, silent=0.25)
+    assert (found.files, found.classes, found.silent, found.adapted) == (3, 4, 0.25, True)
+    assert found.top_share == pytest.approx((2 / 3, 2 / 3)) and found.changed == pytest.approx(1 / 3)
+    assert found.confidence == pytest.approx((0.9, 0.7))
+    # 3 lies 1.5 above the mean, and the deviation is the root of (1.5^2 + 3 x 0.5^2) / 4; equal logits have no peak.
+    assert found.peak == pytest.approx((1.5 / np.sqrt(0.75), 0.0))
+    # In bits, of the two that there could be: H(19/30) - H(0.9), and H(0.3) - (1 + 2 H(0.2)) / 3.
+    assert found.information == pytest.approx(((0.94808 - 0.46900) / 2, (0.88129 - 0.81462) / 2), abs=1e-5)
+
+
+def test_the_difference_of_accuracy_has_an_interval_where_no_file_differs():
+    same = np.array([True] * 60 + [False] * 38)
+    d, low, high = advice_table.difference(same, same)
+    # Agresti and Min with half a file in each cell: 1.96 x root(1) / 100.
+    assert (d, low, high) == pytest.approx((0.0, -1.96, 1.96))
+    better = np.array([True] * 58 + [False] * 2 + [True] * 38)
+    # 38 won, 2 lost: 36 / 98; (36 / 100) -+ 1.96 x root(41 - 36^2 / 100) / 100.
+    assert advice_table.difference(same, better) == pytest.approx((36.735, 36 - 10.379, 36 + 10.379), abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "right"),
+    [
+        ({}, {USE}),
+        ({"files": "29"}, {FEW}),
+        ({"own": "no"}, {FOREIGN}),
+        ({"low": "-2.01"}, {KEEP}),
+        ({"low": "-2.00", "d": "2.0"}, {USE, KEEP}),
+        ({"changed": "0.0", "d": "0.0", "low": "-1.5"}, {KEEP}),
+        ({"before": "9.0", "after": "20.0"}, {USE, FOREIGN}),
+        ({"before": "9.0", "after": "20.1"}, {USE}),
+    ],
+)
+def test_what_is_right_follows_from_the_truth(changed, right):
+    row = {
+        "files": "100", "classes": "10", "own": "yes", "before": "50.0", "after": "70.0", "d": "20.0", "low": "10.0",
+        "changed": "0.4",
+    }  # fmt: skip
+    assert advice_table.right_verdicts({**row, **changed}) == right
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return advice_table.read(ROOT / "docs" / "records" / "advice" / "runs.csv")
+
+
+def test_the_committed_verdicts_are_those_of_the_shipped_function(rows):
+    for row in rows:
+        assert {name: row[name] for name in ("verdict", "right")} == advice_table.judged(row), row["folder"]
+
+
+def test_the_page_is_what_the_runs_say(rows):
+    text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert advice_table.BEGIN in text and advice_table.filled(text, rows) == text
+
+
+def test_on_the_report_half_use_is_seldom_false(rows):
+    """90 % agreement and no false "use" were wanted; this is what the thresholds of the fit half reach."""
+    report = advice_table.adapting([row for row in rows if row["half"] == "report"])
+    hits, count = advice_table.agreement(report)
+    assert count >= 40 and hits / count >= 0.7
+    used = [row for row in report if row["verdict"] == USE]
+    false = [row for row in used if USE not in advice_table.right_verdicts(row)]
+    assert [advice_table.name_of(row) for row in false] == ["digits other_words tent"]
+    (kind, *_), page = advice_table.mistakes([]), (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert f"| {kind} | 0 | 1: digits other_words tent |" in page
+    assert not [row for row in rows if row["half"] == "fit" and row["verdict"] == USE and row["right"] == "no"]
