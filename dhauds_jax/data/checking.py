@@ -156,7 +156,9 @@ def _list_all(
                 refs, said = list_split(dataset, data_dir, split, True)
             except BadInput as error:
                 errors.append(error)
-                findings.append(Finding("list", split, split, str(error), "", True))
+                # Of a folder of one's own only training needs its splits, and it needs no test.
+                fatal = dataset.at is None or split != "test"
+                findings.append(Finding("list", split, split, str(error), "", fatal))
                 continue
             findings.append(Finding("absent", split, split, complaint, "", not allow_partial))
         listed[split] = refs
@@ -184,7 +186,9 @@ def _check_counts(dataset: DataSet, listed: dict[str, list[ClipRef]], allow_part
             else:
                 continue
             clips = f"{found} {plural(found, 'clip')}"
-            findings.append(Finding(what, split, f"{split}/{name}", clips, str(wanted), not allow_partial))
+            # A folder of one's own promises nothing of what it holds, and training takes it as it is.
+            fatal = not allow_partial and dataset.at is None
+            findings.append(Finding(what, split, f"{split}/{name}", clips, str(wanted), fatal))
     return findings
 
 

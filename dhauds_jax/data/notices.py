@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 from dhauds_jax.files import printable
+from dhauds_jax.wording import counted
 
 LOUD = "samples far beyond full scale (1)"
 CANCELLING = "channels that cancel: their mean, which is taken, is over 20 dB quieter than they are"
@@ -13,6 +16,26 @@ TAKEN = "taken as they are"
 CUT = "cut at full scale, as rows have 16 bit"
 SATURATED = "cut at full scale when they are written, as files have 16 bit"
 _MEND = {LOUD: "divide by the largest if that is not meant", CANCELLING: "keep one channel if that is not meant"}
+
+
+_NAMED = 5  # classes that are named before the rest is counted
+
+
+def absent_classes(split: str, classes: Sequence[str], labels: Sequence[int] | np.ndarray) -> tuple[str, ...]:
+    """A sentence about the classes of which a split has no clip; nothing where it has all.
+
+    Args:
+      split: its name.
+      classes: of the set.
+      labels: of the split's clips, indices into `classes`.
+    """
+    there = set(map(int, labels))
+    absent = [name for label, name in enumerate(classes) if label not in there]
+    if not absent:
+        return ()
+    more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
+    named = ", ".join(map(printable, absent[:_NAMED])) + more
+    return (f"{split} has no clip of {len(absent):,} of {counted(len(classes), 'class', 'classes')}: {named}",)
 
 
 class Notice(str):

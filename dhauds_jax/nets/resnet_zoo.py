@@ -125,6 +125,9 @@ def _presets() -> tuple[dict[str, Preset], dict[str, Preset]]:
     name = "tta_in_ac_resnet26_rotation_am"
     resnets[name] = _preset(name, "resnet", _resnet(4, aux_classes=4), _front_end(rate, 1024, hop, 96), rate, names)
     tiny = {"widths": [4, 4, 8], "blocks": 1, "pool": 2, "aux_classes": 3}
+    # For recordings of one's own on a CPU: the CNN of `sc1` over 5 s, without the double softmax.
+    head, front_end = {**_HEADS["cnn"], "softmax_output": False}, _front_end(16000, 1024, 512, 64)
+    cnns["cnn_small"] = preset("cnn_small", "cnn", None, _CNN, head, front_end, 80_000)
     resnets["resnet_tiny"] = _preset("resnet_tiny", "resnet", tiny, _front_end(16000, 512, 256, 16), 4000, None)
     return resnets, cnns
 

@@ -16,19 +16,25 @@ from dhauds_jax.cells import targets
 from dhauds_jax.cells.input_statistics import normalising
 from dhauds_jax.command import flags
 from dhauds_jax.data import pipeline, sets
-from dhauds_jax.data.corruptions import is_own
 from dhauds_jax.errors import BadInput, check_number
-from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.recipes import training as recipes
 from dhauds_jax.train import identity as identities
-from dhauds_jax.train.clips import check_splits, open_clips, train_width, training_noise, validation_split
+from dhauds_jax.train.clips import (
+    check_splits,
+    open_clips,
+    say_absent_classes,
+    train_width,
+    training_noise,
+    validation_split,
+)
 from dhauds_jax.train.epoch_log import EpochLog, check_tensorboard
 from dhauds_jax.train.identity import trained_state, workdir_state
 from dhauds_jax.train.loop import check_options, train
 from dhauds_jax.train.optimisers import FALL_OVER_EPOCHS
+from dhauds_jax.train.profiles import settled, without_noise
 from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.selection import chosen, kept_words
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
@@ -93,50 +99,6 @@ def _check_weights(run: TrainRun, found: ClassifierConfig, config: ClassifierCon
 def _fits_weights(preset: ClassifierConfig, found: ClassifierConfig) -> bool:
     """Whether weights are fitted to `--net`; elsewhere the checkpoint's own network is trained."""
     return found.family == preset.family == spectrogram_transfer.FAMILY
-
-
-def settled(run: TrainRun, selection: str | None = None, time_flip: bool | None = None) -> TrainRun:
-    """The run with the options that its profile stands for, where they are still those of profile reference.
-
-    Args:
-      run: the request; without a profile it has corrected for a folder of one's own, else reference.
-      selection: what was asked for expressly, whatever the profile. None: the profile's; a `selection` of the options
-        that is not "last" stays.
-      time_flip: what was asked for expressly; None: the profile's.
-
-    Raises:
-      BadInput: an unknown profile.
-    """
-    if run.profile is None:
-        run = run.replace(profile="corrected" if run.dataset == OWN else "reference")
-    if run.profile not in PROFILES:
-        raise BadInput(f"--profile={run.profile}: expected {' or '.join(PROFILES)}")
-    if run.profile == "reference" or not run.options.first_epoch_plain:
-        return run
-    own = "best_validation" if run.options.selection == "last" else run.options.selection
-    mended = {"first_epoch_plain": False, "crop_last_start": True, "nesterov": True}
-    mended |= {"selection": selection or own, "time_flip": bool(time_flip)}
-    return run.replace(options=run.options.replace(**mended))
-
-
-OWN = "folder"
-"""The data set of a user's own recordings, which has no published recipe."""
-
-
-def without_noise(run: TrainRun) -> TrainRun:
-    """A settled run whose views need no noise recording, where it is of one's own recordings and there is none.
-
-    The noise of the default view is 50 dB below the clips, so that the clip as it is comes nearest to it.
-    """
-    own = run.dataset == OWN and run.profile == "corrected" and "noise" in run.options.views
-    if not own or run.noise_dir or is_own(run.train_noise):
-        return run
-    views = tuple("clean" if view == "noise" else view for view in run.options.views)
-    print(
-        f"note: without --noise_dir nothing is mixed into the clips: --views={','.join(views)} in place of "
-        f"{','.join(run.options.views)}"
-    )
-    return run.replace(options=run.options.replace(views=views))
 
 
 def _build(run: TrainRun, config: ClassifierConfig) -> Classifier:
@@ -223,7 +185,9 @@ def _read(
     clips = open_clips(run, dataset, "train", config.sample_rate, width, run.memory_budget_mb)
     clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
-    return _Data(clips, open_clips(run, dataset, scored, config.sample_rate, config.length, left_mb, False), noise)
+    data = _Data(clips, open_clips(run, dataset, scored, config.sample_rate, config.length, left_mb, False), noise)
+    say_absent_classes({"train": data.clips, scored: data.validation})
+    return data
 
 
 def _with_statistics(

@@ -1,4 +1,7 @@
-"""What SSAST's fine-tuning does to a batch: clips mixed in pairs, masks, noise and shifts of the spectrogram."""
+"""What SSAST's fine-tuning does to a batch: clips mixed in pairs, masks, noise and shifts of the spectrogram.
+
+Mixtures are for any network, masks for those on filter banks and log-mels.
+"""
 
 from __future__ import annotations
 
@@ -21,17 +24,22 @@ ROLL = (-10, 10)
 """Frames by which a noisy spectrogram is rolled: from the first, below the second."""
 
 
-def silence(config: ClassifierConfig) -> float:
-    """The value that a masked bin has in what the network takes: 0 before its normalisation.
+def masked_value(config: ClassifierConfig) -> float | None:
+    """The value that a masked bin has in what the network takes.
+
+    Of Kaldi filter banks 0 before their normalisation; None, the clip's own mean, of log-mels: these have no mean of
+    the set, and no floor that is the same for all clips.
 
     Raises:
-      BadInput: the front end is no Kaldi filter bank.
+      BadInput: another front end.
     """
     front_end = config.front_end
+    if front_end["kind"] == "log_mel":
+        return None
     if front_end["kind"] != "kaldi_fbank":
         raise BadInput(
-            f"--freq_mask, --time_mask and --spectrogram_noise are for nets on Kaldi filter banks such as ssast_tiny, "
-            f"and the front end of {config.net} is {front_end['kind']}: leave them out"
+            f"--freq_mask and --time_mask are for nets on filter banks such as ssast_tiny and amaut_small, and the "
+            f"front end of {config.net} is {front_end['kind']}: leave them out"
         )
     return -front_end["mean"] / (front_end["std_factor"] * front_end["std"])
 
@@ -50,7 +58,7 @@ def augment_spectrogram(
     features: Float[Array, "batch frames bins"],
     index: Int[Array, " batch"],
     *,
-    fill: float,
+    fill: float | None,
     freq_mask: int = 0,
     time_mask: int = 0,
     noise: bool = False,
@@ -62,9 +70,9 @@ def augment_spectrogram(
 
     Args:
       key: random key.
-      features: (batch, frames, bins) normalised filter banks.
+      features: (batch, frames, bins) normalised filter banks, or log-mels.
       index: (batch,) position of each clip in its set.
-      fill: what a masked value becomes.
+      fill: what a masked value becomes; None: the mean of its clip.
       freq_mask: bins, the mask over bins is narrower than this.
       time_mask: frames, the mask over frames is narrower than this.
       noise: whether noise and roll are added.
@@ -76,7 +84,7 @@ def augment_spectrogram(
     def one(row: Array, i: Array) -> Array:
         keys = jax.random.split(jax.random.fold_in(key, i), 5)
         masked = _masked(keys[0], row.shape[1], freq_mask)[None] | _masked(keys[1], row.shape[0], time_mask)[:, None]
-        row = jnp.where(masked, fill, row)
+        row = jnp.where(masked, row.mean() if fill is None else fill, row)
         if not noise:
             return row
         row = row + jax.random.uniform(keys[2], row.shape) * jax.random.uniform(keys[3]) / 10
@@ -149,8 +157,13 @@ def check_augmentation(options: Any, config: ClassifierConfig) -> None:
         raise BadInput(f"--mixup={options.mixup}: expected a share of the clips from 0 to 1")
     if options.freq_mask < 0 or options.time_mask < 0:
         raise BadInput(f"--freq_mask={options.freq_mask}, --time_mask={options.time_mask}: expected 0 or more")
-    if options.freq_mask or options.time_mask or options.spectrogram_noise:
-        silence(config)
+    if options.spectrogram_noise and config.front_end["kind"] != "kaldi_fbank":
+        raise BadInput(
+            f"--spectrogram_noise is for nets on normalised Kaldi filter banks such as ssast_tiny, and the front end "
+            f"of {config.net} is {config.front_end['kind']}: leave it out"
+        )
+    if options.freq_mask or options.time_mask:
+        masked_value(config)
 
 
 def make_augment(options: Any, config: ClassifierConfig) -> Callable[[Array, Array, Array], Array] | None:
@@ -158,7 +171,7 @@ def make_augment(options: Any, config: ClassifierConfig) -> Callable[[Array, Arr
     if not (options.freq_mask or options.time_mask or options.spectrogram_noise):
         return None
     settings = {name: getattr(options, name) for name in ("freq_mask", "time_mask")}
-    fill = silence(config)
+    fill = masked_value(config)
 
     def augment(key: Array, features: Array, index: Array) -> Array:
         return augment_spectrogram(key, features, index, fill=fill, noise=options.spectrogram_noise, **settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions import is_own
 from dhauds_jax.data.corruptions.noise import load_bank
 from dhauds_jax.data.loading import load_split
-from dhauds_jax.data.notices import to_say
+from dhauds_jax.data.notices import absent_classes, to_say
 from dhauds_jax.data.sets.base import list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.train.request import ClipsOfRun, TrainOptions
+from dhauds_jax.train.selection import BY_VALIDATION
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
 
@@ -71,9 +73,9 @@ def validation_split(dataset: sets.DataSet, selection: str) -> str:
     """
     if "val" in dataset.splits or "test" not in dataset.splits or not dataset.counts:
         return "val"
-    if selection == "best_validation":
+    if selection in BY_VALIDATION:
         raise BadInput(
-            f"--selection=best_validation: no validation split of {dataset.name} is published, and an epoch chosen by "
+            f"--selection={selection}: no validation split of {dataset.name} is published, and an epoch chosen by "
             "its test clips would flatter; give --selection=last"
         )
     print(f"note: no validation split of {dataset.name} is published: its test split is scored after each epoch")
@@ -103,3 +105,10 @@ def open_clips(
     for line in to_say(clips.notices, of_set=first):
         print(line)
     return clips
+
+
+def say_absent_classes(splits: Mapping[str, pipeline.ClipSplit]) -> None:
+    """Prints a note about each of these splits that lacks classes: those are not learned, or not scored."""
+    for split, clips in splits.items():
+        for sentence in absent_classes(split, clips.classes, clips.labels):
+            print(f"note: {sentence}")

@@ -27,7 +27,7 @@ from dhauds_jax.train.auxiliary import check_aux_options, class_statistics, make
 from dhauds_jax.train.evaluation import BATCH, fed, make_evaluator
 from dhauds_jax.train.optimisers import learning_rate, make_optimiser
 from dhauds_jax.train.options import TrainOptions, check_options
-from dhauds_jax.train.selection import kept_variables
+from dhauds_jax.train.selection import kept_variables, row
 from dhauds_jax.train.views import TrainBatch, make_features, make_view
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.evaluation import check_finite_logits
@@ -286,9 +286,9 @@ def train(
             scores = {name: getattr(metrics, name)(logits, validation.labels) for name in SCORES}
             accuracy = scores["accuracy"]
             state = TrainState(
-                done.variables, done.opt_state, kept_variables(state.best, done.variables, accuracy, history, options)
+                done.variables, done.opt_state, kept_variables(state.best, done.variables, scores, history, options)
             )
-            history.append({"epoch": epoch + 1, "loss": done.loss, "validation": accuracy})
+            history.append(row(epoch + 1, done.loss, scores, options))
             bar.set_postfix(loss=f"{done.loss:.3f}", validation=f"{accuracy:.3f}")
             scores["lr"] = rate((epoch + 1) * steps - 1)
             # Before the state is saved, which a Ctrl-C ends: only this sitting has the epoch's scores and seconds.

@@ -18,7 +18,7 @@ LOSSES = ("cross_entropy", "binary")
 CROPS = ("random", "head")
 """Values of `TrainOptions.crop`."""
 
-SELECTIONS = ("last", "best_validation", "average")
+SELECTIONS = ("last", "best_validation", "best_nll", "average")
 """Values of `TrainOptions.selection`."""
 
 TASKS = ("none", "time_shift", "rotation")
@@ -35,7 +35,7 @@ STATISTICS = ("checkpoint", "preset", "train_set")
 class TrainOptions(Request):
     """Source training. Defaults are the recipe of the small AMAuT (24 epochs, SGD at 0.05, two views).
 
-    Fields that are no flags follow the profile, as those do whose flag may be left out (`runs.train.settled`); the
+    Fields that are no flags follow the profile, as those do whose flag may be left out (`train.profiles.settled`); the
     defaults are those of profile reference.
 
     Attributes:
@@ -51,7 +51,7 @@ class TrainOptions(Request):
       selection: "last" is what the reference does by a slip, quirk 7.
       first_epoch_plain, nesterov: quirks 4 and 3 of the optimiser.
       mixup: see `train.augment.mix`.
-      freq_mask, time_mask: of Kaldi filter banks only.
+      freq_mask, time_mask: see `train.augment.augment_spectrogram`.
       aux_task: the shift of each clip ("time_shift") or the rotation of its spectrogram ("rotation"), see
         `train.auxiliary`.
       time_flip: quirk 42.
@@ -80,7 +80,8 @@ class TrainOptions(Request):
     noise_snr_db: float = flag("Signal-to-noise ratio of the noise view, in dB.", 50.0)
     group: str = flag("Parameters that move: norm, batch_norm, head, encoder, front_end_frozen or all.", "all")
     selection: str = flag(
-        "Epoch to keep (default: last in profile reference, else best_validation); average: the mean of the weights.",
+        "Epoch to keep (default: last in profile reference, else best_validation, by accuracy); best_nll: by the "
+        "log-likelihood of the validation labels, for few clips; average: the mean of the weights.",
         "last",
         choices=SELECTIONS,
         left_out=True,
@@ -94,9 +95,9 @@ class TrainOptions(Request):
     b2: float = flag("adam: decay of the mean of their squares.", 0.999)
     loss: str = flag("Loss: one class a clip, or each class alone.", "cross_entropy", choices=LOSSES)
     mixup: float = flag("Share of the clips that are mixed with another one, 0 to 1.", 0.0)
-    freq_mask: int = flag("Bins that a mask over the filter bank is narrower than (0: none).", 0)
+    freq_mask: int = flag("Bins that a mask over the filter bank or log-mel is narrower than (0: none).", 0)
     time_mask: int = flag("Frames that a mask over time is narrower than (0: none).", 0)
-    spectrogram_noise: bool = flag("Noise and a roll of -10 to 9 frames in the filter bank.", False)
+    spectrogram_noise: bool = flag("Noise and a roll of -10 to 9 frames in a Kaldi filter bank.", False)
     average_from: int = flag("selection=average: first epoch of the mean; the last one is --epochs.", 1)
     aux_task: str = flag(
         "What the auxiliary head learns beside the classes, for --method=ttt later.", "none", choices=TASKS

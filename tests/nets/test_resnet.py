@@ -30,6 +30,7 @@ def tiny():
         # The published totals of the ResNets count the shared extractor twice (quirk 78).
         ("tta_in_ac_cnn_am", None, 25_404, 25_404),
         ("tta_in_ac_cnn_sc1", None, 26_704, 26_704),
+        ("cnn_small", DIGITS, 25_404, 25_404),
         ("tta_in_ac_resnet26_am", None, 737_005 - 88_432, 737_005),
         ("tta_in_ac_resnet26_rotation_am", None, 740_078 - 88_432, 740_078),
         ("tta_in_ac_resnet26_sc1", None, 740_481 - 88_432, 740_481),

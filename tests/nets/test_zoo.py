@@ -176,8 +176,14 @@ def test_every_family_takes_clips_of_another_length(net, frames, tokens):
 def test_small_presets_for_longer_clips(seconds, frames):
     config = zoo.preset(f"amaut_small_{seconds}s", CLASSES)
     wave = jax.ShapeDtypeStruct((1, seconds * 16_000), jnp.float32)
-    assert config.length == seconds * 16_000
-    assert jax.eval_shape(zoo.build(config).features, wave).shape == (1, frames, 64)
+    assert config.length == seconds * 16_000 and config.geometry == zoo.preset("amaut_small", CLASSES).geometry
+    net = zoo.build(config)
+    assert jax.eval_shape(net.features, wave).shape == (1, frames, 64)
+    variables = jax.eval_shape(net.init, jax.random.key(0), wave)
+    outputs, stats = jax.eval_shape(lambda v, x: net.apply(v, x, mode=EVAL), variables, wave)
+    assert outputs.logits.shape == (1, 4) and outputs.embedding.shape == (1, 64)
+    assert outputs.frames.shape == (1, *positions(config))
+    assert stats == variables["batch_stats"]
 
 
 def test_every_name_stands_for_what_it_should():
@@ -188,7 +194,7 @@ def test_every_name_stands_for_what_it_should():
         "conmix": 6,
         "hubert": 23,
         "resnet": 8,
-        "cnn": 2,
+        "cnn": 3,
         "spectrogram_transformer": 48,
     }
     assert len(zoo.names()) == sum(counts.values())

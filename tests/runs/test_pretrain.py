@@ -78,11 +78,24 @@ def test_a_killed_run_ends_with_the_same_weights(data, pretrained, tmp_path, mon
             if epoch.index == 2:
                 raise KeyboardInterrupt
 
+    def full(*args, **kwargs):
+        raise OSError("no space left")
+
     with monkeypatch.context() as patched:
         patched.setattr(pretrain, "pretrain", dies)
         with pytest.raises(KeyboardInterrupt):
             pretrain_and_save(a_run(data, tmp_path), "c")
-    pretrain_and_save(a_run(data, tmp_path), "c")
+    # The last epoch is kept whatever the clock says: what is killed before its checkpoint does not train it again.
+    rarely = a_run(data, tmp_path, save_every_s=1e9)
+    with monkeypatch.context() as patched:
+        patched.setattr(pretrain.checkpoints, "save", full)
+        with pytest.raises(OSError, match="no space left"):
+            pretrain_and_save(rarely, "c")
+    assert [path.name for path in (tmp_path / "state" / "pretrain").iterdir()] == ["00000004"]
+    with monkeypatch.context() as patched:
+        patched.setattr("dhauds_jax.train.pretraining.batches", full)
+        pretrain_and_save(rarely, "c")
+    assert not (tmp_path / "state" / "pretrain").exists()
     found, _, extra = checkpoint.load(tmp_path / "checkpoint")
     assert checkpoint.variables_hash(found) == checkpoint.variables_hash(expected)
     assert extra["training"]["history"] == whole["training"]["history"]

@@ -7,12 +7,16 @@ import pytest
 import soundfile
 
 from dhauds_jax.data import pipeline, sets
+from dhauds_jax.data.checking import check_copy
 from dhauds_jax.data.loading import load_split
+from dhauds_jax.data.notices import absent_classes
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.runs import train as train_run
 from dhauds_jax.runs.train import train_and_save
-from dhauds_jax.train.clips import train_width
+from dhauds_jax.train.clips import check_splits, train_width
 from dhauds_jax.train.loop import TrainBatch, TrainOptions, check_options, make_view, train
+from dhauds_jax.train.request import TrainRun
 from tests.runs import tiny
 
 OPTIONS = TrainOptions(epochs=1, batch_size=8)
@@ -120,3 +124,35 @@ def test_memory_records_and_plain_arrays_train_to_the_same_bits(place, tmp_path,
 
     monkeypatch.setattr(train_run, "open_clips", as_float)
     assert trained(place, tmp_path / "float")[0] == held
+
+
+def test_training_and_the_check_name_the_classes_that_a_split_lacks(tmp_path, capsys):
+    """Of a folder that a hash splits; before, training said nothing and `check_data` refused what it takes."""
+    takes = {"cat": (0, 1, 2), "dog": (0, 1), "emu": (2,)}  # of these the hash puts cat/0 into val, none into test
+    for label, (word, numbers) in enumerate(takes.items()):
+        (tmp_path / word).mkdir()
+        for take in numbers:
+            soundfile.write(tmp_path / word / f"{take}.wav", tiny.tone(label, take), 16_000, subtype="PCM_16")
+    dataset = sets.get("folder", tmp_path)
+    run = TrainRun(dataset="folder", data_dir=str(tmp_path), workdir=str(tmp_path / "out"), options=OPTIONS)
+    data = train_run._read(run, dataset, "val", zoo.preset("amaut_tiny", dataset.classes), None)
+    assert data.clips.ids == ("cat/1.wav", "cat/2.wav", "dog/0.wav", "dog/1.wav", "emu/2.wav")
+    assert [line for line in capsys.readouterr().out.splitlines() if "no clip" in line] == [
+        "note: val has no clip of 2 of 3 classes: dog, emu"
+    ]
+    report = check_copy("folder", tmp_path, progress=False)
+    assert report.serves and [(found.kind, found.file) for found in report.findings] == [
+        ("list", "test"),
+        ("missing class", "val/dog"),
+        ("missing class", "val/emu"),
+    ]
+    (tmp_path / "cat" / "0.wav").unlink()  # now val has none, and training is refused too
+    assert not check_copy("folder", tmp_path, progress=False).serves
+    with pytest.raises(BadInput, match="none of its 5 clips is in the split 'val'"):
+        check_splits(run, dataset)
+
+
+def test_only_the_first_classes_that_a_split_lacks_are_named():
+    said = absent_classes("train", tuple("abcdefg"), [2])
+    assert said == ("train has no clip of 6 of 7 classes: a, b, d, e, f and 1 more",)
+    assert absent_classes("train", ("a", "b"), np.array([1, 0], np.int32)) == ()

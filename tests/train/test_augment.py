@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.nets import zoo
-from dhauds_jax.train.augment import augment_spectrogram, check_augmentation, mix, target_loss
+from dhauds_jax.train.augment import augment_spectrogram, check_augmentation, masked_value, mix, target_loss
 from dhauds_jax.train.loop import TrainState
 from dhauds_jax.train.optimisers import make_optimiser, warmup_in_stairs
 from dhauds_jax.train.options import TrainOptions, check_options
@@ -35,6 +35,22 @@ def test_masks_are_single_bands_narrower_than_asked_and_filled_with_silence():
         for s in range(60)
     ]
     assert min(sizes) == 0 and max(sizes) >= 9  # U[0, 12) rounded down
+
+
+def test_masks_of_log_mels_are_filled_with_the_mean_of_their_clip():
+    """Before, masks were for Kaldi filter banks alone; what is drawn is the same for both."""
+    x = jax.random.normal(jax.random.key(1), (6, 20, 10)) + jnp.arange(6.0)[:, None, None]
+    settings = {"freq_mask": 6, "time_mask": 8}
+    assert masked_value(zoo.preset("amaut_small_5s", ("a", "b"))) is None
+    assert masked_value(zoo.preset("ssast_tiny", ("a", "b"))) == pytest.approx(4.2677393 / (2 * 4.5689974))
+    found, flat = (
+        np.asarray(augment_spectrogram(jax.random.key(0), x, INDEX, fill=fill, **settings)) for fill in (None, -99.0)
+    )
+    masked = flat == -99.0
+    assert 0.1 < masked.mean() < 0.6
+    means = np.broadcast_to(np.asarray(x).mean((1, 2), keepdims=True), x.shape)
+    np.testing.assert_allclose(found[masked], means[masked], rtol=1e-6)
+    np.testing.assert_array_equal(found[~masked], np.asarray(x)[~masked])
 
 
 @pytest.mark.slow
@@ -122,7 +138,7 @@ def test_selection_average_is_the_mean_of_the_chosen_epochs():
     options = TrainOptions(selection="average", average_from=2, epochs=4)
     kept, history = {"w": jnp.zeros(())}, []
     for epoch, value in enumerate((1.0, 2.0, 4.0, 9.0), start=1):
-        kept = kept_variables(kept, {"w": jnp.asarray(value)}, 0.0, history, options)
+        kept = kept_variables(kept, {"w": jnp.asarray(value)}, {}, history, options)
         history.append({"epoch": epoch, "validation": 0.0})
     assert float(kept["w"]) == pytest.approx((2 + 4 + 9) / 3)
     state = TrainState({"w": 9.0}, (), kept)
@@ -135,11 +151,15 @@ def test_options_that_cannot_be_say_what_is_expected():
         ({"loss": "hinge"}, "--loss=hinge: expected cross_entropy or binary"),
         ({"mixup": 1.5}, "--mixup=1.5: expected a share of the clips from 0 to 1"),
         ({"time_mask": -1}, "--time_mask=-1: expected 0 or more"),
-        ({"freq_mask": 4}, "the front end of amaut_tiny is log_mel: leave them out"),
+        ({"spectrogram_noise": True}, "and the front end of amaut_tiny is log_mel: leave it out"),
     ):
         with pytest.raises(ValueError, match=said):
             check_augmentation(TrainOptions(**changes), config)
+    check_augmentation(TrainOptions(freq_mask=4), config)
+    image = zoo.preset("conmix_tiny", ("a", "b"))
+    with pytest.raises(ValueError, match="and the front end of conmix_tiny is mel_image: leave them out"):
+        check_augmentation(TrainOptions(freq_mask=4), image)
     with pytest.raises(ValueError, match="--average_from=30: expected an epoch from 1 to 24"):
         check_options(TrainOptions(selection="average", average_from=30, views=("shift",)), None)
-    with pytest.raises(ValueError, match="--selection=first: expected one of last, best_validation, average"):
+    with pytest.raises(ValueError, match="--selection=first: expected one of last, best_validation, best_nll, average"):
         check_options(TrainOptions(selection="first", views=("shift",)), None)

@@ -1,5 +1,7 @@
 """Which epoch is kept, as the command says it; the rate that it says."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,9 +9,10 @@ import pytest
 
 from dhauds_jax.train.optimisers import learning_rate, make_optimiser
 from dhauds_jax.train.options import TrainOptions
-from dhauds_jax.train.selection import kept_words
+from dhauds_jax.train.selection import kept_variables, kept_words, row
 
-HISTORY = [{"validation": score} for score in (0.5, 0.75, 0.6, 0.75, 0.7)]
+SCORES = [{"accuracy": a, "nll": n} for a, n in ((0.5, 1.2), (0.75, 0.7), (0.6, 0.7), (0.75, 0.9), (0.7, 0.8))]
+HISTORY = [row(epoch, 1.0, scores, TrainOptions(selection="best_nll")) for epoch, scores in enumerate(SCORES, 1)]
 
 
 @pytest.mark.parametrize(
@@ -21,6 +24,10 @@ HISTORY = [{"validation": score} for score in (0.5, 0.75, 0.6, 0.75, 0.7)]
             "kept: epoch 4, the best on the validation clips, the latest of 2 that are (75.0 %)",
         ),
         (
+            {"selection": "best_nll"},
+            "kept: epoch 3, the likeliest labels of the validation clips (nll 0.700, accuracy 60.0 %)",
+        ),
+        (
             {"selection": "average", "average_from": 3},
             "kept: the mean of the weights after epochs 3 to 5",
         ),
@@ -28,6 +35,19 @@ HISTORY = [{"validation": score} for score in (0.5, 0.75, 0.6, 0.75, 0.7)]
 )
 def test_the_sentence_says_which_epoch_and_why(options, words):
     assert kept_words(HISTORY, TrainOptions(**options)) == words
+
+
+@pytest.mark.parametrize(("selection", "kept"), [("best_validation", 4), ("best_nll", 3)])
+@pytest.mark.parametrize("broken_off", [0, 3])
+def test_the_best_epoch_is_kept_and_its_history_says_by_what(selection, kept, broken_off):
+    """The latest of equal ones, also in a training that goes on from a history read back."""
+    options, found, history = TrainOptions(selection=selection), {"w": jnp.zeros(())}, []
+    for epoch, scores in enumerate(SCORES, 1):
+        found = kept_variables(found, {"w": jnp.full((), float(epoch))}, scores, history, options)
+        history.append(row(epoch, 1.0, scores, options))
+        history = json.loads(json.dumps(history)) if epoch == broken_off else history
+    assert float(found["w"]) == kept
+    assert set(history[0]) == {"epoch", "loss", "validation", *(["nll"] if selection == "best_nll" else [])}
 
 
 @pytest.mark.parametrize(

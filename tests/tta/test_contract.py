@@ -258,3 +258,23 @@ def test_tent_adapts_layer_norms_when_asked():
     again = jax.jit(method.step)(after, batch, jax.random.key(0))[1]
     assert float(again.losses["entropy"]) < float(prediction.losses["entropy"])
     assert leaves_equal(masks.split(after.variables["params"], "head")[0], masks.split(variables["params"], "head")[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["amaut_small_2s", "amaut_small_5s", "amaut_small_10s"])
+def test_the_presets_for_clips_of_ones_own_take_the_table_s_steps(preset):
+    """By shapes alone: their parts are those of `amaut_tiny`, which all methods run on, in other sizes.
+
+    Of the methods those that README and tutorial name; tracing them all takes a minute and says nothing more.
+    """
+    classifier = tiny.from_zoo(preset)
+    waves = np.zeros((BATCH, classifier.config.length), np.float32)
+    variables = jax.eval_shape(classifier.init, jax.random.key(0), waves)
+    batch = Batch(jnp.asarray(waves), jnp.ones(BATCH), jnp.arange(BATCH, dtype=jnp.int32))
+    shapes = functools.partial(jax.tree.map, lambda x: (x.shape, x.dtype))
+    for name in ("source", "norm", "tent", "dhauds"):
+        method = build(name, classifier)
+        state = jax.eval_shape(lambda v, method=method: method.init(v, info(waves)), variables)
+        after, prediction = jax.eval_shape(method.step, state, batch, jax.random.key(1))
+        assert prediction.logits.shape == (BATCH, tiny.CLASSES)
+        assert shapes(after) == shapes(state)
