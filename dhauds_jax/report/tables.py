@@ -68,11 +68,35 @@ _DATA = ("clips", "noise", "dataset_source", "corruption_source")
 """Names of digests of data among a record's `content`; the others are of code, settings and source clips."""
 
 
+_MEASURED = ("subset", "draw", "evaluation_draw_seed")
+"""Options that say on which clips and draws all of a cell's methods are measured."""
+
+
 def of_one_make(found: Sequence[Record]) -> list[Record]:
     """The records, data sets (or methods) renamed where one run is there of several makes: speech [clips 1a2b3c4d].
 
     Without this, runs on other recordings in a folder of the same name would be averaged as if they were one seed's.
+    Records of one cell that were measured on other clips or draws are of data sets of their own, too, speech
+    [subset=few.txt]: whatever their methods, they have another accuracy before adaptation.
     """
+    return _of_one_content(_of_one_measure(found))
+
+
+def _of_one_measure(found: Sequence[Record]) -> list[Record]:
+    varying: dict[str, dict[str, None]] = {}
+    for cell in grouped(found, (*GROUP, *_CELL)).values():
+        for name in _MEASURED:
+            if len({record["options"].get(name) for record in cell}) > 1:
+                varying.setdefault(cell[0]["dataset"], {})[name] = None
+    out = []
+    for record in found:
+        values = {name: record["options"].get(name) for name in varying.get(record["dataset"], ())}
+        said = ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
+        out.append({**record, "dataset": f"{record['dataset']} [{said}]"} if said else record)
+    return out
+
+
+def _of_one_content(found: Sequence[Record]) -> list[Record]:
     same: dict[str, list[Record]] = {}
     for record in found:
         place = [record[key] for key in (*GROUP, "method", *_CELL)]
@@ -89,7 +113,7 @@ def of_one_make(found: Sequence[Record]) -> list[Record]:
 def shown_apart(found: Sequence[Record]) -> str:
     """The sentence about what `of_one_make` has renamed; "" where there is nothing."""
     names = dict.fromkeys(record[key] for key in ("dataset", "method") for record in found if " [" in record[key])
-    said = "Made from other data or other code under the same names, and therefore shown apart: "
+    said = "Made from other data, other draws or other code under the same names, and therefore shown apart: "
     return f"{said}{', '.join(names)}." if names else ""
 
 
@@ -109,16 +133,21 @@ def with_variants(found: Sequence[Record]) -> list[Record]:
     """
     varying: dict[tuple, dict[str, None]] = {}
     for (*place, _, _, _, _), cell in grouped(found, (*GROUP, "method", *_CELL)).items():
-        tried = [settings(r) for r in cell]
+        tried = [_chosen_by(r) for r in cell]
         for name in dict.fromkeys(name for one in tried for name in one):
             if len({str(one.get(name)) for one in tried}) > 1:
                 varying.setdefault(tuple(place), {})[name] = None
     out = []
     for record in found:
         names = varying.get(tuple(record[key] for key in (*GROUP, "method")), {})
-        listed = ", ".join(f"{name}={settings(record).get(name)}" for name in names)
+        listed = ", ".join(f"{name}={_chosen_by(record).get(name)}" for name in names)
         out.append({**record, "method": f"{record['method']} [{listed}]"} if listed else record)
     return out
+
+
+def _chosen_by(record: Record) -> dict[str, Any]:
+    """The settings, and the criterion that chose the epoch of `adapted_selected`."""
+    return {**settings(record), "criterion": record["selection"]["criterion"]}
 
 
 def mean_and_spread(values: Sequence[float], scale: float = 100.0, digits: int = 1) -> str:
