@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dhauds_jax import metrics, parallel
-from dhauds_jax.cells import targets
+from dhauds_jax.cells import subsets
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.planned import Name, plan_of
@@ -98,7 +98,7 @@ def results(
     place = (*place, config.sample_rate, config.length)
     loaded = _kept(memory, "split", place, lambda: load_for(run, run.split, config))
     if run.subset:
-        loaded = targets.only(loaded, run.subset)
+        loaded = subsets.only(loaded, run.subset)
     clips = _kept(memory, "clips", (place, loaded.clips.ids), lambda: content.of_split(loaded.clips))
     workdir = Path(run.workdir)
     parallel.wait("records")  # the first process may still be adding what a row before this one gave

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.cells import read_sets, running, targets, worklist
+from dhauds_jax.cells import read_sets, running, subsets, targets, worklist
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.source import SourceModel
@@ -67,7 +67,7 @@ def test_a_list_of_clips_counts_by_what_it_lists_and_not_by_its_name(source, tmp
     for name, text in (("one", "a\nc\n"), ("two", "a\nc\n"), ("one", "a\nd\n")):
         path = tmp_path / f"{name}.txt"
         path.write_text(text)
-        digests.append(content.of_split(targets.only(loaded, str(path)).clips))
+        digests.append(content.of_split(subsets.only(loaded, str(path)).clips))
     assert digests[0] == digests[1] != digests[2]
 
 

@@ -17,7 +17,8 @@ from dhauds_jax.data.corruptions import LEVELS
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.data.notices import Said
-from dhauds_jax.data.sets.base import ClipRef, DataSet, check_present, find_root
+from dhauds_jax.data.sets.base import ClipRef, DataSet, find_root
+from dhauds_jax.data.sets.copies import check_present
 from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
 from dhauds_jax.progress import progress_bar

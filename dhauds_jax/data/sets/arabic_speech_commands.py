@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_present, check_split, find_root, read_rows
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_rows
+from dhauds_jax.data.sets.copies import check_present
 from dhauds_jax.errors import BadInput
 
 FOLDER = "arabic-speech-commands"

@@ -9,15 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import (
-    ClipRef,
-    DataSet,
-    Order,
-    check_groups,
-    check_split,
-    find_root,
-    read_text,
-)
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_text
+from dhauds_jax.data.sets.copies import check_groups
 from dhauds_jax.data.walking import files_in
 from dhauds_jax.errors import BadInput
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root
+from dhauds_jax.data.sets.copies import check_groups
 from dhauds_jax.data.walking import files_in, folders_in
 from dhauds_jax.errors import BadInput
 

@@ -4,16 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dhauds_jax.data.sets.base import (
-    ClipRef,
-    DataSet,
-    Order,
-    check_present,
-    check_split,
-    find_root,
-    read_rows,
-    unlisted,
-)
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_rows
+from dhauds_jax.data.sets.copies import check_present, unlisted
 from dhauds_jax.errors import BadInput
 
 _NAMES = """dog rooster pig cow frog cat hen insects sheep crow

@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_groups, check_split, find_root
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root
+from dhauds_jax.data.sets.copies import check_groups
 from dhauds_jax.data.walking import files_in
 from dhauds_jax.errors import BadInput
 

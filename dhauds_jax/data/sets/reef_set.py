@@ -11,17 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import (
-    ClipRef,
-    DataSet,
-    Order,
-    check_present,
-    check_split,
-    find_root,
-    read_rows,
-    read_table,
-    read_text,
-)
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_rows, read_table, read_text
+from dhauds_jax.data.sets.copies import check_present
 from dhauds_jax.errors import BadInput
 
 FOLDERS = ("ReefSet_v1.0", "ReefSet", "ReefSet/ReefSet_v1.0")

@@ -6,16 +6,8 @@ import functools
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import (
-    ClipRef,
-    DataSet,
-    Order,
-    check_groups,
-    check_present,
-    check_split,
-    find_root,
-    read_text,
-)
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_text
+from dhauds_jax.data.sets.copies import check_groups, check_present
 from dhauds_jax.data.walking import files_in, folders_in
 from dhauds_jax.errors import BadInput
 

@@ -7,16 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import (
-    ClipRef,
-    DataSet,
-    Order,
-    check_present,
-    check_split,
-    find_root,
-    read_rows,
-    unlisted,
-)
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_rows
+from dhauds_jax.data.sets.copies import check_present, unlisted
 from dhauds_jax.errors import BadInput
 
 FOLDERS = ("UrbanSound8K", "UrbanSound8K/UrbanSound8K")

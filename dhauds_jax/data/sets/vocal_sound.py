@@ -7,16 +7,8 @@ import json
 from pathlib import Path, PurePosixPath
 
 from dhauds_jax import class_names
-from dhauds_jax.data.sets.base import (
-    ClipRef,
-    DataSet,
-    Order,
-    check_present,
-    check_split,
-    find_root,
-    read_rows,
-    read_text,
-)
+from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_rows, read_text
+from dhauds_jax.data.sets.copies import check_present
 from dhauds_jax.errors import BadInput
 
 FOLDERS = ("vs_release_16k", "vs_release_44k", "VocalSound", "VocalSound/vs_release_16k", "VocalSound/vs_release_44k")
