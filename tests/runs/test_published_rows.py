@@ -81,9 +81,10 @@ GEOMETRY = {
     "cnn": {"channels": [2, 2, 4, 4]},
 }
 """What is smaller still than in those presets."""
-LINEAR = {f"amaut_{place}" for place in ("rs", "sc2", "vs")} | {f"conmix_{place}" for place in ("am", "sc1")}
+LINEAR = {f"amaut_{place}" for place in ("audiomnist", "rs", "sc2", "vs")}
+LINEAR |= {f"conmix_{place}" for place in ("am", "sc1")}
 LINEAR |= {f"hubert_base_{place}" for place in ("rs", "sc2", "us8", "vs")}
-"""Nets whose rows have so many different options that to compile a network of the family for each would take minutes:
+"""Nets of so many folds or options that to compile a network of the family for each would take minutes:
 their encoder is one linear layer. Each family has nets beside them."""
 
 
