@@ -81,14 +81,15 @@ GEOMETRY = {
     "cnn": {"channels": [2, 2, 4, 4]},
 }
 """What is smaller still than in those presets."""
-LINEAR = {f"amaut_{place}" for place in ("rs", "sc2", "vs")} | {f"conmix_{place}" for place in ("am", "sc1")}
+LINEAR = {f"amaut_{place}" for place in ("audiomnist", "rs", "sc2", "vs")}
+LINEAR |= {f"conmix_{place}" for place in ("am", "sc1")}
 LINEAR |= {f"hubert_base_{place}" for place in ("rs", "sc2", "us8", "vs")}
-"""Nets whose rows have so many different options that to compile a network of the family for each would take minutes:
+"""Nets of so many folds or options that to compile a network of the family for each would take minutes:
 their encoder is one linear layer. Each family has nets beside them."""
 
 
 class Glance(nn.Module):
-    """One token: a linear layer over a clip's first features, of an image those of its first rows, normalised."""
+    """Sixteen tokens: a linear layer over a clip's first features, of an image those of its first rows, normalised."""
 
     image: ImageSpec | None
 
@@ -96,10 +97,15 @@ class Glance(nn.Module):
     def __call__(self, features, *, mode, weights=None, axis_name=None):
         if self.image is not None:
             features = InputNorm(self.image.mean, self.image.deviation, name=mel_image.NAME)(features)
-        return nn.Dense(8, name="embed")(features.reshape(features.shape[0], 1, -1)[..., :64])
+        return nn.Dense(8, name="embed")(features.reshape(features.shape[0], -1)[:, :128].reshape(-1, 16, 8))
 
 
 GLANCE = Family(lambda config: Glance(mel_image.spec_of(config.front_end)))
+
+
+def _is_size(value):
+    """Whether a field of a head is a size, or the sizes of its stages, and no choice."""
+    return type(value) in (int, list)
 
 
 def smallest(net, classes):
@@ -109,7 +115,7 @@ def smallest(net, classes):
     inherited = {} if full.family == "cnn" else like.geometry
     same = {name: full.geometry[name] for name in ("aux_classes",) if name in full.geometry}
     linear = {"family": f"{__name__}:GLANCE", "geometry": {}}
-    sizes = {name: min(size, 16) for name, size in full.head.items() if type(size) is int}
+    sizes = {name: min(size, 16) if type(size) is int else [] for name, size in full.head.items() if _is_size(size)}
     rates = {name: full.front_end[name] for name in ("sample_rate", "f_max") if name in like.front_end}
     found = full.replace(
         geometry={**inherited, **GEOMETRY[full.family], **same},
