@@ -148,14 +148,28 @@ def test_the_page_is_what_the_runs_say(rows):
     assert advice_table.BEGIN in text and advice_table.filled(text, rows) == text
 
 
-def test_on_the_report_half_use_is_seldom_false(rows):
-    """90 % agreement and no false "use" were wanted; this is what the thresholds of the fit half reach."""
-    report = advice_table.adapting([row for row in rows if row["half"] == "report"])
-    hits, count = advice_table.agreement(report)
-    assert count >= 40 and hits / count >= 0.7
-    used = [row for row in report if row["verdict"] == USE]
-    false = [row for row in used if USE not in advice_table.right_verdicts(row)]
-    assert [advice_table.name_of(row) for row in false] == ["digits other_words tent"]
-    (kind, *_), page = advice_table.mistakes([]), (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    assert f"| {kind} | 0 | 1: digits other_words tent |" in page
-    assert not [row for row in rows if row["half"] == "fit" and row["verdict"] == USE and row["right"] == "no"]
+FALSE = (
+    "digits digits_in_arabic dhauds",
+    "digits home_sounds dhauds",
+    "digits noise_only dhauds",
+    "digits other_words dhauds",
+    "digits other_words tent",
+    "digits two_classes_noisy dhauds",
+    "words15 digits_in_english dhauds",
+)
+"""Runs of the report half that were called "use" and are not to be used; the page names them."""
+
+
+def test_agreement_and_false_uses_are_what_the_page_says(rows):
+    """90 % and no false "use" were wanted on the report half; this is what the thresholds of the fit half reach."""
+    report, fit = (advice_table.adapting([r for r in rows if r["half"] == half]) for half in ("report", "fit"))
+    assert advice_table.agreement(report) == (65, 87) and advice_table.agreement(fit) == (62, 70)
+    (kind, *_) = advice_table.mistakes([])
+    false = advice_table.mistakes(report)[kind]
+    assert tuple(advice_table.name_of(row) for row in false) == FALSE
+    assert all(USE not in advice_table.right_verdicts(row) for row in false)
+    assert not advice_table.mistakes(fit)[kind]
+    page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+    assert "| **methods that adapt** | 62 of 70 (88.6 %) | 65 of 87 (74.7 %) |" in page
+    (line,) = [line for line in page.splitlines() if line.startswith(f"| {kind} | 0 | {len(FALSE)}: ")]
+    assert all(name in line for name in FALSE)
