@@ -97,20 +97,21 @@ class Estimate:
           clock: gives seconds.
         """
         self._parts, self._unit, self._few, self._resumed, self._clock = parts, unit, few, resumed, clock
-        self._left = float(parts) if work is None else work
+        self._left, self._to_do = float(parts) if work is None else work, parts
         self._begun, self._count, self._done, self._said = clock(), 0, 0.0, _WITHIN.get()
         self._first = 0
-        self._since = self._begun if few else None
+        self._since, self._last = self._begun if few else None, self._begun
 
     def part(self, work: float = 1.0, parts: int = 1) -> None:
         """Parts have ended, so much work; says the line if it is time."""
-        now, self._left = self._clock(), self._left - work
+        now, self._left, self._to_do = self._clock(), self._left - work, self._to_do - parts
+        self._last = now
         if self._since is None:
             self._since, self._first = now, parts
             return
         self._count, self._done = self._count + parts, self._done + work
         measured = now - self._since
-        if self._said or measured < MEASURED_S or self._left <= 0 or self._done <= 0:
+        if self._said or measured < MEASURED_S or self._to_do <= 0 or self._done <= 0:
             return
         self._said = True
         seconds = now - self._begun + measured / self._done * self._left
@@ -118,8 +119,12 @@ class Estimate:
             _write(self._line(seconds))
 
     def there(self, work: float = 1.0, parts: int = 1) -> None:
-        """Parts need not be done: they are there already."""
-        self._parts, self._left, self._resumed = self._parts - parts, self._left - work, True
+        """Parts need not be done, or cannot be; what was spent on them says nothing about the others."""
+        now = self._clock()
+        if self._since is not None:
+            self._since += now - self._last
+        self._last, self._resumed = now, self._resumed or parts > 0
+        self._parts, self._left, self._to_do = self._parts - parts, self._left - work, self._to_do - parts
 
     def _line(self, seconds: float) -> str:
         words = plural(self._parts, self._unit)

@@ -73,6 +73,30 @@ def test_what_an_earlier_sitting_did_is_not_counted(said):
     ]
 
 
+def test_what_failed_says_nothing_about_the_others(said):
+    estimate = Estimate(11, "row", few=True, clock=(clock := Clock()))
+    clock.now = 3_600.0  # an hour of a row that ended in an error
+    estimate.there()
+    ends(estimate, clock, [3_660.0])
+    line = "estimate: about 70 min for the 10 rows that were left, from the first, reading and compiling included"
+    assert said() == [line]
+
+
+def test_where_nothing_was_there_all_parts_are_to_do(said):
+    estimate = Estimate(5, "run", few=True, clock=(clock := Clock()))
+    estimate.there(0, 0)
+    ends(estimate, clock, [60.0])
+    assert said() == ["estimate: about 5 min for all 5 runs, from the first, reading and compiling included"]
+
+
+def test_after_the_last_part_nothing_is_left_to_estimate(said):
+    """0.3 - 0.1 - 0.2 is not 0."""
+    estimate = Estimate(3, "row", work=0.6, few=True, clock=(clock := Clock()))
+    for second, work in ((1.0, 0.1), (2.0, 0.2), (40.0, 0.3)):
+        ends(estimate, clock, [second], work=work)
+    assert said() == []
+
+
 def test_short_work_and_the_end_of_work_have_no_line(said):
     short = Estimate(12, "step", clock=(clock := Clock()))
     ends(short, clock, [1.0 + k for k in range(12)])
@@ -126,9 +150,9 @@ def bar_lines(monkeypatch, seconds, **options):
 
 def test_a_bar_of_all_there_is_says_it_on_a_line_of_its_own(monkeypatch):
     wanted = (
-        "estimate: about 4 min for all 20 steps, from 1 step after the first, which took 15 s and may have compiled"
+        "estimate: about 3 min for all 20 steps, from 1 step after the first, which took 15 s and may have compiled"
     )
-    assert bar_lines(monkeypatch, [15.0, 25.0, 35.0], total=20) == [wanted.replace("4 min", "3 min")]
+    assert bar_lines(monkeypatch, [15.0, 25.0, 35.0], total=20) == [wanted]
 
 
 def test_a_bar_that_goes_on_counts_what_is_left(monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.cells.checking import Checked
@@ -60,8 +61,8 @@ class Plan:
 def plan_of(run: AdaptRun, checked: Checked, source: SourceModel, records: Iterable[Mapping[str, Any]]) -> Plan:
     """The plan of a command; `records` are those of its work folder.
 
-    A record of the same names, options and weights is taken for the cell's own: whether its data are the same is seen
-    when these are made.
+    A record of the same names, options, draws and weights is taken for the cell's own: whether its data are the same is
+    seen when these are made.
     """
     dataset = run.dataset if run.split == "test" else f"{run.dataset}/{run.split}"
     same = {"dataset": dataset, "profile": run.profile, "seed": run.seed, "source_checkpoint": source.sha256}
@@ -70,8 +71,18 @@ def plan_of(run: AdaptRun, checked: Checked, source: SourceModel, records: Itera
         method, protocol = record.get("method"), record.get("protocol")
         if method not in run.method or protocol not in run.protocol:
             return False
-        epochs = run.epochs if protocols.PROTOCOLS[protocol].epochs and method != "source" else 1
-        options = {**checked.options[method], "batch_size": run.batch_size, "epochs": epochs}
+        offline = protocols.PROTOCOLS[protocol].epochs
+        options = {**checked.options[method], "batch_size": run.batch_size}
+        options |= {"epochs": run.epochs if offline and method != "source" else 1}
+        options |= {"subset": Path(run.subset).name if run.subset else None}
+        if record["corruption"] != CLEAN and not (run.corrupted_dir or run.adaptation_dir):
+            two = bool(offline) and run.draw == "two"
+            options["draw"] = "two" if two else "single"
+            options["evaluation_draw_seed"] = run.evaluation_seed if two else None
+        if record["selection"]["criterion"] != run.criterion:
+            return False
+        if record["protocol_options"] != checked.protocol_options[protocol]:
+            return False
         return all(record.get(key) == value for key, value in same.items()) and all(
             str(record["options"].get(key)) == str(value) for key, value in options.items()
         )

@@ -28,7 +28,6 @@ def only(loaded: Loaded, subset: str) -> Loaded:
         found = f"{count} not in the split, the first {absent[0]!r}" if absent else "no ids"
         raise BadInput(f"--subset={subset}: holds {found}, expected ids such as {loaded.clips.ids[0]!r}")
     keep = np.array([rows[clip] for clip in wanted])
-    print(f"of these, --subset={subset} takes {len(wanted)}")
     clips = loaded.clips
     kept = clips._replace(
         ids=tuple(wanted), waves=clips.waves[keep], labels=clips.labels[keep], lengths=clips.lengths[keep]

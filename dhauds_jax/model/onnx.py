@@ -81,7 +81,8 @@ def _rewritten(jaxpr: core.Jaxpr, consts: Sequence[Any], *inputs: Any) -> list[A
             inner = eqn.params[_INSIDE[name]]
             found = _rewritten(inner.jaxpr, inner.consts, *given)
         else:
-            found = eqn.primitive.bind(*given, **eqn.params)
+            functions, parameters = eqn.primitive.get_bind_params(eqn.params)
+            found = eqn.primitive.bind(*functions, *given, **parameters)
             found = found if eqn.primitive.multiple_results else [found]
         known.update(zip(eqn.outvars, found, strict=True))
     return [one.val if isinstance(one, core.Literal) else known[one] for one in jaxpr.outvars]

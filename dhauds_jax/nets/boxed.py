@@ -28,21 +28,31 @@ def _summary(box: Path) -> str:
     return " ".join(paragraphs[1].split()).partition(". ")[0].rstrip(".")
 
 
+def is_one(name: str) -> bool:
+    """Whether a model has this name."""
+    return name.isidentifier() and (BOXES / name / "config.json").is_file()
+
+
+def config(name: str) -> ClassifierConfig:
+    """A model's config alone; raises `BadInput` where there is no such model."""
+    if not is_one(name):
+        raise BadInput(f"--model: {unknown('model', name, names())}")
+    file = BOXES / name / "config.json"
+    return ClassifierConfig.from_json(file.read_text(encoding="utf-8"), str(file))
+
+
 def load(name: str) -> tuple[Variables, ClassifierConfig]:
     """A model's variables (float32) and config.
 
     Raises:
       BadInput: there is no such model.
     """
-    if name not in names():
-        raise BadInput(f"--model: {unknown('model', name, names())}")
-    box = BOXES / name
-    config = ClassifierConfig.from_json((box / "config.json").read_text(encoding="utf-8"), str(box / "config.json"))
+    found = config(name)
     variables: dict[str, Any] = {"params": {}, "batch_stats": {}}
-    with np.load(box / "weights.npz") as stored:
+    with np.load(BOXES / name / "weights.npz") as stored:
         for path in stored.files:
             _put(variables, path.split("/"), stored[path].astype(np.float32))
-    return variables, config
+    return variables, found
 
 
 def _put(tree: dict[str, Any], path: list[str], leaf: np.ndarray) -> None:

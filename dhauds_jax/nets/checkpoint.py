@@ -92,7 +92,7 @@ def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any
 
 def is_boxed(folder: str | Path) -> bool:
     """Whether this is the name of a model in the package, and no folder here."""
-    return str(folder) in boxed.names() and not Path(folder).is_dir()
+    return boxed.is_one(str(folder)) and not Path(folder).is_dir()
 
 
 def load_extra(folder: str | Path) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def load_config(folder: str | Path) -> ClassifierConfig:
       BadInput: no folder, no `config.json`, or a damaged one.
     """
     if is_boxed(folder):
-        return boxed.load(str(folder))[1]
+        return boxed.config(str(folder))
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise BadInput(

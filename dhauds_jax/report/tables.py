@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,9 +64,8 @@ def settings(record: Record) -> dict[str, Any]:
     return {**own, **{f"protocol.{name}": value for name, value in record.get("protocol_options", {}).items()}}
 
 
-_DATA = ("clips", "noise", "dataset_source", "corruption_source")
+_OF_SET, _OF_CORRUPTION = ("clips", "dataset_source"), ("noise", "corruption_source")
 """Names of digests of data among a record's `content`; the others are of code, settings and source clips."""
-
 
 _MEASURED = ("subset", "draw", "evaluation_draw_seed")
 """Options that say on which clips and draws all of a cell's methods are measured."""
@@ -75,22 +74,28 @@ _MEASURED = ("subset", "draw", "evaluation_draw_seed")
 def of_one_make(found: Sequence[Record]) -> list[Record]:
     """The records, data sets (or methods) renamed where one run is there of several makes: speech [clips 1a2b3c4d].
 
-    Without this, runs on other recordings in a folder of the same name would be averaged as if they were one seed's.
-    Records of one cell that were measured on other clips or draws are of data sets of their own, too, speech
-    [subset=few.txt]: whatever their methods, they have another accuracy before adaptation.
+    Without this, runs on other recordings in a folder of the same name would be averaged as if they were seeds. Records
+    of one cell that were measured on other clips or draws are of data sets of their own, too, speech [subset=few.txt]:
+    whatever their methods, they have another accuracy before adaptation.
     """
     return _of_one_content(_of_one_measure(found))
 
 
+def _measured(record: Record) -> dict[str, Any]:
+    options = record["options"]
+    read = {"draw_seed": "read"} if options.get("draw_seed") == "read" else {}  # of --corrupted_dir; else it is a seed
+    return {**{name: options.get(name) for name in _MEASURED}, **read}
+
+
 def _of_one_measure(found: Sequence[Record]) -> list[Record]:
     varying: dict[str, dict[str, None]] = {}
-    for cell in grouped(found, (*GROUP, *_CELL)).values():
-        for name in _MEASURED:
-            if len({record["options"].get(name) for record in cell}) > 1:
+    for cell in grouped(found, (*GROUP, "corruption", "level")).values():
+        for name in (*_MEASURED, "draw_seed"):
+            if len({_measured(record).get(name) for record in cell}) > 1:
                 varying.setdefault(cell[0]["dataset"], {})[name] = None
     out = []
     for record in found:
-        values = {name: record["options"].get(name) for name in varying.get(record["dataset"], ())}
+        values = {name: _measured(record).get(name) for name in varying.get(record["dataset"], ())}
         said = ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
         out.append({**record, "dataset": f"{record['dataset']} [{said}]"} if said else record)
     return out
@@ -99,15 +104,21 @@ def _of_one_measure(found: Sequence[Record]) -> list[Record]:
 def _of_one_content(found: Sequence[Record]) -> list[Record]:
     same: dict[str, list[Record]] = {}
     for record in found:
-        place = [record[key] for key in (*GROUP, "method", *_CELL)]
+        place = [record[key] for key in (*GROUP, "method", "corruption", "level")]
         same.setdefault(json.dumps([place, settings(record)], sort_keys=True, default=str), []).append(record)
-    varying: dict[str, dict[str, None]] = {}
+    varying: set[tuple[str, ...]] = set()
     for cell in same.values():
         contents = [record.get("content") or {} for record in cell]
         for name in dict.fromkeys(name for content in contents for name in content):
             if len({content[name] for content in contents if name in content}) > 1:
-                varying.setdefault(cell[0]["dataset"], {})[name] = None
-    return [_marked(record, varying.get(record["dataset"], ())) for record in found]
+                varying.add((name, *_kept_apart(cell[0], name)))
+    return [_marked(record, varying) for record in found]
+
+
+def _kept_apart(record: Record, name: str) -> tuple[str, ...]:
+    """Among which records a digest of `content` is compared: it names a set, a corruption of it, or a method on it."""
+    beside = {**dict.fromkeys(_OF_SET, ()), **dict.fromkeys(_OF_CORRUPTION, ("corruption", "level"))}
+    return tuple(record[key] for key in ("dataset", *beside.get(name, ("method",))))
 
 
 def shown_apart(found: Sequence[Record]) -> str:
@@ -117,12 +128,12 @@ def shown_apart(found: Sequence[Record]) -> str:
     return f"{said}{', '.join(names)}." if names else ""
 
 
-def _marked(record: Record, names: Iterable[str]) -> Record:
+def _marked(record: Record, varying: Collection[tuple[str, ...]]) -> Record:
     """A record with the first digits of these digests behind the name of its data set or its method."""
-    content, marks = record.get("content") or {}, {"dataset": [], "method": []}
-    for name in names:
-        if name in content:
-            marks["dataset" if name in _DATA else "method"].append(f"{name} {str(content[name])[:8]}")
+    marks: dict[str, list[str]] = {"dataset": [], "method": []}
+    for name, digest in (record.get("content") or {}).items():
+        if (name, *_kept_apart(record, name)) in varying:
+            marks["dataset" if name in (*_OF_SET, *_OF_CORRUPTION) else "method"].append(f"{name} {str(digest)[:8]}")
     return {**record, **{key: f"{record[key]} [{', '.join(said)}]" for key, said in marks.items() if said}}
 
 

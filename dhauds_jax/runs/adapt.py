@@ -35,6 +35,12 @@ def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[],
     return memory[name][1]
 
 
+def _subset_of(loaded: Loaded, subset: str) -> Loaded:
+    kept = subsets.only(loaded, subset)
+    print(f"of these, --subset={subset} takes {len(kept.clips.ids)}")
+    return kept
+
+
 def drawing_of(run: AdaptRun) -> AdaptRun:
     """A run without what does not touch its corrupted sets."""
     kept = AdaptRun(dataset=run.dataset, checkpoint=run.checkpoint, corruption=run.corruption, workdir="")
@@ -98,7 +104,8 @@ def results(
     place = (*place, config.sample_rate, config.length)
     loaded = _kept(memory, "split", place, lambda: load_for(run, run.split, config))
     if run.subset:
-        loaded = subsets.only(loaded, run.subset)
+        whole = loaded
+        loaded = _kept(memory, "subset", (place, run.subset), lambda: _subset_of(whole, run.subset))
     clips = _kept(memory, "clips", (place, loaded.clips.ids), lambda: content.of_split(loaded.clips))
     workdir = Path(run.workdir)
     parallel.wait("records")  # the first process may still be adding what a row before this one gave

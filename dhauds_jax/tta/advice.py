@@ -152,9 +152,9 @@ def peak(logits: Float[np.ndarray, "windows classes"]) -> float:
 
 
 def information(probabilities: Float[np.ndarray, "files classes"]) -> float:
-    """Mutual information of file and label (`selection.information`), as a share of the logarithm of the classes."""
-    found = _entropy(probabilities.mean(0)) - _entropy(probabilities).mean()
-    return float(found / np.log(probabilities.shape[-1]))
+    """Mutual information of file and label (`selection.information`), a share of the classes' logarithm; 0 of one."""
+    found, classes = _entropy(probabilities.mean(0)) - _entropy(probabilities).mean(), probabilities.shape[-1]
+    return float(found / np.log(classes)) if classes > 1 else 0.0
 
 
 def _entropy(p: np.ndarray) -> np.ndarray | np.floating:
@@ -189,7 +189,7 @@ def _verdict(told: Signs) -> tuple[str, str]:
         return KEEP, "no label changed."
     if now < was - LESS_SURE:
         return KEEP, f"it is surer of its labels (mean confidence {percent(was)}, {percent(now)} after adaptation)."
-    tell = f"labels tell {percent(after)} of what they could tell the recordings apart"
+    tell = f"labels carry {percent(after)} of the information that they could"
     needed = GROWTH[was >= SURE]
     if after - before < needed:
         return KEEP, (

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from jaxtyping import Array
 
 from dhauds_jax.errors import BadInput
@@ -34,7 +35,7 @@ def held(name: str, method: Method, classes: int) -> Method:
         after, prediction = found
         _check_logits(f"method {name}: its step", prediction.logits, batch, classes)
         for loss, value in _losses(name, prediction).items():
-            if getattr(value, "shape", None) != ():
+            if np.shape(value) != ():  # a Python number is one too
                 raise BadInput(
                     f"method {name}: its step's loss {loss!r} is {_kind(value)}, expected an array of shape (), such "
                     "as losses.weighted_mean gives"

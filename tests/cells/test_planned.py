@@ -62,7 +62,9 @@ def test_what_has_a_record_is_not_left(source, tmp_path):
     run, checked, plan = a_plan(source, tmp_path, protocol=["online"])
     options = {**checked.options["tent"], "batch_size": run.batch_size, "epochs": 1}
     record = {"dataset": "synthetic", "profile": "reference", "seed": 1, "source_checkpoint": "weights", "level": "L2"}
+    options |= {"draw": "single", "draw_seed": 1}
     record |= {"corruption": "WHN", "protocol": "online", "method": "tent", "options": options}
+    record |= {"selection": {"criterion": run.criterion}, "protocol_options": checked.protocol_options["online"]}
     assert plan.says(1) == "work: 2 cells of 1 clip, 6 passes over them in all (a backward pass counts as two)"
     _, _, left = a_plan(source, tmp_path, [record], protocol=["online"])
     assert left.says(1).startswith("work: 1 cell of 1 clip, 2 passes over") and left.says(1).endswith(
@@ -73,6 +75,10 @@ def test_what_has_a_record_is_not_left(source, tmp_path):
         {"options": {**options, "epochs": 5}},
         {"options": {**options, "lr": 9.0}},
         {"source_checkpoint": "others"},
+        {"options": {**options, "subset": "few.txt"}},
+        {"options": {**options, "draw": "two"}},
+        {"selection": {"criterion": "another"}},
+        {"protocol_options": {"reset": "every:2"}},
     ):
         assert a_plan(source, tmp_path, [{**record, **other}], protocol=["online"])[2].left == 2
 

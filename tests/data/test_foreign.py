@@ -224,7 +224,7 @@ import sys
 from dhauds_jax.data import sets
 sets.get("audio_mnist/fold1")
 files = {name.rpartition(".")[2] for name in sys.modules if name.startswith("dhauds_jax.data.sets.")}
-assert files == {"base", "audio_mnist"}, files
+assert files == {"base", "copies", "audio_mnist"}, files
 from dhauds_jax.data.corruptions import get
 get("PSH")
 files = {name.rpartition(".")[2] for name in sys.modules if name.startswith("dhauds_jax.data.corruptions.")}

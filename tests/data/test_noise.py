@@ -62,6 +62,13 @@ def test_notices_are_counted(noise_dir):
     assert load_bank(noise_dir, "END1", "L1", 16_000).notices == ()
 
 
+def test_of_ones_own_noises_only_their_corruption_knows_what_is_read(tmp_path):
+    (tmp_path / "rain").mkdir()
+    soundfile.write(tmp_path / "rain" / "a.wav", np.full(160, 0.1), 16_000)
+    soundfile.write(tmp_path / "rain" / "b.flac", np.full(160, 0.1), 16_000)
+    assert load_bank(tmp_path, "tests.data.foreign:RAIN", "L1", 16_000).notices == ()
+
+
 def test_demand_release_nearest_to_the_rate(noise_dir, tmp_path):
     for release, rate in (("DEMAND_16k", 16_000), ("DEMAND_48k", 48_000)):
         for name in CLASSES["END1", "L1"]:

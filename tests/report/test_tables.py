@@ -82,8 +82,29 @@ def test_records_of_other_data_under_one_name_are_no_seeds():
 
 def test_seeds_settings_and_records_without_digests_keep_their_names():
     other = a_record("WHN", "tent", 0, 0.2, 0.5, options={"lr": 0.2}, content={"clips": "2"})
-    found = [*FOUND, {**FOUND[2], "content": {"clips": "1"}}, other, {**FOUND[3], "content": {"clips": "3"}}]
+    found = [*FOUND, {**FOUND[2], "content": {"clips": "1"}}, other, {**FOUND[3], "content": {"clips": "1"}}]
     assert of_one_make(found) == found
+
+
+def test_another_seed_on_other_data_is_no_seed_of_the_same():
+    """Whatever the seed: all clips and some, recordings of today and of last week, draws made here and read."""
+    few = a_record("WHN", "tent", 1, 0.4, 0.7, options={"lr": 0.1, "draw_seed": 1, "subset": "few.txt"})
+    assert [r["dataset"] for r in of_one_make([FOUND[2], few])] == ["d", "d [subset=few.txt]"]
+    pair = [{**FOUND[place], "content": {"clips": clips}} for place, clips in ((2, "1"), (3, "2"))]
+    assert [r["dataset"] for r in of_one_make(pair)] == ["d [clips 1]", "d [clips 2]"]
+    read = a_record("WHN", "tent", 1, 0.4, 0.7, options={"lr": 0.1, "draw_seed": "read"})
+    assert [r["dataset"] for r in of_one_make([FOUND[2], read])] == ["d", "d [draw_seed=read]"]
+
+
+def test_other_noises_of_one_corruption_leave_the_others_in_their_table():
+    noises = (("ENQ", "e1"), ("ENQ", "e2"), ("END1", "f1"))
+    found = [a_record(c, "tent", 0, 0.2, 0.5, content={"clips": "1", "noise": noise}) for c, noise in noises]
+    assert [r["dataset"] for r in of_one_make(found)] == ["d [noise e1]", "d [noise e2]", "d"]
+    own = [
+        a_record("WHN", method, 0, 0.2, 0.5, content={"method_source": source})
+        for method, source in (("m:a", "1"), ("m:a", "2"), ("m:b", "3"))
+    ]
+    assert [r["method"] for r in of_one_make(own)] == ["m:a [method_source 1]", "m:a [method_source 2]", "m:b"]
 
 
 def test_what_was_measured_on_other_clips_or_draws_stands_in_tables_of_its_own():

@@ -324,15 +324,14 @@ def test_a_long_file_name_has_a_label_track(place, tmp_path):
     assert track.name.startswith("x" * 40 + "-") and rows(tmp_path / "out")[0]["file"] == name
 
 
-def test_a_folder_is_no_model_of_the_box_and_the_box_no_checkpoint(tmp_path, monkeypatch):
+def test_a_folder_is_no_model_of_the_box_and_goes_before_it_as_a_checkpoint(tmp_path, monkeypatch):
     (tmp_path / "words15").mkdir()
     monkeypatch.chdir(tmp_path)
     assert runs_classify.model_of(None, "words15")[0].config.net == "amaut_arabic15"
     with pytest.raises(ValueError, match=r"words15: has no config\.json"):
         runs_classify.model_of("words15", None)
     (tmp_path / "words15").rmdir()
-    with pytest.raises(ValueError, match="words15: no such folder"):
-        runs_classify.model_of("words15", None)
+    assert runs_classify.model_of("words15", None)[0].config.net == "amaut_arabic15"
 
 
 def test_a_single_recording_is_labelled(place, tmp_path):

@@ -31,7 +31,7 @@ NOISY = advice.Signs(
         (
             {},
             USE,
-            "Use the adapted model: its labels tell 60.0 % of what they could tell the recordings apart, 20.0 % "
+            "Use the adapted model: its labels carry 60.0 % of the information that they could, 20.0 % "
             "before; 70.0 % of them changed.",
         ),
         ({"files": 29}, FEW, "Too few to say: 29 files, and below 30 these signs mean little."),
@@ -67,7 +67,7 @@ NOISY = advice.Signs(
         (
             {"information": (0.6, 0.63)},
             KEEP,
-            "Keep the source model: the labels tell 63.0 % of what they could tell the recordings apart after "
+            "Keep the source model: the labels carry 63.0 % of the information that they could after "
             "adaptation, 60.0 % before, and a growth below 4 points may be no gain (mean confidence before: 55.0 %).",
         ),
         ({"information": (0.6, 0.65)}, USE, None),
@@ -75,7 +75,7 @@ NOISY = advice.Signs(
         (
             {"information": (0.6, 0.69), "confidence": (0.75, 0.8)},
             KEEP,
-            "Keep the source model: the labels tell 69.0 % of what they could tell the recordings apart after "
+            "Keep the source model: the labels carry 69.0 % of the information that they could after "
             "adaptation, 60.0 % before, and a growth below 10 points may be no gain (mean confidence before: 75.0 %).",
         ),
         ({"information": (0.6, 0.71), "confidence": (0.75, 0.8)}, USE, None),
@@ -173,3 +173,7 @@ def test_agreement_and_false_uses_are_what_the_page_says(rows):
     assert "| **methods that adapt** | 62 of 70 (88.6 %) | 65 of 87 (74.7 %) |" in page
     (line,) = [line for line in page.splitlines() if line.startswith(f"| {kind} | 0 | {len(FALSE)}: ")]
     assert all(name in line for name in FALSE)
+
+
+def test_a_model_of_one_class_tells_nothing():
+    assert advice.information(np.ones((40, 1))) == 0.0

@@ -38,7 +38,7 @@ WRONG = {
     "another_state": ("step", lambda f: (f[0]._replace(memory=jnp.zeros(())), f[1])),
     "predict_labels": ("predict", lambda logits: logits.argmax(-1)),
     "no_state": ("init", lambda state: state.variables),
-    "right": ("predict", lambda logits: logits),
+    "right": ("step", lambda f: (f[0], Prediction(f[1].logits, {"total": 0.0}))),
 }
 SAID = {
     "labels": r"its step returned an array of shape \(6,\) as logits, expected shape \(6, 4\): \(batch, classes\)",

@@ -164,7 +164,7 @@ class NoiseSource(NamedTuple):
       stand_ins: `level -> StandIns`, for data sets that are made in memory; None: there are none.
       streamed: whether each is read when it is mixed in, for folders larger than memory.
       anywhere: whether they may lie elsewhere than below `--noise_dir`; `find` is then given None where there is none.
-      notices: of what may lie anywhere: `noise_dir -> sentences` about what is not read there.
+      notices: `noise_dir -> sentences` about what is not read there.
     """
 
     expected: str

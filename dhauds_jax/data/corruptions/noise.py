@@ -12,6 +12,7 @@ from dhauds_jax.data.corruptions import noise_folders
 from dhauds_jax.data.corruptions.base import NoiseSource
 from dhauds_jax.data.corruptions.lookup import check_cell
 from dhauds_jax.errors import BadInput
+from dhauds_jax.registry import is_foreign
 
 SYNTHETIC_SECONDS = 10
 """Length of each recording of a synthetic bank in seconds: its babble is then one chunk of the synthesiser."""
@@ -99,7 +100,9 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
     source = _source(corruption, level)
     found = find_recordings(noise_dir, corruption, level, sample_rate)
     where = Path(noise_dir) if noise_dir else None
-    left_out = source.notices(where) if source.anywhere else noise_folders.left_out(found, where)
+    # Of one's own sources and places only they know what they read; of the corpora here it is wav alone.
+    corpus = not source.anywhere and not is_foreign(corruption)
+    left_out = (*source.notices(where), *(noise_folders.left_out(found, where) if corpus else ()))
     if source.streamed:
         names, paths = zip(*found)
         return NoiseBank(names, Recordings(paths, sample_rate), sample_rate, tuple(f"noise: {one}" for one in left_out))

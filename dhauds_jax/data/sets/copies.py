@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from dhauds_jax.data import formats, walking
+from dhauds_jax.data.notices import OfSet
 from dhauds_jax.data.sets.base import ClipRef
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
@@ -43,7 +44,7 @@ def unlisted(folders: Sequence[Path], listed: Collection[str], source: Path) -> 
     kinds = ", ".join(f"{count} {ending}" for ending, count in formats.kinds(paths).items())
     first = printable(paths[0].relative_to(paths[0].parents[1]).as_posix())
     are = counted(len(paths), "recording is", "recordings are")
-    return (f"{are} not named in {printable(source)} and not used: {kinds} (the first: {first})",)
+    return (OfSet(f"{are} not named in {printable(source)} and not used: {kinds} (the first: {first})"),)
 
 
 def check_groups(
