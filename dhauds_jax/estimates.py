@@ -14,7 +14,7 @@ from tqdm import tqdm
 from dhauds_jax.wording import counted, plural
 
 LEAST_S = 20.0
-"""Seconds: no estimate is said of work that takes less."""
+"""Seconds: no estimate is said where less is left."""
 
 MEASURED_S = 5.0
 """Seconds that parts must have taken before an estimate is made of them."""
@@ -71,7 +71,7 @@ def duration(seconds: float) -> str:
 class Estimate:
     """The time of many parts from those that have ended: a line, once, when it has been measured.
 
-    Nothing is said before parts have taken `MEASURED_S`, of work of less than `LEAST_S`, or when nothing is left. Where
+    Nothing is said before parts have taken `MEASURED_S`, or where less than `LEAST_S` is left. Where
     parts are many and small the first one, which may compile, is not measured; where they are few and large it is. Made
     inside `within` it stays silent.
     """
@@ -114,9 +114,9 @@ class Estimate:
         if self._said or measured < MEASURED_S or self._to_do <= 0 or self._done <= 0:
             return
         self._said = True
-        seconds = now - self._begun + measured / self._done * self._left
-        if seconds >= LEAST_S:
-            _write(self._line(seconds))
+        left = measured / self._done * self._left
+        if left >= LEAST_S:
+            _write(self._line(now - self._begun + left))
 
     def there(self, work: float = 1.0, parts: int = 1) -> None:
         """Parts need not be done, or cannot be; what was spent on them says nothing about the others."""

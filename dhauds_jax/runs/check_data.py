@@ -75,6 +75,9 @@ def _quiet(tfds: Any) -> Iterator[None]:
         logging.set_verbosity(level)
 
 
+_SKIP = "note: other commands leave unreadable files out with --on_bad_file=skip"
+
+
 def _kinds(report: Report) -> dict[str, int]:
     return dict(Counter(finding.kind for finding in report.findings))
 
@@ -95,6 +98,7 @@ def _as_text(report: Report, run: CheckRun, prepared: str | None) -> str:
         *(f"note: {notice}" for notice in report.notices),
         f"{report.dataset}: {counted(report.files, 'file')} ({', '.join(splits)}), {length}, "
         f"checked in {report.seconds:.0f} s",
+        *([_SKIP] if "unreadable" in _kinds(report) else []),
         f"found: {kinds}",
         f"the copy {'can' if report.serves else 'cannot'} serve: {printable(run.data_dir)}",
     ]

@@ -95,7 +95,8 @@ def open_clips(
         options |= {"budget_mb": budget_mb, "cache_dir": run.cache_dir or Path(run.workdir) / "cache"}
         clips = pipeline.open_split(dataset, run.data_dir, split, width=width, **options)
     else:
-        print("note: TensorFlow is not installed (pip install dhauds_jax[data]): all clips are held in memory")
+        if first:
+            print("note: TensorFlow is not installed (pip install dhauds_jax[data]): all clips are held in memory")
         read = load_split(dataset, run.data_dir, split, length=width, **options)
         rows = pipeline.to_int16(read.waves)
         clips = pipeline.from_arrays(read.ids, rows, read.labels, read.lengths, classes=read.classes, sample_rate=rate)

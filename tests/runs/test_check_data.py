@@ -104,6 +104,7 @@ def test_each_damage_gives_its_line_and_verdict(copy, capsys, damage, serves, ot
     assert verdict == serves
     assert text.splitlines()[-1] == f"the copy {'can' if serves else 'cannot'} serve: {copy}"
     assert text.splitlines()[-2] == "found: " + ", ".join(f"1 {found.partition(':')[0]}" for found in lines)
+    assert ("note: other commands leave unreadable files out with --on_bad_file=skip" in text) == ("unreadable" in line)
 
 
 def test_a_whole_copy_gives_a_summary_only(copy, capsys):
