@@ -99,11 +99,28 @@ class Estimate:
         self._parts, self._unit, self._few, self._resumed, self._clock = parts, unit, few, resumed, clock
         self._left, self._to_do = float(parts) if work is None else work, parts
         self._begun, self._count, self._done, self._said = clock(), 0, 0.0, _WITHIN.get()
-        self._first = 0
+        self._first, self._apart, self._apart_s, self._apart_work = 0, 0, 0.0, 0.0
         self._since, self._last = self._begun if few else None, self._begun
 
-    def part(self, work: float = 1.0, parts: int = 1) -> None:
-        """Parts have ended, so much work; says the line if it is time."""
+    def compiled(self, work: float = 1.0) -> None:
+        """A part has ended that compiled what others will use: they take less, so it is not measured with them."""
+        now = self._clock()
+        self._apart, self._apart_s, self._apart_work = (
+            self._apart + 1,
+            self._apart_s + now - self._last,
+            self._apart_work + work,
+        )
+        self._forward(now)
+        self._left, self._to_do = self._left - work, self._to_do - 1
+
+    def _forward(self, now: float) -> None:
+        """Takes what passed since the last part out of what is measured."""
+        if self._since is not None:
+            self._since += now - self._last
+        self._last = now
+
+    def part(self, work: float = 1.0, parts: int = 1, compiling: int = 0) -> None:
+        """Parts have ended, so much work; says the line if it is time. `compiling` of those to do will be `compiled`."""
         now, self._left, self._to_do = self._clock(), self._left - work, self._to_do - parts
         self._last = now
         if self._since is None:
@@ -114,21 +131,26 @@ class Estimate:
         if self._said or measured < MEASURED_S or self._to_do <= 0 or self._done <= 0:
             return
         self._said = True
-        left = measured / self._done * self._left
+        rate = measured / self._done
+        more = max(0.0, self._apart_s - rate * self._apart_work) / max(1, self._apart)
+        left = rate * self._left + compiling * more
         if left >= LEAST_S:
             _write(self._line(now - self._begun + left))
 
     def there(self, work: float = 1.0, parts: int = 1) -> None:
         """Parts need not be done, or cannot be; what was spent on them says nothing about the others."""
-        now = self._clock()
-        if self._since is not None:
-            self._since += now - self._last
-        self._last, self._resumed = now, self._resumed or parts > 0
+        self._forward(self._clock())
+        self._resumed = self._resumed or parts > 0
         self._parts, self._left, self._to_do = self._parts - parts, self._left - work, self._to_do - parts
 
     def _line(self, seconds: float) -> str:
         words = plural(self._parts, self._unit)
         over = f"the {self._parts:,} {words} that were left" if self._resumed else f"all {self._parts:,} {words}"
+        if self._apart:
+            apart = counted(self._apart, "that compiled", "that compiled")
+            return (
+                f"estimate: about {duration(seconds)} for {over}, from {counted(self._count, self._unit)} and {apart}"
+            )
         first = self._count if self._few else self._first
         begun = "the first" if first == 1 else f"the first {first:,}"
         if self._few:

@@ -41,6 +41,8 @@ class Plan:
         """`passes` over the clips that every cell takes, the cells `there`, and a `clock` that gives seconds."""
         self._passes, self._left, self._there = passes, passes.keys() - there, len(passes.keys() & there)
         self.left, self._work = len(self._left), sum(passes[name] for name in self._left)
+        self._to_compile = {(name.protocol, name.method) for name in self._left}
+        self._share = len(self._left) > len(self._to_compile)
         self._estimate = Estimate(self.left, "cell", work=self._work, few=True, resumed=self._there > 0, clock=clock)
 
     def says(self, clips: int) -> str:
@@ -54,8 +56,14 @@ class Plan:
         """Runs a cell, which speaks for itself where it is the only one; then says the estimate if it is time."""
         with within(self.left > 1):
             yield
-        if name in self._left:
-            self._estimate.part(self._passes[name])
+        if name not in self._left:
+            return
+        program = (name.protocol, name.method)
+        if self._share and program in self._to_compile:
+            self._estimate.compiled(self._passes[name])
+        else:
+            self._estimate.part(self._passes[name], compiling=len(self._to_compile - {program}))
+        self._to_compile.discard(program)
 
 
 def plan_of(run: AdaptRun, checked: Checked, source: SourceModel, records: Iterable[Mapping[str, Any]]) -> Plan:

@@ -87,7 +87,7 @@ def test_what_has_a_record_is_not_left(source, tmp_path):
 def test_one_cell_speaks_for_itself_and_several_are_estimated(monkeypatch, cells):
     now = [0.0]
     monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
-    names = [Name("WHN", f"L{k}", "offline", "tent") for k in range(cells)]
+    names = [Name("WHN", "L1", "offline", f"m{k}") for k in range(cells)]
     plan = Plan(dict.fromkeys(names, 10), [], clock=lambda: now[0])
     for name in names:
         with plan.running(name):
@@ -96,3 +96,23 @@ def test_one_cell_speaks_for_itself_and_several_are_estimated(monkeypatch, cells
     inside = ["from inside"]
     line = "estimate: about 5 min for all 3 cells, from the first, reading and compiling included"
     assert stream.getvalue().splitlines() == (inside if cells == 1 else [line])
+
+
+def test_cells_that_compile_are_not_measured_with_those_that_do_not(monkeypatch):
+    """Two methods of eight cells each: 60 s to compile and run, then 6 s a cell."""
+    now = [0.0]
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    names = [Name("WHN", f"L{k}", "online", method) for k in range(8) for method in ("tent", "norm")]
+    plan = Plan(dict.fromkeys(names, 4), [], clock=lambda: now[0])
+    for place, name in enumerate(names):
+        with plan.running(name):
+            now[0] += 60.0 if place < 2 else 6.0
+    line = "estimate: about 3 min for all 16 cells, from 1 cell and 2 that compiled"
+    assert stream.getvalue().splitlines() == [line], "120 + 6 and 13 cells of 6 s: 204 s"
+    now[0] = 0.0
+    plan = Plan(dict.fromkeys([*names[::2], names[0]._replace(protocol="offline")], 4), [], lambda: now[0])
+    for place, name in enumerate(names[::2]):
+        with plan.running(name):
+            now[0] += 60.0 if place < 1 else 6.0
+    line = "estimate: about 2 min for all 9 cells, from 1 cell and 1 that compiled"
+    assert stream.getvalue().splitlines()[1:] == [line], "66 s, six of 6 s, and one of 6 s that compiles for 54 s"
