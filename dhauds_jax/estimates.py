@@ -120,7 +120,7 @@ class Estimate:
         self._last = now
 
     def part(self, work: float = 1.0, parts: int = 1, compiling: int = 0) -> None:
-        """Parts have ended, so much work; says the line if it is time. `compiling` of those to do will be `compiled`."""
+        """Parts have ended, so much work; says the line if it is time. Of those to do, `compiling` will compile."""
         now, self._left, self._to_do = self._clock(), self._left - work, self._to_do - parts
         self._last = now
         if self._since is None:
@@ -147,10 +147,8 @@ class Estimate:
         words = plural(self._parts, self._unit)
         over = f"the {self._parts:,} {words} that were left" if self._resumed else f"all {self._parts:,} {words}"
         if self._apart:
-            apart = counted(self._apart, "that compiled", "that compiled")
-            return (
-                f"estimate: about {duration(seconds)} for {over}, from {counted(self._count, self._unit)} and {apart}"
-            )
+            measured = f"{counted(self._count, self._unit)} and {self._apart:,} that compiled"
+            return f"estimate: about {duration(seconds)} for {over}, from {measured}"
         first = self._count if self._few else self._first
         begun = "the first" if first == 1 else f"the first {first:,}"
         if self._few:
