@@ -53,6 +53,10 @@ class Adapted:
     outcome: Outcome
     advice: Advice
 
+    def __repr__(self) -> str:
+        """The method, where the result was taken from, and the verdict; never the weights."""
+        return f"<Adapted by {self.how.method}, position {self.outcome.position}: {self.advice.verdict}>"
+
 
 @dataclass(frozen=True, eq=False)
 class Model:

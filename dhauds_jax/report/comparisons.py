@@ -187,7 +187,6 @@ def _tested(pairs: Sequence[Pair], position: int) -> Row:
         groups.setdefault(pair[position], []).append(pair[2:])
     a, b = np.array([np.mean(members, 0) for members in groups.values()]).T
     gap = estimate(a - b)
-    better = float(sum((x > y) + 0.5 * (x == y) for _, _, x, y in pairs))
     return {
         "n": len(groups),
         "pairs": len(pairs),
@@ -197,10 +196,16 @@ def _tested(pairs: Sequence[Pair], position: int) -> Row:
         "low": gap.low,
         "high": gap.high,
         "sd": gap.sd,
-        "better": better,
+        "better": sum(x > y for _, _, x, y in pairs),
+        "equal": sum(x == y for _, _, x, y in pairs),
         "p": sign_flip(a - b),
         "p_least": least_p(len(groups)),
     }
+
+
+def _better(row: Row) -> str:
+    equal = f", {row['equal']} equal" if row["equal"] else ""
+    return f"{row['better']} of {row['pairs']}{equal}"
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -250,7 +255,7 @@ def shown(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         if not np.isnan(row["low"]):
             gap += f" [{100 * row['low']:+z.1f}, {100 * row['high']:+z.1f}]"
         over = counted(row["n"], row["over"].removesuffix("s"))
-        ends = [f"{row['better']:g} of {row['pairs']}", *(_p(row[key]) for key in ("p", "p_holm", "p_least"))]
+        ends = [_better(row), *(_p(row[key]) for key in ("p", "p_holm", "p_least"))]
         values = [f"{100 * row[key]:.1f}" for key in ("mean", "mean_against")]
         lines.append([name, row["against"], over, *values, gap, *ends])
     return header, lines

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from dhauds_jax import metrics
 from dhauds_jax.wording import counted
 
 USE, KEEP = "use", "keep"
@@ -55,6 +56,8 @@ class Signs(NamedTuple):
       silent: share of files without sound.
       top_share: share of the most frequent label.
       confidence: mean probability of a file's label.
+      sureness: mean probability of a window's label. A file's own falls where its windows get the different labels that
+        they have.
       information: mutual information of file and label, a share of its largest value, the logarithm of the classes.
       peak: mean over windows of how far the largest logit stands above the mean of the window's logits, in their
         standard deviations. It takes no heed of the scale of logits. After Hendrycks et al., ICML 2022, arXiv
@@ -68,6 +71,7 @@ class Signs(NamedTuple):
     silent: float
     top_share: tuple[float, float]
     confidence: tuple[float, float]
+    sureness: tuple[float, float]
     information: tuple[float, float]
     peak: tuple[float, float]
     changed: float
@@ -133,6 +137,7 @@ def signs(
         silent,
         (top_share(before), top_share(after)),
         (float(files[0].max(-1).mean()), float(files[1].max(-1).mean())),
+        (sureness(windows[0]), sureness(windows[1])),
         (information(files[0]), information(files[1])),
         (peak(windows[0]), peak(windows[1])),
         float(np.mean(before != after)),
@@ -143,6 +148,11 @@ def signs(
 def top_share(labels: np.ndarray) -> float:
     """Share of the most frequent label."""
     return float(np.bincount(labels).max() / len(labels))
+
+
+def sureness(logits: Float[np.ndarray, "windows classes"]) -> float:
+    """`Signs.sureness` of logits."""
+    return float(metrics.softmax(np.asarray(logits, np.float64)).max(-1).mean())
 
 
 def peak(logits: Float[np.ndarray, "windows classes"]) -> float:
@@ -173,7 +183,7 @@ def advise(told: Signs) -> Advice:
 
 def _verdict(told: Signs) -> tuple[str, str]:
     """Verdict and reason; the first that fits."""
-    (before, after), (was, now) = told.information, told.confidence
+    (before, after), was = told.information, told.confidence[0]
     if told.files < FEWEST:
         return FEW, f"{counted(told.files, 'file')}, and below {FEWEST} these signs mean little."
     if told.silent > SILENT:
@@ -187,8 +197,9 @@ def _verdict(told: Signs) -> tuple[str, str]:
         )
     if not told.changed:
         return KEEP, "no label changed."
-    if now < was - LESS_SURE:
-        return KEEP, f"it is surer of its labels (mean confidence {percent(was)}, {percent(now)} after adaptation)."
+    if told.sureness[1] < told.sureness[0] - LESS_SURE:
+        sure, less = map(percent, told.sureness)
+        return KEEP, f"it is surer of its labels (mean confidence {sure}, {less} after adaptation)."
     tell = f"labels carry {percent(after)} of the information that they could"
     needed = GROWTH[was >= SURE]
     if after - before < needed:

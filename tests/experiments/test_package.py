@@ -70,6 +70,12 @@ def test_tensorflow_comes_by_the_name_that_has_a_wheel_there(system, machine, na
     assert taken == [name, "tensorflow-datasets", "importlib_resources"]
 
 
+def test_what_jax_needs_to_export_is_asked_for():
+    """It asks for it nowhere itself: `experiments.export` ended in an ImportError after the README's installation."""
+    named = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert [one.partition(">")[0] for one in named if one.startswith("flatbuffers")] == ["flatbuffers"]
+
+
 def test_versions_agree():
     assert f"version: {dhauds_jax.__version__}" in (ROOT / "CITATION.cff").read_text().splitlines()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

@@ -54,6 +54,7 @@ def test_an_adapted_model_is_a_new_one_that_can_be_kept(place, tmp_path):
     before = model.predict(place / "audio")
     adapted = model.adapt(place / "audio", method="norm", batch_size=4)
     outcome = adapted.adapted.outcome
+    assert repr(adapted.adapted).startswith("<Adapted by norm, position ") and len(repr(adapted.adapted)) < 80
     found = adapted.predict(place / "audio", batch_size=4)
     # What was chosen, and what the adapted model says of the same recordings, are one.
     assert np.array_equal(adapted.predictions(_read(model, place), outcome.logits).probabilities, found.probabilities)

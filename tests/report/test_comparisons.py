@@ -201,3 +201,9 @@ def test_settings_can_be_compared():
     assert comparisons.names_in("a:b [x=1, y=2],tent") == ["a:b [x=1, y=2]", "tent"]
     rows, _ = rows_of(with_variants(LOW), names)
     assert rows[0]["difference"] == 0.0
+
+
+def test_equal_pairs_are_told_from_won_ones():
+    rows, _ = rows_of([*pair_of("WHN", 0, 0.0), *pair_of("WHN", 1, 0.02), *pair_of("WHN", 2, 0.0)])
+    assert (rows[0]["better"], rows[0]["equal"], rows[0]["pairs"]) == (1, 2, 3)
+    assert "| 1 of 3, 2 equal |" in comparisons.comparison_table(rows[:1])

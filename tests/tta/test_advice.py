@@ -17,6 +17,7 @@ NOISY = advice.Signs(
     silent=0.0,
     top_share=(0.6, 0.15),
     confidence=(0.55, 0.8),
+    sureness=(0.55, 0.8),
     information=(0.2, 0.6),
     peak=(2.4, 2.9),
     changed=0.7,
@@ -59,11 +60,11 @@ NOISY = advice.Signs(
         ({"peak": (1.8, 1.8), "changed": 0.0, "information": (0.0, 0.0)}, FOREIGN, None),
         ({"changed": 0.0}, KEEP, "Keep the source model: no label changed."),
         (
-            {"confidence": (0.87, 0.75)},
+            {"sureness": (0.87, 0.75)},
             KEEP,
             "Keep the source model: it is surer of its labels (mean confidence 87.0 %, 75.0 % after adaptation).",
         ),
-        ({"confidence": (0.87, 0.81)}, USE, None),
+        ({"confidence": (0.87, 0.71), "sureness": (0.87, 0.81)}, USE, None),  # windows got labels of their own
         (
             {"information": (0.6, 0.63)},
             KEEP,
@@ -96,10 +97,22 @@ def test_signs_are_worked_out():
     assert (found.files, found.classes, found.silent, found.adapted) == (3, 4, 0.25, True)
     assert found.top_share == pytest.approx((2 / 3, 2 / 3)) and found.changed == pytest.approx(1 / 3)
     assert found.confidence == pytest.approx((0.9, 0.7))
+    assert found.sureness == pytest.approx((20.0855 / (20.0855 + 3 * 2.71828), 0.25), abs=1e-5)
     # 3 lies 1.5 above the mean, and the deviation is the root of (1.5^2 + 3 x 0.5^2) / 4; equal logits have no peak.
     assert found.peak == pytest.approx((1.5 / np.sqrt(0.75), 0.0))
     # In bits, of the two that there could be: H(19/30) - H(0.9), and H(0.3) - (1 + 2 H(0.2)) / 3.
     assert found.information == pytest.approx(((0.94808 - 0.46900) / 2, (0.88129 - 0.81462) / 2), abs=1e-5)
+
+
+def test_files_whose_windows_get_labels_of_their_own_are_no_loss():
+    """Forty files of two words each: the source gives all windows one label, the adapted model each its own."""
+    before, after = np.tile([4.0, 0.0, 0.0], (80, 1)), np.tile([[9.0, 0.0, 0.0], [0.0, 9.0, 0.0]], (40, 1))
+    windows = tuple(np.exp(z) / np.exp(z).sum(-1, keepdims=True) for z in (before, after))
+    files = tuple(p.reshape(40, 2, 3).mean(1) for p in windows)
+    found = advice.signs(files, (before, after))
+    assert found.confidence == pytest.approx((0.9647, 0.4999), abs=1e-4)
+    assert found.sureness == pytest.approx((0.9647, 0.9998), abs=1e-4)
+    assert "surer of its labels" not in advice.advise(found).reason
 
 
 def test_the_difference_of_accuracy_has_an_interval_where_no_file_differs():
