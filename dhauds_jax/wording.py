@@ -7,8 +7,8 @@ from typing import Any
 
 
 def plural(count: int, one: str, many: str = "") -> str:
-    """The word that goes with a count: `one` for 1, else `many` (by default `one` and an s, or es after ch)."""
-    return one if count == 1 else many or f"{one}{'es' if one.endswith('ch') else 's'}"
+    """The word that goes with a count: `one` for 1, else `many` (by default `one` and an s, or es after tch)."""
+    return one if count == 1 else many or f"{one}{'es' if one.endswith('tch') else 's'}"
 
 
 def counted(count: int, one: str, many: str = "") -> str:

@@ -8,6 +8,7 @@ def test_one_is_singular():
     """Before, commands said "1 records written" and "1 cells agree"."""
     assert [counted(n, "record") for n in (0, 1, 2, 1200)] == ["0 records", "1 record", "2 records", "1,200 records"]
     assert [counted(n, "batch", "batches") for n in (1, 2)] == ["1 batch", "2 batches"]
+    assert [counted(2, "batch"), counted(2, "epoch")] == ["2 batches", "2 epochs"]
     assert (plural(1, "has", "have"), plural(3, "has", "have"), plural(1, "seed")) == ("has", "have", "seed")
 
 
