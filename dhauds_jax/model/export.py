@@ -52,8 +52,8 @@ def check(model: Model, kind: str) -> None:
 def export(model: Model, folder: str | Path, kind: str = "stablehlo") -> Path:
     """Writes the program and what a caller must know (classes, rate, length) into a folder; returns the program's path.
 
-    As "stablehlo", `jax.export.deserialize(bytes of model.jax_export).call(waves)` runs it where JAX and flatbuffers are,
-    and `model.stablehlo` is the module alone, for other compilers of StableHLO. As "onnx", `model.onnx` takes `waves`
+    As "stablehlo", `jax.export.deserialize(bytes of model.jax_export).call(waves)` runs it where JAX and flatbuffers
+    are, and `model.stablehlo` is the module alone, for other compilers of StableHLO. As "onnx", `model.onnx` takes `waves`
     and gives `probabilities` in every runtime of ONNX.
 
     Raises:
