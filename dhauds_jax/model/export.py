@@ -53,8 +53,8 @@ def export(model: Model, folder: str | Path, kind: str = "stablehlo") -> Path:
     """Writes the program and what a caller must know (classes, rate, length) into a folder; returns the program's path.
 
     As "stablehlo", `jax.export.deserialize(bytes of model.jax_export).call(waves)` runs it where JAX and flatbuffers
-    are, and `model.stablehlo` is the module alone, for other compilers of StableHLO. As "onnx", `model.onnx` takes `waves`
-    and gives `probabilities` in every runtime of ONNX.
+    are, and `model.stablehlo` is the module alone, for other compilers of StableHLO. As "onnx", `model.onnx` takes
+    `waves` and gives `probabilities` in every runtime of ONNX.
 
     Raises:
       BadInput: see `check`; a network that cannot be converted.
