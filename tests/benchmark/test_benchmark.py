@@ -185,7 +185,7 @@ def test_updates_on_a_mesh_say_how_many_devices(capsys):
             {"layer_drop": 0.1, "what": ["forward"], "net": ["amaut_tiny"]},
             "--layer_drop: net 'amaut_tiny' has no LayerDrop",
         ),
-        ({"compute": ["scan=false"]}, "family 'amaut' has no options"),
+        ({"compute": ["scan=false"], "net": ["amaut_tiny"]}, "family 'amaut' has no options"),
         ({"method": ["tnt"], "what": ["adapt"]}, "unknown method 'tnt'"),
         ({"method": ["cotta"], "what": ["adapt"], "from_features": True}, "cotta makes its views of waves, expected"),
         ({"what": ["parts"], "net": ["ssast_test"]}, "'ssast_test' is of family spectrogram_transformer, expected one"),
