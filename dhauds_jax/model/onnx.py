@@ -81,8 +81,7 @@ def _rewritten(jaxpr: core.Jaxpr, consts: Sequence[Any], *inputs: Any) -> list[A
             inner = eqn.params[_INSIDE[name]]
             found = _rewritten(inner.jaxpr, inner.consts, *given)
         else:
-            functions, parameters = eqn.primitive.get_bind_params(eqn.params)
-            found = eqn.primitive.bind(*functions, *given, **parameters)
+            found = eqn.primitive.bind(*given, **eqn.params)
             found = found if eqn.primitive.multiple_results else [found]
         known.update(zip(eqn.outvars, found, strict=True))
     return [one.val if isinstance(one, core.Literal) else known[one] for one in jaxpr.outvars]
