@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from dhauds_jax.cells.checking import Checked
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.source import SourceModel
-from dhauds_jax.cells.worklist import GRADES
+from dhauds_jax.cells.worklist import GRADES, epochs_of, set_name
 from dhauds_jax.data.corruptions import public
 from dhauds_jax.estimates import Estimate, within
 from dhauds_jax.names import CLEAN
@@ -72,8 +72,12 @@ def plan_of(run: AdaptRun, checked: Checked, source: SourceModel, records: Itera
     A record of the same names, options, draws and weights is taken for the cell's own: whether its data are the same is
     seen when these are made.
     """
-    dataset = run.dataset if run.split == "test" else f"{run.dataset}/{run.split}"
-    same = {"dataset": dataset, "profile": run.profile, "seed": run.seed, "source_checkpoint": source.sha256}
+    same = {
+        "dataset": set_name(run.dataset, run.split),
+        "profile": run.profile,
+        "seed": run.seed,
+        "source_checkpoint": source.sha256,
+    }
 
     def is_one(record: Mapping[str, Any]) -> bool:
         method, protocol = record.get("method"), record.get("protocol")
@@ -81,7 +85,7 @@ def plan_of(run: AdaptRun, checked: Checked, source: SourceModel, records: Itera
             return False
         offline = protocols.PROTOCOLS[protocol].epochs
         options = {**checked.options[method], "batch_size": run.batch_size}
-        options |= {"epochs": run.epochs if offline and method != "source" else 1}
+        options |= {"epochs": epochs_of(run, protocol, method)}
         options |= {"subset": Path(run.subset).name if run.subset else None}
         if record["corruption"] != CLEAN and not (run.corrupted_dir or run.adaptation_dir):
             two = bool(offline) and run.draw == "two"
@@ -106,7 +110,7 @@ def _passes(run: AdaptRun, checked: Checked, classifier: Classifier) -> dict[Nam
     for corruption, level, protocol, domains in _targets(run, checked.pairs):
         offline = protocols.PROTOCOLS[protocol].epochs
         for method, (forward, backward) in made.items():
-            epochs = (1 if method == "source" else run.epochs) if offline else 1
+            epochs = epochs_of(run, protocol, method)
             looked_at = (epochs + 2) * (2 if run.draw == "two" and corruption != CLEAN else 1) if offline else 1
             passes = epochs * (forward + 2 * backward) + looked_at
             found[Name(corruption, level, protocol, method)] = domains * passes

@@ -176,13 +176,23 @@ def _save_example(folder: Path, name: str, wave: np.ndarray, rate: int) -> None:
     write_atomically(folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
 
 
+def set_name(dataset: str, split: str) -> str:
+    """What records call a split of a data set: the set alone is its test split."""
+    return dataset if split == "test" else f"{dataset}/{split}"
+
+
+def epochs_of(run: AdaptRun, protocol: str, method: str) -> int:
+    """Epochs of a cell: one where the protocol passes once, or the method does not adapt."""
+    return run.epochs if protocols.PROTOCOLS[protocol].epochs and method != "source" else 1
+
+
 def cell_of(
     run: AdaptRun, checked: Checked, source: SourceModel, work: Work, protocol: str, method: str, clips: str
 ) -> Cell:
     """The cell of a method under a protocol; `clips` is the digest of the split (`content.of_split`)."""
-    epochs, needs_source = protocols.PROTOCOLS[protocol].epochs, method in source.data_for
+    needs_source = method in source.data_for
     return Cell(
-        dataset=run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
+        dataset=set_name(run.dataset, run.split),
         corruption=work.corruption,
         level=work.level,
         net=source.classifier.config.net,
@@ -191,14 +201,14 @@ def cell_of(
         profile=run.profile,
         seed=run.seed,
         options=tuple(sorted(checked.options[method].items())),
-        epochs=run.epochs if epochs and method != "source" else 1,
+        epochs=epochs_of(run, protocol, method),
         batch_size=run.batch_size,
         criterion=run.criterion,
         draw=work.draw,
         protocol_options=tuple(sorted(checked.protocol_options[protocol].items())),
         content=cell_content(run, source, work, protocol, method, clips),
         source_clips=len(source.data.labels) if needs_source else None,
-        agreement=run.agreement and epochs,
+        agreement=run.agreement and protocols.PROTOCOLS[protocol].epochs,
     )
 
 

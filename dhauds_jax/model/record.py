@@ -243,7 +243,9 @@ def load(place: str | Path, *, precision: str = "float32") -> Model:
     Raises:
       BadInput: no checkpoint, a damaged one, or an unknown precision.
     """
-    return load_checkpoint(place, precision=precision)
+    precisions.check_precision(precision)
+    variables, config, extra = checkpoint.load(place)
+    return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)
 
 
 def load_boxed(name: str, *, precision: str = "float32") -> Model:
@@ -251,13 +253,6 @@ def load_boxed(name: str, *, precision: str = "float32") -> Model:
     precisions.check_precision(precision)
     variables, config = boxed.load(name)
     return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config)
-
-
-def load_checkpoint(folder: str | Path, *, precision: str = "float32") -> Model:
-    """The model in a checkpoint's folder (or of a name, as `load`); raises `BadInput` as `load` does."""
-    precisions.check_precision(precision)
-    variables, config, extra = checkpoint.load(folder)
-    return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)
 
 
 @functools.lru_cache(maxsize=4)

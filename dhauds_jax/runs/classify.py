@@ -16,7 +16,7 @@ from dhauds_jax.files import write_atomically
 from dhauds_jax.interrupts import KEPT
 from dhauds_jax.model import adapting
 from dhauds_jax.model.adapting import Request
-from dhauds_jax.model.record import Model, load_boxed, load_checkpoint
+from dhauds_jax.model.record import Model, load, load_boxed
 from dhauds_jax.nets import boxed, precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.requests import listed
@@ -106,7 +106,7 @@ def model_of(checkpoint: str | None, model: str | None, precision: str = "float3
       BadInput: none or both are given, there is no such model, or the checkpoint cannot be read.
     """
     if checkpoint is not None and model is None:
-        return load_checkpoint(checkpoint, precision=precision), checkpoint
+        return load(checkpoint, precision=precision), checkpoint
     if model is not None and checkpoint is None:
         return load_boxed(model, precision=precision), model
     found = "neither is" if checkpoint is None else "both are"

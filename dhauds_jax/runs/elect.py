@@ -17,6 +17,7 @@ from dhauds_jax.cells import targets
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.scoring import scored
 from dhauds_jax.cells.source import SourceModel, source_model
+from dhauds_jax.cells.worklist import set_name
 from dhauds_jax.data import content as contents
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import public
@@ -209,7 +210,7 @@ def _record(
     value = curve[1]["metric"]
     return {
         "cell": named["cell"],
-        "dataset": run.dataset if run.split == "test" else f"{run.dataset}/{run.split}",
+        "dataset": set_name(run.dataset, run.split),
         "corruption": names[0],
         "level": names[1],
         "net": sources[0].classifier.config.net,
