@@ -143,3 +143,9 @@ FRONT_ENDS: Mapping[str, str] = {
 
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""
+
+SCORERS: Mapping[str, str] = {}
+"""Training-free scorers of unit embeddings: factories `(*, options...) -> Scorer` (docs/zeroshot.md)."""
+
+LONG_RULES = ("windows", "first", "random_crop", "fusion_fixed", "fusion_random")
+"""How an audio-text model lays out recordings longer than its clip (docs/zeroshot.md)."""

@@ -44,6 +44,7 @@ ROOMS = {
     "model": ("cells.input_statistics", "data", "nets", "tta", "workdir.saver"),
     "train": ("nets", "data", "dsp", "tta", "workdir"),
     "benchmark": ("nets", "data", "dsp", "tta", "command"),
+    "zeroshot": ("tta.selection",),
     "recipes": ("cells.request", "nets", "data", "tta"),
     "report": ("workdir.records", "tta.selection"),
     "runs": (
@@ -59,6 +60,7 @@ ROOMS = {
         "train",
         "tta",
         "workdir",
+        "zeroshot",
     ),
     "experiments": ("command", "runs", "cells.request", "train.request"),
 }

@@ -1,0 +1,1 @@
+"""Classification without training: prototypes, backgrounds and scorers over unit embeddings; arrays in, arrays out."""

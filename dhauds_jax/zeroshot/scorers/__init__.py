@@ -1,0 +1,1 @@
+"""Training-free scorers, one file each; `dhauds_jax.names.SCORERS` names them."""
