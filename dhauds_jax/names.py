@@ -129,6 +129,8 @@ HEADS: Mapping[str, str] = {
     "hub_classifier": f"{_NETS}.heads:HuBClassifier",
     "linear": f"{_NETS}.heads:LinearHead",
     "projected_mean": f"{_NETS}.heads:ProjectedMean",
+    "projected_tokens": f"{_NETS}.prototypes:ProjectedTokens",
+    "prototypes": f"{_NETS}.prototypes:Prototypes",
     "token_pool": f"{_NETS}.heads:TokenPool",
 }
 """Classification heads: linen modules over an encoder's tokens."""

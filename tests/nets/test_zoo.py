@@ -209,6 +209,8 @@ def test_every_name_stands_for_what_it_should():
         "hub_classifier": ["stages"],
         "linear": ["softmax_output"],
         "projected_mean": ["features"],
+        "projected_tokens": ["features"],
+        "prototypes": ["inner", "unit", "scale"],
         "token_pool": ["pool", "prefix", "epsilon"],
     }
     assert {kind: registry.resolve(place).required for kind, place in names.FRONT_ENDS.items()} == {
