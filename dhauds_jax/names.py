@@ -119,6 +119,7 @@ FAMILIES: Mapping[str, str] = {
     "resnet": f"{_NETS}.resnet_zoo:RESNET",
     "cnn": f"{_NETS}.resnet_zoo:CNN",
     "spectrogram_transformer": f"{_NETS}.spectrogram_zoo:FAMILY",
+    "clap": f"{_NETS}.clap_classifier:FAMILY",
 }
 """Families of networks: `Family` records, each with its presets."""
 
@@ -129,7 +130,7 @@ HEADS: Mapping[str, str] = {
     "hub_classifier": f"{_NETS}.heads:HuBClassifier",
     "linear": f"{_NETS}.heads:LinearHead",
     "projected_mean": f"{_NETS}.heads:ProjectedMean",
-    "projected_tokens": f"{_NETS}.prototypes:ProjectedTokens",
+    "projected_tokens": f"{_NETS}.clap:ProjectedTokens",
     "prototypes": f"{_NETS}.prototypes:Prototypes",
     "token_pool": f"{_NETS}.heads:TokenPool",
 }

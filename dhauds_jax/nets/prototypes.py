@@ -15,48 +15,10 @@ from jaxtyping import Array, Float
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.nets.heads import FCEClassifier, build_head, last_layer
-from dhauds_jax.nets.layers import Dense
+from dhauds_jax.nets.heads import build_head
 from dhauds_jax.types import Linear, Mode, Variables
 
 KIND = "prototypes"
-
-
-class ProjectedTokens(nn.Module):
-    """Mean over tokens, a linear layer, ReLU, a linear layer (the embedding), a last linear layer: CLAP's projection.
-
-    `features` is the width of both linear layers before the last (LAION-AI/CLAP, clap_module/model.py).
-    """
-
-    classes: int
-    features: int
-    dtype: DTypeLike | None = None
-
-    @nn.compact
-    def __call__(
-        self,
-        tokens: Float[Array, "batch tokens width"],
-        *,
-        mode: Mode,
-        weights: Float[Array, " batch"] | None = None,
-        axis_name: str | None = None,
-    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
-        x = Projection(self.features, self.dtype, name="projection")(tokens.mean(1))
-        return last_layer(Dense, self.classes, x, precision="highest"), x
-
-    linear = staticmethod(FCEClassifier.linear)
-
-
-class Projection(nn.Module):
-    """A linear layer, ReLU, a linear layer, both `features` wide; the result is float32."""
-
-    features: int
-    dtype: DTypeLike | None = None
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "batch width"]) -> Float[Array, "batch features"]:
-        hidden = nn.relu(Dense(self.features, dtype=self.dtype, name="squeeze")(x))
-        return Dense(self.features, dtype=self.dtype, name="expand")(hidden).astype(x.dtype)
 
 
 class Prototypes(nn.Module):

@@ -21,7 +21,7 @@ HEADS = [
     {"kind": "hub_classifier", "stages": [0, 1]},
     {"kind": "linear", "softmax_output": False},
     {"kind": "projected_mean", "features": 6},
-    {"kind": "projected_tokens", "features": 6},
+    {"kind": "projected_tokens", "hidden": 8, "features": 6},
     {"kind": "token_pool", "pool": "average", "prefix": 1, "epsilon": 1e-5},
 ]
 

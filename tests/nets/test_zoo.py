@@ -196,6 +196,7 @@ def test_every_name_stands_for_what_it_should():
         "resnet": 8,
         "cnn": 3,
         "spectrogram_transformer": 48,
+        "clap": 4,
     }
     assert len(zoo.names()) == sum(counts.values())
     for name in names.FAMILIES:
@@ -209,11 +210,12 @@ def test_every_name_stands_for_what_it_should():
         "hub_classifier": ["stages"],
         "linear": ["softmax_output"],
         "projected_mean": ["features"],
-        "projected_tokens": ["features"],
+        "projected_tokens": ["hidden", "features"],
         "prototypes": ["inner", "unit", "scale"],
         "token_pool": ["pool", "prefix", "epsilon"],
     }
     assert {kind: registry.resolve(place).required for kind, place in names.FRONT_ENDS.items()} == {
+        "clap_mel": ("scale", "norm", "quantise"),
         "kaldi_fbank": ("sample_rate", "n_mels", "frame_length", "hop", "frames", "mean", "std"),
         "log_mel": MEL,
         "mel_image": (*MEL, "image", "resize", "mean", "deviation"),
