@@ -22,7 +22,11 @@ SCORERS = {
 }
 ROWS = pytest.mark.parametrize(
     ("scorer", "prototypes"),
-    [(scorer, prototypes) for scorer in SCORERS for prototypes in ("text", "supervised", "head")],
+    [
+        pytest.param(scorer, prototypes, marks=[] if prototypes == "text" else [pytest.mark.slow])
+        for scorer in SCORERS
+        for prototypes in ("text", "supervised", "head")
+    ],
 )
 # One unit of float32 in sums of eight products and a softmax at 20.
 close = functools.partial(np.testing.assert_allclose, rtol=0, atol=2e-6)

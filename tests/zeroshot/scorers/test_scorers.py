@@ -109,15 +109,14 @@ def test_a_chain_of_linear_scorers_is_one_layer():
 def test_folds_have_their_own_prototypes_and_their_own_set():
     data = tiny()
     of_folds = jnp.stack([data.prototypes["text"], data.prototypes["supervised"], data.prototypes["text"]])
-    for name in ("subtract", "centre", "em"):
-        for background in (data.background, data.own):
-            scorer = scorers.make(name)
-            found = scoring.score_folds(scorer, of_folds, background, data.info, data.vectors, data.folds)
-            for fold in range(3):
-                rows = data.folds == fold
-                mine = background if background.mean.ndim == 1 else background._replace(mean=background.mean[rows])
-                alone = scoring.score(scorer, of_folds[fold], mine, data.info, data.vectors[rows])[1]
-                np.testing.assert_allclose(np.asarray(found)[rows], alone, atol=2e-6)
+    for name, background in (("subtract", data.own), ("em", data.background)):
+        scorer = scorers.make(name)
+        found = scoring.score_folds(scorer, of_folds, background, data.info, data.vectors, data.folds)
+        for fold in range(3):
+            rows = data.folds == fold
+            mine = background if background.mean.ndim == 1 else background._replace(mean=background.mean[rows])
+            alone = scoring.score(scorer, of_folds[fold], mine, data.info, data.vectors[rows])[1]
+            np.testing.assert_allclose(np.asarray(found)[rows], alone, atol=2e-6)
 
 
 def test_what_a_record_says_that_a_scorer_uses():
