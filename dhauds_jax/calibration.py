@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Array, Float, Int
 
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.metrics import softmax
@@ -27,16 +28,19 @@ MOST = 1000
 
 UNKNOWN = "unknown"
 
+Scores = Float[Array | np.ndarray, "clips classes"]
+Sureness = Float[Array | np.ndarray, " clips"]
+
 _ROUNDS = 80
 
 
 def temperature(
     how: str,
-    scores: np.ndarray,
+    scores: Scores,
     *,
     scale: float | None = None,
-    halves: tuple[np.ndarray, np.ndarray] | None = None,
-    labels: np.ndarray | None = None,
+    halves: tuple[Scores, Scores] | None = None,
+    labels: Int[np.ndarray, " clips"] | None = None,
 ) -> float:
     """What scores are divided by before the softmax.
 
@@ -85,12 +89,12 @@ def _solved(scores: np.ndarray, rising: Callable[[float], float]) -> float:
     return math.exp(-(low + high) / 2)
 
 
-def probabilities(calibration: Calibration, scores: np.ndarray) -> np.ndarray:
+def probabilities(calibration: Calibration, scores: Scores) -> np.ndarray:
     """Softmax of `scores / temperature`, (clips, classes) in float64."""
     return softmax(np.asarray(scores, np.float64) / calibration.temperature)
 
 
-def sureness(calibration: Calibration, scores: np.ndarray) -> np.ndarray:
+def sureness(calibration: Calibration, scores: Scores) -> np.ndarray:
     """What is compared with a threshold, (clips,): the largest probability, or the largest score as it is.
 
     Raises:
@@ -103,7 +107,7 @@ def sureness(calibration: Calibration, scores: np.ndarray) -> np.ndarray:
     raise BadInput(f"calibration: compares {calibration.score!r}, expected one of {', '.join(SCORES)}: calibrate again")
 
 
-def held_out(values: np.ndarray) -> np.ndarray:
+def held_out(values: Float[Array | np.ndarray, " clips"]) -> np.ndarray:
     """Held-out scores as a calibration keeps them: sorted, of more than `MOST` an even selection with both ends.
 
     Raises:
@@ -116,7 +120,9 @@ def held_out(values: np.ndarray) -> np.ndarray:
 
 
 def with_scores(
-    calibration: Calibration, known: np.ndarray | None = None, background: np.ndarray | None = None
+    calibration: Calibration,
+    known: Scores | None = None,
+    background: Float[Array | np.ndarray, "windows classes"] | None = None,
 ) -> Calibration:
     """The calibration with what it says of held-out clips.
 
@@ -172,7 +178,7 @@ def unknown_name(classes: Sequence[str]) -> str:
     return name
 
 
-def labels(classes: Sequence[str], best: np.ndarray, sure: np.ndarray, least: float | None) -> list[str]:
+def labels(classes: Sequence[str], best: Int[np.ndarray, " clips"], sure: Sureness, least: float | None) -> list[str]:
     """Each clip's label: its best class, or the unknown one where it is less sure than the threshold.
 
     Args:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Array, Bool, Float
 
 from dhauds_jax import metrics
 from dhauds_jax.errors import BadInput
 
+Sureness = Float[Array | np.ndarray, " clips"]
 
-def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
+
+def auroc(known: Sureness, unknown: Float[Array | np.ndarray, " others"]) -> float:
     """Area under the ROC curve of telling known from unknown clips by how sure the model is, ties half.
 
     Args:
@@ -26,7 +29,7 @@ def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
     return metrics.macro_roc_auc(sure[:, None], (np.arange(len(sure)) < len(known))[:, None])
 
 
-def accepted(sure: np.ndarray, least: float | None) -> float:
+def accepted(sure: Sureness, least: float | None) -> float:
     """Share of clips that keep a name at a threshold (None: all)."""
     return 1.0 if least is None else float(np.mean(np.asarray(sure) >= least))
 
@@ -45,7 +48,7 @@ class RiskCoverage(NamedTuple):
     area: float
 
 
-def risk_coverage(sure: np.ndarray, right: np.ndarray) -> RiskCoverage:
+def risk_coverage(sure: Sureness, right: Bool[np.ndarray, " clips"]) -> RiskCoverage:
     """The risk at every coverage: the surest clips are named first, equally sure ones together.
 
     Args:

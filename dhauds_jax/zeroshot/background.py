@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Int
 
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.types import Background
@@ -16,6 +16,8 @@ KINDS = ("text", "audio", "quiet", "oracle")
 """Where a background may come from."""
 
 Vectors = Float[Array | np.ndarray, "rows width"]
+Windows = Float[np.ndarray, " windows"]
+Own = Int[np.ndarray, " clips"]
 
 
 def from_text(vectors: Vectors) -> Background:
@@ -31,7 +33,7 @@ def from_audio(vectors: Vectors) -> Background:
     return Background(rows.mean(0), "audio", rows)
 
 
-def quiet_rows(scores: np.ndarray, loudness_db: np.ndarray, share: float = 0.1, least: int = 3) -> np.ndarray:
+def quiet_rows(scores: Windows, loudness_db: Windows, share: float = 0.1, least: int = 3) -> np.ndarray:
     """The windows in which least happens: lowest in best score and loudness together, without labels.
 
     A window's place is the sum of its two ranks; of equal ones the earlier comes first.
@@ -57,9 +59,7 @@ def quiet_rows(scores: np.ndarray, loudness_db: np.ndarray, share: float = 0.1, 
     return np.sort(sounding[order[: max(least, int(share * len(sounding)))]])
 
 
-def quiet(
-    vectors: Vectors, scores: np.ndarray, loudness_db: np.ndarray, share: float = 0.1, least: int = 3
-) -> Background:
+def quiet(vectors: Vectors, scores: Windows, loudness_db: Windows, share: float = 0.1, least: int = 3) -> Background:
     """The mean of the windows of the user's own recordings in which least happens (`quiet_rows`).
 
     It holds some foreground too where nothing is ever quiet: then `centre` is the better name for it.
@@ -69,7 +69,7 @@ def quiet(
     return Background(rows.mean(0), "quiet", rows)
 
 
-def own_left_out(vectors: Vectors, scenes: Sequence[str], own: np.ndarray) -> Background:
+def own_left_out(vectors: Vectors, scenes: Sequence[str], own: Own) -> Background:
     """A row for each clip: the mean of the scene's recordings but for the very one that was mixed in.
 
     What a user can know who has recorded the scene at another time; the oracle is what nobody has.
@@ -98,7 +98,7 @@ def own_left_out(vectors: Vectors, scenes: Sequence[str], own: np.ndarray) -> Ba
     return Background(jnp.asarray(means, jnp.float32), "audio", jnp.asarray(vectors))
 
 
-def event_free(vectors: Vectors, recordings: Sequence[str], events: np.ndarray) -> Background:
+def event_free(vectors: Vectors, recordings: Sequence[str], events: Bool[np.ndarray, " rows"]) -> Background:
     """A row for each chunk: the mean of the chunks of the same recording in which no event is annotated.
 
     Raises:
@@ -121,7 +121,7 @@ def event_free(vectors: Vectors, recordings: Sequence[str], events: np.ndarray) 
     return Background(jnp.asarray(means, jnp.float32), "audio", jnp.asarray(rows[silent], jnp.float32))
 
 
-def oracle(vectors: Vectors, own: np.ndarray) -> Background:
+def oracle(vectors: Vectors, own: Own) -> Background:
     """A row for each clip: the embedding of the very recording that it was mixed with, which nobody has in use.
 
     Args:

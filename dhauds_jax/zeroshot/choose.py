@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Array, Float
 
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.tta import selection
@@ -21,6 +22,11 @@ SCALE = 20.0
 """What cosines are multiplied by for the criterion. Fixed, so that the choice does not hang on a model's scale."""
 
 
+Scores = Float[Array | np.ndarray, "clips classes"]
+Profile = Float[Array | np.ndarray, " classes"] | Scores
+Prototypes = Float[Array | np.ndarray, "classes width"]
+
+
 class Chosen(NamedTuple):
     """A choice: which of the candidates, and what the criterion says of each (None where it is not finite)."""
 
@@ -28,7 +34,7 @@ class Chosen(NamedTuple):
     values: tuple[float | None, ...]
 
 
-def choose(candidates: Sequence[np.ndarray], criterion: str = selection.DEFAULT, scale: float = SCALE) -> Chosen:
+def choose(candidates: Sequence[Scores], criterion: str = selection.DEFAULT, scale: float = SCALE) -> Chosen:
     """The candidate with the highest criterion; of equal ones the first, so the plainest should stand there.
 
     Args:
@@ -58,7 +64,7 @@ def with_none(weights: Sequence[float]) -> tuple[float, ...]:
     return tuple(sorted({0.0, *map(float, weights)}))
 
 
-def weighted(scores: np.ndarray, profile: np.ndarray, weights: Sequence[float]) -> list[np.ndarray]:
+def weighted(scores: Scores, profile: Profile, weights: Sequence[float]) -> list[np.ndarray]:
     """`scores - weight * profile` for each weight.
 
     Args:
@@ -69,14 +75,14 @@ def weighted(scores: np.ndarray, profile: np.ndarray, weights: Sequence[float]) 
     return [np.asarray(scores) - weight * np.asarray(profile) for weight in weights]
 
 
-def profile(background: Background, prototypes: np.ndarray) -> np.ndarray:
+def profile(background: Background, prototypes: Prototypes) -> np.ndarray:
     """The background's own scores: `e . P`, (classes,) or a row for each clip."""
     return np.asarray(background.mean, np.float64) @ np.asarray(prototypes, np.float64).T
 
 
 def choose_weight(
-    vectors: np.ndarray,
-    prototypes: np.ndarray,
+    vectors: Float[Array | np.ndarray, "clips width"],
+    prototypes: Prototypes,
     background: Background,
     weights: Sequence[float] = WEIGHTS,
     criterion: str = selection.DEFAULT,

@@ -6,6 +6,7 @@ direction, what is a clip's own, and a background that all clips of a place shar
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -79,6 +80,11 @@ def embed(key: Array, snr_db: float, world: World = World()) -> Embedded:  # noq
       snr_db: of the class over the background, in dB.
       world: lengths and numbers of the parts.
     """
+    return _embed(key, jnp.float32(10 ** (-snr_db / 20)), world)
+
+
+@functools.partial(jax.jit, static_argnames="world")
+def _embed(key: Array, gain: Float[Array, ""], world: World) -> Embedded:
     keys = iter(jax.random.split(key, 12))
 
     def directions(*shape: int) -> Array:
@@ -90,7 +96,6 @@ def embed(key: Array, snr_db: float, world: World = World()) -> Embedded:  # noq
     labels = jnp.arange(world.clips, dtype=jnp.int32) % world.classes
     own = jax.random.randint(next(keys), (world.clips,), 0, world.recordings)
     here, there = (place[None] + world.own * directions(world.recordings) for place in places)
-    gain = 10 ** (-snr_db / 20)
     clips = classes[labels] + world.spread * directions(world.clips) + gain * here[own]
     return Embedded(
         unit(sound[None] + clips),
