@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from dhauds_jax.types import Background, Scorer, ScorerInfo
+from dhauds_jax.types import Background, Scorer, ScorerInfo, ScorerStep
 
 Vectors = Float[Array | np.ndarray, "clips width"]
 
@@ -84,7 +84,7 @@ def score_online(
     padded = np.zeros((steps * batch, np.shape(vectors)[1]), np.float32)
     padded[: len(vectors)] = np.asarray(vectors)
     weights = (np.arange(steps * batch) < len(vectors)).astype(np.float32)
-    state, scores = _stream(scorer.step, state, padded.reshape(steps, batch, -1), weights.reshape(steps, batch))
+    state, scores = stream(scorer.step, state, padded.reshape(steps, batch, -1), weights.reshape(steps, batch))
     return state, scores.reshape(steps * batch, -1)[: len(vectors)]
 
 
@@ -102,5 +102,8 @@ def _folds(init: Any, step: Any, kind: Any, facts: Any, arrays: Any, vectors: Ar
 
 
 @functools.partial(jax.jit, static_argnums=0)
-def _stream(step: Any, state: Any, vectors: Array, weights: Array) -> tuple[Any, Array]:
+def stream(
+    step: ScorerStep, state: Any, vectors: Float[Array, "steps rows width"], weights: Float[Array, "steps rows"]
+) -> tuple[Any, Float[Array, "steps rows classes"]]:
+    """A scorer's step over one batch after the other, as one program."""
     return jax.lax.scan(lambda its, batch: step(its, *batch), state, (vectors, weights))

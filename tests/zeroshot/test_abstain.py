@@ -27,6 +27,7 @@ def test_risk_and_coverage_by_hand():
     assert abstain.accepted(np.array([0.1]), None) == 1.0
 
 
+@pytest.mark.slow
 def test_of_new_background_windows_about_the_asked_share_gets_a_name():
     """Half of 400 synthetic background recordings sets the threshold, the other half is named or not."""
     made = synthetic.embed(jax.random.key(3), 10.0, synthetic.World(recordings=400))

@@ -4,8 +4,11 @@ import functools
 
 import jax
 import numpy as np
+import pytest
 
 from dhauds_jax.zeroshot import gap, synthetic
+
+pytestmark = pytest.mark.slow
 
 WORLD = synthetic.World(clips=600)
 
