@@ -155,7 +155,15 @@ RESAMPLERS = ("sinc", "soxr_hq")
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""
 
-SCORERS: Mapping[str, str] = {}
+_SCORERS = "dhauds_jax.zeroshot.scorers"
+SCORERS: Mapping[str, str] = {
+    "plain": f"{_SCORERS}.plain:plain",
+    "subtract": f"{_SCORERS}.subtract:subtract",
+    "centre": f"{_SCORERS}.centre:centre",
+    "drift": f"{_SCORERS}.drift:drift",
+    "em": f"{_SCORERS}.em:em",
+    "treff": f"{_SCORERS}.treff:treff",
+}
 """Training-free scorers of unit embeddings: factories `(*, options...) -> Scorer` (docs/zeroshot.md)."""
 
 LONG_RULES = ("windows", "first", "random_crop", "fusion_fixed", "fusion_random")
