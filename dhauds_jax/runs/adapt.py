@@ -35,12 +35,6 @@ def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[],
     return memory[name][1]
 
 
-def _subset_of(loaded: Loaded, subset: str) -> Loaded:
-    kept = subsets.only(loaded, subset)
-    print(f"of these, --subset={subset} takes {len(kept.clips.ids)}")
-    return kept
-
-
 def drawing_of(run: AdaptRun) -> AdaptRun:
     """A run without what does not touch its corrupted sets."""
     kept = AdaptRun(dataset=run.dataset, checkpoint=run.checkpoint, corruption=run.corruption, workdir="")
@@ -105,7 +99,7 @@ def results(
     loaded = _kept(memory, "split", place, lambda: load_for(run, run.split, config))
     if run.subset:
         whole = loaded
-        loaded = _kept(memory, "subset", (place, run.subset), lambda: _subset_of(whole, run.subset))
+        loaded = _kept(memory, "subset", (place, run.subset), lambda: subsets.only(whole, run.subset))
     clips = _kept(memory, "clips", (place, loaded.clips.ids), lambda: content.of_split(loaded.clips))
     workdir = Path(run.workdir)
     parallel.wait("records")  # the first process may still be adding what a row before this one gave
@@ -137,7 +131,7 @@ def results(
                             where=where,
                             together=run.updates_per_dispatch,
                         )
-                    record |= _remarks(run, loaded, record) | dict(extra)
+                    record |= remarks(run, loaded, record) | dict(extra)
                     records.append(workdir, record)
                     written += 1
                     print(summary(record))
@@ -168,10 +162,10 @@ def _conditions(run: AdaptRun, loaded: Loaded) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in found if value not in (0, "float32", False)]
 
 
-def _remarks(run: AdaptRun, loaded: Loaded, record: Mapping[str, Any]) -> dict[str, Any]:
+def remarks(run: AdaptRun, loaded: Loaded, record: Mapping[str, Any]) -> dict[str, Any]:
     """What a record says that names no cell: notices about files, and the name of the list of clips."""
-    named = {"options": {**record["options"], "subset": Path(run.subset).name}} if run.subset else {}
-    return {"notices": list(loaded.clips.notices), "skipped": len(loaded.clips.skipped), **named}
+    options = {**record["options"], **subsets.remark(run.subset)}
+    return {"notices": list(loaded.clips.notices), "skipped": len(loaded.clips.skipped), "options": options}
 
 
 def summary(record: dict[str, Any]) -> str:

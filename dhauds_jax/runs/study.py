@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dhauds_jax.cells import input_statistics, targets, worklist
+from dhauds_jax.cells import input_statistics, subsets, targets, worklist
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.checking import Checked, check
 from dhauds_jax.cells.programs import Programs
@@ -21,7 +21,7 @@ from dhauds_jax.data import content
 from dhauds_jax.errors import BadInput
 from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.nets import masks, precision
-from dhauds_jax.runs.adapt import summary
+from dhauds_jax.runs.adapt import remarks, summary
 from dhauds_jax.runs.requests.study import StudyRun
 from dhauds_jax.tta import flops as tta_flops
 from dhauds_jax.tta import methods, protocols, vectorised
@@ -121,6 +121,7 @@ def run_study(run: StudyRun, command: str) -> str:
     study = vectorised.study(run.method, source.classifier, options, rates=given)
     _note_copies(run, study, source, min(run.copies, len(seeds) * len(rates)))
     loaded = targets.load_for(first, run.split, source.classifier.config)
+    loaded = subsets.only(loaded, run.subset) if run.subset else loaded
     workdir, clips = Path(run.workdir), content.of_split(loaded.clips)
     done = records.done(workdir)
 
@@ -153,7 +154,7 @@ def run_study(run: StudyRun, command: str) -> str:
                     if isinstance(record, Lost):
                         lost.append(f"seed {cell.seed}, lr {dict(cell.options).get('lr')}: {record.where}")
                         continue
-                    records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": 0})
+                    records.append(workdir, record | remarks(first, loaded, record))
                     written += 1
                     print(f"lr {dict(cell.options).get('lr', '-')}: {summary(record)}")
             estimate.part(_size(group), _size(group))
