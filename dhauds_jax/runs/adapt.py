@@ -21,6 +21,7 @@ from dhauds_jax.cells.worklist import cell_of, works_of
 from dhauds_jax.data import content
 from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision
+from dhauds_jax.tta.options import given_for
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
@@ -134,7 +135,7 @@ def results(
                     record |= remarks(run, loaded, record) | dict(extra)
                     records.append(workdir, record)
                     written += 1
-                    print(summary(record))
+                    print(summary(record, given_for(method, run.options, run.method)))
                 saver_of(cell, source, workdir).clear()  # its record is there; also of a run killed in between
                 found.append(record)
                 on_cell(ran)
@@ -168,9 +169,11 @@ def remarks(run: AdaptRun, loaded: Loaded, record: Mapping[str, Any]) -> dict[st
     return {"notices": list(loaded.clips.notices), "skipped": len(loaded.clips.skipped), "options": options}
 
 
-def summary(record: dict[str, Any]) -> str:
-    """One line about a finished cell."""
-    cell = f"{title(record['corruption'], record['level'])} {record['method']} {record['protocol']}"
+def summary(record: dict[str, Any], given: Mapping[str, str] = MappingProxyType({})) -> str:
+    """One line about a finished cell; `given` are the options that its method was given, and stand behind its name."""
+    listed = ", ".join(f"{key}={value}" for key, value in given.items())
+    method = f"{record['method']} [{listed}]" if listed else record["method"]
+    cell = f"{title(record['corruption'], record['level'])} {method} {record['protocol']}"
     words = [f"{cell} seed {record['seed']}:"]
     for name in ("non_adapted", "adapted_last", "adapted_selected", "adapted_oracle"):
         words.append(f"{name.removeprefix('adapted_')} {100 * record[name]:.1f}")

@@ -25,6 +25,7 @@ from dhauds_jax.runs.adapt import remarks, summary
 from dhauds_jax.runs.requests.study import StudyRun
 from dhauds_jax.tta import flops as tta_flops
 from dhauds_jax.tta import methods, protocols, vectorised
+from dhauds_jax.tta.options import given_for
 from dhauds_jax.types import RunInfo, Variables
 from dhauds_jax.wording import counted, plural
 from dhauds_jax.workdir import locks, records
@@ -156,7 +157,7 @@ def run_study(run: StudyRun, command: str) -> str:
                         continue
                     records.append(workdir, record | remarks(first, loaded, record))
                     written += 1
-                    print(f"lr {dict(cell.options).get('lr', '-')}: {summary(record)}")
+                    print(summary(record, _given(run, cell)))
             estimate.part(_size(group), _size(group))
     there = len(seeds) * len(rates) - written - len(lost)
     if lost and not written and not there:
@@ -167,6 +168,12 @@ def run_study(run: StudyRun, command: str) -> str:
     if lost:
         said.append(f"{len(lost)} diverged and {plural(len(lost), 'has', 'have')} none ({'; '.join(lost)})")
     return f"{', '.join(said)}{done.note}: {workdir / records.FILE}"
+
+
+def _given(run: StudyRun, cell: Cell) -> dict[str, str]:
+    """The options that a run's line names: those of `--options`, and its rate where rates vary."""
+    rate = {} if run.lr is None else {"lr": str(dict(cell.options)["lr"])}
+    return given_for(run.method, run.options, [run.method]) | rate
 
 
 def _note_copies(run: StudyRun, study: vectorised.Study, source: SourceModel, copies: int) -> None:

@@ -126,7 +126,7 @@ def score_of(
         (record,) = results(trial, command, ended, programs=programs, memory=memory).found
     except FloatingPointError as error:
         ended(True)
-        print(f"{method} {texts}: {error}")
+        print(f"{method} [{', '.join(texts)}]: {error}")
         return DIVERGED
     return record["adapted_last"]
 

@@ -19,11 +19,20 @@ def parse_options(method: str, profile: str, given: Sequence[str], all_methods: 
         no method of this run.
     """
     methods.default_options(method, profile)  # an unknown method is not the option's fault
-    texts = _texts_for("--options", method, given, all_methods)
+    texts = given_for(method, given, all_methods)
     try:
         return methods.resolve_options(method, profile, texts)
     except BadInput as error:
         raise BadInput(f"--options: {error}") from None
+
+
+def given_for(method: str, given: Sequence[str], all_methods: Sequence[str]) -> dict[str, str]:
+    """The texts of `--options` that are for a method, by their keys, not looked at otherwise.
+
+    Raises:
+      BadInput: a text without "=", a prefix that is no method of this run.
+    """
+    return _texts_for("--options", method, given, all_methods)
 
 
 def parse_protocol_options(protocol: str, given: Sequence[str], all_protocols: Sequence[str]) -> dict[str, Any]:

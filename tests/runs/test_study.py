@@ -71,9 +71,10 @@ COST = ("seconds", "peak_memory_mb", "command", "flops_per_clip")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["offline", "online"])
-def test_a_study_writes_the_records_of_the_loop(place, tmp_path, protocol):
+def test_a_study_writes_the_records_of_the_loop(place, tmp_path, protocol, capsys):
     run = a_study(place, tmp_path / "study", protocol=protocol, copies=4 if protocol == "offline" else 3)
     assert run_study(run, "c") == f"4 records written: {tmp_path / 'study' / 'results.jsonl'}"
+    assert capsys.readouterr().out.count(f"WHN-L2 tent [lr=0.01] {protocol} seed 3: non_adapted ") == 1
     for seed in (0, 3):
         for lr in (1e-3, 1e-2):
             one = study.adapt_run_of(run, seed, lr).replace(workdir=str(tmp_path / "loop"))
