@@ -63,14 +63,14 @@ def _texts_for(flag: str, name: str, given: Sequence[str], names: Sequence[str])
     return mine
 
 
-def able(names: Sequence[str], classifier: Classifier) -> list[str]:
+def able(names: Sequence[str], classifier: Classifier, profile: str = "reference") -> list[str]:
     """The methods that the network has what they need for; the others are said with the reason."""
-    headed = "aux" in zoo.shapes(classifier)["params"]
-    kept = []
+    variables, kept = zoo.shapes(classifier), []
     for name in names:
-        needs = methods.make(name, classifier, methods.default_options(name, "reference")).needs
-        if "aux_head" in needs and not headed:
-            print(f"note: {name} is left out: it needs a network trained with an auxiliary head")
-        else:
+        method = methods.make(name, classifier, methods.default_options(name, profile))
+        try:
+            methods.check_needs(name, method, variables, None)
             kept.append(name)
+        except BadInput as error:
+            print(f"note: {name} is left out: {error}")
     return kept

@@ -150,7 +150,7 @@ def test_shards_share_the_methods_and_phases_put_offline_and_online_first():
 def test_ttt_is_left_out_unless_the_network_has_its_head(capsys):
     kept = [able(["source", "ttt"], contract.NETS[net]()) for net in ("batch_norm", "aux")]
     assert kept == [["source"], ["source", "ttt"]]
-    assert capsys.readouterr().out.count("note: ttt is left out: it needs a network") == 1
+    assert capsys.readouterr().out.count("note: ttt is left out: method ttt needs a network trained with") == 1
 
 
 def test_the_subset_of_the_leaderboard_has_twenty_clips_a_class():
