@@ -34,6 +34,7 @@ from dhauds_jax.nets.layers import (
     xavier_normal,
 )
 from dhauds_jax.types import Linear, Mode
+from dhauds_jax.wording import counted
 
 
 def last_layer(
@@ -123,6 +124,8 @@ class FCEClassifier(nn.Module):
         weights: Float[Array, " batch"] | None = None,
         axis_name: str | None = None,
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch width"]]:
+        if tokens.shape[1] < 2:
+            raise BadInput(f"{counted(tokens.shape[1], 'token is', 'tokens are')} left for the head 'fce', expected 2")
         two = tokens[:, :2] if self.pair == "first" else tokens[:, jnp.array([0, -1])]
         kernel = self.param("kernel", torch_uniform(30), (15, 2, 1))
         bias = self.param("bias", torch_uniform(30), (1,))

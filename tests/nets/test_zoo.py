@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax import names, registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.amaut import AMAuT
 from dhauds_jax.nets.config import head_sizes
@@ -170,6 +171,21 @@ def test_every_family_takes_clips_of_another_length(net, frames, tokens):
     assert min(jax.eval_shape(zoo.build(longer).features, wave).shape) >= 1
     with pytest.raises(ValueError, match=r"expected|has 0"):
         zoo.at_length(config, 0.002)
+
+
+@pytest.mark.parametrize(
+    ("net", "seconds", "message"),
+    [
+        ("amaut_tiny", 0.02, "1 frame is left for a max pool of 6, expected at least 2"),
+        ("hubert_base_vs", 0.025, "0 frames are left for a max pool of 6, expected at least 2"),
+        ("hubert_base_vs_fce", 0.025, "1 token is left for the head 'fce', expected 2"),
+    ],
+)
+def test_too_few_tokens_are_counted(net, seconds, message):
+    """Before, a TypeError of shapes that cannot be broadcast."""
+    with pytest.raises(BadInput) as caught:
+        zoo.at_length(zoo.preset(net, CLASSES), seconds)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(("seconds", "frames"), [(2, 101), (5, 126), (10, 201)])
