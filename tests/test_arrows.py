@@ -73,6 +73,7 @@ HEAVY = {
     "tensorboardX": ("train.epoch_log",),
     "jax2onnx": ("model.onnx",),
     "onnxruntime": ("model.onnx",),
+    "soxr": ("data.resampling",),
 }
 """Packages, and the only places that may import them."""
 

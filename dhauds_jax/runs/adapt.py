@@ -21,6 +21,7 @@ from dhauds_jax.cells.worklist import cell_of, works_of
 from dhauds_jax.data import content
 from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision
+from dhauds_jax.nets.config import reading
 from dhauds_jax.tta.options import given_for
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
@@ -96,7 +97,7 @@ def results(
     source = load_source(run, checked, programs)
     config = source.classifier.config
     place = (run.dataset, run.data_dir, run.split, run.allow_partial, run.on_bad_file)
-    place = (*place, config.sample_rate, config.length)
+    place = (*place, config.sample_rate, config.length, *reading(config.front_end).values())
     loaded = _kept(memory, "split", place, lambda: load_for(run, run.split, config))
     if run.subset:
         whole = loaded
