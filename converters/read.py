@@ -7,12 +7,13 @@ training programs NumPy's scalars; of a short list of their classes the contents
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import pickle
 import re
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,13 +84,17 @@ def _source(path: Path, files: Mapping[Path, dict[str, np.ndarray]]) -> Source:
 
 
 def _weights(path: Path) -> dict[str, np.ndarray]:
+    _check_start(path)
+    return {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix, _torch)(path)
+
+
+def _check_start(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(512)
     if not start:
         raise BadInput(f"{path}: is empty, expected a PyTorch or safetensors file")
     if start.lstrip()[:1] == b"<" and re.search(rb"<(!doctype|html|head|body|\?xml)", start, re.IGNORECASE):
         raise BadInput(f"{path}: is an HTML page, expected a PyTorch file; the download failed, fetch it again")
-    return {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix, _torch)(path)
 
 
 def _read_folder(path: Path) -> Source:
@@ -164,10 +169,19 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
         raise BadInput(f"{path}: is truncated or no .npz file ({_first_line(error)})") from None
 
 
-def _torch(path: Path) -> dict[str, np.ndarray]:
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """What a file of `torch.save` holds, as `torch_file.opened` gives it; its tensors are read inside the block.
+
+    Raises:
+      BadInput: an empty file, an HTML page, a truncated or foreign one, or a class that is not on the list.
+    """
+    _check_start(path)
     try:
         with torch_file.opened(path) as loaded:
-            return _arrays(path, loaded)
+            yield loaded
+    except BadInput:
+        raise
     except Refused as error:
         raise BadInput(
             f"{path}: holds an object of class {error.name}, which is refused; expected tensors and plain containers "
@@ -176,9 +190,12 @@ def _torch(path: Path) -> dict[str, np.ndarray]:
     except pickle.UnpicklingError:
         raise BadInput(f"{path}: is truncated or no PyTorch file (its pickle cannot be read)") from None
     except torch_file.ERRORS as error:
-        if isinstance(error, BadInput):
-            raise
         raise BadInput(f"{path}: is truncated or no PyTorch file ({_first_line(error)})") from None
+
+
+def _torch(path: Path) -> dict[str, np.ndarray]:
+    with opened(path) as loaded:
+        return _arrays(path, loaded)
 
 
 def _arrays(path: Path, loaded: Any) -> dict[str, np.ndarray]:
