@@ -14,8 +14,9 @@ from dhauds_jax.data import formats, walking
 from dhauds_jax.data.audio import BadFile, check_on_bad_file, read_blocks, told_length
 from dhauds_jax.data.mixdown import SILENT
 from dhauds_jax.data.notices import Said
-from dhauds_jax.data.windows import IN_MEMORY, Keeper, Reread, Windows, cut, starts
+from dhauds_jax.data.windows import IN_MEMORY, Keeper, Reread, Windows
 from dhauds_jax.data.windows import spans as spans_of
+from dhauds_jax.dsp.clip_layout import cut, starts
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.files import printable
 from dhauds_jax.progress import progress_bar
