@@ -243,7 +243,7 @@ def _rows(
 ) -> list[tuple[object, ...]]:
     """The lines of the index."""
 
-    def known(values: Sequence[str] | None, i: int) -> str:
+    def known(values: Sequence[str] | Mapping[int, str] | None, i: int) -> str:
         return "" if values is None else values[i]
 
     mixed = source.backgrounds if backgrounds is None else dict(zip(good, backgrounds, strict=True))
