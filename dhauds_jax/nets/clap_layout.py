@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from dhauds_jax import names
 from dhauds_jax.dsp.clip_layout import cut, lay_out
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import clap_fusion, clap_mel
+from dhauds_jax.nets import clap_channels, clap_mel
 from dhauds_jax.nets.config import reading
 from dhauds_jax.registry import check as check_name
 
@@ -32,13 +32,13 @@ class LongRule(NamedTuple):
         of each third. "fusion_random": crops from anywhere in the thirds (LAION's rule for models with fusion).
       overlap: of windows, the share that the next one repeats, 0 up to below 1.
       seed: of what is random; a recording's name is the other half of its key.
-      shrink: of fusions, see `clap_fusion.SHRINKS`.
+      shrink: of fusions, see `clap_channels.SHRINKS`.
     """
 
     kind: str = names.LONG_RULES[0]
     overlap: float = 0.0
     seed: int = 0
-    shrink: str = clap_fusion.SHRINKS[0]
+    shrink: str = clap_channels.SHRINKS[0]
 
 
 _SETTINGS: Mapping[str, tuple[str, ...]] = {
@@ -52,7 +52,7 @@ _READ: Mapping[str, Callable[[str], Any]] = {"overlap": float, "seed": int, "shr
 _EXPECTED = {
     "overlap": "a share from 0 up to below 1",
     "seed": "a whole number from 0 on",
-    "shrink": " or ".join(clap_fusion.SHRINKS),
+    "shrink": " or ".join(clap_channels.SHRINKS),
 }
 
 Row = tuple[np.ndarray, bool]
@@ -98,7 +98,7 @@ def check_rule(rule: LongRule, where: str = "rule for long recordings") -> None:
     right = {
         "overlap": math.isfinite(rule.overlap) and 0 <= rule.overlap < 1,
         "seed": rule.seed >= 0,
-        "shrink": rule.shrink in clap_fusion.SHRINKS,
+        "shrink": rule.shrink in clap_channels.SHRINKS,
     }
     for name, is_right in right.items():
         if not is_right:
@@ -164,13 +164,13 @@ def rows_of(
         piece = _piece(blocks(), start, min(samples, length))
         yield lay_out(_not_empty(piece, name), length, layout=layout)[None], False
         return
-    frames, chunk = (clap_fusion.frames_of(n, spec) for n in (samples, length))
-    mels = clap_fusion.mel_blocks(blocks(), spec)
+    frames, chunk = (clap_channels.frames_of(n, spec) for n in (samples, length))
+    mels = clap_channels.mel_blocks(blocks(), spec)
     if frames == chunk:
         whole = np.concatenate([block for _, block in mels]).astype(np.float32)
         yield np.stack([whole] * 4), False
         return
-    yield clap_fusion.fused(mels, frames, chunk, crop_starts(rule, frames, chunk, name), rule.shrink), True
+    yield clap_channels.fused(mels, frames, chunk, crop_starts(rule, frames, chunk, name), rule.shrink), True
 
 
 def crop_starts(rule: LongRule, frames: int, chunk: int, name: str = "") -> tuple[int, int, int]:
@@ -198,7 +198,7 @@ def _fusion_spec(front_end: Mapping[str, Any], rule: LongRule) -> clap_mel.ClapM
             f"the rule {rule_text(rule)} for long recordings is for the front end {clap_mel.KIND}, found "
             f"{front_end['kind']}: choose windows, first or random_crop"
         )
-    clap_fusion.check(spec)
+    clap_channels.check(spec)
     return spec
 
 

@@ -11,7 +11,7 @@ import pytest
 from dhauds_jax import names
 from dhauds_jax.dsp.clip_layout import lay_out
 from dhauds_jax.dsp.resize import bilinear_weights
-from dhauds_jax.nets import clap_fusion, clap_mel
+from dhauds_jax.nets import clap_channels, clap_mel
 from dhauds_jax.nets.clap_layout import (
     LongRule,
     crop_starts,
@@ -45,8 +45,8 @@ def noise(samples, seed=0):
 
 
 def fused(wave, quantise, starts, shrink):
-    mels = clap_fusion.mel_blocks([wave], spec_of(record(fused=True, quantise=quantise)))
-    return clap_fusion.fused(mels, FRAMES, CHUNK, starts, shrink)[:, ::7]
+    mels = clap_channels.mel_blocks([wave], spec_of(record(fused=True, quantise=quantise)))
+    return clap_channels.fused(mels, FRAMES, CHUNK, starts, shrink)[:, ::7]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_fusion_is_theirs(golden, who, shrink, tolerances):
     ours = fused(golden["11s"], who == "laion", golden[f"{who}_htk_11s_start"].tolist(), shrink)
     for found, expected, tolerance in zip(ours, wanted, tolerances, strict=True):
         np.testing.assert_allclose(found, expected, atol=tolerance, rtol=0)
-    other = next(name for name in clap_fusion.SHRINKS if name != shrink)
+    other = next(name for name in clap_channels.SHRINKS if name != shrink)
     wrong = fused(golden["11s"], who == "laion", golden[f"{who}_htk_11s_start"].tolist(), other)
     assert np.abs(wrong[0] - wanted[0]).max() > 1
 
@@ -92,12 +92,12 @@ def test_spectrograms_in_blocks_are_those_in_one_go(samples):
     steps = np.asarray(clap_mel.quantise(jnp.asarray(wave)), np.float64)
     with jax.enable_x64(True):
         exact = np.asarray(FEATURES(jnp.asarray(steps), spec._replace(quantise=False)))
-    whole = [block for _, block in clap_fusion.mel_blocks([wave], spec)]
-    assert len(np.concatenate(whole)) == clap_fusion.frames_of(samples, spec)
+    whole = [block for _, block in clap_channels.mel_blocks([wave], spec)]
+    assert len(np.concatenate(whole)) == clap_channels.frames_of(samples, spec)
     np.testing.assert_allclose(np.concatenate(whole), exact, atol=1e-6, rtol=0)
     for size in (7, 1_000):
-        found = list(clap_fusion.mel_blocks(np.split(wave, range(size, samples, size)), spec))
-        assert [first for first, _ in found] == list(range(0, len(exact), clap_fusion.BLOCK))
+        found = list(clap_channels.mel_blocks(np.split(wave, range(size, samples, size)), spec))
+        assert [first for first, _ in found] == list(range(0, len(exact), clap_channels.BLOCK))
         assert all(np.array_equal(a, b) for (_, a), b in zip(found, whole, strict=True))
 
 
@@ -105,10 +105,10 @@ def test_spectrograms_in_blocks_are_those_in_one_go(samples):
 def test_shrinking_is_that_of_an_image(frames):
     mels = RNG.normal(size=(frames, 3))
     blocks = [(first, mels[first : first + 100]) for first in range(0, frames, 100)]
-    plain = clap_fusion.fused(blocks, frames, 40, (0, 0, 1), "plain")
+    plain = clap_channels.fused(blocks, frames, 40, (0, 0, 1), "plain")
     np.testing.assert_allclose(plain[0], bilinear_weights(frames, 40) @ mels, atol=1e-6)
     np.testing.assert_array_equal(plain[1:], np.stack([mels[:40], mels[:40], mels[1:41]]).astype(np.float32))
-    smooth = clap_fusion.fused(blocks, frames, 40, (0, 0, 0), "antialias")[0]
+    smooth = clap_channels.fused(blocks, frames, 40, (0, 0, 0), "antialias")[0]
     with jax.enable_x64(True):
         expected = np.asarray(jax.image.resize(jnp.asarray(mels), (40, 3), "linear", antialias=True))
     np.testing.assert_allclose(smooth, expected, atol=1e-6)
@@ -221,7 +221,7 @@ def test_a_fusion_needs_its_front_end():
     with pytest.raises(ValueError, match="top_db 80.0 and frames None, expected 'reflect', null and null"):
         lay_out_recording(noise(100), LongRule("fusion_fixed"), floored, 50)
     with pytest.raises(ValueError, match="has 20 samples, expected more than n_fft // 2 = 32"):
-        list(clap_fusion.mel_blocks([noise(20)], spec_of(TINY)))
+        list(clap_channels.mel_blocks([noise(20)], spec_of(TINY)))
 
 
 @pytest.mark.slow
@@ -241,8 +241,8 @@ def test_long_rows_are_those_of_transformers(samples, monkeypatch):
     else:
         places = frames - CHUNK + 1
         sizes = [places // 3 + (third < places % 3) for third in range(3)]
-        mels = clap_fusion.mel_blocks([wave], spec_of(front_end))
-        found = clap_fusion.fused(mels, frames, CHUNK, (0, sizes[0], sizes[0] + sizes[1]), "plain")
+        mels = clap_channels.mel_blocks([wave], spec_of(front_end))
+        found = clap_channels.fused(mels, frames, CHUNK, (0, sizes[0], sizes[0] + sizes[1]), "plain")
     np.testing.assert_allclose(found, wanted, atol=3e-3, rtol=0)
     np.testing.assert_allclose(found[1:], wanted[1:], atol=1e-4, rtol=0)
 
