@@ -236,8 +236,12 @@ def corrupted(
     def samples() -> np.ndarray:
         applied_to = {"sample_rate": clips.sample_rate, "length": loaded.length, "lengths": clips.lengths}
         applied_to |= {"layout": loaded.layout}
-        of_set = {"dataset": loaded.dataset, "bank": noise().bank, "progress": True}
-        return corrupt(clips.waves, clips.ids, **of_set, **applied_to, **same)[0]
+        bank = noise().bank
+        of_set = {"dataset": loaded.dataset, "bank": bank, "progress": True}
+        waves = corrupt(clips.waves, clips.ids, **of_set, **applied_to, **same)[0]
+        for notice in bank.later_notices() if bank else ():
+            print(f"note: {notice}")
+        return waves
 
     named = checksum(clips.ids, draws, corruption=corruption, level=level)[:16]
     return Corrupted(once(samples), (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named)), digest)

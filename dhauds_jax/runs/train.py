@@ -84,7 +84,7 @@ def _at_length(run: TrainRun, config: ClassifierConfig) -> ClassifierConfig:
     try:
         return zoo.at_length(config, run.length)
     except BadInput as error:
-        raise BadInput(f"--length={run.length:g} is too short for {config.net}: {error}") from error
+        raise BadInput(f"--length={run.length:g}: {config.net} takes no clips of that length: {error}") from error
 
 
 def _check_weights(run: TrainRun, found: ClassifierConfig, config: ClassifierConfig) -> None:
