@@ -1,4 +1,4 @@
-"""CLAP's parts: the audio tower, its front end and the text tower, and PyTorch's beside them (benchmarks/torch_clap.py)."""
+"""CLAP's parts: the towers and the front end, and PyTorch's beside them (benchmarks/torch_clap.py)."""
 
 from __future__ import annotations
 
