@@ -25,7 +25,7 @@ from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.tta import methods, selection
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import RunInfo
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, plural
 from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.saver import Saver
 
@@ -63,13 +63,13 @@ def classify(run: ClassifyRun, command: str) -> str:
             reread=run.online or run.method == "source",
         )
         print(labels.described(found, model.config))
-        passes = "one pass" if run.online or run.method == "source" else f"{counted(run.epochs, 'epoch')} over them"
-        say(f"work: {counted(len(found.waves), 'window')}, {passes}")
         if known is not None:
             truth.check(known, found.files)
         about = {"identity": identity(settings, found), "settings": settings, "method": run.method}
         _check_output(run, about)
-        outcome = model.adapting(how, method, found.waves, saver=Saver(state / about["identity"], run.save_every_s))
+        saver = Saver(state / about["identity"], run.save_every_s)
+        say(_work(run, len(found.waves), saver.info().get("position", 0)))
+        outcome = model.adapting(how, method, found.waves, saver=saver)
         _write(run, {**about, "command": command}, model.after(how, method, outcome, found), found, known)
     finally:
         spool.unlink(missing_ok=True)
@@ -82,6 +82,18 @@ def classify(run: ClassifyRun, command: str) -> str:
         raise KeyboardInterrupt(KEPT)
     shutil.rmtree(state, ignore_errors=True)
     return text
+
+
+def _work(run: ClassifyRun, windows: int, done: int) -> str:
+    """How much is to be done; of a run that goes on, after `done` epochs or batches, what is left."""
+    if run.online or run.method == "source":
+        left = max(0, windows - done * run.batch_size)
+        return f"work: {counted(left, 'window')}, one pass" + (
+            f"; the other {windows - left:,} are done" if done else ""
+        )
+    epochs = counted(run.epochs - done, "epoch") if done < run.epochs else "no epoch"
+    behind = f"; the other {done:,} {plural(done, 'is', 'are')} done" if done else ""
+    return f"work: {counted(windows, 'window')}, {epochs} over them{behind}"
 
 
 def _write(

@@ -94,7 +94,9 @@ def test_every_readable_file_gets_a_label_and_the_adapted_model_is_written(place
 
 @pytest.mark.slow
 @pytest.mark.parametrize("online", [False, True], ids=["offline", "online"])
-def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(place, tmp_path, monkeypatch, online):
+def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(
+    place, tmp_path, monkeypatch, capsys, online
+):
     classify(a_run(place, tmp_path / "whole", online=online), "c")
     name = "online" if online else "offline"
     original = getattr(protocols, name)
@@ -111,7 +113,11 @@ def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(
             classify(a_run(place, tmp_path / "cut", online=online), "c")
     assert len(rows(tmp_path / "cut")) == 9
     assert "stopped before its end" in (tmp_path / "cut" / "report.md").read_text()
+    capsys.readouterr()
     classify(a_run(place, tmp_path / "cut", online=online), "c")
+    # Before, it said all of the work again.
+    left = ("21 windows, one pass; the other 12 are done", "33 windows, 2 epochs over them; the other 1 is done")
+    assert f"work: {left[not online]}\n" in capsys.readouterr().err
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
     left, right = (checkpoints.load(tmp_path / n / "checkpoint")[0] for n in ("cut", "whole"))
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
