@@ -44,7 +44,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     """
     how = _check(run)
     model, _ = model_of(run.checkpoint, run.model, run.precision)
-    method = methods.make(run.method, model.classifier, how.options)
+    method = adapting.method_of(how, model.classifier)
     # What the method or its factory refuses, and what would be lost, is said before files are read.
     methods.check_needs(run.method, method, model.variables, RunInfo(1, 2, len(model.classes), None, 2))
     known = truth.read(run.truth, model.classes) if run.truth else None
@@ -103,7 +103,7 @@ def _write(
     folder, outcome = Path(run.output), after.adapted.outcome
     labels.remove(folder)
     write_atomically(folder / RUN, json.dumps({**about, "finished": False}, indent=2) + "\n")
-    result = labels.Result(after.predictions(found, outcome.before), after.predictions(found, outcome.logits), outcome)
+    result = labels.Result(*after.adapted.predictions, outcome)
     scores = None if known is None else truth.scores(known, result.before, result.after)
     labels.write(run, found, after, result, scores, about["command"])
     advice = after.adapted.advice

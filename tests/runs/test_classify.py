@@ -15,7 +15,7 @@ import soundfile
 
 from dhauds_jax import names
 from dhauds_jax.data import recordings
-from dhauds_jax.model import Model, adapting
+from dhauds_jax.model import Model, adapting, record
 from dhauds_jax.model.adapting import Request
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
@@ -124,9 +124,15 @@ def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(
 
 
 @pytest.mark.slow
-def test_the_source_method_changes_no_label(place, tmp_path):
+def test_the_source_method_changes_no_label(place, tmp_path, monkeypatch):
+    """And predicts the files once; any other method twice, before and after it. Before, that was done for advice and
+    again for what is written."""
+    made, original = [], record.predictions
+    monkeypatch.setattr(record, "predictions", lambda *given: made.append(1) or original(*given))
     classify(a_run(place, tmp_path, method="source", epochs=1), "c")
-    assert all(row["label"] == row["label_before"] for row in rows(tmp_path))
+    assert all(row["label"] == row["label_before"] for row in rows(tmp_path)) and len(made) == 1
+    classify(a_run(place, tmp_path / "norm", method="norm", epochs=1), "c")
+    assert len(made) == 3
 
 
 @pytest.mark.parametrize(
