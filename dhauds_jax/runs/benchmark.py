@@ -15,9 +15,11 @@ from dhauds_jax.benchmark import device, programs, pytorch
 from dhauds_jax.cells import targets
 from dhauds_jax.command import app
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.runs.requests.benchmark import Benchmark
 from dhauds_jax.tta import methods
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import provenance
 
 WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts", "clap")
@@ -101,6 +103,7 @@ def benchmark(run: Benchmark) -> str:
       BadInput: unknown names, or the only thing asked for cannot run.
     """
     run = checked(run)
+    say(_work(run))
     if run.vs_torch:
         # PyTorch works in a process of its own on the same device: do not take its memory for ours.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -136,6 +139,16 @@ def benchmark(run: Benchmark) -> str:
     where = f"profiles in {run.profile}; " if run.profile else ""
     memory = f"peak memory {provenance.peak_memory_mb():.0f} MiB"
     return f"{where}device: {provenance.device()}; {memory}; --json prints one object a line"
+
+
+def _work(run: Benchmark) -> str:
+    """How much is measured, in numbers."""
+    asked = set(run.what)
+    counts = [counted(len(run.net), "network")] if asked - {"corrupt", "pipeline"} else []
+    counts += [counted(len(run.method), "method")] if asked & {"adapt", "compile"} else []
+    counts += [counted(len(targets.expand(run.corruption, ["L2"])), "corruption")] if "corrupt" in asked else []
+    rounds = f"{counted(run.rounds, 'round')} of each after one that compiles"
+    return f"work: {', '.join([*run.what, *counts, f'batches of {run.batch:,}', rounds])}"
 
 
 def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
