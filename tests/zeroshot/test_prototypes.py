@@ -49,7 +49,7 @@ def test_tgap_by_hand_and_of_equal_cosines_the_earlier_clip():
         prototypes.check_topn(jnp.asarray([[1.0] * 6, [0.0, 1, 1, 1, 1, 1]]), 6)
 
 
-@pytest.mark.parametrize("kind", ["tgap", "supervised"])
+@pytest.mark.parametrize("kind", ["tgap", pytest.param("supervised", marks=pytest.mark.slow)])
 def test_folds_at_once_are_folds_one_by_one(kind):
     vectors, labels, text = arrays()
     names, train = prototypes.fold_weights(tiny().folds)

@@ -106,6 +106,7 @@ def test_a_chain_of_linear_scorers_is_one_layer():
     np.testing.assert_allclose(scores_of("chain:subtract+centre", {"weight": 0.25}), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_folds_have_their_own_prototypes_and_their_own_set():
     data = tiny()
     of_folds = jnp.stack([data.prototypes["text"], data.prototypes["supervised"], data.prototypes["text"]])
