@@ -119,6 +119,7 @@ FAMILIES: Mapping[str, str] = {
     "resnet": f"{_NETS}.resnet_zoo:RESNET",
     "cnn": f"{_NETS}.resnet_zoo:CNN",
     "spectrogram_transformer": f"{_NETS}.spectrogram_zoo:FAMILY",
+    "clap": f"{_NETS}.clap_classifier:FAMILY",
 }
 """Families of networks: `Family` records, each with its presets."""
 
@@ -129,17 +130,27 @@ HEADS: Mapping[str, str] = {
     "hub_classifier": f"{_NETS}.heads:HuBClassifier",
     "linear": f"{_NETS}.heads:LinearHead",
     "projected_mean": f"{_NETS}.heads:ProjectedMean",
+    "projected_tokens": f"{_NETS}.clap:ProjectedTokens",
+    "prototypes": f"{_NETS}.prototypes:Prototypes",
     "token_pool": f"{_NETS}.heads:TokenPool",
 }
 """Classification heads: linen modules over an encoder's tokens."""
 
 FRONT_ENDS: Mapping[str, str] = {
+    "clap_mel": f"{_NETS}.front_ends:CLAP_MEL",
     "kaldi_fbank": f"{_NETS}.front_ends:KALDI_FBANK",
     "log_mel": f"{_NETS}.front_ends:LOG_MEL",
     "mel_image": f"{_NETS}.front_ends:MEL_IMAGE",
     "wave": f"{_NETS}.front_ends:WAVE",
 }
 """Front ends: `FrontEnd` records, from a waveform to what an encoder takes."""
+
+LAYOUTS = ("centre", "repeat_pad")
+"""What becomes of a clip shorter than the network's (`front_end.layout`, the first where there is none): it lies in the
+centre of silence, or is repeated as often as it fits, silence behind."""
+
+RESAMPLERS = ("sinc", "soxr_hq")
+"""How a recording gets the network's rate (`front_end.resampler`, the first where there is none)."""
 
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""

@@ -267,7 +267,7 @@ class Method(NamedTuple):
         gradients) or a rule of the method's own, `path -> bool` over paths such as ("encoder", "block0", "kernel").
       passes: forward passes and backward passes of one `step` per clip, for the cost column.
       begin_epoch: `(state, observed, key) -> state`, for methods that look at the whole set first.
-      needs: subset of {"batch_norm", "source_data", "aux_head"} (`methods.NEEDS`).
+      needs: subset of {"batch_norm", "source_data", "aux_head", "input_norm"} (`methods.NEEDS`).
       observe: `(state, batch) -> pytree of (batch, ...)`, what `begin_epoch` looks at (None: `predict`).
     """
 

@@ -5,60 +5,25 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from dhauds_jax.data.layout import lay_out
 from dhauds_jax.digests import of_texts
+from dhauds_jax.dsp.clip_layout import starts
 from dhauds_jax.errors import BadInput
 
 IN_MEMORY = 512 * 2**20
 """Bytes of windows that are held in memory; more lie in a file, or are read again when they are asked for."""
 
 
-def starts(samples: int, length: int, overlap: float) -> list[int]:
-    """The first sample of each window of a recording.
-
-    A recording that is not longer than a window is one. Of a longer one, windows start every
-    `length * (1 - overlap)` samples as long as they fit; when samples are left over, a last window ends with it.
-    """
-    if samples <= length:
-        return [0]
-    hop, last = max(1, round(length * (1 - overlap))), samples - length
-    return [*range(0, last + 1, hop), *([last] if last % hop else [])]
-
-
 def spans(samples: int, length: int, overlap: float, sample_rate: int) -> Float[np.ndarray, "windows 2"]:
     """Where the sound of each window of a recording starts and ends, in seconds."""
     first = np.array(starts(samples, length, overlap), np.float64)
     return np.stack([first, np.minimum(first + length, samples)], axis=1) / sample_rate
-
-
-def cut(
-    blocks: Iterable[Float[np.ndarray, " _"]], length: int, overlap: float
-) -> Iterator[Float[np.ndarray, " {length}"]]:
-    """The windows of a recording that comes block by block (see `starts`); a shorter one is centred in silence.
-
-    Args:
-      blocks: its samples in their order.
-      length: samples of a window.
-      overlap: share of a window that the next one repeats.
-    """
-    hop = max(1, round(length * (1 - overlap)))
-    kept, following = np.zeros(0, np.float32), 0  # `kept` begins with the last window
-    for block in blocks:
-        kept = np.concatenate([kept, block])
-        while following + length <= len(kept):
-            yield kept[following : following + length]
-            kept, following = kept[following:], hop
-    if not following:
-        yield lay_out(kept, length)
-    elif len(kept) > length:
-        yield kept[-length:]
 
 
 class Spooled:

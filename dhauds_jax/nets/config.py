@@ -35,7 +35,8 @@ class ClassifierConfig:
       front_end: `kind` (a key of `names.FRONT_ENDS`, or "module:attribute") and its constants; for "log_mel" the
         fields of `dhauds_jax.dsp.mel.MelSpec`, for "kaldi_fbank" those of `dhauds_jax.dsp.kaldi.FbankSpec` (those with
         a default may be left out), for "mel_image" MelSpec's and those of `dhauds_jax.nets.mel_image.ImageSpec`, for
-        "wave" `normalise` (true or false), which may have an `epsilon` (1e-5).
+        "wave" `normalise` (true or false), which may have an `epsilon` (1e-5), for "clap_mel" see
+        `dhauds_jax.nets.clap_mel`. Of any kind it may say how recordings become its clips, see `reading`.
       sample_rate: of the waveform that goes in, in Hz.
       length: of the waveform that goes in, in samples.
       classes: names of the classes in the order of the logits.
@@ -61,6 +62,7 @@ class ClassifierConfig:
             missing = [key for key in required(find_kind(section, record)) if key not in record]
             if missing:
                 raise BadInput(f"config: {section} of kind {record['kind']!r} lacks {missing}")
+        reading(self.front_end)
         for name in ("sample_rate", "length"):
             if getattr(self, name) <= 0:
                 raise BadInput(f"config: {name} is {getattr(self, name)}, expected a positive number")
@@ -166,6 +168,30 @@ def find_kind(section: str, record: Mapping[str, Any]) -> Any:
     if section == "front_end" and not isinstance(getattr(found, "required", None), tuple):
         raise BadInput(f"config: front_end.kind {kind!r} is a {type(found).__name__}, expected a FrontEnd")
     return found
+
+
+_READING: Mapping[str, tuple[str, ...]] = {"layout": names.LAYOUTS, "resampler": names.RESAMPLERS}
+
+
+def reading(front_end: Mapping[str, Any]) -> dict[str, str]:
+    """How recordings become a front end's clips: its `layout` and `resampler`, for whoever reads them.
+
+    Both may be absent from a config's `front_end`, of whatever kind; the first of `names.LAYOUTS` and of
+    `names.RESAMPLERS` then holds, so configs that are older than the two mean what they meant.
+
+    Raises:
+      BadInput: a name that is none of these.
+    """
+    found = {key: front_end.get(key, allowed[0]) for key, allowed in _READING.items()}
+    for key, value in found.items():
+        if value not in _READING[key]:
+            raise BadInput(f"config: front_end.{key} is {value!r}, expected {' or '.join(_READING[key])}")
+    return found
+
+
+def constants(front_end: Mapping[str, Any]) -> dict[str, Any]:
+    """The constants of a config's `front_end`: without its kind and what `reading` gives."""
+    return {key: value for key, value in front_end.items() if key not in ("kind", *_READING)}
 
 
 def head_sizes(head: type) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from jaxtyping import Array, Float
 
 from dhauds_jax.dsp import kaldi, mel
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import mel_image
-from dhauds_jax.nets.config import ClassifierConfig, find_kind, take
+from dhauds_jax.nets import clap_mel, mel_image
+from dhauds_jax.nets.config import ClassifierConfig, constants, find_kind, take
 
 
 class FrontEnd(NamedTuple):
@@ -21,8 +21,8 @@ class FrontEnd(NamedTuple):
 
     Attributes:
       required: the constants that a config's `front_end` must have; `build` may take more.
-      build: (constants without `kind`, the config's rate in Hz) -> a function from waveforms (batch, time) to what the
-        encoder takes, (batch, ...).
+      build: (`config.constants` of the record, the config's rate in Hz) -> a function from waveforms (batch, time) to
+        what the encoder takes, (batch, ...).
     """
 
     required: tuple[str, ...]
@@ -35,8 +35,8 @@ def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
     Raises:
       BadInput: a constant of the front end is missing or foreign, or its rate is not the config's.
     """
-    constants = {key: value for key, value in config.front_end.items() if key != "kind"}
-    return find_kind("front_end", config.front_end).build(constants, config.sample_rate)
+    kind = find_kind("front_end", config.front_end)
+    return kind.build(constants(config.front_end), config.sample_rate)
 
 
 WAVE_EPSILON = 1e-5
@@ -102,11 +102,18 @@ def _build_mel_image(constants: Mapping[str, Any], rate: int) -> Callable[[Array
     return lambda wave: mel_image.images(wave, spec)
 
 
+def _build_clap_mel(constants: Mapping[str, Any], rate: int) -> Callable[[Array], Array]:
+    spec = clap_mel.spec_of({"kind": clap_mel.KIND, **constants})
+    _check_rate(spec.mel, rate)
+    return lambda wave: clap_mel.features(wave, spec)
+
+
 def _build_wave(constants: Mapping[str, Any], rate: int) -> Callable[[Array], Array]:
     values = take({"epsilon": WAVE_EPSILON, **constants}, ("normalise", "epsilon"), "config front_end")
     return functools.partial(normalise_wave, epsilon=values["epsilon"]) if values["normalise"] else lambda wave: wave
 
 
+CLAP_MEL = FrontEnd(clap_mel.REQUIRED, _build_clap_mel)
 LOG_MEL = _spectrogram(mel.MelSpec, mel.log_mel)
 KALDI_FBANK = _spectrogram(kaldi.FbankSpec, kaldi.fbank)
 MEL_IMAGE = FrontEnd((*_without_default(mel.MelSpec), *mel_image.ImageSpec._fields[1:]), _build_mel_image)

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from dhauds_jax.dsp.mel import MelSpec, log_mel
 from dhauds_jax.dsp.resize import bilinear_weights, resize
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets.config import take
+from dhauds_jax.nets.config import constants, take
 from dhauds_jax.types import Variables
 
 KIND = "mel_image"
@@ -72,9 +72,9 @@ def spec_of(front_end: Mapping[str, Any]) -> ImageSpec | None:
     if front_end["kind"] != KIND:
         return None
     own = ImageSpec._fields[1:]
-    constants = {key: value for key, value in front_end.items() if key != "kind"}
-    constants = take({**MelSpec._field_defaults, **constants}, (*MelSpec._fields, *own), "config front_end")
-    spec = ImageSpec(MelSpec(**{key: constants[key] for key in MelSpec._fields}), *(constants[key] for key in own))
+    values = {**MelSpec._field_defaults, **constants(front_end)}
+    values = take(values, (*MelSpec._fields, *own), "config front_end")
+    spec = ImageSpec(MelSpec(**{key: values[key] for key in MelSpec._fields}), *(values[key] for key in own))
     if not 1 <= spec.image <= spec.resize:
         raise BadInput(f"config front_end: image is {spec.image}, expected 1 to resize = {spec.resize} pixels")
     if not spec.deviation > 0:
@@ -168,6 +168,11 @@ def set_statistics(waves: Float[Array | np.ndarray, "clips time"], spec: ImageSp
 def statistics_of(variables: Variables) -> Statistics:
     """The statistics that a network's variables hold."""
     return Statistics(**variables["batch_stats"]["encoder"][NAME])
+
+
+def has_statistics(variables: Variables) -> bool:
+    """Whether a network normalises its images with statistics in its variables; one of a user's own need not."""
+    return NAME in variables["batch_stats"].get("encoder", {})
 
 
 def with_statistics(tree: Any, statistics: Statistics) -> Any:

@@ -19,6 +19,7 @@ from dhauds_jax.model.adapting import Request
 from dhauds_jax.model.record import Model, load, load_boxed
 from dhauds_jax.nets import boxed, precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
+from dhauds_jax.nets.config import reading
 from dhauds_jax.requests import listed
 from dhauds_jax.runs import labels, truth
 from dhauds_jax.runs.requests.classify import ClassifyRun
@@ -58,6 +59,7 @@ def classify(run: ClassifyRun, command: str) -> str:
             sample_rate=model.config.sample_rate,
             length=model.config.length,
             overlap=run.overlap,
+            **reading(model.config.front_end),
             on_bad_file=run.on_bad_file,
             spool=spool,
             reread=run.online or run.method == "source",
