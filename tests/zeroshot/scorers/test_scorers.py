@@ -1,9 +1,12 @@
 """Every scorer against its equation in float64, names and options, and what is refused."""
 
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax import names
 from dhauds_jax.errors import BadInput
 from dhauds_jax.types import ScorerInfo
 from dhauds_jax.zeroshot import scorers, scoring
@@ -159,6 +162,12 @@ def test_options_of_a_chain_go_to_whoever_has_them():
 def test_bad_names_and_options(name, options, sentence):
     with pytest.raises(BadInput, match=sentence):
         scorers.make(name, options)
+
+
+def test_every_scorer_has_a_row_in_the_page():
+    page = (Path(__file__).parents[3] / "docs" / "zeroshot.md").read_text(encoding="utf-8")
+    for name in names.SCORERS:
+        assert f"\n| `{name}` | `" in page, name
 
 
 def test_what_is_missing_is_said():
