@@ -126,6 +126,9 @@ def test_folds_have_their_own_prototypes_and_their_own_set():
 def test_what_a_record_says_that_a_scorer_uses():
     data = tiny()
     assert scorers.uses(scorers.make("chain:subtract+em"), data.background) == ("background", "set")
+    quiet = data.background._replace(kind="quiet")
+    assert scorers.uses(scorers.make("subtract"), quiet) == ("background", "set")
+    assert scorers.uses(scorers.make("plain"), quiet) == ()
     assert scorers.uses(scorers.make("subtract"), data.own) == ("background", "own_background")
     assert scorers.uses(scorers.make("centre", {"running": True}), data.own) == ("set", "past")
     assert scorers.uses(scorers.make("treff"), None) == ("train_labels",)
