@@ -119,6 +119,7 @@ FAMILIES: Mapping[str, str] = {
     "resnet": f"{_NETS}.resnet_zoo:RESNET",
     "cnn": f"{_NETS}.resnet_zoo:CNN",
     "spectrogram_transformer": f"{_NETS}.spectrogram_zoo:FAMILY",
+    "clap": f"{_NETS}.clap_classifier:FAMILY",
 }
 """Families of networks: `Family` records, each with its presets."""
 
@@ -129,6 +130,8 @@ HEADS: Mapping[str, str] = {
     "hub_classifier": f"{_NETS}.heads:HuBClassifier",
     "linear": f"{_NETS}.heads:LinearHead",
     "projected_mean": f"{_NETS}.heads:ProjectedMean",
+    "projected_tokens": f"{_NETS}.clap:ProjectedTokens",
+    "prototypes": f"{_NETS}.prototypes:Prototypes",
     "token_pool": f"{_NETS}.heads:TokenPool",
 }
 """Classification heads: linen modules over an encoder's tokens."""
@@ -152,7 +155,15 @@ RESAMPLERS = ("sinc", "soxr_hq")
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""
 
-SCORERS: Mapping[str, str] = {}
+_SCORERS = "dhauds_jax.zeroshot.scorers"
+SCORERS: Mapping[str, str] = {
+    "plain": f"{_SCORERS}.plain:plain",
+    "subtract": f"{_SCORERS}.subtract:subtract",
+    "centre": f"{_SCORERS}.centre:centre",
+    "drift": f"{_SCORERS}.drift:drift",
+    "em": f"{_SCORERS}.em:em",
+    "treff": f"{_SCORERS}.treff:treff",
+}
 """Training-free scorers of unit embeddings: factories `(*, options...) -> Scorer` (docs/zeroshot.md)."""
 
 LONG_RULES = ("windows", "first", "random_crop", "fusion_fixed", "fusion_random")

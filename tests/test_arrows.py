@@ -28,7 +28,7 @@ GROUND = {
     "registry": ("errors", "names"),
     "parallel": ("errors", "registry"),
     "metrics": ("errors", "names", "registry"),
-    "calibration": ("errors", "metrics"),
+    "calibration": ("errors", "metrics", "types"),
 }
 """The ground floor, files that every room may import, and what they import of each other."""
 
@@ -71,8 +71,10 @@ HEAVY = {
     "tensorflow": ("data.pipeline", "data.corrupted.beam_builder"),
     "tensorflow_datasets": ("data.pipeline", "data.corrupted.beam_builder"),
     "tensorboardX": ("train.epoch_log",),
+    "tokenizers": ("nets.clap_tokenizer",),
     "jax2onnx": ("model.onnx",),
     "onnxruntime": ("model.onnx",),
+    "soxr": ("data.resampling",),
 }
 """Packages, and the only places that may import them."""
 

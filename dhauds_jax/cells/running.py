@@ -124,7 +124,7 @@ def _info(cell: Cell, source: SourceModel, target: Target, plan: Plan) -> RunInf
 def statistics_of(cell: Cell, source: SourceModel, target: Target) -> InputStatistics:
     """Which statistics normalise the images of each of a cell's sets."""
     config = source.classifier.config
-    rule = input_statistics.rule_of(config, cell.profile, dict(cell.options))
+    rule = input_statistics.rule_of(config, source.variables, cell.profile, dict(cell.options))
     return input_statistics.of_sets(config, rule, waves=target.waves, evaluation=target.evaluation, clean=target.clean)
 
 

@@ -83,7 +83,7 @@ def check_windows(how: Request, windows: int) -> None:
 
 def source_variables(how: Request, config: ClassifierConfig, variables: Variables, waves: Windows) -> Variables:
     """The variables that the adaptation starts from: with the set's own input statistics where the rule wants them."""
-    rule = input_statistics.rule_of(config, how.profile, dict(how.options))
+    rule = input_statistics.rule_of(config, variables, how.profile, dict(how.options))
     return input_statistics.of_sets(config, rule, waves=waves).of("waves", variables)
 
 

@@ -28,7 +28,7 @@ from dhauds_jax.estimates import Estimate, say
 from dhauds_jax.names import CLEAN, PROFILES
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
-from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.requests.elect import ElectRun
 from dhauds_jax.tta import election
@@ -112,7 +112,8 @@ def run_election(run: ElectRun, command: str) -> str:
 
 def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str) -> str:
     """What the views of a cell are of; raises `BadInput` where clips cannot be had without their padding."""
-    possible = corruption == CLEAN and all(config.front_end["kind"] == "log_mel" for config in configs)
+    centred = all(reading(config.front_end)["layout"] == "centre" for config in configs)
+    possible = corruption == CLEAN and centred and all(c.front_end["kind"] == "log_mel" for c in configs)
     if run.views not in (None, "padded", "unpadded"):
         raise BadInput(f"--views={run.views}: expected padded or unpadded")
     if run.views == "unpadded" and not possible:
@@ -165,6 +166,11 @@ def _models(run: ElectRun, programs: Programs) -> list[SourceModel]:
             raise BadInput(
                 f"{folder}: clips of {config.length} samples at {config.sample_rate} Hz, expected those of the first "
                 f"model, {first.length} at {first.sample_rate} Hz"
+            )
+        if reading(config.front_end) != reading(first.front_end):
+            found, expected = (" and ".join(reading(one.front_end).values()) for one in (config, first))
+            raise BadInput(
+                f"{folder}: its front end has recordings read with {found}, expected {expected}, as the first model's"
             )
         sources.append(source_model(programs.classifier(config), jax.tree.map(jnp.asarray, variables)))
     return sources

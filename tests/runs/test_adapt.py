@@ -255,6 +255,7 @@ def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_the
             {"corruption": ["clean"], "protocol": ["offline", "gradual"]},
             "^--protocol=gradual: its stream is of corruptions, but --corruption=clean names none$",
         ),
+        ({"method": ["source", "ttt"]}, "^method ttt needs a network trained with an auxiliary head, and this one has"),
     ],
 )
 def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, changes, message):
