@@ -117,6 +117,12 @@ def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str
     possible = corruption == CLEAN and centred and all(c.front_end["kind"] == "log_mel" for c in configs)
     if run.views not in (None, "padded", "unpadded"):
         raise BadInput(f"--views={run.views}: expected padded or unpadded")
+    if run.views == "unpadded" and not centred:
+        nets = ", ".join(config.net for config in configs)
+        raise BadInput(
+            f"--views=unpadded: among {nets} are front ends that repeat short clips (front_end.layout repeat_pad), "
+            "expected such that pad them with silence, or --views=padded"
+        )
     if run.views == "unpadded" and not possible:
         nets = ", ".join(dict.fromkeys(config.net for config in configs))
         raise BadInput(

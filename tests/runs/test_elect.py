@@ -65,6 +65,10 @@ def test_unpadded_views_need_log_mel_of_all_models_and_clips_longer_than_the_lon
         "and networks over log-mel spectrograms alone"
     )
     assert elect.views_of(a_run(tmp_path, dataset="vocal_sound"), [mel, wave], "clean") == "padded"
+    repeating = mel.replace(front_end={**mel.front_end, "layout": "repeat_pad"})
+    with pytest.raises(BadInput, match="front ends that repeat short clips"):
+        elect.views_of(a_run(tmp_path, views="unpadded"), [mel, repeating], "clean")
+    assert elect.views_of(a_run(tmp_path, dataset="vocal_sound"), [repeating], "clean") == "padded"
     wider = mel.replace(front_end={**mel.front_end, "n_fft": 4 * mel.front_end["n_fft"]})
     samples = mel.front_end["n_fft"]
     clips = Clips(
