@@ -132,9 +132,11 @@ def block_powers(wave: Float[np.ndarray, " time"], sample_rate: int) -> Float[np
         wave = np.tile(wave, math.ceil(LEAST_SECONDS / (len(wave) / sample_rate)))
     squares = np.square(sosfilt(k_weighting(sample_rate), wave))
     count = int(np.round((len(wave) / sample_rate - BLOCK_SECONDS) / (BLOCK_SECONDS * STEP))) + 1
-    bounds = [
-        (int(BLOCK_SECONDS * (i * STEP) * sample_rate), int(BLOCK_SECONDS * (i * STEP + 1) * sample_rate))
-        for i in range(count)
-    ]
+    starts = [int(BLOCK_SECONDS * (i * STEP) * sample_rate) for i in range(count)]
+    ends = [int(BLOCK_SECONDS * (i * STEP + 1) * sample_rate) for i in range(count)]
+    edges = np.unique(np.minimum([*starts, *ends], len(squares) - 1))
+    steps = np.add.reduceat(squares, edges)  # sums from edge to edge; the last one to the end of the waveform
     # A sum over each block, not differences of one running sum: a quiet block after loud ones must not drown.
-    return np.array([np.add.reduce(squares[low:high]) for low, high in bounds]) / (BLOCK_SECONDS * sample_rate)
+    first, beyond = np.searchsorted(edges, starts), np.searchsorted(edges, ends)
+    power = [np.add.reduce(steps[low:high]) for low, high in zip(first, beyond, strict=True)]
+    return np.array(power) / (BLOCK_SECONDS * sample_rate)

@@ -27,7 +27,7 @@ def document(made: Made, scene: str, foreground: str, settings: Settings, sha256
       scene: name of its scene.
       foreground: name of the event's data set.
       settings: what it was made with.
-      sha256: digest of its samples as they are written.
+      sha256: digest of its wav file.
     """
     event, sound = made.event, made.sound
     rows = [

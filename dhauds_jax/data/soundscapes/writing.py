@@ -86,12 +86,11 @@ class Work(NamedTuple):
 
 
 class Written(NamedTuple):
-    """What became of a task: the soundscape's notices, or why its clip was left out; `peak` where it clips."""
+    """What became of a task: the soundscape's notices, or why its clip was left out."""
 
     task: Task
     notices: tuple[str, ...] = ()
     bad: BadFile | None = None
-    peak: float = 0.0
 
 
 def tasks_of(clips: Sequence[Sound], count: int, scene: str) -> tuple[Task, ...]:
@@ -197,26 +196,21 @@ def _write(work: Work, task: Task) -> Written:
             error.skippable = True
             raise
         return Written(task, bad=error)
-    for path, samples in waves(work, task, made).items():
-        write_atomically(path, wav_bytes(samples, work.scene.settings))
-    write_atomically(work.annotation(task), record.text(annotation(work, made)))
-    return Written(task, made.notices, peak=made.sound.peak if made.sound.clips else 0.0)
+    for path, whole in files_of(work, task, made).items():
+        write_atomically(path, whole)
+    return Written(task, made.notices)
 
 
-def annotation(work: Work, made: Made) -> dict[str, Any]:
-    """What a soundscape's annotation says."""
-    samples = quantised(made.sound.mix, work.scene.settings)
-    sha256 = hashlib.sha256(np.ascontiguousarray(samples, "<i4").tobytes()).hexdigest()
-    return record.document(made, work.scene.name, work.scene.foreground, work.scene.settings, sha256)
-
-
-def waves(work: Work, task: Task, made: Made) -> dict[Path, Float[np.ndarray, " samples"]]:
-    """The waveforms of a soundscape by the files that they are written to, its own last."""
+def files_of(work: Work, task: Task, made: Made) -> dict[Path, bytes]:
+    """What a soundscape is on disk, in the order in which it is written: its parts, its wav, its annotation."""
     settings, found = work.scene.settings, {}
     for name in ("foreground", "background") if work.parts else ():
         part = getattr(made.sound, name)
-        found[work.part(task, name)] = reverb.sox0(part, settings.sample_rate) if settings.reverb == "sox0" else part
-    return {**found, work.path(task): made.sound.mix}
+        wet = reverb.sox0(part, settings.sample_rate) if settings.reverb == "sox0" else part
+        found[work.part(task, name)] = wav_bytes(wet, settings)
+    own = found[work.path(task)] = wav_bytes(made.sound.mix, settings)
+    document = record.document(made, work.scene.name, work.scene.foreground, settings, hashlib.sha256(own).hexdigest())
+    return {**found, work.annotation(task): record.text(document).encode()}
 
 
 def _bits(settings: Settings) -> int:
@@ -290,11 +284,9 @@ def _verify(work: Work, task: Task) -> list[str]:
             raise
         there = work.is_there(task)
         return [f"{work.path(task)}: is there, and its clip cannot be used"] if there else []
-    wanted = {path: wav_bytes(samples, work.scene.settings) for path, samples in waves(work, task, made).items()}
-    wanted[work.annotation(task)] = record.text(annotation(work, made)).encode()
     return [
         f"{path}: {'differs' if path.is_file() else 'is absent'}"
-        for path, expected in wanted.items()
+        for path, expected in files_of(work, task, made).items()
         if not path.is_file() or path.read_bytes() != expected
     ]
 
