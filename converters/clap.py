@@ -26,8 +26,8 @@ from converters.mapping import (
     stack,
 )
 from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import clap_mel
 from dhauds_jax.nets.audio_text_config import AudioTextConfig, audio_geometry, projection, text_geometry
-from dhauds_jax.nets.clap_zoo import clap_mel
 
 
 class Names(NamedTuple):
@@ -284,7 +284,6 @@ def inferred(state: StateDict, style: str, net: str = "custom") -> AudioTextConf
       BadInput: a tensor that the inference needs is missing, or the sizes fit no net; they are named.
     """
     audio, text = inferred_audio(state, style), inferred_text(state, style)
-    front_end = clap_mel("slaney" if audio["fusion"] is None else "htk", n_mels=audio["mels"])
-    front_end |= {"quantise": style == "laion"}
+    front_end = clap_mel.record(fused=audio["fusion"] is not None, quantise=style == "laion", n_mels=audio["mels"])
     sizes = (audio, text, inferred_projection(state, style))
     return AudioTextConfig(net, *sizes, front_end, front_end["sample_rate"], 480000)

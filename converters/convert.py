@@ -9,6 +9,7 @@ Examples:
   python -m converters.convert --family=ast --source=ast-finetuned-speech-commands-v2 --preset=ast_sc2 --output=out/ast
   python -m converters.convert --family=hubert --source=hubert-base-superb-ks --config=length.json --output=out/ks
   python -m converters.convert --family=hubert_classifier --source=out/adapted --output=out/pytorch --reverse
+  python -m converters.convert --embeddings --source=urbansound8k_1520.pt --config=names.json --output=out/us8k.npz
 
 A Hugging Face folder states all but the length of clips, {"length": 16000} in --config; the head in it is used.
 
@@ -47,7 +48,11 @@ flags.DEFINE_string(
 flags.DEFINE_string(
     "preset", None, "Network to take such things from, e.g. hubert_base_sc2, amaut_vs (--list has all)."
 )
-flags.DEFINE_string("output", None, "Folder to write; an older one is replaced when the new one is complete.")
+flags.DEFINE_string(
+    "output",
+    None,
+    "Folder to write, with --embeddings an .npz; an older one is replaced when the new one is complete.",
+)
 flags.DEFINE_bool("reverse", False, "Checkpoint folder to PyTorch names, as .safetensors.")
 flags.DEFINE_string(
     "profile", "reference", "ssast: cut positions as the reference (stops where that is wrong) or corrected."
@@ -57,14 +62,22 @@ flags.DEFINE_bool(
     False,
     "Also run the source's own module (of transformers, torchaudio) on noise; print the largest difference by layer.",
 )
+flags.DEFINE_bool(
+    "embeddings",
+    False,
+    "The source is a published file of embeddings (.pt), to become an .npz that --embeddings of other commands reads; "
+    "--config may have the names of its class numbers, as `classes`. Takes no --family.",
+)
 flags.DEFINE_bool("list", False, "Print the families, each with the presets of its network, and end.")
 
 
 def main() -> str:
     """The command: what its flags ask for; returns its last sentence."""
-    outputs.check("output")
+    outputs.check("output", file=FLAGS.embeddings)
     from converters import conversion, families, presets, report
 
+    if FLAGS.embeddings:
+        return _embeddings()
     if FLAGS.list:
         return "\n".join(f"{name}: {', '.join(presets.names(families.find(name)))}" for name in FAMILIES)
     missing = [f"--{name}" for name in ("family", "source", "output") if not FLAGS[name].value]
@@ -85,6 +98,23 @@ def main() -> str:
         profile=FLAGS.profile,
     )
     return f"{report.text(made)}\ncheckpoint: {FLAGS.output}"
+
+
+def _embeddings() -> str:
+    """What `--embeddings` asks for; returns the last sentence."""
+    from converters import embeddings, presets
+
+    other = [f"--{name}" for name in ("family", "preset", "reverse", "verify") if FLAGS[name].value]
+    if other:
+        raise BadInput(f"--embeddings: takes --source, --output and --config with classes, no {', '.join(other)}")
+    missing = [f"--{name}" for name in ("source", "output") if not FLAGS[name].value]
+    if missing:
+        raise BadInput(f"{', '.join(missing)}: missing, expected --source=FILE.pt and --output=FILE.npz")
+    if len(FLAGS.source) != 1:
+        raise BadInput(f"--embeddings: {len(FLAGS.source)} sources, expected one .pt")
+    given = presets.read_config(FLAGS.config) if FLAGS.config else {}
+    said = embeddings.convert(FLAGS.source[0], FLAGS.output, given.get("classes"))
+    return f"{said}: {FLAGS.output}"
 
 
 if __name__ == "__main__":

@@ -1,25 +1,27 @@
 """Reads checkpoints as NumPy arrays: .pt/.bin/.pth, .safetensors and .npz files and Hugging Face folders.
 
-PyTorch files are read with `weights_only=True`: tensors and plain containers, nothing that runs. fairseq's files also
-hold configuration objects, and those of training programs NumPy's scalars; for a short list of their classes an inert
-stand-in is put there, any other is refused.
+PyTorch files are read by a machine of this package (`torch_file`), of any pickle protocol: tensors and plain
+containers, nothing that runs, and PyTorch is not needed. fairseq's files also hold configuration objects, and those of
+training programs NumPy's scalars; of a short list of their classes the contents are dropped, any other is refused.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import pickle
 import re
-import warnings
 import zipfile
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from converters import torch_file
+from converters.pickles import Refused
+from converters.torch_values import Tensor
 from dhauds_jax.errors import BadInput
 
 EXTRA_HINT = "pip install 'dhauds_jax[convert]'"
@@ -28,47 +30,6 @@ INDEX = ".index.json"
 """What follows the name of weights that are spread over several files, in the name of their index."""
 NESTED = ("model", "state_dict", "model_state_dict")
 """Entries under which training programs keep a state dict beside other things."""
-
-STAND_INS = (
-    "_codecs.encode",
-    "argparse.Namespace",
-    "collections.defaultdict",
-    "fairseq.data.dictionary.Dictionary",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy.dtype",
-    "numpy.ndarray",
-    "omegaconf.base.ContainerMetadata",
-    "omegaconf.base.Metadata",
-    "omegaconf.dictconfig.DictConfig",
-    "omegaconf.listconfig.ListConfig",
-    "omegaconf.nodes.AnyNode",
-    "omegaconf.nodes.BooleanNode",
-    "omegaconf.nodes.EnumNode",
-    "omegaconf.nodes.FloatNode",
-    "omegaconf.nodes.IntegerNode",
-    "omegaconf.nodes.StringNode",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "typing.Any",
-    "builtins.bool",
-    "builtins.dict",
-    "builtins.float",
-    "builtins.int",
-    "builtins.list",
-    "builtins.str",
-)
-"""Classes that an inert stand-in replaces while a file is read; their contents are dropped."""
-
-DICTS = (
-    "lightning.fabric.utilities.data.AttributeDict",
-    "lightning.pytorch.utilities.parsing.AttributeDict",
-    "lightning_fabric.utilities.data.AttributeDict",
-    "pytorch_lightning.utilities.parsing.AttributeDict",
-)
-"""Classes of plain named values, which PyTorch's reader fills by item: an `OrderedDict` in their place."""
 
 
 class Source(NamedTuple):
@@ -89,28 +50,6 @@ class Source(NamedTuple):
     types: tuple[str, ...]
     record: dict[str, Any] | None = None
     preprocessor: dict[str, Any] | None = None
-
-
-class Inert:
-    """Stands in for an object of a foreign class: takes anything, keeps nothing, runs nothing."""
-
-    def __new__(cls, *args: Any, **kwargs: Any) -> Inert:
-        return object.__new__(cls)
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    def __setstate__(self, state: Any) -> None:
-        pass
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        pass
-
-    def append(self, value: Any) -> None:
-        """Drops the value."""
-
-    def extend(self, values: Any) -> None:
-        """Drops the values."""
 
 
 def check_there(path: str | Path) -> None:
@@ -145,13 +84,17 @@ def _source(path: Path, files: Mapping[Path, dict[str, np.ndarray]]) -> Source:
 
 
 def _weights(path: Path) -> dict[str, np.ndarray]:
+    _check_start(path)
+    return {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix, _torch)(path)
+
+
+def _check_start(path: Path) -> None:
     with path.open("rb") as file:
         start = file.read(512)
     if not start:
         raise BadInput(f"{path}: is empty, expected a PyTorch or safetensors file")
     if start.lstrip()[:1] == b"<" and re.search(rb"<(!doctype|html|head|body|\?xml)", start, re.IGNORECASE):
         raise BadInput(f"{path}: is an HTML page, expected a PyTorch file; the download failed, fetch it again")
-    return {".safetensors": _safetensors, ".npz": _npz}.get(path.suffix, _torch)(path)
 
 
 def _read_folder(path: Path) -> Source:
@@ -226,53 +169,47 @@ def _npz(path: Path) -> dict[str, np.ndarray]:
         raise BadInput(f"{path}: is truncated or no .npz file ({_first_line(error)})") from None
 
 
-def _torch(path: Path) -> dict[str, np.ndarray]:
+@contextlib.contextmanager
+def opened(path: Path) -> Iterator[Any]:
+    """What a file of `torch.save` holds, as `torch_file.opened` gives it; its tensors are read inside the block.
+
+    Raises:
+      BadInput: an empty file, an HTML page, a truncated or foreign one, or a class that is not on the list.
+    """
+    _check_start(path)
     try:
-        import torch
-    except ImportError:
-        raise BadInput(f"{path}: reading it needs PyTorch, which is not installed: {EXTRA_HINT}") from None
-    try:
-        known = [(Inert, name) for name in STAND_INS] + [(OrderedDict, name) for name in DICTS]
-        with warnings.catch_warnings(), torch.serialization.safe_globals(known):
-            warnings.simplefilter("ignore")  # of pickle protocols; what cannot be read is an error below
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        refused = re.search(r"(?:GLOBAL|global|class)\s+([\w.]+\.\w+)", str(error))
-        if refused and re.search("unsupported|allowed|blocked", str(error), re.IGNORECASE):
-            raise BadInput(
-                f"{path}: holds an object of class {refused[1]}, which is refused; expected tensors and plain "
-                f"containers (save `model.state_dict()`), NumPy's scalars, or fairseq's and Lightning's settings"
-            ) from None
+        with torch_file.opened(path) as loaded:
+            yield loaded
+    except BadInput:
+        raise
+    except Refused as error:
+        raise BadInput(
+            f"{path}: holds an object of class {error.name}, which is refused; expected tensors and plain containers "
+            f"(save `model.state_dict()`), NumPy's scalars, or fairseq's and Lightning's settings"
+        ) from None
+    except pickle.UnpicklingError:
         raise BadInput(f"{path}: is truncated or no PyTorch file (its pickle cannot be read)") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError) as error:
+    except torch_file.ERRORS as error:
         raise BadInput(f"{path}: is truncated or no PyTorch file ({_first_line(error)})") from None
-    return _arrays(path, loaded)
+
+
+def _torch(path: Path) -> dict[str, np.ndarray]:
+    with opened(path) as loaded:
+        return _arrays(path, loaded)
 
 
 def _arrays(path: Path, loaded: Any) -> dict[str, np.ndarray]:
     """The tensors of a state dict, or of the one under an entry of `NESTED`."""
-    import torch
-
     for name in NESTED:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
             break
     if not isinstance(loaded, Mapping) or not loaded:
         raise BadInput(f"{path}: holds a {type(loaded).__name__}, expected a state dict (names to tensors)")
-    foreign = [str(name) for name, value in loaded.items() if not isinstance(value, torch.Tensor)]
+    foreign = [str(name) for name, value in loaded.items() if not isinstance(value, Tensor)]
     if foreign:
         raise BadInput(f"{path}: the entries {foreign[:8]} are no tensors, expected a state dict (names to tensors)")
-    return {str(name): _array(value.detach()) for name, value in loaded.items()}
-
-
-def _array(tensor: Any) -> np.ndarray:
-    import torch
-
-    if tensor.dtype == torch.bfloat16:
-        import ml_dtypes
-
-        return tensor.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
-    return tensor.numpy()
+    return {str(name): value.array() for name, value in loaded.items()}
 
 
 def _first_line(error: Exception) -> str:

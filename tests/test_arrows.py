@@ -71,6 +71,7 @@ HEAVY = {
     "tensorflow": ("data.pipeline", "data.corrupted.beam_builder"),
     "tensorflow_datasets": ("data.pipeline", "data.corrupted.beam_builder"),
     "tensorboardX": ("train.epoch_log",),
+    "tokenizers": ("nets.clap_tokenizer",),
     "jax2onnx": ("model.onnx",),
     "onnxruntime": ("model.onnx",),
     "soxr": ("data.resampling",),

@@ -146,10 +146,32 @@ class Model:
     ) -> Float[np.ndarray, "files features"]:
         """The input of the last linear layer, the mean over a file's windows; arguments as in `predict`."""
         found = read(sounds, self.config, rate=rate, overlap=overlap)
-        state = AdaptState(self.variables, (), (), jnp.int32(0))
-        batch_size = min(batch_size, len(found.waves))
-        windows = protocols.evaluate(_embed(self.classifier), state, found.waves, batch_size)
-        return per_file(windows, found.owner, len(found.files))
+        return per_file(self.window_vectors(found.waves, batch_size), found.owner, len(found.files))
+
+    @precisions.exactly()
+    def window_vectors(
+        self, waves: Windows, batch_size: int = BATCH, progress: str | None = None
+    ) -> Float[np.ndarray, "windows features"]:
+        """The input of the last linear layer for windows at the model's rate and length.
+
+        `progress` is the text of a bar, None for none; `FloatingPointError` where a number is not finite.
+        """
+        state, batch_size = AdaptState(self.variables, (), (), jnp.int32(0)), min(batch_size, len(waves))
+        embed = _embed(self.classifier)
+        shown = {"unit": "batch", "disable": progress is None, "whole": True, "awaited": FIRST.format("batch")}
+        with progress_bar(desc=progress, total=-(-len(waves) // batch_size), **shown) as bar:
+            vectors = protocols.evaluate(
+                embed if progress is None else watched(embed, bar.update), state, waves, batch_size
+            )
+            bar.update()
+        return check_finite_logits(vectors, "; expected a checkpoint of finite weights")
+
+    def with_weights(
+        self, config: ClassifierConfig, variables: Variables, extra: Mapping[str, Any], precision: str = "float32"
+    ) -> Model:
+        """The model with another record and its weights, such as other classes over the same embedding."""
+        made = _classifier(config.to_json(), precision)
+        return Model(made, jax.tree.map(jnp.asarray, variables), config, extra)
 
     def adapt(
         self,
@@ -197,13 +219,24 @@ class Model:
 
     @precisions.exactly()
     def adapting(
-        self, how: Request, method: Method, waves: Windows, *, saver: Saver | None = None, progress: bool = True
+        self,
+        how: Request,
+        method: Method,
+        waves: Windows,
+        *,
+        saver: Saver | None = None,
+        progress: bool = True,
+        before: Float[np.ndarray, "windows classes"] | None = None,
     ) -> Outcome:
-        """What an adaptation to windows comes to, cut short or whole (see `adapting.adapt`)."""
+        """What an adaptation to windows comes to, cut short or whole (see `adapting.adapt`).
+
+        `before` are the logits of the model as it is, where they are known already.
+        """
         adapting.check_windows(how, len(waves))
         variables = adapting.source_variables(how, self.config, self.variables, waves)
         alone = how.method if progress and how.method == "source" else None  # else the adaptation has a bar
-        before = replace(self, variables=variables, adapted=None).logits(waves, how.batch_size, alone)
+        if before is None:
+            before = replace(self, variables=variables, adapted=None).logits(waves, how.batch_size, alone)
         if how.method == "source":  # nothing to do again, epoch by epoch
             state = method.init(variables, RunInfo(1, len(waves), len(self.classes)))
             return Outcome(before, before, state, 0, [], interrupted=False)

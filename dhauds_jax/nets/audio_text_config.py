@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets.config import take
+from dhauds_jax.nets.config import find_kind, reading, take
 
 KIND = "audio_text"
 """The `kind` of such a record in `config.json`."""
@@ -119,6 +119,10 @@ class AudioTextConfig:
             if getattr(self, name) <= 0:
                 raise BadInput(f"config: {name} is {getattr(self, name)}, expected a positive number")
         check_audio(self.audio, self.front_end)
+        missing = [key for key in find_kind("front_end", self.front_end).required if key not in self.front_end]
+        if missing:
+            raise BadInput(f"config: front_end of kind {self.front_end['kind']!r} lacks {missing}")
+        reading(self.front_end)
         _check_heads("config text", self.text["width"], self.text["heads"])
 
     def __hash__(self) -> int:

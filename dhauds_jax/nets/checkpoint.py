@@ -1,6 +1,8 @@
-"""Checkpoints: a folder with the variables (Orbax) beside the classifier's `config.json`.
+"""Checkpoints: a folder with the variables (Orbax) beside `config.json`, of a classifier or of an audio-text model.
 
-What reads one also takes the name of a model that comes with the package (`boxed.names()`), where no such folder is.
+What reads a classifier also takes the name of one that comes with the package (`boxed.names()`), where no such folder
+is. An audio-text model has `"kind": "audio_text"` in its config, and `tokenizer/` and `prompts.npz` beside it
+(`clap_prompts`).
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ import hashlib
 import json
 import secrets
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ import numpy as np
 
 from dhauds_jax import files, parallel
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import boxed, zoo
+from dhauds_jax.nets import boxed, clap_zoo, zoo
+from dhauds_jax.nets.audio_text_config import KIND, AudioTextConfig
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Variables
 
@@ -27,7 +30,11 @@ EXTRA = "extra.json"
 
 
 def save(
-    folder: str | Path, variables: Variables, config: ClassifierConfig, extra: Mapping[str, Any] | None = None
+    folder: str | Path,
+    variables: Variables,
+    config: ClassifierConfig | AudioTextConfig,
+    extra: Mapping[str, Any] | None = None,
+    beside: Callable[[Path], object] | None = None,
 ) -> Path:
     """Writes a checkpoint; arrays and config appear together, an older one of that name is replaced.
 
@@ -37,8 +44,9 @@ def save(
     Args:
       folder: where; made with its parents.
       variables: `{"params", "batch_stats"}`, arrays of any kind.
-      config: the classifier's record.
+      config: the classifier's or the audio-text model's record.
       extra: anything else: nested dicts of arrays and of what JSON holds. Names must not contain "|".
+      beside: called with the folder before it is put in place, to write more files into it (in the first process).
 
     Returns:
       The folder, absolute.
@@ -59,6 +67,8 @@ def save(
         if parallel.writes():
             (temporary / EXTRA).write_text(json.dumps(rest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
             (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
+            if beside is not None:
+                beside(temporary)
             files.put_in_place(temporary, folder)
         parallel.wait("checkpoint.end")
     finally:
@@ -68,26 +78,44 @@ def save(
 
 
 def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any]]:
-    """Reads a checkpoint back: variables and extra hold NumPy arrays.
+    """Reads a classifier's checkpoint back: variables and extra hold NumPy arrays.
 
     Raises:
-      BadInput: no folder, no `config.json`, a damaged one, an unknown family, or leaves that do not fit the network
-        of the config (they are named).
+      BadInput: no folder, no `config.json`, a damaged one, an audio-text model (what to do with it), an unknown family,
+        or leaves that do not fit the network of the config (they are named).
     """
-    from orbax.checkpoint import v1 as ocp
-
     if is_boxed(folder):
         return *boxed.load(str(folder)), {}
-    folder = Path(folder).absolute()
     config = load_config(folder)
+    variables, extra = _arrays(Path(folder).absolute())
+    expected = zoo.shapes(zoo.build(config))
+    _check_shapes(folder, variables, expected, f"net {config.net!r} with {len(config.classes)} classes")
+    return variables, config, extra
+
+
+def load_audio_text(folder: str | Path) -> tuple[Variables, AudioTextConfig, dict[str, Any]]:
+    """Reads an audio-text model's checkpoint back: variables and extra hold NumPy arrays.
+
+    Raises:
+      BadInput: as `load`, and for a classifier.
+    """
+    config = load_audio_text_config(folder)
+    variables, extra = _arrays(Path(folder).absolute())
+    expected = jax.eval_shape(clap_zoo.build_audio_text(config).init, jax.random.key(0))
+    _check_shapes(folder, variables, expected, f"audio-text net {config.net!r}")
+    return variables, config, extra
+
+
+def _arrays(folder: Path) -> tuple[Variables, dict[str, Any]]:
+    """Variables and extra as they lie there."""
+    from orbax.checkpoint import v1 as ocp
+
     try:
         tree = ocp.load(folder / "variables")
     except (OSError, ValueError, KeyError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise BadInput(f"checkpoint {folder}: its arrays cannot be read ({reason})") from error
-    variables = {"params": {}, "batch_stats": {}, **tree["variables"]}
-    _check_shapes(folder, variables, config)
-    return variables, config, _join(tree["extra"], load_extra(folder))
+    return {"params": {}, "batch_stats": {}, **tree["variables"]}, _join(tree["extra"], load_extra(folder))
 
 
 def is_boxed(folder: str | Path) -> bool:
@@ -111,13 +139,56 @@ def load_extra(folder: str | Path) -> dict[str, Any]:
 
 
 def load_config(folder: str | Path) -> ClassifierConfig:
-    """Reads the config of a checkpoint alone.
+    """Reads the config of a classifier's checkpoint alone.
 
     Raises:
-      BadInput: no folder, no `config.json`, or a damaged one.
+      BadInput: no folder, no `config.json`, a damaged one, or an audio-text model.
     """
     if is_boxed(folder):
         return boxed.config(str(folder))
+    text, where = _config_text(folder)
+    if _is_audio_text(text):
+        raise BadInput(
+            f"checkpoint {folder}: is an audio-text model, which has no classes, expected a classifier; experiments."
+            "classify makes one of it with --class_names=FILE, and what it writes is a classifier's checkpoint"
+        )
+    return ClassifierConfig.from_json(text, where)
+
+
+def load_audio_text_config(folder: str | Path) -> AudioTextConfig:
+    """Reads the config of an audio-text model's checkpoint alone.
+
+    Raises:
+      BadInput: no folder, no `config.json`, a damaged one, or a classifier.
+    """
+    text, where = ("{}", "") if is_boxed(folder) else _config_text(folder)
+    if not _is_audio_text(text):
+        raise BadInput(
+            f"checkpoint {folder}: is a classifier, expected an audio-text model, such as converters.convert "
+            "--family=clap writes"
+        )
+    return AudioTextConfig.from_json(text, where)
+
+
+def is_audio_text(folder: str | Path) -> bool:
+    """Whether a checkpoint is an audio-text model's.
+
+    Raises:
+      BadInput: no folder, or no `config.json`.
+    """
+    return not is_boxed(folder) and _is_audio_text(_config_text(folder)[0])
+
+
+def _is_audio_text(text: str) -> bool:
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError:  # which reading it as a classifier's says
+        return False
+    return isinstance(record, Mapping) and record.get("kind") == KIND
+
+
+def _config_text(folder: str | Path) -> tuple[str, str]:
+    """The text of a `config.json`, and what to call the file."""
     folder = Path(folder).absolute()
     if not folder.is_dir():
         raise BadInput(
@@ -126,7 +197,7 @@ def load_config(folder: str | Path) -> ClassifierConfig:
         )
     if not (folder / CONFIG).is_file():
         raise BadInput(f"checkpoint {folder}: has no {CONFIG}, expected a folder that train or convert wrote")
-    return ClassifierConfig.from_json((folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG))
+    return (folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG)
 
 
 def variables_hash(variables: Variables) -> str:
@@ -178,19 +249,13 @@ def _join(arrays: Mapping[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
     return rest
 
 
-def _check_shapes(folder: Path, variables: Variables, config: ClassifierConfig) -> None:
+def _check_shapes(folder: str | Path, variables: Variables, shapes: Variables, what: str) -> None:
     """Compares every leaf with the network that the config describes: Orbax loads any shape without a word."""
-    expected = _flat(zoo.shapes(zoo.build(config)))
-    found = _flat(variables)
+    expected, found = _flat(shapes), _flat(variables)
     missing = sorted(set(expected) - set(found))
     foreign = sorted(set(found) - set(expected))
     if missing or foreign:
-        raise BadInput(
-            f"checkpoint {folder}: leaves missing {missing}, foreign {foreign}; expected those of net {config.net!r}"
-        )
+        raise BadInput(f"checkpoint {folder}: leaves missing {missing}, foreign {foreign}; expected those of {what}")
     for path, leaf in expected.items():
         if found[path].shape != leaf.shape:
-            raise BadInput(
-                f"checkpoint {folder}: {path} is {found[path].shape}, expected {leaf.shape} for net {config.net!r} "
-                f"with {len(config.classes)} classes"
-            )
+            raise BadInput(f"checkpoint {folder}: {path} is {found[path].shape}, expected {leaf.shape} for {what}")

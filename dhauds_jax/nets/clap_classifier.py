@@ -1,4 +1,4 @@
-"""CLAP's audio tower as a classifier: of named classes without training, or with a last layer of its own to be trained."""
+"""CLAP's audio tower as a classifier: of named classes without training, or with a last layer to be trained."""
 
 from __future__ import annotations
 

@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from dhauds_jax import registry
-from dhauds_jax.dsp.mel import MelSpec, mel_filters
+from dhauds_jax.dsp.mel import mel_filters
 from dhauds_jax.errors import BadInput
+from dhauds_jax.nets import clap_mel
 from dhauds_jax.nets.audio_text_config import (
     AUDIO_GEOMETRY,
     AudioTextConfig,
@@ -23,8 +24,9 @@ from dhauds_jax.nets.audio_text_config import (
     text_geometry,
 )
 from dhauds_jax.nets.clap import AudioTower, Projection, TextTower
-from dhauds_jax.nets.config import ClassifierConfig, find_kind, take
+from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.family import Family
+from dhauds_jax.nets.front_ends import front_end
 from dhauds_jax.nets.htsat import HTSAT
 from dhauds_jax.nets.precision import precision_of_products
 from dhauds_jax.nets.roberta import Roberta
@@ -35,30 +37,11 @@ FIRST_SCALE = math.log(1 / 0.07)
 """Where the logarithms of the scales start."""
 
 
-def clap_mel(scale: str, rate: int = 48000, n_mels: int = 64, hop: int = 480) -> dict[str, Any]:
-    """LAION's front end: "htk" without norm where long clips are fused, "slaney" with norm elsewhere; int16 first."""
-    return {
-        "kind": "clap_mel",
-        "sample_rate": rate,
-        "n_fft": 1024,
-        "win_length": 1024,
-        "hop": hop,
-        "n_mels": n_mels,
-        "f_min": 50.0,
-        "f_max": 14000.0,
-        "scale": scale,
-        "norm": "slaney" if scale == "slaney" else None,
-        "top_db": None,
-        "quantise": True,
-    }
-
-
 def mel_kind(table: Float[np.ndarray, "bins mels"]) -> str | None:
     """Which of CLAP's two tables of mel filters (bins, mels) this is, "slaney" or "htk", to 1e-6; None: neither."""
     for scale in ("slaney", "htk"):
-        constants = clap_mel(scale, n_mels=table.shape[1])
-        spec = MelSpec(**{key: constants[key] for key in MelSpec._fields if key in constants})
-        ours = mel_filters(spec)
+        record = clap_mel.record(fused=scale == "htk", quantise=True, n_mels=table.shape[1])
+        ours = mel_filters(clap_mel.spec_of(record).mel)
         if ours.shape == table.shape and np.max(np.abs(ours - table)) <= 1e-6:
             return scale
     return None
@@ -86,6 +69,20 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> HTSAT:
 FAMILY = Family(build_encoder, Compute._fields)
 
 
+def build_towers(config: AudioTextConfig, **compute: Any) -> tuple[AudioTower, TextTower]:
+    """The linen modules of a record; `compute` are fields of `swin.Compute`.
+
+    Raises:
+      BadInput: an unknown option.
+    """
+    foreign = sorted(set(compute) - set(Compute._fields))
+    if foreign:
+        raise BadInput(f"net: audio-text models have no options {foreign}, only {Compute._fields}")
+    how = Compute(**compute)
+    made = [Projection(**config.projection, dtype=how.dtype) for _ in range(2)]
+    return AudioTower(_htsat(config.audio, how), made[0]), TextTower(Roberta(**config.text, compute=how), made[1])
+
+
 def build_audio_text(config: AudioTextConfig, *, matmul_precision: str | None = None, **compute: Any) -> AudioText:
     """The towers of a record as pure functions (see `dhauds_jax.types.AudioText`).
 
@@ -98,18 +95,12 @@ def build_audio_text(config: AudioTextConfig, *, matmul_precision: str | None = 
     Raises:
       BadInput: an unknown option.
     """
-    foreign = sorted(set(compute) - set(Compute._fields))
-    if foreign:
-        raise BadInput(f"net: audio-text models have no options {foreign}, only {Compute._fields}")
-    how = Compute(**compute)
-    made = {name: Projection(**config.projection, dtype=how.dtype) for name in ("audio", "text")}
-    sounds = AudioTower(_htsat(config.audio, how), made["audio"])
-    sentences = TextTower(Roberta(**config.text, compute=how), made["text"])
+    sounds, sentences = build_towers(config, **compute)
+    hear = front_end(config)
 
     def features(wave: Float[Array, "batch time"]) -> Float[Array, "batch frames mels"]:
-        constants = {key: value for key, value in config.front_end.items() if key != "kind"}
         with precision_of_products("highest"):
-            return find_kind("front_end", config.front_end).build(constants, config.sample_rate)(wave)
+            return hear(wave)
 
     def layout(recording: np.ndarray, rule: Any, name: str = "") -> tuple[Array, Array]:
         from dhauds_jax.nets.clap_layout import lay_out_recording
@@ -167,9 +158,9 @@ def shapes(model: AudioText) -> Variables:
 def _preset(
     net: str, audio: dict[str, Any], *, text: dict[str, Any] | None = None, width: int = 512, length: int = 480000
 ) -> AudioTextConfig:
-    front_end = clap_mel("slaney" if audio["fusion"] is None else "htk", n_mels=audio["mels"])
+    heard = clap_mel.record(fused=audio["fusion"] is not None, quantise=True, n_mels=audio["mels"])
     sizes = (audio, text or text_geometry(), projection(width, width))
-    return AudioTextConfig(net, *sizes, front_end, front_end["sample_rate"], length)
+    return AudioTextConfig(net, *sizes, heard, heard["sample_rate"], length)
 
 
 def _presets() -> dict[str, AudioTextConfig]:

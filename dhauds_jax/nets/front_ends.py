@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from dhauds_jax.dsp import kaldi, mel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import clap_mel, mel_image
+from dhauds_jax.nets.audio_text_config import AudioTextConfig
 from dhauds_jax.nets.config import ClassifierConfig, constants, find_kind, take
 
 
@@ -29,7 +30,7 @@ class FrontEnd(NamedTuple):
     build: Callable[[Mapping[str, Any], int], Callable[[Array], Array]]
 
 
-def front_end(config: ClassifierConfig) -> Callable[[Array], Array]:
+def front_end(config: ClassifierConfig | AudioTextConfig) -> Callable[[Array], Array]:
     """The function from waveforms (batch, time) to what the encoder takes.
 
     Raises:

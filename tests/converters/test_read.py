@@ -69,15 +69,6 @@ def test_fairseq_file_is_read_with_inert_stand_ins(tmp_path, foreign_module, mon
     assert "fairseq" not in sys.modules and "omegaconf" not in sys.modules
 
 
-def test_stand_ins_hold_and_run_nothing():
-    inert = read.Inert(1, key=2)
-    inert.__setstate__({"secret": 3})
-    inert["a"] = 4
-    inert.append(5)
-    inert.extend([6])
-    assert vars(inert) == {}
-
-
 class Runs:
     """Would run a command when unpickled."""
 
@@ -91,7 +82,7 @@ def test_other_classes_are_refused_by_name(tmp_path, foreign_module, monkeypatch
     monkeypatch.undo()
     with (tmp_path / "new_protocol.pt").open("wb") as file:
         pickle.dump(WEIGHTS, file, protocol=4)
-    with pytest.raises(ValueError, match="its pickle cannot be read"):
+    with pytest.raises(ValueError, match=r"no PyTorch file \(it does not begin as torch.save's files do\)"):
         read.read(tmp_path / "new_protocol.pt")
     torch.save({"model": tensors(), "x": Runs()}, tmp_path / "runs.pt")
     for name, refused in {"task.pt": "fairseq.tasks.hubert.Task", "runs.pt": "posix.system"}.items():
@@ -118,17 +109,20 @@ def test_entries_that_are_no_tensors_are_named(tmp_path):
         read.read(tmp_path / "mixed.pt")
 
 
-@pytest.mark.parametrize(
-    ("package", "name"), [("torch", "a.pt"), ("safetensors", "a.safetensors")], ids=["torch", "safetensors"]
-)
-def test_missing_package_names_the_extra(package, name, tmp_path, monkeypatch):
-    (tmp_path / name).write_bytes(b"PK\x03\x04 something")
-    monkeypatch.setitem(sys.modules, package, None)
+def test_missing_package_names_the_extra(tmp_path, monkeypatch):
+    (tmp_path / "a.safetensors").write_bytes(b"something")
+    monkeypatch.setitem(sys.modules, "safetensors", None)
     with pytest.raises(
-        ValueError, match=rf"(?i)needs .*{package[:4]}.*not installed: pip install 'dhauds_jax\[convert\]'"
-    ) as e:
-        read.read(tmp_path / name)
-    assert name in str(e.value)
+        ValueError, match=r"a.safetensors: .* needs safetensors, .*not installed: pip install 'dhauds_jax\[convert\]'"
+    ):
+        read.read(tmp_path / "a.safetensors")
+
+
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "older layout"])
+def test_files_of_torch_need_no_torch(zipped, tmp_path, monkeypatch):
+    torch.save(tensors(), tmp_path / "w.pt", _use_new_zipfile_serialization=zipped)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    np.testing.assert_array_equal(read.read(tmp_path / "w.pt").state["encoder.weight"], WEIGHTS["encoder.weight"])
 
 
 def test_safetensors_need_no_torch(tmp_path, monkeypatch):
@@ -208,9 +202,7 @@ def test_a_file_of_lightning_is_read(tmp_path, foreign_module, monkeypatch):
     assert list(read.read(tmp_path / "last.ckpt").state) == ["model.encoder.weight"]
 
 
-def test_a_scalar_is_read_without_running_what_it_is_made_with(tmp_path):
-    """What rebuilds a NumPy object is a stand-in that takes anything and does nothing."""
-    assert {"numpy._core.multiarray.scalar", "numpy.core.multiarray.scalar"} <= set(read.STAND_INS)
+def test_an_array_of_objects_is_read_without_running_what_they_are_made_with(tmp_path):
     torch.save({"model": tensors(), "odd": np.array([Runs()], object)}, tmp_path / "odd.pt")
     with pytest.raises(ValueError, match=r"odd.pt: holds an object of class posix.system, which is refused"):
         read.read(tmp_path / "odd.pt")

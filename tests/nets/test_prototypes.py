@@ -113,7 +113,10 @@ def test_mistakes_are_named(changes, message):
 
 def test_records_of_the_head_are_checked():
     for record, message in (
-        ({"inner": {"kind": "prototypes"}, "unit": True, "scale": 1.0}, "expected the record of a head of another kind"),
+        (
+            {"inner": {"kind": "prototypes"}, "unit": True, "scale": 1.0},
+            "expected the record of a head of another kind",
+        ),
         ({"inner": 3, "unit": True, "scale": 1.0}, "inner is 3"),
         ({"inner": HEADS[0], "unit": 1, "scale": 1.0}, "unit is 1, expected true or false"),
     ):
