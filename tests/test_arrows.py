@@ -74,7 +74,7 @@ HEAVY = {
     "tokenizers": ("nets.clap_tokenizer",),
     "jax2onnx": ("model.onnx",),
     "onnxruntime": ("model.onnx",),
-    "soxr": ("data.resampling",),
+    "soxr": ("data.resampling", "data.soundscapes.mixing"),
 }
 """Packages, and the only places that may import them."""
 

@@ -44,6 +44,7 @@ class Adapted:
       method: the method.
       state: the chosen state.
       outcome: what the adaptation came to.
+      predictions: of the recordings, by the source model and after adaptation.
       advice: whether to use it, by signs that need no labels.
     """
 
@@ -51,6 +52,7 @@ class Adapted:
     method: Method
     state: AdaptState
     outcome: Outcome
+    predictions: tuple[Predictions, Predictions]
     advice: Advice
 
     def __repr__(self) -> str:
@@ -210,7 +212,7 @@ class Model:
             seed=seed,
         )
         adapting.check(how)
-        made = methods.make(method, self.classifier, how.options)
+        made = adapting.method_of(how, self.classifier)
         found = read(sounds, self.config, rate=rate, overlap=overlap)
         outcome = self.adapting(how, made, found.waves, progress=progress)
         if outcome.interrupted:
@@ -250,10 +252,11 @@ class Model:
         """
         variables = adapting.check_finite_weights(outcome.state.variables)
         logits = outcome.before, outcome.logits
-        files = tuple(self.predictions(found, z).probabilities for z in logits)
-        silent = len(found.silent) / len(found.files)
+        before = self.predictions(found, outcome.before)
+        both = before, before if outcome.logits is outcome.before else self.predictions(found, outcome.logits)
+        files, silent = tuple(one.probabilities for one in both), len(found.silent) / len(found.files)
         advice = advise(signs(files, logits, silent=silent, adapted=how.method != "source"))
-        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome, advice))
+        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome, both, advice))
 
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
         """Writes a checkpoint that `load` and every command read; a method's own memory is no part of it.
