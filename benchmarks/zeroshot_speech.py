@@ -117,7 +117,9 @@ class Setting(NamedTuple):
     crops: np.ndarray
 
 
-def settings(clips: Clips, noises: dict[str, np.ndarray], seeds: Sequence[int], snrs: Sequence[int]) -> Iterator[Setting]:
+def settings(
+    clips: Clips, noises: dict[str, np.ndarray], seeds: Sequence[int], snrs: Sequence[int]
+) -> Iterator[Setting]:
     """Every setting, mixed when it is asked for."""
     width = clips.waves.shape[1]
     for seed in seeds:
@@ -224,7 +226,7 @@ def csv_row(record: dict[str, Any]) -> list[object]:
     return [
         record["weights"], record["corruption"], record["snr_db"], record["seed"], record["prototypes"],
         record["scorer"], record["background"], record["protocol"],
-        "auto" if record["weight_chosen_by"] not in ("given", "none") else "" if record["weight"] is None else record["weight"],
+        {"given": record["weight"], "none": ""}.get(record["weight_chosen_by"], "auto"),
         *(f"{value:.4f}" for value in numbers),
         *("" if chosen[key] is None else chosen[key] for key in ("weight", "oracle_weight")),
         f"{record['own_head']:.4f}" if "own_head" in record else "",

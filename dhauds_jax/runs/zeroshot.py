@@ -219,5 +219,3 @@ def _check_all(run: ZeroshotGrid, grid: Grid, inputs: Inputs) -> None:
             seen[key] = check_training(row.prototypes, source_of(row, inputs.sets), run.topn)
         if "treff" in scorers.members(row.scorer):
             check_training("supervised", inputs.sets[row.place], run.topn)
-
-

@@ -87,9 +87,7 @@ def words(run: ZeroshotGrid, sets: Sequence[LabelledSet], others: Recordings | N
                 f"for each ({NONE_NAMED} for none)"
             )
         each = given * len(sets) if len(given) == 1 else given
-        return [
-            None if text == NONE_NAMED else (text,) * len(one.tested) for text, one in zip(each, sets, strict=True)
-        ]
+        return [None if text == NONE_NAMED else (text,) * len(one.tested) for text, one in zip(each, sets, strict=True)]
     found: list[tuple[str, ...] | None] = []
     for one in sets:
         own, named = own_of(one, others), one.about.backgrounds

@@ -65,9 +65,7 @@ def embedded(run: ZeroshotRun) -> tuple[list[LabelledSet], tuple[Vectors, ...]]:
         titles = [title(public(code), level).replace(":", ".") for code, level in corrupted]
         places += [place / one for one in titles] if len(corrupted) > 1 else [place]
     found = vectors.read_all(places)
-    made = zeroshot_sets.of_vectors(
-        found, [run.dataset] * len(found), run.folds, run.split, run.train_split, run.seed
-    )
+    made = zeroshot_sets.of_vectors(found, [run.dataset] * len(found), run.folds, run.split, run.train_split, run.seed)
     return made, _backgrounds(run, corrupted)
 
 

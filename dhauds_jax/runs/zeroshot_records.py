@@ -130,9 +130,7 @@ def record_of(
     }
 
 
-def _place(
-    run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: str, level: str
-) -> dict[str, Any]:
+def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: str, level: str) -> dict[str, Any]:
     """What a record says of the row and its clips."""
     return {
         "dataset": it.one.name,
