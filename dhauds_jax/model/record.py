@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -268,17 +268,29 @@ class Model:
         return checkpoint.save(folder, self.variables, self.config, {**self.extra, **(extra or {})})
 
 
-def load(place: str | Path, *, precision: str = "float32") -> Model:
+def load(
+    place: str | Path,
+    *,
+    precision: str = "float32",
+    class_names: Sequence[str] | None = None,
+    template: str = "laion",
+) -> Model:
     """The model in a checkpoint's folder, or one that comes with the package.
 
     Args:
       place: folder of `experiments.train`, `converters.convert`, `experiments.classify` or `Model.save`; or a name of
         `boxed.names()`, such as "words15", where there is no folder of that name.
       precision: of the network's products, "float32", "tf32" or "bfloat16".
+      class_names: of an audio-text model, which has no classes of its own: at least two.
+      template: the sentence of a class, see `model.named.load_named`.
 
     Raises:
-      BadInput: no checkpoint, a damaged one, or an unknown precision.
+      BadInput: no checkpoint, a damaged one, an unknown precision, or names that cannot be used.
     """
+    if class_names is not None:
+        from dhauds_jax.model.named import load_named
+
+        return load_named(place, class_names, template=template, precision=precision)
     precisions.check_precision(precision)
     variables, config, extra = checkpoint.load(place)
     return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)
