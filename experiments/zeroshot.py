@@ -26,4 +26,4 @@ def main() -> str:
 
 
 if __name__ == "__main__":
-    app.run(main, stopped=app.GOES_ON)
+    app.run(main, stopped=app.THE_REST)

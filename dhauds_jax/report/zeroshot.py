@@ -181,7 +181,8 @@ def _figures(members: Sequence[Record], number: int, folder: Path) -> Iterator[s
 
 
 def _same(record: Record, other: Record) -> bool:
-    return all(record[key] == other[key] for key in ("prototypes", "train", "scorer", "background")) and record["curve"]
+    same = all(record[key] == other[key] for key in ("prototypes", "train", "scorer", "background"))
+    return same and bool(record["curve"])
 
 
 def _provenance(found: Sequence[Record]) -> str:

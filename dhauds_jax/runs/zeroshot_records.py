@@ -150,7 +150,7 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "template": run.template if towers.template else None,
         "train": row.train,
         "normalised": is_normalised(run) if row.prototypes != "text" else True,
-        "long": dict(it.one.about.manifest.get("long", {})),
+        "long": str(it.one.about.manifest.get("long", "")),
         "topn": run.topn if row.prototypes == "tgap" else None,
         "clips": it.one.about.digest,
         **({"own_head": _own_head(it, towers)} if row.prototypes == "head" else {}),

@@ -123,7 +123,7 @@ def grid_of(run: ZeroshotGrid, sets: Sequence[LabelledSet], known: Sequence[Sequ
                 for scorer in dict.fromkeys(run.scorer):
                     rows += _of_scorer(run, place, train, kind, scorer, known[place], one.name, left)
     if not rows:
-        raise BadInput(f"no row is left of what was asked for: {'; '.join(left)}")
+        raise BadInput(f"no row is left of what was asked for, expected at least one: {'; '.join(left)}")
     return Grid(tuple(rows), tuple(left))
 
 
