@@ -13,7 +13,7 @@ from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.runs import zeroshot_backgrounds as places
-from dhauds_jax.runs import zeroshot_sets, zeroshot_towers
+from dhauds_jax.runs import zeroshot_recipes, zeroshot_sets, zeroshot_towers
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot_records import cell_of, line_of, record_of
 from dhauds_jax.runs.zeroshot_rows import OF_CLIPS, Grid, Row, check, grid_of
@@ -54,11 +54,17 @@ def zeroshot(run: ZeroshotRun, command: str) -> str:
     Raises:
       BadInput: bad input, in one sentence, before a row is computed.
     """
+    waits: tuple[str, ...] = ()
+    if run.recipe:
+        run, waits = zeroshot_recipes.expanded(run)
+        for reason in waits:
+            print(f"waits: {reason}")
     check(run)
     selection.CRITERIA[run.criterion]
     inputs = _inputs(run)
     found, written, note = run_rows(run, inputs, command)
     there = f", {counted(len(found) - written, 'was', 'were')} there already" if written < len(found) else ""
+    note += f"; {counted(len(waits), 'part')} of {run.recipe} wait" if waits else ""
     return f"{counted(written, 'row')} written{there}{note}: {Path(run.workdir) / records.KINDS[KIND].file}"
 
 

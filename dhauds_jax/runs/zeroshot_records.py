@@ -85,7 +85,7 @@ def record_of(
     run: ZeroshotGrid, row: Row, it: Scored, curve: Curve, background: Background | None, towers: Towers
 ) -> dict[str, Any]:
     """The record of a row but for where its numbers come from."""
-    scale, scale_by = scale_of(run, towers, it)
+    scale, scale_by = scale_of(run, row, towers, it)
     own = curve.place_of(row)
     scores, right, weight = curve.scores[own], curve.hits[own], curve.weights[own]
     logits = scale * np.asarray(scores, np.float64)

@@ -206,7 +206,7 @@ def curve_of(
     return Curve(weights, every, listed, hits, among[picked.index])
 
 
-def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[float, str]:
+def scale_of(run: ZeroshotGrid, row: Row, towers: Towers, it: Scored) -> tuple[float, str]:
     """What scores are multiplied by to be logits, and how it was chosen.
 
     Raises:
@@ -215,6 +215,8 @@ def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[float, str]
     asked = run.scale
     if asked is None:
         asked = "none" if run.profile == "reference" else "checkpoint" if towers.scale is not None else f"{SCALE:g}"
+    if asked == "agreement":
+        return 1 / calibration.temperature(asked, it.plain, halves=_halves(row, towers, it)), asked
     if asked == "nll":
         rows = np.flatnonzero(it.source.training[0])
         if not len(rows):
@@ -226,7 +228,15 @@ def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[float, str]
     try:
         value = float(asked)
     except ValueError:
-        raise BadInput(f"--scale={asked}: expected none, checkpoint, nll, or a number such as 20") from None
+        value = 0.0
     if not 0 < value < float("inf"):
-        raise BadInput(f"--scale={asked}: expected a number above 0")
+        raise BadInput(f"--scale={asked}: expected none, checkpoint, agreement, nll, or a number above 0 such as 20")
     return value, "fixed"
+
+
+def _halves(row: Row, towers: Towers, it: Scored) -> tuple[np.ndarray, np.ndarray] | None:
+    """The scores by every other template, and by those between."""
+    if row.prototypes != "text" or towers.anchors is None or len(towers.anchors) < 2:
+        return None
+    halves = [np.asarray(prototypes.text(jnp.asarray(towers.anchors[half::2]))) for half in (0, 1)]
+    return it.vectors @ halves[0].T, it.vectors @ halves[1].T

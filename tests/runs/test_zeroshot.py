@@ -225,6 +225,22 @@ def test_report_reads_records_alone(place, tmp_path):
     assert len(table) == 5 and table[0].startswith("dataset,corruption,level")
 
 
+def test_a_published_grid_runs_what_is_there_and_says_what_waits(place, tmp_path, capsys):
+    for name, to in {"clean": "us8k", "park": "us8k_park", "places": "tau_urban_2019"}.items():
+        (tmp_path / f"{to}.npz").write_bytes((place / f"{name}.npz").read_bytes())
+    run = ZeroshotRun(recipe="audiotext:us8k", data_root=str(tmp_path), workdir=str(tmp_path / "out"))
+    said = zeroshot(run, "zeroshot")
+    assert said.startswith("5 rows written; 6 parts of audiotext:us8k wait:")
+    told = capsys.readouterr().out
+    assert f"waits: set us8k_airport: {tmp_path / 'us8k_airport'} is not there" in told
+    assert "waits: prototypes text and tgap, background text:" in told
+    found = [(row["dataset"], row["scorer"], row["weight"]) for row in rows(tmp_path / "out")]
+    assert found == [
+        ("us8k", "plain", None), ("us8k_park", "plain", None), *(("us8k_park", "subtract", w) for w in (0.2, 0.5, 0.8))
+    ]  # fmt: skip
+    assert {row["profile"] for row in rows(tmp_path / "out")} == {"reference"}
+
+
 @pytest.mark.slow
 def test_sentences_of_an_audio_text_model(place, tmp_path, capsys):
     config = PRESETS["clap_test"]
