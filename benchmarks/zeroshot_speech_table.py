@@ -14,7 +14,7 @@ from dhauds_jax.files import write_atomically
 
 COLUMNS = (
     "weights", "background", "snr_db", "seed", "prototypes", "scorer", "made_of", "protocol", "weight",
-    "plain", "given", "chosen", "oracle", "ece", "chosen_weight", "oracle_weight", "own_head", "uses",
+    "plain", "given", "chosen", "oracle", "ece", "chosen_weight", "oracle_weight", "criterion", "own_head", "uses",
 )  # fmt: skip
 """Of rows.csv; "made_of" says what the profile of the background is made of, shares are 0 to 1."""
 

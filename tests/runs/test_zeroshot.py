@@ -307,3 +307,16 @@ def test_trains_of_profiles(place):
     sets = zeroshot_sets.read(run.embeddings, "", "test", "train", 0)
     assert zeroshot_rows.trains_of(run, sets) == ("clean",)
     assert zeroshot_rows.trains_of(run.replace(profile="reference"), sets) == ("same",)
+
+
+def test_a_scale_of_the_training_clips_labels(place, tmp_path):
+    zeroshot(run_of(place, tmp_path, scale="nll"), "zeroshot")
+    zeroshot(run_of(place, tmp_path, scale="30"), "zeroshot")
+    _, park, *_ = drawn()
+    made = by_hand(park, park)[1][0]
+    training = FOLD != 0
+    scores, labels = unit(park.astype(np.float64))[training] @ made.T, LABELS[training]
+    fitted, given = rows(tmp_path)
+    assert (given["scale"], given["scale_chosen_by"], fitted["scale_chosen_by"]) == (30.0, "fixed", "nll")
+    best = metrics.nll(fitted["scale"] * scores, labels)
+    assert all(best <= metrics.nll(factor * fitted["scale"] * scores, labels) for factor in (0.97, 1.03))
