@@ -47,13 +47,16 @@ LINES = (
     Asked("`subtract`, profile of quiet clips, chosen", "given", scorer="subtract", made_of="quiet", weight="auto"),
     Asked("`centre`, the set at once", "given", scorer="centre"),
     Asked("`centre`, one clip after the other", "given", scorer="centre", protocol="online"),
+    Asked("`whiten`", "given", scorer="whiten"),
     Asked("`em`", "given", scorer="em"),
     Asked("`chain:subtract+em`, chosen", "given", scorer="chain:subtract+em", made_of="audio", weight="auto"),
     Asked("`chain:centre+em`", "given", scorer="chain:centre+em"),
+    Asked("`chain:whiten+em`", "given", scorer="chain:whiten+em"),
     Asked("`treff`, 16 labelled clips a class", "given", scorer="treff"),
     Asked("head's columns, `plain`", "given", prototypes="head", scorer="plain"),
     Asked("head's columns, `subtract` chosen", "given", prototypes="head", **_SUBTRACT, weight="auto"),
     Asked("head's columns, `centre`", "given", prototypes="head", scorer="centre"),
+    Asked("head's columns, `whiten`", "given", prototypes="head", scorer="whiten"),
 )  # fmt: skip
 
 
