@@ -22,7 +22,7 @@ class Whitened(NamedTuple):
 
 
 def whiten(*, ridge: float = 0.1) -> Scorer:
-    """`s = (a - m) W . P`, `W = (C / v + ridge I)^(-1/2)`; m and C mean and covariance of the clips, v C's mean variance.
+    """`s = (a - m) W . P`, `W = (C / v + ridge I)^(-1/2)`; m and C the clips' mean and covariance, v = tr(C) / d.
 
     A background that comes and goes spreads the clips along a few directions, which `centre` leaves as they are. The
     step's clips are the set, so the whole set is one step; it needs about as many clips as a vector has numbers, of
