@@ -102,7 +102,7 @@ def build_audio_text(config: AudioTextConfig, *, matmul_precision: str | None = 
         with precision_of_products("highest"):
             return hear(wave)
 
-    def layout(recording: np.ndarray, rule: Any, name: str = "") -> tuple[Array, Array]:
+    def layout(recording: np.ndarray, rule: Any, name: str = "") -> tuple[np.ndarray, np.ndarray]:
         from dhauds_jax.nets.clap_layout import lay_out_recording
 
         return lay_out_recording(recording, rule, config.front_end, config.length, name)
