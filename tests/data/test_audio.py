@@ -275,3 +275,9 @@ def test_a_bad_file_tells_its_parts_and_travels_between_processes(tmp_path):
     for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
         assert (error.path, error.reason, error.kind) == (tmp_path / "none.wav", "no such file", "missing")
         assert str(error) == f"{tmp_path / 'none.wav'}: no such file"
+
+
+def test_a_link_to_nothing_says_so(tmp_path):
+    (tmp_path / "a.wav").symlink_to(tmp_path / "gone.wav")
+    with pytest.raises(BadFile, match=r"a\.wav: a link to a file that is not there$"):
+        decode(tmp_path / "a.wav")
