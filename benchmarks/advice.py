@@ -23,6 +23,7 @@ from dhauds_jax import names
 from dhauds_jax.command import compilation_cache
 from dhauds_jax.data import recordings
 from dhauds_jax.model import adapting, record
+from dhauds_jax.nets.config import reading
 from dhauds_jax.tta import methods, protocols
 
 COMMON = ("source", "tent", "norm", "dhauds")
@@ -41,7 +42,8 @@ LACKING, OPTIONS = ("ttt",), {"eata": {"fisher": 0.0}}
 def run(model: record.Model, how: adapting.Request, made: Callable[[int], Any], folder: Path) -> dict[str, np.ndarray]:
     """One run, as `classify` makes it: what it needs to be judged. `made` is its method for batches of a size."""
     config = model.config
-    found = recordings.load(folder, sample_rate=config.sample_rate, length=config.length, on_bad_file="stop")
+    wanted = {"sample_rate": config.sample_rate, "length": config.length, **reading(config.front_end)}
+    found = recordings.load(folder, on_bad_file="stop", **wanted)
     method = made(min(how.batch_size, len(found.waves)))
     started = time.perf_counter()
     outcome = model.adapting(how, method, found.waves, progress=False)

@@ -81,6 +81,7 @@ DATA_SETS: Mapping[str, str] = {
     "demand": f"{_SETS}.demand:DATA_SETS",
     "speech_commands_noise": f"{_SETS}.speech_commands_noise:DATA_SETS",
     "esc50": f"{_SETS}.esc50:DATA_SETS",
+    "tau_urban_2019": f"{_SETS}.tau_urban_2019:DATA_SETS",
 }
 """Data sets: tuples of `DataSet`, the set itself and its variants, which are called "set/variant" (docs/data.md)."""
 
@@ -119,6 +120,7 @@ FAMILIES: Mapping[str, str] = {
     "resnet": f"{_NETS}.resnet_zoo:RESNET",
     "cnn": f"{_NETS}.resnet_zoo:CNN",
     "spectrogram_transformer": f"{_NETS}.spectrogram_zoo:FAMILY",
+    "clap": f"{_NETS}.clap_classifier:FAMILY",
 }
 """Families of networks: `Family` records, each with its presets."""
 
@@ -129,6 +131,8 @@ HEADS: Mapping[str, str] = {
     "hub_classifier": f"{_NETS}.heads:HuBClassifier",
     "linear": f"{_NETS}.heads:LinearHead",
     "projected_mean": f"{_NETS}.heads:ProjectedMean",
+    "projected_tokens": f"{_NETS}.clap:ProjectedTokens",
+    "prototypes": f"{_NETS}.prototypes:Prototypes",
     "token_pool": f"{_NETS}.heads:TokenPool",
 }
 """Classification heads: linen modules over an encoder's tokens."""
@@ -152,7 +156,15 @@ RESAMPLERS = ("sinc", "soxr_hq")
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""
 
-SCORERS: Mapping[str, str] = {}
+_SCORERS = "dhauds_jax.zeroshot.scorers"
+SCORERS: Mapping[str, str] = {
+    "plain": f"{_SCORERS}.plain:plain",
+    "subtract": f"{_SCORERS}.subtract:subtract",
+    "centre": f"{_SCORERS}.centre:centre",
+    "drift": f"{_SCORERS}.drift:drift",
+    "em": f"{_SCORERS}.em:em",
+    "treff": f"{_SCORERS}.treff:treff",
+}
 """Training-free scorers of unit embeddings: factories `(*, options...) -> Scorer` (docs/zeroshot.md)."""
 
 LONG_RULES = ("windows", "first", "random_crop", "fusion_fixed", "fusion_random")

@@ -267,7 +267,7 @@ class Method(NamedTuple):
         gradients) or a rule of the method's own, `path -> bool` over paths such as ("encoder", "block0", "kernel").
       passes: forward passes and backward passes of one `step` per clip, for the cost column.
       begin_epoch: `(state, observed, key) -> state`, for methods that look at the whole set first.
-      needs: subset of {"batch_norm", "source_data", "aux_head"} (`methods.NEEDS`).
+      needs: subset of {"batch_norm", "source_data", "aux_head", "input_norm"} (`methods.NEEDS`).
       observe: `(state, batch) -> pytree of (batch, ...)`, what `begin_epoch` looks at (None: `predict`).
     """
 
@@ -285,12 +285,13 @@ class Method(NamedTuple):
 class Layout(Protocol):
     """A recording at the model's rate, laid out as the audio tower's rows; on the host.
 
-    `recording` is (time,), `rule` one of `names.LONG_RULES` with its settings. Gives what `AudioText.features` takes,
+    `recording` is (time,), `rule` one of `names.LONG_RULES` with its settings, `name` the recording's own, from which
+    random rules draw. Gives what `AudioText.features` takes,
     (rows, 1, samples) waves, or, where rows have more than one channel, finished features (rows, 4, frames, mels), and
     for each row whether its recording was longer than the tower's clip (its other channels then count).
     """
 
-    def __call__(self, recording: Array, rule: Any, /) -> tuple[Array, Array]: ...
+    def __call__(self, recording: Array, rule: Any, /, name: str = "") -> tuple[Array, Array]: ...
 
 
 class AudioText(NamedTuple):
@@ -298,7 +299,7 @@ class AudioText(NamedTuple):
 
     Attributes:
       init: `key -> {"params": {"audio", "text", "scale"}, "batch_stats": {"audio"}}`.
-      layout: `(recording, rule) -> (waves or features, longer)`, on the host (`Layout`).
+      layout: `(recording, rule, name="") -> (waves or features, longer)`, on the host (`Layout`).
       features: (batch, samples) waves -> (batch, frames, mels), row by row and without parameters.
       audio: `(variables, features (batch, channels, frames, mels), longer (batch,)) -> (batch, width)`, the projection
         before the L2 norm; channels 1, or 4 of which the last three count in rows that are `longer`.
@@ -320,7 +321,7 @@ class Background(NamedTuple):
     """What clips were recorded over, in the space of the embeddings.
 
     Attributes:
-      mean: (width,) for all clips, or (clips, width), a row for each; a mean of unit vectors, itself not of unit length.
+      mean: (width,) for all clips, or (clips, width), a row for each; a mean of unit vectors, itself shorter.
       kind: "text", "audio", "quiet" or "oracle" (the very recording that was mixed in).
       vectors: (backgrounds, width) the single unit vectors, for thresholds; None where there are none.
     """
@@ -336,19 +337,24 @@ class ScorerInfo(NamedTuple):
     Attributes:
       scale: what cosines are multiplied by where a scorer needs probabilities.
       text: (classes, width) unit text anchors, for scorers that use them beside other prototypes.
+      noisy_text: (phrases, classes, width) unit vectors of every class with every noise phrase ("rain with wind").
       shots: labelled unit vectors (shots, width) with their class indices (shots,).
       clips: clips in the set, which scorers that use the set are given as one step over all rows.
     """
 
     scale: float
     text: Float[Array, "classes width"] | None = None
+    noisy_text: Float[Array, "phrases classes width"] | None = None
     shots: tuple[Float[Array, "shots width"], Int[Array, " shots"]] | None = None
     clips: int = 0
 
 
 @runtime_checkable
 class ScorerInit(Protocol):
-    """The state before the first clip, a pytree; raises `BadInput` where what the scorer `uses` is not there."""
+    """The state before the first clip, a pytree; raises `BadInput` where what the scorer `uses` is not there.
+
+    Pure and jit-able in the arrays that it is given.
+    """
 
     def __call__(
         self, prototypes: Float[Array, "classes width"], background: Background | None, info: ScorerInfo, /
@@ -360,7 +366,8 @@ class ScorerStep(Protocol):
     """Scores of some clips: `(state, vectors (rows, width), weights (rows,)) -> (state, scores (rows, classes))`.
 
     Pure, jit-able and scannable. Scores are cosines (larger: more likely), before any scale; rows of weight 0 are
-    padding and change nothing.
+    padding: whatever they hold, it changes no other row and no state. Where a background has a row for each clip, the
+    rows of all steps so far, padded ones included, count through it.
     """
 
     def __call__(
@@ -371,18 +378,27 @@ class ScorerStep(Protocol):
 class Scorer(NamedTuple):
     """A classifier of unit embeddings without training, like an optax transform; found by name in `names.SCORERS`.
 
-    Its factory is `(*, options...) -> Scorer`; options are keyword arguments with a default and a line in the docstring.
+    Its factory is `(*, options...) -> Scorer`; options are keyword arguments with a default and a line in the
+    docstring. A scorer of the form `(a - offset) . kernel` says so in its last two fields: it can then stand before
+    others in a chain, and become the last layer of a classifier (`zeroshot.scorers.linear_head`).
 
     Attributes:
       init: `(prototypes, background, info) -> state`, one pytree.
       step: `(state, vectors, weights) -> (state, scores)`.
       uses: what it looks at, which every record says: a subset of "text", "background", "own_background" (a row for
-        each clip), "set" (the unlabelled clips themselves, at once), "past" (those before), "train_labels".
+        each clip; `zeroshot.scorers.uses` adds it where the background has them), "set" (the unlabelled clips
+        themselves, at once), "past" (those before), "train_labels".
+      move: `(state, vectors, weights) -> (state, moved vectors)`, the embeddings that `step` compares with the
+        prototypes; None for a scorer that moves none.
+      linear: `state -> (offset (width,), kernel (width, classes))`, not jitted; raises `BadInput` in a state that has
+        no one offset for all clips. None for a scorer that is not linear.
     """
 
     init: ScorerInit
     step: ScorerStep
     uses: tuple[str, ...]
+    move: Callable[[Any, Array, Array], tuple[Any, Array]] | None = None
+    linear: Callable[[Any], tuple[Array, Array]] | None = None
 
 
 class Calibration(NamedTuple):

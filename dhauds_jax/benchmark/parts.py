@@ -78,9 +78,10 @@ def _measured(part: Part, direction: str, sizes: Sizes, rounds: int) -> dict[str
 
 def _operations(part: Part, direction: str, lowered: Any, args: tuple[Any, ...]) -> float | None:
     """Those of the part without loops; where it has none it is what was lowered to be timed."""
-    if part.plain is None:
-        return timing.operations(lowered)
-    return tta_flops.counted(_directed(part.plain, direction), *tta_flops.shapes_of(args))
+    flops = tta_flops.of_lowered(lowered) if part.plain is None else None
+    if flops is not None:
+        return flops
+    return tta_flops.counted(_directed(part.plain or part.function, direction), *tta_flops.shapes_of(args))
 
 
 def limits(flops: float | None, moved: float | None, seconds: float, dtype: str) -> dict[str, Any]:

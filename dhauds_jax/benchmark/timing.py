@@ -84,7 +84,8 @@ def row_of(program: Program, dtype: str, rounds: int, profile: str) -> dict[str,
         row["trace"] = traced(timed.call, Path(profile) / name)
     batch, seconds = program.row["batch"], row["seconds"]
     # Without a loop the program is the plain one, which need not be traced again.
-    flops = tta_flops.counted(program.plain, *shapes) if program.looped else operations(timed.lowered)
+    flops = None if program.looped else tta_flops.of_lowered(timed.lowered)
+    flops = tta_flops.counted(program.plain, *shapes) if flops is None else flops
     row["gflops_per_clip"] = None if flops is None else flops / batch / 1e9
     row["gflops_per_s"] = None if flops is None else flops / seconds / 1e9
     moved = None if program.looped else bytes_moved(timed.compiled)
@@ -92,12 +93,6 @@ def row_of(program: Program, dtype: str, rounds: int, profile: str) -> dict[str,
     memory = timed.compiled.memory_analysis()
     row["temporary_mb"] = None if memory is None else memory.temp_size_in_bytes / 2**20
     return {**row, **device.shares(flops, seconds, dtype), "copy_gb_s": device.copy_bytes() / 1e9}
-
-
-def operations(lowered: Any) -> float | None:
-    """Floating-point operations of a lowered program by XLA's count, before fusion; bodies of loops count once."""
-    flops = (lowered.cost_analysis() or {}).get("flops")
-    return None if flops is None else float(flops)
 
 
 def bytes_moved(compiled: Any) -> float | None:

@@ -1,11 +1,11 @@
-"""What can be said of a run before a file is read: its corruptions, its options, and whether they go together."""
+"""What can be said of a run before a recording is read: its corruptions, its options, and whether they go together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from dhauds_jax.cells import targets
+from dhauds_jax.cells import subsets, targets
 from dhauds_jax.cells.request import DRAWS, AdaptRun
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput, check_number
@@ -30,10 +30,11 @@ class Checked(NamedTuple):
 
 
 def check(run: AdaptRun) -> Checked:
-    """Everything that can be said before a file is read.
+    """Everything that can be said before a recording is read.
 
     Raises:
-      BadInput: unknown names, options that a method or protocol does not have, flags that do not go together.
+      BadInput: unknown names, options that a method or protocol does not have, flags that do not go together, a
+        `--subset` without ids.
     """
     for name in ("method", "corruption", "level", "protocol"):
         if not getattr(run, name):
@@ -54,6 +55,8 @@ def check(run: AdaptRun) -> Checked:
     if run.draw not in DRAWS:
         raise BadInput(f"--draw={run.draw}: expected {' or '.join(DRAWS)}")
     _check_criterion(run)
+    if run.subset:
+        subsets.ids_of(run.subset)
     for name in ("epochs", "updates_per_dispatch", "source_clips"):
         check_number(f"--{name}", getattr(run, name), 1)
     check_number("--batch_size", run.batch_size, 2, because="batch statistics need two clips")

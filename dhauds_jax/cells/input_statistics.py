@@ -8,14 +8,18 @@ import numpy as np
 
 from dhauds_jax.nets import mel_image
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.types import Variables
 
 OWN = "evaluated_set"
 """The rule of the reference; the other one is "checkpoint"."""
 
 
-def rule_of(config: ClassifierConfig, profile: str, options: dict[str, Any]) -> str | None:
-    """The rule of a run, None for nets without images: the method's option where it has one, else the profile's."""
-    if mel_image.spec_of(config.front_end) is None:
+def rule_of(config: ClassifierConfig, variables: Variables, profile: str, options: dict[str, Any]) -> str | None:
+    """The rule of a run: the method's option where it has one, else the profile's.
+
+    None for nets without images, and for those of a user's own whose variables hold no statistics: nothing is replaced.
+    """
+    if mel_image.spec_of(config.front_end) is None or not mel_image.has_statistics(variables):
         return None
     return options.get("input_statistics", OWN if profile == "reference" else "checkpoint")
 

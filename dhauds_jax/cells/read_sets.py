@@ -30,6 +30,7 @@ def read_corrupted(
 
     rate = loaded.clips.sample_rate
     how = {"sample_rate": rate, "length": loaded.length, "split": split, "allow_partial": allow_partial}
+    how |= {"layout": loaded.layout, "resampler": loaded.resampler}
     clips = load_cell(loaded.dataset, folder, corruption, level, **how)
     for notice in clips.notices:
         print(f"note: {notice}")

@@ -67,6 +67,8 @@ def load_source(run: AdaptRun, checked: Checked, programs: Programs) -> SourceMo
     source = source_model(classifier, jax.tree.map(jnp.asarray, variables))
     made = {name: methods.make(name, classifier, options) for name, options in checked.options.items()}
     needing = frozenset(name for name, method in made.items() if "source_data" in method.needs)
+    for name, method in made.items():  # what the network lacks is said before clips are read
+        methods.check_needs(name, method, source.variables, None)
     if not needing:
         return source
     if dataset.listing is not None:  # what is adapted to is looked for before the training clips are read

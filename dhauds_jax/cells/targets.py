@@ -28,17 +28,22 @@ from dhauds_jax.data.notices import to_say
 from dhauds_jax.data.sets.base import draw_name, multi_hot
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
-from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir.records import note_bad_files
 
 
 class Loaded(NamedTuple):
-    """A split for a classifier: its data set, and clips with room for a time stretch beyond the classifier's length."""
+    """A split for a classifier: its data set, and clips with room for a time stretch beyond the classifier's length.
+
+    `layout` and `resampler` are those of the classifier's config; the clips lie centred whatever its layout.
+    """
 
     dataset: sets.DataSet
     clips: Clips
     length: int
+    layout: str = "centre"
+    resampler: str = "sinc"
 
     @property
     def labels(self) -> np.ndarray:
@@ -127,7 +132,7 @@ def load(
     Raises:
       BadInput: unknown names, missing folders or files, broken audio.
     """
-    record = sets.get(dataset, data_dir)
+    record, read_as = sets.get(dataset, data_dir), reading(config.front_end)
     # A faster clip is shorter: an eighth more than the classifier's length feeds the fastest stretch (1.12).
     clips = load_split(
         record,
@@ -135,6 +140,7 @@ def load(
         split,
         sample_rate=config.sample_rate,
         length=config.length + config.length // 8,
+        resampler=read_as["resampler"],
         allow_partial=allow_partial,
         on_bad_file=on_bad_file,
     )
@@ -143,13 +149,14 @@ def load(
         note_bad_files(Path(workdir), clips.skipped)
     for line in to_say(clips.notices, of_set=first):
         print(line)
-    return Loaded(record, clips, config.length)
+    return Loaded(record, clips, config.length, **read_as)
 
 
 def laid_out(loaded: Loaded) -> tuple[np.ndarray, np.ndarray]:
-    """The clean clips (clips, length), centre-padded and cut, and how many samples of each are its own."""
+    """The clean clips (clips, length), laid out and cut, and how many samples of each are its own."""
     rows = zip(loaded.clips.waves, loaded.clips.lengths, strict=True)
-    waves = np.stack([lay_out(raw_clip(row, int(length)), loaded.length) for row, length in rows])
+    own = (raw_clip(row, int(length)) for row, length in rows)
+    waves = np.stack([lay_out(clip, loaded.length, layout=loaded.layout) for clip in own])
     return waves, np.minimum(loaded.clips.lengths, loaded.length).astype(np.int32)
 
 
@@ -228,8 +235,13 @@ def corrupted(
 
     def samples() -> np.ndarray:
         applied_to = {"sample_rate": clips.sample_rate, "length": loaded.length, "lengths": clips.lengths}
-        of_set = {"dataset": loaded.dataset, "bank": noise().bank, "progress": True}
-        return corrupt(clips.waves, clips.ids, **of_set, **applied_to, **same)[0]
+        applied_to |= {"layout": loaded.layout}
+        bank = noise().bank
+        of_set = {"dataset": loaded.dataset, "bank": bank, "progress": True}
+        waves = corrupt(clips.waves, clips.ids, **of_set, **applied_to, **same)[0]
+        for notice in bank.later_notices() if bank else ():
+            print(f"note: {notice}")
+        return waves
 
     named = checksum(clips.ids, draws, corruption=corruption, level=level)[:16]
     return Corrupted(once(samples), (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named)), digest)

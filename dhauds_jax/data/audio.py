@@ -186,12 +186,13 @@ def told_length(path: Path) -> tuple[int, int] | None:
     return None
 
 
-def read_audio(path: Path | str, sample_rate: int) -> tuple[np.ndarray, tuple[str, ...]]:
+def read_audio(path: Path | str, sample_rate: int, resampler: str = "sinc") -> tuple[np.ndarray, tuple[str, ...]]:
     """Reads a file as one channel at the rate asked for.
 
     Args:
       path: the file.
       sample_rate: wanted rate in Hz.
+      resampler: how it gets there, see `data.resampling`.
 
     Returns:
       `(wave, notices)`: float32 (time,), PCM scaled to [-1, 1); what had to be done to it, as sentences without the
@@ -202,12 +203,14 @@ def read_audio(path: Path | str, sample_rate: int) -> tuple[np.ndarray, tuple[st
       BadFile: as `decode`.
     """
     reading = Reading(path)
-    wave = resample_wave(np.concatenate(list(reading.blocks())), reading.sample_rate, sample_rate)
+    wave = resample_wave(np.concatenate(list(reading.blocks())), reading.sample_rate, sample_rate, resampler)
     return np.ascontiguousarray(wave, np.float32), reading.notices(sample_rate)
 
 
-def read_blocks(path: Path | str, sample_rate: int) -> tuple[Iterator[np.ndarray], Reading]:
+def read_blocks(path: Path | str, sample_rate: int, resampler: str = "sinc") -> tuple[Iterator[np.ndarray], Reading]:
     """A file of any length as one channel at the rate asked for, block by block: the samples of `read_audio`.
+
+    Arguments as there.
 
     Returns:
       `(blocks, reading)`: float32 (time,) blocks; what is known of the file, its `notices` after the last block.
@@ -216,4 +219,4 @@ def read_blocks(path: Path | str, sample_rate: int) -> tuple[Iterator[np.ndarray
       BadFile: as `Reading`, some only while the blocks are read.
     """
     reading = Reading(path, LONGEST_SECONDS)
-    return resample_blocks(reading.blocks(), reading.sample_rate, sample_rate), reading
+    return resample_blocks(reading.blocks(), reading.sample_rate, sample_rate, resampler), reading

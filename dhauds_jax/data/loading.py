@@ -52,6 +52,7 @@ def load_split(
     *,
     sample_rate: int,
     length: int,
+    resampler: str = "sinc",
     allow_partial: bool = False,
     on_bad_file: str = "stop",
     seed: int = 0,
@@ -66,6 +67,7 @@ def load_split(
       sample_rate: wanted rate in Hz (others are resampled, with a notice).
       length: wanted samples a clip (shorter clips are centred, longer ones cut, with a notice). For TST on sets with
         longer clips, load `length + length // 8` and let `corrupt` cut: a faster clip needs what comes after.
+      resampler: how they are, see `data.resampling`.
       allow_partial: go on when a list names absent files.
       on_bad_file: "stop" at the first bad file, or "skip" the clip (see `Clips.skipped`); draws of the others stay.
       seed: of a set that is made in memory.
@@ -79,11 +81,11 @@ def load_split(
     check_split(dataset, split)
     skipped: tuple[tuple[str, str], ...] = ()
     if dataset.generate is not None:
-        ids, read, labels, notices = _generate(dataset, split, seed, sample_rate)
+        ids, read, labels, notices = _generate(dataset, split, seed, sample_rate, resampler)
     else:
         refs, notices = list_split(dataset, data_dir, split, allow_partial)
         what = f"{dataset.name} {split}"
-        refs, read, said, skipped = _read_all(refs, sample_rate, what, progress, on_bad_file == "skip")
+        refs, read, said, skipped = _read_all(refs, sample_rate, resampler, what, progress, on_bad_file == "skip")
         ids, labels = tuple(ref.id for ref in refs), np.array([ref.label for ref in refs], np.int32)
         notices = (*notices, *said)
     longer = sum(len(wave) > length for wave in read)
@@ -94,16 +96,16 @@ def load_split(
     return Clips(ids, waves, labels, lengths, dataset.classes, sample_rate, notices, skipped)
 
 
-def _generate(dataset: sets.DataSet, split: str, seed: int, sample_rate: int):
+def _generate(dataset: sets.DataSet, split: str, seed: int, sample_rate: int, resampler: str):
     made = dataset.generate(split, seed)
     if sample_rate == dataset.sample_rate:
         return made.ids, made.waves, made.labels, ()
-    waves = [resample_wave(wave, dataset.sample_rate, sample_rate) for wave in made.waves]
+    waves = [resample_wave(wave, dataset.sample_rate, sample_rate, resampler) for wave in made.waves]
     return made.ids, waves, made.labels, (f"resampled from {dataset.sample_rate} Hz to {sample_rate} Hz",)
 
 
 def _read_all(
-    refs: list[sets.ClipRef], sample_rate: int, what: str, progress: bool, skip: bool
+    refs: list[sets.ClipRef], sample_rate: int, resampler: str, what: str, progress: bool, skip: bool
 ) -> tuple[list[sets.ClipRef], list[np.ndarray], tuple[str, ...], tuple[tuple[str, str], ...]]:
     """Reads files in threads, in order: those that could be read, their waves, notices (equal ones counted), bad files.
 
@@ -113,7 +115,7 @@ def _read_all(
 
     def read(ref: sets.ClipRef) -> tuple[np.ndarray, tuple[str, ...]] | BadFile:
         try:
-            return read_audio(ref.path, sample_rate)
+            return read_audio(ref.path, sample_rate, resampler)
         except BadFile as error:
             return error
 

@@ -107,6 +107,8 @@ def load(
     sample_rate: int,
     length: int,
     overlap: float = 0.0,
+    layout: str = "centre",
+    resampler: str = "sinc",
     on_bad_file: str = "skip",
     spool: Path | None = None,
     reread: bool = False,
@@ -118,6 +120,8 @@ def load(
       sample_rate: wanted rate in Hz; other rates are resampled, several channels mixed down, with a notice.
       length: samples of a window.
       overlap: share of a window that the next one repeats, 0 up to below 1.
+      layout: what becomes of recordings shorter than a window, see `dsp.clip_layout.lay_out`.
+      resampler: how rates are changed, see `data.resampling`.
       on_bad_file: "skip" leaves unreadable files out and lists them, "stop" raises.
       spool: a file for windows that are more than fit into memory (`windows.IN_MEMORY`).
       reread: whether such windows are kept nowhere: they will be asked for in their order.
@@ -134,7 +138,7 @@ def load(
         for one in listed
         for path in one.paths
     ]
-    wanted = _Wanted(sample_rate, length, overlap)
+    wanted = _Wanted(sample_rate, length, overlap, layout, resampler)
     if spool is not None and not reread:
         _check_room([path for _, path in named], spool, wanted)
     keeper = Keeper(length, spool, reread)
@@ -155,6 +159,8 @@ class _Wanted(NamedTuple):
     sample_rate: int
     length: int
     overlap: float
+    layout: str = "centre"
+    resampler: str = "sinc"
 
 
 def _read(
@@ -164,7 +170,7 @@ def _read(
     skipped, paths = [], []
     for name, path in progress_bar(named, desc="read", unit="file"):
         try:
-            blocks, reading = read_blocks(path, wanted.sample_rate)
+            blocks, reading = read_blocks(path, wanted.sample_rate, wanted.resampler)
             made.add(name, blocks)
         except BadFile as error:
             if on_bad_file == "stop":
@@ -180,7 +186,8 @@ def _read(
         raise BadInput(f"--audio_dir={sounds}: {none} be read, the first: {first}")
 
     def again(file: int) -> Iterator[np.ndarray]:
-        return cut(read_blocks(paths[file], wanted.sample_rate)[0], wanted.length, wanted.overlap)
+        blocks, _ = read_blocks(paths[file], wanted.sample_rate, wanted.resampler)
+        return cut(blocks, wanted.length, wanted.overlap, wanted.layout)
 
     return made.recordings(again)._replace(skipped=tuple(skipped), notices=said.sentences(len(named)))
 
@@ -206,7 +213,12 @@ def _check_room(paths: Sequence[Path], spool: Path, wanted: _Wanted) -> None:
 
 
 def of_waves(
-    waves: Sequence[Float[np.ndarray, " _"]], *, sample_rate: int, length: int, overlap: float = 0.0
+    waves: Sequence[Float[np.ndarray, " _"]],
+    *,
+    sample_rate: int,
+    length: int,
+    overlap: float = 0.0,
+    layout: str = "centre",
 ) -> Recordings:
     """Recordings from arrays at the rate wanted, named by their numbers; arguments as in `load`.
 
@@ -216,7 +228,7 @@ def of_waves(
     check_number("overlap", overlap, 0.0, 1.0, below=True)
     if not waves:
         raise BadInput("no recordings: expected at least one")
-    made = _Made(_Wanted(sample_rate, length, overlap), Keeper(length))
+    made = _Made(_Wanted(sample_rate, length, overlap, layout), Keeper(length))
     for number, wave in enumerate(waves):
         made.add(str(number), [wave])
     return made.recordings(None)
@@ -235,7 +247,7 @@ class _Made:
 
     def add(self, name: str, blocks: Iterable[np.ndarray]) -> None:
         """The next file, block by block."""
-        rate, length, overlap = self._wanted
+        rate, length, overlap, layout, _ = self._wanted
         samples, lowest, highest = 0, np.inf, -np.inf
 
         def seen() -> Iterator[np.ndarray]:
@@ -245,7 +257,7 @@ class _Made:
                 yield block
 
         with self._keeper.file():
-            for window in cut(seen(), length, overlap):
+            for window in cut(seen(), length, overlap, layout):
                 self._keeper.add(window)
         spans = spans_of(samples, length, overlap, rate)
         self._owner.append(np.full(len(spans), len(self.files), np.int32))

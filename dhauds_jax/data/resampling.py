@@ -1,4 +1,8 @@
-"""Another rate for host waveforms of any length: few compilations, flat memory."""
+"""Another rate for host waveforms of any length: few compilations, flat memory, the same bits in blocks of any size.
+
+`RESAMPLERS`: "sinc" is torchaudio's windowed sinc (`dsp.resample`), as the published systems of TTA have it; "soxr_hq"
+is libsoxr's high quality, librosa's default, as CLAP's have it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,13 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from dhauds_jax.errors import BadInput
+
 BLOCK_SECONDS = 30
 """Longer recordings are resampled in blocks of this many seconds, so memory stays flat."""
 
 
-def resample_wave(wave: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray:
+def resample_wave(wave: np.ndarray, orig_rate: int, new_rate: int, resampler: str = "sinc") -> np.ndarray:
     """Resamples one host waveform of any length with few compilations and flat memory.
 
     Windowed-sinc resampling looks at a short neighbourhood only and takes silence beyond both ends, so the wave is
@@ -22,12 +28,18 @@ def resample_wave(wave: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray
       wave: float32 (time,).
       orig_rate: in Hz.
       new_rate: in Hz.
+      resampler: of `names.RESAMPLERS`.
 
     Returns:
       float32 (ceil(new_rate * time / orig_rate),).
+
+    Raises:
+      BadInput: soxr is not installed.
     """
     if orig_rate == new_rate:
         return wave
+    if resampler == "soxr_hq":
+        return np.concatenate(list(_soxr_blocks([wave], orig_rate, new_rate)))
     if len(wave) > BLOCK_SECONDS * orig_rate:
         return np.concatenate(list(resample_blocks([wave], orig_rate, new_rate)))
     padded = np.zeros(max(1, math.ceil(len(wave) / orig_rate)) * orig_rate, np.float32)
@@ -35,16 +47,25 @@ def resample_wave(wave: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray
     return np.array(_resample(padded, orig_rate, new_rate))[: -(-new_rate * len(wave) // orig_rate)]
 
 
-def resample_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) -> Iterator[np.ndarray]:
+def resample_blocks(
+    blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int, resampler: str = "sinc"
+) -> Iterator[np.ndarray]:
     """What `resample_wave` makes of a waveform that comes block by block, piece by piece.
 
     Args:
       blocks: float32 (time,), the waveform in its order.
       orig_rate: in Hz.
       new_rate: in Hz.
+      resampler: of `names.RESAMPLERS`.
+
+    Raises:
+      BadInput: soxr is not installed.
     """
     if orig_rate == new_rate:
         yield from blocks
+        return
+    if resampler == "soxr_hq":
+        yield from _soxr_blocks(blocks, orig_rate, new_rate)
         return
     kept = _Kept(blocks)
     if not kept.reach(BLOCK_SECONDS * orig_rate + 1):
@@ -90,6 +111,27 @@ class _Kept:
             found.append(block[max(first - begins, 0) : max(beyond - begins, 0)])
             begins += len(block)
         return np.concatenate(found) if found else np.zeros(0, np.float32)
+
+
+def _soxr_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) -> Iterator[np.ndarray]:
+    """`librosa.resample(wave, res_type="soxr_hq")` of a waveform that comes block by block, to the bit."""
+    try:
+        import soxr
+    except ImportError as error:
+        raise BadInput(
+            "front_end.resampler is soxr_hq and soxr is not installed, expected: pip install soxr"
+        ) from error
+    stream = soxr.ResampleStream(orig_rate, new_rate, 1, dtype="float32", quality="HQ")
+    came, left = 0, 0
+    for block in blocks:
+        came += len(block)
+        piece = stream.resample_chunk(np.ascontiguousarray(block, np.float32))
+        left += len(piece)
+        yield piece
+    # soxr rounds the number of samples, librosa and the other resampler round it up.
+    missing = -(-new_rate * came // orig_rate) - left
+    rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)[:missing]
+    yield np.pad(rest, (0, missing - len(rest)))
 
 
 def _resample(wave: np.ndarray, orig_rate: int, new_rate: int):

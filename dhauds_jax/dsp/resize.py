@@ -7,17 +7,26 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from dhauds_jax.errors import BadInput
+
+
+def bilinear_places(size: int, wanted: int) -> tuple[Int[np.ndarray, " {wanted}"], Float[np.ndarray, " {wanted}"]]:
+    """Where each of `wanted` values lies among `size` ones: the neighbour before it, and how far it is beyond that one.
+
+    Output i lies at `(i + 1/2) size / wanted - 1/2` of the input, moved into [0, size - 1].
+    """
+    place = np.clip((np.arange(wanted) + 0.5) * (size / wanted) - 0.5, 0, size - 1)
+    first = np.minimum(place.astype(int), max(size - 2, 0))
+    return first, place - first
 
 
 @functools.lru_cache
 def bilinear_weights(size: int, wanted: int) -> np.ndarray:
     """The matrix (wanted, size) that takes one axis of `size` values to `wanted` ones, float32 on the host.
 
-    Output i lies at `(i + 1/2) size / wanted - 1/2` of the input, moved into [0, size - 1], and is the mean of its two
-    neighbours, weighted by nearness.
+    Every output is the mean of its two neighbours (see `bilinear_places`), weighted by nearness.
 
     Args:
       size: values of the input axis.
@@ -27,9 +36,7 @@ def bilinear_weights(size: int, wanted: int) -> np.ndarray:
       BadInput: a size below 1.
     """
     _check_sizes(size, wanted)
-    place = np.clip((np.arange(wanted) + 0.5) * (size / wanted) - 0.5, 0, size - 1)
-    first = np.minimum(place.astype(int), max(size - 2, 0))
-    share = place - first
+    first, share = bilinear_places(size, wanted)
     weights = np.zeros((wanted, size), np.float32)
     rows = np.arange(wanted)
     weights[rows, first] = 1 - share

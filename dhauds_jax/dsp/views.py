@@ -141,6 +141,24 @@ def random_pad(
     return _roll_rows(padded, head)
 
 
+def repeat_pad(
+    wave: Float[Array, "batch time"], lengths: Int[Array, " batch"], length: int
+) -> Float[Array, "batch {length}"]:
+    """Clips repeated as often as they fit whole into `length`, zeros behind; of longer ones the head.
+
+    `clip_layout.lay_out` with the layout "repeat_pad", row by row.
+
+    Args:
+      wave: (batch, time) samples, each row its clip and then anything.
+      lengths: (batch,) samples of each clip, at least 1.
+      length: samples wanted.
+    """
+    own = jnp.maximum(lengths, 1)[:, None]
+    place = jnp.arange(length)[None]
+    repeated = jnp.take_along_axis(wave, place % own, 1)
+    return jnp.where(place < own * jnp.maximum(1, length // own), repeated, 0.0)
+
+
 def random_fit(
     key: PRNGKeyArray,
     wave: Float[Array, "batch time"],

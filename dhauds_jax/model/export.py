@@ -17,6 +17,7 @@ from dhauds_jax.model import onnx
 from dhauds_jax.model.record import Model
 from dhauds_jax.nets import precision
 from dhauds_jax.nets.checkpoint import variables_hash
+from dhauds_jax.nets.config import reading
 from dhauds_jax.nets.normalisers import EVAL
 
 PROGRAM, MODULE, GRAPH, ABOUT = "model.jax_export", "model.stablehlo", "model.onnx", "model.json"
@@ -65,6 +66,7 @@ def export(model: Model, folder: str | Path, kind: str = "stablehlo") -> Path:
         "classes": list(model.classes),
         "sample_rate": config.sample_rate,
         "length": config.length,
+        **reading(config.front_end),
         "input": ["batch", config.length, "float32", "samples in [-1, 1)"],
         "output": ["batch", len(model.classes), "float32", "probabilities"],
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Adapted:
       method: the method.
       state: the chosen state.
       outcome: what the adaptation came to.
+      predictions: of the recordings, by the source model and after adaptation.
       advice: whether to use it, by signs that need no labels.
     """
 
@@ -51,6 +52,7 @@ class Adapted:
     method: Method
     state: AdaptState
     outcome: Outcome
+    predictions: tuple[Predictions, Predictions]
     advice: Advice
 
     def __repr__(self) -> str:
@@ -146,10 +148,32 @@ class Model:
     ) -> Float[np.ndarray, "files features"]:
         """The input of the last linear layer, the mean over a file's windows; arguments as in `predict`."""
         found = read(sounds, self.config, rate=rate, overlap=overlap)
-        state = AdaptState(self.variables, (), (), jnp.int32(0))
-        batch_size = min(batch_size, len(found.waves))
-        windows = protocols.evaluate(_embed(self.classifier), state, found.waves, batch_size)
-        return per_file(windows, found.owner, len(found.files))
+        return per_file(self.window_vectors(found.waves, batch_size), found.owner, len(found.files))
+
+    @precisions.exactly()
+    def window_vectors(
+        self, waves: Windows, batch_size: int = BATCH, progress: str | None = None
+    ) -> Float[np.ndarray, "windows features"]:
+        """The input of the last linear layer for windows at the model's rate and length.
+
+        `progress` is the text of a bar, None for none; `FloatingPointError` where a number is not finite.
+        """
+        state, batch_size = AdaptState(self.variables, (), (), jnp.int32(0)), min(batch_size, len(waves))
+        embed = _embed(self.classifier)
+        shown = {"unit": "batch", "disable": progress is None, "whole": True, "awaited": FIRST.format("batch")}
+        with progress_bar(desc=progress, total=-(-len(waves) // batch_size), **shown) as bar:
+            vectors = protocols.evaluate(
+                embed if progress is None else watched(embed, bar.update), state, waves, batch_size
+            )
+            bar.update()
+        return check_finite_logits(vectors, "; expected a checkpoint of finite weights")
+
+    def with_weights(
+        self, config: ClassifierConfig, variables: Variables, extra: Mapping[str, Any], precision: str = "float32"
+    ) -> Model:
+        """The model with another record and its weights, such as other classes over the same embedding."""
+        made = _classifier(config.to_json(), precision)
+        return Model(made, jax.tree.map(jnp.asarray, variables), config, extra)
 
     def adapt(
         self,
@@ -188,7 +212,7 @@ class Model:
             seed=seed,
         )
         adapting.check(how)
-        made = methods.make(method, self.classifier, how.options)
+        made = adapting.method_of(how, self.classifier)
         found = read(sounds, self.config, rate=rate, overlap=overlap)
         outcome = self.adapting(how, made, found.waves, progress=progress)
         if outcome.interrupted:
@@ -197,13 +221,24 @@ class Model:
 
     @precisions.exactly()
     def adapting(
-        self, how: Request, method: Method, waves: Windows, *, saver: Saver | None = None, progress: bool = True
+        self,
+        how: Request,
+        method: Method,
+        waves: Windows,
+        *,
+        saver: Saver | None = None,
+        progress: bool = True,
+        before: Float[np.ndarray, "windows classes"] | None = None,
     ) -> Outcome:
-        """What an adaptation to windows comes to, cut short or whole (see `adapting.adapt`)."""
+        """What an adaptation to windows comes to, cut short or whole (see `adapting.adapt`).
+
+        `before` are the logits of the model as it is, where they are known already.
+        """
         adapting.check_windows(how, len(waves))
         variables = adapting.source_variables(how, self.config, self.variables, waves)
         alone = how.method if progress and how.method == "source" else None  # else the adaptation has a bar
-        before = replace(self, variables=variables, adapted=None).logits(waves, how.batch_size, alone)
+        if before is None:
+            before = replace(self, variables=variables, adapted=None).logits(waves, how.batch_size, alone)
         if how.method == "source":  # nothing to do again, epoch by epoch
             state = method.init(variables, RunInfo(1, len(waves), len(self.classes)))
             return Outcome(before, before, state, 0, [], interrupted=False)
@@ -217,10 +252,11 @@ class Model:
         """
         variables = adapting.check_finite_weights(outcome.state.variables)
         logits = outcome.before, outcome.logits
-        files = tuple(self.predictions(found, z).probabilities for z in logits)
-        silent = len(found.silent) / len(found.files)
+        before = self.predictions(found, outcome.before)
+        both = before, before if outcome.logits is outcome.before else self.predictions(found, outcome.logits)
+        files, silent = tuple(one.probabilities for one in both), len(found.silent) / len(found.files)
         advice = advise(signs(files, logits, silent=silent, adapted=how.method != "source"))
-        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome, advice))
+        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome, both, advice))
 
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
         """Writes a checkpoint that `load` and every command read; a method's own memory is no part of it.
@@ -232,17 +268,29 @@ class Model:
         return checkpoint.save(folder, self.variables, self.config, {**self.extra, **(extra or {})})
 
 
-def load(place: str | Path, *, precision: str = "float32") -> Model:
+def load(
+    place: str | Path,
+    *,
+    precision: str = "float32",
+    class_names: Sequence[str] | None = None,
+    template: str = "laion",
+) -> Model:
     """The model in a checkpoint's folder, or one that comes with the package.
 
     Args:
       place: folder of `experiments.train`, `converters.convert`, `experiments.classify` or `Model.save`; or a name of
         `boxed.names()`, such as "words15", where there is no folder of that name.
       precision: of the network's products, "float32", "tf32" or "bfloat16".
+      class_names: of an audio-text model, which has no classes of its own: at least two.
+      template: the sentence of a class, see `model.named.load_named`.
 
     Raises:
-      BadInput: no checkpoint, a damaged one, or an unknown precision.
+      BadInput: no checkpoint, a damaged one, an unknown precision, or names that cannot be used.
     """
+    if class_names is not None:
+        from dhauds_jax.model.named import load_named
+
+        return load_named(place, class_names, template=template, precision=precision)
     precisions.check_precision(precision)
     variables, config, extra = checkpoint.load(place)
     return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)

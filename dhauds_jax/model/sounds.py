@@ -13,7 +13,7 @@ from dhauds_jax.data.opening import MAX_CHANNELS, MAX_RATE, MIN_RATE
 from dhauds_jax.data.recordings import Recordings
 from dhauds_jax.data.resampling import resample_wave
 from dhauds_jax.errors import BadInput, check_number
-from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.config import ClassifierConfig, reading
 
 Sounds = str | Path | np.ndarray | Recordings | Sequence
 """A file or folder, a list of them, (time,) or (clips, time) samples, a list of (time,), or what was read already."""
@@ -33,15 +33,17 @@ def read(sounds: Sounds, config: ClassifierConfig, *, rate: int | None = None, o
     """
     if isinstance(sounds, Recordings):
         return sounds
-    wanted = {"sample_rate": config.sample_rate, "length": config.length, "overlap": overlap}
+    read_as = reading(config.front_end)
+    layout, resampler = read_as["layout"], read_as["resampler"]
+    wanted = {"sample_rate": config.sample_rate, "length": config.length, "overlap": overlap, "layout": layout}
     if isinstance(sounds, str | Path):
-        return recordings.load(sounds, on_bad_file="stop", **wanted)
+        return recordings.load(sounds, on_bad_file="stop", resampler=resampler, **wanted)
     if isinstance(sounds, np.ndarray):
         _check_shape(sounds)
     items = [sounds] if isinstance(sounds, np.ndarray) and sounds.ndim == 1 else list(sounds)
     if items and all(isinstance(item, str | Path) for item in items):
-        return recordings.load(items, on_bad_file="stop", **wanted)
-    return recordings.of_waves([_wave(item, rate, config.sample_rate) for item in items], **wanted)
+        return recordings.load(items, on_bad_file="stop", resampler=resampler, **wanted)
+    return recordings.of_waves([_wave(item, rate, config.sample_rate, resampler) for item in items], **wanted)
 
 
 def _check_shape(array: np.ndarray) -> None:
@@ -53,7 +55,7 @@ def _check_shape(array: np.ndarray) -> None:
         )
 
 
-def _wave(item: object, rate: int | None, wanted: int) -> np.ndarray:
+def _wave(item: object, rate: int | None, wanted: int, resampler: str) -> np.ndarray:
     wave = np.asarray(item)
     if wave.ndim != 1 or wave.dtype.kind != "f" or not len(wave):
         raise BadInput(
@@ -67,4 +69,4 @@ def _wave(item: object, rate: int | None, wanted: int) -> np.ndarray:
     peak = float(np.abs(wave).max())
     if peak > FULL_SCALE:
         raise BadInput(f"an array with samples up to {peak:.4g}: expected [-1, 1); 16-bit numbers are divided by 32768")
-    return resample_wave(np.ascontiguousarray(wave, np.float32), int(rate), wanted)
+    return resample_wave(np.ascontiguousarray(wave, np.float32), int(rate), wanted, resampler)

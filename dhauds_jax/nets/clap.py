@@ -7,10 +7,12 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int
 
+from dhauds_jax.nets.heads import FCEClassifier, last_layer
 from dhauds_jax.nets.htsat import HTSAT
 from dhauds_jax.nets.layers import Dense
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.nets.roberta import Roberta
+from dhauds_jax.types import Mode
 
 
 class Projection(nn.Module):
@@ -48,3 +50,29 @@ class TextTower(nn.Module):
         self, ids: Int[Array, "batch tokens"], mask: Bool[Array, "batch tokens"]
     ) -> Float[Array, "batch width"]:
         return self.projection(self.encoder(ids, mask))
+
+
+class ProjectedTokens(nn.Module):
+    """Mean over tokens, CLAP's projection (the embedding), a linear layer: the head of an audio tower as a classifier.
+
+    `hidden` and `features` are the widths of the projection's two layers (LAION-AI/CLAP, clap_module/model.py).
+    """
+
+    classes: int
+    hidden: int
+    features: int
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
+        x = Projection(self.hidden, self.features, self.dtype, name="projection")(tokens.mean(1))
+        return last_layer(Dense, self.classes, x, precision="highest"), x
+
+    linear = staticmethod(FCEClassifier.linear)

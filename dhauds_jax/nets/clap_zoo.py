@@ -102,10 +102,10 @@ def build_audio_text(config: AudioTextConfig, *, matmul_precision: str | None = 
         with precision_of_products("highest"):
             return hear(wave)
 
-    def layout(recording: np.ndarray, rule: Any) -> tuple[Array, Array]:
+    def layout(recording: np.ndarray, rule: Any, name: str = "") -> tuple[Array, Array]:
         from dhauds_jax.nets.clap_layout import lay_out_recording
 
-        return lay_out_recording(recording, rule, config)
+        return lay_out_recording(recording, rule, config.front_end, config.length, name)
 
     def audio(
         variables: Variables, inputs: Float[Array, "batch channels frames mels"], longer: Bool[Array, " batch"]

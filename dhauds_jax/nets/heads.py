@@ -2,20 +2,21 @@
 last linear layer, and has `linear(params)`, that last layer with weight norm applied.
 
 A head is a linen module called as these are; its fields are the sizes that a config's `head` gives under their names
-(those without a default must be there), beside `classes` and, where it has products before the last layer, `dtype`,
-their type (None: float32); means over tokens, norms and the last layer are float32 and exact. A head whose sizes have
-choices says so in `check(**sizes)`, a static method.
+(those without a default must be there), beside `classes` (0: no last layer, the embedding alone is wanted) and, where
+it has products before the last layer, `dtype`, their type (None: float32); means over tokens, norms and the last layer
+are float32 and exact. A head whose sizes have choices says so in `check(**sizes)`, a static method.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax.core import FrozenDict
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -33,6 +34,14 @@ from dhauds_jax.nets.layers import (
     xavier_normal,
 )
 from dhauds_jax.types import Linear, Mode
+from dhauds_jax.wording import counted
+
+
+def last_layer(
+    layer: Callable[..., nn.Module], classes: int, x: Float[Array, "batch features"], **options: Any
+) -> Float[Array, "batch classes"]:
+    """The logits, by a layer under the name that all heads give it; a head of no classes has none."""
+    return layer(classes, name="classifier", **options)(x) if classes else x[:, :0]
 
 
 class AudioClassifier(nn.Module):
@@ -59,7 +68,7 @@ class AudioClassifier(nn.Module):
         zeros = nn.initializers.zeros_init()
         x = Dense(self.features, kernel_init=xavier_normal, bias_init=zeros, dtype=self.dtype, name="squeeze")(x)
         x = BatchNorm(1e-6, name="batch_norm")(x.astype(tokens.dtype), mode=mode, weights=weights, axis_name=axis_name)
-        return WeightNormDense(self.classes, name="classifier")(x), x
+        return last_layer(WeightNormDense, self.classes, x), x
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
@@ -92,7 +101,7 @@ class BottleneckClassifier(nn.Module):
         inits = {"kernel_init": xavier_normal, "bias_init": zeros}
         x = Dense(self.features, **inits, dtype=self.dtype, name="squeeze")(tokens.mean(1))
         x = BatchNorm(1e-5, name="batch_norm")(x.astype(tokens.dtype), mode=mode, weights=weights, axis_name=axis_name)
-        return WeightNormDense(self.classes, name="classifier")(x), x
+        return last_layer(WeightNormDense, self.classes, x), x
 
     linear = staticmethod(AudioClassifier.linear)
 
@@ -115,12 +124,14 @@ class FCEClassifier(nn.Module):
         weights: Float[Array, " batch"] | None = None,
         axis_name: str | None = None,
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch width"]]:
+        if tokens.shape[1] < 2:
+            raise BadInput(f"{counted(tokens.shape[1], 'token is', 'tokens are')} left for the head 'fce', expected 2")
         two = tokens[:, :2] if self.pair == "first" else tokens[:, jnp.array([0, -1])]
         kernel = self.param("kernel", torch_uniform(30), (15, 2, 1))
         bias = self.param("bias", torch_uniform(30), (1,))
         x = (conv1d(jnp.swapaxes(two, 1, 2), kernel, 1, 7) + bias[None, None])[..., 0]
         x = nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm")(x)
-        return Dense(self.classes, precision="highest", name="classifier")(x), x
+        return last_layer(Dense, self.classes, x, precision="highest"), x
 
     @staticmethod
     def linear(params: Mapping[str, Any]) -> Linear:
@@ -165,7 +176,7 @@ class HuBClassifier(nn.Module):
                 block += 1
         x = Dense(width // 2, name="squeeze")(x.mean(1)).astype(tokens.dtype)
         x = nn.LayerNorm(1e-5, use_fast_variance=False, name="layer_norm")(x)
-        return Dense(self.classes, precision="highest", name="classifier")(x), x
+        return last_layer(Dense, self.classes, x, precision="highest"), x
 
     linear = staticmethod(FCEClassifier.linear)
 
@@ -190,8 +201,8 @@ class LinearHead(nn.Module):
         axis_name: str | None = None,
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
         x = jnp.swapaxes(tokens, 1, 2).reshape(tokens.shape[0], -1)
-        logits = Dense(self.classes, precision="highest", name="classifier")(x)
-        return jax.nn.softmax(logits, -1) if self.softmax_output else logits, x
+        logits = last_layer(Dense, self.classes, x, precision="highest")
+        return jax.nn.softmax(logits, -1) if self.softmax_output and self.classes else logits, x
 
     linear = staticmethod(FCEClassifier.linear)
 
@@ -216,7 +227,7 @@ class ProjectedMean(nn.Module):
         axis_name: str | None = None,
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
         x = Dense(self.features, dtype=self.dtype, name="projector")(tokens).astype(tokens.dtype).mean(1)
-        return Dense(self.classes, precision="highest", name="classifier")(x), x
+        return last_layer(Dense, self.classes, x, precision="highest"), x
 
     linear = staticmethod(FCEClassifier.linear)
 
@@ -243,7 +254,7 @@ class TokenPool(nn.Module):
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch width"]]:
         chosen = tokens[:, self.prefix :] if self.pool == "average" else tokens[:, : self.prefix]
         x = nn.LayerNorm(self.epsilon, use_fast_variance=False, name="layer_norm")(chosen.mean(1))
-        return Dense(self.classes, precision="highest", name="classifier")(x), x
+        return last_layer(Dense, self.classes, x, precision="highest"), x
 
     linear = staticmethod(FCEClassifier.linear)
 
@@ -259,12 +270,18 @@ def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
 
 
 def _hashable(value: Any) -> Any:
-    """Lists, which is how JSON gives tuples back, as tuples: linen modules are hashed."""
+    """Lists, which is how JSON gives tuples back, as tuples, and records as frozen ones: linen modules are hashed."""
+    if isinstance(value, Mapping):
+        return FrozenDict({key: _hashable(inner) for key, inner in value.items()})
     return tuple(map(_hashable, value)) if isinstance(value, list) else value
 
 
-def build_head(record: Mapping[str, Any], classes: int, dtype: DTypeLike | None = None) -> nn.Module:
+def build_head(
+    record: Mapping[str, Any], classes: int, dtype: DTypeLike | None = None, name: str | None = None
+) -> nn.Module:
     """The head that a config's `head` describes; `dtype` is for those that have products before the last layer.
+
+    `classes` 0 leaves the last layer out; `name` is the module's inside another one.
 
     Raises:
       BadInput: an unknown kind, a missing or foreign size, one out of its choices.
@@ -276,4 +293,4 @@ def build_head(record: Mapping[str, Any], classes: int, dtype: DTypeLike | None 
     if hasattr(head, "check"):
         head.check(**given)
     typed = {"dtype": dtype} if any(field.name == "dtype" for field in dataclasses.fields(head)) else {}
-    return head(classes=classes, **given, **typed)
+    return head(classes=classes, **given, **typed, **({} if name is None else {"name": name}))

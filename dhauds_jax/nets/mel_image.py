@@ -170,6 +170,11 @@ def statistics_of(variables: Variables) -> Statistics:
     return Statistics(**variables["batch_stats"]["encoder"][NAME])
 
 
+def has_statistics(variables: Variables) -> bool:
+    """Whether a network normalises its images with statistics in its variables; one of a user's own need not."""
+    return NAME in variables["batch_stats"].get("encoder", {})
+
+
 def with_statistics(tree: Any, statistics: Statistics) -> Any:
     """Any tree of variables (a method's whole state too) with other statistics wherever it holds some."""
 

@@ -84,7 +84,7 @@ def at_length(config: ClassifierConfig, seconds: float) -> ClassifierConfig:
       seconds: of the clips.
 
     Raises:
-      BadInput: clips so short that the network has nothing to look at.
+      BadInput: clips so short that the network has nothing to look at, or of a length that its layers do not take.
     """
     samples = round(seconds * config.sample_rate)
     if samples == config.length:
@@ -93,7 +93,13 @@ def at_length(config: ClassifierConfig, seconds: float) -> ClassifierConfig:
     if constants.get("frames") is not None:
         constants["frames"] = None
     longer = family(config.family).fitted(config.replace(length=samples, front_end=constants))
-    shapes(build(longer))
+    try:
+        shapes(build(longer))
+    except (TypeError, ValueError) as error:  # of layers; at its own length the network is known to be sound
+        if isinstance(error, BadInput):
+            raise
+        first = str(error).partition("\n")[0]
+        raise BadInput(f"its layers do not go together there ({first}), expected another length") from error
     return longer
 
 

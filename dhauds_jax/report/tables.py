@@ -75,8 +75,9 @@ def of_one_make(found: Sequence[Record]) -> list[Record]:
     """The records, data sets (or methods) renamed where one run is there of several makes: speech [clips 1a2b3c4d].
 
     Without this, runs on other recordings in a folder of the same name would be averaged as if they were seeds. Records
-    of one cell that were measured on other clips or draws are of data sets of their own, too, speech [subset=few.txt]:
-    whatever their methods, they have another accuracy before adaptation.
+    of one cell that were measured on other draws are of data sets of their own, too, speech [draw=single]: whatever
+    their methods, they have another accuracy before adaptation. A subset always names its data set, speech
+    [subset=few.txt], or a report on 30 clips would be read as one on all.
     """
     return _of_one_content(_of_one_measure(found))
 
@@ -95,7 +96,8 @@ def _of_one_measure(found: Sequence[Record]) -> list[Record]:
                 varying.setdefault(cell[0]["dataset"], {})[name] = None
     out = []
     for record in found:
-        values = {name: _measured(record).get(name) for name in varying.get(record["dataset"], ())}
+        names = {"subset": None, **varying.get(record["dataset"], {})}
+        values = {name: _measured(record).get(name) for name in names}
         said = ", ".join(f"{name}={value}" for name, value in values.items() if value is not None)
         out.append({**record, "dataset": f"{record['dataset']} [{said}]"} if said else record)
     return out
@@ -123,7 +125,10 @@ def _kept_apart(record: Record, name: str) -> tuple[str, ...]:
 
 def shown_apart(found: Sequence[Record]) -> str:
     """The sentence about what `of_one_make` has renamed; "" where there is nothing."""
-    names = dict.fromkeys(record[key] for key in ("dataset", "method") for record in found if " [" in record[key])
+    forms: dict[str, dict[str, None]] = {}
+    for name in (record[key] for key in ("dataset", "method") for record in found):
+        forms.setdefault(name.partition(" [")[0], {})[name] = None
+    names = [name for same in forms.values() if len(same) > 1 for name in same if " [" in name]
     said = "Made from other data, other draws or other code under the same names, and therefore shown apart: "
     return f"{said}{', '.join(names)}." if names else ""
 

@@ -11,7 +11,7 @@ from dhauds_jax import metrics, parallel
 from dhauds_jax.cells import subsets
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
-from dhauds_jax.cells.planned import Name, plan_of
+from dhauds_jax.cells.planned import Name, begun_in, plan_of
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun, title
 from dhauds_jax.cells.running import run_cell, saver_of
@@ -21,6 +21,8 @@ from dhauds_jax.cells.worklist import cell_of, works_of
 from dhauds_jax.data import content
 from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision
+from dhauds_jax.nets.config import reading
+from dhauds_jax.tta.options import given_for
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
@@ -33,12 +35,6 @@ def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[],
         memory.pop(name, None)
         memory[name] = (key, make())
     return memory[name][1]
-
-
-def _subset_of(loaded: Loaded, subset: str) -> Loaded:
-    kept = subsets.only(loaded, subset)
-    print(f"of these, --subset={subset} takes {len(kept.clips.ids)}")
-    return kept
 
 
 def drawing_of(run: AdaptRun) -> AdaptRun:
@@ -101,16 +97,16 @@ def results(
     source = load_source(run, checked, programs)
     config = source.classifier.config
     place = (run.dataset, run.data_dir, run.split, run.allow_partial, run.on_bad_file)
-    place = (*place, config.sample_rate, config.length)
+    place = (*place, config.sample_rate, config.length, *reading(config.front_end).values())
     loaded = _kept(memory, "split", place, lambda: load_for(run, run.split, config))
     if run.subset:
         whole = loaded
-        loaded = _kept(memory, "subset", (place, run.subset), lambda: _subset_of(whole, run.subset))
+        loaded = _kept(memory, "subset", (place, run.subset), lambda: subsets.only(whole, run.subset))
     clips = _kept(memory, "clips", (place, loaded.clips.ids), lambda: content.of_split(loaded.clips))
     workdir = Path(run.workdir)
     parallel.wait("records")  # the first process may still be adding what a row before this one gave
     done = records.done(workdir)
-    plan = plan_of(run, checked, source, done.cells.values())
+    plan = plan_of(run, checked, source, done.cells.values(), begun_in(workdir))
     if plan.left:
         say(plan.says(len(loaded.clips.ids)))
     found: list[dict[str, Any]] = []
@@ -137,10 +133,10 @@ def results(
                             where=where,
                             together=run.updates_per_dispatch,
                         )
-                    record |= _remarks(run, loaded, record) | dict(extra)
+                    record |= remarks(run, loaded, record) | dict(extra)
                     records.append(workdir, record)
                     written += 1
-                    print(summary(record))
+                    print(summary(record, given_for(method, run.options, run.method)))
                 saver_of(cell, source, workdir).clear()  # its record is there; also of a run killed in between
                 found.append(record)
                 on_cell(ran)
@@ -168,15 +164,17 @@ def _conditions(run: AdaptRun, loaded: Loaded) -> list[tuple[str, Any]]:
     return [(name, value) for name, value in found if value not in (0, "float32", False)]
 
 
-def _remarks(run: AdaptRun, loaded: Loaded, record: Mapping[str, Any]) -> dict[str, Any]:
+def remarks(run: AdaptRun, loaded: Loaded, record: Mapping[str, Any]) -> dict[str, Any]:
     """What a record says that names no cell: notices about files, and the name of the list of clips."""
-    named = {"options": {**record["options"], "subset": Path(run.subset).name}} if run.subset else {}
-    return {"notices": list(loaded.clips.notices), "skipped": len(loaded.clips.skipped), **named}
+    options = {**record["options"], **subsets.remark(run.subset)}
+    return {"notices": list(loaded.clips.notices), "skipped": len(loaded.clips.skipped), "options": options}
 
 
-def summary(record: dict[str, Any]) -> str:
-    """One line about a finished cell."""
-    cell = f"{title(record['corruption'], record['level'])} {record['method']} {record['protocol']}"
+def summary(record: dict[str, Any], given: Mapping[str, str] = MappingProxyType({})) -> str:
+    """One line about a finished cell; `given` are the options that its method was given, and stand behind its name."""
+    listed = ", ".join(f"{key}={value}" for key, value in given.items())
+    method = f"{record['method']} [{listed}]" if listed else record["method"]
+    cell = f"{title(record['corruption'], record['level'])} {method} {record['protocol']}"
     words = [f"{cell} seed {record['seed']}:"]
     for name in ("non_adapted", "adapted_last", "adapted_selected", "adapted_oracle"):
         words.append(f"{name.removeprefix('adapted_')} {100 * record[name]:.1f}")

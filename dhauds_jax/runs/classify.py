@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dhauds_jax import digests, registry
+from dhauds_jax import calibration, digests, registry
 from dhauds_jax.data import recordings
 from dhauds_jax.data.audio import check_on_bad_file
 from dhauds_jax.errors import BadInput, check_number
@@ -19,13 +19,14 @@ from dhauds_jax.model.adapting import Request
 from dhauds_jax.model.record import Model, load, load_boxed
 from dhauds_jax.nets import boxed, precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
+from dhauds_jax.nets.config import reading
 from dhauds_jax.requests import listed
-from dhauds_jax.runs import labels, truth
+from dhauds_jax.runs import labels, named_classes, truth
 from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.tta import methods, selection
 from dhauds_jax.tta.options import parse_options
-from dhauds_jax.types import RunInfo
-from dhauds_jax.wording import counted
+from dhauds_jax.types import Calibration, RunInfo
+from dhauds_jax.wording import counted, plural
 from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.saver import Saver
 
@@ -42,13 +43,17 @@ def classify(run: ClassifyRun, command: str) -> str:
       BadInput: bad input, in one sentence. FloatingPointError: a loss, a prediction or a weight is not finite, and
         nothing is written. KeyboardInterrupt: after what there was has been written.
     """
+    run = run.replace(method=run.method or ("tent" if run.class_names is None else "source"))
     how = _check(run)
-    model, _ = model_of(run.checkpoint, run.model, run.precision)
-    method = methods.make(run.method, model.classifier, how.options)
+    named = None if run.class_names is None else named_classes.load(run)
+    model = named.model if named else model_of(run.checkpoint, run.model, run.precision)[0]
+    method = adapting.method_of(how, model.classifier)
+    if named is None:
+        _least(run, model)
     # What the method or its factory refuses, and what would be lost, is said before files are read.
     methods.check_needs(run.method, method, model.variables, RunInfo(1, 2, len(model.classes), None, 2))
     known = truth.read(run.truth, model.classes) if run.truth else None
-    settings = settings_of(run, model)
+    settings = settings_of(run, model, named)
     _check_output(run, {"settings": settings})
     state = Path(run.output) / "state"
     spool = state / "windows.f32"
@@ -58,19 +63,30 @@ def classify(run: ClassifyRun, command: str) -> str:
             sample_rate=model.config.sample_rate,
             length=model.config.length,
             overlap=run.overlap,
+            **reading(model.config.front_end),
             on_bad_file=run.on_bad_file,
             spool=spool,
             reread=run.online or run.method == "source",
         )
         print(labels.described(found, model.config))
-        passes = "one pass" if run.online or run.method == "source" else f"{counted(run.epochs, 'epoch')} over them"
-        say(f"work: {counted(len(found.waves), 'window')}, {passes}")
         if known is not None:
             truth.check(known, found.files)
         about = {"identity": identity(settings, found), "settings": settings, "method": run.method}
         _check_output(run, about)
-        outcome = model.adapting(how, method, found.waves, saver=Saver(state / about["identity"], run.save_every_s))
-        _write(run, {**about, "command": command}, model.after(how, method, outcome, found), found, known)
+        corrected = None
+        if named is not None:
+            corrected = named_classes.corrected(named, run, found)
+            model, about = corrected.model, {**about, "classes": corrected.lines}
+            print("\n".join(corrected.lines))
+            method = adapting.method_of(how, model.classifier)
+        least = _least(run, model)
+        saver = Saver(state / about["identity"], run.save_every_s)
+        say(_work(run, len(found.waves), saver.info().get("position", 0)))
+        outcome = model.adapting(how, method, found.waves, saver=saver, before=corrected and corrected.before)
+        if corrected is not None and corrected.scorer is not None:
+            outcome = named_classes.rescored(corrected, model, run, found, outcome)
+        after = model.after(how, method, outcome, found)
+        _write(run, {**about, "command": command}, after, found, known, least, corrected)
     finally:
         spool.unlink(missing_ok=True)
     text = (
@@ -84,19 +100,54 @@ def classify(run: ClassifyRun, command: str) -> str:
     return text
 
 
+def _work(run: ClassifyRun, windows: int, done: int) -> str:
+    """How much is to be done; of a run that goes on, after `done` epochs or batches, what is left."""
+    if run.online or run.method == "source":
+        left = max(0, windows - done * run.batch_size)
+        return f"work: {counted(left, 'window')}, one pass" + (
+            f"; the other {windows - left:,} are done" if done else ""
+        )
+    epochs = counted(run.epochs - done, "epoch") if done < run.epochs else "no epoch"
+    behind = f"; the other {done:,} {plural(done, 'is', 'are')} done" if done else ""
+    return f"work: {counted(windows, 'window')}, {epochs} over them{behind}"
+
+
 def _write(
-    run: ClassifyRun, about: dict[str, Any], after: Model, found: recordings.Recordings, known: truth.Truth | None
+    run: ClassifyRun,
+    about: dict[str, Any],
+    after: Model,
+    found: recordings.Recordings,
+    known: truth.Truth | None,
+    least: float | None,
+    named: named_classes.Corrected | None,
 ) -> None:
     """Everything that the output holds; what it is of comes first, so that a run that is killed here may go on."""
     folder, outcome = Path(run.output), after.adapted.outcome
     labels.remove(folder)
     write_atomically(folder / RUN, json.dumps({**about, "finished": False}, indent=2) + "\n")
-    result = labels.Result(after.predictions(found, outcome.before), after.predictions(found, outcome.logits), outcome)
+    before, now = after.adapted.predictions
+    lines = () if named is None else named.said(after.predictions(found, named.plain).labels, before.labels)
+    if least is not None:
+        count = int((now.confidence < least).sum())
+        lines = (*lines, f"{count} of {counted(len(now.files), 'file')} unknown: confidence below {least:.4f}")
+    result = labels.Result(before, now, outcome, least, lines)
     scores = None if known is None else truth.scores(known, result.before, result.after)
     labels.write(run, found, after, result, scores, about["command"])
     advice = after.adapted.advice
     about |= {"verdict": advice.verdict, "reason": advice.reason}
     write_atomically(folder / RUN, json.dumps({**about, "finished": not outcome.interrupted}, indent=2) + "\n")
+
+
+def _least(run: ClassifyRun, model: Model) -> float | None:
+    """The confidence below which a recording is unknown; None where no rate is asked for.
+
+    Raises:
+      BadInput: a rate without the held-out scores that it needs.
+    """
+    if run.reject is None and run.reject_background is None:
+        return None
+    made = calibration.from_extra(model.extra) or Calibration(1.0, "none", "max_probability")
+    return calibration.threshold(made, run.reject, run.reject_background)
 
 
 def model_of(checkpoint: str | None, model: str | None, precision: str = "float32") -> tuple[Model, str]:
@@ -118,6 +169,7 @@ def _check(run: ClassifyRun) -> Request:
     options = parse_options(run.method, run.profile, run.options, [run.method])
     if run.criterion not in selection.CRITERIA:
         raise BadInput(f"--criterion: {registry.unknown('criterion', run.criterion, selection.CRITERIA)}")
+    named_classes.check(run)
     how = Request(run.method, options, **{name: getattr(run, name) for name in Request._fields[2:]})
     adapting.check(how)
     check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
@@ -138,12 +190,18 @@ def _check_output(run: ClassifyRun, about: dict[str, str]) -> None:
         )
 
 
-def settings_of(run: ClassifyRun, model: Model) -> str:
-    """Names what results follow from beside the recordings: flags, weights and settings of the network, plug-ins."""
+def settings_of(run: ClassifyRun, model: Model, classes: named_classes.Named | None = None) -> str:
+    """Names what results follow from beside the recordings: flags, weights and settings of the network, plug-ins.
+
+    Flags that name files are left out: what the files hold counts.
+    """
     left_out = ("output", "save_every_s", "checkpoint", "model", "audio_dir", "truth", "overwrite")
-    kept = {k: v for k, v in run.as_dict().items() if k not in left_out}
+    left_out += named_classes.FILES
+    # Flags of a later date are left out where they say nothing, so that older runs go on.
+    kept = {k: v for k, v in run.as_dict().items() if k not in left_out and (k not in named_classes.LATER or v)}
     own = [registry.source_digest(name) for name in (run.method, run.criterion, *model.config.places())]
     named = [kept, variables_hash(model.variables), zoo.own_settings(model.config), own]
+    named += [] if classes is None else [classes.digest]
     return digests.of_text(json.dumps(named, sort_keys=True, default=str))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dhauds_jax import metrics
-from dhauds_jax.cells import targets
+from dhauds_jax.cells import subsets, targets
 from dhauds_jax.cells.request import title
 from dhauds_jax.cells.targets import Loaded
 from dhauds_jax.data import content, sets
@@ -47,6 +47,8 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     check_number("--batch_size", run.batch_size, 1)
     check_number("--worst", run.worst, 0)
     check_on_bad_file(run.on_bad_file)
+    if run.subset:
+        subsets.ids_of(run.subset)
     pairs = targets.expand(run.corruption, run.level)
     model, place = model_of(run.checkpoint, run.model, run.precision)
     dataset = sets.get(run.dataset, run.data_dir)
@@ -58,8 +60,10 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     split = run.split
     same = {"allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file, "workdir": run.output}
     loaded = targets.load(run.dataset, run.data_dir, split, model.config, **same)
+    loaded = subsets.only(loaded, run.subset) if run.subset else loaded
     clips, weights = content.of_split(loaded.clips), variables_hash(model.variables)
-    about = {"dataset": run.dataset, "split": split, "content": clips, "seed": run.seed, "profile": run.profile}
+    about = {"dataset": run.dataset, "split": split, **subsets.remark(run.subset), "content": clips}
+    about |= {"seed": run.seed, "profile": run.profile}
     say(f"work: a pass over {counted(len(loaded.clips.ids), 'clip')} for each of {counted(len(pairs), 'corruption')}")
     estimate, found = Estimate(len(pairs), "corruption", few=True), []
     for pair in pairs:
@@ -141,8 +145,9 @@ def _headline(cell: dict[str, Any]) -> str:
 
 
 def _report(run: EvaluateRun, numbers: dict[str, Any], found: list[dict[str, Any]], command: str) -> str:
+    subset = [f"{name}={value}" for name, value in subsets.remark(run.subset).items()]
     lines = [
-        f"# Evaluation of {numbers['net']} on {run.dataset} ({run.split})",
+        f"# Evaluation of {numbers['net']} on {run.dataset} ({', '.join((run.split, *subset))})",
         "",
         "| clips | corruption | accuracy, 95 % interval over clips | macro F1 | calibration error | nll | "
         "share of the most frequent label |",

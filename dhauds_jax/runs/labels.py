@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from dhauds_jax.calibration import unknown_name
 from dhauds_jax.data.recordings import Recordings
 from dhauds_jax.digests import of_text
 from dhauds_jax.files import write_atomically, write_csv
@@ -35,11 +36,25 @@ TOP = 3
 
 
 class Result(NamedTuple):
-    """Predictions of the source model and after adaptation, and how it went."""
+    """Predictions of the source model and after adaptation, and how it went.
+
+    Attributes:
+      before: of the model as it was.
+      after: of the adapted one.
+      outcome: of the adaptation.
+      least: files and stretches of less confidence are unknown; None: all keep their class.
+      lines: what else is to be said, a sentence a line.
+    """
 
     before: Predictions
     after: Predictions
     outcome: Outcome
+    least: float | None = None
+    lines: tuple[str, ...] = ()
+
+    def named(self, label: str, confidence: float) -> str:
+        """The label, or that of what is unknown."""
+        return label if self.least is None or confidence >= self.least else unknown_name(self.after.classes)
 
 
 def described(found: Recordings, config: ClassifierConfig) -> str:
@@ -81,7 +96,7 @@ def write(
     advice = model.adapted.advice
     write_csv(folder / PREDICTIONS, _prediction_rows(found, result))
     write_csv(folder / PROBABILITIES, _probability_rows(result.after))
-    _write_segments(folder, result.after)
+    _write_segments(folder, result)
     if scores is not None:
         write_csv(folder / CONFUSION, scores.confusion_rows())
     adaptation = {"command": command, "method": run.method, "seed": run.seed, "profile": run.profile}
@@ -89,7 +104,7 @@ def write(
         adaptation["precision"] = run.precision
     model.save(folder / "checkpoint", {"adaptation": {**adaptation, "versions": provenance.versions()}})
     write_atomically(folder / REPORT, _report(run, found, model.config, advice, result, scores, command))
-    print(advice.sentence())
+    print("\n".join((*result.lines, advice.sentence())))
     if scores is not None:
         print(scores.sentence())
 
@@ -97,8 +112,9 @@ def write(
 def _prediction_rows(found: Recordings, result: Result) -> list[tuple[Any, ...]]:
     after, before = result.after, result.before
     ranks = [name for n in range(2, 1 + min(TOP, len(after.classes))) for name in (f"label_{n}", f"confidence_{n}")]
+    best = () if result.least is None else ("best",)
     rows: list[tuple[Any, ...]] = [
-        ("file", "label", "confidence", "label_before", "confidence_before", *ranks, "seconds", "silent")
+        ("file", "label", "confidence", "label_before", "confidence_before", *ranks, "seconds", "silent", *best)
     ]
     silent_files = frozenset(found.silent)
     for i, (name, top) in enumerate(zip(after.files, after.top(TOP), strict=True)):
@@ -106,7 +122,8 @@ def _prediction_rows(found: Recordings, result: Result) -> list[tuple[Any, ...]]
         was = before.labels[i], f"{before.confidence[i]:.4f}"
         more = [text for other, share in others for text in (other, f"{share:.4f}")]
         silent = "yes" if name in silent_files else "no"
-        rows.append((name, label, f"{confidence:.4f}", *was, *more, f"{found.seconds[i]:.2f}", silent))
+        own = (name, result.named(label, confidence), f"{confidence:.4f}")
+        rows.append((*own, *was, *more, f"{found.seconds[i]:.2f}", silent, *((label,) if best else ())))
     return rows
 
 
@@ -115,12 +132,13 @@ def _probability_rows(after: Predictions) -> list[tuple[Any, ...]]:
     return [("file", *after.classes), *((name, *(f"{p:.6f}" for p in row)) for name, row in rows)]
 
 
-def _write_segments(folder: Path, after: Predictions) -> None:
+def _write_segments(folder: Path, result: Result) -> None:
     """Labels over time: `segments.csv`, and a label track for Audacity for every recording of several windows."""
-    found = after.segments()
+    after, found = result.after, result.after.segments()
+    labels = [result.named(after.classes[s.label], s.confidence) for s in found]
     rows = [
-        (after.files[s.file], f"{s.start:.3f}", f"{s.end:.3f}", after.classes[s.label], f"{s.confidence:.4f}")
-        for s in found
+        (after.files[s.file], f"{s.start:.3f}", f"{s.end:.3f}", label, f"{s.confidence:.4f}")
+        for s, label in zip(found, labels, strict=True)
     ]
     write_csv(folder / SEGMENTS, [("file", "start_s", "end_s", "label", "confidence"), *rows])
     long = np.bincount(after.owner, minlength=len(after.files)) > 1
@@ -146,6 +164,8 @@ def _report(
 ) -> str:
     outcome = result.outcome
     lines = ["# Adaptation to a folder of recordings", "", f"**{advice.sentence()}**", "", described(found, config), ""]
+    if result.lines:
+        lines += [*(f"- {line}" for line in result.lines), ""]
     if outcome.interrupted:
         lines += ["The run was stopped before its end; the same command goes on.", ""]
     where = f"epoch {outcome.position} of {run.epochs} ({run.criterion})"

@@ -16,7 +16,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, ssast_pretrain, zoo
-from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.nets.spectrogram_zoo import config_grid
 from dhauds_jax.train import identity as identities
 from dhauds_jax.train.clips import check_splits, open_clips
@@ -96,15 +96,20 @@ def pretrain_and_save(run: PretrainRun, command: str) -> str:
     check_splits(run, dataset)
     config = config_of(run, dataset)
     run = run.replace(options=_settled(run.options, config))
+    if reading(config.front_end)["layout"] != "centre":
+        raise BadInput(
+            f"the front end of {config.net} has short clips repeated (front_end.layout repeat_pad), pretraining only "
+            "has them centred in silence: give a network with front_end.layout centre"
+        )
     folder = Path(run.workdir) / "checkpoint"
     flags = identities.of_flags(run, NAMED, config)
     identities.check_free(folder, flags)
     net = ssast_pretrain.build(config)
     check_options(run.options, net.encoder.grid)
     first = _first(run, config)
-    clips = open_clips(run, dataset, "train", config.sample_rate, config.length, run.memory_budget_mb)
+    clips = open_clips(run, dataset, "train", config, config.length, run.memory_budget_mb)
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
-    validation = open_clips(run, dataset, "val", config.sample_rate, config.length, left_mb, first=False)
+    validation = open_clips(run, dataset, "val", config, config.length, left_mb, first=False)
     identity = flags | identities.of_files(run, clips, validation)
     if identities.is_finished(folder, identity):
         return f"already pretrained: {folder}"

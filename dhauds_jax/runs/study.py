@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from dhauds_jax.cells import input_statistics, targets, worklist
+from dhauds_jax.cells import input_statistics, subsets, targets, worklist
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.checking import Checked, check
 from dhauds_jax.cells.programs import Programs
@@ -21,10 +21,11 @@ from dhauds_jax.data import content
 from dhauds_jax.errors import BadInput
 from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.nets import masks, precision
-from dhauds_jax.runs.adapt import summary
+from dhauds_jax.runs.adapt import remarks, summary
 from dhauds_jax.runs.requests.study import StudyRun
 from dhauds_jax.tta import flops as tta_flops
 from dhauds_jax.tta import methods, protocols, vectorised
+from dhauds_jax.tta.options import given_for
 from dhauds_jax.types import RunInfo, Variables
 from dhauds_jax.wording import counted, plural
 from dhauds_jax.workdir import locks, records
@@ -121,6 +122,7 @@ def run_study(run: StudyRun, command: str) -> str:
     study = vectorised.study(run.method, source.classifier, options, rates=given)
     _note_copies(run, study, source, min(run.copies, len(seeds) * len(rates)))
     loaded = targets.load_for(first, run.split, source.classifier.config)
+    loaded = subsets.only(loaded, run.subset) if run.subset else loaded
     workdir, clips = Path(run.workdir), content.of_split(loaded.clips)
     done = records.done(workdir)
 
@@ -153,9 +155,9 @@ def run_study(run: StudyRun, command: str) -> str:
                     if isinstance(record, Lost):
                         lost.append(f"seed {cell.seed}, lr {dict(cell.options).get('lr')}: {record.where}")
                         continue
-                    records.append(workdir, {**record, "notices": list(loaded.clips.notices), "skipped": 0})
+                    records.append(workdir, record | remarks(first, loaded, record))
                     written += 1
-                    print(f"lr {dict(cell.options).get('lr', '-')}: {summary(record)}")
+                    print(summary(record, _given(run, cell)))
             estimate.part(_size(group), _size(group))
     there = len(seeds) * len(rates) - written - len(lost)
     if lost and not written and not there:
@@ -166,6 +168,12 @@ def run_study(run: StudyRun, command: str) -> str:
     if lost:
         said.append(f"{len(lost)} diverged and {plural(len(lost), 'has', 'have')} none ({'; '.join(lost)})")
     return f"{', '.join(said)}{done.note}: {workdir / records.FILE}"
+
+
+def _given(run: StudyRun, cell: Cell) -> dict[str, str]:
+    """The options that a run's line names: those of `--options`, and its rate where rates vary."""
+    rate = {} if run.lr is None else {"lr": str(dict(cell.options)["lr"])}
+    return given_for(run.method, run.options, [run.method]) | rate
 
 
 def _note_copies(run: StudyRun, study: vectorised.Study, source: SourceModel, copies: int) -> None:

@@ -38,7 +38,7 @@ from dhauds_jax.train.profiles import settled, without_noise
 from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.selection import chosen, kept_words
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
-from dhauds_jax.train.views import make_view
+from dhauds_jax.train.views import clean_view
 from dhauds_jax.types import Classifier, Variables
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks
@@ -84,7 +84,7 @@ def _at_length(run: TrainRun, config: ClassifierConfig) -> ClassifierConfig:
     try:
         return zoo.at_length(config, run.length)
     except BadInput as error:
-        raise BadInput(f"--length={run.length:g} is too short for {config.net}: {error}") from error
+        raise BadInput(f"--length={run.length:g}: {config.net} takes no clips of that length: {error}") from error
 
 
 def _check_weights(run: TrainRun, found: ClassifierConfig, config: ClassifierConfig) -> None:
@@ -182,10 +182,10 @@ def _read(
     run: TrainRun, dataset: sets.DataSet, scored: str, config: ClassifierConfig, noise: np.ndarray | None
 ) -> _Data:
     width = train_width(dataset, config, run.options)
-    clips = open_clips(run, dataset, "train", config.sample_rate, width, run.memory_budget_mb)
+    clips = open_clips(run, dataset, "train", config, width, run.memory_budget_mb)
     clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
-    data = _Data(clips, open_clips(run, dataset, scored, config.sample_rate, config.length, left_mb, False), noise)
+    data = _Data(clips, open_clips(run, dataset, scored, config, config.length, left_mb, False), noise)
     say_absent_classes({"train": data.clips, scored: data.validation})
     return data
 
@@ -195,7 +195,7 @@ def _with_statistics(
 ) -> tuple[Classifier, Variables]:
     """The network with what `--input_statistics=train_set` measures, and with its images' statistics."""
     config = classifier.config
-    clean = make_view("clean", run.options, None, bool(np.any(clips.lengths < clips.width)), config.length)
+    clean = clean_view(config, clips, run.options)
     config = with_measured_statistics(config, clips, run.input_statistics, clean)
     if config != classifier.config:
         classifier = _build(run, config)

@@ -44,7 +44,7 @@ def tune(run: TuneRun, command: str) -> str:
     check_number("--epochs", run.epochs, 1)
     check_number("--batch_size", run.batch_size, 2, because="batch statistics need two clips")
     names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,)) if m != "source"]
-    names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)))
+    names = able(names, zoo.build(checkpoints.load_config(run.checkpoint)), run.profile)
     trials = {name: tuned.space(name, run.profile) for name in names}
     subset = _subset(run)
     set_aside, chosen, lost = records.done(Path(run.workdir)).note, [], []
@@ -126,7 +126,7 @@ def score_of(
         (record,) = results(trial, command, ended, programs=programs, memory=memory).found
     except FloatingPointError as error:
         ended(True)
-        print(f"{method} {texts}: {error}")
+        print(f"{method} [{', '.join(texts)}]: {error}")
         return DIVERGED
     return record["adapted_last"]
 

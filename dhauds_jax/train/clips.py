@@ -15,7 +15,7 @@ from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.notices import absent_classes, to_say
 from dhauds_jax.data.sets.base import list_split
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.train.request import ClipsOfRun, TrainOptions
 from dhauds_jax.train.selection import BY_VALIDATION
 from dhauds_jax.wording import counted
@@ -83,14 +83,27 @@ def validation_split(dataset: sets.DataSet, selection: str) -> str:
 
 
 def open_clips(
-    run: ClipsOfRun, dataset: sets.DataSet, split: str, rate: int, width: int, budget_mb: float, first: bool = True
+    run: ClipsOfRun,
+    dataset: sets.DataSet,
+    split: str,
+    config: ClassifierConfig,
+    width: int,
+    budget_mb: float,
+    first: bool = True,
 ) -> pipeline.ClipSplit:
-    """A split in memory or streamed; its size and notices are printed, skipped files listed in the workdir.
+    """A split in memory or streamed, at the network's rate, clips centred in their rows whatever its layout.
 
+    Its size and notices are printed, skipped files listed in the workdir.
     Notices about all of the set are printed with the `first` split alone.
     Without TensorFlow the split is read into memory whatever the budget, to the same bits.
     """
-    options = {"sample_rate": rate, "allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file}
+    rate, resampler = config.sample_rate, reading(config.front_end)["resampler"]
+    options = {
+        "sample_rate": rate,
+        "resampler": resampler,
+        "allow_partial": run.allow_partial,
+        "on_bad_file": run.on_bad_file,
+    }
     if dataset.generate is not None or pipeline.available():
         options |= {"budget_mb": budget_mb, "cache_dir": run.cache_dir or Path(run.workdir) / "cache"}
         clips = pipeline.open_split(dataset, run.data_dir, split, width=width, **options)

@@ -10,6 +10,8 @@ from jaxtyping import Array
 
 from dhauds_jax import parallel
 from dhauds_jax.data.pipeline import ClipSplit, batches, to_device, to_float
+from dhauds_jax.dsp.views import repeat_pad, roll
+from dhauds_jax.nets.config import reading
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.train.views import TrainBatch
@@ -45,11 +47,18 @@ def make_evaluator(
     def predict(variables: Variables, wave: Array) -> Array:
         return classifier.apply(variables, wave, mode=EVAL, axis_name=where.axis_name)[0].logits
 
-    forward = parallel.spread_rows(where, predict, compiler_options)
+    def predict_repeated(variables: Variables, rows: tuple[Array, Array]) -> Array:
+        wave, lengths = rows
+        width = wave.shape[-1]
+        return predict(variables, repeat_pad(roll(wave, -((width - lengths) // 2)), lengths, width))
+
+    repeats = reading(classifier.config.front_end)["layout"] == "repeat_pad"
+    forward = parallel.spread_rows(where, predict_repeated if repeats else predict, compiler_options)
 
     def score(variables: Variables, clips: ClipSplit) -> np.ndarray:
         feed = fed(clips, np.arange(len(clips.ids)), batch_size, where)
-        logits = [forward(variables, to_float(batch.wave))[:batch_size] for batch in feed]
+        rows = ((to_float(batch.wave), batch.lengths) if repeats else to_float(batch.wave) for batch in feed)
+        logits = [forward(variables, row)[:batch_size] for row in rows]
         return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
 
     return score

@@ -19,6 +19,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.estimates import epochs_of
 from dhauds_jax.interrupts import Stopped, never
 from dhauds_jax.nets import masks
+from dhauds_jax.nets.config import reading
 from dhauds_jax.nets.normalisers import TRAIN
 from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.progress import FIRST, Bar, progress_bar
@@ -56,13 +57,14 @@ def make_step(
 
     `axis_name` is the mapped axis over which the batch is spread, if any.
     """
-    views = [make_view(name, options, noise, short, classifier.config.length) for name in options.views]
+    rows = (noise, short, classifier.config.length, reading(classifier.config.front_end)["layout"])
+    views = [make_view(name, options, *rows) for name in options.views]
     features = make_features(classifier, options)
     augment = make_augment(options, classifier.config)
     classes = len(classifier.config.classes)
     # Labels as they are, unless something needs them as rows.
     plain = options.loss == "cross_entropy" and not options.mixup
-    clean = make_view("clean", options, noise, short, classifier.config.length)
+    clean = make_view("clean", options, *rows)
     auxiliary = make_aux_loss(classifier, options, clean, axis_name)
 
     def step(variables: Variables, opt_state: Any, batch: TrainBatch, key: Array) -> tuple[Variables, Any, Array]:
@@ -71,8 +73,8 @@ def make_step(
         targets = [None if plain else jax.nn.one_hot(batch.labels, classes)] * len(views)
         if options.mixup:
             keys = [jax.random.fold_in(key, 3000 + i) for i in range(len(views))]
-            rows = (batch.weights, batch.index, options.mixup, axis_name)
-            mixed = [mix(k, wave, target, *rows) for k, wave, target in zip(keys, waves, targets)]
+            shared = (batch.weights, batch.index, options.mixup, axis_name)
+            mixed = [mix(k, wave, target, *shared) for k, wave, target in zip(keys, waves, targets)]
             waves, targets = (list(parts) for parts in zip(*mixed))
 
         def seen(wave: Array, key: Array) -> Array:

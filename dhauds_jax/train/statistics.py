@@ -16,7 +16,7 @@ from dhauds_jax.nets import mel_image, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.train.request import STATISTICS
-from dhauds_jax.train.views import make_view
+from dhauds_jax.train.views import clean_view
 
 NAMES = ("mean", "std", "std_factor")
 """The constants of a front end that are meant."""
@@ -91,7 +91,7 @@ def of_clips(config: ClassifierConfig, clips: ClipSplit, options: Any) -> mel_im
     spec = mel_image.spec_of(config.front_end)
     if spec is None:
         return None
-    view = make_view("clean", options, None, bool(np.any(clips.lengths < clips.width)), config.length)
+    view = clean_view(config, clips, options)
     measure = jax.jit(lambda batch: mel_image.moments(mel_image.images(view(jax.random.key(0), batch), spec)))
     found = []
     for batch in to_device(batches(clips, np.arange(len(clips.ids)), min(mel_image.CLIPS, len(clips.ids)))):

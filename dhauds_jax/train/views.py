@@ -7,29 +7,46 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
 from dhauds_jax.data.pipeline import ClipBatch as TrainBatch
+from dhauds_jax.data.pipeline import ClipSplit
 from dhauds_jax.dsp.mixing import add_noise
-from dhauds_jax.dsp.views import random_fit, random_pad, random_roll, roll
+from dhauds_jax.dsp.views import random_fit, random_pad, random_roll, repeat_pad, roll
 from dhauds_jax.nets import mel_image
+from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.types import Classifier
 
 VIEWS = ("shift", "noise", "clean")
 """Names of views; `train.request.TrainOptions` says what they are."""
 
 
-def _fitted(key: Array, batch: TrainBatch, length: int, last_start: bool) -> Array:
-    """Clips (centred in their rows) brought to `length`: shorter ones put anywhere in it, of longer ones any piece."""
+def _fitted(key: Array, batch: TrainBatch, length: int, last_start: bool, layout: str) -> Array:
+    """Clips (centred in their rows) brought to `length`: shorter ones put anywhere in it, of longer ones any piece.
+
+    With the layout "repeat_pad" shorter ones are repeated.
+    """
     width = batch.wave.shape[-1]
     left = roll(batch.wave, -((width - batch.lengths) // 2))
+    if layout == "repeat_pad":
+        repeated = repeat_pad(left, batch.lengths, length)
+        if width <= length:
+            return repeated
+        pieces = random_fit(key, left, batch.lengths, batch.index, length, last_start=last_start)
+        return jnp.where((batch.lengths > length)[:, None], pieces, repeated)
     if width > length:
         return random_fit(key, left, batch.lengths, batch.index, length, last_start=last_start)
     return random_pad(key, left, batch.lengths, batch.index, length)
 
 
 def make_view(
-    name: str, options: Any, noise: Array | None, short: bool, length: int | None = None
+    name: str,
+    options: Any,
+    noise: Array | None,
+    short: bool,
+    length: int | None = None,
+    layout: str = "centre",
 ) -> Callable[[Array, TrainBatch], Array]:
     """The augmentation `(key, batch) -> wave` of one view.
 
@@ -39,6 +56,7 @@ def make_view(
       noise: (samples,) of the noise view.
       short: whether some rows are padded.
       length: samples of the result (None: of the rows); noise comes before a longer clip is cut.
+      layout: the network's, for clips shorter than that.
     """
 
     def view(key: Array, batch: TrainBatch) -> Array:
@@ -56,10 +74,16 @@ def make_view(
             batch = batch._replace(wave=add_noise(batch.wave, crops * inside, jnp.float32(options.noise_snr_db)))
         wanted = length or batch.wave.shape[-1]
         fits = not short and wanted == batch.wave.shape[-1]
-        wave = batch.wave if fits else _fitted(pad_key, batch, wanted, options.crop_last_start)
+        wave = batch.wave if fits else _fitted(pad_key, batch, wanted, options.crop_last_start, layout)
         return random_roll(own_key, wave, batch.index, options.shift) if name == "shift" else wave
 
     return view
+
+
+def clean_view(config: ClassifierConfig, clips: ClipSplit, options: Any) -> Callable[[Array, TrainBatch], Array]:
+    """The view without noise and roll, of a split's clips at the network's length and in its layout."""
+    short = bool(np.any(clips.lengths < clips.width))
+    return make_view("clean", options, None, short, config.length, reading(config.front_end)["layout"])
 
 
 def make_features(classifier: Classifier, options: Any) -> Callable[[Array, Array, Array], Array]:

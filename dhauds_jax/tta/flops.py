@@ -47,8 +47,16 @@ def shapes_of(tree: Any) -> Any:
 
 def counted(function: Callable[..., Any], *args: Any) -> float | None:
     """Floating-point operations of a function, jitted or not, by XLA's count, from shapes alone; bodies of loops count
-    once."""
+    once. A GPU's own count is missing in some versions of JAX: the program is then lowered for the processor."""
     jitted: Any = function if hasattr(function, "lower") else jax.jit(function)
-    found = jitted.lower(*args).cost_analysis()
-    flops = (found or {}).get("flops")
+    flops = of_lowered(jitted.lower(*args))
+    if flops is None and jax.default_backend() != "cpu":
+        with jax.default_device(jax.devices("cpu")[0]):
+            flops = of_lowered(jax.jit(lambda *inner: function(*inner)).lower(*args))
+    return flops
+
+
+def of_lowered(lowered: Any) -> float | None:
+    """Floating-point operations of a lowered program by its backend's count, before fusion; None: it does not count."""
+    flops = (lowered.cost_analysis() or {}).get("flops")
     return None if flops is None else float(flops)

@@ -19,11 +19,20 @@ def parse_options(method: str, profile: str, given: Sequence[str], all_methods: 
         no method of this run.
     """
     methods.default_options(method, profile)  # an unknown method is not the option's fault
-    texts = _texts_for("--options", method, given, all_methods)
+    texts = given_for(method, given, all_methods)
     try:
         return methods.resolve_options(method, profile, texts)
     except BadInput as error:
         raise BadInput(f"--options: {error}") from None
+
+
+def given_for(method: str, given: Sequence[str], all_methods: Sequence[str]) -> dict[str, str]:
+    """The texts of `--options` that are for a method, by their keys, not looked at otherwise.
+
+    Raises:
+      BadInput: a text without "=", a prefix that is no method of this run.
+    """
+    return _texts_for("--options", method, given, all_methods)
 
 
 def parse_protocol_options(protocol: str, given: Sequence[str], all_protocols: Sequence[str]) -> dict[str, Any]:
@@ -54,14 +63,14 @@ def _texts_for(flag: str, name: str, given: Sequence[str], names: Sequence[str])
     return mine
 
 
-def able(names: Sequence[str], classifier: Classifier) -> list[str]:
+def able(names: Sequence[str], classifier: Classifier, profile: str = "reference") -> list[str]:
     """The methods that the network has what they need for; the others are said with the reason."""
-    headed = "aux" in zoo.shapes(classifier)["params"]
-    kept = []
+    variables, kept = zoo.shapes(classifier), []
     for name in names:
-        needs = methods.make(name, classifier, methods.default_options(name, "reference")).needs
-        if "aux_head" in needs and not headed:
-            print(f"note: {name} is left out: it needs a network trained with an auxiliary head")
-        else:
+        method = methods.make(name, classifier, methods.default_options(name, profile))
+        try:
+            methods.check_needs(name, method, variables, None)
             kept.append(name)
+        except BadInput as error:
+            print(f"note: {name} is left out: {error}")
     return kept

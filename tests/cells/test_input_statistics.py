@@ -22,6 +22,8 @@ from tests.runs.test_train import a_run
 CLASSES = ("a", "b", "c")
 CONFIG = zoo.preset("conmix_tiny", CLASSES)
 SPEC = mel_image.spec_of(CONFIG.front_end)
+BARE = {"params": {}, "batch_stats": {}}
+HELD = {"params": {}, "batch_stats": {"encoder": {"input_norm": {"mean": np.zeros(1), "deviation": np.ones(1)}}}}
 
 
 @pytest.fixture(scope="module")
@@ -35,10 +37,11 @@ def waves(seed, loudness):
 
 
 def test_the_rule_is_the_method_s_or_the_profile_s():
-    assert input_statistics.rule_of(zoo.preset("amaut_tiny", CLASSES), "reference", {}) is None
-    assert input_statistics.rule_of(CONFIG, "reference", {"lr": 1}) == "evaluated_set"
-    assert input_statistics.rule_of(CONFIG, "corrected", {}) == "checkpoint"
-    assert input_statistics.rule_of(CONFIG, "reference", {"input_statistics": "checkpoint"}) == "checkpoint"
+    assert input_statistics.rule_of(zoo.preset("amaut_tiny", CLASSES), BARE, "reference", {}) is None
+    assert input_statistics.rule_of(CONFIG, HELD, "reference", {"lr": 1}) == "evaluated_set"
+    assert input_statistics.rule_of(CONFIG, HELD, "corrected", {}) == "checkpoint"
+    assert input_statistics.rule_of(CONFIG, HELD, "reference", {"input_statistics": "checkpoint"}) == "checkpoint"
+    assert input_statistics.rule_of(CONFIG, BARE, "reference", {}) is None, "an own net: there is nothing to replace"
     assert input_statistics.measured(CONFIG, "checkpoint", waves(0, 1.0)) is None
     own = input_statistics.measured(CONFIG, "evaluated_set", waves(0, 1.0))
     images = np.asarray(mel_image.images(jnp.asarray(waves(0, 1.0)), SPEC))

@@ -4,6 +4,7 @@ import functools
 
 import numpy as np
 import pytest
+import soundfile
 
 from dhauds_jax.cells import read_sets, targets, worklist
 from dhauds_jax.data import sets
@@ -86,6 +87,25 @@ def test_a_shifted_set_has_the_ratio_and_a_checksum():
     draw = dict(made.draw)
     assert draw["draw_seed"] == 1 and len(draw["draw_checksum"]) == 16
     assert made.waves().tobytes() == again.waves().tobytes() and made.draw == again.draw
+
+
+@pytest.mark.slow
+def test_what_is_done_to_clips_that_are_noise_is_said_by_adapt_and_corrupt(tmp_path, capsys):
+    """Before, of CLP alone neither said it."""
+    data, path = tiny.make_arabic(tmp_path / "data"), tmp_path / "ESC-50" / "audio" / "1.wav"
+    path.parent.mkdir(parents=True)
+    soundfile.write(path, tiny.tone(1, 1), 44_100)
+    about = {"dataset": "arabic_speech_commands", "data_dir": str(data), "noise_dir": str(tmp_path)}
+    run = a_run(tmp_path, tmp_path / "out", **about)
+    loaded = targets.load_for(run, "test", zoo.preset("amaut_tiny", tiny.CLASSES))
+    noise = functools.partial(targets.noise_for, loaded, run.noise_dir, "CLP", "esc50@3dB")
+    made = targets.corrupted(loaded, "CLP", "esc50@3dB", seed=1, profile="reference", noise=noise)
+    said = "note: noise: 1 of 1 files: resampled from 44100 Hz to 16000 Hz\n"
+    assert said not in capsys.readouterr().out
+    made.waves()
+    assert capsys.readouterr().out.count(said) == 1
+    write_set(CorruptRun(**about, corruption=["CLP:esc50@3dB"], level=["L2"], output=str(tmp_path / "c")))
+    assert capsys.readouterr().out.count(said) == 1
 
 
 @pytest.mark.slow

@@ -82,6 +82,20 @@ def test_demand_release_nearest_to_the_rate(noise_dir, tmp_path):
     )
 
 
+def test_a_release_that_is_not_whole_hides_no_whole_one(tmp_path):
+    """Before, one environment in DEMAND_16k refused all of DEMAND_48k beside it."""
+    write(tmp_path / "DEMAND_16k" / "NFIELD" / "ch01.wav", 16_000)
+    for name in CLASSES["END1", "L1"]:
+        write(tmp_path / "DEMAND_48k" / name / "ch01.wav", 48_000)
+    bank = load_bank(tmp_path, "END1", "L1", 16_000)
+    assert bank.names == tuple(f"{name}/ch01.wav" for name in CLASSES["END1", "L1"])
+    assert bank.notices == ("noise: 4 of 4 files: resampled from 48000 Hz to 16000 Hz",)
+    with pytest.raises(
+        ValueError, match="no recordings of DKITCHEN, OOFFICE, PRESTO, STRAFFIC, TCAR for END1, expected"
+    ):
+        load_bank(tmp_path, "END1", "L2", 16_000)
+
+
 @pytest.mark.parametrize("below", ["speech_commands_v0.02", "speech_commands_v0.02/speech_commands_v0.02"])
 def test_background_noises_inside_a_speech_commands_folder(tmp_path, below):
     for name in CLASSES["ENSC", "L1"]:

@@ -249,6 +249,17 @@ def test_speech_commands_absent_files(commands):
     assert len(listed("speech_commands_v1", commands, "train")[0]) == 60
 
 
+def test_speech_commands_names_with_spaces(commands):
+    """Before, a line was split at its spaces: "unknown word in 'take.wav'"."""
+    name = "bed/a take.wav"
+    (commands / "bed" / "0a0a0a0a_nohash_0.wav").rename(commands / name)
+    table = commands / "testing_list.txt"
+    table.write_text(table.read_text().replace("bed/0a0a0a0a_nohash_0.wav", f"{name} ").replace("\n", "\r\n"))
+    refs, notices = listed("speech_commands_v1", commands, "test")
+    assert refs[0].id == name and (len(refs), notices) == (30, ())
+    assert name not in {ref.id for ref in listed("speech_commands_v1", commands, "train")[0]}
+
+
 def test_speech_commands_absent_words(commands):
     for path in (commands / "yes").iterdir():
         path.unlink()

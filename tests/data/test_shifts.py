@@ -228,6 +228,26 @@ def test_scenes_are_listed_sorted_and_resampled(noise_dir):
     np.testing.assert_allclose(snr_db(WAVES, waves), 10.0, atol=2e-3)
 
 
+def test_what_is_done_to_clips_that_are_noise_is_said_of_those_that_are_read(tmp_path):
+    """Before, nothing was: of a set that is read one by one only its names were looked at."""
+    for i in range(3):
+        wave = np.stack([RNG.normal(size=4_000)] * 2, -1) * (50 if i == 1 else 0.1)
+        path = tmp_path / "ESC-50" / "audio" / f"{i}.wav"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, wave, 44_100, subtype="FLOAT")
+    bank = load_bank(tmp_path, "CLP", "esc50@10dB", RATE)
+    assert bank.notices == () == bank.later_notices()
+    peak = np.abs(soundfile.read(tmp_path / "ESC-50" / "audio" / "1.wav")[0]).max()
+    for index in (1, 1, 2):
+        bank.waves[index]
+    assert sorted(bank.later_notices()) == [
+        "noise: 1 of 2 files: samples far beyond full scale (1), taken as they are "
+        f"(the largest, {peak:.4g}, in 1.wav); divide by the largest if that is not meant",
+        "noise: 2 of 2 files: 2 channels mixed down to one",
+        "noise: 2 of 2 files: resampled from 44100 Hz to 16000 Hz",
+    ]
+
+
 def test_only_recordings_that_are_drawn_are_read(noise_dir, tmp_path):
     root = tmp_path / "VocalSound" / "audio_16k"
     for i in range(200):

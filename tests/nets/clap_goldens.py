@@ -2,6 +2,8 @@
 
 import functools
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from converters import clap
@@ -41,6 +43,23 @@ def features(name):
     rows = numbers["rows"]
     found = golden("clap_base_hf")["db"].astype(np.float32)[rows]
     return (found[:, None] if rows.ndim == 1 else found), numbers["is_longer"].reshape(-1)
+
+
+def drawn(shapes):
+    """Variables of such shapes, from NumPy: to compile a net's `init` takes longer than most tests of it.
+
+    Norms' scales and variances lie about 1, kernels keep the size of what they multiply, all else is small.
+    """
+    rng = np.random.default_rng(0)
+
+    def leaf(path, shape):
+        values, name = rng.normal(size=shape.shape), path[-1].key
+        if name in ("scale", "var"):
+            return jnp.asarray(1 + 0.1 * np.abs(values), jnp.float32)
+        size = shape.shape[-2] ** -0.5 if name == "kernel" else 0.05
+        return jnp.asarray(size * values, jnp.float32)
+
+    return jax.tree_util.tree_map_with_path(leaf, shapes)
 
 
 def unit(x):

@@ -54,6 +54,17 @@ def test_a_head_of_ones_own_has_its_sizes_by_its_fields():
         zoo.build(config.replace(head={**config.head, "pool": "cls"}))
 
 
+def test_a_length_that_the_layers_of_ones_own_network_do_not_take_is_one_sentence():
+    """Before, whatever its layers raised: 500 samples are no whole windows of 40."""
+    config = zoo.preset(NAME)
+    assert zoo.at_length(config, 0.03).length == 480
+    with pytest.raises(
+        BadInput, match=r"^its layers do not go together there \(.*\), expected another length$"
+    ) as caught:
+        zoo.at_length(config, 500 / 16_000)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax import names, registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.amaut import AMAuT
 from dhauds_jax.nets.config import head_sizes
@@ -172,6 +173,21 @@ def test_every_family_takes_clips_of_another_length(net, frames, tokens):
         zoo.at_length(config, 0.002)
 
 
+@pytest.mark.parametrize(
+    ("net", "seconds", "message"),
+    [
+        ("amaut_tiny", 0.02, "1 frame is left for a max pool of 6, expected at least 2"),
+        ("hubert_base_vs", 0.025, "0 frames are left for a max pool of 6, expected at least 2"),
+        ("hubert_base_vs_fce", 0.025, "1 token is left for the head 'fce', expected 2"),
+    ],
+)
+def test_too_few_tokens_are_counted(net, seconds, message):
+    """Before, a TypeError of shapes that cannot be broadcast."""
+    with pytest.raises(BadInput) as caught:
+        zoo.at_length(zoo.preset(net, CLASSES), seconds)
+    assert str(caught.value) == message
+
+
 @pytest.mark.parametrize(("seconds", "frames"), [(2, 101), (5, 126), (10, 201)])
 def test_small_presets_for_longer_clips(seconds, frames):
     config = zoo.preset(f"amaut_small_{seconds}s", CLASSES)
@@ -196,6 +212,7 @@ def test_every_name_stands_for_what_it_should():
         "resnet": 8,
         "cnn": 3,
         "spectrogram_transformer": 48,
+        "clap": 4,
     }
     assert len(zoo.names()) == sum(counts.values())
     for name in names.FAMILIES:
@@ -209,9 +226,12 @@ def test_every_name_stands_for_what_it_should():
         "hub_classifier": ["stages"],
         "linear": ["softmax_output"],
         "projected_mean": ["features"],
+        "projected_tokens": ["hidden", "features"],
+        "prototypes": ["inner", "unit", "scale"],
         "token_pool": ["pool", "prefix", "epsilon"],
     }
     assert {kind: registry.resolve(place).required for kind, place in names.FRONT_ENDS.items()} == {
+        "clap_mel": ("scale", "norm", "quantise"),
         "kaldi_fbank": ("sample_rate", "n_mels", "frame_length", "hop", "frames", "mean", "std"),
         "log_mel": MEL,
         "mel_image": (*MEL, "image", "resize", "mean", "deviation"),

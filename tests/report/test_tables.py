@@ -7,12 +7,14 @@ import pytest
 from dhauds_jax.errors import BadInput
 from dhauds_jax.report import marked_pages
 from dhauds_jax.report.tables import (
+    GROUP,
     detail_table,
     latest,
     of_one_make,
     provenance,
     shown_apart,
     summary_table,
+    title,
     with_variants,
 )
 from dhauds_jax.workdir import records
@@ -94,6 +96,18 @@ def test_another_seed_on_other_data_is_no_seed_of_the_same():
     assert [r["dataset"] for r in of_one_make(pair)] == ["d [clips 1]", "d [clips 2]"]
     read = a_record("WHN", "tent", 1, 0.4, 0.7, options={"lr": 0.1, "draw_seed": "read"})
     assert [r["dataset"] for r in of_one_make([FOUND[2], read])] == ["d", "d [draw_seed=read]"]
+
+
+def test_a_subset_that_all_records_share_is_named_too():
+    """Before, a report whose every number was of 300 clips said nowhere above its tables that it was not of all."""
+    options = {"lr": 0.1, "subset": "few.txt"}
+    found = [a_record("WHN", "tent", seed, 0.4, 0.7, options=options) for seed in (0, 1)]
+    few = of_one_make(found)
+    assert [r["dataset"] for r in few] == ["d [subset=few.txt]"] * 2
+    assert shown_apart(few) == "", "nothing else is there to be apart from"
+    assert title([few[0][key] for key in GROUP]).startswith("d [subset=few.txt], n: ")
+    more = of_one_make([*found, a_record("WHN", "tent", 0, 0.4, 0.7)])
+    assert shown_apart(more).endswith("shown apart: d [subset=few.txt].")
 
 
 def test_other_noises_of_one_corruption_leave_the_others_in_their_table():

@@ -81,6 +81,25 @@ def test_every_number_by_another_road(place, tmp_path, capsys):
     assert "Evaluation of" in report and "| 30 | WHN-L2 | " in report and "`the command`" in report
 
 
+def test_a_subset_is_measured_alone_and_named(place, tmp_path, capsys):
+    """Before, `evaluate` had no --subset: numbers beside those of adapt --subset took a set of one's own."""
+    model = load(place / "checkpoint")
+    data = {"sample_rate": 16_000, "length": model.config.length}
+    clips = load_split("arabic_speech_commands", place / "data", "test", **data)
+    rows = [17, 3, 20, 4]
+    (tmp_path / "few.txt").write_text("\ufeff" + "\n".join(clips.ids[row] for row in rows) + "\n", encoding="utf-8")
+    run = a_run(place, tmp_path / "out", corruption=("clean",), subset=str(tmp_path / "few.txt"))
+    assert evaluate(run, "c").startswith("4 clips evaluated: ")
+    assert f"of these, --subset={tmp_path / 'few.txt'} takes 4\n" in capsys.readouterr().out
+    found = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    (cell,), right = found["cells"], model.logits(clips.waves).argmax(-1)[rows] == clips.labels[rows]
+    assert (cell["n"], cell["accuracy"], found["subset"]) == (4, right.mean(), "few.txt")
+    written = {row[0] for row in table(tmp_path / "out" / "clean" / "clips.csv")[1:]}
+    assert written == {clips.ids[row] for row in rows}
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert " on arabic_speech_commands (test, subset=few.txt)\n" in report
+
+
 def test_a_place_is_called_by_its_last_name_and_any_file_name_is_written(place, tmp_path):
     """Before, the path was part of folders and of the report's links, and a byte of a name ended it after the work."""
     for name in (*tiny.CLASSES, "noises"):
@@ -110,6 +129,7 @@ def test_a_place_is_called_by_its_last_name_and_any_file_name_is_written(place, 
         ({"corruption": ("ENQ",)}, "noise_dir"),
         ({"corruption": ("WHAT",)}, "WHAT"),
         ({"checkpoint": "nowhere"}, "nowhere"),
+        ({"subset": "nowhere.txt", "data_dir": "nowhere"}, "^--subset=nowhere.txt: no such file, expected one with a"),
         ({"batch_size": 0}, "^--batch_size=0: expected at least 1$"),
     ],
 )

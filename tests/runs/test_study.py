@@ -71,9 +71,10 @@ COST = ("seconds", "peak_memory_mb", "command", "flops_per_clip")
 
 @pytest.mark.slow
 @pytest.mark.parametrize("protocol", ["offline", "online"])
-def test_a_study_writes_the_records_of_the_loop(place, tmp_path, protocol):
+def test_a_study_writes_the_records_of_the_loop(place, tmp_path, protocol, capsys):
     run = a_study(place, tmp_path / "study", protocol=protocol, copies=4 if protocol == "offline" else 3)
     assert run_study(run, "c") == f"4 records written: {tmp_path / 'study' / 'results.jsonl'}"
+    assert capsys.readouterr().out.count(f"WHN-L2 tent [lr=0.01] {protocol} seed 3: non_adapted ") == 1
     for seed in (0, 3):
         for lr in (1e-3, 1e-2):
             one = study.adapt_run_of(run, seed, lr).replace(workdir=str(tmp_path / "loop"))
@@ -118,6 +119,20 @@ def test_finished_runs_are_skipped_and_a_killed_study_goes_on(place, tmp_path, m
 
 
 @pytest.mark.slow
+def test_a_study_of_a_subset_has_the_cells_of_adapt_on_it(place, tmp_path):
+    """Before, a study had no --subset: rates were compared on the whole split alone."""
+    ids = [f"dataset/{word}/test_0.wav" for word in tiny.CLASSES[:6]]
+    (tmp_path / "few.txt").write_text("\n".join(ids), encoding="utf-8")
+    run = a_study(place, tmp_path / "study", protocol="online", method="norm", lr=None, seeds=["0", "1"])
+    run = run.replace(subset=str(tmp_path / "few.txt"), batch_size=4)
+    run_study(run, "c")
+    for seed in (0, 1):
+        adapt(study.adapt_run_of(run, seed).replace(workdir=str(tmp_path / "loop")), "c")
+    mine, loop = (records.read(tmp_path / name) for name in ("study", "loop"))
+    assert [(r["n"], r["options"]["subset"], r["cell"]) for r in mine] == [(6, "few.txt", r["cell"]) for r in loop]
+
+
+@pytest.mark.slow
 def test_copies_that_diverge_have_no_record_and_seeds_alone_need_no_rate(place, tmp_path):
     said = run_study(
         a_study(place, tmp_path / "a", protocol="online", lr=["1e-3", "3e38"], seeds=["0"], batch_size=4), "c"
@@ -138,6 +153,7 @@ def test_a_method_that_moves_everything_runs_with_a_note(place, tmp_path, capsys
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"subset": "nowhere.txt"}, "--subset=nowhere.txt: no such file"),
         ({"lr": []}, "--lr is empty"),
         ({"lr": ["0.1", "-0.1"]}, "--lr=-0.1: expected a finite number above 0"),
         ({"options": ["lr=-1"], "lr": None}, "option lr=-1.0: expected a finite number of at least 0"),

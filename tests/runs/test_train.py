@@ -149,7 +149,14 @@ def test_short_clips_are_put_anywhere_in_the_row():
         ({"dataset": "esc"}, "unknown data set 'esc'"),
         ({"checkpoint": "nowhere"}, "no such folder"),
         ({"length": 0.0}, r"^--length=0.0: expected a finite number above 0 \(seconds\)$"),
-        ({"length": 0.01}, r"^--length=0.01 is too short for tests.runs.tiny:smallest_net: the clip has 160 samples, "),
+        (
+            {"length": 0.01},
+            r"^--length=0.01: tests.runs.tiny:smallest_net takes no clips of that length: the clip has 160",
+        ),
+        (
+            {"net": "amaut_tiny", "length": 0.02},
+            "^--length=0.02: amaut_tiny .*: 1 frame is left for a max pool of 6, ex",
+        ),
     ],
 )
 def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, changes, message):

@@ -95,12 +95,15 @@ def test_the_test_split_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path):
+def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path, capsys):
     tiny.make_arabic(tmp_path / "data")
     tiny.make_checkpoint(tmp_path / "checkpoint")
     text = tune(a_run(tmp_path), "c")
     assert text.endswith(f"1 method tuned: {tmp_path / 'tuned.csv'}")
-    found = records.read(tmp_path / "tune")
+    printed, found = capsys.readouterr().out, records.read(tmp_path / "tune")
+    for pair in ("running", "batch, supports=5", "batch, supports=20", "batch, supports=100"):
+        # Before, the lines of a method's trials were all alike.
+        assert printed.count(f"WHN-L2 t3a [statistics={pair}] offline seed 0: non_adapted ") == 1
     tried = [(r["options"]["statistics"], r["options"]["supports"]) for r in found]
     assert tried == [("running", 20), ("batch", 5), ("batch", 20), ("batch", 100)]
     assert {(r["n"], r["dataset"]) for r in found} == {(8, "arabic_speech_commands/val")}
@@ -147,7 +150,7 @@ def test_shards_share_the_methods_and_phases_put_offline_and_online_first():
 def test_ttt_is_left_out_unless_the_network_has_its_head(capsys):
     kept = [able(["source", "ttt"], contract.NETS[net]()) for net in ("batch_norm", "aux")]
     assert kept == [["source"], ["source", "ttt"]]
-    assert capsys.readouterr().out.count("note: ttt is left out: it needs a network") == 1
+    assert capsys.readouterr().out.count("note: ttt is left out: method ttt needs a network trained with") == 1
 
 
 def test_the_subset_of_the_leaderboard_has_twenty_clips_a_class():

@@ -31,7 +31,8 @@ def a_run(place, workdir, **changes):
 
 def files_of(run):
     dataset = sets.get(run.dataset, run.data_dir)
-    splits = [open_clips(run, dataset, split, RATE, WIDTH, run.memory_budget_mb) for split in ("train", "val")]
+    config = zoo.preset("amaut_tiny", dataset.classes)
+    splits = [open_clips(run, dataset, split, config, WIDTH, run.memory_budget_mb) for split in ("train", "val")]
     noise = training_noise(dataset, run.noise_dir, run.train_noise, RATE)
     return splits, noise, identity.of_files(run, *splits, noise)
 

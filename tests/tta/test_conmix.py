@@ -12,6 +12,7 @@ from dhauds_jax.tta.evaluation import own
 from dhauds_jax.tta.methods.conmix import Observed
 from dhauds_jax.tta.methods.conmix_labels import Rates, conmix_losses, refined_labels, soft_labels
 from dhauds_jax.tta.methods.conmix_views import strong_features
+from dhauds_jax.tta.options import able
 from dhauds_jax.types import Batch, Classifier, Outputs, RunInfo
 from tests.paths import golden, largest_error
 from tests.tta import tiny
@@ -290,3 +291,20 @@ def test_changed_images_have_statistics_of_their_own():
     np.testing.assert_allclose(found["evaluated_set"].mean, images.mean(), rtol=1e-5)
     np.testing.assert_allclose(found["evaluated_set"].deviation, images.std(), rtol=1e-4)
     np.testing.assert_array_equal(found["checkpoint"].mean, 0.0)
+
+
+def test_an_own_net_whose_images_have_no_statistics_is_refused_or_keeps_its_own(capsys):
+    """Before, a KeyError in the first step, after all had been read and corrupted."""
+    config = tiny.config_of("conmix_tiny").replace(
+        family="tests.runs.tiny:PLAIN", geometry={"width": 8, "dropout": 0.1}
+    )
+    classifier = zoo.build(config)
+    for profile, kept in (("reference", []), ("corrected", ["conmix"])):
+        assert able(["conmix"], classifier, profile) == kept
+    said = "method conmix needs a network that normalises its images with statistics in its variables (input_norm), "
+    assert capsys.readouterr().out == (
+        f"note: conmix is left out: {said}and this one has none; give input_statistics=checkpoint\n"
+    )
+    method = methods.make("conmix", classifier, methods.default_options("conmix", "reference"))
+    with pytest.raises(BadInput, match=r"^method conmix needs a network that normalises"):
+        methods.check_needs("conmix", method, zoo.shapes(classifier), None)

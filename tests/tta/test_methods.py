@@ -237,7 +237,7 @@ def test_what_is_no_method_of_a_user_is_said_in_one_sentence(name, axis_name, sa
 def test_an_unknown_need_is_said_with_the_known_ones():
     name = "tests.tta.foreign:on_one_device"
     method = methods.make(name, tiny.NETS["batch_norm"](), {})
-    with pytest.raises(BadInput, match="'batch_nrm': expected batch_norm, source_data or aux_head"):
+    with pytest.raises(BadInput, match="'batch_nrm': expected batch_norm, source_data, aux_head or input_norm"):
         methods.check_needs(name, method, VARIABLES, INFO)
 
 

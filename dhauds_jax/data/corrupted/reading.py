@@ -78,6 +78,8 @@ def load_cell(
     *,
     sample_rate: int,
     length: int,
+    layout: str = "centre",
+    resampler: str = "sinc",
     split: str = "test",
     allow_partial: bool = False,
     progress: bool = True,
@@ -93,7 +95,9 @@ def load_cell(
       corruption: its name.
       level: its level's.
       sample_rate: wanted rate in Hz.
-      length: wanted samples a clip (shorter ones are centred in zeros).
+      length: wanted samples a clip.
+      layout: what becomes of shorter ones, see `lay_out`.
+      resampler: see `data.resampling`.
       split: the split that was corrupted.
       allow_partial: go on when the list names absent files.
       progress: show a progress bar.
@@ -108,10 +112,10 @@ def load_cell(
     lengths = np.zeros(len(refs), np.int32)
     said = Said()
     with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(lambda ref: read_audio(ref.path, sample_rate), refs)
+        results = pool.map(lambda ref: read_audio(ref.path, sample_rate, resampler), refs)
         bar = progress_bar(results, total=len(refs), desc=f"{corruption}-{level}", unit="file", disable=not progress)
         for row, (wave, told) in enumerate(bar):
-            waves[row], lengths[row] = lay_out(wave, length), min(len(wave), length)
+            waves[row], lengths[row] = lay_out(wave, length, layout=layout), min(len(wave), length)
             head = (f"longer than {length} samples, the head is kept",) if len(wave) > length else ()
             said.add(refs[row].id, (*told, *head))
     notices = (*notices, *said.sentences(len(refs)))

@@ -181,7 +181,8 @@ def write_cell(
             said.add_all((source.ids[row], notices) for row, notices in piece.notices)
             bad += piece.bad
             bar.update(len(piece.rows) + len(piece.bad))
-    return Written(finish_cell(cell, root, source, digests, bank), said.sentences(len(source.ids)), bad)
+    notices = (*said.sentences(len(source.ids)), *(bank.later_notices() if bank else ()))
+    return Written(finish_cell(cell, root, source, digests, bank), notices, bad)
 
 
 def begin_cell(cell: CellSpec, root: Path | str, ids: Sequence[str]) -> Path:

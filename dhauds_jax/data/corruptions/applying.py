@@ -80,13 +80,15 @@ def corrupt(
     sample_rate: int,
     length: int,
     lengths: np.ndarray | None = None,
+    layout: str = "centre",
     progress: bool = False,
 ) -> tuple[Float[np.ndarray, "clips {length}"], Draw]:
     """Corrupts a whole set in the order of its data set's operations.
 
     All but TST (`Corruption.whole_set`): lay out to `length` (centre pad, or a random one where the level says so; head
-    cut), then corrupt. TST: stretch the clip as recorded, then lay out. A clip's samples depend on (seed, data set's
-    name without its variant, corruption, level, id) and its own wave alone.
+    cut), then corrupt. TST: stretch the clip as recorded, then lay out. With the layout "repeat_pad" every corruption
+    is one of the clip as recorded, which is then repeated (see `_repeated`). A clip's samples depend on (seed, data
+    set's name without its variant, corruption, level, id) and its own wave alone.
 
     Args:
       waves: clips centred in rows of any width.
@@ -100,6 +102,7 @@ def corrupt(
       sample_rate: Hz.
       length: samples of the result.
       lengths: (clips,) samples of each clip without its padding (None: whole rows).
+      layout: what becomes of clips shorter than `length`, see `lay_out`.
       progress: show a progress bar.
 
     Returns:
@@ -128,12 +131,12 @@ def corrupt(
     if found.whole_set is not None:
         results = found.whole_set(waves, lengths, draws, level=level, length=length, quirks=quirks)
     else:
-        results = _applied(waves, lengths, draws, bank, length, corruption, quirks, sample_rate)
+        results = _applied(waves, lengths, draws, bank, length, corruption, quirks, sample_rate, layout)
     out = np.zeros((len(ids), length), np.float32)
     with progress_bar(total=len(ids), desc=f"{corruption}-{level}", unit="clip", disable=not progress) as bar:
         for rows, result, samples in _ahead(results, _AHEAD):
             for i, wave, own in zip(rows, np.asarray(result), samples):
-                out[i] = lay_out(wave[:own], length)
+                out[i] = lay_out(wave[:own], length, layout=layout)
             bar.update(len(rows))
     return out, draws
 
@@ -172,19 +175,37 @@ def _applied(
     corruption: str,
     quirks: Quirks,
     sample_rate: int,
+    layout: str,
 ) -> Iterator[tuple[np.ndarray, Array, np.ndarray]]:
     """Corrupts laid-out clips: `(rows, result, samples that are the clip's)` of up to CHUNK clips at a time."""
     for rows, step in _chunks(_static_values(corruption, draws)):
         filled = np.resize(rows, CHUNK)
         clips = [raw_clip(waves[i], int(lengths[i])) for i in filled]
-        batch = np.stack([lay_out(clip, length, float(draws.pad[i])) for i, clip in zip(filled, clips)])
-        crops = None
+        repeated, crops = layout == "repeat_pad", None
+        if repeated:
+            batch = np.stack([_repeated(clip, length, bank is None) for clip in clips])
+        else:
+            batch = np.stack([lay_out(clip, length, float(draws.pad[i])) for i, clip in zip(filled, clips)])
         if bank is not None:
             # Recordings on disk are read once for each clip, so those that only fill the chunk up are not read again.
             taken = [crop(bank.waves[int(draws.noise_index[i])], int(draws.start[i]), length) for i in rows]
+            if repeated:
+                taken = [_repeated(noise[: len(clip)], length, False) for noise, clip in zip(taken, clips)]
             crops = np.resize(np.stack(taken), (CHUNK, length))
         result = _apply_chunk(batch, _take(draws, filled), crops, corruption, quirks, sample_rate, step)
-        yield rows, result, np.full(len(rows), result.shape[1])
+        own = np.minimum(lengths[rows], length) if repeated else np.full(len(rows), result.shape[1])
+        yield rows, result, own
+
+
+def _repeated(clip: np.ndarray, length: int, fill: bool) -> np.ndarray:
+    """A clip at the head of a row of which only its own samples are kept, to be repeated when they are corrupted.
+
+    With zeros behind, noise that is given so too has the ratio asked for over the clip's own samples, exactly. Where a
+    corruption makes its own noise over the whole row (`fill`), the row is filled with the clip, so that the row's mean
+    power and with it the ratio is about the clip's.
+    """
+    clip = clip[:length]
+    return np.resize(clip, length) if fill else np.pad(clip, (0, length - len(clip)))
 
 
 @functools.partial(jax.jit, static_argnums=(3, 4, 5, 6))

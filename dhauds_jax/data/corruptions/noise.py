@@ -19,10 +19,12 @@ SYNTHETIC_SECONDS = 10
 
 
 class Recordings(Sequence):
-    """Recordings that are read when asked for and then forgotten: for folders larger than memory."""
+    """Recordings that are read when asked for and then forgotten, but for what is to be said of each: for folders
+    larger than memory."""
 
     def __init__(self, paths: Sequence[Path], sample_rate: int):
         self.paths, self.sample_rate = tuple(paths), sample_rate
+        self.told: dict[int, tuple[str, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -31,7 +33,8 @@ class Recordings(Sequence):
         """Reads one, float32 (time,) at the wanted rate; raises `BadInput` naming an unreadable file."""
         from dhauds_jax.data.audio import read_audio
 
-        return read_audio(self.paths[index], self.sample_rate)[0]
+        wave, self.told[index] = read_audio(self.paths[index], self.sample_rate)
+        return wave
 
     def samples(self, index: int) -> int:
         """How many samples it has at the wanted rate, from its header where that says; raises `BadFile`."""
@@ -48,7 +51,8 @@ class NoiseBank(NamedTuple):
       names: "CLASS/file" of each, in sorted order; a draw is an index into them.
       waves: float32 (time,) each, at `sample_rate`; in memory, or `Recordings` read one by one.
       sample_rate: Hz.
-      notices: what had to be done to the files (of those read one by one, nothing), and what was left out.
+      notices: what had to be done to the files (of those read one by one, nothing yet, see `later_notices`), and what
+        was left out.
     """
 
     names: tuple[str, ...]
@@ -60,6 +64,16 @@ class NoiseBank(NamedTuple):
     def lengths(self) -> np.ndarray:
         """Samples of each recording, int32 (recordings,)."""
         return self.lengths_of(np.arange(len(self.names)))
+
+    def later_notices(self) -> tuple[str, ...]:
+        """What had to be done to the recordings that are read one by one, of those that have been read."""
+        from dhauds_jax.data.notices import Said
+
+        if not isinstance(self.waves, Recordings):
+            return ()
+        said, told = Said(), sorted(self.waves.told.items())
+        said.add_all((self.names[index], notices) for index, notices in told)
+        return tuple(f"noise: {sentence}" for sentence in said.sentences(len(told)))
 
     def lengths_of(self, drawn: np.ndarray) -> np.ndarray:
         """Samples of each recording, int32 (recordings,); 1 for those on disk that were not drawn: only headers of

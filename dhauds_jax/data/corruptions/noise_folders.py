@@ -90,15 +90,20 @@ def left_out(found: Found, noise_dir: Path) -> tuple[str, ...]:
 def _collect(
     roots: list[Path], corruption: str, noise_dir: Path, classes: tuple[str, ...], expected: str, files_of: Callable
 ) -> Found:
-    """The recordings of all classes under the first root that has any of them; raises `BadInput` if one is absent."""
-    missing = list(classes)
+    """The recordings of all classes under the first root that has them all.
+
+    Raises:
+      BadInput: none has; the classes are named that are absent under the first root that has any.
+    """
+    missing: list[str] = []
     for root in roots:
         found = {name: files_of(root, name) for name in classes} if root.is_dir() else {}
-        if any(found.values()):
-            missing = [name for name in classes if not found[name]]
-            if not missing:
-                return [(f"{name}/{path.name}", path) for name in classes for path in found[name]]
-            break
+        absent = [name for name in classes if not found.get(name)]
+        if not absent:
+            return [(f"{name}/{path.name}", path) for name in classes for path in found[name]]
+        if len(absent) < len(classes):
+            missing = missing or absent
+    missing = missing or list(classes)
     raise BadInput(_absent(noise_dir, f"no recordings of {', '.join(missing)} for {corruption}, expected {expected}"))
 
 

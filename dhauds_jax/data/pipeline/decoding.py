@@ -69,7 +69,12 @@ def to_int16(wave: Float[np.ndarray, "*batch time"]) -> Int16[np.ndarray, "*batc
 
 
 def decode_files(
-    paths: Sequence[Path], sample_rate: int, *, workers: int = 4, on_bad_file: str = "stop"
+    paths: Sequence[Path],
+    sample_rate: int,
+    *,
+    resampler: str = "sinc",
+    workers: int = 4,
+    on_bad_file: str = "stop",
 ) -> Iterator[DecodedFile]:
     """Reads files in parallel and yields them in order: mixed down to one channel, then resampled, then int16.
 
@@ -78,6 +83,7 @@ def decode_files(
     Args:
       paths: the files.
       sample_rate: wanted rate in Hz.
+      resampler: see `data.resampling`.
       workers: files read at a time.
       on_bad_file: "stop" raises at the first bad file of the list, "skip" yields it with `bad` set.
 
@@ -88,7 +94,7 @@ def decode_files(
 
     def read(path: Path) -> DecodedFile:
         try:
-            wave, notices = read_audio(path, sample_rate)
+            wave, notices = read_audio(path, sample_rate, resampler)
         except BadFile as bad:
             if on_bad_file == "stop":
                 bad.skippable = True
@@ -150,6 +156,7 @@ def read_clips(
     reading: Reading,
     *,
     what: str,
+    resampler: str = "sinc",
     workers: int = 4,
     on_bad_file: str = "stop",
     progress: bool = True,
@@ -161,14 +168,17 @@ def read_clips(
       sample_rate: wanted rate in Hz.
       reading: of `start_reading`.
       what: the split's name, for the progress bar and for messages.
-      workers: as of `decode_files`.
+      resampler: as of `decode_files`.
+      workers: likewise.
       on_bad_file: likewise.
       progress: show a progress bar.
 
     Raises:
       BadFile: a file that cannot be used, with "stop". BadInput: none of the files can.
     """
-    decoded = decode_files([ref.path for ref in refs], sample_rate, workers=workers, on_bad_file=on_bad_file)
+    decoded = decode_files(
+        [ref.path for ref in refs], sample_rate, resampler=resampler, workers=workers, on_bad_file=on_bad_file
+    )
     for i, (wave, said, bad) in enumerate(progress_bar(decoded, what, len(refs), unit="file", disable=not progress)):
         if bad:
             reading.skipped.append((printable(refs[i].id), bad.reason))

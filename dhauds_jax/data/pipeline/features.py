@@ -36,6 +36,7 @@ def feature_dataset(
     profile: str | Quirks = "reference",
     noise_dir: Path | str | None = None,
     bank: NoiseBank | None = None,
+    layout: str = "centre",
     limit: float = 0.17,
     epoch: int = 0,
     batch_size: int = 32,
@@ -65,6 +66,7 @@ def feature_dataset(
       profile: "reference", "corrected" or a `Quirks` record.
       noise_dir: where the recordings of noise corruptions are, unless a `bank` is given.
       bank: recordings of a noise corruption at `sample_rate`.
+      layout: what becomes of clips shorter than that, see `lay_out`.
       limit: largest shift as a share of the clip.
       epoch: which pass.
       batch_size: clips of a global batch.
@@ -85,7 +87,7 @@ def feature_dataset(
     order_key, step_key = jax.random.split(key)
     order = epoch_order(jax.random.fold_in(order_key, 0), len(source.ids), epoch)
     epoch_key = jax.random.fold_in(step_key, epoch)
-    spoil = _spoiler(source, dataset, corruption, level, seed, profile, bank, length)
+    spoil = _spoiler(source, dataset, corruption, level, seed, profile, bank, length, layout)
     views = _view_maker(features, limit)
 
     def elements() -> Iterator[dict[str, np.ndarray]]:
@@ -133,12 +135,13 @@ def _spoiler(
     profile: str | Quirks,
     bank: NoiseBank | None,
     length: int,
+    layout: str,
 ) -> Callable[[ClipBatch], np.ndarray]:
     """`batch -> (batch, length)` corrupted waves; a clip's samples do not depend on its batch."""
 
     def clean(batch: ClipBatch) -> np.ndarray:
         rows = zip(np.asarray(to_float(batch.wave)), batch.lengths, strict=True)
-        return np.stack([lay_out(raw_clip(row, int(n)), length) for row, n in rows])
+        return np.stack([lay_out(raw_clip(row, int(n)), length, layout=layout) for row, n in rows])
 
     def spoilt(batch: ClipBatch) -> np.ndarray:
         # Padded rows repeat a clip, and each may be corrupted once.
@@ -155,6 +158,7 @@ def _spoiler(
             sample_rate=source.sample_rate,
             length=length,
             lengths=batch.lengths[first],
+            layout=layout,
         )
         return waves[place]
 

@@ -81,6 +81,7 @@ def open_split(
     *,
     sample_rate: int,
     width: int,
+    resampler: str = "sinc",
     budget_mb: float = MEMORY_BUDGET_MB,
     cache_dir: Path | str | None = None,
     workers: int = 4,
@@ -103,6 +104,7 @@ def open_split(
       split: one of the set's splits.
       sample_rate: wanted rate in Hz.
       width: samples of a row.
+      resampler: how files at another rate get there, see `data.resampling`.
       budget_mb: the most memory for the rows, in MiB (2 bytes a sample).
       cache_dir: where a split that does not fit is prepared.
       workers: files read at a time.
@@ -117,12 +119,21 @@ def open_split(
     dataset = sets.get(dataset, data_dir) if isinstance(dataset, str) else dataset
     check_on_bad_file(on_bad_file)
     if dataset.generate is not None:
-        clips = load_split(dataset, None, split, sample_rate=sample_rate, length=width, seed=seed, progress=progress)
+        clips = load_split(
+            dataset,
+            None,
+            split,
+            sample_rate=sample_rate,
+            length=width,
+            resampler=resampler,
+            seed=seed,
+            progress=progress,
+        )
         return from_arrays(*clips[:4], classes=clips.classes, sample_rate=sample_rate, notices=clips.notices)
     refs, notices = list_split(dataset, data_dir, split, allow_partial)
     needed_mb = len(refs) * width * 2 / 2**20
     what = f"{dataset.name} {split}"
-    reading = {"workers": workers, "on_bad_file": on_bad_file, "progress": progress}
+    reading = {"resampler": resampler, "workers": workers, "on_bad_file": on_bad_file, "progress": progress}
     if needed_mb <= budget_mb:
         waves, found = _read_into_memory(refs, sample_rate, width, what=what, **reading)
         place, samples, said = {"waves": waves}, np.array(found.samples), found.notices(len(refs))

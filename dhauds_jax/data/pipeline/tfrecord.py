@@ -55,6 +55,7 @@ def prepare(
     *,
     sample_rate: int,
     cache_dir: Path | str,
+    resampler: str = "sinc",
     workers: int = 4,
     on_bad_file: str = "stop",
     progress: bool = True,
@@ -71,6 +72,7 @@ def prepare(
       refs: its clips.
       sample_rate: Hz.
       cache_dir: folder of prepared sets.
+      resampler: see `data.resampling`.
       workers: files read at a time.
       on_bad_file: "stop" or "skip", as `decode_files`.
       progress: show a progress bar.
@@ -78,14 +80,14 @@ def prepare(
     Raises:
       BadFile: a file that cannot be used. BadInput: none is left.
     """
-    folder = Path(cache_dir).resolve() / _folder_name(dataset, split, refs, sample_rate, on_bad_file)
+    folder = Path(cache_dir).resolve() / _folder_name(dataset, split, refs, sample_rate, on_bad_file, resampler)
     found = _load(folder)
     if found is not None:
         return found
     temporary = temporary_beside(folder)
     temporary.mkdir(parents=True)
     try:
-        said = _write(temporary, dataset, split, refs, sample_rate, workers, on_bad_file, progress)
+        said = _write(temporary, dataset, split, refs, sample_rate, resampler, workers, on_bad_file, progress)
         files = sorted(path.name for path in temporary.glob("*.tfrecord-*"))
         sizes = [(temporary / name).stat().st_size for name in files]
         np.savez(temporary / _INDEX, files=files, sizes=sizes, **_scan([temporary / f for f in files]), **said)
@@ -147,8 +149,11 @@ def listing_state(refs: Iterable[ClipRef]) -> Iterator[bytes]:
         yield repr((ref.id, ref.label, *state)).encode()
 
 
-def _folder_name(dataset: DataSet, split: str, refs: Sequence[ClipRef], sample_rate: int, on_bad_file: str) -> str:
-    digest = hashlib.sha256(json.dumps([dataset.name, dataset.classes, on_bad_file]).encode())
+def _folder_name(
+    dataset: DataSet, split: str, refs: Sequence[ClipRef], sample_rate: int, on_bad_file: str, resampler: str
+) -> str:
+    other = [] if resampler == "sinc" else [resampler]  # what was prepared before there was a choice is found again
+    digest = hashlib.sha256(json.dumps([dataset.name, dataset.classes, on_bad_file, *other]).encode())
     for state in listing_state(refs):
         digest.update(state)
     return f"{dataset.name.replace('/', '-')}-{split}-{sample_rate}-{digest.hexdigest()[:12]}"
@@ -160,6 +165,7 @@ def _write(
     split: str,
     refs: Sequence[ClipRef],
     sample_rate: int,
+    resampler: str,
     workers: int,
     on_bad_file: str,
     progress: bool,
@@ -177,7 +183,13 @@ def _write(
     writer.initialize_splits([stored])
     reading = start_reading()
     what = f"{dataset.name} {split}"
-    options = {"what": what, "workers": workers, "on_bad_file": on_bad_file, "progress": progress}
+    options = {
+        "what": what,
+        "resampler": resampler,
+        "workers": workers,
+        "on_bad_file": on_bad_file,
+        "progress": progress,
+    }
     pending: list[dict[str, Any]] = []
     for wave in read_clips(refs, sample_rate, reading, **options):
         pending.append(builders.example(dataset, refs[reading.kept[-1]], wave))

@@ -73,6 +73,9 @@ class DataSet(NamedTuple):
       seconds: shortest and longest clip that a good copy has, in seconds; None where nothing is known.
       label_rows: for sets with several labels a clip: for each class the classes that are set with it.
       val_within: the split that val is a part of, where the publication has it so (as a whole or not); "" elsewhere.
+      fold: clip id -> the published fold, "1", "2", ...; None where there are none, or ids do not tell.
+      group: clip id -> the speaker, video or recording that it is from, which folds and shots keep together; None where
+        ids do not tell.
       at: `data_dir -> DataSet` for a set whose classes, splits, rate and length are found on disk; `sets.get` calls it.
     """
 
@@ -95,6 +98,8 @@ class DataSet(NamedTuple):
     label_rows: tuple[tuple[int, ...], ...] | None = None
     val_within: str = ""
     at: Callable[[Path | str], DataSet] | None = None
+    fold: Callable[[str], str] | None = None
+    group: Callable[[str], str] | None = None
 
 
 def multi_hot(dataset: DataSet, labels: np.ndarray) -> np.ndarray:

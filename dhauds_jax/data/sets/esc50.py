@@ -76,6 +76,8 @@ audio/<fold>-<source>-<take>-<target>.wav""",
         counts={split: 400 * len(folds) for split, folds in splits.items()},
         class_counts={split: dict.fromkeys(CLASSES, 8 * len(folds)) for split, folds in splits.items()},
         seconds=(5.0, 5.0),
+        fold=lambda clip: clip.removeprefix("audio/").partition("-")[0],
+        group=lambda clip: clip.removeprefix("audio/").split("-")[1],  # the Freesound recording that it was cut from
     )
     return made
 

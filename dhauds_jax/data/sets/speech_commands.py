@@ -66,7 +66,7 @@ def read_list(root: Path, split: str, classes: tuple[str, ...]) -> list[str]:
     table = root / LISTS[split]
     if not table.is_file():
         raise BadInput(f"{table}: no such file, expected the list of the {split} split")
-    names = read_text(table).split()
+    names = [line.strip() for line in read_text(table).splitlines() if line.strip()]
     if not names:
         raise BadInput(f"{table}: no lines, expected one <word>/<file>.wav for each clip")
     for name in names:

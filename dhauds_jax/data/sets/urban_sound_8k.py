@@ -117,6 +117,8 @@ DATA_SET = _with_folds(
         layout="""audio/fold<1-10>/<slice>.wav          rates from 8 to 192 kHz, one or two channels
 metadata/UrbanSound8K.csv             columns: slice_file_name, ..., fold, classID, class""",
         seconds=(0.05, 4.1),
+        fold=lambda clip: clip.partition("/")[0].removeprefix("fold"),
+        group=lambda clip: clip.partition("/")[2].partition("-")[0],  # the Freesound recording that it was cut from
     ),
     TEST_FOLDS,
 )

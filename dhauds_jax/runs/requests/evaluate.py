@@ -21,6 +21,7 @@ class EvaluateRun(Request):
     data_dir: str | None = like(AdaptRun, "data_dir")
     noise_dir: str | None = like(AdaptRun, "noise_dir")
     split: str = flag("Split to evaluate on.", "test")
+    subset: str | None = like(AdaptRun, "subset")
     corruption: Sequence[str] = like(AdaptRun, "corruption", default=(CLEAN,))
     level: Sequence[str] = like(AdaptRun, "level")
     profile: str = like(AdaptRun, "profile", default="corrected")

@@ -37,5 +37,6 @@ class StudyRun(Request):
     options: Sequence[str] = flag("Options of the method, key=value (an unknown one lists them).", ())
     criterion: str = like(AdaptRun, "criterion", help="Label-free choice of the epoch, as in experiments.adapt.")
     split: str = like(AdaptRun, "split")
+    subset: str | None = like(AdaptRun, "subset")
     workdir: str = flag("Folder for results.jsonl.")
     allow_partial: bool = like(AdaptRun, "allow_partial")

@@ -12,7 +12,7 @@ from typing import Any
 
 from dhauds_jax import names, registry
 from dhauds_jax.errors import BadInput, check_number
-from dhauds_jax.nets import masks
+from dhauds_jax.nets import masks, mel_image
 from dhauds_jax.tta.declared import declared
 from dhauds_jax.tta.plugged import held
 from dhauds_jax.types import Classifier, Method, RunInfo, Variables
@@ -26,6 +26,11 @@ NEEDS: Mapping[str, tuple[Callable[[Variables, RunInfo], bool], str]] = {
     "aux_head": (
         lambda v, info: "aux" in v["params"],
         "a network trained with an auxiliary head, and this one has none",
+    ),
+    "input_norm": (
+        lambda v, info: mel_image.has_statistics(v),
+        "a network that normalises its images with statistics in its variables (input_norm), and this one has none; "
+        "give input_statistics=checkpoint",
     ),
 }
 """What `Method.needs` may name -> (whether it is there, the end of the sentence where it is not)."""
@@ -125,10 +130,15 @@ def make(name: str, classifier: Classifier, options: Mapping[str, Any], axis_nam
     return held(name, method, len(classifier.config.classes)) if registry.is_foreign(name) else method
 
 
-def check_needs(name: str, method: Method, variables: Variables, info: RunInfo) -> None:
-    """Raises `BadInput` in one sentence when the network or the run lacks what the method needs."""
+def check_needs(name: str, method: Method, variables: Variables, info: RunInfo | None) -> None:
+    """Raises `BadInput` in one sentence when the network or the run lacks what the method needs.
+
+    Before a run has its data `info` is None: then the network alone is looked at, its arrays or their shapes.
+    """
     for need in method.needs:
         registry.check(f"need of method {name}", need, NEEDS)
         is_there, what = NEEDS[need]
+        if info is None and need == "source_data":
+            continue
         if not is_there(variables, info):
             raise BadInput(f"method {name} needs {what}")

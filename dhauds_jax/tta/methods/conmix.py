@@ -269,4 +269,6 @@ def conmix(
     init, step, predict, begin_epoch, observe = (
         functools.partial(function, parts) for function in (_init, _step, _predict, _begin_epoch, _observe)
     )
-    return Method(init, step, predict, adapts=group, passes=(2, 2), begin_epoch=begin_epoch, observe=observe)
+    looks = {"begin_epoch": begin_epoch, "observe": observe}
+    needs = ("input_norm",) if parts.own_statistics else ()
+    return Method(init, step, predict, adapts=group, passes=(2, 2), needs=needs, **looks)

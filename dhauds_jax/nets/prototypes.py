@@ -1,0 +1,118 @@
+"""Classification by products with prototypes, over the embedding of any other head: zero-shot, few-shot and ridge
+classifiers are of this kind, so that whatever takes a `Classifier` takes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.heads import build_head
+from dhauds_jax.types import Linear, Mode, Variables
+
+KIND = "prototypes"
+
+
+class Prototypes(nn.Module):
+    """`scale (e @ kernel) + bias`, e the embedding of the head that `inner` describes, which has no last layer then.
+
+    `unit` brings e to length 1 first (it is the embedding then), so that logits are scaled cosines of unit prototypes;
+    `scale` is a number of the record, not a parameter.
+    """
+
+    classes: int
+    inner: Mapping[str, Any]
+    unit: bool
+    scale: float
+    dtype: DTypeLike | None = None
+
+    @nn.compact
+    def __call__(
+        self,
+        tokens: Float[Array, "batch tokens width"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
+        inner = build_head(self.inner, 0, self.dtype, name="inner")
+        _, x = inner(tokens, mode=mode, weights=weights, axis_name=axis_name)
+        x = unit_rows(x) if self.unit else x
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.classes))
+        bias = self.param("bias", nn.initializers.zeros_init(), (self.classes,))
+        return self.scale * jnp.matmul(x, kernel, precision="highest") + bias[None], x
+
+    def linear(self, params: Mapping[str, Any]) -> Linear:
+        """The last layer, as a product and a bias, the scale in the product."""
+        return Linear(self.scale * params["kernel"], params["bias"])
+
+    @staticmethod
+    def check(inner: Any, unit: Any, scale: Any) -> None:
+        """Raises `BadInput` for options that the head does not take."""
+        if not isinstance(inner, Mapping) or inner.get("kind") == KIND:
+            raise BadInput(f"config head: inner is {inner!r}, expected the record of a head of another kind")
+        if not isinstance(unit, bool):
+            raise BadInput(f"config head: unit is {unit!r}, expected true or false")
+        if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
+            raise BadInput(f"config head: scale is {scale!r}, expected a positive number")
+
+
+def unit_rows(x: Float[Array, "*batch features"]) -> Float[Array, "*batch features"]:
+    """Rows of length 1; a row of zeros stays one, and its derivative is finite."""
+    return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), 1e-24))
+
+
+def with_prototypes(
+    config: ClassifierConfig,
+    variables: Variables,
+    kernel: Float[Array | np.ndarray, "features classes"],
+    bias: Float[Array | np.ndarray, " classes"],
+    classes: Sequence[str],
+    *,
+    scale: float = 1.0,
+    unit: bool = True,
+) -> tuple[ClassifierConfig, Variables]:
+    """A classifier whose last layer is replaced by products with prototypes: its record and variables.
+
+    Args:
+      config: of the classifier; one that has prototypes already gets others.
+      variables: its variables.
+      kernel: (features, classes), the prototypes as columns, in the space of `Outputs.embedding` (brought to length 1
+        with `unit`).
+      bias: (classes,), added to the scaled products.
+      classes: their names, in the order of the columns.
+      scale: what products are multiplied by.
+      unit: whether the embedding is brought to length 1 before.
+
+    Raises:
+      BadInput: prototypes of another width, another number of names, or numbers that are not finite.
+    """
+    kernel, bias = np.asarray(kernel, np.float32), np.asarray(bias, np.float32)
+    if kernel.ndim != 2 or bias.shape != kernel.shape[1:] or len(classes) != kernel.shape[1]:
+        raise BadInput(
+            f"prototypes: a kernel of shape {kernel.shape}, a bias of {bias.shape} and {len(classes)} names, expected "
+            "(features, classes), (classes,) and a name for each class"
+        )
+    if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
+        raise BadInput("prototypes: some are not finite, expected finite numbers")
+    there = config.head["kind"] == KIND
+    inner = config.head["inner"] if there else config.head
+    head = {"kind": KIND, "inner": inner, "unit": unit, "scale": float(scale)}
+    made = config.replace(head=head, classes=tuple(classes))
+    old = dict(variables["params"]["head"])
+    kept = old["inner"] if there else {name: leaf for name, leaf in old.items() if name != "classifier"}
+    params = {**variables["params"], "head": {"inner": kept, "kernel": kernel, "bias": bias}}
+    if not kept:
+        del params["head"]["inner"]
+    stats = dict(variables.get("batch_stats", {}))
+    if not there and "head" in stats:
+        stats["head"] = {"inner": stats["head"]}
+    return made, {**variables, "params": params, "batch_stats": stats}

@@ -1,0 +1,184 @@
+"""Embedding recordings and data sets: a vector a clip, in little memory, on disk in a form that others read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dhauds_jax import registry
+from dhauds_jax.cells import targets
+from dhauds_jax.cells.request import title
+from dhauds_jax.data import content
+from dhauds_jax.data.audio import check_on_bad_file
+from dhauds_jax.data.corrupted.cell import plug_ins
+from dhauds_jax.data.corruptions import public, quirks_of
+from dhauds_jax.data.sets.base import draw_name
+from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.estimates import Estimate, say, within
+from dhauds_jax.model import encoding
+from dhauds_jax.model.encoding import Encoder
+from dhauds_jax.model.record import load
+from dhauds_jax.names import CLEAN
+from dhauds_jax.nets import checkpoint, clap_layout, precision, zoo
+from dhauds_jax.nets.clap_layout import LongRule
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.runs import embed_clips, embed_sources
+from dhauds_jax.runs.embed_clips import Work
+from dhauds_jax.runs.embed_reading import Cell
+from dhauds_jax.runs.embed_sources import Source
+from dhauds_jax.runs.requests.embed import EmbedRun
+from dhauds_jax.wording import counted
+from dhauds_jax.workdir import locks, vectors
+
+NPZ = "embeddings.npz"
+
+
+class Encoding(NamedTuple):
+    """What embeds, what a manifest says of it, and the rule of long recordings as `--long` has it."""
+
+    encoder: Encoder
+    about: dict[str, Any]
+    long: str
+
+
+@precision.exactly()
+@locks.holding("output")
+def embed(run: EmbedRun, command: str) -> str:
+    """Embeds what the flags name; returns the sentence that says where the embeddings are.
+
+    Raises:
+      BadInput: bad input, before anything is computed; a bad file, with `--on_bad_file=stop`; an output that holds
+        something else. FloatingPointError: an embedding is not finite. KeyboardInterrupt: after what there was has
+        been kept.
+    """
+    pairs = _check(run)
+    made = encoding_of(run)
+    source = embed_sources.of_run(run)
+    for corruption, level in pairs:
+        if corruption != CLEAN:
+            targets.check_noise(source.dataset, run.noise_dir, corruption, level, made.encoder.sample_rate)
+    print(f"{_place(run)}: {counted(len(source.names), 'clip')}")
+    for notice in source.notices:
+        print(f"note: {notice}")
+    each = f" for each of {counted(len(pairs), 'corruption')}" if len(pairs) > 1 else ""
+    say(f"work: a pass over {counted(len(source.names), 'clip')}{each}, {counted(run.batch_size, 'window')} at a time")
+    estimate, said = Estimate(len(pairs), "corruption", few=True), []
+    for pair in pairs:
+        with within(len(pairs) > 1):
+            said.append(_embed_cell(run, made, source, *pair, len(pairs) > 1, command))
+        estimate.part()
+    for line in said[:-1]:
+        print(line)
+    return said[-1]
+
+
+def _check(run: EmbedRun) -> list[tuple[str, str]]:
+    """The corruptions and levels, from flags that fit together."""
+    check_number("--batch_size", run.batch_size, 1)
+    check_number("--save_every_s", run.save_every_s, 0.0)
+    check_on_bad_file(run.on_bad_file)
+    quirks_of(run.profile)
+    pairs = targets.expand(run.corruption, run.level)
+    if not pairs:
+        raise BadInput(f"--corruption: names none, expected {CLEAN} or corruptions")
+    if run.audio_dir is not None and pairs != [(CLEAN, "-")]:
+        raise BadInput(
+            f"--corruption={','.join(run.corruption)}: is drawn for the clips of a data set, expected --dataset in "
+            "place of --audio_dir (--dataset=folder takes a folder a class)"
+        )
+    return pairs
+
+
+def _place(run: EmbedRun) -> str:
+    """What is embedded, as a user named it."""
+    return str(run.audio_dir) if run.dataset is None else f"{run.dataset} ({', '.join(run.split)})"
+
+
+def encoding_of(run: EmbedRun) -> Encoding:
+    """What embeds: the network of `--checkpoint`, and how it takes long recordings.
+
+    Raises:
+      BadInput: no such checkpoint, or flags that its kind of network does not have.
+    """
+    if run.text is not None:
+        raise BadInput(
+            f"--text={run.text}: phrases are embedded by an audio-text network, and --checkpoint={run.checkpoint} is a "
+            "classifier; expected the checkpoint of one, or no --text"
+        )
+    rule = clap_layout.parse_rule(run.long)
+    if rule.kind.startswith("fusion"):
+        raise BadInput(
+            f"--long={run.long}: is a rule of audio-text networks, and --checkpoint={run.checkpoint} is a classifier; "
+            "expected windows, first or random_crop"
+        )
+    if tuple(run.corruption) != (CLEAN,):  # it acts on the head of a long clip, wherever clips are corrupted
+        rule = LongRule("first")
+    model = load(run.checkpoint, precision=run.precision)
+    encoder = encoding.of_model(model, rule, run.batch_size)
+    return Encoding(encoder, _about(model.config, model.variables, run, encoder), clap_layout.rule_text(rule))
+
+
+def _about(config: ClassifierConfig, variables: Any, run: EmbedRun, encoder: Encoder) -> dict[str, Any]:
+    """What a manifest says of a network: all that a vector follows from beside the recording."""
+    own = [digest for digest in map(registry.source_digest, config.places()) if digest is not None]
+    return {
+        "kind": "classifier",
+        "net": config.net,
+        "hash": checkpoint.variables_hash(variables),
+        "front_end": config.front_end,
+        "front_end_hash": vectors.front_end_hash(config.front_end),
+        "sample_rate": config.sample_rate,
+        "length": config.length,
+        "settings": zoo.own_settings(config),
+        "precision": run.precision,
+        "rows": encoder.how,
+        **({"plug_ins": own} if own else {}),
+    }
+
+
+def _embed_cell(
+    run: EmbedRun, made: Encoding, source: Source, corruption: str, level: str, several: bool, command: str
+) -> str:
+    """Embeds the clips of one corruption, or finds them embedded; returns the sentence that says where."""
+    cell = _cell(run, source, corruption, level, made.encoder.sample_rate)
+    name = title(public(corruption), level)
+    folder = Path(run.output) / name.replace(":", ".") if several else Path(run.output)
+    identity = {
+        "encoder": made.about,
+        "long": made.long,
+        "corruption": _drawn_from(cell, source, run),
+        "clips": source.digest,
+        "listing": source.listing,
+    }
+    source_of = ("audio_dir", "truth") if run.dataset is None else ("dataset", "data_dir", "split", "noise_dir")
+    asked = {"source": {flag: getattr(run, flag) for flag in source_of}, "command": command}
+    settings = {"batch_size": run.batch_size, "save_every_s": run.save_every_s, "skip": run.on_bad_file == "skip"}
+    work = Work(folder, source, made.encoder, cell, name if several else "embed", identity, asked, **settings)
+    done = embed_clips.embed_clips(work)
+    if run.export == "npz":
+        vectors.export_npz(vectors.read(folder, zeros=True), folder / NPZ)
+    return f"{done}{f' (and {NPZ})' if run.export else ''}"
+
+
+def _cell(run: EmbedRun, source: Source, corruption: str, level: str, rate: int) -> Cell | None:
+    if corruption == CLEAN:
+        return None
+    bank = targets.bank_for(source.dataset, run.noise_dir, corruption, level, rate)
+    return Cell(corruption, level, run.seed, run.profile, targets.Noise(bank, content.of_bank(bank)))
+
+
+def _drawn_from(cell: Cell | None, source: Source, run: EmbedRun) -> Mapping[str, Any]:
+    """What a manifest says of a corruption: all that its draw follows from beside the clips."""
+    if cell is None:
+        return {"name": CLEAN}
+    own = plug_ins(run.dataset, cell.corruption)
+    return {
+        "name": public(cell.corruption),
+        "level": cell.level,
+        "dataset": draw_name(source.dataset),
+        "seed": cell.seed,
+        "profile": cell.profile,
+        **({"noise": cell.noise.digest} if cell.noise.digest else {}),
+        **({"plug_ins": own} if own else {}),
+    }

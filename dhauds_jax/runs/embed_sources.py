@@ -1,0 +1,211 @@
+"""What `embed` embeds: recordings of a folder, a list or a file, or the clips of a data set, as one record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from dhauds_jax import digests
+from dhauds_jax.data import recordings, sets
+from dhauds_jax.data.audio import read_blocks
+from dhauds_jax.data.resampling import resample_wave
+from dhauds_jax.data.sets.base import DataSet, check_split, list_split, read_rows, read_text
+from dhauds_jax.errors import BadInput
+from dhauds_jax.files import printable
+from dhauds_jax.runs.requests.embed import EmbedRun
+from dhauds_jax.wording import counted
+
+KNOWN = ("label", "fold", "background", "split", "group")
+"""What a csv of `--truth` may know of a recording."""
+
+Opened = tuple[Iterator[np.ndarray], Callable[[], tuple[str, ...]]]
+"""A recording's float32 (time,) blocks, and what must be said of it after the last one."""
+
+Rate = tuple[int, str]
+"""In Hz, and how a recording gets it, of `names.RESAMPLERS`."""
+
+
+class Source(NamedTuple):
+    """Clips to be embedded.
+
+    Attributes:
+      names: of the clips, as texts hold them.
+      ids: as draws are keyed by them.
+      open: `(position, rate) -> Opened`; raises `BadFile` at once or while the blocks are read.
+      content: position -> a digest of what the clip is made from.
+      listing: a digest of the files' names, sizes and times of change.
+      classes: names of the classes, in the order of `labels`.
+      labels: (clips,) indices into them, -1 for none; None where no clip has one.
+      splits, folds, groups, backgrounds: a text a clip; None where nothing is known.
+      dataset: the data set; None for recordings.
+      notices: what must be said of the list.
+      paths: of the files; None for a set that is made in memory.
+    """
+
+    names: tuple[str, ...]
+    ids: tuple[str, ...]
+    open: Callable[[int, Rate], Opened]
+    content: Callable[[int], str]
+    listing: str
+    classes: tuple[str, ...] = ()
+    labels: Int[np.ndarray, " clips"] | None = None
+    splits: tuple[str, ...] | None = None
+    folds: tuple[str, ...] | None = None
+    groups: tuple[str, ...] | None = None
+    backgrounds: tuple[str, ...] | None = None
+    dataset: DataSet | None = None
+    notices: tuple[str, ...] = ()
+    paths: tuple[Path, ...] | None = None
+
+    @property
+    def digest(self) -> str:
+        """What is known of the clips before any is read: names and labels, in their order."""
+        labels = None if self.labels is None else self.labels.tolist()
+        known = (self.splits, self.folds, self.groups, self.backgrounds)
+        return digests.of_texts(self.names, self.classes, labels, *known)
+
+
+def of_run(run: EmbedRun) -> Source:
+    """The clips that the flags name.
+
+    Raises:
+      BadInput: none or two kinds are named, or nothing is found.
+    """
+    if (run.audio_dir is None) == (run.dataset is None):
+        found = "neither is" if run.audio_dir is None else "both are"
+        raise BadInput(f"--audio_dir and --dataset: {found} given, expected one of the two")
+    if run.dataset is not None and run.truth is not None:
+        raise BadInput(f"--truth={run.truth}: a data set has labels of its own, expected it with --audio_dir alone")
+    return of_recordings(run) if run.audio_dir is not None else of_dataset(run)
+
+
+def of_recordings(run: EmbedRun) -> Source:
+    """The recordings of `--audio_dir`, with what `--truth` knows of them."""
+    listed, paths, notices = _listed(Path(run.audio_dir), str(run.audio_dir))
+    names = tuple(printable(name) for name in listed)
+    source = _of_files(names, listed, paths, notices)
+    return source if run.truth is None else _with_truth(source, run.truth)
+
+
+def _listed(place: Path, flag: str) -> tuple[tuple[str, ...], tuple[Path, ...], tuple[str, ...]]:
+    """Names, files and notices of a folder, a recording, or a list of recordings."""
+    if place.is_file() and place.suffix.lower() in (".txt", ".lst"):
+        lines = [line.strip() for line in read_text(place, "surrogateescape").splitlines() if line.strip()]
+        paths = [place.parent / line for line in lines]
+        absent = [line for line, path in zip(lines, paths, strict=True) if not path.is_file()]
+        if absent or not lines:
+            absence = counted(len(absent), "file that is not there", "files that are not there")
+            found = f"names {absence} (the first: {absent[0]})" if absent else "names no recording"
+            raise BadInput(f"--audio_dir={flag}: {found}, expected a recording on each line, relative to the list")
+        if len(set(lines)) < len(lines):
+            double = next(line for line in lines if lines.count(line) > 1)
+            raise BadInput(f"--audio_dir={flag}: names {double} twice, expected each recording once")
+        return tuple(lines), tuple(paths), ()
+    found = recordings.find(place)
+    names = tuple(path.relative_to(found.root).as_posix() for path in found.paths)
+    return names, tuple(found.paths), found.notices
+
+
+def _of_files(
+    names: tuple[str, ...], ids: tuple[str, ...], paths: Sequence[Path], notices: tuple[str, ...] = ()
+) -> Source:
+    paths = tuple(paths)
+
+    def opened(position: int, rate: Rate) -> Opened:
+        blocks, reading = read_blocks(paths[position], *rate)
+        return blocks, lambda: reading.notices(rate[0])
+
+    def content(position: int) -> str:
+        try:
+            with paths[position].open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()[: digests.DIGITS]
+        except OSError:
+            return "absent"
+
+    stats = [path.stat() if path.is_file() else None for path in paths]
+    times = [None if stat is None else (stat.st_size, stat.st_mtime_ns) for stat in stats]
+    return Source(names, ids, opened, content, digests.of_texts(names, times), notices=notices, paths=paths)
+
+
+def _with_truth(source: Source, place: str) -> Source:
+    """The recordings with what a csv knows of them."""
+    if not Path(place).is_file():
+        raise BadInput(f"--truth={place}: no such file, expected a csv file with the columns file, {', '.join(KNOWN)}")
+    rows = read_rows(Path(place), ("file",), f"file and any of {', '.join(KNOWN)}")
+    by_file: dict[str, dict[str, str]] = {}
+    for row in rows:
+        if by_file.setdefault(row["file"].strip(), row) != row:
+            raise BadInput(f"--truth={place}: {row['file']} stands there twice and differs, expected one line a file")
+    if not by_file.keys() & set(source.names):
+        raise BadInput(f"--truth={place}: names none of the recordings, expected names such as {source.names[0]!r}")
+
+    def column(name: str) -> tuple[str, ...] | None:
+        values = tuple((by_file.get(file, {}).get(name) or "").strip() for file in source.names)
+        return values if any(values) else None
+
+    labels = column("label")
+    classes = tuple(sorted(set(labels or ()) - {""}))
+    places = {name: place for place, name in enumerate(classes)} | {"": -1}
+    return source._replace(
+        classes=classes,
+        labels=None if labels is None else np.array([places[label] for label in labels], np.int32),
+        splits=column("split"),
+        folds=column("fold"),
+        groups=column("group"),
+        backgrounds=column("background"),
+    )
+
+
+def of_dataset(run: EmbedRun) -> Source:
+    """The clips of the splits of a data set, one split after the other; a clip of two splits belongs to the first."""
+    dataset = sets.get(run.dataset, run.data_dir)
+    for split in run.split:
+        check_split(dataset, split)
+    if not run.split:
+        raise BadInput(f"--split: names no split, expected some of {', '.join(dataset.splits)}")
+    made = dataset.generate is not None
+    source, labels, splits = (_made if made else _on_disk)(dataset, run)
+    ids = source.ids
+    return source._replace(
+        classes=dataset.classes,
+        labels=np.array(labels, np.int32),
+        splits=splits,
+        folds=None if dataset.fold is None else tuple(map(dataset.fold, ids)),
+        groups=None if dataset.group is None else tuple(map(dataset.group, ids)),
+        dataset=dataset,
+    )
+
+
+def _on_disk(dataset: DataSet, run: EmbedRun) -> tuple[Source, list[int], tuple[str, ...]]:
+    refs: dict[str, Any] = {}
+    notices: list[str] = []
+    for split in run.split:
+        listed, said = list_split(dataset, run.data_dir, split, run.allow_partial)
+        notices += said
+        for ref in listed:
+            refs.setdefault(ref.id, (ref, split))
+    found = [ref for ref, _ in refs.values()]
+    ids = tuple(ref.id for ref in found)
+    source = _of_files(tuple(map(printable, ids)), ids, [ref.path for ref in found], tuple(dict.fromkeys(notices)))
+    return source, [ref.label for ref in found], tuple(split for _, split in refs.values())
+
+
+def _made(dataset: DataSet, run: EmbedRun) -> tuple[Source, list[int], tuple[str, ...]]:
+    """A set that is made in memory, where its clips stay."""
+    clips: dict[str, tuple[np.ndarray, int, str]] = {}
+    for split in run.split:
+        made = dataset.generate(split, 0)
+        for clip, wave, label in zip(made.ids, made.waves, made.labels, strict=True):
+            clips.setdefault(clip, (wave, int(label), split))
+    ids, waves = tuple(clips), [wave for wave, _, _ in clips.values()]
+
+    def opened(position: int, rate: Rate) -> Opened:
+        return iter([resample_wave(waves[position], dataset.sample_rate, *rate)]), tuple
+
+    source = Source(tuple(map(printable, ids)), ids, opened, lambda i: digests.of_arrays(waves[i]), "made in memory")
+    return source, [label for _, label, _ in clips.values()], tuple(split for _, _, split in clips.values())

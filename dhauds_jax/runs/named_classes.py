@@ -1,0 +1,283 @@
+"""Classes by name: an audio-text model's sentences as a classifier, corrected for what recordings were made over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dhauds_jax import calibration, digests
+from dhauds_jax.data import recordings
+from dhauds_jax.data.recordings import Recordings
+from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.model import named
+from dhauds_jax.model.adapting import Outcome
+from dhauds_jax.model.record import Model
+from dhauds_jax.nets.config import reading
+from dhauds_jax.nets.prototypes import with_prototypes
+from dhauds_jax.runs.requests.named_classes import BACKGROUNDS, NamedClasses
+from dhauds_jax.types import Background, Calibration, Scorer, ScorerInfo
+from dhauds_jax.wording import counted
+from dhauds_jax.zeroshot import background as backgrounds
+from dhauds_jax.zeroshot import choose, prototypes, scorers, scoring, templates
+
+AUTO = "auto"
+
+FILES = ("class_names", "background_dir")
+"""Flags that name files; what those hold names results (`Named.digest`)."""
+
+LATER = (*NamedClasses.names(), "reject", "reject_background")
+"""Flags of `classify` that say nothing where they are left out."""
+
+
+class Named(NamedTuple):
+    """Classes by name before a recording of them has been read.
+
+    Attributes:
+      model: the sentences' anchors as prototypes, nothing taken off.
+      anchors: (templates, classes, width) unit vectors of every sentence.
+      noisy: (phrases, classes, width) of every class with every noise phrase, where the scorer wants them.
+      background: what is known of it so far (`--background_quiet` waits for the recordings).
+      held: (windows, width) of the background, kept apart for the threshold of unknown.
+      digest: names all of this, for the identity of results.
+    """
+
+    model: Model
+    anchors: Float[np.ndarray, "templates classes width"]
+    noisy: Float[np.ndarray, "phrases classes width"] | None
+    background: Background | None
+    held: Float[np.ndarray, "windows width"] | None
+    digest: str
+
+
+class Corrected(NamedTuple):
+    """The model for these recordings.
+
+    Attributes:
+      model: with what is taken off in its last layer, and its calibration.
+      before: (windows, classes) its logits.
+      plain: (windows, classes) logits with nothing taken off.
+      scorer: what `rescored` scores adapted embeddings with; None where the last layer says all.
+      lines: what was done, a sentence a line.
+    """
+
+    model: Model
+    before: Float[np.ndarray, "windows classes"]
+    plain: Float[np.ndarray, "windows classes"]
+    scorer: tuple[Scorer, Named, float, Background | None] | None
+    lines: tuple[str, ...]
+
+    def said(self, plain: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
+        """`lines`, and how many of the files' labels are others than with nothing taken off."""
+        changed = sum(a != b for a, b in zip(plain, labels, strict=True))
+        return (*self.lines, f"of {counted(len(labels), 'file')} the correction changed {changed}")
+
+
+def check(run: Any) -> None:
+    """Raises `BadInput`, in one sentence, for flags that contradict each other."""
+    given = [name for name in BACKGROUNDS if getattr(run, name)]
+    if len(given) > 1:
+        raise BadInput(f"--{given[0]} and --{given[1]}: both say what was recorded over, expected one of them")
+    if run.class_names is None:
+        more = [*given, *(["scorer"] if run.scorer else [])]
+        if more:
+            raise BadInput(f"--{more[0]}: needs classes by name, expected --class_names=FILE beside it")
+        return
+    if run.background_weight != AUTO:
+        try:
+            weight = float(run.background_weight)
+        except ValueError:
+            raise BadInput(
+                f"--background_weight: {run.background_weight!r}, expected a number from 0 such as 0.5, or {AUTO}"
+            ) from None
+        check_number("--background_weight", weight, 0.0)
+    members = scorers.members(scorer_of(run))
+    for one in members:
+        scorers.factory(one)
+    if "subtract" in members and not given:
+        raise BadInput(f"--scorer={run.scorer}: takes a background off, expected one of --{', --'.join(BACKGROUNDS)}")
+    if "subtract" not in members and given:
+        raise BadInput(
+            f"--{given[0]}: scorer {run.scorer} takes no background off, expected --scorer=subtract or a chain with it"
+        )
+    if run.reject is not None:
+        raise BadInput("--reject: sentences have no held-out clips of their classes, expected --reject_background")
+    if run.reject_background is not None and not run.background_dir:
+        raise BadInput("--reject_background: needs recordings of the background, expected --background_dir=FOLDER")
+    linear = all(one in ("plain", "subtract", "centre", "drift") for one in members)
+    if run.online and not linear:
+        raise BadInput(
+            f"--online: scorer {run.scorer} looks at all recordings at once, expected a run without --online"
+        )
+    if "treff" in members:
+        raise BadInput("--scorer: treff needs labelled clips, expected another one here, or experiments.zeroshot")
+
+
+def scorer_of(run: NamedClasses) -> str:
+    """The name of the scorer: what the flag says, else subtract where there is a background."""
+    return run.scorer or ("subtract" if any(getattr(run, name) for name in BACKGROUNDS) else "plain")
+
+
+def load(run: Any) -> Named:
+    """The model of named classes, and what is known of the background.
+
+    Args:
+      run: a request with the flags of `NamedClasses`, `checkpoint`, `precision`, `batch_size` and `reject_background`.
+
+    Raises:
+      BadInput: bad flags, a class file or a checkpoint that cannot be used, a background that is not there.
+    """
+    check(run)
+    classes = templates.class_names(_text(run.class_names, "--class_names"), f"--class_names={run.class_names}")
+    lines = _templates(run.template)
+    if run.scale == "agreement" and len(lines) < 2:
+        raise BadInput(f"--scale=agreement: template {run.template} is one sentence, expected two or more: ensemble")
+    if run.checkpoint is None:
+        raise BadInput("--class_names: needs an audio-text model, expected --checkpoint=FOLDER of converters.convert")
+    found = named.towers(run.checkpoint, precision=run.precision)
+    asked = {"anchors": templates.sentences(classes, lines), "background": [], "noisy": []}
+    if run.background_text:
+        asked["background"] = list(templates.background_prompts(run.background_text))
+    if "drift" in scorers.members(scorer_of(run)):
+        asked["noisy"] = templates.noisy_sentences(classes)
+    all_texts = [text for texts in asked.values() for text in texts]
+    vectors = dict(zip(all_texts, found.sentences(all_texts), strict=True))
+    anchors, noisy = (
+        np.stack([vectors[text] for text in asked[name]]).reshape(-1, len(classes), found.config.projection["width"])
+        if asked[name]
+        else None
+        for name in ("anchors", "noisy")
+    )
+    model = found.classifier(np.asarray(prototypes.text(jnp.asarray(anchors))), classes)
+    background, held = None, None
+    if run.background_text:
+        background = backgrounds.from_text(np.stack([vectors[text] for text in asked["background"]]))
+    elif run.background_dir:
+        background, held = _heard(run, model)
+    arrays = [anchors, noisy, None if background is None else background.mean, held]
+    digest = digests.of_texts(classes, digests.of_arrays(*(np.asarray(a) for a in arrays if a is not None)))
+    return Named(model, anchors, noisy, background, held, digest)
+
+
+def _text(path: str, flag: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise BadInput(f"{flag}={path}: cannot be read ({error.strerror}), expected a text file") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{flag}={path}: is not UTF-8, expected a text file in that encoding") from None
+
+
+def _templates(named: str) -> Sequence[str]:
+    own = named not in templates.TEMPLATES and Path(named).exists()
+    return templates.templates(_text(named, "--template") if own else named)
+
+
+def _heard(run: Any, model: Model) -> tuple[Background, np.ndarray | None]:
+    """The background of a folder of recordings, every other window kept apart where a threshold is asked for."""
+    config = model.config
+    found = recordings.load(
+        run.background_dir,
+        sample_rate=config.sample_rate,
+        length=config.length,
+        on_bad_file="skip",
+        **reading(config.front_end),
+    )
+    sounding = ~np.isin(np.asarray(found.files)[found.owner], found.silent)
+    if not sounding.any():
+        raise BadInput(
+            f"--background_dir={run.background_dir}: all {counted(len(found.files), 'recording')} are silent, expected "
+            "recordings of the background"
+        )
+    vectors = model.window_vectors(found.waves, run.batch_size, "background")[sounding]
+    if run.reject_background is None:
+        return backgrounds.from_audio(vectors), None
+    if len(vectors) < 4:
+        raise BadInput(
+            f"--reject_background: {counted(len(vectors), 'window')} of background, expected at least 4: half of "
+            "them are kept apart for the threshold"
+        )
+    return backgrounds.from_audio(vectors[::2]), vectors[1::2]
+
+
+def corrected(known: Named, run: Any, found: Recordings) -> Corrected:
+    """The model for these recordings: weight, background and scale chosen as asked, never by labels.
+
+    Raises:
+      BadInput: what a scorer or a background refuses of these recordings.
+    """
+    vectors = known.model.window_vectors(found.waves, run.batch_size, "embed")
+    anchors = np.asarray(prototypes.text(jnp.asarray(known.anchors)))
+    scale = _scale(known, run, vectors)
+    plain = vectors @ anchors.T
+    background = known.background
+    if run.background_quiet:
+        levels = 10 * np.log10([max(float(np.mean(np.square(wave))), 0.0) or 1e-30 for wave in found.waves])
+        background = backgrounds.quiet(vectors, plain.max(-1), np.where(levels < -200, -np.inf, levels))
+    name, weight, lines = scorer_of(run), None, []
+    if background is not None:
+        weight, how = _weight(run, vectors, anchors, background)
+        lines.append(f"background: {_origin(run)}, weight {weight:g}{how}")
+    scorer = scorers.make(name, {} if weight is None else {"subtract.weight" if "+" in name else "weight": weight})
+    info = ScorerInfo(scale, jnp.asarray(anchors), None if known.noisy is None else jnp.asarray(known.noisy))
+    state, scores = scoring.score(scorer, anchors, background, info, vectors)
+    kernel, bias = anchors.T, np.zeros(len(anchors))
+    if scorer.linear is not None:
+        kernel, bias = scorers.linear_head(name, scorer, state)
+    config, variables = with_prototypes(
+        known.model.config, known.model.variables, kernel, scale * np.asarray(bias), known.model.classes, scale=scale
+    )
+    extra = dict(known.model.extra)
+    if known.held is not None:
+        windows = scale * (known.held @ np.asarray(kernel) + np.asarray(bias)[None])
+        made = calibration.with_scores(Calibration(1.0, run.scale, "max_probability"), background=windows)
+        extra["calibration"] = calibration.to_extra(made)
+    model = known.model.with_weights(config, variables, extra, run.precision)
+    how = f"scorer {name}, template {run.template}, scale {scale:.4g} ({run.scale})"
+    lines.append(f"classes by name: {len(anchors)}, {how}")
+    rest = None if scorer.linear is not None else (scorer, known, scale, background)
+    return Corrected(model, scale * np.asarray(scores), scale * plain, rest, tuple(lines))
+
+
+def rescored(how: Corrected, model: Model, run: Any, found: Recordings, outcome: Outcome) -> Outcome:
+    """The outcome with the scores of a scorer that is no last layer: of the embeddings that adapted weights give."""
+    scorer, known, scale, background = how.scorer
+    if run.method == "source":
+        return outcome._replace(before=how.before, logits=how.before)
+    adapted = replace(model, variables=outcome.state.variables)
+    vectors = adapted.window_vectors(found.waves, run.batch_size, "embed")
+    anchors = prototypes.text(jnp.asarray(known.anchors))
+    info = ScorerInfo(scale, anchors, None if known.noisy is None else jnp.asarray(known.noisy))
+    logits = scale * np.asarray(scoring.score(scorer, anchors, background, info, vectors)[1])
+    return outcome._replace(before=how.before, logits=logits)
+
+
+def _scale(known: Named, run: Any, vectors: np.ndarray) -> float:
+    own = float(known.model.config.head["scale"])
+    if run.scale == "none":
+        return 1.0
+    if run.scale == "checkpoint":
+        return own
+    halves = [np.asarray(prototypes.text(jnp.asarray(known.anchors[half::2]))) for half in (0, 1)]
+    whole = vectors @ np.asarray(prototypes.text(jnp.asarray(known.anchors))).T
+    return 1 / calibration.temperature("agreement", whole, halves=tuple(vectors @ half.T for half in halves))
+
+
+def _weight(run: Any, vectors: np.ndarray, anchors: np.ndarray, background: Background) -> tuple[float, str]:
+    if run.background_weight != AUTO:
+        return float(run.background_weight), ""
+    weight, chosen = choose.choose_weight(vectors, anchors, background, criterion=run.criterion)
+    return weight, f" (chosen without labels by {run.criterion} of {len(chosen.values)} weights)"
+
+
+def _origin(run: Any) -> str:
+    if run.background_text:
+        return f"the words {run.background_text!r}"
+    if run.background_dir:
+        return f"recordings in {run.background_dir}"
+    return "the quietest and least certain windows"

@@ -1,0 +1,158 @@
+"""The files of embeddings on disk: `vectors.npy`, `index.csv` and `manifest.json` in a folder, or one `.npz`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import zipfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from jaxtyping import Float32
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically, write_csv
+
+VECTORS, INDEX, MANIFEST = "vectors.npy", "index.csv", "manifest.json"
+PARTS = "parts"
+"""Folder of what an unfinished command has done so far."""
+
+FORMAT = 1
+"""Of the manifest; a folder of another one is refused."""
+
+COLUMNS = ("key", "label", "fold", "seconds", "windows", "background", "split", "group")
+"""Of the index, a line a row of the vectors; what is not known is empty."""
+
+EXPECTED = f"a folder with {VECTORS}, {INDEX} and {MANIFEST}, or an .npz with vectors and ids"
+_TEXTS = ("splits", "folds", "groups", "backgrounds")
+_NUMBERS = ("seconds", "windows")
+
+
+def write(
+    folder: Path,
+    vectors: Iterable[Float32[np.ndarray, "_ width"]],
+    rows: Sequence[Sequence[object]],
+    width: int,
+    manifest: Mapping[str, Any],
+) -> None:
+    """Writes a folder, its manifest last: one that has a manifest is whole, and equal arguments make equal bytes.
+
+    Args:
+      folder: where; made with its parents.
+      vectors: (some, width) at a time, so that they need not all be in memory.
+      rows: a line of `COLUMNS` a vector.
+      width: of the vectors.
+      manifest: what is to be said of them; `format`, `rows`, `width` and `normalised` are added.
+    """
+
+    def put(file: BinaryIO) -> None:
+        head = {"descr": "<f4", "fortran_order": False, "shape": (len(rows), width)}
+        np.lib.format.write_array_header_1_0(file, head)
+        for some in vectors:
+            file.write(np.ascontiguousarray(some, "<f4").tobytes())
+
+    write_atomically(folder / VECTORS, put)
+    write_csv(folder / INDEX, [COLUMNS, *rows])
+    about = {"format": FORMAT, "rows": len(rows), "width": width, "normalised": False, **manifest}
+    write_atomically(folder / MANIFEST, json.dumps(about, indent=2, allow_nan=False) + "\n")
+
+
+def write_npz(path: Path, fields: Mapping[str, Any]) -> None:
+    """Writes one `.npz` of the fields of a `vectors.Vectors`; what is not known is left out."""
+    arrays: dict[str, np.ndarray] = {"vectors": np.asarray(fields["vectors"]), "ids": _texts(fields["ids"])}
+    if fields["labels"] is not None:
+        arrays |= {"labels": np.asarray(fields["labels"], np.int32), "classes": _texts(fields["classes"])}
+    arrays |= {name: _texts(fields[name]) for name in _TEXTS if fields[name] is not None}
+    arrays |= {name: fields[name] for name in _NUMBERS if fields[name] is not None}
+    if fields["manifest"]:
+        arrays["manifest"] = np.array(json.dumps(dict(fields["manifest"])))
+    write_atomically(path, lambda file: np.savez(file, **arrays))
+
+
+def _texts(values: Sequence[str]) -> np.ndarray:
+    return np.array(list(values), np.str_) if values else np.zeros(0, "<U1")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a folder; None where there is none. Raises `BadInput` for one that cannot be read."""
+    path = folder / MANIFEST
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BadInput(f"{path}: is no JSON ({error}), expected what experiments.embed wrote; embed anew") from error
+    told = found.get("format") if isinstance(found, dict) else type(found).__name__
+    if told != FORMAT:
+        raise BadInput(f"{path}: is of format {told}, expected {FORMAT}; embed anew with this version")
+    return found
+
+
+def of_folder(folder: Path) -> dict[str, Any]:
+    """The fields of a `vectors.Vectors` from a folder, the vectors memory-mapped; raises `BadInput`."""
+    manifest = read_manifest(folder)
+    absent = [name for name in (VECTORS, INDEX, MANIFEST) if not (folder / name).is_file()]
+    if manifest is None or absent:
+        again = "; it is unfinished: give the command that embeds again" if (folder / PARTS).is_dir() else ""
+        raise BadInput(f"--embeddings={folder}: lacks {', '.join(absent)}, expected {EXPECTED}{again}")
+    vectors = load(folder / VECTORS, mmap_mode="r")
+    with (folder / INDEX).open(newline="", encoding="utf-8") as file:
+        columns, *rows = [*csv.reader(file)] or [[]]
+    if tuple(columns) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
+        raise BadInput(f"{folder / INDEX}: has the columns {', '.join(columns)}, expected {', '.join(COLUMNS)}, in all")
+    by_name = dict(zip(COLUMNS, zip(*rows, strict=True) if rows else [()] * len(COLUMNS), strict=True))
+    classes = tuple(manifest.get("classes", ()))
+    return {
+        "ids": by_name["key"],
+        "vectors": vectors,
+        "labels": _labels(by_name["label"], classes, folder / INDEX),
+        "classes": classes,
+        **{name: by_name[name[:-1]] if any(by_name[name[:-1]]) else None for name in _TEXTS},
+        "seconds": np.array(by_name["seconds"], np.float64) if all(by_name["seconds"]) else None,
+        "windows": np.array(by_name["windows"], np.int64) if all(by_name["windows"]) else None,
+        "manifest": manifest,
+    }
+
+
+def _labels(names: Sequence[str], classes: Sequence[str], path: Path) -> np.ndarray | None:
+    """Indices of the names of classes, -1 for no name; None where there are none."""
+    if not any(names):
+        return None
+    places = {name: place for place, name in enumerate(classes)} | {"": -1}
+    unknown = sorted(set(names) - set(places))
+    if unknown:
+        raise BadInput(f"{path}: label {unknown[0]!r} is none of its classes, expected {', '.join(classes)}")
+    return np.array([places[name] for name in names], np.int32)
+
+
+def of_npz(path: Path) -> dict[str, Any]:
+    """The fields of a `vectors.Vectors` from an `.npz`, labels as indices or names of classes; raises `BadInput`."""
+    stored = load(path)
+    held = stored.files if isinstance(stored, np.lib.npyio.NpzFile) else ["one array"]
+    if not {"vectors", "ids"} <= set(held):
+        raise BadInput(f"--embeddings={path}: holds {', '.join(held) or 'nothing'}, expected {EXPECTED}")
+    with stored:
+        try:
+            arrays = {name: stored[name] for name in held}
+            manifest = json.loads(str(arrays["manifest"])) if "manifest" in arrays else {}
+        except (ValueError, zipfile.BadZipFile) as error:  # an object array, which only pickle reads; a cut member
+            raise BadInput(f"--embeddings={path}: {error}, expected arrays of numbers and of texts") from error
+    classes, labels = tuple(map(str, arrays.get("classes", ()))), arrays.get("labels")
+    if labels is not None and labels.dtype.kind in "US":
+        names = tuple(map(str, labels))
+        classes = classes or tuple(sorted(set(names) - {""}))
+        labels = _labels(names, classes, path)
+    texts = {name: tuple(map(str, arrays[name])) if name in arrays else None for name in _TEXTS}
+    numbers = {name: arrays.get(name) for name in _NUMBERS}
+    known = {"ids": tuple(map(str, arrays["ids"])), "vectors": arrays["vectors"], "labels": labels}
+    return {**known, "classes": classes, **texts, **numbers, "manifest": manifest}
+
+
+def load(path: Path, **options: Any) -> Any:
+    """What `np.load` makes of a file, never by pickle; raises `BadInput` for one that is damaged or something else."""
+    try:
+        return np.load(path, allow_pickle=False, **options)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: cannot be read ({error}), expected arrays as NumPy writes them") from error

@@ -1,0 +1,227 @@
+"""`classify --class_names`: what it writes is scaled cosines worked out by hand, less the background's, and no more."""
+
+import csv
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import soundfile
+
+from dhauds_jax.nets import checkpoint, clap_prompts
+from dhauds_jax.nets.clap_zoo import PRESETS, build_audio_text
+from dhauds_jax.runs.classify import classify
+from dhauds_jax.runs.requests.classify import ClassifyRun
+from tests.nets.clap import variables_of, write_vocabulary
+
+NAMES = ("dog_bark", "rain", "siren")
+RATE = 48_000
+
+
+def tones(folder, hertz, seconds=0.6):
+    folder.mkdir()
+    draw = np.random.default_rng(0)
+    for i, f in enumerate(hertz):
+        time = np.arange(round(seconds * RATE)) / RATE
+        wave = 0.3 * np.sin(2 * np.pi * f * time) + 0.02 * draw.standard_normal(len(time))
+        soundfile.write(folder / f"{i}.wav", wave.astype(np.float32), RATE, subtype="FLOAT")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("named")
+    config = PRESETS["clap_test"]
+
+    def vocabulary(made):
+        write_vocabulary(made / "tokenizer")
+
+    variables = variables_of()
+    scale = {"audio": np.float32(np.log(100)), "text": np.float32(0)}
+    variables = {**variables, "params": {**variables["params"], "scale": scale}}
+    checkpoint.save(folder / "clap", variables, config, beside=vocabulary)
+    (folder / "classes.txt").write_text("\n".join(NAMES) + "\n")
+    tones(folder / "new", (300, 900, 2700, 5000))
+    tones(folder / "park", (120, 200, 350, 500), seconds=1.0)
+    return folder
+
+
+def run_of(place, output, **changes):
+    given = {
+        "checkpoint": str(place / "clap"),
+        "class_names": str(place / "classes.txt"),
+        "audio_dir": str(place / "new"),
+        "output": str(output),
+        "batch_size": 4,
+    }
+    return ClassifyRun(**{**given, **changes})
+
+
+def table(output, name="predictions.csv"):
+    with (output / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def probabilities(output):
+    return np.array([[float(row[name]) for name in NAMES] for row in table(output, "probabilities.csv")])
+
+
+def by_hand(place):
+    """Unit embeddings of the four clips and of the park's, the anchors, and the checkpoint's scale."""
+    variables, config, _ = checkpoint.load_audio_text(place / "clap")
+    towers = build_audio_text(config)
+    found = []
+    for folder in ("new", "park"):
+        rows = []
+        for path in sorted((place / folder).iterdir()):
+            wave, _ = soundfile.read(path, dtype="float32")
+            times = config.length // len(wave)
+            rows.append(np.pad(np.tile(wave, times), (0, config.length - times * len(wave))))
+        features = towers.features(jnp.asarray(np.stack(rows)))
+        raw = np.asarray(towers.audio(variables, features[:, None], jnp.zeros(len(rows), bool)), np.float64)
+        found.append(raw / np.linalg.norm(raw, axis=1, keepdims=True))
+    texts = [f"This is a sound of {name.replace('_', ' ')}" for name in NAMES]
+    anchors = clap_prompts.embed_texts(towers, variables, texts, place / "clap").astype(np.float64)
+    return *found, anchors, float(towers.scale(variables))
+
+
+def softmax(x):
+    e = np.exp(x - x.max(1, keepdims=True))
+    return e / e.sum(1, keepdims=True)
+
+
+def test_plain_labels_are_the_nearest_sentences(place, tmp_path, capsys):
+    classify(run_of(place, tmp_path / "out"), "classify")
+    new, _, anchors, scale = by_hand(place)
+    wanted = softmax(scale * new @ anchors.T)
+    np.testing.assert_allclose(probabilities(tmp_path / "out"), wanted, atol=2e-5)
+    assert [row["label"] for row in table(tmp_path / "out")] == [NAMES[k] for k in wanted.argmax(1)]
+    said = capsys.readouterr().out
+    assert "classes by name: 3, scorer plain, template laion, scale 100 (checkpoint)" in said
+    assert "of 4 files the correction changed 0" in said
+    variables, config, _ = checkpoint.load(tmp_path / "out" / "checkpoint")
+    assert (config.family, config.classes, config.head["kind"]) == ("clap", NAMES, "prototypes")
+    np.testing.assert_allclose(variables["params"]["head"]["kernel"], anchors.T, atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weight", ["0.5", "0"])
+def test_a_folder_of_background_is_taken_off(place, tmp_path, weight):
+    run = run_of(place, tmp_path / "out", background_dir=str(place / "park"), background_weight=weight)
+    classify(run, "classify")
+    new, park, anchors, scale = by_hand(place)
+    wanted = softmax(scale * (new - float(weight) * park.mean(0)) @ anchors.T)
+    np.testing.assert_allclose(probabilities(tmp_path / "out"), wanted, atol=5e-5)
+
+
+@pytest.mark.slow
+def test_a_background_in_words_is_the_mean_of_three_sentences(place, tmp_path):
+    classify(run_of(place, tmp_path / "out", background_text="park", background_weight="0.8"), "classify")
+    new, _, anchors, scale = by_hand(place)
+    variables, config, _ = checkpoint.load_audio_text(place / "clap")
+    texts = ["This is a sound of park", "Park sounds in the background", "This is a sound of park in the background"]
+    words = clap_prompts.embed_texts(build_audio_text(config), variables, texts, place / "clap").mean(0)
+    wanted = softmax(scale * (new - 0.8 * words) @ anchors.T)
+    np.testing.assert_allclose(probabilities(tmp_path / "out"), wanted, atol=5e-5)
+
+
+@pytest.mark.slow
+def test_later_runs_need_no_tokenizer(place, tmp_path):
+    classify(run_of(place, tmp_path / "a"), "classify")
+    (place / "clap" / "tokenizer").rename(place / "aside")
+    try:
+        classify(run_of(place, tmp_path / "b"), "classify")
+        with pytest.raises(ValueError, match="there is no tokenizer; put"):
+            classify(run_of(place, tmp_path / "c", template="bare"), "classify")
+    finally:
+        (place / "aside").rename(place / "clap" / "tokenizer")
+    assert (tmp_path / "a/probabilities.csv").read_bytes() == (tmp_path / "b/probabilities.csv").read_bytes()
+
+
+def test_the_weight_is_chosen_and_unknown_named_without_labels(place, tmp_path, capsys):
+    options = {"background_dir": str(place / "park"), "background_weight": "auto", "reject_background": 0.0}
+    classify(run_of(place, tmp_path / "out", **options), "classify")
+    new, park, anchors, scale = by_hand(place)
+    profile, held = park[::2].mean(0), park[1::2]
+    weights = [round(0.1 * i, 1) for i in range(13)]
+
+    def information(w):
+        p = softmax(20 * (new - w * profile) @ anchors.T)
+        return -(p.mean(0) * np.log(p.mean(0))).sum() + (p * np.log(p)).sum(1).mean()
+
+    best = max(weights, key=information)
+    assert f"weight {best:g} (chosen without labels by information of 13 weights)" in capsys.readouterr().out
+    wanted = softmax(scale * (new - best * profile) @ anchors.T)
+    np.testing.assert_allclose(probabilities(tmp_path / "out"), wanted, atol=1e-4)
+    least = softmax(scale * (held - best * profile) @ anchors.T).max()
+    rows = table(tmp_path / "out")
+    assert [row["best"] for row in rows] == [NAMES[k] for k in wanted.argmax(1)]
+    assert [row["label"] == "unknown" for row in rows] == (wanted.max(1) <= least + 1e-6).tolist()
+    kept = json.loads((tmp_path / "out/checkpoint/extra.json").read_text())["calibration"]
+    np.testing.assert_allclose(max(kept["background"]), least, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_methods_and_scorers_over_the_set_take_it(place, tmp_path):
+    shared = {"background_dir": str(place / "park"), "epochs": 1}
+    classify(run_of(place, tmp_path / "tent", method="tent", **shared), "classify")
+    classify(run_of(place, tmp_path / "source", **shared), "classify")
+    classify(run_of(place, tmp_path / "em", scorer="chain:subtract+em", **shared), "classify")
+    found = {name: probabilities(tmp_path / name) for name in ("tent", "source", "em")}
+    assert np.abs(found["tent"] - found["source"]).max() > 1e-4
+    new, park, anchors, scale = by_hand(place)
+    clips = new - 0.5 * park.mean(0)
+    clips /= np.linalg.norm(clips, axis=1, keepdims=True)
+    means = anchors
+    for _ in range(10):
+        means = anchors + softmax(20 * clips @ means.T).T @ clips
+        means /= np.linalg.norm(means, axis=1, keepdims=True)
+    np.testing.assert_allclose(found["em"], softmax(scale * clips @ means.T), atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_names": "absent.txt"}, "--class_names=absent.txt: cannot be read"),
+        ({"class_names": None, "background_text": "park"}, "--background_text: needs classes by name"),
+        ({"background_text": "park", "background_quiet": True}, "--background_text and --background_quiet: both say"),
+        ({"background_text": "park", "background_weight": "much"}, "--background_weight: 'much', expected a number"),
+        ({"background_text": "park", "scorer": "plain"}, "scorer plain takes no background off"),
+        ({"scorer": "subtract"}, "takes a background off, expected one of --background_text"),
+        ({"scorer": "treff"}, "treff needs labelled clips"),
+        ({"template": "a sound"}, "unknown template 'a sound'"),
+        ({"scale": "agreement"}, "template laion is one sentence"),
+        ({"reject": 0.1}, "sentences have no held-out clips"),
+        ({"reject_background": 0.1}, "--reject_background: needs recordings of the background"),
+        ({"checkpoint": "words15"}, "expected a folder of an audio-text model|is a classifier"),
+    ],
+)
+def test_bad_flags_are_one_sentence_before_the_work(place, tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        classify(run_of(place, tmp_path / "out", **changes), "classify")
+    assert not (tmp_path / "out" / "predictions.csv").exists()
+
+
+@pytest.mark.slow
+def test_another_file_of_classes_is_another_run(place, tmp_path):
+    classify(run_of(place, tmp_path / "out"), "classify")
+    own = tmp_path / "classes.txt"
+    own.write_text("rain\nsiren\n")
+    with pytest.raises(ValueError, match="holds the labels of another run"):
+        classify(run_of(place, tmp_path / "out", class_names=str(own)), "classify")
+    own.write_text("\n".join(NAMES) + "\n")
+    classify(run_of(place, tmp_path / "out", class_names=str(own)), "classify")
+
+
+def test_in_python_names_make_a_model(place):
+    import dhauds_jax
+
+    model = dhauds_jax.load(place / "clap", class_names=NAMES)
+    new, _, anchors, scale = by_hand(place)
+    found = model.predict(place / "new")
+    np.testing.assert_allclose(found.probabilities, softmax(scale * new @ anchors.T), atol=2e-5)
+    assert model.classes == NAMES
+    with pytest.raises(ValueError, match="lines 1 and 2 are both 'Rain'"):
+        dhauds_jax.load(place / "clap", class_names=["rain", "Rain"])
+    with pytest.raises(ValueError, match="give --class_names|with --class_names"):
+        dhauds_jax.load(place / "clap")

@@ -1,0 +1,22 @@
+"""What a user writes outside the package: `--scorer=tests.zeroshot.foreign:sharper`."""
+
+from dhauds_jax.types import Scorer
+from dhauds_jax.zeroshot.unit_vectors import cosines
+
+NOT_A_FACTORY = 3
+
+
+def sharper(*, power: int = 3):
+    """Cosines to an odd power."""
+
+    def init(prototypes, background, info):
+        return prototypes
+
+    def step(state, vectors, weights):
+        return state, cosines(vectors, state) ** power
+
+    return Scorer(init, step, ())
+
+
+def nothing():
+    return "nothing"
