@@ -22,6 +22,7 @@ PLACEHOLDERS = {
         "dhauds_jax/data/corruptions/gap.py",
         "dhauds_jax/data/sets/hums.py",
         "dhauds_jax/nets/hums.py",
+        "dhauds_jax/zeroshot/scorers/louder.py",
         "dhauds_jax/nets/hums_zoo.py",
     },
 }

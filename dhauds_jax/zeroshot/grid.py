@@ -78,6 +78,7 @@ def accuracies(
     kinds: tuple[str, ...] = KINDS,
     topn: int = prototypes.TOPN,
     normalised: bool = False,
+    source: Float[Array, "clips width"] | None = None,
 ) -> Float[Array, "sets rows folds"]:
     """Accuracy in % of every row of the grid in every fold.
 
@@ -93,6 +94,8 @@ def accuracies(
       kinds: of prototypes.
       topn: of `tgap`.
       normalised: whether prototypes have unit length; the seed's have not.
+      source: the vectors that prototypes are made from, those of the clean set for clean -> noisy (`--train=clean`);
+        None: each set's own, as published.
     """
     test = 1.0 - train
     fold = jnp.argmax(test, 0)
@@ -102,7 +105,7 @@ def accuracies(
         clips, sentence, mixed = given
         found = []
         for kind in kinds:
-            of_folds = fold_prototypes(kind, clips, labels, train, text, topn, normalised)
+            of_folds = fold_prototypes(kind, clips if source is None else source, labels, train, text, topn, normalised)
             plain = own_fold_scores(clips, of_folds, fold)
             by_text = jnp.einsum("d,fkd->fk", sentence, of_folds, precision="highest")[fold]
             by_audio = own_fold_scores(recordings[mixed], of_folds, fold)

@@ -33,6 +33,22 @@ def text(
     return unit(jnp.einsum("t,tkd->kd", weights / weights.sum(), vectors, precision="highest"))
 
 
+def text_halves(
+    vectors: Float[Array, "templates classes width"],
+) -> tuple[Float[Array, "classes width"], Float[Array, "classes width"]]:
+    """Anchors of every other template and of the rest, for a temperature by their agreement (`calibration`).
+
+    Raises:
+      BadInput: a single template.
+    """
+    if len(vectors) < 2:
+        raise BadInput(
+            "calibration agreement: one template has no two halves, expected at least two: take --template=ensemble, "
+            "or calibration checkpoint"
+        )
+    return text(vectors[::2]), text(vectors[1::2])
+
+
 def template_weights(
     vectors: Float[Array, "clips width"], anchors: Float[Array, "templates classes width"], scale: float
 ) -> Float[Array, " templates"]:

@@ -26,6 +26,27 @@ WEIGHT = 0.5
 """The seed's default `--temperature`, the weight of the background's profile."""
 
 
+def top_k_share(scores: Float[Array | np.ndarray, "chunks classes"], rows: np.ndarray) -> float:
+    """The seed's score of chunks with several labels: the share of their k labels among the top k, mean over chunks.
+
+    Args:
+      scores: larger: more likely; of equal ones the earlier class counts as larger.
+      rows: (chunks, classes), 1 where a chunk has a class; chunks without any are left out.
+
+    Raises:
+      BadInput: no chunk has a label.
+
+    Source: scripts/experiment_tut.py of eacevedo1/AudioText-ContextDA.
+    """
+    rows = np.asarray(rows, bool)
+    count = rows.sum(-1)
+    if not count.any():
+        raise BadInput("top-k share: no chunk has a label, expected at least one that has")
+    place = np.argsort(np.argsort(-np.asarray(scores), -1, kind="stable"), -1)
+    hits = (rows & (place < count[:, None])).sum(-1)
+    return float(np.mean(hits[count > 0] / count[count > 0]))
+
+
 class Published(NamedTuple):
     """What the published script says of every clip when its fold is tested.
 

@@ -209,6 +209,16 @@ def test_a_prepared_split_is_found_again_and_prepared_anew_when_a_file_changes(c
     assert not list(tmp_path.glob("*.tmp-*"))
 
 
+def test_a_resampler_has_prepared_splits_of_its_own(copy, tmp_path):
+    folders = set()
+    for name in ("sinc", "soxr_hq"):
+        source = opened(copy, sample_rate=8_000, resampler=name, budget_mb=0, cache_dir=tmp_path)
+        (held,) = {opened(copy, sample_rate=8_000, resampler=name).waves.tobytes()}
+        assert tfrecord.read_rows(source.records, np.arange(45), WIDTH).tobytes() == held
+        folders.add(source.records.folder)
+    assert len(folders) == 2
+
+
 def test_a_split_that_does_not_fit_needs_a_folder(copy):
     with pytest.raises(ValueError, match=r"train takes 0 MiB and the budget is 0.1 MiB: raise --memory"):
         opened(copy, budget_mb=0.1)

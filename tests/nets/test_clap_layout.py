@@ -131,7 +131,7 @@ def test_a_short_recording_is_one_row_whatever_the_rule(kind):
     centred = {**TINY, "layout": "centre"}
     rows, _ = lay_out_recording(np.array([1, 2, 3], np.float32), LongRule(kind), centred, 8)
     assert rows.tolist() == [[[0, 0, 1, 2, 3, 0, 0, 0]]]
-    with pytest.raises(ValueError, match="b.wav: holds no samples, expected at least one"):
+    with pytest.raises(ValueError, match=r"b.wav: holds no samples, expected at least one"):
         lay_out_recording(np.zeros(0, np.float32), LongRule(kind), TINY, 8, "b.wav")
 
 
@@ -218,7 +218,7 @@ def test_a_fusion_needs_its_front_end():
     with pytest.raises(ValueError, match="is for the front end clap_mel, found log_mel: choose windows, first or"):
         lay_out_recording(noise(100), LongRule("fusion_fixed"), log_mel, 50)
     floored = {**TINY, "top_db": 80.0}
-    with pytest.raises(ValueError, match="top_db 80.0 and frames None, expected 'reflect', null and null"):
+    with pytest.raises(ValueError, match=r"top_db 80.0 and frames None, expected 'reflect', null and null"):
         lay_out_recording(noise(100), LongRule("fusion_fixed"), floored, 50)
     with pytest.raises(ValueError, match="has 20 samples, expected more than n_fft // 2 = 32"):
         list(clap_channels.mel_blocks([noise(20)], spec_of(TINY)))

@@ -49,7 +49,7 @@ def test_tgap_by_hand_and_of_equal_cosines_the_earlier_clip():
         prototypes.check_topn(jnp.asarray([[1.0] * 6, [0.0, 1, 1, 1, 1, 1]]), 6)
 
 
-@pytest.mark.parametrize("kind", ["tgap", "supervised"])
+@pytest.mark.parametrize("kind", ["tgap", pytest.param("supervised", marks=pytest.mark.slow)])
 def test_folds_at_once_are_folds_one_by_one(kind):
     vectors, labels, text = arrays()
     names, train = prototypes.fold_weights(tiny().folds)
@@ -81,6 +81,15 @@ def test_text_is_the_mean_over_templates_or_their_weighted_one():
     np.testing.assert_allclose(found, unit(anchors.mean(0)), atol=1e-6)
     weighted = prototypes.text(jnp.asarray(anchors, jnp.float32), jnp.asarray([1.0, 3.0, 0.0]))
     np.testing.assert_allclose(weighted, unit(0.25 * anchors[0] + 0.75 * anchors[1]), atol=1e-6)
+
+
+def test_halves_of_the_templates():
+    anchors = jnp.asarray(unit(np.random.default_rng(1).normal(size=(5, CLASSES, 8))), jnp.float32)
+    first, second = prototypes.text_halves(anchors)
+    np.testing.assert_allclose(first, unit(np.asarray(anchors)[[0, 2, 4]].mean(0)), atol=1e-6)
+    np.testing.assert_allclose(second, unit(np.asarray(anchors)[[1, 3]].mean(0)), atol=1e-6)
+    with pytest.raises(BadInput, match="one template has no two halves, expected at least two"):
+        prototypes.text_halves(anchors[:1])
 
 
 def test_templates_by_which_clips_are_named_surely_weigh_more():

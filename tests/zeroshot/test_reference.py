@@ -103,6 +103,40 @@ def test_the_grid_in_one_program_has_the_published_accuracies():
         np.testing.assert_allclose(each, data[f"accuracy_{name}"][:3], rtol=1e-6)
 
 
+def test_prototypes_of_the_clean_set_and_one_program_for_all_weights():
+    """Clean -> noisy (D24): the rows of prototypes made by hand from other vectors; new weights compile nothing."""
+    data = golden()
+    names, train = prototypes.fold_weights(data["fold"])
+    labels, vectors, clean = (jnp.asarray(data[key]) for key in ("class_gt", "embeddings", "embeddings"))
+    clean = clean[::-1]
+    given = (
+        vectors[None],
+        labels,
+        train,
+        jnp.asarray(data["text"]),
+        jnp.asarray(data["background_prompts"].mean(0))[None],
+    )
+    given += (jnp.asarray(data["backgrounds"]), jnp.asarray(data["background_of_clip"])[None])
+    found = grid.accuracies(*given, jnp.asarray([0.5]), kinds=("supervised",), source=clean)
+    before = grid.accuracies._cache_size()
+    grid.accuracies(*given, jnp.asarray([0.7]), kinds=("supervised",), source=clean)
+    assert grid.accuracies._cache_size() == before
+    for fold, name in enumerate(names):
+        means = prototypes.supervised(clean, labels, train[fold], classes=8, normalised=False)
+        test = data["fold"] == name
+        right = np.mean((data["embeddings"][test] @ np.asarray(means).T).argmax(-1) == data["class_gt"][test])
+        assert found[0, 0, fold] == pytest.approx(100 * right, rel=1e-6)
+
+
+def test_the_share_of_labels_among_the_top_ones_by_hand():
+    scores = np.array([[0.9, 0.1, 0.5, 0.3], [0.2, 0.2, 0.2, 0.1], [0.9, 0.1, 0.5, 0.3]])
+    rows = np.array([[1, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
+    assert reference.top_k_share(scores, rows) == pytest.approx((2 / 3 + 0) / 2)
+    assert reference.top_k_share(scores, np.eye(4)[[0, 0, 2]]) == pytest.approx(2 / 3)
+    with pytest.raises(BadInput, match="no chunk has a label"):
+        reference.top_k_share(scores, np.zeros((3, 4)))
+
+
 def test_unnormalised_prototypes_are_a_quirk_that_changes_predictions():
     """D19: what the seed's shorter and longer prototypes are worth on these clips."""
     data = golden()

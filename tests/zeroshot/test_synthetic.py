@@ -1,6 +1,8 @@
 """What the model of embeddings says of the correction: when it helps, when it harms, and what the oracle is worth."""
 
 import functools
+import re
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -64,3 +66,24 @@ def test_words_are_worth_less_than_sounds_where_the_modalities_lie_apart():
     """Both take off the background; sounds take off their modality's offset too, which words have another of."""
     apart, together = study()[-1], study(offset=0.0)[-1]
     assert apart.best["audio"][1] - apart.best["text"][1] > together.best["audio"][1] - together.best["text"][1] + 0.03
+
+
+def test_the_page_s_table_is_what_the_study_gives():
+    page = (Path(__file__).parents[2] / "docs" / "zeroshot.md").read_text(encoding="utf-8")
+    for offset, end in ((1.0, ""), (0.0, ", no offsets")):
+        for point in synthetic.study(jax.random.key(0), world=synthetic.World(offset=offset)):
+            found = re.search(rf"\n\| {point.snr_db:g} dB{end} \|(.*)\|\n", page)
+            if found is None:
+                continue
+            cells = [float(cell.split("(")[0]) for cell in found[1].split("|")]
+            chosen = [point.chosen[kind][1] for kind in ("audio", "text", "oracle")]
+            row = [
+                point.plain,
+                point.centre,
+                point.fixed["audio"],
+                *chosen,
+                point.fixed["wrong"],
+                point.chosen["wrong"][1],
+            ]
+            # A unit of rounding may turn one clip of the thousand, and the page has one decimal.
+            np.testing.assert_allclose(cells, 100 * np.array(row), rtol=0, atol=0.16)

@@ -115,9 +115,15 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Scorer:
 
 
 def uses(scorer: Scorer, background: Background | None) -> tuple[str, ...]:
-    """What a scorer looks at with this background, in the order of `USES`: what a record says."""
-    own = background is not None and background.mean.ndim == 2 and "background" in scorer.uses
-    return tuple(one for one in USES if one in scorer.uses or (own and one == "own_background"))
+    """What a scorer looks at with this background, in the order of `USES`: what a record says.
+
+    A background with a row for each clip adds "own_background", one of the clips' own quiet windows adds "set".
+    """
+    found = set(scorer.uses)
+    if background is not None and "background" in found:
+        found |= {"own_background"} if background.mean.ndim == 2 else set()
+        found |= {"set"} if background.kind == "quiet" else set()
+    return tuple(one for one in USES if one in found)
 
 
 def linear_head(name: str, scorer: Scorer, state: Any, scale: float | Float[Array, ""] = 1.0) -> Linear:

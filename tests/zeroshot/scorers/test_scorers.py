@@ -1,9 +1,12 @@
 """Every scorer against its equation in float64, names and options, and what is refused."""
 
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax import names
 from dhauds_jax.errors import BadInput
 from dhauds_jax.types import ScorerInfo
 from dhauds_jax.zeroshot import scorers, scoring
@@ -106,6 +109,7 @@ def test_a_chain_of_linear_scorers_is_one_layer():
     np.testing.assert_allclose(scores_of("chain:subtract+centre", {"weight": 0.25}), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_folds_have_their_own_prototypes_and_their_own_set():
     data = tiny()
     of_folds = jnp.stack([data.prototypes["text"], data.prototypes["supervised"], data.prototypes["text"]])
@@ -122,6 +126,9 @@ def test_folds_have_their_own_prototypes_and_their_own_set():
 def test_what_a_record_says_that_a_scorer_uses():
     data = tiny()
     assert scorers.uses(scorers.make("chain:subtract+em"), data.background) == ("background", "set")
+    quiet = data.background._replace(kind="quiet")
+    assert scorers.uses(scorers.make("subtract"), quiet) == ("background", "set")
+    assert scorers.uses(scorers.make("plain"), quiet) == ()
     assert scorers.uses(scorers.make("subtract"), data.own) == ("background", "own_background")
     assert scorers.uses(scorers.make("centre", {"running": True}), data.own) == ("set", "past")
     assert scorers.uses(scorers.make("treff"), None) == ("train_labels",)
@@ -158,6 +165,12 @@ def test_options_of_a_chain_go_to_whoever_has_them():
 def test_bad_names_and_options(name, options, sentence):
     with pytest.raises(BadInput, match=sentence):
         scorers.make(name, options)
+
+
+def test_every_scorer_has_a_row_in_the_page():
+    page = (Path(__file__).parents[3] / "docs" / "zeroshot.md").read_text(encoding="utf-8")
+    for name in names.SCORERS:
+        assert f"\n| `{name}` | `" in page, name
 
 
 def test_what_is_missing_is_said():
