@@ -70,7 +70,6 @@ HEAVY = {
     "torch": ("converters",),
     "tensorflow": ("data.pipeline", "data.corrupted.beam_builder"),
     "tensorflow_datasets": ("data.pipeline", "data.corrupted.beam_builder"),
-    "soxr": ("data.soundscapes.mixing",),
     "tensorboardX": ("train.epoch_log",),
     "tokenizers": ("nets.clap_tokenizer",),
     "jax2onnx": ("model.onnx",),

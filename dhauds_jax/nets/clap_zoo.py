@@ -24,6 +24,7 @@ from dhauds_jax.nets.audio_text_config import (
     text_geometry,
 )
 from dhauds_jax.nets.clap import AudioTower, Projection, TextTower
+from dhauds_jax.nets.clap_layout import LongRule, lay_out_recording
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.family import Family
 from dhauds_jax.nets.front_ends import front_end
@@ -102,9 +103,7 @@ def build_audio_text(config: AudioTextConfig, *, matmul_precision: str | None = 
         with precision_of_products("highest"):
             return hear(wave)
 
-    def layout(recording: np.ndarray, rule: Any, name: str = "") -> tuple[np.ndarray, np.ndarray]:
-        from dhauds_jax.nets.clap_layout import lay_out_recording
-
+    def layout(recording: np.ndarray, rule: LongRule, name: str = "") -> tuple[np.ndarray, np.ndarray]:
         return lay_out_recording(recording, rule, config.front_end, config.length, name)
 
     def audio(
