@@ -26,7 +26,6 @@ from dhauds_jax.nets.audio_text_config import (
 from dhauds_jax.nets.clap import AudioTower, Projection, TextTower
 from dhauds_jax.nets.clap_layout import LongRule, lay_out_recording
 from dhauds_jax.nets.config import ClassifierConfig, take
-from dhauds_jax.nets.family import Family
 from dhauds_jax.nets.front_ends import front_end
 from dhauds_jax.nets.htsat import HTSAT
 from dhauds_jax.nets.precision import precision_of_products
@@ -65,9 +64,6 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> HTSAT:
     sizes = take(config.geometry, AUDIO_GEOMETRY, "config geometry of family 'clap'")
     check_audio(sizes, config.front_end)
     return _htsat(sizes, Compute(**compute))
-
-
-FAMILY = Family(build_encoder, Compute._fields)
 
 
 def build_towers(config: AudioTextConfig, **compute: Any) -> tuple[AudioTower, TextTower]:
