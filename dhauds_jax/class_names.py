@@ -32,6 +32,9 @@ COCHL_SCENE = _words(
 URBAN_SOUND_8K = _words(
     "air_conditioner car_horn children_playing dog_bark drilling engine_idling gun_shot jackhammer siren street_music"
 )
+TAU_URBAN_2019 = _words(
+    "airport bus metro metro_station park public_square shopping_mall street_pedestrian street_traffic tram"
+)
 VOCAL_SOUND = ("Laughter", "Sigh", "Cough", "Throat clearing", "Sneeze", "Sniff")
 _FISH = _words(
     "cascading_saw chatter chorus crackle croak damselfish dolphin double_pulse echinidae epigut grazing grouper_a "

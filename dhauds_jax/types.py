@@ -285,12 +285,13 @@ class Method(NamedTuple):
 class Layout(Protocol):
     """A recording at the model's rate, laid out as the audio tower's rows; on the host.
 
-    `recording` is (time,), `rule` one of `names.LONG_RULES` with its settings. Gives what `AudioText.features` takes,
+    `recording` is (time,), `rule` one of `names.LONG_RULES` with its settings, `name` the recording's own, from which
+    random rules draw. Gives what `AudioText.features` takes,
     (rows, 1, samples) waves, or, where rows have more than one channel, finished features (rows, 4, frames, mels), and
     for each row whether its recording was longer than the tower's clip (its other channels then count).
     """
 
-    def __call__(self, recording: Array, rule: Any, /) -> tuple[Array, Array]: ...
+    def __call__(self, recording: Array, rule: Any, /, name: str = "") -> tuple[Array, Array]: ...
 
 
 class AudioText(NamedTuple):
@@ -298,7 +299,7 @@ class AudioText(NamedTuple):
 
     Attributes:
       init: `key -> {"params": {"audio", "text", "scale"}, "batch_stats": {"audio"}}`.
-      layout: `(recording, rule) -> (waves or features, longer)`, on the host (`Layout`).
+      layout: `(recording, rule, name="") -> (waves or features, longer)`, on the host (`Layout`).
       features: (batch, samples) waves -> (batch, frames, mels), row by row and without parameters.
       audio: `(variables, features (batch, channels, frames, mels), longer (batch,)) -> (batch, width)`, the projection
         before the L2 norm; channels 1, or 4 of which the last three count in rows that are `longer`.

@@ -41,10 +41,10 @@ ROOMS = {
     "tta": ("nets", "dsp"),
     "converters": ("nets", "command"),
     "cells": ("nets", "data", "dsp", "tta", "workdir"),
-    "model": ("cells.input_statistics", "data", "nets", "tta", "workdir.saver"),
+    "zeroshot": ("tta.selection",),
+    "model": ("cells.input_statistics", "data", "nets", "tta", "workdir.saver", "zeroshot"),
     "train": ("nets", "data", "dsp", "tta", "workdir"),
     "benchmark": ("nets", "data", "dsp", "tta", "command"),
-    "zeroshot": ("tta.selection",),
     "recipes": ("cells.request", "nets", "data", "tta"),
     "report": ("workdir.records", "tta.selection"),
     "runs": (
@@ -74,7 +74,7 @@ HEAVY = {
     "tokenizers": ("nets.clap_tokenizer",),
     "jax2onnx": ("model.onnx",),
     "onnxruntime": ("model.onnx",),
-    "soxr": ("data.resampling",),
+    "soxr": ("data.resampling", "data.soundscapes.mixing"),
 }
 """Packages, and the only places that may import them."""
 

@@ -105,7 +105,8 @@ def through_epochs(
         within=protocols.Within(info.get("updates", 0), info.get("losses", ())),
         asked=saver.asked if saver else interrupts.never,
     )
-    with watching(saver, lambda stopped: (stopped.state, {"curve": curve, "seconds": clock.seconds()})):
+    whole = {"of": plan.epochs}
+    with watching(saver, lambda stopped: (stopped.state, {"curve": curve, "seconds": clock.seconds(), **whole})):
         for epoch in epochs:
             place = f"after epoch {epoch.index} of {plan.epochs}; lower the learning rate"
             logits = check_finite_logits(epoch.logits, place)
@@ -123,7 +124,7 @@ def through_epochs(
                 point["reliability"] = {"after": bins(logits, target.labels)}
             curve.append(point)
             if saver and epoch.index:
-                saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds()})
+                saver.save(epoch.state, {"position": epoch.index, "curve": curve, "seconds": clock.seconds(), **whole})
             last = epoch.state
     final, filled = (curve[-1].pop(name, {}) for name in ("metrics", "reliability"))
     return Trajectory(curve, [], clock.seconds(), parallel.here(where, last), final, filled)
@@ -195,8 +196,8 @@ def through_stream(
                 clean.append(metrics.METRICS[target.metric](seen, target.labels[: target.clips]))
             if saver and saver.due():
                 fetch()
-                facts = {"position": step.index + 1, "losses": losses, "clean": clean, "seconds": clock.seconds()}
-                saver.save((step.state, logits), facts)
+                facts = {"position": step.index + 1, "of": len(stream), "losses": losses, "clean": clean}
+                saver.save((step.state, logits), {**facts, "seconds": clock.seconds()})
             state = step.state
     fetch()
     rows = rows_of(stream)

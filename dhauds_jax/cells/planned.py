@@ -6,8 +6,10 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from dhauds_jax.cells import subsets
 from dhauds_jax.cells.checking import Checked
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.source import SourceModel
@@ -18,6 +20,7 @@ from dhauds_jax.names import CLEAN
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.types import Classifier
 from dhauds_jax.wording import counted
+from dhauds_jax.workdir.saver import Saver
 
 
 class Name(NamedTuple):
@@ -37,19 +40,33 @@ class Plan:
         passes: Mapping[Name, int],
         there: Collection[Name],
         clock: Callable[[], float] = time.monotonic,
+        begun: Mapping[Name, float] = MappingProxyType({}),
     ):
-        """`passes` over the clips that every cell takes, the cells `there`, and a `clock` that gives seconds."""
-        self._passes, self._left, self._there = passes, passes.keys() - there, len(passes.keys() & there)
-        self.left, self._work = len(self._left), sum(passes[name] for name in self._left)
+        """The plan.
+
+        Args:
+          passes: over the clips that every cell takes.
+          there: the cells that have a record.
+          clock: gives seconds.
+          begun: the share that an earlier sitting did of others.
+        """
+        self._left, self._there = passes.keys() - there, len(passes.keys() & there)
+        self._begun = len(self._left & begun.keys())
+        self._passes = {name: max(1, round(count * (1 - begun.get(name, 0.0)))) for name, count in passes.items()}
+        self.left, self._work = len(self._left), sum(self._passes[name] for name in self._left)
         self._to_compile = {(name.protocol, name.method) for name in self._left}
         self._share = len(self._left) > len(self._to_compile)
-        self._estimate = Estimate(self.left, "cell", work=self._work, few=True, resumed=self._there > 0, clock=clock)
+        self._estimate = Estimate(
+            self.left, "cell", work=self._work, few=True, resumed=self._there + self._begun > 0, clock=clock
+        )
 
     def says(self, clips: int) -> str:
         """How much is to be done on so many clips."""
         there = f"; {counted(self._there, 'other has', 'others have')} a record" if self._there else ""
-        passes = f"{counted(self._work, 'pass', 'passes')} over them in all (a backward pass counts as two)"
-        return f"work: {counted(self.left, 'cell')} of {counted(clips, 'clip')}, {passes}{there}"
+        rest = "left" if self._begun else "in all"
+        passes = f"{counted(self._work, 'pass', 'passes')} over them {rest} (a backward pass counts as two)"
+        begun = f"; {counted(self._begun, 'of them goes', 'of them go')} on where it was" if self._begun else ""
+        return f"work: {counted(self.left, 'cell')} of {counted(clips, 'clip')}, {passes}{begun}{there}"
 
     @contextlib.contextmanager
     def running(self, name: Name) -> Iterator[None]:
@@ -66,8 +83,21 @@ class Plan:
         self._to_compile.discard(program)
 
 
-def plan_of(run: AdaptRun, checked: Checked, source: SourceModel, records: Iterable[Mapping[str, Any]]) -> Plan:
-    """The plan of a command; `records` are those of its work folder.
+def begun_in(workdir: Path) -> list[dict[str, Any]]:
+    """What lies beside the states of the unfinished cells of a work folder (`running.saver_of`)."""
+    folders = sorted(path for path in (workdir / "state").glob("*") if path.is_dir())
+    found = [Saver(folder).info() for folder in folders]
+    return [info for info in found if isinstance(info.get("identity"), dict) and "of" in info]
+
+
+def plan_of(
+    run: AdaptRun,
+    checked: Checked,
+    source: SourceModel,
+    records: Iterable[Mapping[str, Any]],
+    unfinished: Iterable[Mapping[str, Any]] = (),
+) -> Plan:
+    """The plan of a command; `records` are those of its work folder, and `unfinished` is `begun_in` it.
 
     A record of the same names, options, draws and weights is taken for the cell's own: whether its data are the same is
     seen when these are made.
@@ -86,7 +116,7 @@ def plan_of(run: AdaptRun, checked: Checked, source: SourceModel, records: Itera
         offline = protocols.PROTOCOLS[protocol].epochs
         options = {**checked.options[method], "batch_size": run.batch_size}
         options |= {"epochs": epochs_of(run, protocol, method)}
-        options |= {"subset": Path(run.subset).name if run.subset else None}
+        options |= {"subset": None, **subsets.remark(run.subset)}
         if record["corruption"] != CLEAN and not (run.corrupted_dir or run.adaptation_dir):
             two = bool(offline) and run.draw == "two"
             options["draw"] = "two" if two else "single"
@@ -100,7 +130,13 @@ def plan_of(run: AdaptRun, checked: Checked, source: SourceModel, records: Itera
         )
 
     there = {Name(*(record[key] for key in Name._fields)) for record in records if is_one(record)}
-    return Plan(_passes(run, checked, source.classifier), there)
+    begun = {}
+    for info in unfinished:
+        cell = dict(info["identity"])
+        cell["options"] = {**cell.get("options", {}), **subsets.remark(run.subset)}
+        if is_one(cell):
+            begun[Name(*(cell[key] for key in Name._fields))] = info["position"] / max(1, info["of"])
+    return Plan(_passes(run, checked, source.classifier), there, begun=begun)
 
 
 def _passes(run: AdaptRun, checked: Checked, classifier: Classifier) -> dict[Name, int]:

@@ -43,8 +43,25 @@ def plan_of(cell: Cell, passes: tuple[int, int]) -> Plan:
 
 
 def saver_of(cell: Cell, source: SourceModel, workdir: Path, save_every_s: float = 20.0) -> Saver:
-    """Keeps the states of an unfinished cell; whoever writes its record clears it, and only then."""
-    return Saver(workdir / "state" / cell_id(cell, source.sha256), save_every_s)
+    """Keeps the states of an unfinished cell; whoever writes its record clears it, and only then.
+
+    Its folder names the cell; what the cell is called stands beside the state for whoever plans the rest
+    (`planned.begun_in`).
+    """
+    folder = workdir / "state" / cell_id(cell, source.sha256)
+    return Saver(folder, save_every_s, called(cell, source), same=lambda stored, wanted: True)
+
+
+def called(cell: Cell, source: SourceModel) -> dict[str, Any]:
+    """The part of a cell's record that is known before it is run."""
+    names = ("dataset", "corruption", "level", "method", "protocol", "profile", "seed")
+    return {
+        **{name: getattr(cell, name) for name in names},
+        "options": {**dict(cell.options), "epochs": cell.epochs, "batch_size": cell.batch_size, **dict(cell.draw)},
+        "protocol_options": dict(cell.protocol_options),
+        "selection": {"criterion": cell.criterion},
+        "source_checkpoint": source.sha256,
+    }
 
 
 def run_cell(

@@ -15,6 +15,7 @@ from dhauds_jax.data.measuring import MeasuredFile, measure_files
 from dhauds_jax.data.mixdown import SILENT
 from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split, list_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.estimates import say
 from dhauds_jax.files import printable
 from dhauds_jax.wording import counted, plural
 
@@ -108,7 +109,7 @@ def check_copy(
       data_dir: its folder.
       splits: those to check; all of the set's when not given.
       allow_partial: absent files, missing classes and other counts do not keep the copy from serving.
-      progress: show a progress bar.
+      progress: say how much is to be read, and show a progress bar.
       workers: files read at once; as many as there are cores when not given.
 
     Raises:
@@ -124,6 +125,8 @@ def check_copy(
     findings += _check_counts(dataset, listed, allow_partial)
     findings += _check_ids(listed, dataset.val_within)
     paths = {ref.path: split for split, refs in listed.items() for ref in refs}  # a file of two splits is read once
+    if progress:
+        say(f"work: {counted(len(paths), 'file')} in {counted(len(listed), 'split')}, each read once")
     measured = dict(zip(paths, measure_files(list(paths), f"check {dataset.name}", progress, workers)))
     named = {path: _name(path, data_dir) for path in paths}
     findings += [found for path in paths for found in _check_file(dataset, paths[path], named[path], measured[path])]

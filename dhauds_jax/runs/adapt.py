@@ -11,7 +11,7 @@ from dhauds_jax import metrics, parallel
 from dhauds_jax.cells import subsets
 from dhauds_jax.cells.cell import cell_id
 from dhauds_jax.cells.checking import check
-from dhauds_jax.cells.planned import Name, plan_of
+from dhauds_jax.cells.planned import Name, begun_in, plan_of
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun, title
 from dhauds_jax.cells.running import run_cell, saver_of
@@ -106,7 +106,7 @@ def results(
     workdir = Path(run.workdir)
     parallel.wait("records")  # the first process may still be adding what a row before this one gave
     done = records.done(workdir)
-    plan = plan_of(run, checked, source, done.cells.values())
+    plan = plan_of(run, checked, source, done.cells.values(), begun_in(workdir))
     if plan.left:
         say(plan.says(len(loaded.clips.ids)))
     found: list[dict[str, Any]] = []

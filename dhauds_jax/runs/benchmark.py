@@ -15,12 +15,14 @@ from dhauds_jax.benchmark import device, programs, pytorch
 from dhauds_jax.cells import targets
 from dhauds_jax.command import app
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.runs.requests.benchmark import Benchmark
 from dhauds_jax.tta import methods
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir import provenance
 
-WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts")
+WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts", "clap", "soundscapes")
 
 
 def sizes_of(run: Benchmark) -> programs.Sizes:
@@ -81,7 +83,13 @@ def checked(run: Benchmark) -> Benchmark:
         methods.factory(name)
     if run.parallel != "jit" and (list(run.what) != ["adapt"] or run.vs_torch or run.from_features):
         raise BadInput(f"--parallel={run.parallel}: times updates from waves, expected --what=adapt alone")
-    if run.vs_torch:
+    if "clap" in run.what:
+        from dhauds_jax.benchmark import clap
+
+        clap.check(run.net, run.vs_torch)
+        if list(run.what) != ["clap"]:
+            raise BadInput("--what=clap: its nets are pairs of towers, expected it alone")
+    elif run.vs_torch:
         if run.torch_compile and run.layer_drop is None and all("hubert" in net for net in run.net):
             run = run.replace(layer_drop=0.0)  # a skipped block is a Python branch, which breaks the compiled graph
         pytorch.check(run.what, run.net, run.method, sizes_of(run))
@@ -95,6 +103,7 @@ def benchmark(run: Benchmark) -> str:
       BadInput: unknown names, or the only thing asked for cannot run.
     """
     run = checked(run)
+    say(_work(run))
     if run.vs_torch:
         # PyTorch works in a process of its own on the same device: do not take its memory for ours.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
@@ -115,17 +124,35 @@ def benchmark(run: Benchmark) -> str:
             else:
                 for line in benchmark_parts.table(found):
                     print(line, flush=True)
+        if "clap" in run.what:
+            from dhauds_jax.benchmark import clap
+
+            _print_rows(clap.rows(run.net, sizes_of(run), run.rounds, run.vs_torch), run)
         if "corrupt" in run.what:
             _print_rows(_corruption_rows(run), run)
         if "pipeline" in run.what:
             from dhauds_jax.benchmark import pipeline
 
             _print_rows(pipeline.rows(run.seconds, run.batch, run.rounds), run)
+        if "soundscapes" in run.what:
+            from dhauds_jax.benchmark import soundscapes
+
+            _print_rows(soundscapes.rows(run.seconds, run.batch, run.rounds), run)
     if run.json:
         return ""
     where = f"profiles in {run.profile}; " if run.profile else ""
     memory = f"peak memory {provenance.peak_memory_mb():.0f} MiB"
     return f"{where}device: {provenance.device()}; {memory}; --json prints one object a line"
+
+
+def _work(run: Benchmark) -> str:
+    """How much is measured, in numbers."""
+    asked = set(run.what)
+    counts = [counted(len(run.net), "network")] if asked - {"corrupt", "pipeline"} else []
+    counts += [counted(len(run.method), "method")] if asked & {"adapt", "compile"} else []
+    counts += [counted(len(targets.expand(run.corruption, ["L2"])), "corruption")] if "corrupt" in asked else []
+    rounds = f"{counted(run.rounds, 'round')} of each after one that compiles"
+    return f"work: {', '.join([*run.what, *counts, f'batches of {run.batch:,}', rounds])}"
 
 
 def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
@@ -172,7 +199,7 @@ def _print_rows(rows: Iterator[dict[str, Any]], run: Benchmark) -> None:
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    name = " ".join(str(row[k]) for k in ("what", "of", "net", "method", "corruption", "stage") if k in row)
+    name = " ".join(str(row[k]) for k in ("what", "part", "of", "net", "method", "corruption", "stage") if k in row)
     if "reason" in row:
         return f"{name}: not measured, {row['reason']}"
     if row["what"] == "compile":
@@ -187,6 +214,8 @@ def _sentence(row: dict[str, Any]) -> str:
         f"({1000 * row['fastest']:.1f} to {1000 * row['slowest']:.1f}), {row['clips_per_s']:.1f} clips/s, "
         f"first call {row['first_call']:.1f} s"
     )
+    if row["what"] == "soundscapes":
+        sentence += f", {row['ms_per_clip']:.1f} ms of processor time each"
     if row.get("peak_share") is not None:
         sentence += f", {row['tflops']:.3g} TFLOP/s, {100 * row['peak_share']:.0f} % of a large product"
     if "cells_per_s" in row:

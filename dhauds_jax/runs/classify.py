@@ -26,7 +26,7 @@ from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.tta import methods, selection
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import Calibration, RunInfo
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, plural
 from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.saver import Saver
 
@@ -47,7 +47,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     how = _check(run)
     named = None if run.class_names is None else named_classes.load(run)
     model = named.model if named else model_of(run.checkpoint, run.model, run.precision)[0]
-    method = methods.make(run.method, model.classifier, how.options)
+    method = adapting.method_of(how, model.classifier)
     if named is None:
         _least(run, model)
     # What the method or its factory refuses, and what would be lost, is said before files are read.
@@ -69,8 +69,6 @@ def classify(run: ClassifyRun, command: str) -> str:
             reread=run.online or run.method == "source",
         )
         print(labels.described(found, model.config))
-        passes = "one pass" if run.online or run.method == "source" else f"{counted(run.epochs, 'epoch')} over them"
-        say(f"work: {counted(len(found.waves), 'window')}, {passes}")
         if known is not None:
             truth.check(known, found.files)
         about = {"identity": identity(settings, found), "settings": settings, "method": run.method}
@@ -80,9 +78,10 @@ def classify(run: ClassifyRun, command: str) -> str:
             corrected = named_classes.corrected(named, run, found)
             model, about = corrected.model, {**about, "classes": corrected.lines}
             print("\n".join(corrected.lines))
-            method = methods.make(run.method, model.classifier, how.options)
+            method = adapting.method_of(how, model.classifier)
         least = _least(run, model)
         saver = Saver(state / about["identity"], run.save_every_s)
+        say(_work(run, len(found.waves), saver.info().get("position", 0)))
         outcome = model.adapting(how, method, found.waves, saver=saver, before=corrected and corrected.before)
         if corrected is not None and corrected.scorer is not None:
             outcome = named_classes.rescored(corrected, model, run, found, outcome)
@@ -101,6 +100,18 @@ def classify(run: ClassifyRun, command: str) -> str:
     return text
 
 
+def _work(run: ClassifyRun, windows: int, done: int) -> str:
+    """How much is to be done; of a run that goes on, after `done` epochs or batches, what is left."""
+    if run.online or run.method == "source":
+        left = max(0, windows - done * run.batch_size)
+        return f"work: {counted(left, 'window')}, one pass" + (
+            f"; the other {windows - left:,} are done" if done else ""
+        )
+    epochs = counted(run.epochs - done, "epoch") if done < run.epochs else "no epoch"
+    behind = f"; the other {done:,} {plural(done, 'is', 'are')} done" if done else ""
+    return f"work: {counted(windows, 'window')}, {epochs} over them{behind}"
+
+
 def _write(
     run: ClassifyRun,
     about: dict[str, Any],
@@ -114,7 +125,7 @@ def _write(
     folder, outcome = Path(run.output), after.adapted.outcome
     labels.remove(folder)
     write_atomically(folder / RUN, json.dumps({**about, "finished": False}, indent=2) + "\n")
-    before, now = after.predictions(found, outcome.before), after.predictions(found, outcome.logits)
+    before, now = after.adapted.predictions
     lines = () if named is None else named.said(after.predictions(found, named.plain).labels, before.labels)
     if least is not None:
         count = int((now.confidence < least).sum())

@@ -66,13 +66,15 @@ def run_election(run: ElectRun, command: str) -> str:
     configs = [source.classifier.config for source in sources]
     config = configs[0]
     views = {pair: views_of(run, configs, pair[0]) for pair in pairs}
-    models = [_model(source, run.batch_size, programs) for source in sources]
     loaded = targets.load(run.dataset, run.data_dir, run.split, config)
     clips, written, there = contents.of_split(loaded.clips), 0, 0
     done, modes = records.done(Path(run.workdir)), election.MODES[: 2 if len(sources) == 1 else 4]
     each = f"{counted(len(loaded.clips.ids), 'clip')} in 3 views by {counted(len(sources), 'model')}"
     say(f"work: {counted(len(pairs), 'corruption')}, {each}")
-    estimate = Estimate(len(pairs), "corruption", few=True)
+    # Of each model the clips as they are and two rolled; of unpadded views, whose plain clips stay padded, one more.
+    parts = {pair: len(sources) * (4 if views[pair] == "unpadded" else 3) for pair in pairs}
+    estimate = Estimate(sum(parts.values()), "view", few=True)
+    models = [_counted(_model(source, run.batch_size, programs), estimate) for source in sources]
     for corruption, level in pairs:
         noise = functools.partial(targets.noise_for, loaded, run.noise_dir, corruption, level)
         drawn = targets.corrupted(
@@ -85,7 +87,7 @@ def run_election(run: ElectRun, command: str) -> str:
         finished = [mode for mode in modes if _named(run, sources, names, drawn, mode, clips)["cell"] in done.cells]
         there += len(finished)
         if len(finished) == len(modes):
-            estimate.there()
+            estimate.there(parts[corruption, level], parts[corruption, level])
             continue
         waves = drawn.waves()
         begun = time.perf_counter()
@@ -105,7 +107,6 @@ def run_election(run: ElectRun, command: str) -> str:
             written += 1
             score = f"{100 * record['adapted_last']:.2f} % {loaded.dataset.metric}"
             print(f"{names[0]} {level} {mode} seed {run.seed}: {score}")
-        estimate.part()
     found = f", {counted(there, 'was', 'were')} there already" if there else ""
     return f"{counted(written, 'record')} written{found}{done.note}: {Path(run.workdir) / records.FILE}"
 
@@ -116,6 +117,12 @@ def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str
     possible = corruption == CLEAN and centred and all(c.front_end["kind"] == "log_mel" for c in configs)
     if run.views not in (None, "padded", "unpadded"):
         raise BadInput(f"--views={run.views}: expected padded or unpadded")
+    if run.views == "unpadded" and not centred:
+        nets = ", ".join(config.net for config in configs)
+        raise BadInput(
+            f"--views=unpadded: among {nets} are front ends that repeat short clips (front_end.layout repeat_pad), "
+            "expected such that pad them with silence, or --views=padded"
+        )
     if run.views == "unpadded" and not possible:
         nets = ", ".join(dict.fromkeys(config.net for config in configs))
         raise BadInput(
@@ -153,6 +160,17 @@ def _model(source: SourceModel, batch_size: int, programs: Programs) -> Callable
         return check_finite_logits(np.concatenate(said)[: len(view.waves)], _UNADAPTED)
 
     return predict
+
+
+def _counted(predict: Callable[[Any], np.ndarray], estimate: Estimate) -> Callable[[Any], np.ndarray]:
+    """A model each of whose views is a part of the estimate."""
+
+    def predict_and_count(view: Any) -> np.ndarray:
+        logits = predict(view)
+        estimate.part()
+        return logits
+
+    return predict_and_count
 
 
 def _models(run: ElectRun, programs: Programs) -> list[SourceModel]:

@@ -20,7 +20,8 @@ from dhauds_jax.model import encoding
 from dhauds_jax.model.encoding import Encoder
 from dhauds_jax.model.record import load
 from dhauds_jax.names import CLEAN
-from dhauds_jax.nets import checkpoint, precision, zoo
+from dhauds_jax.nets import checkpoint, clap_layout, precision, zoo
+from dhauds_jax.nets.clap_layout import LongRule
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.runs import embed_clips, embed_sources
 from dhauds_jax.runs.embed_clips import Work
@@ -31,15 +32,14 @@ from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, vectors
 
 NPZ = "embeddings.npz"
-_RULES = ("windows", "first")  # that a classifier knows
 
 
 class Encoding(NamedTuple):
-    """What embeds, what a manifest says of it, and the rule of long recordings with its settings."""
+    """What embeds, what a manifest says of it, and the rule of long recordings as `--long` has it."""
 
     encoder: Encoder
     about: dict[str, Any]
-    long: dict[str, Any]
+    long: str
 
 
 @precision.exactly()
@@ -76,7 +76,6 @@ def embed(run: EmbedRun, command: str) -> str:
 def _check(run: EmbedRun) -> list[tuple[str, str]]:
     """The corruptions and levels, from flags that fit together."""
     check_number("--batch_size", run.batch_size, 1)
-    check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
     check_number("--save_every_s", run.save_every_s, 0.0)
     check_on_bad_file(run.on_bad_file)
     quirks_of(run.profile)
@@ -107,20 +106,21 @@ def encoding_of(run: EmbedRun) -> Encoding:
             f"--text={run.text}: phrases are embedded by an audio-text network, and --checkpoint={run.checkpoint} is a "
             "classifier; expected the checkpoint of one, or no --text"
         )
-    if run.long not in _RULES:
+    rule = clap_layout.parse_rule(run.long)
+    if rule.kind.startswith("fusion"):
         raise BadInput(
             f"--long={run.long}: is a rule of audio-text networks, and --checkpoint={run.checkpoint} is a classifier; "
-            f"expected {' or '.join(_RULES)}"
+            "expected windows, first or random_crop"
         )
+    if tuple(run.corruption) != (CLEAN,):  # it acts on the head of a long clip, wherever clips are corrupted
+        rule = LongRule("first")
     model = load(run.checkpoint, precision=run.precision)
-    # A corruption acts on the head of a long clip, wherever clips are corrupted.
-    rule = "windows" if run.long == "windows" and tuple(run.corruption) == (CLEAN,) else "first"
-    encoder = encoding.of_model(model, rule, run.overlap, run.batch_size)
-    long = {"rule": rule, **({"overlap": run.overlap} if rule == "windows" else {})}
-    return Encoding(encoder, {**_about(model.config, model.variables), **_computed(run, encoder)}, long)
+    encoder = encoding.of_model(model, rule, run.batch_size)
+    return Encoding(encoder, _about(model.config, model.variables, run, encoder), clap_layout.rule_text(rule))
 
 
-def _about(config: ClassifierConfig, variables: Any) -> dict[str, Any]:
+def _about(config: ClassifierConfig, variables: Any, run: EmbedRun, encoder: Encoder) -> dict[str, Any]:
+    """What a manifest says of a network: all that a vector follows from beside the recording."""
     own = [digest for digest in map(registry.source_digest, config.places()) if digest is not None]
     return {
         "kind": "classifier",
@@ -131,12 +131,10 @@ def _about(config: ClassifierConfig, variables: Any) -> dict[str, Any]:
         "sample_rate": config.sample_rate,
         "length": config.length,
         "settings": zoo.own_settings(config),
+        "precision": run.precision,
+        "rows": encoder.how,
         **({"plug_ins": own} if own else {}),
     }
-
-
-def _computed(run: EmbedRun, encoder: Encoder) -> dict[str, Any]:
-    return {"precision": run.precision, "rows": encoder.how}
 
 
 def _embed_cell(

@@ -187,6 +187,9 @@ def _compute(work: Work, parts: Parts) -> None:
         finally:
             recordings.close()
         keeping.keep()
+    if work.cell is not None and work.cell.noise.bank is not None:
+        for notice in work.cell.noise.bank.later_notices():
+            print(f"note: {notice}")
 
 
 def _join(work: Work, parts: Parts) -> None:
@@ -267,7 +270,7 @@ def _say(manifest: Mapping[str, Any]) -> None:
     """What must be said of the clips: notices, heads, silence, files that were left out."""
     for notice in (*manifest["notices"], *silence(manifest["silent"])):
         print(f"note: {notice}")
-    if manifest["longer"] and manifest["long"]["rule"] == "first":
+    if manifest["longer"] and manifest["long"] == "first":
         are = plural(manifest["longer"], "clip is", "clips are")
         print(f"note: {manifest['longer']:,} {are} longer than the network's: their heads are embedded (--long=first)")
     bad = manifest["bad_files"]

@@ -41,33 +41,48 @@ class Cell(NamedTuple):
     noise: Noise
 
 
-class _Seen:
-    """The blocks of a recording on their way, and what is known of it after the last one."""
+class _Read:
+    """A recording that is read as often as somebody asks for its blocks, and what is known of it then."""
 
-    def __init__(self, blocks: Iterable[np.ndarray]) -> None:
-        self._blocks, self.samples, self._lowest, self._highest = blocks, 0, np.inf, -np.inf
+    def __init__(self, source: Source, encoder: Encoder, position: int) -> None:
+        self._source, self._encoder, self._position = source, encoder, position
+        self._blocks, self._notices = source.open(position, (encoder.sample_rate, encoder.resampler))
+        self._begun = False
+        self._coming: Iterator[np.ndarray] = iter(())
 
-    def __iter__(self) -> Iterator[np.ndarray]:
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The blocks, from the beginning."""
+        if self._begun:
+            again = (self._encoder.sample_rate, self._encoder.resampler)
+            self._blocks, self._notices = self._source.open(self._position, again)
+        self._begun, self._samples, self._lowest, self._highest = True, 0, np.inf, -np.inf
+        self._coming = self._seen()
+        return self._coming
+
+    def _seen(self) -> Iterator[np.ndarray]:
         for block in self._blocks:
-            self.samples += len(block)
-            self._lowest, self._highest = min(self._lowest, block.min()), max(self._highest, block.max())
-            yield block
+            if len(block):
+                self._samples += len(block)
+                self._lowest, self._highest = min(self._lowest, block.min()), max(self._highest, block.max())
+                yield block
 
-    def told(self, encoder: Encoder, digest: str, notices: Sequence[str]) -> Clip:
+    def told(self) -> Clip:
+        """What is known when all that was needed has been read; the rest is read for it, and found whole."""
+        for _ in self._coming:
+            pass
         silent = bool(self._highest - self._lowest < SILENT)
-        said = tuple((str(notice), float(getattr(notice, "value", 0.0))) for notice in notices)
-        seconds = self.samples / encoder.sample_rate
-        return Clip(None, seconds, 0, self.samples > encoder.length, silent, digest, said)
+        said = tuple((str(notice), float(getattr(notice, "value", 0.0))) for notice in self._notices())
+        seconds, longer = self._samples / self._encoder.sample_rate, self._samples > self._encoder.length
+        return Clip(None, seconds, 0, longer, silent, self._source.content(self._position), said)
 
 
 def clean(source: Source, encoder: Encoder, first: int) -> Iterator[Recording]:
     """The clips from position `first` on, each to be read before the next one is asked for; files are read ahead."""
 
     def read(position: int) -> Iterator[Row | Clip]:
-        blocks, notices = source.open(position, encoder.sample_rate)
-        seen = _Seen(blocks)
-        yield from encoder.rows(source.names[position], seen)
-        yield seen.told(encoder, source.content(position), notices())
+        reading = _Read(source, encoder, position)
+        yield from encoder.rows(source.names[position], reading.blocks)
+        yield reading.told()
 
     for position, found in ahead(read, range(first, len(source.names))):
         last: list[Clip] = []
@@ -154,10 +169,9 @@ def corrupted(source: Source, cell: Cell, encoder: Encoder, first: int) -> Itera
 
     def read(position: int) -> tuple[np.ndarray, Clip] | BadFile:
         try:
-            blocks, notices = source.open(position, encoder.sample_rate)
-            seen = _Seen(blocks)
-            wave = beginning(seen, width)
-            return wave, seen.told(encoder, source.content(position), notices())
+            reading = _Read(source, encoder, position)
+            wave = beginning(reading.blocks(), width)
+            return wave, reading.told()
         except BadFile as error:
             return error
 
@@ -172,7 +186,8 @@ def corrupted(source: Source, cell: Cell, encoder: Encoder, first: int) -> Itera
                 if isinstance(one, BadFile):
                     yield Recording(position, _raising(one), lambda: None)
                 else:
-                    rows = encoder.rows(source.names[position], [next(waves)])
+                    wave = next(waves)
+                    rows = encoder.rows(source.names[position], lambda wave=wave: [wave])
                     yield Recording(position, rows, lambda told=one[1]: told)
 
 
@@ -192,6 +207,7 @@ def _corrupt(
         sample_rate=encoder.sample_rate,
         length=encoder.length,
         lengths=np.array([len(wave) for wave in waves]),
+        layout=encoder.layout,
     )[0]
 
 

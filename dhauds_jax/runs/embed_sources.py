@@ -26,6 +26,9 @@ KNOWN = ("label", "fold", "background", "split", "group")
 Opened = tuple[Iterator[np.ndarray], Callable[[], tuple[str, ...]]]
 """A recording's float32 (time,) blocks, and what must be said of it after the last one."""
 
+Rate = tuple[int, str]
+"""In Hz, and how a recording gets it, of `names.RESAMPLERS`."""
+
 
 class Source(NamedTuple):
     """Clips to be embedded.
@@ -33,7 +36,7 @@ class Source(NamedTuple):
     Attributes:
       names: of the clips, as texts hold them.
       ids: as draws are keyed by them.
-      open: `(position, rate in Hz) -> Opened`; raises `BadFile` at once or while the blocks are read.
+      open: `(position, rate) -> Opened`; raises `BadFile` at once or while the blocks are read.
       content: position -> a digest of what the clip is made from.
       listing: a digest of the files' names, sizes and times of change.
       classes: names of the classes, in the order of `labels`.
@@ -46,7 +49,7 @@ class Source(NamedTuple):
 
     names: tuple[str, ...]
     ids: tuple[str, ...]
-    open: Callable[[int, int], Opened]
+    open: Callable[[int, Rate], Opened]
     content: Callable[[int], str]
     listing: str
     classes: tuple[str, ...] = ()
@@ -113,9 +116,9 @@ def _of_files(
 ) -> Source:
     paths = tuple(paths)
 
-    def opened(position: int, rate: int) -> Opened:
-        blocks, reading = read_blocks(paths[position], rate)
-        return blocks, lambda: reading.notices(rate)
+    def opened(position: int, rate: Rate) -> Opened:
+        blocks, reading = read_blocks(paths[position], *rate)
+        return blocks, lambda: reading.notices(rate[0])
 
     def content(position: int) -> str:
         try:
@@ -201,8 +204,8 @@ def _made(dataset: DataSet, run: EmbedRun) -> tuple[Source, list[int], tuple[str
             clips.setdefault(clip, (wave, int(label), split))
     ids, waves = tuple(clips), [wave for wave, _, _ in clips.values()]
 
-    def opened(position: int, rate: int) -> Opened:
-        return iter([resample_wave(waves[position], dataset.sample_rate, rate)]), tuple
+    def opened(position: int, rate: Rate) -> Opened:
+        return iter([resample_wave(waves[position], dataset.sample_rate, *rate)]), tuple
 
     source = Source(tuple(map(printable, ids)), ids, opened, lambda i: digests.of_arrays(waves[i]), "made in memory")
     return source, [label for _, label, _ in clips.values()], tuple(split for _, _, split in clips.values())

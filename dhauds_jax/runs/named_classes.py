@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -16,11 +15,9 @@ from dhauds_jax import calibration, digests
 from dhauds_jax.data import recordings
 from dhauds_jax.data.recordings import Recordings
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.model import named
 from dhauds_jax.model.adapting import Outcome
 from dhauds_jax.model.record import Model
-from dhauds_jax.nets import checkpoint, clap_prompts, precision
-from dhauds_jax.nets.clap_classifier import as_classifier
-from dhauds_jax.nets.clap_zoo import build_audio_text
 from dhauds_jax.nets.config import reading
 from dhauds_jax.nets.prototypes import with_prototypes
 from dhauds_jax.runs.requests.named_classes import BACKGROUNDS, NamedClasses
@@ -142,25 +139,21 @@ def load(run: Any) -> Named:
         raise BadInput(f"--scale=agreement: template {run.template} is one sentence, expected two or more: ensemble")
     if run.checkpoint is None:
         raise BadInput("--class_names: needs an audio-text model, expected --checkpoint=FOLDER of converters.convert")
-    variables, config, extra = checkpoint.load_audio_text(run.checkpoint)
+    found = named.towers(run.checkpoint, precision=run.precision)
     asked = {"anchors": templates.sentences(classes, lines), "background": [], "noisy": []}
     if run.background_text:
         asked["background"] = list(templates.background_prompts(run.background_text))
     if "drift" in scorers.members(scorer_of(run)):
         asked["noisy"] = templates.noisy_sentences(classes)
-    towers = build_audio_text(config, **precision.compute_options(run.precision))
     all_texts = [text for texts in asked.values() for text in texts]
-    vectors = dict(zip(all_texts, clap_prompts.embed_texts(towers, variables, all_texts, run.checkpoint), strict=True))
+    vectors = dict(zip(all_texts, found.sentences(all_texts), strict=True))
     anchors, noisy = (
-        np.stack([vectors[text] for text in asked[name]]).reshape(-1, len(classes), config.projection["width"])
+        np.stack([vectors[text] for text in asked[name]]).reshape(-1, len(classes), found.config.projection["width"])
         if asked[name]
         else None
         for name in ("anchors", "noisy")
     )
-    mean = np.asarray(prototypes.text(jnp.asarray(anchors)))
-    compute = precision.compute_options(run.precision)
-    made = as_classifier(config, variables, mean.T, np.zeros(len(classes)), classes, **compute)
-    model = Model(made[0], jax.tree.map(jnp.asarray, made[1]), made[0].config, extra)
+    model = found.classifier(np.asarray(prototypes.text(jnp.asarray(anchors))), classes)
     background, held = None, None
     if run.background_text:
         background = backgrounds.from_text(np.stack([vectors[text] for text in asked["background"]]))
@@ -212,17 +205,17 @@ def _heard(run: Any, model: Model) -> tuple[Background, np.ndarray | None]:
     return backgrounds.from_audio(vectors[::2]), vectors[1::2]
 
 
-def corrected(named: Named, run: Any, found: Recordings) -> Corrected:
+def corrected(known: Named, run: Any, found: Recordings) -> Corrected:
     """The model for these recordings: weight, background and scale chosen as asked, never by labels.
 
     Raises:
       BadInput: what a scorer or a background refuses of these recordings.
     """
-    vectors = named.model.window_vectors(found.waves, run.batch_size, "embed")
-    anchors = np.asarray(prototypes.text(jnp.asarray(named.anchors)))
-    scale = _scale(named, run, vectors)
+    vectors = known.model.window_vectors(found.waves, run.batch_size, "embed")
+    anchors = np.asarray(prototypes.text(jnp.asarray(known.anchors)))
+    scale = _scale(known, run, vectors)
     plain = vectors @ anchors.T
-    background = named.background
+    background = known.background
     if run.background_quiet:
         levels = 10 * np.log10([max(float(np.mean(np.square(wave))), 0.0) or 1e-30 for wave in found.waves])
         background = backgrounds.quiet(vectors, plain.max(-1), np.where(levels < -200, -np.inf, levels))
@@ -231,47 +224,47 @@ def corrected(named: Named, run: Any, found: Recordings) -> Corrected:
         weight, how = _weight(run, vectors, anchors, background)
         lines.append(f"background: {_origin(run)}, weight {weight:g}{how}")
     scorer = scorers.make(name, {} if weight is None else {"subtract.weight" if "+" in name else "weight": weight})
-    info = ScorerInfo(scale, jnp.asarray(anchors), None if named.noisy is None else jnp.asarray(named.noisy))
+    info = ScorerInfo(scale, jnp.asarray(anchors), None if known.noisy is None else jnp.asarray(known.noisy))
     state, scores = scoring.score(scorer, anchors, background, info, vectors)
     kernel, bias = anchors.T, np.zeros(len(anchors))
     if scorer.linear is not None:
         kernel, bias = scorers.linear_head(name, scorer, state)
     config, variables = with_prototypes(
-        named.model.config, named.model.variables, kernel, scale * np.asarray(bias), named.model.classes, scale=scale
+        known.model.config, known.model.variables, kernel, scale * np.asarray(bias), known.model.classes, scale=scale
     )
-    extra = dict(named.model.extra)
-    if named.held is not None:
-        windows = scale * (named.held @ np.asarray(kernel) + np.asarray(bias)[None])
+    extra = dict(known.model.extra)
+    if known.held is not None:
+        windows = scale * (known.held @ np.asarray(kernel) + np.asarray(bias)[None])
         made = calibration.with_scores(Calibration(1.0, run.scale, "max_probability"), background=windows)
         extra["calibration"] = calibration.to_extra(made)
-    model = named.model.with_weights(config, variables, extra, run.precision)
+    model = known.model.with_weights(config, variables, extra, run.precision)
     how = f"scorer {name}, template {run.template}, scale {scale:.4g} ({run.scale})"
     lines.append(f"classes by name: {len(anchors)}, {how}")
-    rest = None if scorer.linear is not None else (scorer, named, scale, background)
+    rest = None if scorer.linear is not None else (scorer, known, scale, background)
     return Corrected(model, scale * np.asarray(scores), scale * plain, rest, tuple(lines))
 
 
 def rescored(how: Corrected, model: Model, run: Any, found: Recordings, outcome: Outcome) -> Outcome:
     """The outcome with the scores of a scorer that is no last layer: of the embeddings that adapted weights give."""
-    scorer, named, scale, background = how.scorer
+    scorer, known, scale, background = how.scorer
     if run.method == "source":
         return outcome._replace(before=how.before, logits=how.before)
     adapted = replace(model, variables=outcome.state.variables)
     vectors = adapted.window_vectors(found.waves, run.batch_size, "embed")
-    anchors = prototypes.text(jnp.asarray(named.anchors))
-    info = ScorerInfo(scale, anchors, None if named.noisy is None else jnp.asarray(named.noisy))
+    anchors = prototypes.text(jnp.asarray(known.anchors))
+    info = ScorerInfo(scale, anchors, None if known.noisy is None else jnp.asarray(known.noisy))
     logits = scale * np.asarray(scoring.score(scorer, anchors, background, info, vectors)[1])
     return outcome._replace(before=how.before, logits=logits)
 
 
-def _scale(named: Named, run: Any, vectors: np.ndarray) -> float:
-    own = float(named.model.config.head["scale"])
+def _scale(known: Named, run: Any, vectors: np.ndarray) -> float:
+    own = float(known.model.config.head["scale"])
     if run.scale == "none":
         return 1.0
     if run.scale == "checkpoint":
         return own
-    halves = [np.asarray(prototypes.text(jnp.asarray(named.anchors[half::2]))) for half in (0, 1)]
-    whole = vectors @ np.asarray(prototypes.text(jnp.asarray(named.anchors))).T
+    halves = [np.asarray(prototypes.text(jnp.asarray(known.anchors[half::2]))) for half in (0, 1)]
+    whole = vectors @ np.asarray(prototypes.text(jnp.asarray(known.anchors))).T
     return 1 / calibration.temperature("agreement", whole, halves=tuple(vectors @ half.T for half in halves))
 
 

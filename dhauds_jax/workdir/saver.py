@@ -191,6 +191,13 @@ class Saver:
             raise BadInput(f"{saved[-1]} holds the state of another run or version: remove {self.folder} to start anew")
         return jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays]), info
 
+    def info(self) -> dict[str, Any]:
+        """What was saved beside the latest state, its "identity" among it; empty where none can be read."""
+        for saved in self._saved()[-1:]:
+            with contextlib.suppress(OSError, ValueError):
+                return json.loads((saved / "info.json").read_text())
+        return {}
+
     def move(self, folder: Path) -> None:
         """Moves what is saved to another folder, in place of what lies there: the run is finished, and may go on."""
         if parallel.writes() and self._saved():

@@ -103,7 +103,7 @@ def read_all(places: Sequence[Path | str], *, zeros: bool = False) -> tuple[Vect
                 _differ(one, other, word, *(str(encoder.get(name))[:16] for encoder in made))
         rules = _rule(one), _rule(other)
         if all(rules) and rules[0] != rules[1] and any(_longer(each) for each in (one, other)):
-            _differ(one, other, "rule of long recordings", *map(_words, rules))
+            _differ(one, other, "rules of long recordings", *rules)
     return found
 
 
@@ -123,7 +123,7 @@ def front_end_hash(front_end: Mapping[str, Any]) -> str:
 
 
 def check_encoder(
-    found: Vectors, checkpoint: str, weights: str, front_end: Mapping[str, Any], long: Mapping[str, Any] | None = None
+    found: Vectors, checkpoint: str, weights: str, front_end: Mapping[str, Any], long: str | None = None
 ) -> None:
     """Raises `BadInput`, with both hashes, for vectors of another encoder, front end or long rule than these.
 
@@ -134,7 +134,7 @@ def check_encoder(
       checkpoint: what the encoder is called in sentences.
       weights: its `checkpoint.variables_hash`.
       front_end: of its config.
-      long: the rule of long recordings with its settings (None: any); it only counts where a recording was longer.
+      long: the rule of long recordings, as `--long` has it (None: any); it only counts where a recording was longer.
     """
     made = found.manifest.get("encoder")
     if not made:
@@ -146,11 +146,11 @@ def check_encoder(
                 f"--embeddings={found.place}: made by the {word} {str(made.get(name))[:16]}, but that of --checkpoint="
                 f"{checkpoint} is {ours[name][:16]}, expected the same; give the other checkpoint, or embed anew"
             )
-    if long is not None and _longer(found) and _rule(found) != dict(long):
+    if long is not None and _longer(found) and _rule(found) != long:
         were = counted(_longer(found), "recording was", "recordings were")
         raise BadInput(
             f"--embeddings={found.place}: {were} longer than the network's clip and embedded with "
-            f"{_words(_rule(found))}, expected {_words(long)}; embed anew, or give the same --long"
+            f"--long={_rule(found)}, expected --long={long}; embed anew, or give the same"
         )
 
 
@@ -158,13 +158,8 @@ def _longer(found: Vectors) -> int:
     return int(found.manifest.get("longer", 0))
 
 
-def _rule(found: Vectors) -> dict[str, Any]:
-    return dict(found.manifest.get("long", {}))
-
-
-def _words(rule: Mapping[str, Any]) -> str:
-    """A rule as the flags that ask for it."""
-    return " ".join(f"--{'long' if name == 'rule' else name}={value}" for name, value in rule.items())
+def _rule(found: Vectors) -> str:
+    return found.manifest.get("long", "")
 
 
 def export_npz(found: Vectors, path: Path) -> None:

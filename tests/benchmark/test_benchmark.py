@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.benchmark import compilation, device, pipeline, programs
+from dhauds_jax.runs import benchmark as runs_benchmark
 from dhauds_jax.runs.benchmark import Benchmark, benchmark, sizes_of
 from dhauds_jax.tta import methods
 from dhauds_jax.types import Batch, RunInfo
@@ -56,6 +57,18 @@ def test_rows_are_json_with_the_agreed_keys(capsys):
     assert rows[2]["cells_per_s"] == pytest.approx(1 / rows[2]["seconds"], rel=1e-4)
     for row in rows[:2]:
         assert row["first_call"] == pytest.approx(row["lower_s"] + row["compile_s"] + row["execute_s"], rel=1e-4)
+
+
+def test_the_work_is_said_in_numbers(monkeypatch, capsys):
+    """On stderr: with --json nothing but rows is on stdout."""
+    monkeypatch.setattr(runs_benchmark, "_model_rows", lambda run: iter(()))
+    monkeypatch.setattr(runs_benchmark, "_corruption_rows", lambda run: iter(()))
+    assert benchmark(a_run(what=["adapt", "corrupt"], method=["norm", "tent"], corruption=["all"])) == ""
+    assert capsys.readouterr() == (
+        "",
+        "work: adapt, corrupt, 1 network, 2 methods, 7 corruptions, batches of 4, 2 rounds of each after one that "
+        "compiles\n",
+    )
 
 
 @pytest.mark.slow

@@ -3,12 +3,13 @@
 import io
 import sys
 
+import numpy as np
 import pytest
 
 from dhauds_jax import estimates
-from dhauds_jax.cells import targets, worklist
+from dhauds_jax.cells import running, targets, worklist
 from dhauds_jax.cells.checking import check
-from dhauds_jax.cells.planned import Name, Plan, plan_of
+from dhauds_jax.cells.planned import Name, Plan, begun_in, plan_of
 from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.data import sets
 from dhauds_jax.names import PROTOCOLS
@@ -81,6 +82,23 @@ def test_what_has_a_record_is_not_left(source, tmp_path):
         {"protocol_options": {"reset": "every:2"}},
     ):
         assert a_plan(source, tmp_path, [{**record, **other}], protocol=["online"])[2].left == 2
+
+
+def test_of_a_cell_that_has_begun_what_is_left_is_planned(source, tmp_path):
+    """Before, the whole cell was, whatever an earlier sitting had done of it."""
+    changes = {"corruption": ["WHN", "TST"], "protocol": ["offline"], "method": ["tent"], "epochs": 8}
+    run, checked, plan = a_plan(source, tmp_path, **changes)
+    assert plan.says(9) == "work: 2 cells of 9 clips, 68 passes over them in all (a backward pass counts as two)"
+    work = next(iter(worklist.works_of(run, targets.Loaded(WORDS, some_clips(), 2_000), checked.pairs)))
+    cell = worklist.cell_of(run, checked, source, work, "offline", "tent", "of the clips")
+    saver = running.saver_of(cell, source, tmp_path)
+    saver.save({"x": np.zeros(1)}, {"position": 6, "of": 8, "losses": []}, always=True)
+    begun = begun_in(tmp_path)
+    assert [(info["identity"]["corruption"], info["position"]) for info in begun] == [("WHN", 6)]
+    left = "42 passes over them left (a backward pass counts as two); 1 of them goes on where it was"
+    assert plan_of(run, checked, source, [], begun).says(9) == f"work: 2 cells of 9 clips, {left}"
+    for other in ({"seed": 2}, {"epochs": 9}, {"options": ["lr=9"]}):
+        assert "goes on" not in plan_of(run.replace(**other), check(run.replace(**other)), source, [], begun).says(9)
 
 
 @pytest.mark.parametrize("cells", [1, 3])

@@ -187,6 +187,11 @@ def test_urban_clips_are_resampled_then_cut(tmp_path):
         "31 of 31 files: longer than 1200 samples, the head is kept",
     )
     assert clips.labels.tolist() == [ref.label for ref in refs] and set(clips.lengths.tolist()) == {1_200}
+    read_as = {"layout": "repeat_pad", "resampler": "soxr_hq"}
+    repeated = load_cell(data, root, "TST", "L2", sample_rate=RATE, length=4_000, progress=False, **read_as)
+    expected = resample_wave(wave, 44_100, RATE, "soxr_hq")
+    np.testing.assert_array_equal(repeated.waves[3], [*expected, *expected, *np.zeros(800)])
+    assert repeated.lengths[3] == 1_600
 
 
 def test_longer_reef_clips_keep_their_head(tmp_path):

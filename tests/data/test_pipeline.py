@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions import corrupt
 from dhauds_jax.data.corruptions.noise import NoiseBank
+from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.pipeline import decoding, feature_dataset, tfrecord, to_int16
 from dhauds_jax.data.pipeline.decoding import decode_files
@@ -209,6 +210,16 @@ def test_a_prepared_split_is_found_again_and_prepared_anew_when_a_file_changes(c
     assert not list(tmp_path.glob("*.tmp-*"))
 
 
+def test_a_resampler_has_prepared_splits_of_its_own(copy, tmp_path):
+    folders = set()
+    for name in ("sinc", "soxr_hq"):
+        source = opened(copy, sample_rate=8_000, resampler=name, budget_mb=0, cache_dir=tmp_path)
+        (held,) = {opened(copy, sample_rate=8_000, resampler=name).waves.tobytes()}
+        assert tfrecord.read_rows(source.records, np.arange(45), WIDTH).tobytes() == held
+        folders.add(source.records.folder)
+    assert len(folders) == 2
+
+
 def test_a_split_that_does_not_fit_needs_a_folder(copy):
     with pytest.raises(ValueError, match=r"train takes 0 MiB and the budget is 0.1 MiB: raise --memory"):
         opened(copy, budget_mb=0.1)
@@ -352,6 +363,16 @@ def test_feature_dataset_is_what_the_jitted_step_computes(copy, corruption, epoc
         # dB / 40; the step is compiled in another program, whose sums may round otherwise.
         np.testing.assert_allclose(element["right"], right, rtol=0, atol=1e-5)
         np.testing.assert_allclose(element["left"], left, rtol=0, atol=1e-5)
+
+
+def test_features_are_of_repeated_clips_where_the_network_wants_it(copy):
+    given = {"sample_rate": RATE, "length": 7_000, "key": jax.random.key(0), "limit": 0.0, "layout": "repeat_pad"}
+    found = feature_dataset("arabic_speech_commands", copy, "train", features=lambda wave: wave, batch_size=45, **given)
+    (element,) = found.as_numpy_iterator()
+    clips = load_split("arabic_speech_commands", copy, "train", sample_rate=RATE, length=7_000, progress=False)
+    for row, i in zip(element["right"], element["index"], strict=True):
+        own = raw_clip(clips.waves[i], int(clips.lengths[i]))
+        np.testing.assert_array_equal(row, lay_out(own, 7_000, layout="repeat_pad"))
 
 
 def test_importing_the_pipeline_imports_no_tensorflow():

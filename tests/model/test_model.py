@@ -1,13 +1,17 @@
 """Three lines of Python: load, adapt, predict."""
 
+from collections import Counter
+
 import jax
 import numpy as np
 import pytest
 import soundfile
 
 import dhauds_jax
+from dhauds_jax.model import adapting
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.tta.methods.source import source
 from tests.runs import tiny
 
 
@@ -66,6 +70,48 @@ def test_an_adapted_model_is_a_new_one_that_can_be_kept(place, tmp_path):
     kept = jax.tree.leaves(dhauds_jax.load(tmp_path / "kept").variables)
     assert all(np.array_equal(a, b) for a, b in zip(kept, jax.tree.leaves(adapted.variables), strict=True))
     assert adapted.adapt(place / "audio", method="source").predict(place / "audio").files == found.files
+
+
+TRACED = Counter()
+
+
+def counted(classifier, *, scale: float = 1.0, axis_name=None):
+    """The source model, which counts how often its functions are traced."""
+    plain = source(classifier)
+
+    def step(state, batch, key):
+        TRACED["step"] += 1
+        return plain.step(state, batch, key)
+
+    def predict(state, batch):
+        TRACED["predict"] += 1
+        return scale * plain.predict(state, batch)
+
+    return plain._replace(step=step, predict=predict)
+
+
+def test_a_model_that_is_adapted_again_compiles_nothing_again(place):
+    """Before, each call traced and compiled the method anew, and what it predicts too; other shapes still are."""
+    model = dhauds_jax.load(place / "checkpoint")
+
+    def adapted(one, take, **given):
+        waves = np.stack([tiny.tone(label, take) for label in range(12)])
+        how = {"method": f"{__name__}:counted", "rate": tiny.RATE, "epochs": 1, "batch_size": 4} | given
+        return one.adapt(waves, **how), waves
+
+    first, waves = adapted(model, 0)
+    labels = first.predict(waves, rate=tiny.RATE, batch_size=4)
+    traced = dict(TRACED)
+    assert traced == {"step": 1, "predict": 2}, "one to adapt with, and one of the model that came of it"
+    again, _ = adapted(model, 1, epochs=2, seed=3)
+    again, _ = adapted(again, 2)
+    same = again.predict(waves, rate=tiny.RATE, batch_size=4)
+    assert dict(TRACED) == traced and np.array_equal(same.probabilities, labels.probabilities)
+    for number, other in enumerate(({"batch_size": 3}, {"options": {"scale": 2.0}}), 2):
+        adapted(model, 0, **other)
+        assert TRACED["step"] == number
+    kept = (adapting._method, adapting._compiled)
+    assert [one.cache_info().maxsize for one in kept] == [adapting.KEPT] * 2
 
 
 def _read(model, place):

@@ -99,6 +99,12 @@ def test_a_whole_network_written_otherwise_says_the_same():
     assert np.allclose(found, jax.jit(logits)(waves), atol=1e-5)
 
 
+def test_the_help_names_every_step_of_the_installation():
+    """Before, the first one alone: whoever took it was asked for the second by the command."""
+    said = ExportRun.__dataclass_fields__["format"].metadata["flag"].help
+    assert [how for how in set(onnx.INSTALLED_BY.values()) if f"pip install {how}" not in said] == []
+
+
 def test_what_cannot_be_written_is_said_before_the_work(tmp_path, monkeypatch):
     tiny.make_checkpoint(tmp_path / "checkpoint")
     run = ExportRun(checkpoint=str(tmp_path / "checkpoint"), output=str(tmp_path / "out"))

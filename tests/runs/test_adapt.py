@@ -186,7 +186,9 @@ def test_a_killed_run_resumes_to_the_same_record(place, tmp_path, monkeypatch, m
 
 
 @pytest.mark.slow
-def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_there(place, tmp_path, monkeypatch):
+def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_there(
+    place, tmp_path, monkeypatch, capsys
+):
     """Before, the state was removed first, and the whole adaptation was lost."""
     run = a_run(place, tmp_path, method=["source"], corruption=["clean"], protocol=["offline"])
 
@@ -199,10 +201,14 @@ def test_a_run_killed_at_its_record_keeps_its_last_state_until_the_record_is_the
             adapt(run, "c")
     (state,) = (tmp_path / "state").iterdir()
     assert [step.name for step in state.iterdir()] == ["00000001"]
+    assert "work: 1 cell of 15 clips, 4 passes over them in all " in capsys.readouterr().err
     with monkeypatch.context() as patched:
         patched.setattr(running.Saver, "clear", dies)
         with pytest.raises(Killed):
             adapt(run, "c")
+    # Before, it said the four passes again; one is always left, since the record is.
+    said = "work: 1 cell of 15 clips, 1 pass over them left (a backward pass counts as two); 1 of them goes on where"
+    assert said in capsys.readouterr().err
     (record,) = records.read(tmp_path)
     assert (record["cell"], state.exists()) == (state.name, True)
     assert adapt(run, "c").startswith("0 records written, 1 was there already")

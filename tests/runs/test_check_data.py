@@ -108,6 +108,8 @@ def test_each_damage_gives_its_line_and_verdict(copy, capsys, damage, serves, ot
 
 
 def test_a_whole_copy_gives_a_summary_only(copy, capsys):
+    report = check(CheckRun(dataset="arabic_speech_commands", data_dir=str(copy)))
+    assert report[1] and capsys.readouterr().err.startswith("work: 60 files in 3 splits, each read once\n")
     lines, text, serves = checked(copy, capsys)
     assert lines == [] and serves
     first, second, third = text.splitlines()

@@ -15,7 +15,7 @@ import soundfile
 
 from dhauds_jax import names
 from dhauds_jax.data import recordings
-from dhauds_jax.model import Model, adapting
+from dhauds_jax.model import Model, adapting, record
 from dhauds_jax.model.adapting import Request
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
@@ -94,7 +94,9 @@ def test_every_readable_file_gets_a_label_and_the_adapted_model_is_written(place
 
 @pytest.mark.slow
 @pytest.mark.parametrize("online", [False, True], ids=["offline", "online"])
-def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(place, tmp_path, monkeypatch, online):
+def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(
+    place, tmp_path, monkeypatch, capsys, online
+):
     classify(a_run(place, tmp_path / "whole", online=online), "c")
     name = "online" if online else "offline"
     original = getattr(protocols, name)
@@ -111,16 +113,26 @@ def test_an_interrupted_run_writes_what_there_is_and_goes_on_to_the_same_labels(
             classify(a_run(place, tmp_path / "cut", online=online), "c")
     assert len(rows(tmp_path / "cut")) == 9
     assert "stopped before its end" in (tmp_path / "cut" / "report.md").read_text()
+    capsys.readouterr()
     classify(a_run(place, tmp_path / "cut", online=online), "c")
+    # Before, it said all of the work again.
+    left = ("21 windows, one pass; the other 12 are done", "33 windows, 2 epochs over them; the other 1 is done")
+    assert f"work: {left[not online]}\n" in capsys.readouterr().err
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
     left, right = (checkpoints.load(tmp_path / n / "checkpoint")[0] for n in ("cut", "whole"))
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(left), jax.tree.leaves(right), strict=True))
 
 
 @pytest.mark.slow
-def test_the_source_method_changes_no_label(place, tmp_path):
+def test_the_source_method_changes_no_label(place, tmp_path, monkeypatch):
+    """And predicts the files once; any other method twice, before and after it. Before, that was done for advice and
+    again for what is written."""
+    made, original = [], record.predictions
+    monkeypatch.setattr(record, "predictions", lambda *given: made.append(1) or original(*given))
     classify(a_run(place, tmp_path, method="source", epochs=1), "c")
-    assert all(row["label"] == row["label_before"] for row in rows(tmp_path))
+    assert all(row["label"] == row["label_before"] for row in rows(tmp_path)) and len(made) == 1
+    classify(a_run(place, tmp_path / "norm", method="norm", epochs=1), "c")
+    assert len(made) == 3
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """experiments.elect end to end on a tiny set."""
 
+import io
+import sys
+
 import numpy as np
 import pytest
 
@@ -8,9 +11,11 @@ from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.data import sets
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.errors import BadInput
+from dhauds_jax.estimates import Estimate
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs import elect
 from dhauds_jax.runs.elect import ElectRun, run_election
+from dhauds_jax.tta import election
 from dhauds_jax.workdir import records
 from tests.runs import tiny
 
@@ -60,6 +65,10 @@ def test_unpadded_views_need_log_mel_of_all_models_and_clips_longer_than_the_lon
         "and networks over log-mel spectrograms alone"
     )
     assert elect.views_of(a_run(tmp_path, dataset="vocal_sound"), [mel, wave], "clean") == "padded"
+    repeating = mel.replace(front_end={**mel.front_end, "layout": "repeat_pad"})
+    with pytest.raises(BadInput, match="front ends that repeat short clips"):
+        elect.views_of(a_run(tmp_path, views="unpadded"), [mel, repeating], "clean")
+    assert elect.views_of(a_run(tmp_path, dataset="vocal_sound"), [repeating], "clean") == "padded"
     wider = mel.replace(front_end={**mel.front_end, "n_fft": 4 * mel.front_end["n_fft"]})
     samples = mel.front_end["n_fft"]
     clips = Clips(
@@ -101,6 +110,22 @@ def test_bad_input_is_said_before_anything_is_read(tmp_path, changes, message):
     with pytest.raises(BadInput) as caught:
         run_election(a_run(tmp_path, **changes), "c")
     assert str(caught.value) == message
+
+
+def test_one_corruption_has_an_estimate_too(monkeypatch):
+    """Before, corruptions were the parts: of one there was nothing left to estimate when it had ended."""
+    now = [0.0]
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    estimate = Estimate(6, "view", few=True, clock=lambda: now[0])
+
+    def predict(view):
+        now[0] += 10.0
+        return np.zeros((2, 3))
+
+    model = elect._counted(predict, estimate)
+    election.elect([model, model], np.zeros((2, 8), np.float32))
+    said = "estimate: about 60 s for all 6 views, from the first, reading and compiling included\n"
+    assert (stream.getvalue(), now[0]) == (said, 60.0)
 
 
 @pytest.mark.slow

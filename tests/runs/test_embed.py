@@ -67,7 +67,7 @@ def index(folder):
 
 
 def test_vectors_are_those_of_the_model(place, tmp_path, capsys):
-    said = embed(of_folder(place, tmp_path, overlap=0.5, export="npz"), "the command")
+    said = embed(of_folder(place, tmp_path, long="windows:overlap=0.5", export="npz"), "the command")
     assert said.startswith(f"6 clips embedded: {tmp_path / 'vectors.npy'} (6 x ")
     printed, beside = capsys.readouterr()
     assert "sounds: 6 clips\n" in printed and "1 of 6 files: resampled from 8000 Hz to 16000 Hz" in printed
@@ -82,10 +82,12 @@ def test_vectors_are_those_of_the_model(place, tmp_path, capsys):
     assert found.labels is None and found.folds is None
     manifest = found.manifest
     assert (manifest["command"], manifest["normalised"], manifest["longer"]) == ("the command", False, 5)
-    assert manifest["long"] == {"rule": "windows", "overlap": 0.5} and manifest["corruption"] == {"name": "clean"}
+    assert manifest["long"] == "windows:overlap=0.5" and manifest["corruption"] == {"name": "clean"}
     vectors.check_encoder(found, "x", manifest["encoder"]["hash"], config.front_end, manifest["long"])
     assert vectors.read(tmp_path / "embeddings.npz").digest == found.digest
-    assert embed(of_folder(place, tmp_path, overlap=0.5), "again").startswith("6 clips were embedded already: ")
+    assert embed(of_folder(place, tmp_path, long="windows:overlap=0.5"), "again").startswith(
+        "6 clips were embedded already: "
+    )
     assert not (tmp_path / "parts").exists()
 
 
@@ -113,6 +115,7 @@ def test_a_data_set_has_labels_splits_and_seconds(place, tmp_path):
     assert set(found.seconds) == {0.25} and set(found.windows) == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("corruption", "noises"), [("WHN", None), ("ENSC", 6)])
 def test_a_corrupted_set_is_the_one_that_adapt_draws(place, tmp_path, monkeypatch, corruption, noises):
     monkeypatch.setattr(embed_reading, "SLICE_BYTES", 1)  # slices of 32, so there are two
@@ -132,7 +135,7 @@ def test_a_corrupted_set_is_the_one_that_adapt_draws(place, tmp_path, monkeypatc
         np.testing.assert_allclose(found.vectors[rows], expected, rtol=2e-6, atol=2e-6)
     about = found.manifest["corruption"]
     assert (about["name"], about["level"], about["seed"], about["profile"]) == (corruption, "L1", 3, "corrected")
-    assert about.get("noise") == drawn.noise and found.manifest["long"] == {"rule": "first"}
+    assert about.get("noise") == drawn.noise and found.manifest["long"] == "first"
     if noises:
         assert {name.partition("/")[0] for name in found.backgrounds} <= {"doing_the_dishes", "dude_miaowing",
             "exercise_bike", "pink_noise", "running_tap", "white_noise"}  # fmt: skip
@@ -147,6 +150,7 @@ def test_a_corrupted_set_is_the_one_that_adapt_draws(place, tmp_path, monkeypatc
     assert np.array_equal(val.vectors, found.vectors[30:])
 
 
+@pytest.mark.slow
 def test_several_corruptions_are_folders_and_long_clips_are_said(place, tmp_path, capsys):
     wide = {"dataset": "folder", "data_dir": str(tmp_path / "mine"), "split": ("test",), "level": ("L2",)}
     for name in "ab":
@@ -159,7 +163,7 @@ def test_several_corruptions_are_folders_and_long_clips_are_said(place, tmp_path
     assert clean.ids == noisy.ids and not np.array_equal(clean.vectors, noisy.vectors)
     assert (clean.windows.tolist(), clean.seconds.tolist()) == ([1, 1], [1.5, 1.5])
     embed(of_set(place, tmp_path / "alone", **wide), "c")
-    with pytest.raises(BadInput, match=r"rule of long recordings --long=windows --overlap=0\.0 and --long=first"):
+    with pytest.raises(BadInput, match=r"rules of long recordings windows and first"):
         vectors.read_all([tmp_path / "alone", tmp_path / "out" / "WHN-L2"])
 
 
@@ -201,7 +205,10 @@ class Killed(Exception):
     """Stands for SIGKILL at a chosen moment."""
 
 
-@pytest.mark.parametrize("moment", ["part", "vectors.npy", "index.csv", "manifest.json", "remove"])
+ENDS = [pytest.param(moment, marks=pytest.mark.slow) for moment in ("index.csv", "manifest.json", "remove")]
+
+
+@pytest.mark.parametrize("moment", ["part", "vectors.npy", *ENDS])
 def test_a_killed_run_goes_on_to_the_same_bytes(place, tmp_path, monkeypatch, moment):
     embed(of_folder(place, tmp_path / "whole"), "c")
     run = of_folder(place, tmp_path / "killed", save_every_s=0.0, batch_size=2)
@@ -251,13 +258,12 @@ def test_ctrl_c_keeps_what_is_done(place, tmp_path, monkeypatch):
         with pytest.raises(BetweenSteps, match=KEPT):
             embed(run, "c")
     assert [path.name for path in sorted((tmp_path / "parts").glob("*.npz"))] == ["00000000-00000004.npz"]
-    with pytest.raises(
-        BadInput, match=r"the parts of unfinished embeddings of another command \(other rule, overlap\)"
-    ):
+    with pytest.raises(BadInput, match=r"the parts of unfinished embeddings of another command \(other long\)"):
         embed(run.replace(long="first"), "c")
     assert embed(run, "c").startswith("6 clips embedded")
 
 
+@pytest.mark.slow
 def test_other_files_of_the_same_names_are_refused_and_a_copy_is_not(place, tmp_path):
     sounds = tmp_path / "sounds"
     sounds.mkdir()
@@ -287,11 +293,12 @@ def test_other_files_of_the_same_names_are_refused_and_a_copy_is_not(place, tmp_
         ({"audio_dir": "nowhere"}, "--audio_dir=nowhere: no such folder"),
         ({"checkpoint": "nowhere"}, "nowhere"),
         ({"batch_size": 0}, "^--batch_size=0: expected at least 1$"),
-        ({"overlap": 1.0}, "^--overlap=1.0: expected"),
+        ({"long": "windows:overlap=1"}, "--long=windows:overlap=1: overlap is 1.0, expected a share from 0"),
+        ({"long": "whole"}, "whole"),
         ({"on_bad_file": "weep"}, "--on_bad_file=weep: expected stop or skip"),
         (
             {"long": "fusion_fixed"},
-            "--long=fusion_fixed: is a rule of audio-text networks, .* expected windows or first",
+            "--long=fusion_fixed: is a rule of audio-text networks, .* expected windows, first or random_crop",
         ),
         ({"text": "phrases.txt"}, "--text=phrases.txt: phrases are embedded by an audio-text network"),
         ({"corruption": ("WHN",)}, "--corruption=WHN: is drawn for the clips of a data set, expected --dataset"),

@@ -211,3 +211,17 @@ def test_another_file_of_classes_is_another_run(place, tmp_path):
         classify(run_of(place, tmp_path / "out", class_names=str(own)), "classify")
     own.write_text("\n".join(NAMES) + "\n")
     classify(run_of(place, tmp_path / "out", class_names=str(own)), "classify")
+
+
+def test_in_python_names_make_a_model(place):
+    import dhauds_jax
+
+    model = dhauds_jax.load(place / "clap", class_names=NAMES)
+    new, _, anchors, scale = by_hand(place)
+    found = model.predict(place / "new")
+    np.testing.assert_allclose(found.probabilities, softmax(scale * new @ anchors.T), atol=2e-5)
+    assert model.classes == NAMES
+    with pytest.raises(ValueError, match="lines 1 and 2 are both 'Rain'"):
+        dhauds_jax.load(place / "clap", class_names=["rain", "Rain"])
+    with pytest.raises(ValueError, match=r"give --class_names|with --class_names"):
+        dhauds_jax.load(place / "clap")

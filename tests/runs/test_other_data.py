@@ -18,9 +18,11 @@ from dhauds_jax.runs.pretrain import pretrain_and_save
 from dhauds_jax.runs.requests.check_data import CheckRun
 from dhauds_jax.runs.requests.corrupt import CorruptRun
 from dhauds_jax.runs.requests.elect import ElectRun
+from dhauds_jax.runs.requests.soundscapes import SoundscapesRun
 from dhauds_jax.runs.requests.study import StudyRun
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.requests.tune import TuneRun
+from dhauds_jax.runs.soundscapes import write as write_soundscapes
 from dhauds_jax.runs.study import run_study
 from dhauds_jax.runs.sweep import sweep
 from dhauds_jax.runs.train import train_and_save
@@ -102,6 +104,13 @@ def run_corrupt(place, copy, workdir):
     return run_command(CorruptRun(**given(place, copy), corruption=["WHN"], level=["L1"], output=str(workdir)))
 
 
+def run_soundscapes(place, copy, workdir):
+    folder = str(place / copy / SET)
+    sets = {"foreground": SET, "foreground_dir": folder, "background": SET, "background_dir": folder}
+    short = {"seconds": 1.0, "event_seconds": 0.5, "sample_rate": 8_000, "onset": "const:0.25"}
+    return write_soundscapes(SoundscapesRun(**sets, **short, split=["test"], scene=["up"], output=str(workdir)))
+
+
 def run_prepare(place, copy, workdir):
     return str(prepare(CheckRun(**given(place, copy), prepare=str(workdir))))
 
@@ -122,6 +131,11 @@ SAID = {
         "1 cell written, 0 were",
         "made from other clips than are given now",
         "0 cells written, 1 was there a",
+    ),
+    run_soundscapes: (
+        "15 soundscapes written, 0 were",
+        "made from other clips than are given now",
+        "0 soundscapes written, 15 were there already",
     ),
 }
 """What every command that keeps work says of one copy, of the other, and of the first again."""

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint, ssast_pretrain, zoo
 from dhauds_jax.nets.spectrogram_transfer import for_clips
 from dhauds_jax.runs import pretrain
@@ -206,9 +207,9 @@ def test_statistics_are_those_of_the_filter_banks(data):
     from dhauds_jax.data import sets
 
     run = a_run(data, "unused")
-    wide = open_clips(run, sets.get(run.dataset, run.data_dir), "train", 16000, 6000, 100.0)
-    clips = open_clips(run, sets.get(run.dataset, run.data_dir), "train", 16000, 4000, 100.0)
     config = zoo.preset("ssast_test", tiny.CLASSES)
+    wide = open_clips(run, sets.get(run.dataset, run.data_dir), "train", config, 6000, 100.0)
+    clips = open_clips(run, sets.get(run.dataset, run.data_dir), "train", config, 4000, 100.0)
     bare = config.replace(front_end={**config.front_end, "mean": 0.0, "std": 1.0, "std_factor": 1.0})
     values = np.asarray(zoo.front_end(bare)(jnp.asarray(clips.waves, jnp.float32) / 32768))
     found = with_measured_statistics(config, clips, "train_set", batch_size=7).front_end
@@ -224,6 +225,18 @@ def test_statistics_are_those_of_the_filter_banks(data):
         ValueError, match="the front end of amaut_tiny is log_mel, expected a net on Kaldi filter banks"
     ):
         with_measured_statistics(zoo.preset("amaut_tiny", tiny.CLASSES), clips, "train_set")
+
+
+def test_a_front_end_that_repeats_short_clips_is_refused(data, tmp_path, monkeypatch):
+    usual = pretrain.config_of
+
+    def repeating(*given):
+        config = usual(*given)
+        return config.replace(front_end={**config.front_end, "layout": "repeat_pad"})
+
+    monkeypatch.setattr(pretrain, "config_of", repeating)
+    with pytest.raises(BadInput, match=r"front_end\.layout repeat_pad"):
+        pretrain_and_save(a_run(data, tmp_path), "c")
 
 
 def test_the_rate_halves_after_the_third_evaluation_without_a_better_accuracy():

@@ -6,15 +6,19 @@ import numpy as np
 import pytest
 import soundfile
 
+from dhauds_jax import parallel
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.checking import check_copy
+from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.notices import absent_classes
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint, zoo
+from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs import train as train_run
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train.clips import check_splits, train_width
+from dhauds_jax.train.evaluation import make_evaluator
 from dhauds_jax.train.loop import TrainBatch, TrainOptions, check_options, make_view, train
 from dhauds_jax.train.request import TrainRun
 from tests.runs import tiny
@@ -45,6 +49,32 @@ def test_a_random_piece_of_longer_clips_and_shorter_ones_whole(last, starts):
     heads = (views[:, 2] == 0).argmin(1)
     assert set(heads) == {0, 1, 2, 3}
     assert all(row[head : head + 7].tolist() == list(range(1, 8)) for row, head in zip(views[:, 2], heads, strict=True))
+
+
+def test_shorter_clips_are_repeated_where_the_network_wants_it():
+    batch = ramps([13, 10, 7, 4], 15)
+    view = make_view("clean", OPTIONS, None, short=True, length=10, layout="repeat_pad")
+    longer, exact, once, twice = np.asarray(view(jax.random.key(0), batch)).tolist()
+    assert longer == list(range(int(longer[0]), int(longer[0]) + 10)) and exact == list(range(1, 11))
+    assert once == [1, 2, 3, 4, 5, 6, 7, 0, 0, 0] and twice == [1, 2, 3, 4, 1, 2, 3, 4, 0, 0]
+    row = make_view("clean", OPTIONS, None, short=True, length=15, layout="repeat_pad")(jax.random.key(0), batch)[3]
+    assert row.tolist() == [1, 2, 3, 4] * 3 + [0] * 3
+
+
+@pytest.mark.slow
+def test_validation_clips_are_repeated_where_the_network_wants_it():
+    preset = zoo.preset("amaut_tiny", ("a", "b"))
+    net = zoo.build(preset.replace(front_end={**preset.front_end, "layout": "repeat_pad"}))
+    variables = net.init(jax.random.key(0), jnp.zeros((1, preset.length)))
+    waves = [np.random.default_rng(n).normal(size=n).astype(np.float32) * 0.1 for n in (4_000, 2_500, 1_300)]
+    rows = np.stack([lay_out(wave, preset.length) for wave in waves])
+    lengths = np.array([len(wave) for wave in waves])
+    clips = pipeline.from_arrays("abc", rows, np.zeros(3, int), lengths, classes=("a", "b"), sample_rate=16_000)
+    repeated = jnp.asarray(np.stack([lay_out(wave, preset.length, layout="repeat_pad") for wave in waves]))
+    logits = make_evaluator(net, 2)(variables, clips)
+    np.testing.assert_allclose(logits, net.apply(variables, repeated, mode=EVAL)[0].logits, atol=1e-5)
+    spread = make_evaluator(net, 2, parallel.make("mesh"))(variables, clips)
+    np.testing.assert_allclose(spread, logits, atol=1e-5)
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def test_parts_are_read_back_in_their_order(tmp_path):
 
 
 def test_parts_and_embeddings_of_another_command_are_refused(tmp_path):
-    identity = {"encoder": {"hash": "a"}, "listing": "1", "long": {"rule": "first"}}
+    identity = {"encoder": {"hash": "a"}, "listing": "1", "long": "first"}
     Parts(tmp_path, identity).add(clips(2))
     assert not Parts(tmp_path, {**identity, "listing": "2"}, alike=("listing",)).same_listing
     for changes, other in (({"listing": "2"}, "listing"), ({"encoder": {"hash": "b"}}, "hash")):
@@ -47,12 +47,12 @@ def test_parts_and_embeddings_of_another_command_are_refused(tmp_path):
             Parts(tmp_path, {**identity, **changes})
     a_folder(tmp_path / "done", **identity)
     assert Parts(tmp_path / "done", identity).finished
-    with pytest.raises(BadInput, match=r"holds embeddings of another command \(other rule\)"):
-        Parts(tmp_path / "done", {**identity, "long": {"rule": "windows"}})
+    with pytest.raises(BadInput, match=r"holds embeddings of another command \(other long\)"):
+        Parts(tmp_path / "done", {**identity, "long": "windows"})
 
 
 def test_what_killed_commands_left_is_removed_or_said(tmp_path):
-    identity = {"long": {"rule": "first"}}
+    identity = {"long": "first"}
     a_folder(tmp_path, **identity)
     left = tmp_path / "vectors.npy.tmp-host-7-0"
     left.write_bytes(b"half")

@@ -10,7 +10,7 @@ from dhauds_jax.workdir import vector_files, vectors
 
 FRONT = {"kind": "log_mel", "n_mels": 80}
 ENCODER = {"hash": "a" * 64, "front_end_hash": vectors.front_end_hash(FRONT)}
-MANIFEST = {"encoder": ENCODER, "long": {"rule": "windows", "overlap": 0.0}, "longer": 2, "classes": ["cat", "dog"]}
+MANIFEST = {"encoder": ENCODER, "long": "windows:overlap=0.5", "longer": 2, "classes": ["cat", "dog"]}
 
 
 def values(rows=3, width=4):
@@ -152,11 +152,11 @@ def test_embeddings_of_another_network_are_refused_with_both_hashes(tmp_path):
     with pytest.raises(BadInput, match=f"made by the front end {ENCODER['front_end_hash']}, but that of"):
         vectors.check_encoder(found, "out/net", "a" * 64, {**FRONT, "n_mels": 64})
     with pytest.raises(
-        BadInput, match=r"2 recordings were longer .* with --long=windows --overlap=0\.0, expected --long=f"
+        BadInput, match=r"2 recordings were longer .* with --long=windows:overlap=0.5, expected --long=first"
     ):
-        vectors.check_encoder(found, "out/net", "a" * 64, FRONT, {"rule": "first"})
+        vectors.check_encoder(found, "out/net", "a" * 64, FRONT, "first")
     short = vectors.read(a_folder(tmp_path / "short", longer=0))
-    vectors.check_encoder(short, "out/net", "a" * 64, FRONT, {"rule": "first"})  # no recording was longer
+    vectors.check_encoder(short, "out/net", "a" * 64, FRONT, "first")  # no recording was longer
 
 
 def test_several_are_read_together_if_they_go_together(tmp_path):
@@ -165,7 +165,7 @@ def test_several_are_read_together_if_they_go_together(tmp_path):
     assert [found.place for found in vectors.read_all([one, other])] == [str(one), str(other)]
     for name, changes, message in (
         ("hash", {"encoder": {**ENCODER, "hash": "b" * 64}}, f"with encoder {'a' * 16} and {'b' * 16}, expected the"),
-        ("rule", {"long": {"rule": "first"}}, "long recordings --long=windows --overlap=0.0 and --long=first"),
+        ("rule", {"long": "first"}, "rules of long recordings windows:overlap=0.5 and first"),
     ):
         with pytest.raises(BadInput, match=message):
             vectors.read_all([one, a_folder(tmp_path / name, **changes)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -59,16 +57,6 @@ def plug_ins(dataset: str, corruption: str) -> str | None:
     return digests.together(map(registry.source_digest, (dataset.partition("/")[0], corruption)))
 
 
-@functools.lru_cache(maxsize=4)
-def _of_files(files: tuple[tuple[str, Path, int, int], ...]) -> str:
-    """The digest of what files of (name, path, size, time of change) hold; all cells of a run share it."""
-    found = []
-    for name, path, *_ in files:
-        with path.open("rb") as file:
-            found.append((name, hashlib.file_digest(file, "sha256").hexdigest()))
-    return digests.of_texts(found)
-
-
 def content_of(cell: CellSpec, source: ClipSource, bank: NoiseBank | None) -> dict[str, str]:
     """What a cell is made from, beside its identity: the clips' ids, labels and sizes, the noise, the user's own code.
 
@@ -78,10 +66,10 @@ def content_of(cell: CellSpec, source: ClipSource, bank: NoiseBank | None) -> di
     paths = source.paths or [None] * len(source.ids)
     stats = [path.stat() if path is not None and path.is_file() else None for path in paths]
     sizes = [-1 if stat is None else stat.st_size for stat in stats]
-    there = [(name, path, s.st_size, s.st_mtime_ns) for name, path, s in zip(source.ids, paths, stats) if s is not None]
+    there = [(name, path) for name, path, stat in zip(source.ids, paths, stats) if stat is not None]
     found = {
         "clips": digests.of_texts(sorted(zip(source.ids, source.labels.tolist(), sizes, strict=True))),
-        "files": _of_files(tuple(sorted(there))) if there else None,
+        "files": content.of_files(there) if there else None,
         "noise": content.of_bank(bank),
         "plug_ins": cell.plug_ins,
     }

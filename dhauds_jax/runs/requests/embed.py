@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.names import CLEAN, LONG_RULES
-from dhauds_jax.requests import Devices, Request, flag, like
-from dhauds_jax.runs.requests.classify import ClassifyRun
+from dhauds_jax.requests import Devices, Request, flag, like, listed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,12 +33,10 @@ class EmbedRun(Request):
     seed: int = flag("Seed of the corruption draw.", 0)
     output: str = flag("Folder of the embeddings; of several corruptions each has a folder in it.")
     long: str = flag(
-        "Recordings longer than the network's clip: the mean over windows, or their first clip alone; the other rules "
-        "are those of audio-text networks (docs/data.md).",
+        f"Recordings longer than the network's clip: {listed(LONG_RULES)}, with settings behind them, such as "
+        "windows:overlap=0.5 (the mean over windows); those of fusion are for audio-text networks (docs/data.md).",
         "windows",
-        choices=LONG_RULES,
     )
-    overlap: float = like(ClassifyRun, "overlap")
     batch_size: int = flag("Windows in a dispatch.", 16)
     truth: str | None = flag(
         "What is known of the recordings of --audio_dir: a csv file with the columns file and, of label, fold, "

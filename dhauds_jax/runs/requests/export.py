@@ -15,4 +15,7 @@ class ExportRun(Request):
     checkpoint: str | None = like(ClassifyRun, "checkpoint")
     model: str | None = like(ClassifyRun, "model")
     output: str = flag("Folder to write.")
-    format: str = flag("stablehlo, or onnx (pip install 'dhauds_jax[onnx]').", "stablehlo")
+    format: str = flag(
+        "stablehlo, or onnx (pip install 'dhauds_jax[onnx]', then pip install --no-deps 'jax2onnx>=0.17.1').",
+        "stablehlo",
+    )
