@@ -131,6 +131,7 @@ def test_a_long_recording_from_its_samples():
     first = model.features(jnp.asarray(wave[:, 0]))[:, None]
     both = jnp.concatenate([jnp.asarray(long), jnp.repeat(first, 4, 1)])
     found = audio(both, jnp.array([True, False]))
-    assert largest_error(audio(jnp.asarray(long), jnp.array([True])), found[:1]) < 1e-6
-    assert largest_error(audio(first, jnp.array([False])), found[1:]) < 1e-6
+    # Shapes differ, so sums have another order; the layer norms of silent patches then magnify the last digit.
+    assert largest_error(audio(jnp.asarray(long), jnp.array([True])), found[:1]) < 1e-5
+    assert largest_error(audio(first, jnp.array([False])), found[1:]) < 1e-5
     assert largest_error(audio(jnp.asarray(long[:, :1]), jnp.array([False])), found[:1]) > 1e-3
