@@ -229,6 +229,7 @@ def csv_row(record: dict[str, Any]) -> list[object]:
         {"given": record["weight"], "none": ""}.get(record["weight_chosen_by"], "auto"),
         *(f"{value:.4f}" for value in numbers),
         *("" if chosen[key] is None else chosen[key] for key in ("weight", "oracle_weight")),
+        f"{chosen['value']:.4f}",
         f"{record['own_head']:.4f}" if "own_head" in record else "",
         "+".join(record["uses"]),
     ]  # fmt: skip

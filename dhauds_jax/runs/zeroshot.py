@@ -13,16 +13,16 @@ from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.runs import zeroshot_backgrounds as places
-from dhauds_jax.runs import zeroshot_sets, zeroshot_towers
+from dhauds_jax.runs import zeroshot_recipes, zeroshot_sets, zeroshot_towers
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot_records import cell_of, line_of, record_of
 from dhauds_jax.runs.zeroshot_rows import OF_CLIPS, Grid, Row, check, grid_of
-from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_training, curve_of, scored
+from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_scale, check_training, curve_of, scored
 from dhauds_jax.runs.zeroshot_sets import LabelledSet, clean_of
 from dhauds_jax.runs.zeroshot_towers import Towers
 from dhauds_jax.tta import selection
 from dhauds_jax.types import Background
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, plural
 from dhauds_jax.workdir import locks, provenance, records, vectors
 from dhauds_jax.zeroshot import scorers
 from dhauds_jax.zeroshot.request import AUTO, ZeroshotGrid
@@ -54,11 +54,17 @@ def zeroshot(run: ZeroshotRun, command: str) -> str:
     Raises:
       BadInput: bad input, in one sentence, before a row is computed.
     """
+    waits: tuple[str, ...] = ()
+    if run.recipe:
+        run, waits = zeroshot_recipes.expanded(run)
+        for reason in waits:
+            print(f"waits: {reason}")
     check(run)
     selection.CRITERIA[run.criterion]
     inputs = _inputs(run)
     found, written, note = run_rows(run, inputs, command)
     there = f", {counted(len(found) - written, 'was', 'were')} there already" if written < len(found) else ""
+    note += f"; {counted(len(waits), 'part')} of {run.recipe} {plural(len(waits), 'waits', 'wait')}" if waits else ""
     return f"{counted(written, 'row')} written{there}{note}: {Path(run.workdir) / records.KINDS[KIND].file}"
 
 
@@ -212,6 +218,8 @@ def _cell(run: ZeroshotGrid, row: Row, inputs: Inputs) -> str:
 
 def _check_all(run: ZeroshotGrid, grid: Grid, inputs: Inputs) -> None:
     """Raises what any row would refuse, before the first one is computed."""
+    kinds = list(dict.fromkeys(row.prototypes for row in grid.rows))
+    check_scale(run, inputs.towers, kinds, [source_of(row, inputs.sets) for row in grid.rows])
     seen = {}
     for row in grid.rows:
         key = (row.place, row.train, row.prototypes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -132,7 +133,14 @@ def _of_bank(run: ZeroshotRun, model: Model, bank: NoiseBank, scene: str, digest
                 owner.append(k)
         rows = model.window_vectors(np.stack(cut), run.batch_size, "background")
         means = per_file(rows, np.array(owner), len(bank.names)).astype(np.float32)
-        made = Vectors(str(path), tuple(bank.names), means, groups=(scene,) * len(bank.names))
+        made = Vectors(str(path), tuple(bank.names), means, groups=_scenes(bank.names, scene))
         path.parent.mkdir(parents=True, exist_ok=True)
         vectors.export_npz(made, path)
     return vectors.read(path)
+
+
+def _scenes(names: Sequence[str], corruption: str) -> tuple[str, ...]:
+    """The class of each recording, where every class has another one that a clip's own can be left out for."""
+    classes = [name.partition("/")[0] for name in names]
+    alone = min(Counter(classes).values()) < 2
+    return (corruption,) * len(names) if alone else tuple(classes)

@@ -13,9 +13,10 @@ from dhauds_jax import digests, metrics, registry
 from dhauds_jax.cells.request import title
 from dhauds_jax.names import CLEAN
 from dhauds_jax.runs.zeroshot_rows import NO_TRAIN, OF_CLIPS, Row, scorer_options
-from dhauds_jax.runs.zeroshot_scores import Curve, Scored, is_normalised, scale_of, scorer_of
+from dhauds_jax.runs.zeroshot_scores import SCALE, Curve, Scored, is_normalised, scale_of, scorer_of
 from dhauds_jax.runs.zeroshot_sets import LabelledSet
 from dhauds_jax.runs.zeroshot_towers import Towers
+from dhauds_jax.tta import selection
 from dhauds_jax.types import Background
 from dhauds_jax.workdir.records import FORMAT
 from dhauds_jax.zeroshot import abstain, scorers
@@ -102,6 +103,7 @@ def record_of(
         "adapted_oracle": over[best],
         "selection": {
             "criterion": run.criterion,
+            "value": _finite(selection.CRITERIA[run.criterion](SCALE * scores.astype(np.float64))),
             "weight": curve.weights[curve.chosen],
             "oracle_weight": curve.weights[best],
         },
@@ -155,6 +157,10 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "clips": it.one.about.digest,
         **({"own_head": _own_head(it, towers)} if row.prototypes == "head" else {}),
     }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
 
 
 def _own_head(it: Scored, towers: Towers) -> float:

@@ -206,27 +206,54 @@ def curve_of(
     return Curve(weights, every, listed, hits, among[picked.index])
 
 
-def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[float, str]:
-    """What scores are multiplied by to be logits, and how it was chosen.
+def _asked_scale(run: ZeroshotGrid, towers: Towers) -> str:
+    """What is asked for, else the profile's."""
+    if run.scale is not None:
+        return run.scale
+    return "none" if run.profile == "reference" else "checkpoint" if towers.scale is not None else f"{SCALE:g}"
 
-    Raises:
-      BadInput: the scale of a checkpoint that has none, no training clips for nll, or no number.
+
+def check_scale(run: ZeroshotGrid, towers: Towers, kinds: Sequence[str], sources: Sequence[LabelledSet]) -> None:
+    """Raises `BadInput` where some row could not be scaled as asked.
+
+    Args:
+      run: the flags.
+      towers: what the checkpoint gives.
+      kinds: the rows' prototypes.
+      sources: the sets whose training clips the likelihood would be of.
     """
-    asked = run.scale
-    if asked is None:
-        asked = "none" if run.profile == "reference" else "checkpoint" if towers.scale is not None else f"{SCALE:g}"
+    asked = _asked_scale(run, towers)
+    if asked == "checkpoint" and towers.scale is None:
+        raise BadInput("--scale=checkpoint: only an audio-text model has a scale, expected --checkpoint of one, or 20")
+    if asked == "agreement" and (set(kinds) != {"text"} or len(towers.template) < 2):
+        raise BadInput(
+            f"--scale=agreement: compares two halves of the templates, expected --prototypes=text alone (got "
+            f"{', '.join(kinds)}) and a --template of two sentences or more, such as ensemble"
+        )
+    if asked == "nll" and not all(one.training[0].any() for one in sources):
+        raise BadInput("--scale=nll: there are no training clips, expected folds or a split of them in the index")
+    if asked not in calibration.HOW and not 0 < _number(asked) < float("inf"):
+        raise BadInput(f"--scale={asked}: expected none, checkpoint, agreement, nll, or a number above 0 such as 20")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
+
+
+def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[float, str]:
+    """What scores are multiplied by to be logits, and how it was chosen; `check_scale` has let it through."""
+    asked = _asked_scale(run, towers)
+    if asked == "agreement":
+        halves = [np.asarray(prototypes.text(jnp.asarray(towers.anchors[half::2]))) for half in (0, 1)]
+        both = (it.vectors @ halves[0].T, it.vectors @ halves[1].T)
+        return 1 / calibration.temperature(asked, it.plain, halves=both), asked
     if asked == "nll":
         rows = np.flatnonzero(it.source.training[0])
-        if not len(rows):
-            raise BadInput("--scale=nll: there are no training clips, expected folds or a training split")
         plain = it.source.vectors[rows] @ np.asarray(it.prototypes[0]).T
-        return 1 / calibration.temperature("nll", plain, labels=it.source.labels[rows]), "nll"
-    if asked in ("none", "checkpoint"):
+        return 1 / calibration.temperature(asked, plain, labels=it.source.labels[rows]), asked
+    if asked in calibration.HOW:
         return 1 / calibration.temperature(asked, it.plain, scale=towers.scale), asked
-    try:
-        value = float(asked)
-    except ValueError:
-        raise BadInput(f"--scale={asked}: expected none, checkpoint, nll, or a number such as 20") from None
-    if not 0 < value < float("inf"):
-        raise BadInput(f"--scale={asked}: expected a number above 0")
-    return value, "fixed"
+    return float(asked), "fixed"

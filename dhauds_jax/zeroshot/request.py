@@ -64,8 +64,8 @@ class ZeroshotGrid(Request):
     )
     scale: str | None = flag(
         "What scores are multiplied by to be logits, for ECE and NLL: none (1, as published), checkpoint (the "
-        "audio-text model's), nll (the likelihood of the training clips' labels), or a number (default: none in "
-        "profile reference, else the model's, else 20).",
+        "audio-text model's), agreement (of two halves of the templates, for prototypes text), nll (the likelihood of "
+        "the training clips' labels), or a number (default: none in profile reference, else the model's, else 20).",
         None,
     )
     normalised: bool | None = flag(

@@ -225,6 +225,22 @@ def test_report_reads_records_alone(place, tmp_path):
     assert len(table) == 5 and table[0].startswith("dataset,corruption,level")
 
 
+def test_a_published_grid_runs_what_is_there_and_says_what_waits(place, tmp_path, capsys):
+    for name, to in {"clean": "us8k", "park": "us8k_park", "places": "tau_urban_2019"}.items():
+        (tmp_path / f"{to}.npz").write_bytes((place / f"{name}.npz").read_bytes())
+    run = ZeroshotRun(recipe="audiotext:us8k", data_root=str(tmp_path), workdir=str(tmp_path / "out"))
+    said = zeroshot(run, "zeroshot")
+    assert said.startswith("5 rows written; 6 parts of audiotext:us8k wait:")
+    told = capsys.readouterr().out
+    assert f"waits: set us8k_airport: {tmp_path / 'us8k_airport'} is not there" in told
+    assert "waits: prototypes text and tgap, background text:" in told
+    found = [(row["dataset"], row["scorer"], row["weight"]) for row in rows(tmp_path / "out")]
+    assert found == [
+        ("us8k", "plain", None), ("us8k_park", "plain", None), *(("us8k_park", "subtract", w) for w in (0.2, 0.5, 0.8))
+    ]  # fmt: skip
+    assert {row["profile"] for row in rows(tmp_path / "out")} == {"reference"}
+
+
 @pytest.mark.slow
 def test_sentences_of_an_audio_text_model(place, tmp_path, capsys):
     config = PRESETS["clap_test"]
@@ -291,3 +307,16 @@ def test_trains_of_profiles(place):
     sets = zeroshot_sets.read(run.embeddings, "", "test", "train", 0)
     assert zeroshot_rows.trains_of(run, sets) == ("clean",)
     assert zeroshot_rows.trains_of(run.replace(profile="reference"), sets) == ("same",)
+
+
+def test_a_scale_of_the_training_clips_labels(place, tmp_path):
+    zeroshot(run_of(place, tmp_path, scale="nll"), "zeroshot")
+    zeroshot(run_of(place, tmp_path, scale="30"), "zeroshot")
+    _, park, *_ = drawn()
+    made = by_hand(park, park)[1][0]
+    training = FOLD != 0
+    scores, labels = unit(park.astype(np.float64))[training] @ made.T, LABELS[training]
+    fitted, given = rows(tmp_path)
+    assert (given["scale"], given["scale_chosen_by"], fitted["scale_chosen_by"]) == (30.0, "fixed", "nll")
+    best = metrics.nll(fitted["scale"] * scores, labels)
+    assert all(best <= metrics.nll(factor * fitted["scale"] * scores, labels) for factor in (0.97, 1.03))

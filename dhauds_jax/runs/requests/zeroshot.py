@@ -21,6 +21,10 @@ class ZeroshotRun(ZeroshotGrid):
         "--prototypes=head; with --dataset, what embeds it.",
         None,
     )
+    recipe: str = flag(
+        "A published grid by name, in place of the lists: audiotext:us8k; what is not there waits with its reason.", ""
+    )
+    data_root: str | None = flag("With --recipe: folder of the embedded sets, and of clap/, the model.", None)
     dataset: str | None = like(
         AdaptRun,
         "dataset",
