@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from converters import presets, report
+from converters import presets, report, torch_clap
 from converters.families import Family, Part, Request, find, part_of
 from converters.mapping import Converted, flatten, split, to_torch, unflatten
 from converters.read import EXTRA_HINT, Source, check_there, read
@@ -17,7 +17,9 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint, zoo
+from dhauds_jax.nets.audio_text_config import AudioTextConfig
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.types import Variables
 from dhauds_jax.wording import counted
 
 HEAD_SEED = 0
@@ -33,6 +35,7 @@ def convert(
     preset: str | None = None,
     verify: bool = False,
     profile: str = "reference",
+    tokenizer: str | Path | None = None,
 ) -> report.Report:
     """Turns PyTorch files into a checkpoint folder with `config.json`, `report.json` and `report.md`.
 
@@ -44,6 +47,7 @@ def convert(
       preset: name of the network to take such things from.
       verify: run the source's own PyTorch module on noise too and report the largest difference by layer.
       profile: "reference" or "corrected", how SSAST's positions are cut (`nets.spectrogram_transfer.CUTS`).
+      tokenizer: folder with the tokenizer of an audio-text model, which is copied in; without it that of the source.
 
     Raises:
       BadInput: anything that the user can mend, in one sentence; nothing is written then.
@@ -54,20 +58,24 @@ def convert(
     for path in sources:  # what is not there is said before how many there should be
         check_there(path)
     _check_count(family, kind, len(sources))
-    given = {} if config is None else presets.read_config(config)
+    if tokenizer is not None and not kind.audio_text:
+        raise BadInput(f"--tokenizer: family {family} has no text tower, expected --family=clap, or no --tokenizer")
+    given = {} if config is None else presets.read_config(config, kind.settings)
     presets.check_preset(kind, preset, given)
     files = [read(path) for path in sources]
     parts = {name: part_of(file.state, kind) for name, file in zip(kind.files, files)}
     _check_contents(family, kind, files, parts)
     source = _source_record(family, kind, files, parts)
-    planned = kind.plan(Request(family, kind, files, parts, preset, given, profile, HEAD_SEED))
+    folder = None if tokenizer is None else Path(tokenizer)
+    planned = kind.plan(Request(family, kind, files, parts, preset, given, profile, HEAD_SEED, folder))
     resolved, converted = planned.config.replace(source=source), planned.converted
     for held in (*(file.state for file in files), *(part.state for part in parts.values())):
         held.clear()  # saving then needs the room of one copy of the weights, not two
-    verified = compared(converted.variables, resolved, files, parts) if verify else NOTHING
+    beside = torch_clap.compared if kind.audio_text else compared
+    verified = beside(converted.variables, resolved, files, parts) if verify else NOTHING
     aside = {f"{part}/{parts[part].original[key]}": array for part, key, array in _ignored(converted)}
     extra = {"conversion": {"ignored": {name: array for name, array in aside.items()}}, **planned.extra}
-    folder = checkpoint.save(output, converted.variables, resolved, extra)
+    folder = checkpoint.save(output, converted.variables, resolved, extra, planned.beside)
     made = report.Report(
         family=family,
         output=str(output),
@@ -104,11 +112,9 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
     except ImportError:
         raise BadInput(f"--reverse: needs safetensors, which is not installed: {EXTRA_HINT}") from None
     kind = find(family)
-    variables, config, extra = checkpoint.load(source)
-    if config.family != kind.net:
-        raise BadInput(f"--family: {family}, but the checkpoint {source} is of family {config.family!r}")
+    variables, config, extra = _stored(family, kind, source)
     origin = {file["part"]: file for file in config.source.get("files", [])}
-    style = origin.get("encoder", {}).get("style", "")
+    style = origin.get(kind.files[0], {}).get("style", "")
     kept = extra.get("conversion", {}).get("ignored", {})
     held = tuple(name for name in kind.extra if name in extra)
     fresh = {} if kept else kind.fresh(config, held)
@@ -134,6 +140,23 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
         write_atomically(path, save({key: np.ascontiguousarray(a).reshape(a.shape) for key, a in tensors.items()}))
         written.append(path)
     return written
+
+
+def _stored(
+    family: str, kind: Family, source: str | Path
+) -> tuple[Variables, ClassifierConfig | AudioTextConfig, dict[str, Any]]:
+    """A checkpoint of the family's kind."""
+    found = "an audio-text model" if checkpoint.is_audio_text(source) else "a classifier"
+    if checkpoint.is_audio_text(source) != kind.audio_text:
+        raise BadInput(
+            f"--family: {family}, but the checkpoint {source} is {found}'s, expected the family that it is of"
+        )
+    if kind.audio_text:
+        return checkpoint.load_audio_text(source)
+    variables, config, extra = checkpoint.load(source)
+    if config.family != kind.net:
+        raise BadInput(f"--family: {family}, but the checkpoint {source} is of family {config.family!r}")
+    return variables, config, extra
 
 
 def _check_count(name: str, kind: Family, sources: int) -> None:
@@ -185,10 +208,10 @@ def _ignored(converted: Converted) -> list[tuple[str, str, np.ndarray]]:
     return [(*key.split("/", 1), array) for key, array in converted.ignored.items()]
 
 
-def _notes(files: Sequence[Source], config: ClassifierConfig) -> list[str]:
+def _notes(files: Sequence[Source], config: ClassifierConfig | AudioTextConfig) -> list[str]:
     """What holds for every family; a family's own notes are its plan's."""
     notes = []
-    dead = zoo.family(config.family).dead(config)
+    dead = zoo.family(config.family).dead(config) if isinstance(config, ClassifierConfig) else 0
     if dead:
         notes.append(f"{dead:,} more parameters that nothing reads (they count in published totals) were set aside")
     for file in files:

@@ -8,12 +8,16 @@ Examples:
       --output=out/ssast
   python -m converters.convert --family=ast --source=ast-finetuned-speech-commands-v2 --preset=ast_sc2 --output=out/ast
   python -m converters.convert --family=hubert --source=hubert-base-superb-ks --config=length.json --output=out/ks
+  python -m converters.convert --family=clap --source=630k-audioset-fusion-best.pt --tokenizer=roberta-base \
+      --output=out/clap
   python -m converters.convert --family=hubert_classifier --source=out/adapted --output=out/pytorch --reverse
   python -m converters.convert --embeddings --source=urbansound8k_1520.pt --config=names.json --output=out/us8k.npz
 
 A Hugging Face folder states all but the length of clips, {"length": 16000} in --config; the head in it is used.
 
 The checkpoint (Orbax + config.json) is what experiments.train, adapt and classify load; report.md lies beside it.
+
+CLAP becomes an audio-text model, with the tokenizer's files beside it. No weights or vocabulary come with this package.
 
 AST and SSAST come out for any clip length and any classes: those of --preset or of --config (length, front_end.frames,
 classes). Positions are cut or interpolated; a head for other classes is left out and the new one must be trained.
@@ -43,7 +47,14 @@ flags.DEFINE_string(
     "config",
     None,
     "JSON file with what the files do not show: geometry (heads, pre_norm, dropouts, ...), head, front_end, "
-    "sample_rate (Hz), length (samples), classes (names in order); all optional, `preset` names one to start from.",
+    "sample_rate (Hz), length (samples), classes (names in order); all optional, `preset` names one to start from. For "
+    "clap: audio, text, projection, front_end, length.",
+)
+flags.DEFINE_string(
+    "tokenizer",
+    None,
+    "clap: folder with the text tower's tokenizer, tokenizer.json, or vocab.json and merges.txt, to copy beside the "
+    "checkpoint; a Hugging Face folder may hold it itself.",
 )
 flags.DEFINE_string(
     "preset", None, "Network to take such things from, e.g. hubert_base_sc2, amaut_vs (--list has all)."
@@ -84,8 +95,8 @@ def main() -> str:
     if missing:
         raise BadInput(f"{', '.join(missing)}: missing, expected --family, --source and --output (see --help)")
     if FLAGS.reverse:
-        if len(FLAGS.source) != 1 or FLAGS.verify:
-            raise BadInput("--reverse: takes one checkpoint folder as --source and no --verify")
+        if len(FLAGS.source) != 1 or FLAGS.verify or FLAGS.tokenizer:
+            raise BadInput("--reverse: takes one checkpoint folder as --source and no --verify or --tokenizer")
         written = conversion.reverse(FLAGS.family, FLAGS.source[0], FLAGS.output)
         return f"PyTorch files: {', '.join(str(path) for path in written)}"
     made = conversion.convert(
@@ -96,6 +107,7 @@ def main() -> str:
         preset=FLAGS.preset,
         verify=FLAGS.verify,
         profile=FLAGS.profile,
+        tokenizer=FLAGS.tokenizer,
     )
     return f"{report.text(made)}\ncheckpoint: {FLAGS.output}"
 
@@ -104,7 +116,7 @@ def _embeddings() -> str:
     """What `--embeddings` asks for; returns the last sentence."""
     from converters import embeddings, presets
 
-    other = [f"--{name}" for name in ("family", "preset", "reverse", "verify") if FLAGS[name].value]
+    other = [f"--{name}" for name in ("family", "preset", "reverse", "verify", "tokenizer") if FLAGS[name].value]
     if other:
         raise BadInput(f"--embeddings: takes --source, --output and --config with classes, no {', '.join(other)}")
     missing = [f"--{name}" for name in ("source", "output") if not FLAGS[name].value]

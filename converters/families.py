@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path as Folder
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -14,7 +15,11 @@ from converters.names import FAMILIES
 from converters.read import Source
 from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
+from dhauds_jax.nets.audio_text_config import AudioTextConfig
 from dhauds_jax.nets.config import ClassifierConfig
+
+SETTINGS = ("geometry", "head", "front_end", "sample_rate", "length", "classes")
+"""What `--config` may have for a classifier, beside `preset` and `net`."""
 
 
 def _bare(state: StateDict) -> tuple[dict[str, np.ndarray], str]:
@@ -65,6 +70,7 @@ class Request(NamedTuple):
       preset: name of the network wanted, or None; given: the record of --config, or {}.
       profile: "reference" or "corrected".
       seed: of random weights where the files have none.
+      tokenizer: folder of `--tokenizer`, or None.
     """
 
     family: str
@@ -75,15 +81,24 @@ class Request(NamedTuple):
     given: Mapping[str, Any]
     profile: str
     seed: int
+    tokenizer: Folder | None = None
 
 
 class Planned(NamedTuple):
-    """A conversion that is done but for writing: config, variables, extra trees of the checkpoint, notes for a user."""
+    """A conversion that is done but for writing.
 
-    config: ClassifierConfig
+    Attributes:
+      config, converted: the checkpoint's record and variables.
+      extra: trees of the checkpoint beside them.
+      notes: for a user.
+      beside: writes more files into the checkpoint's folder (`checkpoint.save`), or None.
+    """
+
+    config: ClassifierConfig | AudioTextConfig
     converted: Converted
     extra: dict[str, Any]
     notes: list[str]
+    beside: Callable[[Folder], object] | None = None
 
 
 def no_head(parts: Mapping[str, Part]) -> None:
@@ -105,7 +120,7 @@ class Family(NamedTuple):
       geometry: keys of the network's geometry.
       optional: keys that it may hold besides, with what holds where they are absent.
       infer: encoder's Part -> the geometry that its shapes show.
-      leaves: (config, key style, names of `extra` that the checkpoint has) -> the weight map of all files.
+      leaves: (config, key style of the first file, names of `extra` in the checkpoint) -> the weight map of all files.
       ignore: (config, key style) -> patterns of keys that are set aside.
       fresh: (config, names of `extra` that the checkpoint has) -> tensors that PyTorch's modules have and our tree has
         not, under `encoder/...`, `head/...`.
@@ -114,6 +129,9 @@ class Family(NamedTuple):
       head: parts -> the head that the files hold and its number of classes, None where they hold none.
       extra: trees of a checkpoint beside its variables that its files hold too.
       beside: beginnings of keys that stand beside the encoder in a larger model, without its prefix.
+      audio_text: whether the checkpoint is an audio-text model's; its record is then an `AudioTextConfig`, and what is
+        said of geometry, head and classes above does not concern it.
+      settings: what `--config` may have, beside `preset` and `net`.
     """
 
     net: str
@@ -121,15 +139,17 @@ class Family(NamedTuple):
     holds: tuple[Content, ...]
     geometry: tuple[str, ...]
     infer: Callable[[Part], dict[str, Any]]
-    leaves: Callable[[ClassifierConfig, str, tuple[str, ...]], list[Leaf]]
-    ignore: Callable[[ClassifierConfig, str], tuple[str, ...]]
-    fresh: Callable[[ClassifierConfig, tuple[str, ...]], dict[str, np.ndarray]]
+    leaves: Callable[[Any, str, tuple[str, ...]], list[Leaf]]
+    ignore: Callable[[Any, str], tuple[str, ...]]
+    fresh: Callable[[Any, tuple[str, ...]], dict[str, np.ndarray]]
     plan: Callable[[Request], Planned]
     fresh_leaves: Callable[[ClassifierConfig, int], dict[Path, np.ndarray]] = nothing_fresh
     head: Callable[[Mapping[str, Part]], tuple[dict[str, Any], int] | None] = no_head
     extra: tuple[str, ...] = ()
     optional: Mapping[str, Any] = MappingProxyType({})
     beside: tuple[str, ...] = ()
+    audio_text: bool = False
+    settings: tuple[str, ...] = SETTINGS
 
 
 def find(name: str) -> Family:

@@ -42,13 +42,13 @@ class Face(NamedTuple):
     harmless: Mapping[str, tuple[str, ...]]
 
 
-_ONLY = {
+ONLY = {
     "is_causal": (False,),
     "is_encoder_decoder": (False,),
     "problem_type": (None, "single_label_classification", "multi_label_classification"),
     "pruned_heads": ({},),
 }
-_HARMLESS = {
+HARMLESS = {
     "says where the file comes from": (
         "_commit_hash",
         "_name_or_path",
@@ -112,7 +112,8 @@ _HARMLESS = {
     ),
     "starts the weights of a new model": ("initializer_range",),
 }
-_ELSEWHERE = ("architectures", "id2label", "label2id", "model_type", "num_labels", "transformers_version")
+ELSEWHERE = ("architectures", "id2label", "label2id", "model_type", "num_labels", "transformers_version")
+"""What every face has of these three."""
 
 HUBERT = Face(
     types=("hubert", "wav2vec2"),
@@ -135,14 +136,14 @@ HUBERT = Face(
     },
     activations={"hidden_act": "activation", "feat_extract_activation": "conv_activation"},
     elsewhere=(
-        *_ELSEWHERE,
+        *ELSEWHERE,
         *("conv_dim", "conv_kernel", "conv_stride", "num_feat_extract_layers"),
         *("classifier_proj_size", "use_weighted_layer_sum", "tie_last_hidden_states"),
     ),
-    only={**_ONLY, "add_adapter": (False,), "conv_pos_batch_norm": (False,), "feat_proj_layer_norm": (True,)},
+    only={**ONLY, "add_adapter": (False,), "conv_pos_batch_norm": (False,), "feat_proj_layer_norm": (True,)},
     harmless={
-        **_HARMLESS,
-        "is for generating text": (*_HARMLESS["is for generating text"], "max_length"),
+        **HARMLESS,
+        "is for generating text": (*HARMLESS["is for generating text"], "max_length"),
         "is for training alone": (
             "apply_spec_augment",
             "feat_extract_dropout",
@@ -195,10 +196,10 @@ AST = Face(
         "layer_norm_eps": "epsilon",
     },
     activations={"hidden_act": "activation"},
-    elsewhere=(*_ELSEWHERE, "frequency_stride", "time_stride", "patch_size", "max_length", "num_mel_bins", "head_dim"),
-    only={**_ONLY, "qkv_bias": (True,)},
+    elsewhere=(*ELSEWHERE, "frequency_stride", "time_stride", "patch_size", "max_length", "num_mel_bins", "head_dim"),
+    only={**ONLY, "qkv_bias": (True,)},
     harmless={
-        **_HARMLESS,
+        **HARMLESS,
         "is for training alone": ("attention_probs_dropout_prob", "hidden_dropout_prob"),
         "is for text": ("vocab_size",),
     },

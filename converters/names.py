@@ -22,6 +22,7 @@ FAMILIES: Mapping[str, Choice] = {
     "amaut": Choice("converters.amaut:FAMILY", "pair"),
     "ast": Choice("converters.spectrogram_plan:FAMILY", "one file of the authors or a Hugging Face folder"),
     "ssast": Choice("converters.spectrogram_plan:FAMILY", "one file, self-supervised or fine-tuned"),
+    "clap": Choice("converters.clap_plan:FAMILY", "LAION's .pt or a Hugging Face folder, both towers in one"),
     "conmix": Choice("converters.conmix:IMAGENET", "R50+ViT-B_16.npz"),
     "conmix_classifier": Choice("converters.conmix:CLASSIFIER", "modelF, modelB, modelC"),
 }

@@ -6,22 +6,22 @@ Shapes win over nothing: where something else disagrees with them the conversion
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from converters.families import Family
+from converters.families import SETTINGS, Family
 from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import zoo
+from dhauds_jax.nets import clap_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 
-TOP = ("head", "front_end", "sample_rate", "length", "classes")
+TOP = SETTINGS[1:]
 """What no encoder's shapes show, beside parts of its geometry."""
 
 
-def read_config(path: str | Path) -> dict[str, Any]:
-    """A `--config` file: any subset of `ClassifierConfig`'s keys, and `preset` for the name of one to start from.
+def read_config(path: str | Path, settings: Sequence[str] = SETTINGS) -> dict[str, Any]:
+    """A `--config` file: any subset of `settings`, and `preset` for the name of one to start from.
 
     Raises:
       BadInput: no such file, no JSON object, or a foreign key.
@@ -33,7 +33,7 @@ def read_config(path: str | Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BadInput(f"--config: {path} is not JSON ({error}), expected an object") from None
-    known = ("preset", "net", "geometry", *TOP)
+    known = ("preset", "net", *settings)
     foreign = sorted(set(record) - set(known)) if isinstance(record, dict) else [type(record).__name__]
     if foreign:
         raise BadInput(f"--config: {path} has foreign keys {foreign}, expected some of {list(known)}")
@@ -111,7 +111,7 @@ def resolve(
 
 def names(family: Family) -> list[str]:
     """The presets of a family's network."""
-    return sorted(zoo.family(family.net).presets)
+    return sorted(clap_zoo.PRESETS if family.audio_text else zoo.family(family.net).presets)
 
 
 def fitting(family: Family, inferred: Mapping[str, Any], elsewhere: Mapping[str, Any], most: int = 8) -> str:
@@ -131,7 +131,8 @@ def fitting(family: Family, inferred: Mapping[str, Any], elsewhere: Mapping[str,
 def check_preset(family: Family, preset: str | None, given: Mapping[str, Any]) -> None:
     """Raises `BadInput` for a name that is no preset at all; its family is looked at with the files."""
     name, flag = _named(preset, given)
-    if name is not None and name not in zoo.names() and not registry.is_foreign(name):
+    known = names(family) if family.audio_text else zoo.names()
+    if name is not None and name not in known and (family.audio_text or not registry.is_foreign(name)):
         raise BadInput(_foreign_preset(family, flag, name))
 
 

@@ -37,15 +37,15 @@ def layers(
     Raises:
       BadInput: transformers cannot be imported, or does not load the folder.
     """
-    with _quiet():
+    with quiet():
         model, name = _load(file, config, variables)
         base, seen = model.base_model, {}
         for number, block in enumerate(_blocks(base, config)):
-            block.register_forward_hook(_keep(seen, f"block {number + 1}"))
+            block.register_forward_hook(keep(seen, f"block {number + 1}"))
         first, last = ("conv features", "last hidden") if config.family == "hubert" else ("patches", "tokens")
         front = base.feature_extractor if config.family == "hubert" else base.embeddings.patch_embeddings
-        front.register_forward_hook(_keep(seen, first))
-        base.register_forward_hook(_keep(seen, last))
+        front.register_forward_hook(keep(seen, first))
+        base.register_forward_hook(keep(seen, last))
         if hasattr(model, "projector"):  # what it takes may be a sum of all layers
             model.projector.register_forward_pre_hook(lambda _, taken: seen.update({last: taken[0]}))
         outputs = model(inputs)
@@ -58,7 +58,7 @@ def layers(
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the library's progress bars, its reports on loading and its warnings on filter banks."""
     logging = imported("transformers").utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -130,7 +130,7 @@ def _blocks(base: Any, config: ClassifierConfig) -> Any:
     return base.layers
 
 
-def _keep(seen: dict[str, Any], name: str) -> Any:
+def keep(seen: dict[str, Any], name: str) -> Any:
     """A hook that keeps what a module gives, the first of it where it gives several."""
 
     def hook(module: Any, taken: Any, given: Any) -> None:

@@ -41,14 +41,15 @@ def write_vocabulary(folder, whole=False):
 
 
 @functools.cache
-def variables_of(name="clap_test", seed=0):
-    """Random weights of a preset, drawn here: compiling the network's own draws takes seconds."""
-    built = clap_zoo.build_audio_text(clap_zoo.PRESETS[name])
+def variables_of(net="clap_test", seed=0):
+    """Random weights of a preset or a config, drawn here: compiling the network's own draws takes seconds."""
+    built = clap_zoo.build_audio_text(clap_zoo.PRESETS.get(net, net))
     draw = np.random.default_rng(seed)
 
     def one(path, leaf):
-        values = 0.1 * draw.standard_normal(leaf.shape).astype(np.float32)
-        kind = path[-1].key
-        return {"scale": 1 + values, "var": 1 + abs(values)}.get(kind, values)
+        values, kind = draw.standard_normal(leaf.shape).astype(np.float32), path[-1].key
+        if kind in ("kernel", "words", "places"):  # wide enough that inputs are told apart
+            return 2 * values / np.sqrt(np.float32(leaf.shape[-2] if kind == "kernel" else 1))
+        return {"scale": 1 + 0.1 * values, "var": 1 + abs(0.1 * values)}.get(kind, 0.1 * values)
 
     return jax.tree_util.tree_map_with_path(one, jax.eval_shape(built.init, jax.random.key(0)))
