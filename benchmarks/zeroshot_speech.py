@@ -10,9 +10,10 @@ Seeds draw stretches and crops, and which half is which. Ten recordings: boiler,
 five classes of ESC-10, dishes, exercise bike, tap.
 
 Writes OUTPUT/embeddings (computed once), OUTPUT/rows/zeroshot.jsonl (as experiments.zeroshot does; experiments.report
-reads it) and OUTPUT/rows.csv. With `--tta=tent,dhauds` the rows at 5 dB with seed 0 are computed once more with weights
-that were adapted to each background's 900 clips, 5 epochs, the epoch chosen without labels; prototypes are then those
-of the adapted weights. `--fill` renders the tables of a page from docs/records/zeroshot_speech/rows.csv.
+reads it) and OUTPUT/rows.csv, what the tables need of them. With `--tta=tent,dhauds` the rows at 5 dB with seed 0 are
+computed once more with weights that were adapted to each background's 900 clips, 5 epochs, the epoch chosen without
+labels; prototypes are then those of the adapted weights (`--tta_only`: these alone, into rows_tent,dhauds.csv).
+`--fill` renders the tables of a page from docs/records/zeroshot_speech/rows.csv.
 """
 
 from __future__ import annotations
@@ -205,7 +206,17 @@ def measure(given: argparse.Namespace, command: str) -> None:
         print(key, one.snr_db, *(f"{k} {100 * r['adapted_last']:.1f}" for k, r in said.items()), flush=True)
     for method in filter(None, given.tta.split(",")):
         found += after(method, model, given, train, test, noises, command)
-    write_csv(given.output / ("rows_tta.csv" if given.tta_only else "rows.csv"), [COLUMNS, *map(csv_row, found)])
+    name = f"rows_{given.tta}.csv" if given.tta_only else "rows.csv"
+    write_csv(given.output / name, [COLUMNS, *(csv_row(record) for record in found if is_shown(record))])
+
+
+def is_shown(record: dict[str, Any]) -> bool:
+    """Whether the tables need a record: given weights stand there for `subtract` by recordings alone."""
+    auto = record["weight_chosen_by"] not in ("given", "none")
+    by_recordings = record["scorer"] == "subtract" and record["background"] == "audio"
+    if record["background"] == "quiet" and record["scorer"] != "subtract":
+        return False
+    return auto or by_recordings or not record["curve"]
 
 
 def after(
