@@ -25,6 +25,8 @@ MAX_SECONDS = 4 * 3600
 """A longer recording (seconds) is not read as a whole; the longest noise recordings last about two hours."""
 LONGEST_SECONDS = 48 * 3600
 """A longer recording (seconds) is taken for a broken header, also where it is read block by block."""
+_ENTERED = ("WAV", "WAVEX", "RF64", "W64", "AIFF", "AU", "CAF", "FLAC")
+"""Formats in which a sample is found without decoding those before it, to the bit."""
 FULL_SCALE = 1.5
 """Samples beyond it are said: decoders of lossy formats overshoot 1 a little, floats on another scale by far."""
 
@@ -110,6 +112,29 @@ class Reading:
         if bad := mixed.samples * self.channels - mixed.finite:
             every = mixed.samples * self.channels
             raise BadFile(self.path, f"{bad} of {every} samples are NaN or infinite, expected finite numbers")
+
+    def part(self, first: int, beyond: int) -> np.ndarray:
+        """float32 (time,): the samples from `first` on up to `beyond`, or to the end; the file is closed then.
+
+        What lies behind them is not read, nor what lies before them where the format can be entered anywhere.
+
+        Raises:
+          BadFile: no sample lies there, or some that are not finite; the part cannot be read.
+        """
+        mixed, found = self._mixed, []
+        with self._said(), self._file as file:
+            at = first if self._kind in _ENTERED and first < self._promised < UNKNOWN else 0
+            if at:
+                file.seek(at)
+            for block in blocks_of(file, min(self._promised, beyond) - at, self.channels):
+                found.append(mixed.add(block)[max(first - at, 0) :])
+                at += len(block)
+        wave = np.concatenate(found) if found else np.zeros(0, np.float32)
+        if not len(wave):
+            raise BadFile(self.path, f"holds {at} samples and none from sample {first} on, expected some", "empty")
+        if bad := int((~np.isfinite(wave)).sum()):
+            raise BadFile(self.path, f"{bad} of {len(wave)} samples are NaN or infinite, expected finite numbers")
+        return wave
 
     @property
     def peak(self) -> float:

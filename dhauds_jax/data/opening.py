@@ -19,7 +19,7 @@ MAX_CHANNELS = 32
 MIN_RATE, MAX_RATE = 1_000, 384_000
 """Admitted sample rates in Hz."""
 UNKNOWN = (1 << 63) - 1  # libsndfile's number of samples for a FLAC stream that does not say
-_BLOCK = 1 << 22  # samples decoded at once over all channels: a header that lies cannot ask for more memory
+_BLOCK = 1 << 19  # samples decoded at once over all channels: neither a long file nor a header that lies takes more
 
 
 class BadFile(BadInput):

@@ -2,8 +2,8 @@
 
 A recording's vector is the mean over its rows (the network's windows) of what the network gives before any
 normalisation. It follows from the recording alone, bit for bit, whatever lies beside it in a batch: on a CPU rows are
-computed one by one inside one program. A GPU computes them together, by a program of one shape, whose sums may depend
-on where in the batch a row lies in the last digits (relative 1e-6).
+computed one by one inside one program, since products of a batch have other last digits (relative 1e-6) in its last
+rows. A GPU computes them together, by a program of one shape; there a row's place may show in the last digits.
 """
 
 from __future__ import annotations

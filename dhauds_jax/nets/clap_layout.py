@@ -138,8 +138,8 @@ def rows_of(
     and three crops, which all count. Neither batches nor workers nor block sizes change a bit of a row.
 
     Args:
-      blocks: gives the samples at the model's rate in their order; it is called once, or twice where a rule must know
-        how many there are.
+      blocks: gives the samples at the model's rate in their order, from the beginning whenever it is called: once, or
+        twice where a random crop or a fusion must know how many there are and `samples` does not say.
       rule: for those longer than `length`.
       front_end: the record of the model's config; fusions need the kind "clap_mel".
       length: samples of the model's clip.

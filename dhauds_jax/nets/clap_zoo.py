@@ -24,8 +24,8 @@ from dhauds_jax.nets.audio_text_config import (
     text_geometry,
 )
 from dhauds_jax.nets.clap import AudioTower, Projection, TextTower
+from dhauds_jax.nets.clap_layout import LongRule, lay_out_recording
 from dhauds_jax.nets.config import ClassifierConfig, take
-from dhauds_jax.nets.family import Family
 from dhauds_jax.nets.front_ends import front_end
 from dhauds_jax.nets.htsat import HTSAT
 from dhauds_jax.nets.precision import precision_of_products
@@ -66,9 +66,6 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> HTSAT:
     return _htsat(sizes, Compute(**compute))
 
 
-FAMILY = Family(build_encoder, Compute._fields)
-
-
 def build_towers(config: AudioTextConfig, **compute: Any) -> tuple[AudioTower, TextTower]:
     """The linen modules of a record; `compute` are fields of `swin.Compute`.
 
@@ -102,9 +99,7 @@ def build_audio_text(config: AudioTextConfig, *, matmul_precision: str | None = 
         with precision_of_products("highest"):
             return hear(wave)
 
-    def layout(recording: np.ndarray, rule: Any, name: str = "") -> tuple[Array, Array]:
-        from dhauds_jax.nets.clap_layout import lay_out_recording
-
+    def layout(recording: np.ndarray, rule: LongRule, name: str = "") -> tuple[np.ndarray, np.ndarray]:
         return lay_out_recording(recording, rule, config.front_end, config.length, name)
 
     def audio(

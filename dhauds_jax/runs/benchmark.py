@@ -22,7 +22,7 @@ from dhauds_jax.tta import methods
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import provenance
 
-WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts", "clap")
+WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts", "clap", "soundscapes")
 
 
 def sizes_of(run: Benchmark) -> programs.Sizes:
@@ -134,6 +134,10 @@ def benchmark(run: Benchmark) -> str:
             from dhauds_jax.benchmark import pipeline
 
             _print_rows(pipeline.rows(run.seconds, run.batch, run.rounds), run)
+        if "soundscapes" in run.what:
+            from dhauds_jax.benchmark import soundscapes
+
+            _print_rows(soundscapes.rows(run.seconds, run.batch, run.rounds), run)
     if run.json:
         return ""
     where = f"profiles in {run.profile}; " if run.profile else ""
@@ -210,6 +214,8 @@ def _sentence(row: dict[str, Any]) -> str:
         f"({1000 * row['fastest']:.1f} to {1000 * row['slowest']:.1f}), {row['clips_per_s']:.1f} clips/s, "
         f"first call {row['first_call']:.1f} s"
     )
+    if row["what"] == "soundscapes":
+        sentence += f", {row['ms_per_clip']:.1f} ms of processor time each"
     if row.get("peak_share") is not None:
         sentence += f", {row['tflops']:.3g} TFLOP/s, {100 * row['peak_share']:.0f} % of a large product"
     if "cells_per_s" in row:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from dhauds_jax import registry
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import title
 from dhauds_jax.data import content
@@ -16,30 +15,18 @@ from dhauds_jax.data.corruptions import public, quirks_of
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.estimates import Estimate, say, within
-from dhauds_jax.model import encoding
-from dhauds_jax.model.encoding import Encoder
-from dhauds_jax.model.record import load
 from dhauds_jax.names import CLEAN
-from dhauds_jax.nets import checkpoint, clap_layout, precision, zoo
-from dhauds_jax.nets.clap_layout import LongRule
-from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.runs import embed_clips, embed_sources
-from dhauds_jax.runs.embed_clips import Work
-from dhauds_jax.runs.embed_reading import Cell
+from dhauds_jax.nets import precision
+from dhauds_jax.runs import embed_clips, embed_encoders, embed_sources
+from dhauds_jax.runs.embed_encoders import Encoding
+from dhauds_jax.runs.embed_reading import Cell, Work
 from dhauds_jax.runs.embed_sources import Source
 from dhauds_jax.runs.requests.embed import EmbedRun
 from dhauds_jax.wording import counted
-from dhauds_jax.workdir import locks, vectors
+from dhauds_jax.workdir import locks, provenance, vector_files, vectors
+from dhauds_jax.workdir.vector_parts import Parts
 
 NPZ = "embeddings.npz"
-
-
-class Encoding(NamedTuple):
-    """What embeds, what a manifest says of it, and the rule of long recordings as `--long` has it."""
-
-    encoder: Encoder
-    about: dict[str, Any]
-    long: str
 
 
 @precision.exactly()
@@ -53,7 +40,9 @@ def embed(run: EmbedRun, command: str) -> str:
         been kept.
     """
     pairs = _check(run)
-    made = encoding_of(run)
+    if run.text is not None:
+        return _embed_text(run, command)
+    made = embed_encoders.encoding_of(run)
     source = embed_sources.of_run(run)
     for corruption, level in pairs:
         if corruption != CLEAN:
@@ -79,14 +68,20 @@ def _check(run: EmbedRun) -> list[tuple[str, str]]:
     check_number("--save_every_s", run.save_every_s, 0.0)
     check_on_bad_file(run.on_bad_file)
     quirks_of(run.profile)
+    given = [name for name in ("audio_dir", "dataset", "text") if getattr(run, name) is not None]
+    if len(given) != 1:
+        found = " and ".join(f"--{name}" for name in given) or "none of them"
+        raise BadInput(f"--audio_dir, --dataset and --text: {found} given, expected one of the three")
     pairs = targets.expand(run.corruption, run.level)
     if not pairs:
         raise BadInput(f"--corruption: names none, expected {CLEAN} or corruptions")
-    if run.audio_dir is not None and pairs != [(CLEAN, "-")]:
+    if run.dataset is None and pairs != [(CLEAN, "-")]:
         raise BadInput(
             f"--corruption={','.join(run.corruption)}: is drawn for the clips of a data set, expected --dataset in "
-            "place of --audio_dir (--dataset=folder takes a folder a class)"
+            f"place of --{given[0]} (--dataset=folder takes a folder a class)"
         )
+    if run.truth is not None and run.audio_dir is None:
+        raise BadInput(f"--truth={run.truth}: tells of recordings, expected it with --audio_dir alone")
     return pairs
 
 
@@ -95,46 +90,24 @@ def _place(run: EmbedRun) -> str:
     return str(run.audio_dir) if run.dataset is None else f"{run.dataset} ({', '.join(run.split)})"
 
 
-def encoding_of(run: EmbedRun) -> Encoding:
-    """What embeds: the network of `--checkpoint`, and how it takes long recordings.
-
-    Raises:
-      BadInput: no such checkpoint, or flags that its kind of network does not have.
-    """
-    if run.text is not None:
-        raise BadInput(
-            f"--text={run.text}: phrases are embedded by an audio-text network, and --checkpoint={run.checkpoint} is a "
-            "classifier; expected the checkpoint of one, or no --text"
-        )
-    rule = clap_layout.parse_rule(run.long)
-    if rule.kind.startswith("fusion"):
-        raise BadInput(
-            f"--long={run.long}: is a rule of audio-text networks, and --checkpoint={run.checkpoint} is a classifier; "
-            "expected windows, first or random_crop"
-        )
-    if tuple(run.corruption) != (CLEAN,):  # it acts on the head of a long clip, wherever clips are corrupted
-        rule = LongRule("first")
-    model = load(run.checkpoint, precision=run.precision)
-    encoder = encoding.of_model(model, rule, run.batch_size)
-    return Encoding(encoder, _about(model.config, model.variables, run, encoder), clap_layout.rule_text(rule))
+def _embed_text(run: EmbedRun, command: str) -> str:
+    """Embeds the phrases of a file; returns the sentence that says where."""
+    texts, folder = embed_encoders.phrases(run.text), Path(run.output)
+    say(f"work: {counted(len(texts), 'phrase')}")
+    found, about = embed_encoders.text_vectors(run, texts)
+    parts = Parts(folder, {"encoder": about, "text": texts})
+    if not parts.finished:
+        rows = [(text, *[""] * (len(vector_files.COLUMNS) - 1)) for text in texts]
+        told = {"source": {"text": run.text}, "command": command, **provenance.code()}
+        vector_files.write(folder, [found], rows, found.shape[1], {**parts.identity, "normalised": True, **told})
+    _export(run, folder)
+    place = f"{folder / vector_files.VECTORS} ({found.shape[0]} x {found.shape[1]}, of length 1)"
+    return f"{counted(len(texts), 'phrase')} {'were embedded already' if parts.finished else 'embedded'}: {place}"
 
 
-def _about(config: ClassifierConfig, variables: Any, run: EmbedRun, encoder: Encoder) -> dict[str, Any]:
-    """What a manifest says of a network: all that a vector follows from beside the recording."""
-    own = [digest for digest in map(registry.source_digest, config.places()) if digest is not None]
-    return {
-        "kind": "classifier",
-        "net": config.net,
-        "hash": checkpoint.variables_hash(variables),
-        "front_end": config.front_end,
-        "front_end_hash": vectors.front_end_hash(config.front_end),
-        "sample_rate": config.sample_rate,
-        "length": config.length,
-        "settings": zoo.own_settings(config),
-        "precision": run.precision,
-        "rows": encoder.how,
-        **({"plug_ins": own} if own else {}),
-    }
+def _export(run: EmbedRun, folder: Path) -> None:
+    if run.export == "npz":
+        vectors.export_npz(vectors.read(folder, zeros=True), folder / NPZ)
 
 
 def _embed_cell(
@@ -156,8 +129,7 @@ def _embed_cell(
     settings = {"batch_size": run.batch_size, "save_every_s": run.save_every_s, "skip": run.on_bad_file == "skip"}
     work = Work(folder, source, made.encoder, cell, name if several else "embed", identity, asked, **settings)
     done = embed_clips.embed_clips(work)
-    if run.export == "npz":
-        vectors.export_npz(vectors.read(folder, zeros=True), folder / NPZ)
+    _export(run, folder)
     return f"{done}{f' (and {NPZ})' if run.export else ''}"
 
 

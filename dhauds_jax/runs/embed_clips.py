@@ -1,61 +1,25 @@
-"""The loop of `embed`: clips read, computed, kept in parts, and joined when all of them are done."""
+"""The loop of `embed`: clips read, computed and kept in parts, joined when all of them are done."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from dhauds_jax import digests, interrupts
-from dhauds_jax.data.notices import Notice, Said
 from dhauds_jax.data.opening import BadFile
-from dhauds_jax.data.recordings import silence
 from dhauds_jax.errors import BadInput
 from dhauds_jax.estimates import say
 from dhauds_jax.interrupts import KEPT, BetweenSteps
-from dhauds_jax.model.encoding import Encoder, Encoding, Recording, Row
+from dhauds_jax.model.encoding import Encoding, Recording, Row
 from dhauds_jax.progress import FIRST, Bar, progress_bar
-from dhauds_jax.runs import embed_reading
-from dhauds_jax.runs.embed_reading import Cell
-from dhauds_jax.runs.embed_sources import Source
-from dhauds_jax.wording import counted, plural
-from dhauds_jax.workdir import provenance, vector_files
+from dhauds_jax.runs import embed_joining, embed_reading
+from dhauds_jax.runs.embed_reading import Work
+from dhauds_jax.wording import counted
+from dhauds_jax.workdir import vector_files
 from dhauds_jax.workdir.vector_files import INDEX, MANIFEST, VECTORS
 from dhauds_jax.workdir.vector_parts import Clip, Parts
-
-SHOWN = 10
-"""Bad files that are named at the end; the manifest has all."""
-
-
-class Work(NamedTuple):
-    """What is to be embedded, and where.
-
-    Attributes:
-      folder: of the embeddings.
-      source: the clips.
-      encoder: what embeds them.
-      cell: what corrupts them first; None for clean ones.
-      title: of the progress bar.
-      identity: what the embeddings follow from; "listing" in it may change while files stay what they are.
-      asked: what the manifest says of the flags beside it.
-      batch_size: rows of a batch.
-      save_every_s: least seconds between two parts.
-      skip: whether bad files are left out.
-    """
-
-    folder: Path
-    source: Source
-    encoder: Encoder
-    cell: Cell | None
-    title: str
-    identity: Mapping[str, Any]
-    asked: Mapping[str, Any]
-    batch_size: int
-    save_every_s: float
-    skip: bool
 
 
 def embed_clips(work: Work) -> str:
@@ -73,10 +37,10 @@ def embed_clips(work: Work) -> str:
         if parts.clips:
             say(f"{counted(parts.clips, 'clip')} of {len(work.source.names):,} done before")
         _compute(work, parts)
-        _join(work, parts)
+        embed_joining.join(work, parts)
         parts.remove()
     manifest = vector_files.read_manifest(work.folder)
-    _say(manifest)
+    embed_joining.say_of(manifest)
     bad = len(manifest["bad_files"])
     skipped = f", {counted(bad, 'file')} skipped" if bad else ""
     return (
@@ -190,91 +154,3 @@ def _compute(work: Work, parts: Parts) -> None:
     if work.cell is not None and work.cell.noise.bank is not None:
         for notice in work.cell.noise.bank.later_notices():
             print(f"note: {notice}")
-
-
-def _join(work: Work, parts: Parts) -> None:
-    """Writes the folder from its parts; all that is in it follows from clips, flags and code."""
-    source = work.source
-    clips = [clip for some in parts.read(vectors=False) for clip in some]
-    good = [i for i, clip in enumerate(clips) if not clip.bad]
-    bad = [[source.names[i], clip.bad] for i, clip in enumerate(clips) if clip.bad]
-    if not good:
-        parts.remove()
-        none = "its only file could not" if len(clips) == 1 else f"none of {len(clips)} files could"
-        raise BadInput(f"{work.folder}: {none} be read, the first: {': '.join(bad[0])}")
-    checksum, backgrounds = None, None
-    if work.cell is not None:
-        ids = [source.ids[i] for i in good]
-        checksum, backgrounds = embed_reading.drawn(source, work.cell, work.encoder.length, ids)
-    said = Said()
-    for i in good:
-        said.add(source.names[i], [Notice(*notice) for notice in clips[i].notices])
-    labelled = {} if source.labels is None else {"classes": list(source.classes)}
-    rows_of = source.dataset.label_rows if source.dataset is not None else None
-    manifest = {
-        **work.identity,
-        **work.asked,
-        **labelled,
-        **({"label_rows": rows_of} if rows_of else {}),
-        **({} if checksum is None else {"draw_checksum": checksum}),
-        "content": digests.of_texts(*(clip.digest for clip in clips)),
-        "longer": sum(clips[i].longer for i in good),
-        "seconds": round(sum(clips[i].seconds for i in good), 3),
-        "silent": [source.names[i] for i in good if clips[i].silent],
-        "bad_files": bad,
-        "notices": list(said.sentences(len(clips))),
-        **{name: getattr(provenance, name)() for name in ("git_revision", "versions", "device")},
-    }
-    found = (np.stack(some) for some in _vectors(parts))
-    rows = _rows(source, clips, good, backgrounds)
-    vector_files.write(work.folder, found, rows, _width(parts), manifest)
-
-
-def _vectors(parts: Parts) -> Iterator[list[np.ndarray]]:
-    for some in parts.read():
-        good = [clip.vector for clip in some if not clip.bad]
-        if good:
-            yield good
-
-
-def _width(parts: Parts) -> int:
-    return len(next(_vectors(parts))[0])
-
-
-def _rows(
-    source: Source, clips: Sequence[Clip], good: Sequence[int], backgrounds: Sequence[str] | None
-) -> list[tuple[object, ...]]:
-    """The lines of the index."""
-
-    def known(values: Sequence[str] | Mapping[int, str] | None, i: int) -> str:
-        return "" if values is None else values[i]
-
-    mixed = source.backgrounds if backgrounds is None else dict(zip(good, backgrounds, strict=True))
-    labels = source.labels
-    return [
-        (
-            source.names[i],
-            "" if labels is None or labels[i] < 0 else source.classes[labels[i]],
-            known(source.folds, i),
-            f"{clips[i].seconds:.4f}",
-            clips[i].windows,
-            known(mixed, i),
-            known(source.splits, i),
-            known(source.groups, i),
-        )
-        for i in good
-    ]
-
-
-def _say(manifest: Mapping[str, Any]) -> None:
-    """What must be said of the clips: notices, heads, silence, files that were left out."""
-    for notice in (*manifest["notices"], *silence(manifest["silent"])):
-        print(f"note: {notice}")
-    if manifest["longer"] and manifest["long"] == "first":
-        are = plural(manifest["longer"], "clip is", "clips are")
-        print(f"note: {manifest['longer']:,} {are} longer than the network's: their heads are embedded (--long=first)")
-    bad = manifest["bad_files"]
-    for name, reason in bad[:SHOWN]:
-        print(f"skipped: {name}: {reason}")
-    if len(bad) > SHOWN:
-        print(f"skipped: {len(bad) - SHOWN:,} more, see {MANIFEST}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import collections
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,6 +40,34 @@ class Cell(NamedTuple):
     seed: int
     profile: str
     noise: Noise
+
+
+class Work(NamedTuple):
+    """What is to be embedded, and where.
+
+    Attributes:
+      folder: of the embeddings.
+      source: the clips.
+      encoder: what embeds them.
+      cell: what corrupts them first; None for clean ones.
+      title: of the progress bar.
+      identity: what the embeddings follow from; "listing" in it may change while files stay what they are.
+      asked: what the manifest says of the flags beside it.
+      batch_size: rows of a batch.
+      save_every_s: least seconds between two parts.
+      skip: whether bad files are left out.
+    """
+
+    folder: Path
+    source: Source
+    encoder: Encoder
+    cell: Cell | None
+    title: str
+    identity: Mapping[str, Any]
+    asked: Mapping[str, Any]
+    batch_size: int
+    save_every_s: float
+    skip: bool
 
 
 class _Read:

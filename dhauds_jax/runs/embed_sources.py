@@ -71,16 +71,7 @@ class Source(NamedTuple):
 
 
 def of_run(run: EmbedRun) -> Source:
-    """The clips that the flags name.
-
-    Raises:
-      BadInput: none or two kinds are named, or nothing is found.
-    """
-    if (run.audio_dir is None) == (run.dataset is None):
-        found = "neither is" if run.audio_dir is None else "both are"
-        raise BadInput(f"--audio_dir and --dataset: {found} given, expected one of the two")
-    if run.dataset is not None and run.truth is not None:
-        raise BadInput(f"--truth={run.truth}: a data set has labels of its own, expected it with --audio_dir alone")
+    """The clips that `--audio_dir` or `--dataset` names; raises `BadInput` where nothing is found."""
     return of_recordings(run) if run.audio_dir is not None else of_dataset(run)
 
 

@@ -7,7 +7,17 @@ from pathlib import Path
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable, write_atomically
-from dhauds_jax.report import analysis_figures, comparisons, figures, looks, paper, published, single_options
+from dhauds_jax.report import (
+    analysis_figures,
+    comparisons,
+    figures,
+    looks,
+    paper,
+    published,
+    single_options,
+    tidy,
+    zeroshot,
+)
 from dhauds_jax.report import html as report_html
 from dhauds_jax.report.marked_pages import fill_page
 from dhauds_jax.report.tables import (
@@ -155,21 +165,26 @@ def write_report(
     Raises:
       BadInput: a folder without records; methods that cannot be compared.
     """
-    found = of_one_make(latest(records.read_all(Path(w) for w in workdirs)))
+    rows = [row for w in workdirs for row in records.read(Path(w), "zeroshot")]
+    with_results = [Path(w) for w in workdirs if not records.read(Path(w), "zeroshot") or records.read(Path(w))]
+    found = of_one_make(latest(records.read_all(with_results)))
     named = with_variants(found)
     compared = comparisons.compare(named, compare) if compare else []
     folder = Path(output) if output else Path(workdirs[0]) / "report"
     folder.mkdir(parents=True, exist_ok=True)
-    text = render(found, folder, [Path(w) for w in workdirs], compared)
+    texts = [render(found, folder, [Path(w) for w in workdirs], compared)] if found else []
+    text = "\n".join([*texts, *([zeroshot.render(rows, folder)] if rows else [])])
     written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
-    tables = paper.files(found, formats, compared)
+    tables = paper.files(found, formats, compared) if found else {}
+    if rows and "csv" in formats:
+        tables["zeroshot.csv"] = tidy.text(zeroshot.tidy_rows(rows))
     for name, content in {**written, **{f"tables/{name}": content for name, content in tables.items()}}.items():
         # A byte of a file name that is no character stands in a command of older records: it is written as an escape.
         write_atomically(folder / name, "\n".join(map(printable, content.split("\n"))))
     said = [f"{title(one.place)}\n\n{comparisons.as_markdown(one)}" for one in compared]
     if any(published.has_published(r) for r in found):
         said += [published.beside_published(named), published.overview(named)]
-    last = f"{counted(len(found), 'record')} reported: {folder / list(written)[-1]}"
+    last = f"{counted(len(found) + len(rows), 'record')} reported: {folder / list(written)[-1]}"
     if tables:
         last += f", {counted(len(tables), 'table')} in {folder / 'tables'}"
     return "\n".join([*said, last])

@@ -82,6 +82,10 @@ def settings_of(run: SoundscapesRun) -> Settings:
 
 def _plan(run: SoundscapesRun) -> _Plan:
     settings = settings_of(run)
+    for flag in ("foreground_dir", "background_dir"):
+        folder = getattr(run, flag)
+        if folder and Path(run.output).resolve().is_relative_to(Path(folder).resolve()):
+            raise BadInput(f"--output={run.output}: lies in --{flag}={folder}, expected it elsewhere")
     partial = {"allow_partial": run.allow_partial}
     foreground = sources.foregrounds(run.foreground, run.foreground_dir, tuple(run.split), **partial)
     background = sources.backgrounds(run.background, run.background_dir, **partial)
@@ -124,6 +128,8 @@ def write(run: SoundscapesRun) -> str:
     """
     plan = _plan(run)
     works = _works(run, plan)
+    for work in works:
+        work.scene.check()
     for work in works:
         writing.begin(work, _identity(run, plan, work))
     each = counted(len(plan.foreground.all) * run.n, "soundscape")

@@ -6,7 +6,6 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +13,7 @@ from jaxtyping import Array
 
 from dhauds_jax import parallel as parallels
 from dhauds_jax.parallel import ONE, Parallel
+from dhauds_jax.tta import borders
 from dhauds_jax.tta.feeding import Waves, batch_of
 from dhauds_jax.tta.streams import padded_batches
 from dhauds_jax.tta.traced import Seen
@@ -129,18 +129,14 @@ def _once(name: str, function: Callable) -> Callable:
 
 
 def _bordered(step: Step) -> Step:
-    """A method's step, which says what is wrong when it returns what protocols cannot use. Checked while tracing."""
+    """A method's step, which raises where it returns what protocols cannot use. Checked while tracing."""
 
     def bordered(state: AdaptState, batch: Batch, key: Array) -> tuple[AdaptState, Prediction]:
-        after, prediction = step(state, batch, key)
-        rows = (batch.weights.shape[0], None)
-        chex.assert_shape(prediction.logits, rows, custom_message="a step's logits must be (batch, classes)")
-        for name, value in prediction.losses.items():
-            chex.assert_shape(value, (), custom_message=f"a step's losses must be scalars, and {name!r} is not")
-        difference = Seen.of({"state": state}).difference(Seen.of({"state": after}))
-        if difference is not None:
-            raise TypeError(f"a step must keep the structure, shapes and types of its state: {difference}")
-        return after, prediction
+        found = step(state, batch, key)
+        fault = borders.fault_of_step(state, batch, found, None)
+        if fault is not None:
+            raise TypeError(f"a method's {fault}")
+        return found
 
     return bordered
 

@@ -59,13 +59,16 @@ def peak_memory_mb() -> float:
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
+def code() -> dict[str, Any]:
+    """What the code and the device are: the same each time that a command is given again."""
+    return {"git_revision": git_revision(), "versions": versions(), "device": device()}
+
+
 def block(command: str) -> dict[str, Any]:
     """What every record and every checkpoint says of how it came about."""
     return {
         "peak_memory_mb": peak_memory_mb(),
-        "git_revision": git_revision(),
-        "versions": versions(),
-        "device": device(),
+        **code(),
         "command": command,
     }
 

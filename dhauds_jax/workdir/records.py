@@ -88,7 +88,31 @@ class Kind(NamedTuple):
     unknown: Mapping[str, Any]
 
 
-KINDS = {"results": Kind("results.jsonl", KEYS, _ALWAYS, _UNKNOWN)}
+ZEROSHOT_KEYS = (
+    *KEYS,
+    "scorer",
+    "prototypes",
+    "background",
+    "weight",
+    "weight_chosen_by",
+    "template",
+    "scale",
+    "train",
+    "normalised",
+    "uses",
+    "long",
+    "topn",
+    "gap",
+)
+"""Of a row of `experiments.zeroshot`: `non_adapted` is without any correction, `adapted_last` with the row's weight,
+`adapted_selected` with the weight that is chosen without labels, `adapted_oracle` with the best by labels."""
+
+KINDS = {
+    "results": Kind("results.jsonl", KEYS, _ALWAYS, _UNKNOWN),
+    "zeroshot": Kind(
+        "zeroshot.jsonl", ZEROSHOT_KEYS, (*_ALWAYS, "scorer", "prototypes", "background", "weight", "uses"), _UNKNOWN
+    ),
+}
 FILE = KINDS["results"].file
 BAD_FILES = "bad_files.txt"
 """Beside the results: what `--on_bad_file=skip` left out, one line a file."""

@@ -92,6 +92,35 @@ def test_long_files_are_decoded_in_blocks_of_the_same_values(tmp_path, monkeypat
     np.testing.assert_allclose(decode(tmp_path / "a.flac").wave, expected, atol=2**-15)
 
 
+@pytest.mark.parametrize(
+    ("name", "subtype"),
+    [
+        ("a.wav", "PCM_16"), ("a.wav", "PCM_24"), ("a.wav", "IMA_ADPCM"), ("a.flac", "PCM_16"), ("a.aiff", "PCM_16"),
+        ("a.w64", "FLOAT"), ("a.au", "ULAW"), ("a.caf", "PCM_16"), ("a.ogg", "VORBIS"), ("a.mp3", "MPEG_LAYER_III"),
+        ("a.paf", "PCM_16"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("channels", [1, 2])
+def test_a_part_of_a_file_holds_the_samples_of_the_whole(tmp_path, monkeypatch, name, subtype, channels):
+    monkeypatch.setattr(opening, "_BLOCK", 3_000)
+    rng = np.random.default_rng(0)
+    soundfile.write(tmp_path / name, 0.3 * rng.normal(size=(20_000, channels)), 16_000, subtype=subtype)
+    whole = decode(tmp_path / name).wave
+    for first, beyond in ((0, 1), (0, 5_000), (1, 20_000), (7_777, 12_345), (len(whole) - 1, 10**9)):
+        np.testing.assert_array_equal(audio.Reading(tmp_path / name).part(first, beyond), whole[first:beyond])
+    with pytest.raises(BadFile, match=rf"holds \d+ samples and none from sample {len(whole)} on, expected some"):
+        audio.Reading(tmp_path / name).part(len(whole), len(whole) + 5)
+
+
+def test_a_part_with_samples_that_are_not_finite_is_refused(tmp_path):
+    wave = np.zeros(1_000, np.float32)
+    wave[500] = np.nan
+    soundfile.write(tmp_path / "a.wav", wave, 16_000, subtype="FLOAT")
+    assert len(audio.Reading(tmp_path / "a.wav").part(0, 500)) == 500
+    with pytest.raises(BadFile, match="1 of 200 samples are NaN or infinite, expected finite numbers"):
+        audio.Reading(tmp_path / "a.wav").part(400, 600)
+
+
 def test_stereo_is_mixed_down_with_notice(tmp_path, tone):
     soundfile.write(tmp_path / "a.wav", np.stack([tone, np.zeros_like(tone)], 1), 16_000, subtype="FLOAT")
     wave, notices = read_audio(tmp_path / "a.wav", 16_000)
@@ -246,3 +275,9 @@ def test_a_bad_file_tells_its_parts_and_travels_between_processes(tmp_path):
     for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
         assert (error.path, error.reason, error.kind) == (tmp_path / "none.wav", "no such file", "missing")
         assert str(error) == f"{tmp_path / 'none.wav'}: no such file"
+
+
+def test_a_link_to_nothing_says_so(tmp_path):
+    (tmp_path / "a.wav").symlink_to(tmp_path / "gone.wav")
+    with pytest.raises(BadFile, match=r"a\.wav: a link to a file that is not there$"):
+        decode(tmp_path / "a.wav")

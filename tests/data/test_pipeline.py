@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from dhauds_jax.data import pipeline, sets
 from dhauds_jax.data.corruptions import corrupt
 from dhauds_jax.data.corruptions.noise import NoiseBank
+from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.data.pipeline import decoding, feature_dataset, tfrecord, to_int16
 from dhauds_jax.data.pipeline.decoding import decode_files
@@ -362,6 +363,16 @@ def test_feature_dataset_is_what_the_jitted_step_computes(copy, corruption, epoc
         # dB / 40; the step is compiled in another program, whose sums may round otherwise.
         np.testing.assert_allclose(element["right"], right, rtol=0, atol=1e-5)
         np.testing.assert_allclose(element["left"], left, rtol=0, atol=1e-5)
+
+
+def test_features_are_of_repeated_clips_where_the_network_wants_it(copy):
+    given = {"sample_rate": RATE, "length": 7_000, "key": jax.random.key(0), "limit": 0.0, "layout": "repeat_pad"}
+    found = feature_dataset("arabic_speech_commands", copy, "train", features=lambda wave: wave, batch_size=45, **given)
+    (element,) = found.as_numpy_iterator()
+    clips = load_split("arabic_speech_commands", copy, "train", sample_rate=RATE, length=7_000, progress=False)
+    for row, i in zip(element["right"], element["index"], strict=True):
+        own = raw_clip(clips.waves[i], int(clips.lengths[i]))
+        np.testing.assert_array_equal(row, lay_out(own, 7_000, layout="repeat_pad"))
 
 
 def test_importing_the_pipeline_imports_no_tensorflow():

@@ -143,6 +143,19 @@ def test_cochl_scene_is_sorted_and_misses_scenes(tmp_path):
     assert len(refs) == 22 and "going on with 11" in notices[0]
 
 
+@pytest.mark.parametrize(
+    ("name", "clip", "fold", "group"),
+    [
+        ("urban_sound_8k", "fold10/100648-1-0-0.wav", "10", "100648"),
+        ("urban_sound_8k/fold3", "fold3/6988-5-0-0.wav", "3", "6988"),
+        ("esc50", "audio/5-9032-A-0.wav", "5", "9032"),
+    ],
+)
+def test_ids_tell_folds_and_the_recordings_that_clips_were_cut_from(name, clip, fold, group):
+    dataset = sets.get(name)
+    assert (dataset.fold(clip), dataset.group(clip)) == (fold, group)
+
+
 def test_urban_sound_follows_folds_and_says_what_val_is(tmp_path):
     FAKES["urban_sound_8k"](tmp_path)
     refs, notices = listed("urban_sound_8k", tmp_path)

@@ -22,7 +22,7 @@ from dhauds_jax.nets import zoo
 from tests.data.fakes.audio import write_clip
 from tests.data.fakes.speech import split_folders
 from tests.data.test_audio import wav
-from tests.data.test_formats import streamed
+from tests.data.test_headers import streamed
 
 
 @pytest.fixture(scope="module")

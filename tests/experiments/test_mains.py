@@ -20,8 +20,8 @@ def run(*words):
     return subprocess.run([sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
-def test_there_are_seventeen_mains_and_none_is_long():
-    assert len(MAINS) == 17
+def test_there_are_nineteen_mains_and_none_is_long():
+    assert len(MAINS) == 19
     for name in MAINS:
         assert len(commands()[name].read_text().splitlines()) <= 40, name
 
@@ -98,8 +98,8 @@ def test_after_ctrl_c_a_command_promises_what_it_keeps():
         promise = re.search(r"app\.run\(main.*stopped=app\.(\w+)\)", commands()[name].read_text())
         said.setdefault(promise[1] if promise else "", set()).add(name)
     assert said == {
-        "GOES_ON": {"adapt", "classify", "leaderboard", "pretrain", "quickstart", "sweep", "train", "tune"},
-        "THE_REST": {"corrupt", "elect", "soundscapes", "study"},
+        "GOES_ON": {"adapt", "classify", "embed", "leaderboard", "pretrain", "quickstart", "sweep", "train", "tune"},
+        "THE_REST": {"corrupt", "elect", "soundscapes", "study", "zeroshot"},
         "": {"benchmark", "check_data", "evaluate", "export", "report"},
     }
     code = (

@@ -21,6 +21,7 @@ from dhauds_jax.nets.clap_layout import (
     rule_text,
 )
 from dhauds_jax.nets.clap_mel import record, spec_of
+from dhauds_jax.nets.clap_zoo import audio_text_preset, build_audio_text
 from dhauds_jax.nets.config import constants
 from tests.nets.test_clap_mel import GOLDEN, LENGTH
 
@@ -131,7 +132,7 @@ def test_a_short_recording_is_one_row_whatever_the_rule(kind):
     centred = {**TINY, "layout": "centre"}
     rows, _ = lay_out_recording(np.array([1, 2, 3], np.float32), LongRule(kind), centred, 8)
     assert rows.tolist() == [[[0, 0, 1, 2, 3, 0, 0, 0]]]
-    with pytest.raises(ValueError, match=r"b.wav: holds no samples, expected at least one"):
+    with pytest.raises(ValueError, match=r"b\.wav: holds no samples, expected at least one"):
         lay_out_recording(np.zeros(0, np.float32), LongRule(kind), TINY, 8, "b.wav")
 
 
@@ -218,7 +219,7 @@ def test_a_fusion_needs_its_front_end():
     with pytest.raises(ValueError, match="is for the front end clap_mel, found log_mel: choose windows, first or"):
         lay_out_recording(noise(100), LongRule("fusion_fixed"), log_mel, 50)
     floored = {**TINY, "top_db": 80.0}
-    with pytest.raises(ValueError, match=r"top_db 80.0 and frames None, expected 'reflect', null and null"):
+    with pytest.raises(ValueError, match=r"top_db 80\.0 and frames None, expected 'reflect', null and null"):
         lay_out_recording(noise(100), LongRule("fusion_fixed"), floored, 50)
     with pytest.raises(ValueError, match="has 20 samples, expected more than n_fft // 2 = 32"):
         list(clap_channels.mel_blocks([noise(20)], spec_of(TINY)))
@@ -245,6 +246,22 @@ def test_long_rows_are_those_of_transformers(samples, monkeypatch):
         found = clap_channels.fused(mels, frames, CHUNK, (0, sizes[0], sizes[0] + sizes[1]), "plain")
     np.testing.assert_allclose(found, wanted, atol=3e-3, rtol=0)
     np.testing.assert_allclose(found[1:], wanted[1:], atol=1e-4, rtol=0)
+
+
+def test_the_rows_are_what_the_towers_take():
+    towers = build_audio_text(audio_text_preset("clap_test_fused"))
+    variables, wave = jax.eval_shape(towers.init, jax.random.key(0)), noise(3 * towers.config.length)
+    rows, longer = towers.layout(wave, LongRule("fusion_random", seed=1), "a.wav")
+    assert rows.shape == (1, 4, 101, 16) and longer.tolist() == [True]
+    again, _ = towers.layout(wave, LongRule("fusion_random", seed=1), "a.wav")
+    other, _ = towers.layout(wave, LongRule("fusion_random", seed=1), "b.wav")
+    assert np.array_equal(rows, again) and not np.array_equal(rows, other)
+    heard = jax.eval_shape(towers.audio, variables, jnp.asarray(rows), jnp.asarray(longer))
+    assert heard.shape == (1, towers.config.projection["width"])
+    windows, longer = towers.layout(wave, LongRule())
+    assert windows.shape == (3, 1, towers.config.length) and not longer.any()
+    mels = jax.eval_shape(towers.features, jax.ShapeDtypeStruct(windows[:, 0].shape, np.float32))
+    assert mels.shape == (3, *rows.shape[2:])
 
 
 def test_the_layout_of_a_clip_is_the_loaders(golden):

@@ -8,8 +8,9 @@ import pytest
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import clap_zoo, zoo
 from dhauds_jax.nets.audio_text_config import AudioTextConfig
+from dhauds_jax.nets.clap_layout import LongRule
 from dhauds_jax.nets.normalisers import EVAL
-from tests.nets.clap_goldens import drawn
+from tests.nets.clap_goldens import drawn, unit
 from tests.paths import largest_error
 
 TEST = clap_zoo.audio_text_preset("clap_test")
@@ -69,7 +70,7 @@ def test_parameters_of_published_sizes(ending, audio):
 
 
 def test_towers_as_functions():
-    """From waves to embeddings; the classifier's encoder is the audio tower's."""
+    """From waves and token numbers to embeddings, from arrays as a checkpoint gives them."""
     model = clap_zoo.build_audio_text(TEST)
     variables = jax.tree.map(np.asarray, drawn(clap_zoo.shapes(model)))
     wave = jnp.sin(jnp.arange(2 * 48000.0).reshape(2, 48000) * jnp.array([[0.1], [0.05]]))
@@ -81,12 +82,20 @@ def test_towers_as_functions():
     assert largest_error(embedded[0], embedded[1]) > 1e-3
     variables["params"]["scale"]["audio"] = np.float32(np.log(14.0))
     np.testing.assert_allclose(model.scale(variables), 14.0, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_encoder_of_a_classifier_is_the_audio_tower_s():
+    model = clap_zoo.build_audio_text(TEST)
+    variables = drawn(clap_zoo.shapes(model))
+    features = 20 * jax.random.normal(jax.random.key(0), (2, 101, 16)) - 30
+    embedded = jax.jit(model.audio)(variables, features[:, None], jnp.zeros(2, bool))
     config = zoo.preset("ssast_test", ("a", "b"))
     config = config.replace(geometry=TEST.audio, front_end=TEST.front_end, sample_rate=48000, length=48000)
     encoder = clap_zoo.build_encoder(config)
     own = {"params": variables["params"]["audio"], "batch_stats": variables["batch_stats"]["audio"]}
-    own = {kind: jax.tree.map(jnp.asarray, tree["encoder"]) for kind, tree in own.items()}
-    projected = variables["params"]["audio"]["projection"]
+    own = {kind: tree["encoder"] for kind, tree in own.items()}
+    projected = jax.tree.map(np.asarray, variables["params"]["audio"]["projection"])
     pooled = np.asarray(jax.jit(lambda x: encoder.apply(own, x, mode=EVAL))(features).mean(1))
     hidden = np.maximum(pooled @ projected["dense1"]["kernel"] + projected["dense1"]["bias"], 0)
     assert largest_error(hidden @ projected["dense2"]["kernel"] + projected["dense2"]["bias"], embedded) < 1e-5
@@ -101,3 +110,28 @@ def test_first_variables():
     np.testing.assert_allclose(model.scale(variables), 1 / 0.07, rtol=1e-6)
     same = jax.tree.map(lambda a, b: bool((a == b).all()), variables, model.init(jax.random.key(0)))
     assert all(jax.tree.leaves(same))
+
+
+@pytest.mark.slow
+def test_a_long_recording_from_its_samples():
+    """Laid out by the rule of fusion: the same alone and beside a short one, and other than its first second."""
+    model = clap_zoo.build_audio_text(clap_zoo.audio_text_preset("clap_test_fused"))
+    variables = drawn(clap_zoo.shapes(model))
+    noise = (0.3 * np.random.default_rng(0).normal(size=150_000)).astype(np.float32).clip(-1, 1)
+    noise *= np.linspace(0.1, 1, len(noise), dtype=np.float32)
+    long, longer = model.layout(noise, LongRule("fusion_fixed"), "noise.wav")
+    assert long.shape == (1, 4, 101, 16) and longer.tolist() == [True]
+    wave, short = model.layout(noise[:30_000], LongRule("fusion_fixed"), "noise.wav")
+    assert wave.shape == (1, 1, 48_000) and short.tolist() == [False]
+    run = jax.jit(model.audio)
+
+    def audio(*inputs):
+        return unit(run(variables, *inputs))
+
+    first = model.features(jnp.asarray(wave[:, 0]))[:, None]
+    both = jnp.concatenate([jnp.asarray(long), jnp.repeat(first, 4, 1)])
+    found = audio(both, jnp.array([True, False]))
+    # Shapes differ, so sums have another order; the layer norms of silent patches then magnify the last digit.
+    assert largest_error(audio(jnp.asarray(long), jnp.array([True])), found[:1]) < 1e-5
+    assert largest_error(audio(first, jnp.array([False])), found[1:]) < 1e-5
+    assert largest_error(audio(jnp.asarray(long[:, :1]), jnp.array([False])), found[:1]) > 1e-3

@@ -139,7 +139,8 @@ def test_half_types_and_recomputation(made):
     assert half.dtype == jnp.float32 and 1e-4 < largest_error(half, tokens) < 0.1  # bfloat16 has 8 bits of 24
 
     def loss(params, net):
-        tokens = net.apply({**variables, "params": params}, inputs, mode=EVAL, longer=LONGER)
+        options = {"mode": EVAL._replace(dropout=True), "rngs": {"dropout": jax.random.key(0)}, "longer": LONGER}
+        tokens = net.apply({**variables, "params": params}, inputs, **options)
         return jnp.square(tokens[..., 0]).mean()
 
     plain, again = (

@@ -20,7 +20,7 @@ from dhauds_jax.data import recordings
 from dhauds_jax.errors import BadInput
 from dhauds_jax.interrupts import KEPT, BetweenSteps
 from dhauds_jax.model import load
-from dhauds_jax.runs import embed_clips, embed_reading
+from dhauds_jax.runs import embed_clips, embed_joining, embed_reading
 from dhauds_jax.runs.embed import embed
 from dhauds_jax.runs.requests.embed import EmbedRun
 from dhauds_jax.workdir import vectors
@@ -225,7 +225,7 @@ def test_a_killed_run_goes_on_to_the_same_bytes(place, tmp_path, monkeypatch, mo
             patched.setattr(
                 Parts, "add", lambda self, clips: added.append(clips) or (len(added) < 3 and add(self, clips))
             )
-            patched.setattr(embed_clips, "_join", lambda *_: (_ for _ in ()).throw(Killed))
+            patched.setattr(embed_joining, "join", lambda *_: (_ for _ in ()).throw(Killed))
         elif moment == "remove":
             patched.setattr(Parts, "remove", lambda self: (_ for _ in ()).throw(Killed))
         else:
@@ -288,8 +288,8 @@ def test_other_files_of_the_same_names_are_refused_and_a_copy_is_not(place, tmp_
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"audio_dir": None}, "--audio_dir and --dataset: neither is given"),
-        ({"dataset": "synthetic"}, "--audio_dir and --dataset: both are given"),
+        ({"audio_dir": None}, "--audio_dir, --dataset and --text: none of them given, expected one of the three"),
+        ({"dataset": "synthetic"}, "and --text: --audio_dir and --dataset given"),
         ({"audio_dir": "nowhere"}, "--audio_dir=nowhere: no such folder"),
         ({"checkpoint": "nowhere"}, "nowhere"),
         ({"batch_size": 0}, "^--batch_size=0: expected at least 1$"),
@@ -300,9 +300,14 @@ def test_other_files_of_the_same_names_are_refused_and_a_copy_is_not(place, tmp_
             {"long": "fusion_fixed"},
             "--long=fusion_fixed: is a rule of audio-text networks, .* expected windows, first or random_crop",
         ),
-        ({"text": "phrases.txt"}, "--text=phrases.txt: phrases are embedded by an audio-text network"),
+        ({"text": "phrases.txt"}, "--audio_dir and --text given"),
+        ({"audio_dir": None, "text": "phrases.txt"}, "--text=phrases.txt: no such file"),
         ({"corruption": ("WHN",)}, "--corruption=WHN: is drawn for the clips of a data set, expected --dataset"),
         ({"corruption": ("WHAT",)}, "WHAT"),
+        (
+            {"audio_dir": None, "dataset": "synthetic", "corruption": ("WHN",), "long": "random_crop"},
+            "--long=random_crop: a corruption acts on the heads of long clips, expected --long=first",
+        ),
         ({"corruption": ()}, "--corruption: names none"),
         ({"truth": "nowhere.csv"}, "--truth=nowhere.csv: no such file"),
         ({"profile": "mine"}, "mine"),
@@ -311,7 +316,7 @@ def test_other_files_of_the_same_names_are_refused_and_a_copy_is_not(place, tmp_
         ({"audio_dir": None, "dataset": "synthetic", "split": ()}, "--split: names no split"),
         (
             {"audio_dir": None, "dataset": "synthetic", "truth": "x.csv"},
-            "--truth=x.csv: a data set has labels of its own",
+            "--truth=x.csv: tells of recordings, expected it with --audio_dir",
         ),
         ({"audio_dir": None, "dataset": "esc50", "data_dir": "nowhere", "split": ("all",)}, "--data_dir=nowhere"),
     ],
@@ -366,14 +371,14 @@ def test_sigkill_at_any_time_and_the_same_bytes(place, tmp_path):
     assert start(tmp_path / "whole").wait(timeout=600) == 0
     whole, kills = time.monotonic() - begun, 0
     killed = tmp_path / "killed"
-    for share in (0.3, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95):
+    for share in (0.5, 0.7, 0.8, 0.9):
         process = start(killed)
         time.sleep(share * whole)
         kills += process.poll() is None
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert start(killed).wait(timeout=600) == 0
-    assert kills >= 3
+    assert kills >= 2
     mine, theirs = held(killed), held(tmp_path / "whole")
     for name in ("vectors.npy", "index.csv"):
         assert mine[name] == theirs[name]

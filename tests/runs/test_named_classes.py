@@ -223,5 +223,5 @@ def test_in_python_names_make_a_model(place):
     assert model.classes == NAMES
     with pytest.raises(ValueError, match="lines 1 and 2 are both 'Rain'"):
         dhauds_jax.load(place / "clap", class_names=["rain", "Rain"])
-    with pytest.raises(ValueError, match="give --class_names|with --class_names"):
+    with pytest.raises(ValueError, match=r"give --class_names|with --class_names"):
         dhauds_jax.load(place / "clap")

@@ -235,7 +235,7 @@ def test_a_front_end_that_repeats_short_clips_is_refused(data, tmp_path, monkeyp
         return config.replace(front_end={**config.front_end, "layout": "repeat_pad"})
 
     monkeypatch.setattr(pretrain, "config_of", repeating)
-    with pytest.raises(BadInput, match=r"front_end.layout repeat_pad"):
+    with pytest.raises(BadInput, match=r"front_end\.layout repeat_pad"):
         pretrain_and_save(a_run(data, tmp_path), "c")
 
 

@@ -270,6 +270,40 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, cha
     assert "\n" not in str(caught.value) and not (tmp_path / "out").exists()
 
 
+def test_an_output_among_the_sources_is_refused(tmp_path):
+    """Its soundscapes would be the next command's backgrounds."""
+    folder = small.make(tmp_path)
+    with pytest.raises(BadInput, match=r"--output=.*: lies in --background_dir=.*, expected it elsewhere"):
+        run_command(a_run(folder, folder / "backgrounds" / "park" / "out"))
+
+
+def test_a_scene_of_silence_is_refused_before_the_work_and_may_be_mended(tmp_path):
+    folder = small.make(tmp_path)
+    sound = (folder / "backgrounds" / "park" / "0.wav").read_bytes()
+    for path in (folder / "backgrounds" / "park").iterdir():
+        soundfile.write(path, np.zeros(9_000), small.RATE, subtype="PCM_16")
+    run = a_run(folder, tmp_path / "out")
+    with pytest.raises(BadInput, match="scene park: all its backgrounds are silent, expected some that can be heard"):
+        run_command(run)
+    assert not (tmp_path / "out").exists()
+    (folder / "backgrounds" / "park" / "0.wav").write_bytes(sound)
+    assert run_command(run).startswith("10 soundscapes written")
+
+
+def test_where_nothing_was_made_the_next_command_begins_anew(tmp_path):
+    folder = small.make(tmp_path)
+    for path in (folder / "events").rglob("*.wav"):
+        before = path.read_bytes()
+        soundfile.write(path, np.zeros(4_000), small.RATE, subtype="PCM_16")
+    run = a_run(folder, tmp_path / "out", scene=["park"])
+    with pytest.raises(BadInput, match="silent in its first"):
+        run_command(run)
+    with pytest.raises(BadInput, match="scene park: no clip of folder can be used, expected some"):
+        run_command(run.replace(on_bad_file="skip"))
+    path.write_bytes(before)
+    assert run_command(run.replace(on_bad_file="skip", seed=5)).startswith("1 soundscape written")
+
+
 def test_the_reference_asks_for_sox(place, tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(BadInput, match=r"^--profile=reference: sends every soundscape through the program sox"):

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.tta import methods, protocols
+from dhauds_jax.tta import borders, methods, protocols
 from dhauds_jax.tta.methods.source import source
-from dhauds_jax.types import Method, Prediction, RunInfo
+from dhauds_jax.types import Batch, Method, Prediction, RunInfo
 from tests.tta import tiny
 
 CLIPS, CLASSES = 6, tiny.CLASSES
@@ -89,3 +89,12 @@ def test_what_it_can_use_is_what_ours_gives(mine):
     before, after = run(mine, "right")
     assert before.shape == (CLIPS, CLASSES)
     np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("logits", [None, 3.0, [[0.1, 0.9]], {"logits": 1}, np.zeros((2, 5)), np.zeros((2, 4, 1))])
+def test_anything_but_logits_is_a_fault(logits):
+    batch = Batch(np.zeros((2, 8)), np.ones(2), np.arange(2))
+    assert borders.fault_of_predict(batch, logits, 4).endswith("as logits, expected shape (2, 4): (batch, classes)")
+    assert borders.fault_of_predict(batch, np.zeros((2, 4)), 4) is borders.fault_of_predict(
+        batch, np.zeros((2, 9)), None
+    )

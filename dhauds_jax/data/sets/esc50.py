@@ -54,6 +54,16 @@ def listing(
     return present, (*notices, *unlisted([root / "audio"], names, table))
 
 
+def fold_of(clip: str) -> str:
+    """The fold of a clip's id, "1" to "5"."""
+    return clip.removeprefix("audio/").partition("-")[0]
+
+
+def group_of(clip: str) -> str:
+    """The Freesound recording that a clip was cut from."""
+    return clip.removeprefix("audio/").split("-")[1]
+
+
 def _data_set(variant: str, splits: dict[str, tuple[int, ...]]) -> DataSet:
     def checked(data_dir: Path | str | None, split: str, allow_partial: bool):
         check_split(made, split)
@@ -76,8 +86,8 @@ audio/<fold>-<source>-<take>-<target>.wav""",
         counts={split: 400 * len(folds) for split, folds in splits.items()},
         class_counts={split: dict.fromkeys(CLASSES, 8 * len(folds)) for split, folds in splits.items()},
         seconds=(5.0, 5.0),
-        fold=lambda clip: clip.removeprefix("audio/").partition("-")[0],
-        group=lambda clip: clip.removeprefix("audio/").split("-")[1],  # the Freesound recording that it was cut from
+        fold=fold_of,
+        group=group_of,
     )
     return made
 

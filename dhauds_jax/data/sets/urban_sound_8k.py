@@ -85,6 +85,16 @@ def listing(
     return refs, notices
 
 
+def fold_of(clip: str) -> str:
+    """The fold of a clip's id, "1" to "10"."""
+    return clip.partition("/")[0].removeprefix("fold")
+
+
+def group_of(clip: str) -> str:
+    """The Freesound recording that a clip was cut from."""
+    return clip.partition("/")[2].partition("-")[0]
+
+
 def _counts(test_folds: Sequence[int]) -> dict[str, dict[str, int]]:
     by_class = {
         test: {n: sum(c[f - 1] for f in _FOLDS if (f in test_folds) == test) for n, c in _FOLD_COUNTS.items()}
@@ -117,8 +127,8 @@ DATA_SET = _with_folds(
         layout="""audio/fold<1-10>/<slice>.wav          rates from 8 to 192 kHz, one or two channels
 metadata/UrbanSound8K.csv             columns: slice_file_name, ..., fold, classID, class""",
         seconds=(0.05, 4.1),
-        fold=lambda clip: clip.partition("/")[0].removeprefix("fold"),
-        group=lambda clip: clip.partition("/")[2].partition("-")[0],  # the Freesound recording that it was cut from
+        fold=fold_of,
+        group=group_of,
     ),
     TEST_FOLDS,
 )

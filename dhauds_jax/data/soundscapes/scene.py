@@ -121,6 +121,11 @@ class Scene:
         self._bed = functools.lru_cache(KEPT)(self._read_bed)
         self._silent: dict[Piece, bool] = {}
 
+    def check(self) -> None:
+        """Raises `BadInput` where all backgrounds are silent; `BadFile` where the first ones cannot be read."""
+        if all(map(self._is_silent, self.pieces)):
+            raise BadInput(f"scene {self.name}: all its backgrounds are silent, expected some that can be heard")
+
     def make(self, clip: Sound, number: int) -> Made:
         """Draws and mixes one of a clip's soundscapes.
 
@@ -183,7 +188,10 @@ class Scene:
             rows, wanted = draws.order(count, *key, "background"), number + 1
         heard = list(itertools.islice(self._heard(rows), wanted))
         if not heard:
-            raise BadInput(f"scene {self.name}: all its backgrounds are silent, expected some that can be heard")
+            self.check()
+            raise BadInput(
+                f"scene {self.name}: {TRIES} of its backgrounds were drawn and all are silent, expected fewer"
+            )
         return heard[number % len(heard)]
 
     def _heard(self, rows: Iterator[int]) -> Iterator[Piece]:

@@ -180,19 +180,9 @@ def read(path: Path, seconds: float, start: float = 0.0) -> Part:
       BadFile: as `audio.Reading`; or no sample lies there.
     """
     reading = Reading(path, LONGEST_SECONDS)
-    first, beyond = (_sample(at, reading.sample_rate) for at in (start, start + seconds))
-    found, at = [], 0
-    for block in reading.blocks():
-        found.append(block[max(first - at, 0) : max(beyond - at, 0)])
-        at += len(block)
-        if at >= beyond:
-            break
-    wave = np.concatenate(found).astype(np.float64)
-    if not len(wave):
-        raise BadFile(path, f"holds no sample from {start:g} s on for {seconds:g} s, expected at least one", "empty")
-    if not np.isfinite(wave).all():
-        raise BadFile(path, f"{int((~np.isfinite(wave)).sum())} samples are NaN or infinite, expected finite numbers")
-    return Part(wave, reading.sample_rate, reading.notices(reading.sample_rate))
+    rate = reading.sample_rate
+    wave = reading.part(_sample(start, rate), _sample(start + seconds, rate)).astype(np.float64)
+    return Part(wave, rate, reading.notices(rate))
 
 
 def _sample(seconds: float, rate: int) -> int:

@@ -132,13 +132,13 @@ _OF = {"clips": "clips", "backgrounds": "background recordings"}
 
 
 def begin(work: Work, wanted: dict[str, Any]) -> None:
-    """Writes the scene's record unless it is there.
+    """Writes the scene's record unless it is there with something made by it.
 
     Raises:
       BadInput: it is there and says something else: the scene was made, or begun, from other data or other settings.
     """
     path = work.root / f"{work.scene.name}.json"
-    if not path.is_file():
+    if not path.is_file() or not any(work.folder.rglob(f"*{record.ENDING}")):
         write_atomically(path, json.dumps(wanted, indent=1) + "\n")
     check(work, wanted)
     # What a killed command left behind; nobody else writes here, since the output folder is held.

@@ -16,7 +16,7 @@ class Benchmark(Request):
     what: Sequence[str] = flag(
         "What to time: forward (evaluation pass), adapt (one update), corrupt (whole -C cells), pipeline, compile (of "
         "forward and update in fresh processes, without and with a filled cache), parts (a table of a net's hot "
-        "spots), clap (the towers of an audio-text model and its front end).",
+        "spots), clap (the towers of an audio-text model and its front end), soundscapes (from files to files).",
         ("forward", "adapt"),
     )
     net: Sequence[str] = flag("Networks, names of the zoo (--list names them).", ("hubert_base",), names="net")

@@ -43,7 +43,7 @@ class EmbedRun(Request):
         "background, split and group, those that there are.",
         None,
     )
-    text: str | None = flag("A file with a phrase on each line, to be embedded (audio-text networks).", None)
+    text: str | None = flag("Phrases in place of recordings: a file with one on each line (audio-text networks).", None)
     export: str = flag("Write OUTPUT/embeddings.npz too, one file for other programs.", "", choices=("", "npz"))
     allow_partial: bool = like(AdaptRun, "allow_partial")
     on_bad_file: str = flag("skip unreadable files (the manifest lists them) or stop.", "skip")

@@ -1,0 +1,109 @@
+"""Figures of zero-shot rows: accuracy against weight and SNR, calibration, risk against coverage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from dhauds_jax.report.figures import bare, legend_below
+from dhauds_jax.report.looks import GREY, look
+from dhauds_jax.report.plotting import save, subplots
+from dhauds_jax.report.tables import Record
+
+MOST = 14
+"""Lines of a figure; what is beyond is in the tables."""
+
+_DB = re.compile(r"(-?\d+(?:\.\d+)?)dB")
+
+
+def over_weights(curves: Mapping[str, Sequence[Record]], path: Path) -> None:
+    """Accuracy against the weight of the background's profile: a line a background, mean over seeds.
+
+    A ring is the weight that was chosen without labels, a cross the best by labels, a bar the given ones; the grey line
+    is the accuracy with nothing taken off.
+    """
+    figure, axes = subplots(figsize=(7.0, 4.4))
+    for index, (name, members) in enumerate(list(curves.items())[:MOST]):
+        shape = look(index)
+        seeds = list({record["seed"]: record for record in members}.values())
+        weights = [point["weight"] for point in seeds[0]["curve"]]
+        known = [{p["weight"]: p["metric"] for p in record["curve"]} for record in seeds]
+        values = [100 * np.mean([one.get(weight, np.nan) for one in known]) for weight in weights]
+        axes.plot(weights, values, **shape.line, label=name, linewidth=1.4)
+        for record in seeds:
+            chosen = record["selection"]
+            at = {"color": shape.line["color"], "zorder": 3}
+            axes.scatter(chosen["weight"], 100 * record["adapted_selected"], s=60, facecolors="none", **_edge(at))
+            axes.scatter(chosen["oracle_weight"], 100 * record["adapted_oracle"], s=36, marker="x", **at)
+        given = [r for r in members if r["weight_chosen_by"] == "given"]
+        axes.scatter(
+            [r["weight"] for r in given], [100 * r["adapted_last"] for r in given], s=50, marker="|",
+            color=shape.line["color"],
+        )  # fmt: skip
+    plain = np.mean([100 * r["non_adapted"] for members in curves.values() for r in members])
+    axes.axhline(plain, color=GREY, linewidth=1)
+    axes.set(xlabel="weight of the background's profile", ylabel="accuracy (%)")
+    axes.set_title("ring: chosen without labels, cross: best by labels, bar: given", fontsize=9)
+    bare(axes)
+    legend_below(figure, *axes.get_legend_handles_labels())
+    save(figure, path)
+
+
+def _edge(at: Mapping[str, object]) -> dict[str, object]:
+    return {"edgecolors": at["color"], "zorder": at["zorder"]}
+
+
+def sureness(shown: Mapping[str, Sequence[Record]], path: Path) -> None:
+    """Left: share that is right over confidence; right: share of wrong names over the share that is named."""
+    figure, (left, right) = subplots(1, 2, figsize=(9.4, 4.4))
+    left.plot([0, 1], [0, 1], color=GREY, linewidth=1)
+    for index, (name, members) in enumerate(list(shown.items())[:MOST]):
+        shape, record = look(index), members[0]
+        bins = np.array(record["reliability"])
+        left.plot(bins[:, 2], bins[:, 1], **shape.line, label=name, linewidth=1.2)
+        points = np.array(record["risk_coverage"]["points"])
+        right.plot(points[:, 0], 100 * points[:, 1], **shape.line, linewidth=1.2)
+    left.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="confidence", ylabel="share that is right")
+    right.set(xlim=(0, 1.02), xlabel="share of clips that are named", ylabel="wrong among them (%)")
+    right.set_ylim(bottom=0)
+    for axes in (left, right):
+        bare(axes)
+    legend_below(figure, *left.get_legend_handles_labels())
+    save(figure, path)
+
+
+def snr_of(record: Record) -> float | None:
+    """The SNR in dB that a record's corruption or level names; None where it names none."""
+    found = _DB.search(f"{record['corruption']} {record['level']}")
+    return float(found[1]) if found else None
+
+
+def has_levels(found: Sequence[Record]) -> bool:
+    """Whether rows of several SNRs are there."""
+    return len({snr_of(record) for record in found} - {None}) > 1
+
+
+def over_levels(found: Sequence[Record], path: Path) -> None:
+    """Accuracy against SNR: a line a combination, the mean over backgrounds and seeds."""
+    figure, axes = subplots(figsize=(7.0, 4.4))
+    keyed: dict[str, dict[float, list[float]]] = {}
+    for record in found:
+        snr = snr_of(record)
+        if snr is None:
+            continue
+        weight = f" {record['weight']:g}" if record["weight_chosen_by"] == "given" else ""
+        chosen = " auto" if record["curve"] and not weight else ""
+        place = f" {record['background']}{weight}{chosen}" if record["curve"] else ""
+        online = " online" if record["protocol"] == "online" else ""
+        name = f"{record['prototypes']} {record['scorer']}{place}{online}"
+        keyed.setdefault(name, {}).setdefault(snr, []).append(100 * record["adapted_last"])
+    for index, (name, values) in enumerate(list(keyed.items())[:MOST]):
+        order = sorted(values)
+        axes.plot(order, [np.mean(values[snr]) for snr in order], **look(index).line, label=name, marker=".")
+    axes.set(xlabel="SNR (dB)", ylabel="accuracy (%)")
+    bare(axes)
+    legend_below(figure, *axes.get_legend_handles_labels())
+    save(figure, path)

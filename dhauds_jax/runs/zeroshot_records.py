@@ -1,0 +1,213 @@
+"""The record of a zero-shot row: what names it, its numbers, and the line that is printed of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool
+
+from dhauds_jax import digests, metrics, registry
+from dhauds_jax.cells.request import title
+from dhauds_jax.names import CLEAN
+from dhauds_jax.runs.zeroshot_rows import NO_TRAIN, OF_CLIPS, Row, scorer_options
+from dhauds_jax.runs.zeroshot_scores import SCALE, Curve, Scored, is_normalised, scale_of, scorer_of
+from dhauds_jax.runs.zeroshot_sets import LabelledSet
+from dhauds_jax.runs.zeroshot_towers import Towers
+from dhauds_jax.tta import selection
+from dhauds_jax.types import Background
+from dhauds_jax.workdir.records import FORMAT
+from dhauds_jax.zeroshot import abstain, scorers
+from dhauds_jax.zeroshot.gap import gap
+from dhauds_jax.zeroshot.request import AUTO, ZeroshotGrid
+
+POINTS = 40
+"""Points that a record keeps of risk against coverage."""
+
+_PROTOTYPES_USE = {
+    "text": ("text",),
+    "tgap": ("text", "train_clips"),
+    "supervised": ("train_labels",),
+    "head": ("train_labels",),
+}
+_ORDER = (*scorers.USES, "train_clips")
+
+
+def cell_of(
+    run: ZeroshotGrid, row: Row, one: LabelledSet, source: LabelledSet, towers: Towers, background: Sequence[Any]
+) -> str:
+    """Sixteen hexadecimal digits that name a row: the clips, the prototypes, the background, the scorer, the rest.
+
+    Args:
+      run: the flags.
+      row: the row.
+      one: its set.
+      source: the set whose clips its prototypes are made of.
+      towers: what the checkpoint gives.
+      background: what the background follows from.
+    """
+    named = {
+        "format": FORMAT,
+        "clips": [one.about.digest, one.fold.tolist(), one.name],
+        "prototypes": [row.prototypes, row.train, is_normalised(run)],
+        "source": [source.about.digest, source.fold.tolist()] if row.prototypes in OF_CLIPS else None,
+        "encoder": towers.weights,
+        "template": towers.template,
+        "topn": run.topn if row.prototypes == "tgap" else None,
+        "scorer": [row.scorer, [registry.source_digest(part) for part in scorers.members(row.scorer)]],
+        "options": scorers.resolve_options(row.scorer, scorer_options(row, row.weight, run.online)),
+        "shots": run.shots if "train_labels" in scorer_of(row, row.weight, run.online).uses else None,
+        "background": [row.background, *background],
+        "weight": [AUTO if row.auto else row.weight, run.criterion],
+        "scale": run.scale,
+        "profile": run.profile,
+        "online": run.online,
+        "seed": run.seed,
+    }
+    return digests.of_text(repr(sorted(named.items())))
+
+
+def uses_of(row: Row, background: Background | None, online: bool) -> tuple[str, ...]:
+    """What a row was allowed to see beside the clip: by its prototypes, its scorer, and the choice of its weight."""
+    scorer = scorer_of(row, row.weight, online)
+    found = {*_PROTOTYPES_USE[row.prototypes], *scorers.uses(scorer, background), *(("set",) if row.auto else ())}
+    return tuple(name for name in _ORDER if name in found)
+
+
+def accuracies(hits: Bool[np.ndarray, " tested"], it: Scored, profile: str) -> tuple[float, list[float]]:
+    """The accuracy, and that of each fold: as published folds weigh alike, else clips do."""
+    each = [float(np.mean(hits[it.fold == k])) for k in range(len(it.one.folds))]
+    return (float(np.mean(each)) if profile == "reference" else float(np.mean(hits))), each
+
+
+def record_of(
+    run: ZeroshotGrid, row: Row, it: Scored, curve: Curve, background: Background | None, towers: Towers
+) -> dict[str, Any]:
+    """The record of a row but for where its numbers come from."""
+    scale, scale_by = scale_of(run, towers, it)
+    own = curve.place_of(row)
+    scores, right, weight = curve.scores[own], curve.hits[own], curve.weights[own]
+    logits = scale * np.asarray(scores, np.float64)
+    before, plain_folds = accuracies(it.plain.argmax(-1) == it.labels, it, run.profile)
+    last, folds = accuracies(right, it, run.profile)
+    over = [accuracies(hits, it, run.profile)[0] for hits in curve.hits]
+    best = int(np.argmax(over))
+    corruption, level = it.one.corruption
+    return {
+        **_place(run, row, it, towers, corruption, level),
+        "non_adapted": before,
+        "adapted_last": last,
+        "adapted_selected": over[curve.chosen],
+        "adapted_oracle": over[best],
+        "selection": {
+            "criterion": run.criterion,
+            "value": _finite(selection.CRITERIA[run.criterion](SCALE * scores.astype(np.float64))),
+            "weight": curve.weights[curve.chosen],
+            "oracle_weight": curve.weights[best],
+        },
+        "curve": [
+            {"weight": each, "metric": value, "criterion": said}
+            for each, value, said in zip(curve.weights, over, curve.values, strict=bool(curve.values))
+        ],
+        "ece": metrics.ece(logits, it.labels),
+        "nll": metrics.nll(logits, it.labels),
+        "passes": {"forward": 0.0, "backward": 0.0, "evaluation": 0.0},
+        "parameters_moved": 0,
+        "collapsed": bool(metrics.collapsed(scores)),
+        "options": scorers.resolve_options(row.scorer, scorer_options(row, weight, run.online)),
+        "weight": weight,
+        "weight_chosen_by": "none" if weight is None else run.criterion if row.auto else "given",
+        "scale": scale,
+        "scale_chosen_by": scale_by,
+        "uses": list(uses_of(row, background, run.online)),
+        "gap": _gap(it, towers),
+        "folds": folds,
+        "plain_folds": plain_folds,
+        "classes": list(it.one.about.classes),
+        "per_class": [_per_class(each, it) for each in (it.plain, scores)],
+        "reliability": metrics.reliability(logits, it.labels),
+        "risk_coverage": _risk(logits, right),
+    }
+
+
+def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: str, level: str) -> dict[str, Any]:
+    """What a record says of the row and its clips."""
+    return {
+        "dataset": it.one.name,
+        "corruption": corruption,
+        "level": level,
+        "net": towers.net,
+        "method": row.scorer,
+        "protocol": "online" if run.online else "set",
+        "profile": run.profile,
+        "metric": "accuracy",
+        "n": len(it.labels),
+        "seed": run.seed,
+        "source_checkpoint": towers.weights,
+        "scorer": row.scorer,
+        "prototypes": row.prototypes,
+        "background": row.background,
+        "template": run.template if towers.template else None,
+        "train": row.train,
+        "normalised": is_normalised(run) if row.prototypes != "text" else True,
+        "long": str(it.one.about.manifest.get("long", "")),
+        "topn": run.topn if row.prototypes == "tgap" else None,
+        "clips": it.one.about.digest,
+        **({"own_head": _own_head(it, towers)} if row.prototypes == "head" else {}),
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _own_head(it: Scored, towers: Towers) -> float:
+    """The accuracy of the classifier itself: its last layer with its bias, on the embeddings as they are."""
+    raw = np.asarray(it.one.about.vectors)[it.one.tested]
+    logits = raw @ np.asarray(towers.head.kernel) + np.asarray(towers.head.bias)
+    return metrics.accuracy(logits, it.labels)
+
+
+def _gap(it: Scored, towers: Towers) -> dict[str, float] | None:
+    if towers.text is None:
+        return None
+    found = gap(jnp.asarray(it.vectors), jnp.asarray(towers.text))
+    return {"distance": found.distance, "share": found.share}
+
+
+def _per_class(scores: np.ndarray, it: Scored) -> list[float | None]:
+    """The share of each class's clips that is right; None for a class without clips."""
+    said, classes = scores.argmax(-1), len(it.one.about.classes)
+    masks = [it.labels == k for k in range(classes)]
+    return [float(np.mean(said[m] == k)) if m.any() else None for k, m in enumerate(masks)]
+
+
+def _risk(logits: np.ndarray, right: np.ndarray) -> dict[str, Any]:
+    found = abstain.risk_coverage(metrics.softmax(logits).max(-1), right)
+    kept = np.unique(np.round(np.linspace(0, len(found.coverage) - 1, POINTS)).astype(int))
+    points = [[round(float(found.coverage[k]), 4), round(float(found.risk[k]), 4)] for k in kept]
+    return {"area": found.area, "points": points}
+
+
+def line_of(record: Mapping[str, Any]) -> str:
+    """The line that is printed of a finished row."""
+    cell = title(record["corruption"], record["level"])
+    place = record["dataset"] if record["corruption"] == CLEAN else f"{record['dataset']} {cell}"
+    made = record["prototypes"] + (f" ({record['train']})" if record["train"] != NO_TRAIN else "")
+    online = " online" if record["protocol"] == "online" else ""
+    values = {name: f"{100 * record[name]:.1f}" for name in ("non_adapted", "adapted_last")}
+    words, after = f"{place} {made} {record['scorer']}{online}", ""
+    if record["curve"]:
+        chosen = record["selection"]
+        words += f" weight {record['weight']:g} {record['background']}"
+        after = (
+            f"; auto {chosen['weight']:g}: {100 * record['adapted_selected']:.1f}; oracle weight "
+            f"{chosen['oracle_weight']:g}: {100 * record['adapted_oracle']:.1f}"
+        )
+    seen = ", ".join(record["uses"]) or "nothing beside the clip"
+    return (
+        f"{words}: {values['adapted_last']} (plain {values['non_adapted']}){after}; ECE {100 * record['ece']:.1f}; "
+        f"uses {seen}"
+    )

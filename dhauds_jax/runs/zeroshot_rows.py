@@ -1,0 +1,173 @@
+"""The rows of a zero-shot grid: which combinations make sense, and why the others are left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.runs.zeroshot_sets import LabelledSet, clean_of
+from dhauds_jax.zeroshot import scorers
+from dhauds_jax.zeroshot.request import AUTO, BACKGROUNDS, PROTOTYPES, TRAIN, ZeroshotGrid
+
+NO_TRAIN = "-"
+"""Of prototypes that are made of no clips."""
+
+OF_CLIPS = ("tgap", "supervised")
+
+
+class Row(NamedTuple):
+    """A row of the grid.
+
+    Attributes:
+      place: which set.
+      train: "same", "clean", or `NO_TRAIN`.
+      prototypes, background, scorer: names.
+      weight: of the background's profile; None where the scorer takes none off.
+      auto: whether the weight is chosen without labels.
+    """
+
+    place: int
+    train: str
+    prototypes: str
+    background: str
+    scorer: str
+    weight: float | None
+    auto: bool
+
+
+class Grid(NamedTuple):
+    """The rows, those of one set and of the same prototypes together, and a sentence about what was left out."""
+
+    rows: tuple[Row, ...]
+    left_out: tuple[str, ...]
+
+
+def check(run: ZeroshotGrid) -> None:
+    """Raises `BadInput` for lists that hold something unknown, before anything is read."""
+    for flag, known in (("prototypes", PROTOTYPES), ("background", BACKGROUNDS), ("train", TRAIN)):
+        given = getattr(run, flag)
+        if given is not None and not given:
+            raise BadInput(f"--{flag}: names none, expected some of {', '.join(known)}")
+        for name in given or ():
+            registry.check(f"--{flag}", name, known)
+    if not run.scorer:
+        raise BadInput("--scorer: names none, expected some of docs/zeroshot.md, such as plain,subtract")
+    for name in run.scorer:
+        for one in scorers.members(name):
+            scorers.factory(one)
+    for text in run.weight:
+        _weight(text)
+    check_number("--topn", run.topn, 1)
+    check_number("--shots", run.shots, 1)
+    takes = [name for name in run.scorer if takes_background(name)]
+    if takes and set(run.background) <= {"none"}:
+        raise BadInput(
+            f"--scorer={takes[0]}: takes a background off, expected --background=text, audio, quiet or oracle"
+        )
+    if takes and not run.weight:
+        raise BadInput("--weight: names none, expected numbers from 0 such as 0.5, or auto")
+
+
+def takes_background(scorer: str) -> bool:
+    """Whether a scorer takes a background's profile off."""
+    return "subtract" in scorers.members(scorer)
+
+
+def _weight(text: str) -> float | None:
+    """The number, None for auto."""
+    if text == AUTO:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        raise BadInput(f"--weight={text}: expected numbers from 0 such as 0.2,0.5, or {AUTO}") from None
+    check_number("--weight", value, 0.0)
+    return value
+
+
+def trains_of(run: ZeroshotGrid, sets: Sequence[LabelledSet]) -> tuple[str, ...]:
+    """Where prototypes of clips come from: what is asked for, else the profile's.
+
+    Raises:
+      BadInput: clean, and no one set is the clean one.
+    """
+    clean = clean_of(sets)
+    if run.train is None:
+        return ("clean",) if run.profile == "corrected" and clean is not None else ("same",)
+    if "clean" in run.train and clean is None:
+        count = sum(one.clean for one in sets)
+        raise BadInput(
+            f"--train=clean: {count} of the sets are clean, expected one that nothing was mixed into (no column "
+            "background, no corruption) among --embeddings"
+        )
+    return tuple(dict.fromkeys(run.train))
+
+
+def grid_of(run: ZeroshotGrid, sets: Sequence[LabelledSet], known: Sequence[Sequence[str]]) -> Grid:
+    """The rows that make sense.
+
+    Args:
+      run: the flags.
+      sets: the sets.
+      known: for each set the backgrounds that are known of it.
+    """
+    trains, clean = trains_of(run, sets), clean_of(sets)
+    rows: list[Row] = []
+    left: dict[str, None] = {}
+    for place, one in enumerate(sets):
+        here = ("clean",) if one is clean and "clean" in trains else trains
+        for kind in dict.fromkeys(run.prototypes):
+            for train in here if kind in OF_CLIPS else (NO_TRAIN,):
+                for scorer in dict.fromkeys(run.scorer):
+                    rows += _of_scorer(run, place, train, kind, scorer, known[place], one.name, left)
+    if not rows:
+        raise BadInput(f"no row is left of what was asked for, expected at least one: {'; '.join(left)}")
+    return Grid(tuple(rows), tuple(left))
+
+
+def _of_scorer(
+    run: ZeroshotGrid, place: int, train: str, kind: str, scorer: str, known: Sequence[str], name: str,
+    left: dict[str, None],
+) -> list[Row]:  # fmt: skip
+    """The rows of one scorer with one kind of prototypes; why others are left out is added to `left`."""
+    if run.online and (reason := not_online(scorer)):
+        left[f"scorer {scorer} online: {reason}"] = None
+        return []
+    if not takes_background(scorer):
+        return [Row(place, train, kind, "none", scorer, None, False)]
+    rows = []
+    for origin in dict.fromkeys(run.background):
+        if origin == "none":
+            left[f"scorer {scorer} with background none: that is the scorer without its subtraction"] = None
+        elif origin not in known:
+            left[f"background {origin} of {name}: nothing is known of what it was recorded over"] = None
+        else:
+            for weight in dict.fromkeys(map(_weight, run.weight)):
+                if weight is None and run.online:
+                    left["weight auto online: it is chosen from all clips at once"] = None
+                    continue
+                rows.append(Row(place, train, kind, origin, scorer, weight, weight is None))
+    return rows
+
+
+def not_online(scorer: str) -> str:
+    """Why a scorer cannot go clip by clip; "" where it can."""
+    members = scorers.members(scorer)
+    for one in members:
+        if one != "centre" and "set" in scorers.factory(one)().uses:
+            return f"{one} looks at all clips at once"
+    return ""
+
+
+def scorer_options(row: Row, weight: float | None, online: bool) -> dict[str, float | bool]:
+    """A row's options of `scorers.make`."""
+    options: dict[str, float | bool] = {}
+    members = scorers.members(row.scorer)
+    prefix = {one: f"{one}." if len(members) > 1 else "" for one in members}
+    if weight is not None:
+        options[f"{prefix['subtract']}weight"] = weight
+    if online and "centre" in members:
+        options[f"{prefix['centre']}running"] = True
+    return options

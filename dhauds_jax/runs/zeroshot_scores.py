@@ -1,0 +1,259 @@
+"""The scores of a zero-shot row: prototypes of every fold, the scorer over the tested clips, and the weights beside."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+from dhauds_jax import calibration
+from dhauds_jax.errors import BadInput
+from dhauds_jax.runs.zeroshot_rows import Row, scorer_options
+from dhauds_jax.runs.zeroshot_sets import LabelledSet
+from dhauds_jax.runs.zeroshot_towers import Towers
+from dhauds_jax.types import Background, Scorer, ScorerInfo
+from dhauds_jax.zeroshot import choose, grid, prototypes, scorers, scoring
+from dhauds_jax.zeroshot.request import ZeroshotGrid
+
+SCALE = choose.SCALE
+"""What scores are multiplied by where no model says it."""
+
+_scores = jax.jit(grid.own_fold_scores)
+_prototypes = jax.jit(grid.fold_prototypes, static_argnums=(0, 5, 6))
+
+
+class Scored(NamedTuple):
+    """A set with prototypes.
+
+    Attributes:
+      one: the set.
+      source: the set that the prototypes' clips are of.
+      prototypes: (folds, classes, width).
+      vectors, labels, fold: of the tested clips.
+      plain: (tested, classes) scores with nothing taken off; None for embeddings that were moved.
+      info: what scorers may know beside.
+      seed: of an order and of shots.
+      shots: labelled clips of a class for scorers that want some.
+    """
+
+    one: LabelledSet
+    source: LabelledSet
+    prototypes: Float[Array, "folds classes width"]
+    vectors: Float[np.ndarray, "tested width"]
+    labels: Int[np.ndarray, " tested"]
+    fold: Int[np.ndarray, " tested"]
+    plain: Float[np.ndarray, "tested classes"] | None
+    info: ScorerInfo
+    seed: int
+    shots: int
+
+
+def is_normalised(run: ZeroshotGrid) -> bool:
+    """Whether prototypes of clips and of a head get unit length: what is asked for, else the profile's."""
+    return run.profile == "corrected" if run.normalised is None else run.normalised
+
+
+def check_training(kind: str, source: LabelledSet, topn: int) -> None:
+    """Raises `BadInput` where the training clips do not do for prototypes of a kind."""
+    training = source.training
+    if kind in ("tgap", "supervised") and not training.any(1).all():
+        raise BadInput(
+            f"--prototypes={kind}: {source.about.place} has no training clips, expected folds or a split of them in "
+            "its index, or --folds=5; embed with --split=train,test"
+        )
+    if kind == "supervised":
+        prototypes.check_supervised(source.labels, training, source.about.classes)
+    if kind == "tgap":
+        prototypes.check_topn(training, topn)
+
+
+def scored(run: ZeroshotGrid, kind: str, one: LabelledSet, source: LabelledSet, towers: Towers) -> Scored:
+    """The set with the prototypes of a kind, `source` being where clips for these come from.
+
+    Raises:
+      BadInput: too few training clips, or none of a class.
+    """
+    check_training(kind, source, run.topn)
+    classes, width = len(one.about.classes), one.vectors.shape[1]
+    text = towers.text
+    if kind == "head":
+        made = prototypes.head(towers.head.kernel, normalised=is_normalised(run))
+        made = jnp.broadcast_to(made[None], (len(one.folds), *made.shape))
+    else:
+        anchors = jnp.zeros((classes, width)) if text is None else jnp.asarray(text)
+        given = (jnp.asarray(source.vectors), jnp.asarray(np.maximum(source.labels, 0)), jnp.asarray(source.training))
+        made = _prototypes(kind, *given, anchors, run.topn, is_normalised(run))
+    rows = one.tested
+    vectors, fold = one.vectors[rows], one.fold[rows]
+    plain = np.asarray(_scores(vectors, made, fold))
+    noisy = None if towers.noisy is None else jnp.asarray(towers.noisy)
+    scale = SCALE if towers.scale is None else towers.scale
+    info = ScorerInfo(scale, None if text is None else jnp.asarray(text), noisy)
+    return Scored(one, source, made, vectors, one.labels[rows], fold, plain, info, run.seed, run.shots)
+
+
+@functools.lru_cache(maxsize=64)
+def _made(name: str, options: tuple[tuple[str, Any], ...]) -> Scorer:
+    """One scorer a name and its options: what was compiled for it is kept with it."""
+    return scorers.make(name, dict(options))
+
+
+def scorer_of(row: Row, weight: float | None, online: bool) -> Scorer:
+    """The scorer of a row with a weight."""
+    return _made(row.scorer, tuple(scorer_options(row, weight, online).items()))
+
+
+def score(
+    row: Row, weight: float | None, background: Background | None, it: Scored, online: bool
+) -> Float[np.ndarray, "tested classes"]:
+    """The scores of the tested clips, the clips of a fold being its set."""
+    if row.scorer == "plain" and it.plain is not None:
+        return it.plain
+    if row.scorer == "subtract":  # the same online, since no clip sees another
+        return it.plain - np.float32(weight) * profile(background, it)
+    first, *others = scorers.members(row.scorer)
+    if first == "subtract" and "subtract" not in others:
+        # The chain's own first step: what comes behind it is then one program for all weights.
+        rest = others[0] if len(others) == 1 else f"chain:{'+'.join(others)}"
+        mean = np.broadcast_to(np.atleast_2d(np.asarray(background.mean)), it.vectors.shape)
+        moved = it.vectors - np.float32(weight) * mean
+        return score(row._replace(scorer=rest), None, None, it._replace(vectors=moved, plain=None), online)
+    scorer = scorer_of(row, weight, online)
+    if online or "train_labels" in scorer.uses:
+        return _fold_by_fold(scorer, background, it, online)
+    return np.asarray(scoring.score_folds(scorer, it.prototypes, background, it.info, it.vectors, it.fold))
+
+
+def profile(background: Background, it: Scored) -> Float[np.ndarray, "tested classes"]:
+    """The background's own scores with the prototypes of each clip's fold."""
+    mean = np.broadcast_to(np.atleast_2d(np.asarray(background.mean)), it.vectors.shape)
+    return np.asarray(_scores(mean, it.prototypes, it.fold))
+
+
+def _fold_by_fold(scorer: Scorer, background: Background | None, it: Scored, online: bool) -> np.ndarray:
+    """Scores where each fold has labelled clips of its own, or where its clips come one after the other."""
+    found = np.zeros((len(it.fold), it.prototypes.shape[1]), np.float32)
+    for fold in range(len(it.prototypes)):
+        rows = np.flatnonzero(it.fold == fold)
+        if online:
+            rows = np.random.default_rng([it.seed, fold]).permutation(rows)
+        here = background
+        if background is not None and background.mean.ndim == 2:
+            here = background._replace(mean=jnp.asarray(background.mean)[rows])
+        info = it.info
+        if "train_labels" in scorer.uses:
+            info = info._replace(shots=shots_of(it.source, fold, it.shots, it.seed))
+        run = scoring.score_online if online else scoring.score
+        found[rows] = np.asarray(run(scorer, it.prototypes[fold], here, info, it.vectors[rows])[1])
+    return found
+
+
+def shots_of(source: LabelledSet, fold: int, most: int, seed: int) -> tuple[Array, Array]:
+    """At most `most` training clips of each class, drawn from the seed.
+
+    Raises:
+      BadInput: a class without any.
+    """
+    rows = np.flatnonzero(source.training[fold])
+    prototypes.check_supervised(source.labels[rows], np.ones(len(rows)), source.about.classes)
+    order = np.random.default_rng([seed, fold]).permutation(rows)
+    kept = [order[source.labels[order] == k][:most] for k in range(len(source.about.classes))]
+    chosen = np.concatenate(kept)
+    return jnp.asarray(source.vectors[chosen]), jnp.asarray(source.labels[chosen])
+
+
+class Curve(NamedTuple):
+    """The scores of a scorer with every weight; of one without a weight, its scores alone.
+
+    Attributes:
+      weights: 0, 0.1, ..., 1.2 and those asked for; (None,) without.
+      scores: of each, (tested, classes).
+      values: what the criterion says of each; empty without.
+      hits: (weights, tested) whether each clip is right with each.
+      chosen: index of the weight that the criterion prefers, one of 0, 0.1, ..., 1.2.
+    """
+
+    weights: tuple[float | None, ...]
+    scores: tuple[Float[np.ndarray, "tested classes"], ...]
+    values: tuple[float | None, ...]
+    hits: Bool[np.ndarray, "weights tested"]
+    chosen: int
+
+    def place_of(self, row: Row) -> int:
+        """Which of the weights is the row's."""
+        return self.chosen if row.auto else self.weights.index(row.weight)
+
+
+def curve_of(
+    row: Row, background: Background | None, it: Scored, online: bool, asked: Sequence[float], criterion: str
+) -> Curve:
+    """The scores with every weight, and the choice among these, which no label reaches."""
+    weighted = row.auto or row.weight is not None
+    weights = choose.with_none([*choose.WEIGHTS, *asked]) if weighted else (None,)
+    every = tuple(score(row, weight, background, it, online) for weight in weights)
+    hits = np.stack([scores.argmax(-1) == it.labels for scores in every])
+    if not weighted:
+        return Curve(weights, every, (), hits, 0)
+    among = [k for k, weight in enumerate(weights) if weight in choose.WEIGHTS]
+    picked = choose.choose([every[k] for k in among], criterion)
+    values = dict(zip(among, picked.values, strict=True))
+    listed = tuple(values.get(k) for k in range(len(weights)))
+    return Curve(weights, every, listed, hits, among[picked.index])
+
+
+def _asked_scale(run: ZeroshotGrid, towers: Towers) -> str:
+    """What is asked for, else the profile's."""
+    if run.scale is not None:
+        return run.scale
+    return "none" if run.profile == "reference" else "checkpoint" if towers.scale is not None else f"{SCALE:g}"
+
+
+def check_scale(run: ZeroshotGrid, towers: Towers, kinds: Sequence[str], sources: Sequence[LabelledSet]) -> None:
+    """Raises `BadInput` where some row could not be scaled as asked.
+
+    Args:
+      run: the flags.
+      towers: what the checkpoint gives.
+      kinds: the rows' prototypes.
+      sources: the sets whose training clips the likelihood would be of.
+    """
+    asked = _asked_scale(run, towers)
+    if asked == "checkpoint" and towers.scale is None:
+        raise BadInput("--scale=checkpoint: only an audio-text model has a scale, expected --checkpoint of one, or 20")
+    if asked == "agreement" and (set(kinds) != {"text"} or len(towers.template) < 2):
+        raise BadInput(
+            f"--scale=agreement: compares two halves of the templates, expected --prototypes=text alone (got "
+            f"{', '.join(kinds)}) and a --template of two sentences or more, such as ensemble"
+        )
+    if asked == "nll" and not all(one.training[0].any() for one in sources):
+        raise BadInput("--scale=nll: there are no training clips, expected folds or a split of them in the index")
+    if asked not in calibration.HOW and not 0 < _number(asked) < float("inf"):
+        raise BadInput(f"--scale={asked}: expected none, checkpoint, agreement, nll, or a number above 0 such as 20")
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
+
+
+def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[float, str]:
+    """What scores are multiplied by to be logits, and how it was chosen; `check_scale` has let it through."""
+    asked = _asked_scale(run, towers)
+    if asked == "agreement":
+        halves = [np.asarray(prototypes.text(jnp.asarray(towers.anchors[half::2]))) for half in (0, 1)]
+        both = (it.vectors @ halves[0].T, it.vectors @ halves[1].T)
+        return 1 / calibration.temperature(asked, it.plain, halves=both), asked
+    if asked == "nll":
+        rows = np.flatnonzero(it.source.training[0])
+        plain = it.source.vectors[rows] @ np.asarray(it.prototypes[0]).T
+        return 1 / calibration.temperature(asked, plain, labels=it.source.labels[rows]), asked
+    if asked in calibration.HOW:
+        return 1 / calibration.temperature(asked, it.plain, scale=towers.scale), asked
+    return float(asked), "fixed"

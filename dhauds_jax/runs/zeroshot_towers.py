@@ -1,0 +1,186 @@
+"""What a checkpoint gives a zero-shot grid: vectors of sentences and a scale, or a classifier's last layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.model.record import load as load_model
+from dhauds_jax.nets import checkpoint, clap_prompts, precision
+from dhauds_jax.nets.clap_zoo import build_audio_text
+from dhauds_jax.runs.zeroshot_sets import LabelledSet
+from dhauds_jax.types import Linear
+from dhauds_jax.workdir import vectors
+from dhauds_jax.workdir.vectors import Vectors
+from dhauds_jax.zeroshot import prototypes, templates
+from dhauds_jax.zeroshot.request import ZeroshotGrid
+
+
+class Towers(NamedTuple):
+    """What is known beside the embedded sets; None where it is not asked for or not there.
+
+    Attributes:
+      net: name of the network, "-" without one.
+      weights: the hash of its weights; "unknown" without one.
+      anchors: (templates, classes, width) unit vectors of the classes' sentences.
+      noisy: (phrases, classes, width) of every class with every noise phrase.
+      scenes: words of a background -> (3, width), its sentences.
+      scale: what the model multiplies cosines by.
+      head: the classifier's last layer, its columns in the order of the sets' classes.
+      template: the sentences' templates, for the identity of rows.
+    """
+
+    net: str = "-"
+    weights: str = "unknown"
+    anchors: Float[np.ndarray, "templates classes width"] | None = None
+    noisy: Float[np.ndarray, "phrases classes width"] | None = None
+    scenes: Mapping[str, Float[np.ndarray, "sentences width"]] = {}
+    scale: float | None = None
+    head: Linear | None = None
+    template: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> Float[np.ndarray, "classes width"] | None:
+        """The classes' anchors: the mean over their templates, of unit length."""
+        return None if self.anchors is None else np.asarray(prototypes.text(jnp.asarray(self.anchors)))
+
+
+def without(sets: Sequence[LabelledSet]) -> Towers:
+    """What ready embeddings say of the network that made them."""
+    made = sets[0].about.manifest.get("encoder", {})
+    return Towers(net=str(made.get("net", "-")), weights=str(made.get("hash", "unknown")))
+
+
+def load(
+    run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors], scenes: Sequence[str], needs: Mapping[str, bool]
+) -> Towers:
+    """Loads what the rows need.
+
+    Args:
+      run: a `ZeroshotGrid` with `checkpoint` and `precision`.
+      sets: the sets, which must be this network's.
+      others: embeddings of backgrounds, likewise.
+      scenes: words of backgrounds.
+      needs: "text", "noisy" and "head", whether rows need these.
+
+    Raises:
+      BadInput: no checkpoint, one of another kind, another's embeddings, other classes.
+    """
+    wanted = [name for name, needed in needs.items() if needed]
+    if run.checkpoint is None:
+        if wanted:
+            raise BadInput(
+                f"{_asked(run, wanted[0])}: needs {_KINDS[wanted[0]]}, expected its folder as --checkpoint=FOLDER"
+            )
+        return without(sets)
+    if not checkpoint.is_audio_text(run.checkpoint):
+        text = [name for name in wanted if name != "head"]
+        if text:
+            raise BadInput(
+                f"{_asked(run, text[0])}: needs {_KINDS['text']}, and --checkpoint={run.checkpoint} is a classifier; "
+                "expected the folder of an audio-text model, or prototypes supervised or head"
+            )
+        return _classifier(run, sets, others)
+    if needs.get("head"):
+        raise BadInput(
+            f"--prototypes=head: needs a classifier, and --checkpoint={run.checkpoint} is an audio-text model; "
+            "expected prototypes text, tgap or supervised"
+        )
+    return _audio_text(run, sets, others, scenes, bool(needs.get("noisy")))
+
+
+_KINDS = {
+    "text": "sentences' vectors of an audio-text model",
+    "noisy": "sentences' vectors of an audio-text model",
+    "head": "the last layer of the classifier that embedded the sets",
+}
+
+
+def _asked(run: ZeroshotGrid, what: str) -> str:
+    """The flag that asks for it."""
+    if what == "head":
+        return "--prototypes=head"
+    if what == "noisy":
+        return "--scorer=drift"
+    found = [kind for kind in run.prototypes if kind in ("text", "tgap")]
+    return f"--prototypes={found[0]}" if found else "--background=text"
+
+
+def _classifier(run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors]) -> Towers:
+    model = load_model(run.checkpoint, precision=run.precision)
+    weights = checkpoint.variables_hash(model.variables)
+    _check_made(run, sets, others, weights, model.config.front_end)
+    classes, known = sets[0].about.classes, list(model.classes)
+    head = None
+    if "head" in run.prototypes:
+        if set(classes) != set(known):
+            raise BadInput(
+                f"--prototypes=head: {run.checkpoint} knows {len(known)} classes ({known[0]}, ...) and the sets have "
+                f"{len(classes)} ({classes[0]}, ...), expected the same"
+            )
+        kernel, bias = (np.asarray(x) for x in model.classifier.head(model.variables))
+        places = [known.index(name) for name in classes]
+        head = Linear(jnp.asarray(kernel[:, places]), jnp.asarray(bias[places]))
+        if len(kernel) != sets[0].vectors.shape[1]:
+            raise BadInput(
+                f"--embeddings={sets[0].about.place}: vectors of {sets[0].vectors.shape[1]} numbers, but the last "
+                f"layer of {run.checkpoint} takes {len(kernel)}; embed with that checkpoint"
+            )
+    return Towers(net=model.config.net, weights=weights, head=head)
+
+
+def _audio_text(
+    run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors], scenes: Sequence[str], noisy: bool
+) -> Towers:
+    variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
+    weights = checkpoint.variables_hash(variables)
+    _check_made(run, sets, others, weights, config.front_end)
+    width = config.projection["width"]
+    if width != sets[0].vectors.shape[1]:
+        raise BadInput(
+            f"--embeddings={sets[0].about.place}: vectors of {sets[0].vectors.shape[1]} numbers, but those of "
+            f"--checkpoint={run.checkpoint} have {width}; embed with that checkpoint"
+        )
+    towers = build_audio_text(config, **precision.compute_options(run.precision))
+    classes, lines = sets[0].about.classes, tuple(template_lines(run.template))
+    asked = templates.sentences(classes, lines)
+    with_noise = templates.noisy_sentences(classes) if noisy else []
+    places = {scene: list(templates.background_prompts(scene)) for scene in scenes}
+    texts = [*asked, *with_noise, *(text for some in places.values() for text in some)]
+    found = dict(zip(texts, clap_prompts.embed_texts(towers, variables, texts, run.checkpoint), strict=True))
+
+    def rows(some: Sequence[str]) -> np.ndarray:
+        return np.stack([found[text] for text in some])
+
+    return Towers(
+        net=config.net,
+        weights=weights,
+        anchors=rows(asked).reshape(len(lines), len(classes), width),
+        noisy=rows(with_noise).reshape(-1, len(classes), width) if noisy else None,
+        scenes={scene: rows(some) for scene, some in places.items()},
+        scale=float(towers.scale(variables)),
+        template=lines,
+    )
+
+
+def _check_made(
+    run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors], weights: str, front_end: Mapping[str, Any]
+) -> None:
+    for found in [*(one.about for one in sets), *others]:
+        vectors.check_encoder(found, run.checkpoint, weights, front_end)
+
+
+def template_lines(named: str) -> Sequence[str]:
+    """The templates of a name, or those of a file."""
+    if named in templates.TEMPLATES or not Path(named).exists():
+        return templates.templates(named)
+    try:
+        return templates.templates(Path(named).read_text(encoding="utf-8-sig"))
+    except UnicodeDecodeError:
+        raise BadInput(f"--template={named}: is not UTF-8, expected a text file in that encoding") from None
