@@ -146,7 +146,10 @@ def adapted_table(rows: Sequence[Row]) -> str:
     for line in LINES:
         found = [line.of([row for row in kept if row["weights"] == method]) for method in methods]
         out.append([line.words, *(with_interval(by_seed(some, line.value)) if some else "-" for some in found)])
-    return _table(["scorer", *("as trained" if m == "source" else f"after `{m}`" for m in methods)], out)
+    heads = ["as trained" if method == "source" else f"after `{method}`" for method in methods]
+    counts = [len({row["background"] for row in kept if row["weights"] == method}) for method in methods]
+    counted = [name if n == max(counts) else f"{name} ({n} of them)" for name, n in zip(heads, counts, strict=True)]
+    return _table(["scorer", *counted], out)
 
 
 def tables(rows: Sequence[Row]) -> str:
