@@ -10,9 +10,10 @@ Seeds draw stretches and crops, and which half is which. Ten recordings: boiler,
 five classes of ESC-10, dishes, exercise bike, tap.
 
 Writes OUTPUT/embeddings (computed once), OUTPUT/rows/zeroshot.jsonl (as experiments.zeroshot does; experiments.report
-reads it) and OUTPUT/rows.csv. With `--tta=tent,dhauds` the rows at 5 dB with seed 0 are computed once more with weights
-that were adapted to each background's 900 clips, 5 epochs, the epoch chosen without labels; prototypes are then those
-of the adapted weights. `--fill` renders the tables of a page from docs/records/zeroshot_speech/rows.csv.
+reads it) and OUTPUT/rows.csv, what the tables need of them. With `--tta=tent,dhauds` the rows at 5 dB with seed 0 are
+computed once more with weights that were adapted to each background's 900 clips, 5 epochs, the epoch chosen without
+labels; prototypes are then those of the adapted weights (`--tta_only`: these alone, into rows_tent,dhauds.csv).
+`--fill` renders the tables of a page from docs/records/zeroshot_speech/rows.csv.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.audio import read_audio
 from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.files import write_csv
+from dhauds_jax.model.adapting import Request
 from dhauds_jax.model.record import Model, load
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.runs import zeroshot_backgrounds as places
@@ -39,20 +41,27 @@ from dhauds_jax.runs import zeroshot_sets
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot import Inputs, run_rows
 from dhauds_jax.runs.zeroshot_towers import Towers
+from dhauds_jax.tta import methods
 from dhauds_jax.workdir.vectors import Vectors
 
 SNRS = (10, 5, 0)
 CROPS = 60
 _ESC = ("rain", "sea_waves", "helicopter", "crackling_fire", "chainsaw")
 _TAKEN = ("doing_the_dishes", "exercise_bike", "running_tap")
+_WHOLE = ("centre", "whiten", "em", "treff", "chain:subtract+em", "chain:centre+em", "chain:whiten+em")
 GRIDS: tuple[dict[str, Any], ...] = (
     {
         "prototypes": ("supervised",),
-        "scorer": ("plain", "subtract", "centre", "em", "treff", "chain:subtract+em", "chain:centre+em"),
+        "scorer": ("plain", "subtract", *_WHOLE),
         "background": ("audio", "quiet"),
         "weight": ("0.2", "0.5", "0.8", "1.0", "auto"),
     },
-    {"prototypes": ("head",), "scorer": ("plain", "subtract", "centre"), "background": ("audio",), "weight": ("auto",)},
+    {
+        "prototypes": ("head",),
+        "scorer": ("plain", "subtract", "centre", "whiten"),
+        "background": ("audio",),
+        "weight": ("auto",),
+    },
     {"prototypes": ("supervised",), "scorer": ("centre", "treff"), "online": True},
 )
 """What is asked for of every background, SNR and seed: text-free, since the network has no text tower."""
@@ -197,7 +206,17 @@ def measure(given: argparse.Namespace, command: str) -> None:
         print(key, one.snr_db, *(f"{k} {100 * r['adapted_last']:.1f}" for k, r in said.items()), flush=True)
     for method in filter(None, given.tta.split(",")):
         found += after(method, model, given, train, test, noises, command)
-    write_csv(given.output / ("rows_tta.csv" if given.tta_only else "rows.csv"), [COLUMNS, *map(csv_row, found)])
+    name = f"rows_{given.tta}.csv" if given.tta_only else "rows.csv"
+    write_csv(given.output / name, [COLUMNS, *(csv_row(record) for record in found if is_shown(record))])
+
+
+def is_shown(record: dict[str, Any]) -> bool:
+    """Whether the tables need a record: given weights stand there for `subtract` by recordings alone."""
+    auto = record["weight_chosen_by"] not in ("given", "none")
+    by_recordings = record["scorer"] == "subtract" and record["background"] == "audio"
+    if record["background"] == "quiet" and record["scorer"] != "subtract":
+        return False
+    return auto or by_recordings or not record["curve"]
 
 
 def after(
@@ -208,12 +227,14 @@ def after(
     found: list[dict[str, Any]] = []
     for one in settings(test, noises, [0], [5]):
         folder = given.output / "embeddings" / method / one.background
-        adapted = model.adapt(list(one.waves), method, rate=model.config.sample_rate, epochs=5, seed=0)
-        moved = Model(model.classifier, adapted.adapted.state.variables, model.config)
+        options = methods.resolve_options(method, "corrected", {})
+        how = Request(method, options, "corrected", False, epochs=5, batch_size=64, criterion="information", seed=0)
+        outcome = model.adapting(how, methods.make(method, model.classifier, options), one.waves, progress=False)
+        moved = Model(model.classifier, outcome.state.variables, model.config)
         waves = {"train": train.waves, "test": one.waves, "crops": one.crops}
         own = {name: embedded(moved, some, folder / f"{name}.npy") for name, some in waves.items()}
         rows = rows_of(one, own, train, test, moved, method, given.output / f"rows_{method}", command)
-        right = float(np.mean(adapted.logits(one.waves).argmax(-1) == test.labels))  # as the method itself predicts
+        right = float(np.mean(outcome.logits.argmax(-1) == test.labels))  # as the method itself predicts
         found += [{**r, "own_head": right} for r in rows]
         print(method, one.background, f"{100 * found[-1]['own_head']:.1f}", flush=True)
     return found

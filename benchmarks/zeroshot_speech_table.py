@@ -25,6 +25,19 @@ SNRS = ("10", "5", "0")
 Row = Mapping[str, str]
 
 
+CHOSEN = "scorer chosen without labels, of all but `treff`"
+
+
+def chosen_scorers(rows: Sequence[Row]) -> list[Row]:
+    """Of every setting the row that `information` prefers among the scorers that see no label of it."""
+    pool: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        free = row["prototypes"] == "supervised" and row["protocol"] == "set" and row["scorer"] != "treff"
+        if free and row["weight"] in ("", "auto") and row["made_of"] in ("none", "audio"):
+            pool.setdefault((row["weights"], *_setting(row)), []).append(row)
+    return [max(some, key=lambda row: float(row["criterion"])) for some in pool.values()]
+
+
 class Asked:
     """A line of the table: its words, which rows it is of, and which of their numbers."""
 
@@ -33,6 +46,8 @@ class Asked:
 
     def of(self, rows: Sequence[Row]) -> list[Row]:
         """Its rows."""
+        if self.words == CHOSEN:
+            return chosen_scorers(rows)
         where = {"prototypes": "supervised", "protocol": "set", **self.where}
         return [row for row in rows if all(row[key] == value for key, value in where.items())]
 
@@ -47,13 +62,17 @@ LINES = (
     Asked("`subtract`, profile of quiet clips, chosen", "given", scorer="subtract", made_of="quiet", weight="auto"),
     Asked("`centre`, the set at once", "given", scorer="centre"),
     Asked("`centre`, one clip after the other", "given", scorer="centre", protocol="online"),
+    Asked("`whiten`", "given", scorer="whiten"),
     Asked("`em`", "given", scorer="em"),
     Asked("`chain:subtract+em`, chosen", "given", scorer="chain:subtract+em", made_of="audio", weight="auto"),
     Asked("`chain:centre+em`", "given", scorer="chain:centre+em"),
+    Asked("`chain:whiten+em`", "given", scorer="chain:whiten+em"),
+    Asked(CHOSEN, "given"),
     Asked("`treff`, 16 labelled clips a class", "given", scorer="treff"),
     Asked("head's columns, `plain`", "given", prototypes="head", scorer="plain"),
     Asked("head's columns, `subtract` chosen", "given", prototypes="head", **_SUBTRACT, weight="auto"),
     Asked("head's columns, `centre`", "given", prototypes="head", scorer="centre"),
+    Asked("head's columns, `whiten`", "given", prototypes="head", scorer="whiten"),
 )  # fmt: skip
 
 
@@ -91,6 +110,7 @@ def main_table(rows: Sequence[Row]) -> str:
         found = line.of(source)
         at = [by_seed([row for row in found if row["snr_db"] == snr], line.value) for snr in SNRS]
         uses = found[0]["uses"].replace("+", ", ") if line.value != "own_head" else "train_labels"
+        uses = "background, set, train_labels" if line.words == CHOSEN else uses
         out.append([line.words, *map(with_interval, at), uses])
     return _table(["scorer", *(f"{snr} dB" for snr in SNRS), "sees"], out)
 

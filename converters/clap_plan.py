@@ -15,7 +15,6 @@ from converters import clap, clap_text, huggingface_clap
 from converters.families import Content, Family, Part, Planned, Request
 from converters.mapping import prefixed, to_flax
 from converters.read import Source
-from dhauds_jax.dsp.mel import mel_filters
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import clap_mel, clap_zoo
 from dhauds_jax.nets.audio_text_config import AudioTextConfig
@@ -186,8 +185,7 @@ def _table_notes(file: Source, part: Part, config: AudioTextConfig) -> list[str]
     table = part.state.get(clap.MEL_TABLE)
     if table is None or config.audio["fusion"] is not None:
         return []
-    spec = clap_mel.spec_of(config.front_end)
-    ours = np.zeros(0) if spec is None else mel_filters(spec.mel)
+    ours = clap_mel.filters(config.front_end)
     apart = float(np.max(np.abs(ours - table))) if ours.shape == table.shape else np.inf
     own = np.finfo(table.dtype).eps if table.dtype == np.float16 else 0  # as half precision rounds it
     if apart > max(TABLE_TOLERANCE, own * float(np.max(np.abs(ours)))):

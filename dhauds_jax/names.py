@@ -162,6 +162,7 @@ SCORERS: Mapping[str, str] = {
     "plain": f"{_SCORERS}.plain:plain",
     "subtract": f"{_SCORERS}.subtract:subtract",
     "centre": f"{_SCORERS}.centre:centre",
+    "whiten": f"{_SCORERS}.whiten:whiten",
     "drift": f"{_SCORERS}.drift:drift",
     "em": f"{_SCORERS}.em:em",
     "treff": f"{_SCORERS}.treff:treff",

@@ -392,6 +392,7 @@ class Scorer(NamedTuple):
         prototypes; None for a scorer that moves none.
       linear: `state -> (offset (width,), kernel (width, classes))`, not jitted; raises `BadInput` in a state that has
         no one offset for all clips. None for a scorer that is not linear.
+      turns: whether `move` does more than take an offset off, so that a chain with it is no such form.
     """
 
     init: ScorerInit
@@ -399,6 +400,7 @@ class Scorer(NamedTuple):
     uses: tuple[str, ...]
     move: Callable[[Any, Array, Array], tuple[Any, Array]] | None = None
     linear: Callable[[Any], tuple[Array, Array]] | None = None
+    turns: bool = False
 
 
 class Calibration(NamedTuple):

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array, Float
 
-from dhauds_jax.dsp.mel import MelSpec, log_mel
+from dhauds_jax.dsp.mel import MelSpec, log_mel, mel_filters
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import constants, take
 
@@ -77,6 +78,16 @@ def spec_of(front_end: Mapping[str, Any]) -> ClapMel | None:
     if not isinstance(step, bool):
         raise BadInput(f"config front_end: quantise is {step!r}, expected true or false")
     return ClapMel(MelSpec(**values), step)
+
+
+def filters(front_end: Mapping[str, Any]) -> Float[np.ndarray, "bins mels"]:
+    """The table of mel filters of a config's `front_end`; empty where it is of another kind.
+
+    Raises:
+      BadInput: a constant is missing, foreign or impossible.
+    """
+    spec = spec_of(front_end)
+    return np.zeros((0, 0)) if spec is None else mel_filters(spec.mel)
 
 
 def quantise(wave: Float[Array, "*batch time"]) -> Float[Array, "*batch time"]:

@@ -121,6 +121,24 @@ def _with_weight(members: Sequence[Record], key: str, weight: str) -> str:
     return f"{mean_and_spread([r[key] for r in members])} ({', '.join(f'{w:g}' for w in weights)})"
 
 
+def preferred(found: Sequence[Record]) -> str:
+    """Which row the criterion prefers, without labels, for prototypes of each kind; given weights aside."""
+    said = []
+    for (kind, train), members in grouped(found, ("prototypes", "train")).items():
+        free = [r for r in members if r["weight_chosen_by"] != "given" and r["selection"]["value"] is not None]
+        picked: list[Record] = []
+        for (_seed,), some in grouped(free, ("seed",)).items():
+            picked.append(max(some, key=lambda record: record["selection"]["value"]))
+        if len(free) > len(picked):
+            names = ", ".join(dict.fromkeys(Line([record]).name for record in picked))
+            made = kind if train == "-" else f"{kind} ({train})"
+            accuracy = mean_and_spread([record["adapted_last"] for record in picked])
+            said.append(f"{made}: {names}, accuracy {accuracy}")
+    if not said:
+        return ""
+    return f"The scorer that {found[0]['selection']['criterion']} prefers, without labels: {'; '.join(said)}.\n"
+
+
 def uses_table(found: Sequence[Record]) -> str:
     """What the words under *sees* mean, those that come up."""
     used = dict.fromkeys(name for record in found for name in record["uses"])
@@ -167,7 +185,7 @@ def render(found: Sequence[Record], folder: Path) -> str:
     for number, (place, members) in enumerate(grouped(kept, PLACE).items(), 1):
         parts += [f"## {title(place)}", "", f"{members[0]['n']:,} clips, {len(members[0]['classes'])} classes.", ""]
         parts += [_OF_SEVERAL, ""] if _SEVERAL in members[0] else []
-        parts += [rows_table(members), *_figures(members, number, folder)]
+        parts += [rows_table(members), *filter(None, [preferred(members)]), *_figures(members, number, folder)]
         what = "Average precision" if _SEVERAL in members[0] else "Accuracy"
         parts += [f"{what} of each class in %, and its change in points:", "", class_table(members)]
     if figures.has_levels(kept):

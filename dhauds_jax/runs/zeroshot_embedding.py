@@ -14,15 +14,12 @@ from dhauds_jax.cells.request import title
 from dhauds_jax.data import content, sets
 from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.corruptions.noise import NoiseBank
-from dhauds_jax.data.recordings import per_file
-from dhauds_jax.dsp.clip_layout import lay_out, starts
 from dhauds_jax.errors import BadInput
-from dhauds_jax.model.record import Model, load
+from dhauds_jax.model import encoding
 from dhauds_jax.names import CLEAN
-from dhauds_jax.nets import checkpoint
-from dhauds_jax.nets.config import reading
-from dhauds_jax.runs import zeroshot_sets
+from dhauds_jax.runs import embed_encoders, zeroshot_sets
 from dhauds_jax.runs.embed import embed
+from dhauds_jax.runs.embed_encoders import Encoding as Made
 from dhauds_jax.runs.requests.embed import EmbedRun
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot_rows import OF_CLIPS
@@ -103,39 +100,35 @@ def _backgrounds(run: ZeroshotRun, corrupted: Sequence[tuple[str, str]]) -> tupl
         return vectors.read_all(run.background_embeddings)
     if not {"audio", "oracle"} & set(run.background):
         return ()
-    if checkpoint.is_audio_text(run.checkpoint):
-        raise BadInput(
-            "--background=audio: noises are embedded on the way by classifiers alone, expected "
-            "--background_embeddings=FOLDER of experiments.embed"
-        )
-    model, dataset = load(run.checkpoint, precision=run.precision), sets.get(run.dataset, run.data_dir)
+    asked = EmbedRun(
+        checkpoint=run.checkpoint, output="", batch_size=run.batch_size, precision=run.precision, seed=run.seed
+    )
+    made, dataset = embed_encoders.encoding_of(asked), sets.get(run.dataset, run.data_dir)
     found: dict[str, Vectors] = {}
     for code, level in corrupted:
-        bank = targets.bank_for(dataset, run.noise_dir, code, level, model.config.sample_rate)
+        bank = targets.bank_for(dataset, run.noise_dir, code, level, made.encoder.sample_rate)
         if bank is not None:
             digest = content.of_bank(bank)
-            found.setdefault(digest, _of_bank(run, model, bank, public(code), digest))
+            found.setdefault(digest, _of_bank(run, made, bank, public(code), digest))
     return tuple(found.values())
 
 
-def _of_bank(run: ZeroshotRun, model: Model, bank: NoiseBank, scene: str, digest: str) -> Vectors:
+def _of_bank(run: ZeroshotRun, made: Made, bank: NoiseBank, scene: str, digest: str) -> Vectors:
     """The noises of a corruption, each the mean over its windows; kept as an `.npz`."""
-    known = digests.of_texts(checkpoint.variables_hash(model.variables), model.config.to_json(), digest, run.precision)
+    known = digests.of_texts(made.about, made.long, digest)
     path = Path(run.workdir) / FOLDER / f"background-{known[:8]}.npz"
     if not path.is_file():
-        length = model.config.length
-        cut, owner = [], []
-        for k, wave in enumerate(bank.waves):
-            wave = np.asarray(wave, np.float32)
-            layout = reading(model.config.front_end)["layout"]
-            for begin in starts(len(wave), length, 0.0):
-                cut.append(lay_out(wave[begin : begin + length], length, layout=layout))
-                owner.append(k)
-        rows = model.window_vectors(np.stack(cut), run.batch_size, "background")
-        means = per_file(rows, np.array(owner), len(bank.names)).astype(np.float32)
-        made = Vectors(str(path), tuple(bank.names), means, groups=_scenes(bank.names, scene))
+        work = encoding.Encoding(made.encoder, run.batch_size)
+        for k, (name, wave) in enumerate(zip(bank.names, bank.waves, strict=True)):
+            blocks = [np.asarray(wave, np.float32)]
+            rows = made.encoder.rows(name, lambda blocks=blocks: iter(blocks))
+            work.take(encoding.Recording(k, rows, lambda: None))
+        work.flush()
+        rows = {one.position: one.vector for one in work.finished()}
+        means = np.stack([rows[k] for k in range(len(bank.names))])
+        kept = Vectors(str(path), tuple(bank.names), means, groups=_scenes(bank.names, scene))
         path.parent.mkdir(parents=True, exist_ok=True)
-        vectors.export_npz(made, path)
+        vectors.export_npz(kept, path)
     return vectors.read(path)
 
 

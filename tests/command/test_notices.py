@@ -25,7 +25,6 @@ OF_OTHERS = {
     "dhauds_jax/command/app.py": {"install", "name"},  # of wsl, and a name for any
     "experiments/__main__.py": {"flag"},  # any
     "dhauds_jax/model/onnx.py": {"no"},  # --no-deps of pip
-    "dhauds_jax/nets/checkpoint.py": {"class_names"},  # of classify, which has not got it yet
     "dhauds_jax/train/epoch_log.py": {"logdir"},  # of tensorboard
     "dhauds_jax/workdir/provenance.py": {"error", "short", "porcelain"},  # of git
 }

@@ -6,7 +6,6 @@ import numpy as np
 
 from converters import clap
 from converters.mapping import to_torch
-from dhauds_jax.dsp.mel import mel_filters
 from dhauds_jax.nets import clap_mel, clap_zoo
 from tests.nets.clap import variables_of
 
@@ -14,9 +13,9 @@ from tests.nets.clap import variables_of
 def laion_state(net="clap_test", changes=()):
     """What LAION's module of a preset or config holds, with AudioSet's head; `changes` are put in place."""
     config = clap_zoo.PRESETS.get(net, net)
-    state, spec = to_torch(variables_of(net), clap.leaves(config, "laion")), clap_mel.spec_of(config.front_end)
+    state = to_torch(variables_of(net), clap.leaves(config, "laion"))
     state |= {
-        "audio_branch.logmel_extractor.melW": mel_filters(spec.mel).astype(np.float32),
+        "audio_branch.logmel_extractor.melW": clap_mel.filters(config.front_end).astype(np.float32),
         "audio_branch.tscam_conv.weight": np.ones((4, 128, 2, 3), np.float32),
         "audio_branch.head.bias": np.ones(4, np.float32),
         "audio_branch.bn0.num_batches_tracked": np.asarray(7, np.int64),

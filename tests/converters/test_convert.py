@@ -323,6 +323,7 @@ def test_families_and_their_files():
         "amaut": ("encoder", "head"),
         "ast": ("encoder",),
         "ssast": ("encoder",),
+        "clap": ("towers",),
         "conmix": ("encoder",),
         "conmix_classifier": ("encoder", "bottleneck", "classifier"),
     }

@@ -284,7 +284,7 @@ def test_the_learned_sum_of_layers_is_the_one_of_the_file_s_version(tmp_path, ch
     record = record_of(use_weighted_layer_sum=True, **changes) if layer_sum != "none" else record_of(**changes)
     source = folder_of(tmp_path / "hf", state_of(summed=True), record, {"do_normalize": False})
     made = conversion.convert("hubert", [source], tmp_path / "out", config=given(tmp_path))
-    ((variables, config, _),) = saved
+    ((variables, config, *_),) = saved
     assert config.geometry.get("layer_sum", "none") == layer_sum
     assert ("layer_weights" in variables["params"]["encoder"]) is (layer_sum != "none")
     assert made.ignored == (["encoder/layer_weights"] if layer_sum == "none" else [])

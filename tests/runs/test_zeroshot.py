@@ -219,6 +219,9 @@ def test_report_reads_records_alone(place, tmp_path):
     low, high = min(fixed["folds"]), max(fixed["folds"])
     assert f"{100 * fixed['adapted_last']:.1f} [{100 * low:.1f}, {100 * high:.1f}]" in text
     assert "| own_background | the background of each clip |" in text
+    best = max((row for row in rows(tmp_path) if row["weight"] != 0.5), key=lambda row: row["selection"]["value"])
+    wanted = f"prefers, without labels: supervised (same): {best['scorer']}"
+    assert wanted in text and f", accuracy {100 * best['adapted_last']:.1f}." in text
     assert text.count("](zeroshot-") == 2 and "| dog_bark |" in text
     assert (tmp_path / "report" / "report.html").read_text().count("data:image/png") == 2
     table = (tmp_path / "report" / "tables" / "zeroshot.csv").read_text().splitlines()

@@ -1,5 +1,7 @@
 """experiments.zeroshot: every bad input is one sentence, before a row is computed."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -136,3 +138,13 @@ def test_fewer_training_clips_than_topn(tmp_path, monkeypatch):
     assert "topn=35 of 24 training clips, expected from 1 to 24" in refused(run, tmp_path / "out")
     run = run.replace(template="near")
     assert "or a file of lines with {} in each" in refused(run, tmp_path / "out")
+
+
+def test_embeddings_of_another_network_are_said_with_both_hashes(place, tmp_path):
+    tiny.make_checkpoint(tmp_path / "classifier")
+    made = {"encoder": {"hash": "0123456789abcdef0123", "front_end_hash": "x"}}
+    write(tmp_path / "sets", manifest=np.array(json.dumps(made)))
+    run = run_of(tmp_path / "sets", tmp_path / "out", checkpoint=str(tmp_path / "classifier"), background_embeddings=())
+    said = refused(run, tmp_path / "out")
+    own = checkpoint.variables_hash(checkpoint.load(tmp_path / "classifier")[0])
+    assert "made by the encoder 0123456789abcdef, but that of --checkpoint=" in said and own[:16] in said

@@ -24,7 +24,7 @@ def chain(names: Sequence[str], scorers: Sequence[Scorer]) -> Scorer:
         if scorer.move is None:
             raise BadInput(
                 f"scorer {PREFIX}{'+'.join(names)}: {name} moves no embeddings and can only come last: expected plain, "
-                "subtract or centre before it"
+                "subtract, centre or whiten before it"
             )
     *movers, last = scorers
 
@@ -55,11 +55,13 @@ def chain(names: Sequence[str], scorers: Sequence[Scorer]) -> Scorer:
         offset, kernel = last.linear(state[-1])
         return sum(offsets, offset), kernel
 
+    linear_parts = all(scorer.linear is not None for scorer in scorers) and not any(one.turns for one in movers)
     used = {one for scorer in scorers for one in scorer.uses}
     return Scorer(
         init,
         step,
         tuple(sorted(used)),
         move=move if last.move is not None else None,
-        linear=linear if all(scorer.linear is not None for scorer in scorers) else None,
+        linear=linear if linear_parts else None,
+        turns=any(scorer.turns for scorer in scorers),
     )

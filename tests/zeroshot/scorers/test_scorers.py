@@ -151,7 +151,7 @@ def test_options_of_a_chain_go_to_whoever_has_them():
         ("subtrct", {}, "unknown scorer 'subtrct': expected subtract"),
         ("chain:subtract", {}, "expected scorers with \\+ between"),
         ("chain:subtract+", {}, "expected scorers with \\+ between"),
-        ("chain:em+subtract", {}, "em moves no embeddings and can only come last: expected plain, subtract or centre"),
+        ("chain:em+subtract", {}, "em moves no embeddings and can only come last: expected plain, subtract, centre or"),
         ("chain:drift+em", {}, "drift moves no embeddings"),
         ("em", {"round": 3}, "scorer em has no option 'round': valid ones with their values are rounds=10"),
         ("em", {"rounds": "many"}, "option rounds is 'many', expected a int such as 10"),
@@ -187,3 +187,25 @@ def test_what_is_missing_is_said():
     centre = scorers.make("centre")
     with pytest.raises(BadInput, match="has seen no clips yet"):
         scorers.linear_head("centre", centre, centre.init(data.prototypes["text"], None, bare))
+
+
+def test_whitening_takes_the_mean_off_and_turns_loud_directions_down():
+    a, p, _ = doubles()
+    apart = a - a.mean(0)
+    spread = apart.T @ apart / CLIPS
+    values, axes = np.linalg.eigh(spread / (np.trace(spread) / spread.shape[0]) + 0.3 * np.eye(len(spread)))
+    expected = apart @ (axes / np.sqrt(values)) @ axes.T @ p.T
+    np.testing.assert_allclose(scores_of("whiten", {"ridge": 0.3}), expected, atol=3e-6)
+    wide = scores_of("whiten", {"ridge": 1e6})  # so much that all directions are alike: centre, but for one factor
+    np.testing.assert_allclose(1e3 * wide, apart @ p.T, atol=1e-5)
+
+
+def test_whitening_is_a_linear_layer_after_the_set_and_no_offset_in_a_chain():
+    data, scorer = tiny(), scorers.make("whiten")
+    state, scores = scoring.score(scorer, data.prototypes["text"], None, data.info, data.vectors)
+    head = scorers.linear_head("whiten", scorer, state, 20.0)
+    np.testing.assert_allclose(data.vectors @ np.asarray(head.kernel) + np.asarray(head.bias), 20 * scores, atol=2e-5)
+    with pytest.raises(BadInput, match="has seen no clips yet"):
+        scorer.linear(scorer.init(data.prototypes["text"], None, data.info))
+    assert scorers.make("chain:whiten+plain").linear is None
+    assert scorers.make("chain:centre+whiten").linear is not None
