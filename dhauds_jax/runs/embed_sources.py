@@ -186,7 +186,7 @@ def of_dataset(run: EmbedRun) -> Source:
 def _in_chunks(dataset: DataSet, run: EmbedRun) -> Source:
     """The pieces that the recordings of a set fall into; only the piece is read, and it alone is resampled."""
     chunks, splits, notices = [], [], []
-    for split in run.split:
+    for split in dict.fromkeys(run.split):
         found, said = dataset.chunks.listing(run.data_dir, split, run.allow_partial)
         chunks, splits, notices = [*chunks, *found], [*splits, *[split] * len(found)], [*notices, *said]
     content = functools.cache(_content)  # of a recording, which all of its pieces are made from
