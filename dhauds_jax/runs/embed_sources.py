@@ -208,6 +208,7 @@ def _in_chunks(dataset: DataSet, run: EmbedRun) -> Source:
         classes=dataset.chunks.classes,
         labels=np.array([chunk.labels[0] if chunk.labels else -1 for chunk in chunks], np.int32),
         splits=tuple(splits),
+        folds=tuple(chunk.fold for chunk in chunks),
         groups=tuple(printable(dataset.chunks.group(chunk)) for chunk in ids),
         dataset=dataset,
         notices=tuple(dict.fromkeys(notices)),

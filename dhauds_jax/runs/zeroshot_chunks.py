@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.runs.zeroshot_sets import LEFT_OUT, LabelledSet
+from dhauds_jax.runs.zeroshot_sets import LEFT_OUT, LabelledSet, check_folds
 from dhauds_jax.types import Background
 from dhauds_jax.wording import counted, plural
 from dhauds_jax.zeroshot import background
@@ -25,7 +25,7 @@ def with_event_free(sets: Sequence[LabelledSet]) -> tuple[list[LabelledSet], lis
     """The sets less the recordings that have no chunk without an event, as published, and notes on these.
 
     Raises:
-      BadInput: no set has recordings and annotations, or nothing is left of one that has.
+      BadInput: no set has recordings and annotations, nothing is left of one that has, or one clip of a fold.
 
     Source: scripts/experiment_tut.py of eacevedo1/AudioText-ContextDA.
     """
@@ -51,6 +51,7 @@ def with_event_free(sets: Sequence[LabelledSet]) -> tuple[list[LabelledSet], lis
                 f"--background={KIND}: no recording of {one.about.place} has chunks with and without events, expected "
                 "some; give another background"
             )
+        check_folds(one)
         kept.append(one)
     return kept, notes
 

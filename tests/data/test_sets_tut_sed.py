@@ -63,6 +63,21 @@ def test_pieces_have_the_events_that_reach_into_them(tmp_path):
     assert list(labelled(chunks(tmp_path, "tut_sed/2016")[0])) == [chunk.id for chunk in found[:5]]
 
 
+def test_folds_are_those_of_the_lists(tmp_path):
+    make(tmp_path, rate=2_000)
+    folds = {tut_sed.recording_of(chunk.id): chunk.fold for chunk in chunks(tmp_path)[0]}
+    assert folds == {
+        "audio/home/a1.wav": "3", "audio/residential_area/b1.wav": "3", "audio/residential_area/b2.wav": "1",
+        "audio/street/c1.wav": "3",
+    }  # fmt: skip
+    lists = tmp_path / ROOTS["2016"] / "evaluation_setup"
+    (lists / "home_fold4_test.txt").write_text("audio/home/a1.wav\thome\n")
+    check_bad(tmp_path, r"home_fold4_test\.txt: tests a1\.wav, as fold 3 does, expected each recording in one fold")
+    for path in lists.iterdir():
+        path.unlink()
+    assert [chunk.fold for chunk in chunks(tmp_path)[0]] == ["", "", "", "", "", "3", "3", "3"]
+
+
 def test_a_piece_is_read_alone(tmp_path):
     make(tmp_path, rate=2_000)
     path = tmp_path / ROOTS["2017"] / "audio" / "street" / "c1.wav"

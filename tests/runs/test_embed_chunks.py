@@ -43,10 +43,11 @@ def test_pieces_of_recordings_have_any_number_of_labels(place, tmp_path, capsys)
         ("c1.wav#20", "car"),
     ]
     assert found.label_rows.sum(1).tolist() == [2, 1, 0, 0, 1, 2, 1, 1]
+    assert found.folds == ("3", "3", "3", "3", "1", "3", "3", "3")
     assert found.groups[5:] == ("audio/street/c1.wav",) * 3 and set(found.splits) == {"all"}
     np.testing.assert_allclose(found.seconds, [10, 10, 1, 10, 4, 10, 10, 10])
     assert embed(run_of(place, tmp_path / "a", export=("hear",)), "c").endswith(" (and hear)")
-    label = tmp_path / "a" / "hear" / "all" / "audio" / "street" / "c1.wav#0.target-labels.json"
+    label = tmp_path / "a" / "hear" / "fold01" / "audio" / "street" / "c1.wav#0.target-labels.json"
     assert label.read_text() == '["car", "people walking"]'
     # The piece as a file of its own, as the published system writes it, has the same vector.
     wave, rate = soundfile.read(place / "data/TUT-sound-events-2017-development/audio/street/c1.wav", dtype="int16")

@@ -88,6 +88,9 @@ def test_what_several_labels_do_not_allow_is_said(place):
     write(place / "tut.npz", full, label_rows=full)
     with pytest.raises(BadInput, match=r"no recording of .* has chunks with and without events"):
         zeroshot(run_of(place), "c")
+    write(place / "tut.npz", label_rows=ROWS, folds=np.array(["1", "1", "1", "1", "1", "1", "2", "2"]))
+    with pytest.raises(BadInput, match="fold 2 has 0 clips, expected at least two in each"):  # those of recording c
+        zeroshot(run_of(place), "c")
     write(place / "tut.npz")
     assert vectors.read(place / "tut.npz").label_rows is None
     with pytest.raises(BadInput, match="--background=chunks: no set says which chunks of a recording have no event"):

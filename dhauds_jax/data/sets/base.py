@@ -39,6 +39,7 @@ class Chunk(NamedTuple):
       path: where the recording lies.
       start, seconds: where the piece begins in it, and how long it is.
       labels: indices into the `Chunks`' classes, ascending; none where nothing is annotated.
+      fold: the published fold in which its recording is tested, "1", "2", ...; "" where the copy does not say.
     """
 
     id: str
@@ -46,6 +47,7 @@ class Chunk(NamedTuple):
     start: float
     seconds: float
     labels: tuple[int, ...]
+    fold: str = ""
 
 
 class Chunks(NamedTuple):

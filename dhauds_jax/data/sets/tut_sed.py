@@ -27,6 +27,8 @@ SCENES = {"2016": ("home", "residential_area"), "2017": ("street",)}
 """The places of each edition."""
 COUNTS = {"home": 10, "residential_area": 12, "street": 24}
 """Published recordings of each place."""
+FOLDS = ("1", "2", "3", "4")
+"""Of each place, whose recordings are tested in one of them."""
 OBJECT = "(object) "
 """Before some labels of 2016, which mean the sound alone."""
 
@@ -72,7 +74,23 @@ def read_annotation(path: Path) -> list[Event]:
     return events
 
 
-def chunks_of(recording: ClipRef, events: Sequence[Event]) -> list[Chunk]:
+def folds_of(root: Path, scene: str) -> dict[str, str]:
+    """File name of a recording -> the fold that tests it, by `evaluation_setup/`; empty without its lists.
+
+    Raises:
+      BadInput: a list that is no UTF-8, or a recording that two folds test.
+    """
+    found: dict[str, str] = {}
+    for fold in FOLDS:
+        path = root / "evaluation_setup" / f"{scene}_fold{fold}_test.txt"
+        lines = read_text(path).splitlines() if path.is_file() else []
+        for name in dict.fromkeys(line.partition("\t")[0].strip().rpartition("/")[2] for line in lines):
+            if name and found.setdefault(name, fold) != fold:
+                raise BadInput(f"{path}: tests {name}, as fold {found[name]} does, expected each recording in one fold")
+    return found
+
+
+def chunks_of(recording: ClipRef, events: Sequence[Event], fold: str = "") -> list[Chunk]:
     """The pieces of a recording from its beginning on, each with the events that reach into it.
 
     One whose header cannot be read is one piece, so that whoever reads it says what is wrong.
@@ -87,7 +105,8 @@ def chunks_of(recording: ClipRef, events: Sequence[Event]) -> list[Chunk]:
     while start * rate < samples:
         end = min(start + SECONDS, samples / rate)
         labels = {event.label for event in events if event.onset < end and event.offset > start}
-        found.append(Chunk(f"{recording.id}#{start:.0f}", recording.path, start, end - start, tuple(sorted(labels))))
+        name = f"{recording.id}#{start:.0f}"
+        found.append(Chunk(name, recording.path, start, end - start, tuple(sorted(labels)), fold))
         start += SECONDS
     return found
 
@@ -129,12 +148,15 @@ def _classes(editions: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _chunks(editions: tuple[str, ...], data_dir: Path | str | None, allow_partial: bool):
-    """Lists the pieces of all recordings; raises `BadInput` as `_recordings` and `read_annotation`."""
+    """Lists the pieces of all recordings; raises `BadInput` as what it reads does."""
     refs, notices = _recordings(editions, data_dir, allow_partial)
-    found = []
+    found, folds = [], {}
     for ref in refs:
-        meta = ref.path.parents[2] / "meta" / ref.path.parent.name
-        found += chunks_of(ref, read_annotation(meta / f"{ref.path.stem}.ann"))
+        root, scene = ref.path.parents[2], ref.path.parent.name
+        if scene not in folds:
+            folds[scene] = folds_of(root, scene)
+        events = read_annotation(root / "meta" / scene / f"{ref.path.stem}.ann")
+        found += chunks_of(ref, events, folds[scene].get(ref.path.name, ""))
     return found, notices
 
 
@@ -159,6 +181,7 @@ def _data_set(variant: str, editions: tuple[str, ...]) -> DataSet:
         homepage="https://zenodo.org/records/45759" if editions[0] == "2016" else "https://zenodo.org/records/814831",
         layout="""TUT-sound-events-2016-development/audio/{home,residential_area}/<name>.wav
 TUT-sound-events-2016-development/meta/{home,residential_area}/<name>.ann      onset, offset, event; tabs
+TUT-sound-events-2016-development/evaluation_setup/<place>_fold{1,2,3,4}_test.txt
 TUT-sound-events-2017-development/audio/street/<name>.wav
 TUT-sound-events-2017-development/meta/street/<name>.ann      file, scene, onset, offset, event, ...; tabs""",
         counts={"all": sum(COUNTS[scene] for scene in classes)},

@@ -57,6 +57,9 @@ def tut_sed(folder: Path, *, editions: tuple[str, ...] = ("2016", "2017"), rate:
                 annotation = root / "meta" / scene / f"{name}.ann"
                 annotation.parent.mkdir(parents=True, exist_ok=True)
                 _table(annotation, rows)
+                fold = 1 + len(name) * ord(name[-1]) % 4
+                (root / "evaluation_setup").mkdir(exist_ok=True)
+                _table(root / "evaluation_setup" / f"{scene}_fold{fold}_test.txt", [(place, scene)])
     return {"all": count}
 
 
