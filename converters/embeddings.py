@@ -43,7 +43,7 @@ def convert(source: str | Path, output: str | Path, classes: Sequence[str] | Non
     rows, width = arrays["vectors"].shape
     parts = [f"{counted(rows, 'clip')} of width {width}"]
     parts += [counted(len(arrays["classes"]), "class", "classes")] if "classes" in arrays else ["no labels"]
-    parts += [f"folds {', '.join(sorted(set(arrays['folds'])))}"] if "folds" in arrays else []
+    parts += [f"folds {', '.join(sorted(set(arrays['folds']), key=int))}"] if "folds" in arrays else []
     return ", ".join(parts)
 
 
