@@ -189,6 +189,8 @@ def _in_chunks(dataset: DataSet, run: EmbedRun) -> Source:
     for split in dict.fromkeys(run.split):
         found, said = dataset.chunks.listing(run.data_dir, split, run.allow_partial)
         chunks, splits, notices = [*chunks, *found], [*splits, *[split] * len(found)], [*notices, *said]
+    if not chunks:
+        raise BadInput(f"--data_dir={run.data_dir}: no piece of {dataset.name} there, expected some; complete the copy")
     content = functools.cache(_content)  # of a recording, which all of its pieces are made from
     paths = list({chunk.path for chunk in chunks})
     known = dict(zip(paths, _times(paths), strict=True))
