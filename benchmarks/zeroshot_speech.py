@@ -22,7 +22,7 @@ import argparse
 import csv
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -127,12 +127,14 @@ class Setting(NamedTuple):
 
 
 def settings(
-    clips: Clips, noises: dict[str, np.ndarray], seeds: Sequence[int], snrs: Sequence[int]
+    clips: Clips, noises: dict[str, np.ndarray], names: Sequence[str], seeds: Sequence[int], snrs: Sequence[int]
 ) -> Iterator[Setting]:
-    """Every setting, mixed when it is asked for."""
+    """Every setting of the named backgrounds, mixed when it is asked for; draws hang on no other background."""
     width = clips.waves.shape[1]
     for seed in seeds:
         for place, (name, noise) in enumerate(noises.items()):
+            if name not in names:
+                continue
             mix, other = halves(noise, seed, width)
             begins = np.random.default_rng([seed, place, 1]).integers(0, len(other) - width + 1, CROPS)
             crops = np.stack([other[begin : begin + width] for begin in begins]).astype(np.float32)
@@ -189,12 +191,12 @@ def measure(given: argparse.Namespace, command: str) -> None:
     model = load(given.checkpoint)
     train, test = (clips_of(given.data, model, split) for split in ("train", "test"))
     noises = recordings(given.data, model.config.sample_rate)
-    noises = {name: noises[name] for name in (given.backgrounds.split(",") if given.backgrounds else noises)}
+    names = given.backgrounds.split(",") if given.backgrounds else list(noises)
     folder = given.output / "embeddings"
     clean_train = embedded(model, train.waves, folder / "train.npy")
     found: list[dict[str, Any]] = []
     seeds = [] if given.tta_only else list(map(int, given.seeds.split(",")))
-    for one in settings(test, noises, seeds, SNRS):
+    for one in settings(test, noises, names, seeds, SNRS):
         key = f"{one.background}-{one.seed}"
         own = {
             "train": clean_train,
@@ -205,7 +207,7 @@ def measure(given: argparse.Namespace, command: str) -> None:
         said = {r["scorer"]: r for r in found[-40:] if r["prototypes"] == "supervised" and r["protocol"] == "set"}
         print(key, one.snr_db, *(f"{k} {100 * r['adapted_last']:.1f}" for k, r in said.items()), flush=True)
     for method in filter(None, given.tta.split(",")):
-        found += after(method, model, given, train, test, noises, command)
+        found += after(method, model, given.output, train, test, settings(test, noises, names, [0], [5]), command)
     name = f"rows_{given.tta}.csv" if given.tta_only else "rows.csv"
     write_csv(given.output / name, [COLUMNS, *(csv_row(record) for record in found if is_shown(record))])
 
@@ -220,20 +222,19 @@ def is_shown(record: dict[str, Any]) -> bool:
 
 
 def after(
-    method: str, model: Model, given: argparse.Namespace, train: Clips, test: Clips, noises: dict[str, np.ndarray],
-    command: str,
+    method: str, model: Model, output: Path, train: Clips, test: Clips, tried: Iterable[Setting], command: str
 ) -> list[dict[str, Any]]:  # fmt: skip
     """The rows under weights that a method adapted: 5 dB, seed 0."""
     found: list[dict[str, Any]] = []
-    for one in settings(test, noises, [0], [5]):
-        folder = given.output / "embeddings" / method / one.background
+    for one in tried:
+        folder = output / "embeddings" / method / one.background
         options = methods.resolve_options(method, "corrected", {})
         how = Request(method, options, "corrected", False, epochs=5, batch_size=64, criterion="information", seed=0)
         outcome = model.adapting(how, methods.make(method, model.classifier, options), one.waves, progress=False)
         moved = Model(model.classifier, outcome.state.variables, model.config)
         waves = {"train": train.waves, "test": one.waves, "crops": one.crops}
         own = {name: embedded(moved, some, folder / f"{name}.npy") for name, some in waves.items()}
-        rows = rows_of(one, own, train, test, moved, method, given.output / f"rows_{method}", command)
+        rows = rows_of(one, own, train, test, moved, method, output / f"rows_{method}", command)
         right = float(np.mean(outcome.logits.argmax(-1) == test.labels))  # as the method itself predicts
         found += [{**r, "own_head": right} for r in rows]
         print(method, one.background, f"{100 * found[-1]['own_head']:.1f}", flush=True)

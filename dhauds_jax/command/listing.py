@@ -21,6 +21,7 @@ KINDS: Mapping[str, Mapping[str, str] | str] = {
     "corruption": {**names.CORRUPTIONS, **names.SHIFTS, **names.OWN_NOISES},
     "protocol": names.PROTOCOLS,
     "criterion": {**names.CRITERIA, **names.CRITERIA_WITH_VIEWS},
+    "scorer": names.SCORERS,
     "recipe": "dhauds_jax.recipes.training:names",
 }
 """Kind -> its names with their places, or the place of a function that gives the names (perhaps with a line each)."""

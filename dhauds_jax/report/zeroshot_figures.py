@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,20 @@ MOST = 14
 _DB = re.compile(r"(-?\d+(?:\.\d+)?)dB")
 
 
+def _height(names: Iterable[str], width: float) -> float:
+    """Inches for axes of 4 and a legend of these names below them."""
+    shown = list(names)[:MOST]
+    columns = max(1, int(width * 10 / (max(map(len, shown)) + 8)))
+    return 4.0 + 0.22 * -(-len(shown) // columns)
+
+
 def over_weights(curves: Mapping[str, Sequence[Record]], path: Path) -> None:
     """Accuracy against the weight of the background's profile: a line a background, mean over seeds.
 
     A ring is the weight that was chosen without labels, a cross the best by labels, a bar the given ones; the grey line
     is the accuracy with nothing taken off.
     """
-    figure, axes = subplots(figsize=(7.0, 4.4))
+    figure, axes = subplots(figsize=(9.0, _height(curves, 9.0)))
     for index, (name, members) in enumerate(list(curves.items())[:MOST]):
         shape = look(index)
         seeds = list({record["seed"]: record for record in members}.values())
@@ -60,7 +67,7 @@ def _edge(at: Mapping[str, object]) -> dict[str, object]:
 
 def sureness(shown: Mapping[str, Sequence[Record]], path: Path) -> None:
     """Left: share that is right over confidence; right: share of wrong names over the share that is named."""
-    figure, (left, right) = subplots(1, 2, figsize=(9.4, 4.4))
+    figure, (left, right) = subplots(1, 2, figsize=(9.4, _height(shown, 9.4)))
     left.plot([0, 1], [0, 1], color=GREY, linewidth=1)
     for index, (name, members) in enumerate(list(shown.items())[:MOST]):
         shape, record = look(index), members[0]
@@ -84,24 +91,22 @@ def snr_of(record: Record) -> float | None:
 
 
 def has_levels(found: Sequence[Record]) -> bool:
-    """Whether rows of several SNRs are there."""
-    return len({snr_of(record) for record in found} - {None}) > 1
+    """Whether rows of several SNRs are there, whose weights were not given."""
+    return len({snr_of(record) for record in found if record["weight_chosen_by"] != "given"} - {None}) > 1
 
 
 def over_levels(found: Sequence[Record], path: Path) -> None:
-    """Accuracy against SNR: a line a combination, the mean over backgrounds and seeds."""
-    figure, axes = subplots(figsize=(7.0, 4.4))
+    """Accuracy against SNR: a line a combination but for given weights, the mean over backgrounds and seeds."""
     keyed: dict[str, dict[float, list[float]]] = {}
     for record in found:
         snr = snr_of(record)
-        if snr is None:
+        if snr is None or record["weight_chosen_by"] == "given":
             continue
-        weight = f" {record['weight']:g}" if record["weight_chosen_by"] == "given" else ""
-        chosen = " auto" if record["curve"] and not weight else ""
-        place = f" {record['background']}{weight}{chosen}" if record["curve"] else ""
+        place = f" {record['background']} auto" if record["curve"] else ""
         online = " online" if record["protocol"] == "online" else ""
         name = f"{record['prototypes']} {record['scorer']}{place}{online}"
         keyed.setdefault(name, {}).setdefault(snr, []).append(100 * record["adapted_last"])
+    figure, axes = subplots(figsize=(9.0, _height(keyed, 9.0)))
     for index, (name, values) in enumerate(list(keyed.items())[:MOST]):
         order = sorted(values)
         axes.plot(order, [np.mean(values[snr]) for snr in order], **look(index).line, label=name, marker=".")

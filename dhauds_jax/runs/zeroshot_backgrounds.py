@@ -25,7 +25,7 @@ class Recordings(NamedTuple):
 
     Attributes:
       ids: their names.
-      scenes: the scene of each, "" where it is not known.
+      scenes: the scene of each: its label, else its group, else the folder in its name; "" without any.
       vectors: unit vectors.
       digest: names all of this.
     """
@@ -43,7 +43,7 @@ def recordings(found: Sequence[Vectors]) -> Recordings | None:
     ids, scenes = [], []
     for one in found:
         ids += one.ids
-        named = [""] * len(one.ids)
+        named = [PurePosixPath(name).parent.name for name in one.ids]
         if one.labels is not None:
             named = [one.classes[k] if k >= 0 else "" for k in np.asarray(one.labels)]
         elif one.groups is not None:

@@ -95,25 +95,12 @@ def record_of(
     logits = scale * np.asarray(scores, np.float64)
     before, plain_folds = accuracies(right(it.plain, labels), it, run.profile)
     last, folds = accuracies(curve.hits[own], it, run.profile)
-    over = [accuracies(hits, it, run.profile)[0] for hits in curve.hits]
-    best = int(np.argmax(over))
     corruption, level = it.one.corruption
     return {
         **_place(run, row, it, towers, corruption, level),
+        **_curve(run, it, curve, scores),
         "non_adapted": before,
         "adapted_last": last,
-        "adapted_selected": over[curve.chosen],
-        "adapted_oracle": over[best],
-        "selection": {
-            "criterion": run.criterion,
-            "value": _finite(selection.CRITERIA[run.criterion](SCALE * scores.astype(np.float64))),
-            "weight": curve.weights[curve.chosen],
-            "oracle_weight": curve.weights[best],
-        },
-        "curve": [
-            {"weight": each, "metric": value, "criterion": said}
-            for each, value, said in zip(curve.weights, over, curve.values, strict=bool(curve.values))
-        ],
         "ece": metrics.ece(logits, labels),
         "nll": metrics.nll(logits, labels),
         "passes": {"forward": 0.0, "backward": 0.0, "evaluation": 0.0},
@@ -133,6 +120,24 @@ def record_of(
         "reliability": metrics.reliability(logits, labels),
         "risk_coverage": _risk(logits, named(scores, labels)),
         **_several(it, scores),
+    }
+
+
+def _curve(run: ZeroshotGrid, it: Scored, curve: Curve, scores: np.ndarray) -> dict[str, Any]:
+    """What a record says of the other weights, of which one is chosen without labels and one is the best by labels."""
+    over = [accuracies(hits, it, run.profile)[0] for hits in curve.hits]
+    best = int(np.argmax(over))
+    said = zip(curve.weights, over, curve.values, strict=True) if curve.values else ()
+    return {
+        "adapted_selected": over[curve.chosen],
+        "adapted_oracle": over[best],
+        "selection": {
+            "criterion": run.criterion,
+            "value": _finite(selection.CRITERIA[run.criterion](SCALE * scores.astype(np.float64))),
+            "weight": curve.weights[curve.chosen],
+            "oracle_weight": curve.weights[best],
+        },
+        "curve": [{"weight": weight, "metric": value, "criterion": judged} for weight, value, judged in said],
     }
 
 

@@ -52,6 +52,7 @@ class ZeroshotGrid(Request):
     scorer: Sequence[str] = flag(
         f"{listed(names.SCORERS)}, chains such as chain:subtract+em, or module:factory of your own (docs/zeroshot.md).",
         ("plain",),
+        names="scorer",
     )
     weight: Sequence[str] = flag(
         "Weights of the background's profile, numbers from 0, or auto: chosen without labels by --criterion.", ("0.5",)

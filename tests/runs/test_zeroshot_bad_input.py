@@ -113,6 +113,7 @@ def test_classes_of_two_sets_differ(tmp_path):
     assert "classes dog_bark, rain, siren and dog_bark, rain, car, expected the same in all" in said
 
 
+@pytest.mark.slow
 def test_a_classifier_has_no_sentences_and_other_classes(place, tmp_path):
     tiny.make_checkpoint(tmp_path / "classifier")
     changes = {"checkpoint": str(tmp_path / "classifier"), "prototypes": ("text",)}
@@ -140,6 +141,7 @@ def test_fewer_training_clips_than_topn(tmp_path, monkeypatch):
     assert "or a file of lines with {} in each" in refused(run, tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_embeddings_of_another_network_are_said_with_both_hashes(place, tmp_path):
     tiny.make_checkpoint(tmp_path / "classifier")
     made = {"encoder": {"hash": "0123456789abcdef0123", "front_end_hash": "x"}}

@@ -1,0 +1,76 @@
+"""Tables of zero-shot rows from records made up here: other seeds are one line, other weights are not."""
+
+import numpy as np
+import pytest
+
+from dhauds_jax.report import zeroshot, zeroshot_figures
+from dhauds_jax.report.intervals import interval
+
+CURVE = [{"weight": w, "metric": 0.5 + w / 10, "criterion": w} for w in (0.0, 0.5, 1.0)]
+
+
+def record(scorer="subtract", weight=0.5, seed=0, by="given", value=1.0, last=0.6, **more):
+    taken = scorer == "subtract"
+    made = {
+        "dataset": "park", "corruption": "clean", "level": "-", "net": "tiny", "profile": "corrected",
+        "protocol": "set", "prototypes": "text", "train": "-", "scorer": scorer, "seed": seed,
+        "background": "audio" if taken else "none", "weight": weight if taken else None,
+        "weight_chosen_by": by if taken else "none", "normalised": True, "topn": None,
+        "template": "laion", "options": {}, "uses": ["text", "background"] if taken else ["text"], "n": 40,
+        "classes": ["dog", "rain"], "per_class": [[0.5, None], [0.75, None]], "non_adapted": 0.5, "adapted_last": last,
+        "adapted_selected": 0.6, "adapted_oracle": 0.61, "ece": 0.1, "nll": 0.9, "scale": 20.0,
+        "selection": {"criterion": "information", "value": value, "weight": 1.0, "oracle_weight": 0.5},
+        "curve": CURVE if taken else [], "folds": [last - 0.1, last + 0.1], "plain_folds": [0.45, 0.55],
+        "reliability": [[1.0, 0.6, 0.7]], "risk_coverage": {"area": 0.2, "points": [[0.5, 0.1], [1.0, 0.4]]},
+    }  # fmt: skip
+    return {**made, "cell": f"{scorer} {weight} {seed} {by}", **more}
+
+
+def test_seeds_are_one_line_and_weights_are_not():
+    found = [record(seed=0), record(seed=1), record(weight=0.8), record(by="information"), record("plain")]
+    lines = zeroshot.lines_of(found)
+    assert [line.name for line in lines] == ["subtract audio 0.5", "subtract audio 0.8", "subtract audio auto", "plain"]
+    assert [len(line.members) for line in lines] == [2, 1, 1, 1]
+
+
+def test_a_row_has_its_numbers_and_what_it_sees():
+    found = [record(seed=0, last=0.6), record(seed=1, last=0.8)]
+    low, high = interval([50, 70, 70, 90])
+    (row,) = zeroshot.rows_table(found).splitlines()[2:]
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[:4] == ["text", "subtract", "audio", "0.5"]
+    assert cells[5] == f"70.0 [{low:.1f}, {high:.1f}]"
+    assert cells[6:8] == ["60.0 ± 0.0 (1)", "61.0 ± 0.0 (0.5)"]
+    assert cells[-1] == "text, background"
+
+
+def test_the_change_of_each_class_in_points():
+    text = zeroshot.class_table([record(), record("plain")])
+    assert text.splitlines()[2:] == ["| dog | 50.0 | +25.0 |", "| rain | - | - |"]
+
+
+def test_what_a_criterion_prefers_leaves_given_weights_aside():
+    found = [record(value=9.0), record(by="information", value=2.0, last=0.7), record("plain", value=1.0)]
+    said = zeroshot.preferred(found)
+    assert said == "The scorer that information prefers, without labels: text: subtract audio auto, accuracy 70.0.\n"
+    assert zeroshot.preferred([record("plain")]) == ""
+
+
+@pytest.mark.parametrize(
+    ("corruption", "level", "snr"), [("rain", "10dB", 10), ("SCN:tap@-5dB", "-", -5), ("ENSC", "L1", None)]
+)
+def test_snr_of_a_record(corruption, level, snr):
+    assert zeroshot_figures.snr_of(record(corruption=corruption, level=level)) == snr
+
+
+def test_figures_of_several_snrs(tmp_path):
+    found = [record(by="information", level=f"{snr}dB", last=snr / 20, cell=str(snr)) for snr in (0, 5, 10)]
+    assert zeroshot_figures.has_levels(found) and not zeroshot_figures.has_levels([record(level="5dB")])
+    zeroshot_figures.over_levels(found, tmp_path / "levels.png")
+    assert (tmp_path / "levels.png").stat().st_size > 5_000
+
+
+def test_tidy_rows_have_numbers_in_full():
+    (row,) = zeroshot.tidy_rows([record(last=2 / 3)])
+    assert row["adapted_last"] == 2 / 3 and row["uses"] == "text+background"
+    assert np.isclose(row["chosen_weight"], 1.0)

@@ -1,0 +1,65 @@
+"""Backgrounds of embedded sets: which recording a clip lies over, by name or file, and what its place is called."""
+
+import numpy as np
+import pytest
+
+from dhauds_jax.runs import zeroshot_backgrounds as places
+from dhauds_jax.runs import zeroshot_sets
+from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
+from dhauds_jax.workdir.vectors import Vectors
+from tests.runs.zeroshot_sets import unit
+
+DRAW = np.random.default_rng(3)
+ROWS = DRAW.normal(size=(4, 6)).astype("f4")
+IDS = ("park/a.wav", "park/b.wav", "metro_station/c.wav", "metro_station/d.wav")
+
+
+def clips(backgrounds):
+    vectors = DRAW.normal(size=(4, 6)).astype("f4")
+    found = Vectors("set", tuple("wxyz"), vectors, np.array([0, 1, 0, 1]), ("dog", "rain"), backgrounds=backgrounds)
+    return zeroshot_sets.of_vectors([found], ["set"])[0]
+
+
+def test_scenes_are_labels_else_groups_else_folders():
+    known = {"labels": np.array([0, 0, 1, 1]), "classes": ("quay", "street")}
+    assert places.recordings([Vectors("p", IDS, ROWS, **known)]).scenes == ("quay", "quay", "street", "street")
+    assert places.recordings([Vectors("p", IDS, ROWS, groups=tuple("abab"))]).scenes == tuple("abab")
+    assert places.recordings([Vectors("p", IDS, ROWS)]).scenes == ("park", "park", "metro_station", "metro_station")
+    assert places.recordings([]) is None
+
+
+@pytest.mark.parametrize(
+    ("backgrounds", "own"),
+    [
+        (("park/a.wav", "park/b.wav", "metro_station/d.wav", "park/a.wav"), [0, 1, 3, 0]),
+        (("a.wav", "b.wav", "elsewhere/d.wav", "a.wav"), [0, 1, 3, 0]),
+        (("a.wav", "b.wav", "e.wav", "a.wav"), None),
+        (None, None),
+    ],
+)
+def test_the_recording_that_a_clip_lies_over(backgrounds, own):
+    found = places.own_of(clips(backgrounds), places.recordings([Vectors("p", IDS, ROWS)]))
+    assert (found is None) if own is None else found.tolist() == own
+
+
+def test_audio_leaves_the_own_recording_out_and_reference_takes_it():
+    others = places.recordings([Vectors("p", IDS, ROWS)])
+    one, rows = clips(("a.wav", "b.wav", "d.wav", "a.wav")), unit(ROWS.astype(np.float64))
+    np.testing.assert_allclose(places.of_audio(one, others, "corrected").mean, rows[[1, 0, 2, 1]], atol=1e-6)
+    np.testing.assert_allclose(places.of_audio(one, others, "reference").mean, rows[[0, 1, 3, 0]], atol=1e-6)
+    np.testing.assert_allclose(places.of_audio(clips(None), others, "corrected").mean, rows.mean(0), atol=1e-6)
+
+
+def test_words_are_given_or_scenes_or_names_of_files():
+    others = places.recordings([Vectors("p", IDS, ROWS)])
+    named, bare = clips(("a.wav", "b.wav", "d.wav", "a.wav")), clips(None)
+    run = ZeroshotRun(workdir="out", background_text=("park", "-"))
+    assert places.words(run, [named, bare], others) == [("park",) * 4, None]
+    run = run.replace(background_text=())
+    assert places.words(run, [named, bare], others) == [("park", "park", "metro_station", "park"), None]
+    assert places.words(run, [clips(("noise/wind.wav",) * 4)], None) == [("wind",) * 4]
+    two = {"park": np.eye(3, 6), "metro_station": np.ones((3, 6))}
+    found = places.of_text(("park", "park", "metro_station", "park"), two)
+    np.testing.assert_allclose(found.mean[:2], np.tile(np.eye(3, 6).mean(0), (2, 1)))
+    np.testing.assert_allclose(found.mean[2], np.ones(6))
+    assert places.of_text(("park",) * 4, two).mean.shape == (6,)
