@@ -23,6 +23,7 @@ from converters.torch_values import CALLS, STAND_INS, VALUES, Read, Storage, fil
 ZIP = b"PK\x03\x04"
 MAGIC, LAYOUT = 0x1950A86A20F9469CFC6C, 1001
 """What an older file begins with: two pickled numbers."""
+_BLOCK = 1 << 20
 OTHER_ORDER = "it was written on a machine with the bytes of a number in the other order"
 
 
@@ -87,14 +88,16 @@ def member(archive: zipfile.ZipFile, name: str, dtype: np.dtype, count: int) -> 
     """The numbers in an archive's file, (count,); its checksum is compared.
 
     Raises:
-      ValueError: it holds fewer; nothing has been allocated then.
+      ValueError: it holds fewer; where the archive's directory says so nothing has been allocated then.
     """
     if archive.getinfo(name).file_size < count * dtype.itemsize:
         raise ValueError(f"{name} is too short")
     values = np.empty(count, dtype)
     with archive.open(name) as file:
-        file.readinto(memoryview(values.view(np.uint8)))
-        file.read()  # to the end, where the checksum is compared
+        if file.readinto(memoryview(values.view(np.uint8))) != values.nbytes:  # a directory may promise more
+            raise ValueError(f"{name} is too short")
+        while file.read(_BLOCK):  # to the end, where the checksum is compared
+            pass
     return values
 
 

@@ -180,3 +180,17 @@ def test_a_storage_larger_than_its_file_is_refused_before_any_room_is_taken(tmp_
             archive.writestr(each, content)
     with pytest.raises(ValueError, match=r"is truncated or no PyTorch file \(w/data/0 is too short\)"):
         read.read(path)
+
+
+def test_a_directory_that_promises_more_than_the_file_holds_gives_no_strange_memory(tmp_path):
+    """The sizes of a member stand in the central directory; where they go on too far the reading stops early."""
+    path = tmp_path / "w.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("w/data/0", np.ones(1, np.float32).tobytes())
+    content = bytearray(path.read_bytes())
+    size = content.index(b"PK\x01\x02") + 24  # the uncompressed size of the member
+    assert content[size : size + 4] == (4).to_bytes(4, "little")
+    content[size : size + 4] = (4_000).to_bytes(4, "little")
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive, pytest.raises(ValueError, match=r"^w/data/0 is too short$"):
+        torch_file.member(archive, "w/data/0", np.dtype("f4"), 1_000)
