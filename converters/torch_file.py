@@ -66,6 +66,13 @@ class _Storages:
         return self._found.setdefault((key, dtype, count), Storage(dtype, count, read))
 
 
+def _key(value: Any) -> Hashable:
+    """The name of a storage, a text or a number: hashing anything deeper, such as nested tuples, can crash."""
+    if type(value) not in (str, int):
+        raise ValueError("a storage without a name")
+    return value
+
+
 def _meanings(persistent: Callable[[Any], Any]) -> Meanings:
     return Meanings(CALLS, STAND_INS, VALUES, persistent, filled)
 
@@ -79,6 +86,7 @@ def _zipped(archive: zipfile.ZipFile) -> Any:
 
     def persistent(identifier: Any) -> Storage:
         kind, dtype, key, _, count = identifier
+        key = _key(key)
         return storages.of(kind, key, dtype, count, lambda *numbers: member(archive, f"{folder}data/{key}", *numbers))
 
     return load(archive.read(name), _meanings(persistent))
@@ -112,7 +120,10 @@ def _older(stream: mmap.mmap) -> Any:
         if kind == "module":  # a class beside its source text, which is dropped
             return rest[0]
         dtype, key, _, count, view = rest
+        key = _key(key)
         start, count = (0, count) if view is None else view[1:]
+        if type(start) is not int:
+            raise ValueError("a storage that begins nowhere")
 
         def values(dtype: np.dtype, count: int) -> np.ndarray:
             place = places[key] + start * dtype.itemsize
@@ -129,7 +140,7 @@ def _older(stream: mmap.mmap) -> Any:
         raise ValueError(OTHER_ORDER)
     loaded, keys = load(stream, meanings), load(stream, meanings)
     place = stream.tell()
-    for key in keys:
+    for key in map(_key, keys):
         count = int.from_bytes(stream[place : place + 8], "little")
         places[key], place = place + 8, place + 8 + count * sizes[key]
     return loaded

@@ -194,3 +194,42 @@ def test_a_directory_that_promises_more_than_the_file_holds_gives_no_strange_mem
     path.write_bytes(content)
     with zipfile.ZipFile(path) as archive, pytest.raises(ValueError, match=r"^w/data/0 is too short$"):
         torch_file.member(archive, "w/data/0", np.dtype("f4"), 1_000)
+
+
+DEEP = b")" + 3 * b"\x85"
+"""An empty tuple in others: of 400,000 in one another the hash runs out of C's stack, and Python dies."""
+
+
+def text(value):
+    return b"X" + len(value).to_bytes(4, "little") + value
+
+
+def mention(key, view=b""):
+    """A pickle of one storage, called `key`."""
+    identifier = text(b"storage") + b"ctorch\nFloatStorage\n" + key + text(b"cpu") + b"K\x02" + view
+    return b"\x80\x02(" + identifier + b"tQ."
+
+
+def older(data, keys):
+    """An older file: three pickles that are always the same, the data, the keys."""
+    head = (torch_file.MAGIC, torch_file.LAYOUT, {"little_endian": True})
+    return b"".join([*(pickle.dumps(value, protocol=2) for value in head), data, keys])
+
+
+@pytest.mark.parametrize("place", ["zip", "key", "start", "keys"])
+def test_a_storage_is_called_by_a_text_or_a_number(place, tmp_path):
+    path, nothing = tmp_path / "deep.pt", pickle.dumps([], protocol=2)
+    whole = mention(text(b"0"), b"N")
+    files = {
+        "key": older(mention(DEEP, b"N"), nothing),
+        "start": older(mention(text(b"0"), b"(" + text(b"0") + DEEP + b"K\x02t"), nothing),
+        "keys": older(whole, b"\x80\x02](" + DEEP + b"e."),
+    }
+    if place == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("deep/data.pkl", mention(DEEP))
+    else:
+        path.write_bytes(files[place])
+    words = "a storage that begins nowhere" if place == "start" else "a storage without a name"
+    with pytest.raises(ValueError, match=rf"deep.pt: is truncated or no PyTorch file \({words}\)"):
+        read.read(path)
