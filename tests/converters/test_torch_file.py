@@ -168,6 +168,19 @@ def test_a_tensor_reaches_no_further_than_its_storage(offset, size, stride, word
     np.testing.assert_array_equal(Tensor(storage, 1, (1,), (5,)).array(), [1])
 
 
+def test_a_tensor_is_expanded_only_so_far(tmp_path):
+    """351 bytes said 2e9 numbers, all of them one; what an honest file expands is small, and may be."""
+    few = torch.ones(1).expand(1 << 10, 1 << 10)
+    np.testing.assert_array_equal(read.read(save({"a": few}, tmp_path / "few.pt")).state["a"], np.ones((1024, 1024)))
+    path = save({"optimizer": torch.ones(1).expand(1 << 31), "state_dict": {"a": few}}, tmp_path / "beside.pt")
+    assert read.read(path).state["a"].shape == (1024, 1024)  # what nobody asks for does no harm
+    words = r"huge.pt: is truncated or no PyTorch file \(a tensor of 1,048,577 numbers, expanded from 1: save tensor.c"
+    with pytest.raises(ValueError, match=words):
+        read.read(save({"a": torch.ones(1).expand((1 << 20) + 1)}, tmp_path / "huge.pt"))
+    whole = torch.arange(float((1 << 20) + 1))
+    assert read.read(save({"a": whole}, tmp_path / "whole.pt")).state["a"][-1] == 1 << 20
+
+
 def test_a_storage_larger_than_its_file_is_refused_before_any_room_is_taken(tmp_path):
     path = save({"a": torch.ones(2)}, tmp_path / "w.pt")
     with zipfile.ZipFile(path) as archive:
