@@ -114,7 +114,7 @@ class _Kept:
 
 
 def _soxr_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) -> Iterator[np.ndarray]:
-    """`librosa.resample(wave, res_type="soxr_hq")` of a waveform that comes block by block, to the bit; none is empty."""
+    """`librosa.resample(wave, res_type="soxr_hq")` of a waveform that comes block by block, to the bit; none empty."""
     try:
         import soxr
     except ImportError as error:

@@ -234,7 +234,12 @@ def test_in_python_names_make_a_model(place):
 
 @pytest.mark.slow
 def test_unknown_by_a_scorer_over_the_set_scores_each_held_window_beside_the_recordings(place, tmp_path, capsys):
-    options = {"background_dir": str(place / "park"), "reject_background": 0.0, "scorer": "chain:subtract+em", "scale": "none"}
+    options = {
+        "background_dir": str(place / "park"),
+        "reject_background": 0.0,
+        "scorer": "chain:subtract+em",
+        "scale": "none",
+    }
     classify(run_of(place, tmp_path / "out", **options), "classify")
     new, park, anchors, _ = by_hand(place)
     profile, highest = park[::2].mean(0), 0.0
@@ -253,7 +258,13 @@ def test_unknown_by_a_scorer_over_the_set_scores_each_held_window_beside_the_rec
 
 @pytest.mark.slow
 def test_after_adaptation_held_windows_are_scored_by_the_adapted_model(place, tmp_path):
-    options = {"background_dir": str(place / "park"), "reject_background": 0.0, "method": "tent", "epochs": 2, "scale": "none"}
+    options = {
+        "background_dir": str(place / "park"),
+        "reject_background": 0.0,
+        "method": "tent",
+        "epochs": 2,
+        "scale": "none",
+    }
     classify(run_of(place, tmp_path / "out", options=["lr=0.05"], **options), "classify")
     classify(run_of(place, tmp_path / "source", **{**options, "method": "source"}), "classify")
     found = [
