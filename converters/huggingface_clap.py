@@ -158,11 +158,27 @@ _PREPROCESSOR = {
 """`preprocessor_config.json` -> our front end."""
 
 
+_ABSENT = {
+    "sampling_rate": 48_000,
+    "feature_size": 64,
+    "fft_window_size": 1024,
+    "hop_length": 480,
+    "frequency_min": 0.0,
+    "frequency_max": 14_000.0,
+    "max_length_s": 10,
+    "truncation": "fusion",
+}
+"""What the library takes for keys that `preprocessor_config.json` leaves out (transformers' `ClapFeatureExtractor`)."""
+
+
 def front_end_of(file: Source) -> tuple[dict[str, Any], int | None]:
     """What `preprocessor_config.json` says of the front end, and the clip's length in samples; {}, None without one.
 
+    Keys that it leaves out have the library's defaults, which differ from the published files (bands from 0 Hz, not
+    50). The library itself reads no `top_db`, and works out `nb_max_samples` anew.
+
     Raises:
-      BadInput: a way of padding or a floor in decibels that the front end has not.
+      BadInput: a way of padding or another extractor than the front end has.
     """
     record = {key: value for key, value in (file.preprocessor or {}).items() if value is not None}
     if not record:
@@ -170,14 +186,9 @@ def front_end_of(file: Source) -> tuple[dict[str, Any], int | None]:
     for key, value in (("padding", "repeatpad"), ("feature_extractor_type", "ClapFeatureExtractor")):
         if record.get(key, value) != value:
             raise BadInput(f"{file.path}/preprocessor_config.json: {key} is {record[key]!r}, supported is {value!r}")
-    found = {ours: record[key] for key, ours in _PREPROCESSOR.items() if key in record}
-    found |= {key: float(found[key]) for key in ("f_min", "f_max") if key in found}
-    if "n_fft" in found:
-        found["win_length"] = found["n_fft"]
-    if "truncation" in record:
-        fused = record["truncation"] == "fusion"
-        found |= {"scale": "htk", "norm": None} if fused else {"scale": "slaney", "norm": "slaney"}
-    length = record.get("nb_max_samples")
-    if length is None and "max_length_s" in record:
-        length = record["max_length_s"] * record.get("sampling_rate", 48000)
-    return found, length
+    record = {**_ABSENT, **record}
+    found = {ours: record[key] for key, ours in _PREPROCESSOR.items()}
+    found |= {key: float(found[key]) for key in ("f_min", "f_max")} | {"win_length": found["n_fft"]}
+    fused = record["truncation"] == "fusion"
+    found |= {"scale": "htk", "norm": None} if fused else {"scale": "slaney", "norm": "slaney"}
+    return found, record["max_length_s"] * record["sampling_rate"]

@@ -23,6 +23,7 @@ from converters.torch_values import CALLS, STAND_INS, VALUES, Read, Storage, fil
 ZIP = b"PK\x03\x04"
 MAGIC, LAYOUT = 0x1950A86A20F9469CFC6C, 1001
 """What an older file begins with: two pickled numbers."""
+_BLOCK = 1 << 20
 OTHER_ORDER = "it was written on a machine with the bytes of a number in the other order"
 
 
@@ -65,6 +66,13 @@ class _Storages:
         return self._found.setdefault((key, dtype, count), Storage(dtype, count, read))
 
 
+def _key(value: Any) -> Hashable:
+    """The name of a storage, a text or a number: hashing anything deeper, such as nested tuples, can crash."""
+    if type(value) not in (str, int):
+        raise ValueError("a storage without a name")
+    return value
+
+
 def _meanings(persistent: Callable[[Any], Any]) -> Meanings:
     return Meanings(CALLS, STAND_INS, VALUES, persistent, filled)
 
@@ -78,6 +86,7 @@ def _zipped(archive: zipfile.ZipFile) -> Any:
 
     def persistent(identifier: Any) -> Storage:
         kind, dtype, key, _, count = identifier
+        key = _key(key)
         return storages.of(kind, key, dtype, count, lambda *numbers: member(archive, f"{folder}data/{key}", *numbers))
 
     return load(archive.read(name), _meanings(persistent))
@@ -87,14 +96,16 @@ def member(archive: zipfile.ZipFile, name: str, dtype: np.dtype, count: int) -> 
     """The numbers in an archive's file, (count,); its checksum is compared.
 
     Raises:
-      ValueError: it holds fewer; nothing has been allocated then.
+      ValueError: it holds fewer; where the archive's directory says so nothing has been allocated then.
     """
     if archive.getinfo(name).file_size < count * dtype.itemsize:
         raise ValueError(f"{name} is too short")
     values = np.empty(count, dtype)
     with archive.open(name) as file:
-        file.readinto(memoryview(values.view(np.uint8)))
-        file.read()  # to the end, where the checksum is compared
+        if file.readinto(memoryview(values.view(np.uint8))) != values.nbytes:  # a directory may promise more
+            raise ValueError(f"{name} is too short")
+        while file.read(_BLOCK):  # to the end, where the checksum is compared
+            pass
     return values
 
 
@@ -109,7 +120,10 @@ def _older(stream: mmap.mmap) -> Any:
         if kind == "module":  # a class beside its source text, which is dropped
             return rest[0]
         dtype, key, _, count, view = rest
+        key = _key(key)
         start, count = (0, count) if view is None else view[1:]
+        if type(start) is not int:
+            raise ValueError("a storage that begins nowhere")
 
         def values(dtype: np.dtype, count: int) -> np.ndarray:
             place = places[key] + start * dtype.itemsize
@@ -126,7 +140,7 @@ def _older(stream: mmap.mmap) -> Any:
         raise ValueError(OTHER_ORDER)
     loaded, keys = load(stream, meanings), load(stream, meanings)
     place = stream.tell()
-    for key in keys:
+    for key in map(_key, keys):
         count = int.from_bytes(stream[place : place + 8], "little")
         places[key], place = place + 8, place + 8 + count * sizes[key]
     return loaded

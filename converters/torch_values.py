@@ -87,6 +87,9 @@ VALUES: dict[str, Any] = {
 """Names that stand as values: a storage or a type of PyTorch as the NumPy type of its numbers."""
 
 
+REPEATED = 1 << 20
+"""Numbers that a tensor may have where its storage holds fewer: steps of 0 or overlaps repeat them (`expand`)."""
+
 Read = Callable[[np.dtype, int], np.ndarray]
 """(type of the numbers, how many) -> the numbers of a storage."""
 
@@ -126,11 +129,18 @@ class Tensor:
     def array(self) -> np.ndarray:
         """Its values; a view of what it shares with other tensors of the file.
 
+        An expanded tensor says more numbers than are stored. As a view it costs nothing, but whoever copies it pays:
+        a few bytes would become terabytes, so there are `REPEATED` at the most.
+
         Raises:
-          ValueError, OSError, zipfile.BadZipFile: the file is truncated or damaged.
+          ValueError, OSError, zipfile.BadZipFile: the file is truncated or damaged; a tensor expanded beyond measure.
         """
-        if not math.prod(self.shape):
+        count = math.prod(self.shape)
+        if not count:
             return np.zeros(self.shape, self.dtype)
+        stored = self.storage.count * self.storage.dtype.itemsize // self.dtype.itemsize
+        if count > max(stored, REPEATED):
+            raise ValueError(f"a tensor of {count:,} numbers, expanded from {stored:,}: save tensor.contiguous()")
         values = self.storage.values().view(self.dtype)[self.offset :]
         strides = tuple(step * self.dtype.itemsize for step in self.stride)
         return np.lib.stride_tricks.as_strided(values, self.shape, strides)

@@ -35,6 +35,15 @@ URBAN_SOUND_8K = _words(
 TAU_URBAN_2019 = _words(
     "airport bus metro metro_station park public_square shopping_mall street_pedestrian street_traffic tram"
 )
+TUT_SED = tuple(
+    name.replace("_", " ")
+    for name in _words(
+        "banging bird_singing brakes_squeaking car car_passing_by children children_shouting cupboard cutlery dishes "
+        "drawer glass_jingling large_vehicle object_impact people_speaking people_walking rustling snapping "
+        "washing_dishes water_tap_running wind_blowing"
+    )
+)
+"""Events of TUT Sound Events 2016 and 2017; "(object) rustling" there is "rustling", as in the published system."""
 VOCAL_SOUND = ("Laughter", "Sigh", "Cough", "Throat clearing", "Sneeze", "Sniff")
 _FISH = _words(
     "cascading_saw chatter chorus crackle croak damselfish dolphin double_pulse echinidae epigut grazing grouper_a "

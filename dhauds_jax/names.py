@@ -82,6 +82,7 @@ DATA_SETS: Mapping[str, str] = {
     "speech_commands_noise": f"{_SETS}.speech_commands_noise:DATA_SETS",
     "esc50": f"{_SETS}.esc50:DATA_SETS",
     "tau_urban_2019": f"{_SETS}.tau_urban_2019:DATA_SETS",
+    "tut_sed": f"{_SETS}.tut_sed:DATA_SETS",
 }
 """Data sets: tuples of `DataSet`, the set itself and its variants, which are called "set/variant" (docs/data.md)."""
 

@@ -245,3 +245,31 @@ def read_blocks(path: Path | str, sample_rate: int, resampler: str = "sinc") -> 
     """
     reading = Reading(path, LONGEST_SECONDS)
     return resample_blocks(reading.blocks(), reading.sample_rate, sample_rate, resampler), reading
+
+
+def read_part(
+    path: Path | str, start: float, seconds: float, sample_rate: int, resampler: str = "sinc"
+) -> tuple[np.ndarray, Reading]:
+    """A piece of a file of any length as one channel at the rate asked for; the piece alone is resampled.
+
+    Args:
+      path: the file.
+      start: where the piece begins (seconds).
+      seconds: its length.
+      sample_rate: wanted rate in Hz.
+      resampler: how it gets there, see `data.resampling`.
+
+    Returns:
+      `(wave, reading)`: float32 (time,); what is known of the file, its `notices` among it.
+
+    Raises:
+      BadFile: as `Reading`; or the file ends within the piece.
+    """
+    reading = Reading(path, LONGEST_SECONDS)
+    rate = reading.sample_rate
+    first, beyond = round(start * rate), round((start + seconds) * rate)
+    wave = reading.part(first, beyond)
+    if len(wave) < beyond - first:
+        held = f"ends at {(first + len(wave)) / rate:.3f} s, expected {start + seconds:.3f} s of it"
+        raise BadFile(reading.path, f"truncated, {held}")
+    return np.ascontiguousarray(resample_wave(wave, rate, sample_rate, resampler), np.float32), reading

@@ -39,7 +39,7 @@ def resample_wave(wave: np.ndarray, orig_rate: int, new_rate: int, resampler: st
     if orig_rate == new_rate:
         return wave
     if resampler == "soxr_hq":
-        return np.concatenate(list(_soxr_blocks([wave], orig_rate, new_rate)))
+        return np.concatenate([np.zeros(0, np.float32), *_soxr_blocks([wave], orig_rate, new_rate)])
     if len(wave) > BLOCK_SECONDS * orig_rate:
         return np.concatenate(list(resample_blocks([wave], orig_rate, new_rate)))
     padded = np.zeros(max(1, math.ceil(len(wave) / orig_rate)) * orig_rate, np.float32)
@@ -114,7 +114,7 @@ class _Kept:
 
 
 def _soxr_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) -> Iterator[np.ndarray]:
-    """`librosa.resample(wave, res_type="soxr_hq")` of a waveform that comes block by block, to the bit."""
+    """`librosa.resample(wave, res_type="soxr_hq")` of a waveform that comes block by block, to the bit; none empty."""
     try:
         import soxr
     except ImportError as error:
@@ -127,11 +127,13 @@ def _soxr_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) ->
         came += len(block)
         piece = stream.resample_chunk(np.ascontiguousarray(block, np.float32))
         left += len(piece)
-        yield piece
+        if len(piece):  # of a short first block all of it still lies in the filter
+            yield piece
     # soxr rounds the number of samples, librosa and the other resampler round it up.
     missing = -(-new_rate * came // orig_rate) - left
     rest = stream.resample_chunk(np.zeros(0, np.float32), last=True)[:missing]
-    yield np.pad(rest, (0, missing - len(rest)))
+    if missing:
+        yield np.pad(rest, (0, missing - len(rest)))
 
 
 def _resample(wave: np.ndarray, orig_rate: int, new_rate: int):

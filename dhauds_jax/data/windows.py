@@ -47,6 +47,25 @@ class Spooled:
         return np.array(self._rows[rows])
 
 
+class Chosen:
+    """Some of other windows, which are asked for them when they are wanted.
+
+    Args:
+      windows: the others.
+      rows: which of them, rising.
+    """
+
+    def __init__(self, windows: Windows, rows: Int[np.ndarray, " rows"]):
+        self._windows, self._rows_of = windows, np.asarray(rows)
+        self.shape = (len(self._rows_of), *windows.shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice | Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time"]:
+        return self._windows[self._rows_of[rows]]
+
+
 class Reread:
     """Windows that are read from their recordings again whenever they are asked for: no more than a batch is held.
 
@@ -85,8 +104,13 @@ class Reread:
         raise BadInput("the recordings became shorter while they were read; run the command again")
 
 
-Windows = np.ndarray | Spooled | Reread
+Windows = np.ndarray | Spooled | Reread | Chosen
 """What holds windows: `len`, `shape` and rows by number are all that is asked of it."""
+
+
+def chosen(windows: Windows, rows: Int[np.ndarray, " rows"]) -> Windows:
+    """Some rows, rising: those of an array, else what asks the others for them when they are wanted."""
+    return windows[rows] if isinstance(windows, np.ndarray) else Chosen(windows, rows)
 
 
 class Keeper:

@@ -41,8 +41,8 @@ class Towers(NamedTuple):
     precision: str
 
     def sentences(self, texts: Sequence[str]) -> Float[np.ndarray, "texts width"]:
-        """Unit vectors of sentences (`nets.clap_prompts.embed_texts`)."""
-        return clap_prompts.embed_texts(self.model, self.variables, texts, self.folder)
+        """Unit vectors of sentences (`nets.clap_prompts.embed_texts`), in float32 whatever the precision of sounds."""
+        return clap_prompts.embed_texts(build_audio_text(self.config), self.variables, texts, self.folder)
 
     def classifier(self, anchors: Float[np.ndarray, "classes width"], classes: Sequence[str]) -> Model:
         """The audio tower as a model whose logits are scaled cosines with unit anchors."""

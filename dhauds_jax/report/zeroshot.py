@@ -23,6 +23,12 @@ _INTRODUCTION = (
     "labels. *sees*: what the row was allowed to look at beside the clip. Accuracies in %, in brackets the 95 % "
     "bootstrap interval over folds and seeds where there are several."
 )
+_SEVERAL, _SHARE = "mean_average_precision", "top-k share"
+_OF_SEVERAL = (
+    "Clips have any number of labels: *top-k share* is the share of a clip's k labels among its k likeliest classes, "
+    "mean over clips, *mAP* the mean over classes of the average precision, and ECE and NLL ask of every class whether "
+    "it is there; AURC asks whether the likeliest class is one of the labels."
+)
 _SEES = {
     "text": "sentences of the classes",
     "background": "a profile of the background",
@@ -31,6 +37,7 @@ _SEES = {
     "past": "the clips before",
     "train_labels": "labelled clips",
     "train_clips": "unlabelled training clips",
+    "annotations": "which chunks of a recording have no event",
 }
 
 
@@ -91,6 +98,8 @@ def rows_table(found: Sequence[Record]) -> str:
     """A row a combination: plain, with its weight, label-free and oracle, calibration, and what it sees."""
     header = ["prototypes", "scorer", "background", "weight", "plain", "accuracy", "label-free (weight)"]
     header += ["oracle (weight)", "ECE", "NLL (nats)", "AURC", "sees"]
+    several = _SEVERAL in found[0]
+    header = [_SHARE if name == "accuracy" and several else name for name in header] + (["mAP"] if several else [])
     rows = []
     for line in lines_of(found):
         first, members = line.first, line.members
@@ -102,6 +111,7 @@ def rows_table(found: Sequence[Record]) -> str:
             row.append(_with_weight(members, key, weight) if first["curve"] else "-")
         row += [mean_and_spread([r["ece"] for r in members]), mean_and_spread([r["nll"] for r in members], 1.0, 2)]
         row += [mean_and_spread([r["risk_coverage"]["area"] for r in members]), ", ".join(first["uses"]) or "nothing"]
+        row += [mean_and_spread([r[_SEVERAL][1] for r in members])] if several else []
         rows.append(row)
     return table(header, rows)
 
@@ -174,8 +184,10 @@ def render(found: Sequence[Record], folder: Path) -> str:
     parts = ["# Zero-shot report", "", _INTRODUCTION, "", uses_table(kept)]
     for number, (place, members) in enumerate(grouped(kept, PLACE).items(), 1):
         parts += [f"## {title(place)}", "", f"{members[0]['n']:,} clips, {len(members[0]['classes'])} classes.", ""]
+        parts += [_OF_SEVERAL, ""] if _SEVERAL in members[0] else []
         parts += [rows_table(members), *filter(None, [preferred(members)]), *_figures(members, number, folder)]
-        parts += ["Accuracy of each class in %, and its change in points:", "", class_table(members)]
+        what = "Average precision" if _SEVERAL in members[0] else "Accuracy"
+        parts += [f"{what} of each class in %, and its change in points:", "", class_table(members)]
     if figures.has_levels(kept):
         figures.over_levels(kept, folder / "zeroshot-levels.png")
         parts += ["## Accuracy against SNR", "", "![accuracy against SNR](zeroshot-levels.png)", ""]

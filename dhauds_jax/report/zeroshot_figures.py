@@ -52,7 +52,9 @@ def over_weights(curves: Mapping[str, Sequence[Record]], path: Path) -> None:
         )  # fmt: skip
     plain = np.mean([100 * r["non_adapted"] for members in curves.values() for r in members])
     axes.axhline(plain, color=GREY, linewidth=1)
-    axes.set(xlabel="weight of the background's profile", ylabel="accuracy (%)")
+    several = {record["metric"] for members in curves.values() for record in members} == {"top_k_share"}
+    measured = "top-k share (%)" if several else "accuracy (%)"
+    axes.set(xlabel="weight of the background's profile", ylabel=measured)
     axes.set_title("ring: chosen without labels, cross: best by labels, bar: given", fontsize=9)
     bare(axes)
     legend_below(figure, *axes.get_legend_handles_labels())

@@ -7,9 +7,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from dhauds_jax import calibration, digests, registry
 from dhauds_jax.data import recordings
 from dhauds_jax.data.audio import check_on_bad_file
+from dhauds_jax.data.recordings import per_file
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.estimates import say
 from dhauds_jax.files import write_atomically
@@ -21,8 +25,9 @@ from dhauds_jax.nets import boxed, precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.nets.config import reading
 from dhauds_jax.requests import listed
-from dhauds_jax.runs import labels, named_classes, truth
+from dhauds_jax.runs import labels, named_classes, named_flags, truth
 from dhauds_jax.runs.requests.classify import ClassifyRun
+from dhauds_jax.runs.requests.named_classes import NamedClasses
 from dhauds_jax.tta import methods, selection
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import Calibration, RunInfo
@@ -79,14 +84,14 @@ def classify(run: ClassifyRun, command: str) -> str:
             model, about = corrected.model, {**about, "classes": corrected.lines}
             print("\n".join(corrected.lines))
             method = adapting.method_of(how, model.classifier)
-        least = _least(run, model)
         saver = Saver(state / about["identity"], run.save_every_s)
         say(_work(run, len(found.waves), saver.info().get("position", 0)))
         outcome = model.adapting(how, method, found.waves, saver=saver, before=corrected and corrected.before)
-        if corrected is not None and corrected.scorer is not None:
-            outcome = named_classes.rescored(corrected, model, run, found, outcome)
+        if corrected is not None and corrected.rest is not None:
+            corrected, outcome = named_classes.rescored(corrected, model, run, found, outcome)
         after = model.after(how, method, outcome, found)
-        _write(run, {**about, "command": command}, after, found, known, least, corrected)
+        after = after if named is None else named_classes.calibrated(named, corrected, after, run)
+        _write(run, {**about, "command": command}, after, found, known, corrected)
     finally:
         spool.unlink(missing_ok=True)
     text = (
@@ -118,7 +123,6 @@ def _write(
     after: Model,
     found: recordings.Recordings,
     known: truth.Truth | None,
-    least: float | None,
     named: named_classes.Corrected | None,
 ) -> None:
     """Everything that the output holds; what it is of comes first, so that a run that is killed here may go on."""
@@ -127,10 +131,12 @@ def _write(
     write_atomically(folder / RUN, json.dumps({**about, "finished": False}, indent=2) + "\n")
     before, now = after.adapted.predictions
     lines = () if named is None else named.said(after.predictions(found, named.plain).labels, before.labels)
+    least, sure = _least(run, after), None
     if least is not None:
-        count = int((now.confidence < least).sum())
-        lines = (*lines, f"{count} of {counted(len(now.files), 'file')} unknown: confidence below {least:.4f}")
-    result = labels.Result(before, now, outcome, least, lines)
+        sure = per_file(_sure(after, outcome.logits), found.owner, len(found.files)).max(-1)
+        count = int((sure < least).sum())
+        lines = (*lines, f"{count} of {counted(len(now.files), 'file')} unknown: less sure than {least:.4f}")
+    result = labels.Result(before, now, outcome, least, sure, lines)
     scores = None if known is None else truth.scores(known, result.before, result.after)
     labels.write(run, found, after, result, scores, about["command"])
     advice = after.adapted.advice
@@ -148,6 +154,12 @@ def _least(run: ClassifyRun, model: Model) -> float | None:
         return None
     made = calibration.from_extra(model.extra) or Calibration(1.0, "none", "max_probability")
     return calibration.threshold(made, run.reject, run.reject_background)
+
+
+def _sure(model: Model, logits: Float[np.ndarray, "windows classes"]) -> Float[np.ndarray, "windows classes"]:
+    """What the calibration compares with a threshold, window by window: probabilities at its temperature, or logits."""
+    made = calibration.from_extra(model.extra)
+    return logits if made.score == "max_score" else calibration.probabilities(made, logits)
 
 
 def model_of(checkpoint: str | None, model: str | None, precision: str = "float32") -> tuple[Model, str]:
@@ -169,7 +181,7 @@ def _check(run: ClassifyRun) -> Request:
     options = parse_options(run.method, run.profile, run.options, [run.method])
     if run.criterion not in selection.CRITERIA:
         raise BadInput(f"--criterion: {registry.unknown('criterion', run.criterion, selection.CRITERIA)}")
-    named_classes.check(run)
+    named_flags.check(run)
     how = Request(run.method, options, **{name: getattr(run, name) for name in Request._fields[2:]})
     adapting.check(how)
     check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
@@ -196,9 +208,9 @@ def settings_of(run: ClassifyRun, model: Model, classes: named_classes.Named | N
     Flags that name files are left out: what the files hold counts.
     """
     left_out = ("output", "save_every_s", "checkpoint", "model", "audio_dir", "truth", "overwrite")
-    left_out += named_classes.FILES
-    # Flags of a later date are left out where they say nothing, so that older runs go on.
-    kept = {k: v for k, v in run.as_dict().items() if k not in left_out and (k not in named_classes.LATER or v)}
+    left_out += (*NamedClasses.names(), "reject", "reject_background")
+    kept = {k: v for k, v in run.as_dict().items() if k not in left_out}
+    kept |= named_flags.settings(run)  # nothing where they are not given, so that older runs go on
     own = [registry.source_digest(name) for name in (run.method, run.criterion, *model.config.places())]
     named = [kept, variables_hash(model.variables), zoo.own_settings(model.config), own]
     named += [] if classes is None else [classes.digest]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dhauds_jax import registry
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import title
 from dhauds_jax.data import content
@@ -23,10 +24,8 @@ from dhauds_jax.runs.embed_reading import Cell, Work
 from dhauds_jax.runs.embed_sources import Source
 from dhauds_jax.runs.requests.embed import EmbedRun
 from dhauds_jax.wording import counted
-from dhauds_jax.workdir import locks, provenance, vector_files, vectors
+from dhauds_jax.workdir import locks, provenance, vector_exports, vector_files, vectors
 from dhauds_jax.workdir.vector_parts import Parts
-
-NPZ = "embeddings.npz"
 
 
 @precision.exactly()
@@ -68,6 +67,8 @@ def _check(run: EmbedRun) -> list[tuple[str, str]]:
     check_number("--save_every_s", run.save_every_s, 0.0)
     check_on_bad_file(run.on_bad_file)
     quirks_of(run.profile)
+    for kind in run.export:
+        registry.check("--export", kind, tuple(vector_exports.PLACES))
     given = [name for name in ("audio_dir", "dataset", "text") if getattr(run, name) is not None]
     if len(given) != 1:
         found = " and ".join(f"--{name}" for name in given) or "none of them"
@@ -100,14 +101,17 @@ def _embed_text(run: EmbedRun, command: str) -> str:
         rows = [(text, *[""] * (len(vector_files.COLUMNS) - 1)) for text in texts]
         told = {"source": {"text": run.text}, "command": command, **provenance.code()}
         vector_files.write(folder, [found], rows, found.shape[1], {**parts.identity, "normalised": True, **told})
-    _export(run, folder)
+    beside = _export(run, folder)
     place = f"{folder / vector_files.VECTORS} ({found.shape[0]} x {found.shape[1]}, of length 1)"
-    return f"{counted(len(texts), 'phrase')} {'were embedded already' if parts.finished else 'embedded'}: {place}"
+    done = "were embedded already" if parts.finished else "embedded"
+    return f"{counted(len(texts), 'phrase')} {done}: {place}{beside}"
 
 
-def _export(run: EmbedRun, folder: Path) -> None:
-    if run.export == "npz":
-        vectors.export_npz(vectors.read(folder, zeros=True), folder / NPZ)
+def _export(run: EmbedRun, folder: Path) -> str:
+    """Writes what `--export` asks for; returns a clause that says so."""
+    if not run.export:
+        return ""
+    return f" (and {', '.join(vector_exports.export(vectors.read(folder, zeros=True), folder, run.export))})"
 
 
 def _embed_cell(
@@ -128,9 +132,7 @@ def _embed_cell(
     asked = {"source": {flag: getattr(run, flag) for flag in source_of}, "command": command}
     settings = {"batch_size": run.batch_size, "save_every_s": run.save_every_s, "skip": run.on_bad_file == "skip"}
     work = Work(folder, source, made.encoder, cell, name if several else "embed", identity, asked, **settings)
-    done = embed_clips.embed_clips(work)
-    _export(run, folder)
-    return f"{done}{f' (and {NPZ})' if run.export else ''}"
+    return embed_clips.embed_clips(work) + _export(run, folder)
 
 
 def _cell(run: EmbedRun, source: Source, corruption: str, level: str, rate: int) -> Cell | None:

@@ -115,6 +115,6 @@ def text_vectors(run: EmbedRun, texts: list[str]) -> tuple[Float[np.ndarray, "te
             "classifier; expected the checkpoint of one, or no --text"
         )
     variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
-    towers = clap_zoo.build_audio_text(config, **precision.compute_options(run.precision))
-    found = clap_prompts.embed_texts(towers, variables, texts, run.checkpoint)
-    return np.asarray(found, np.float32), {**_named(config, variables), "precision": run.precision}
+    # In float32 whatever is asked for sounds: they are kept, and other runs take them.
+    found = clap_prompts.embed_texts(clap_zoo.build_audio_text(config), variables, texts, run.checkpoint)
+    return np.asarray(found, np.float32), {**_named(config, variables), "precision": "float32"}

@@ -16,7 +16,7 @@ from dhauds_jax.runs.embed_reading import Work
 from dhauds_jax.runs.embed_sources import Source
 from dhauds_jax.wording import counted, plural
 from dhauds_jax.workdir import provenance, vector_files
-from dhauds_jax.workdir.vector_files import MANIFEST
+from dhauds_jax.workdir.vector_files import MANIFEST, SEVERAL
 from dhauds_jax.workdir.vector_parts import Clip, Parts
 
 SHOWN = 10
@@ -56,6 +56,7 @@ def _facts(source: Source, clips: Sequence[Clip], good: Sequence[int]) -> dict[s
     return {
         **({} if source.labels is None else {"classes": list(source.classes)}),
         **({"label_rows": together} if together else {}),
+        **({} if source.label_sets is None else {"several_labels": True}),
         "content": digests.of_texts(*(clip.digest for clip in clips)),
         "longer": sum(clips[i].longer for i in good),
         "seconds": round(sum(clips[i].seconds for i in good), 3),
@@ -84,11 +85,13 @@ def _rows(
         return "" if values is None else values[i]
 
     mixed = source.backgrounds if backgrounds is None else dict(zip(good, backgrounds, strict=True))
-    labels = source.labels
+    sets = source.label_sets
+    if sets is None:
+        sets = [() if source.labels is None or source.labels[i] < 0 else (source.labels[i],) for i in range(len(clips))]
     return [
         (
             source.names[i],
-            "" if labels is None or labels[i] < 0 else source.classes[labels[i]],
+            SEVERAL.join(source.classes[k] for k in sets[i]),
             known(source.folds, i),
             f"{clips[i].seconds:.4f}",
             clips[i].windows,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from jaxtyping import Int
 
 from dhauds_jax import digests
 from dhauds_jax.data import recordings, sets
-from dhauds_jax.data.audio import read_blocks
+from dhauds_jax.data.audio import read_blocks, read_part
 from dhauds_jax.data.resampling import resample_wave
 from dhauds_jax.data.sets.base import DataSet, check_split, list_split, read_rows, read_text
 from dhauds_jax.errors import BadInput
@@ -41,6 +42,7 @@ class Source(NamedTuple):
       listing: a digest of the files' names, sizes and times of change.
       classes: names of the classes, in the order of `labels`.
       labels: (clips,) indices into them, -1 for none; None where no clip has one.
+      label_sets: of clips with any number of labels, the indices of each, `labels` being the first; None for others.
       splits, folds, groups, backgrounds: a text a clip; None where nothing is known.
       dataset: the data set; None for recordings.
       notices: what must be said of the list.
@@ -61,12 +63,14 @@ class Source(NamedTuple):
     dataset: DataSet | None = None
     notices: tuple[str, ...] = ()
     paths: tuple[Path, ...] | None = None
+    label_sets: tuple[tuple[int, ...], ...] | None = None
 
     @property
     def digest(self) -> str:
         """What is known of the clips before any is read: names and labels, in their order."""
         labels = None if self.labels is None else self.labels.tolist()
-        known = (self.splits, self.folds, self.groups, self.backgrounds)
+        known = [self.splits, self.folds, self.groups, self.backgrounds]
+        known += [] if self.label_sets is None else [self.label_sets]
         return digests.of_texts(self.names, self.classes, labels, *known)
 
 
@@ -111,16 +115,21 @@ def _of_files(
         blocks, reading = read_blocks(paths[position], *rate)
         return blocks, lambda: reading.notices(rate[0])
 
-    def content(position: int) -> str:
-        try:
-            with paths[position].open("rb") as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()[: digests.DIGITS]
-        except OSError:
-            return "absent"
+    listing = digests.of_texts(names, _times(paths))
+    return Source(names, ids, opened, lambda i: _content(paths[i]), listing, notices=notices, paths=paths)
 
+
+def _content(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()[: digests.DIGITS]
+    except OSError:
+        return "absent"
+
+
+def _times(paths: Sequence[Path]) -> list[tuple[int, int] | None]:
     stats = [path.stat() if path.is_file() else None for path in paths]
-    times = [None if stat is None else (stat.st_size, stat.st_mtime_ns) for stat in stats]
-    return Source(names, ids, opened, content, digests.of_texts(names, times), notices=notices, paths=paths)
+    return [None if stat is None else (stat.st_size, stat.st_mtime_ns) for stat in stats]
 
 
 def _with_truth(source: Source, place: str) -> Source:
@@ -159,6 +168,8 @@ def of_dataset(run: EmbedRun) -> Source:
         check_split(dataset, split)
     if not run.split:
         raise BadInput(f"--split: names no split, expected some of {', '.join(dataset.splits)}")
+    if dataset.chunks is not None:
+        return _in_chunks(dataset, run)
     made = dataset.generate is not None
     source, labels, splits = (_made if made else _on_disk)(dataset, run)
     ids = source.ids
@@ -169,6 +180,42 @@ def of_dataset(run: EmbedRun) -> Source:
         folds=None if dataset.fold is None else tuple(map(dataset.fold, ids)),
         groups=None if dataset.group is None else tuple(map(dataset.group, ids)),
         dataset=dataset,
+    )
+
+
+def _in_chunks(dataset: DataSet, run: EmbedRun) -> Source:
+    """The pieces that the recordings of a set fall into; only the piece is read, and it alone is resampled."""
+    chunks, splits, notices = [], [], []
+    for split in dict.fromkeys(run.split):
+        found, said = dataset.chunks.listing(run.data_dir, split, run.allow_partial)
+        chunks, splits, notices = [*chunks, *found], [*splits, *[split] * len(found)], [*notices, *said]
+    if not chunks:
+        raise BadInput(f"--data_dir={run.data_dir}: no piece of {dataset.name} there, expected some; complete the copy")
+    content = functools.cache(_content)  # of a recording, which all of its pieces are made from
+    paths = list({chunk.path for chunk in chunks})
+    known = dict(zip(paths, _times(paths), strict=True))
+
+    def opened(position: int, rate: Rate) -> Opened:
+        chunk = chunks[position]
+        wave, reading = read_part(chunk.path, chunk.start, chunk.seconds, *rate)
+        return iter([wave]), lambda: reading.notices(rate[0])
+
+    ids = tuple(chunk.id for chunk in chunks)
+    return Source(
+        tuple(map(printable, ids)),
+        ids,
+        opened,
+        lambda i: content(chunks[i].path),
+        digests.of_texts([(chunk.id, chunk.start, chunk.seconds, known[chunk.path]) for chunk in chunks]),
+        classes=dataset.chunks.classes,
+        labels=np.array([chunk.labels[0] if chunk.labels else -1 for chunk in chunks], np.int32),
+        splits=tuple(splits),
+        folds=tuple(chunk.fold for chunk in chunks),
+        groups=tuple(printable(dataset.chunks.group(chunk)) for chunk in ids),
+        dataset=dataset,
+        notices=tuple(dict.fromkeys(notices)),
+        paths=tuple(chunk.path for chunk in chunks),
+        label_sets=tuple(chunk.labels for chunk in chunks),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Float
 
 from dhauds_jax.calibration import unknown_name
 from dhauds_jax.data.recordings import Recordings
@@ -42,7 +43,8 @@ class Result(NamedTuple):
       before: of the model as it was.
       after: of the adapted one.
       outcome: of the adaptation.
-      least: files and stretches of less confidence are unknown; None: all keep their class.
+      least: files that are less sure, and stretches of less confidence, are unknown; None: all keep their class.
+      sure: (files,) what is compared with it.
       lines: what else is to be said, a sentence a line.
     """
 
@@ -50,6 +52,7 @@ class Result(NamedTuple):
     after: Predictions
     outcome: Outcome
     least: float | None = None
+    sure: Float[np.ndarray, " files"] | None = None
     lines: tuple[str, ...] = ()
 
     def named(self, label: str, confidence: float) -> str:
@@ -122,7 +125,8 @@ def _prediction_rows(found: Recordings, result: Result) -> list[tuple[Any, ...]]
         was = before.labels[i], f"{before.confidence[i]:.4f}"
         more = [text for other, share in others for text in (other, f"{share:.4f}")]
         silent = "yes" if name in silent_files else "no"
-        own = (name, result.named(label, confidence), f"{confidence:.4f}")
+        sure = confidence if result.sure is None else float(result.sure[i])
+        own = (name, result.named(label, sure), f"{confidence:.4f}")
         rows.append((*own, *was, *more, f"{found.seconds[i]:.2f}", silent, *((label,) if best else ())))
     return rows
 

@@ -7,32 +7,27 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float
 
 from dhauds_jax import calibration, digests
 from dhauds_jax.data import recordings
 from dhauds_jax.data.recordings import Recordings
-from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.data.windows import Windows, chosen
+from dhauds_jax.errors import BadInput
 from dhauds_jax.model import named
 from dhauds_jax.model.adapting import Outcome
 from dhauds_jax.model.record import Model
 from dhauds_jax.nets.config import reading
 from dhauds_jax.nets.prototypes import with_prototypes
-from dhauds_jax.runs.requests.named_classes import BACKGROUNDS, NamedClasses
+from dhauds_jax.runs import labels
+from dhauds_jax.runs.named_flags import AUTO, check, scorer_of
 from dhauds_jax.types import Background, Calibration, Scorer, ScorerInfo
 from dhauds_jax.wording import counted
 from dhauds_jax.zeroshot import background as backgrounds
 from dhauds_jax.zeroshot import choose, prototypes, scorers, scoring, templates
-
-AUTO = "auto"
-
-FILES = ("class_names", "background_dir")
-"""Flags that name files; what those hold names results (`Named.digest`)."""
-
-LATER = (*NamedClasses.names(), "reject", "reject_background")
-"""Flags of `classify` that say nothing where they are left out."""
 
 
 class Named(NamedTuple):
@@ -43,7 +38,7 @@ class Named(NamedTuple):
       anchors: (templates, classes, width) unit vectors of every sentence.
       noisy: (phrases, classes, width) of every class with every noise phrase, where the scorer wants them.
       background: what is known of it so far (`--background_quiet` waits for the recordings).
-      held: (windows, width) of the background, kept apart for the threshold of unknown.
+      held: windows of the background that are kept apart for the threshold of unknown.
       digest: names all of this, for the identity of results.
     """
 
@@ -51,76 +46,56 @@ class Named(NamedTuple):
     anchors: Float[np.ndarray, "templates classes width"]
     noisy: Float[np.ndarray, "phrases classes width"] | None
     background: Background | None
-    held: Float[np.ndarray, "windows width"] | None
+    held: Windows | None
     digest: str
+
+
+class Rescoring(NamedTuple):
+    """A scorer that is no last layer, with what it scores."""
+
+    scorer: Scorer
+    background: Background | None
+    info: ScorerInfo
+    vectors: Float[np.ndarray, "windows width"]
+
+    def logits(self) -> Float[np.ndarray, "windows classes"]:
+        """Scaled scores of the recordings' windows."""
+        scores = scoring.score(self.scorer, self.info.text, self.background, self.info, self.vectors)[1]
+        return self.info.scale * np.asarray(scores)
+
+    def beside(self, others: Float[np.ndarray, "others width"]) -> Float[np.ndarray, "others classes"]:
+        """Scaled scores of other windows, each as if it alone had been recorded beside the others."""
+        clips = len(self.vectors) + 1
+        state = self.scorer.init(self.info.text, self.background, self.info._replace(clips=clips))
+        own, weights = jnp.asarray(self.vectors), jnp.ones(clips)
+
+        def one(other: Array) -> Array:
+            return self.scorer.step(state, jnp.concatenate([own, other[None]]), weights)[1][-1]
+
+        return self.info.scale * np.asarray(jax.jit(lambda rows: jax.lax.map(one, rows))(jnp.asarray(others)))
 
 
 class Corrected(NamedTuple):
     """The model for these recordings.
 
     Attributes:
-      model: with what is taken off in its last layer, and its calibration.
+      model: with what is taken off in its last layer.
       before: (windows, classes) its logits.
       plain: (windows, classes) logits with nothing taken off.
-      scorer: what `rescored` scores adapted embeddings with; None where the last layer says all.
+      rest: what scores embeddings where no last layer can; None where it says all.
       lines: what was done, a sentence a line.
     """
 
     model: Model
     before: Float[np.ndarray, "windows classes"]
     plain: Float[np.ndarray, "windows classes"]
-    scorer: tuple[Scorer, Named, float, Background | None] | None
+    rest: Rescoring | None
     lines: tuple[str, ...]
 
     def said(self, plain: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
         """`lines`, and how many of the files' labels are others than with nothing taken off."""
         changed = sum(a != b for a, b in zip(plain, labels, strict=True))
         return (*self.lines, f"of {counted(len(labels), 'file')} the correction changed {changed}")
-
-
-def check(run: Any) -> None:
-    """Raises `BadInput`, in one sentence, for flags that contradict each other."""
-    given = [name for name in BACKGROUNDS if getattr(run, name)]
-    if len(given) > 1:
-        raise BadInput(f"--{given[0]} and --{given[1]}: both say what was recorded over, expected one of them")
-    if run.class_names is None:
-        more = [*given, *(["scorer"] if run.scorer else [])]
-        if more:
-            raise BadInput(f"--{more[0]}: needs classes by name, expected --class_names=FILE beside it")
-        return
-    if run.background_weight != AUTO:
-        try:
-            weight = float(run.background_weight)
-        except ValueError:
-            raise BadInput(
-                f"--background_weight: {run.background_weight!r}, expected a number from 0 such as 0.5, or {AUTO}"
-            ) from None
-        check_number("--background_weight", weight, 0.0)
-    members = scorers.members(scorer_of(run))
-    for one in members:
-        scorers.factory(one)
-    if "subtract" in members and not given:
-        raise BadInput(f"--scorer={run.scorer}: takes a background off, expected one of --{', --'.join(BACKGROUNDS)}")
-    if "subtract" not in members and given:
-        raise BadInput(
-            f"--{given[0]}: scorer {run.scorer} takes no background off, expected --scorer=subtract or a chain with it"
-        )
-    if run.reject is not None:
-        raise BadInput("--reject: sentences have no held-out clips of their classes, expected --reject_background")
-    if run.reject_background is not None and not run.background_dir:
-        raise BadInput("--reject_background: needs recordings of the background, expected --background_dir=FOLDER")
-    linear = all(one in ("plain", "subtract", "centre", "drift") for one in members)
-    if run.online and not linear:
-        raise BadInput(
-            f"--online: scorer {run.scorer} looks at all recordings at once, expected a run without --online"
-        )
-    if "treff" in members:
-        raise BadInput("--scorer: treff needs labelled clips, expected another one here, or experiments.zeroshot")
-
-
-def scorer_of(run: NamedClasses) -> str:
-    """The name of the scorer: what the flag says, else subtract where there is a background."""
-    return run.scorer or ("subtract" if any(getattr(run, name) for name in BACKGROUNDS) else "plain")
 
 
 def load(run: Any) -> Named:
@@ -159,7 +134,7 @@ def load(run: Any) -> Named:
         background = backgrounds.from_text(np.stack([vectors[text] for text in asked["background"]]))
     elif run.background_dir:
         background, held = _heard(run, model)
-    arrays = [anchors, noisy, None if background is None else background.mean, held]
+    arrays = [anchors, noisy, *([] if background is None else [background.mean, background.vectors])]
     digest = digests.of_texts(classes, digests.of_arrays(*(np.asarray(a) for a in arrays if a is not None)))
     return Named(model, anchors, noisy, background, held, digest)
 
@@ -178,31 +153,38 @@ def _templates(named: str) -> Sequence[str]:
     return templates.templates(_text(named, "--template") if own else named)
 
 
-def _heard(run: Any, model: Model) -> tuple[Background, np.ndarray | None]:
-    """The background of a folder of recordings, every other window kept apart where a threshold is asked for."""
+def _heard(run: Any, model: Model) -> tuple[Background, Windows | None]:
+    """The background of a folder of recordings, every other window kept apart where a threshold is asked for.
+
+    What the profile is made of stands beside its mean, so the windows that are kept apart are named by it too.
+    """
     config = model.config
     found = recordings.load(
         run.background_dir,
         sample_rate=config.sample_rate,
         length=config.length,
-        on_bad_file="skip",
+        on_bad_file=run.on_bad_file,
+        reread=True,
         **reading(config.front_end),
     )
+    for line in labels.described(found, config).splitlines()[1:]:
+        print(line.replace("note: ", "note: background: ", 1))
     sounding = ~np.isin(np.asarray(found.files)[found.owner], found.silent)
     if not sounding.any():
         raise BadInput(
             f"--background_dir={run.background_dir}: all {counted(len(found.files), 'recording')} are silent, expected "
             "recordings of the background"
         )
-    vectors = model.window_vectors(found.waves, run.batch_size, "background")[sounding]
+    vectors = model.window_vectors(found.waves, run.batch_size, "background")
+    rows = np.flatnonzero(sounding)
     if run.reject_background is None:
-        return backgrounds.from_audio(vectors), None
-    if len(vectors) < 4:
+        return backgrounds.from_audio(vectors[rows]), None
+    if len(rows) < 4:
         raise BadInput(
-            f"--reject_background: {counted(len(vectors), 'window')} of background, expected at least 4: half of "
+            f"--reject_background: {counted(len(rows), 'window')} of background, expected at least 4: half of "
             "them are kept apart for the threshold"
         )
-    return backgrounds.from_audio(vectors[::2]), vectors[1::2]
+    return backgrounds.from_audio(vectors[rows[::2]]), chosen(found.waves, rows[1::2])
 
 
 def corrected(known: Named, run: Any, found: Recordings) -> Corrected:
@@ -232,29 +214,39 @@ def corrected(known: Named, run: Any, found: Recordings) -> Corrected:
     config, variables = with_prototypes(
         known.model.config, known.model.variables, kernel, scale * np.asarray(bias), known.model.classes, scale=scale
     )
-    extra = dict(known.model.extra)
-    if known.held is not None:
-        windows = scale * (known.held @ np.asarray(kernel) + np.asarray(bias)[None])
-        made = calibration.with_scores(Calibration(1.0, run.scale, "max_probability"), background=windows)
-        extra["calibration"] = calibration.to_extra(made)
-    model = known.model.with_weights(config, variables, extra, run.precision)
+    model = known.model.with_weights(config, variables, known.model.extra, run.precision)
     how = f"scorer {name}, template {run.template}, scale {scale:.4g} ({run.scale})"
     lines.append(f"classes by name: {len(anchors)}, {how}")
-    rest = None if scorer.linear is not None else (scorer, known, scale, background)
+    rest = None
+    if scorer.linear is None:
+        rest = Rescoring(scorer, background, info, vectors)
+        lines.append(f"the checkpoint holds the sentences alone: scorer {name} is no last layer of a network")
     return Corrected(model, scale * np.asarray(scores), scale * plain, rest, tuple(lines))
 
 
-def rescored(how: Corrected, model: Model, run: Any, found: Recordings, outcome: Outcome) -> Outcome:
-    """The outcome with the scores of a scorer that is no last layer: of the embeddings that adapted weights give."""
-    scorer, known, scale, background = how.scorer
+def rescored(how: Corrected, model: Model, run: Any, found: Recordings, outcome: Outcome) -> tuple[Corrected, Outcome]:
+    """With the scores of a scorer that is no last layer, of the embeddings that adapted weights give."""
     if run.method == "source":
-        return outcome._replace(before=how.before, logits=how.before)
+        return how, outcome._replace(before=how.before, logits=how.before)
     adapted = replace(model, variables=outcome.state.variables)
-    vectors = adapted.window_vectors(found.waves, run.batch_size, "embed")
-    anchors = prototypes.text(jnp.asarray(known.anchors))
-    info = ScorerInfo(scale, anchors, None if known.noisy is None else jnp.asarray(known.noisy))
-    logits = scale * np.asarray(scoring.score(scorer, anchors, background, info, vectors)[1])
-    return outcome._replace(before=how.before, logits=logits)
+    rest = how.rest._replace(vectors=adapted.window_vectors(found.waves, run.batch_size, "embed"))
+    return how._replace(rest=rest), outcome._replace(before=how.before, logits=rest.logits())
+
+
+def calibrated(known: Named, how: Corrected, after: Model, run: Any) -> Model:
+    """The adapted model with the scores of held-out background windows, by which a rate of unknown is kept.
+
+    They are what `after` says of these windows, or, of a scorer that is no last layer, the score of each as if it were
+    one more recording.
+    """
+    if known.held is None:
+        return after
+    if how.rest is None:
+        scores = after.logits(known.held, run.batch_size)
+    else:
+        scores = how.rest.beside(after.window_vectors(known.held, run.batch_size))
+    made = calibration.with_scores(Calibration(1.0, run.scale, "max_probability"), background=scores)
+    return replace(after, extra={**after.extra, "calibration": calibration.to_extra(made)})
 
 
 def _scale(known: Named, run: Any, vectors: np.ndarray) -> float:

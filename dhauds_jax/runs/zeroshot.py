@@ -13,6 +13,7 @@ from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.runs import zeroshot_backgrounds as places
+from dhauds_jax.runs import zeroshot_chunks as chunks
 from dhauds_jax.runs import zeroshot_recipes, zeroshot_sets, zeroshot_towers
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot_records import cell_of, line_of, record_of
@@ -93,6 +94,10 @@ def inputs_of(run: ZeroshotRun, sets: Sequence[LabelledSet], other: Sequence[vec
             )
     others = places.recordings(other)
     places.check(run, sets, others)
+    if chunks.KIND in run.background:
+        sets, notes = chunks.with_event_free(sets)
+        for note in notes:
+            print(f"note: {note}")
     text = {"text", "tgap"} & set(run.prototypes)
     words = places.words(run, sets, others) if "text" in run.background else [None] * len(sets)
     scenes = list(dict.fromkeys(scene for some in words for scene in some or ()))
@@ -182,7 +187,7 @@ def _known(run: ZeroshotGrid, inputs: Inputs, place: int) -> tuple[str, ...]:
     """The backgrounds that there are of a set: of one beside sets that name theirs, those that it names too."""
     one = inputs.sets[place]
     named = any(each.about.backgrounds is not None for each in inputs.sets)
-    found = ["quiet"]
+    found = ["quiet", *([chunks.KIND] if chunks.has_chunks(one) else [])]
     if inputs.words[place] is not None:
         found.append("text")
     if inputs.others is not None:
@@ -199,6 +204,7 @@ def _background(run: ZeroshotGrid, row: Row, inputs: Inputs, it: Scored) -> Back
         "text": lambda: places.of_text(inputs.words[row.place], inputs.towers.scenes),
         "audio": lambda: places.of_audio(it.one, inputs.others, run.profile),
         "quiet": lambda: places.of_quiet(it.one, it.plain),
+        "chunks": lambda: chunks.of_chunks(it.one),
         "oracle": lambda: places.of_oracle(it.one, inputs.others),
     }
     return makers[row.background]()
@@ -213,6 +219,8 @@ def _cell(run: ZeroshotGrid, row: Row, inputs: Inputs) -> str:
     elif row.background in ("audio", "oracle"):
         origin = [inputs.others.digest, digests.of_texts(list(inputs.others.scenes))]
         origin += [digests.of_texts(list(one.about.backgrounds or ()))]
+    elif row.background == chunks.KIND:
+        origin = [digests.of_texts(list(one.about.groups))]
     return cell_of(run, row, one, source_of(row, inputs.sets), inputs.towers, origin)
 
 

@@ -7,11 +7,13 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, Shaped
 
 from dhauds_jax import digests, metrics, registry
 from dhauds_jax.cells.request import title
 from dhauds_jax.names import CLEAN
+from dhauds_jax.runs import zeroshot_chunks
+from dhauds_jax.runs.zeroshot_measures import metric_of, named, per_class, right
 from dhauds_jax.runs.zeroshot_rows import NO_TRAIN, OF_CLIPS, Row, scorer_options
 from dhauds_jax.runs.zeroshot_scores import SCALE, Curve, Scored, is_normalised, scale_of, scorer_of
 from dhauds_jax.runs.zeroshot_sets import LabelledSet
@@ -32,7 +34,7 @@ _PROTOTYPES_USE = {
     "supervised": ("train_labels",),
     "head": ("train_labels",),
 }
-_ORDER = (*scorers.USES, "train_clips")
+_ORDER = (*scorers.USES, "train_clips", "annotations")
 
 
 def cell_of(
@@ -73,11 +75,12 @@ def uses_of(row: Row, background: Background | None, online: bool) -> tuple[str,
     """What a row was allowed to see beside the clip: by its prototypes, its scorer, and the choice of its weight."""
     scorer = scorer_of(row, row.weight, online)
     found = {*_PROTOTYPES_USE[row.prototypes], *scorers.uses(scorer, background), *(("set",) if row.auto else ())}
+    found |= {"annotations"} if row.background == zeroshot_chunks.KIND else set()
     return tuple(name for name in _ORDER if name in found)
 
 
-def accuracies(hits: Bool[np.ndarray, " tested"], it: Scored, profile: str) -> tuple[float, list[float]]:
-    """The accuracy, and that of each fold: as published folds weigh alike, else clips do."""
+def accuracies(hits: Shaped[np.ndarray, " tested"], it: Scored, profile: str) -> tuple[float, list[float]]:
+    """The mean of `zeroshot_measures.right`, and that of each fold: as published folds weigh alike, else clips do."""
     each = [float(np.mean(hits[it.fold == k])) for k in range(len(it.one.folds))]
     return (float(np.mean(each)) if profile == "reference" else float(np.mean(hits))), each
 
@@ -88,18 +91,18 @@ def record_of(
     """The record of a row but for where its numbers come from."""
     scale, scale_by = scale_of(run, towers, it)
     own = curve.place_of(row)
-    scores, right, weight = curve.scores[own], curve.hits[own], curve.weights[own]
+    scores, weight, labels = curve.scores[own], curve.weights[own], it.labels
     logits = scale * np.asarray(scores, np.float64)
-    before, plain_folds = accuracies(it.plain.argmax(-1) == it.labels, it, run.profile)
-    last, folds = accuracies(right, it, run.profile)
+    before, plain_folds = accuracies(right(it.plain, labels), it, run.profile)
+    last, folds = accuracies(curve.hits[own], it, run.profile)
     corruption, level = it.one.corruption
     return {
         **_place(run, row, it, towers, corruption, level),
         **_curve(run, it, curve, scores),
         "non_adapted": before,
         "adapted_last": last,
-        "ece": metrics.ece(logits, it.labels),
-        "nll": metrics.nll(logits, it.labels),
+        "ece": metrics.ece(logits, labels),
+        "nll": metrics.nll(logits, labels),
         "passes": {"forward": 0.0, "backward": 0.0, "evaluation": 0.0},
         "parameters_moved": 0,
         "collapsed": bool(metrics.collapsed(scores)),
@@ -113,9 +116,10 @@ def record_of(
         "folds": folds,
         "plain_folds": plain_folds,
         "classes": list(it.one.about.classes),
-        "per_class": [_per_class(each, it) for each in (it.plain, scores)],
-        "reliability": metrics.reliability(logits, it.labels),
-        "risk_coverage": _risk(logits, right),
+        "per_class": [per_class(each, labels) for each in (it.plain, scores)],
+        "reliability": metrics.reliability(logits, labels),
+        "risk_coverage": _risk(logits, named(scores, labels)),
+        **_several(it, scores),
     }
 
 
@@ -147,7 +151,7 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "method": row.scorer,
         "protocol": "online" if run.online else "set",
         "profile": run.profile,
-        "metric": "accuracy",
+        "metric": metric_of(it.labels),
         "n": len(it.labels),
         "seed": run.seed,
         "source_checkpoint": towers.weights,
@@ -172,7 +176,7 @@ def _own_head(it: Scored, towers: Towers) -> float:
     """The accuracy of the classifier itself: its last layer with its bias, on the embeddings as they are."""
     raw = np.asarray(it.one.about.vectors)[it.one.tested]
     logits = raw @ np.asarray(towers.head.kernel) + np.asarray(towers.head.bias)
-    return metrics.accuracy(logits, it.labels)
+    return float(np.mean(right(logits, it.labels)))
 
 
 def _gap(it: Scored, towers: Towers) -> dict[str, float] | None:
@@ -182,15 +186,15 @@ def _gap(it: Scored, towers: Towers) -> dict[str, float] | None:
     return {"distance": found.distance, "share": found.share}
 
 
-def _per_class(scores: np.ndarray, it: Scored) -> list[float | None]:
-    """The share of each class's clips that is right; None for a class without clips."""
-    said, classes = scores.argmax(-1), len(it.one.about.classes)
-    masks = [it.labels == k for k in range(classes)]
-    return [float(np.mean(said[m] == k)) if m.any() else None for k, m in enumerate(masks)]
+def _several(it: Scored, scores: np.ndarray) -> dict[str, list[float]]:
+    """mAP with nothing taken off and of the row, for clips with several labels."""
+    if it.labels.ndim == 1:
+        return {}
+    return {"mean_average_precision": [metrics.mean_average_precision(each, it.labels) for each in (it.plain, scores)]}
 
 
-def _risk(logits: np.ndarray, right: np.ndarray) -> dict[str, Any]:
-    found = abstain.risk_coverage(metrics.softmax(logits).max(-1), right)
+def _risk(logits: np.ndarray, hits: Bool[np.ndarray, " tested"]) -> dict[str, Any]:
+    found = abstain.risk_coverage(metrics.softmax(logits).max(-1), hits)
     kept = np.unique(np.round(np.linspace(0, len(found.coverage) - 1, POINTS)).astype(int))
     points = [[round(float(found.coverage[k]), 4), round(float(found.risk[k]), 4)] for k in kept]
     return {"area": found.area, "points": points}
@@ -211,6 +215,9 @@ def line_of(record: Mapping[str, Any]) -> str:
             f"; auto {chosen['weight']:g}: {100 * record['adapted_selected']:.1f}; oracle weight "
             f"{chosen['oracle_weight']:g}: {100 * record['adapted_oracle']:.1f}"
         )
+    if "mean_average_precision" in record:
+        plain, own = (f"{100 * each:.1f}" for each in record["mean_average_precision"])
+        after += f"; mAP {own} (plain {plain})"
     seen = ", ".join(record["uses"]) or "nothing beside the clip"
     return (
         f"{words}: {values['adapted_last']} (plain {values['non_adapted']}){after}; ECE {100 * record['ece']:.1f}; "

@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from dhauds_jax import calibration
 from dhauds_jax.errors import BadInput
+from dhauds_jax.runs.zeroshot_measures import Labels, right
 from dhauds_jax.runs.zeroshot_rows import Row, scorer_options
 from dhauds_jax.runs.zeroshot_sets import LabelledSet
 from dhauds_jax.runs.zeroshot_towers import Towers
@@ -34,7 +35,7 @@ class Scored(NamedTuple):
       one: the set.
       source: the set that the prototypes' clips are of.
       prototypes: (folds, classes, width).
-      vectors, labels, fold: of the tested clips.
+      vectors, labels, fold: of the tested clips; labels are rows of 0 and 1 where clips may have several.
       plain: (tested, classes) scores with nothing taken off; None for embeddings that were moved.
       info: what scorers may know beside.
       seed: of an order and of shots.
@@ -45,7 +46,7 @@ class Scored(NamedTuple):
     source: LabelledSet
     prototypes: Float[Array, "folds classes width"]
     vectors: Float[np.ndarray, "tested width"]
-    labels: Int[np.ndarray, " tested"]
+    labels: Labels
     fold: Int[np.ndarray, " tested"]
     plain: Float[np.ndarray, "tested classes"] | None
     info: ScorerInfo
@@ -61,6 +62,11 @@ def is_normalised(run: ZeroshotGrid) -> bool:
 def check_training(kind: str, source: LabelledSet, topn: int) -> None:
     """Raises `BadInput` where the training clips do not do for prototypes of a kind."""
     training = source.training
+    if kind == "supervised" and source.about.label_rows is not None:
+        raise BadInput(
+            f"--prototypes=supervised (and --scorer=treff): clips of {source.about.place} have several labels, which "
+            "make no mean of a class; expected prototypes text, tgap or head"
+        )
     if kind in ("tgap", "supervised") and not training.any(1).all():
         raise BadInput(
             f"--prototypes={kind}: {source.about.place} has no training clips, expected folds or a split of them in "
@@ -94,7 +100,9 @@ def scored(run: ZeroshotGrid, kind: str, one: LabelledSet, source: LabelledSet, 
     noisy = None if towers.noisy is None else jnp.asarray(towers.noisy)
     scale = SCALE if towers.scale is None else towers.scale
     info = ScorerInfo(scale, None if text is None else jnp.asarray(text), noisy)
-    return Scored(one, source, made, vectors, one.labels[rows], fold, plain, info, run.seed, run.shots)
+    several = one.about.label_rows
+    labels = one.labels[rows] if several is None else several[rows]
+    return Scored(one, source, made, vectors, labels, fold, plain, info, run.seed, run.shots)
 
 
 @functools.lru_cache(maxsize=64)
@@ -174,14 +182,14 @@ class Curve(NamedTuple):
       weights: 0, 0.1, ..., 1.2 and those asked for; (None,) without.
       scores: of each, (tested, classes).
       values: what the criterion says of each; empty without.
-      hits: (weights, tested) whether each clip is right with each.
+      hits: (weights, tested) whether each clip is right with each; with several labels a share of 1.
       chosen: index of the weight that the criterion prefers, one of 0, 0.1, ..., 1.2.
     """
 
     weights: tuple[float | None, ...]
     scores: tuple[Float[np.ndarray, "tested classes"], ...]
     values: tuple[float | None, ...]
-    hits: Bool[np.ndarray, "weights tested"]
+    hits: Shaped[np.ndarray, "weights tested"]
     chosen: int
 
     def place_of(self, row: Row) -> int:
@@ -196,7 +204,7 @@ def curve_of(
     weighted = row.auto or row.weight is not None
     weights = choose.with_none([*choose.WEIGHTS, *asked]) if weighted else (None,)
     every = tuple(score(row, weight, background, it, online) for weight in weights)
-    hits = np.stack([scores.argmax(-1) == it.labels for scores in every])
+    hits = np.stack([right(scores, it.labels) for scores in every])
     if not weighted:
         return Curve(weights, every, (), hits, 0)
     among = [k for k, weight in enumerate(weights) if weight in choose.WEIGHTS]
@@ -230,6 +238,8 @@ def check_scale(run: ZeroshotGrid, towers: Towers, kinds: Sequence[str], sources
             f"--scale=agreement: compares two halves of the templates, expected --prototypes=text alone (got "
             f"{', '.join(kinds)}) and a --template of two sentences or more, such as ensemble"
         )
+    if asked == "nll" and any(one.about.label_rows is not None for one in sources):
+        raise BadInput("--scale=nll: is the likelihood of one label a clip, and clips have several; expected a number")
     if asked == "nll" and not all(one.training[0].any() for one in sources):
         raise BadInput("--scale=nll: there are no training clips, expected folds or a split of them in the index")
     if asked not in calibration.HOW and not 0 < _number(asked) < float("inf"):

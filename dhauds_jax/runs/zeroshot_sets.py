@@ -116,7 +116,7 @@ def of_vectors(
     folded = tuple(order[k] for k in tested)
     sets = [one._replace(fold=_again(one.fold, tested), folds=folded) for one in sets]
     for one in sets:
-        _check_folds(one)
+        check_folds(one)
     return sets
 
 
@@ -162,7 +162,8 @@ def _again(fold: np.ndarray, kept: Sequence[int]) -> np.ndarray:
     return np.where(fold >= 0, np.searchsorted(kept, fold), fold)
 
 
-def _check_folds(one: LabelledSet) -> None:
+def check_folds(one: LabelledSet) -> None:
+    """Raises `BadInput` where nothing is tested, or a fold has fewer than two clips."""
     if not len(one.tested):
         raise BadInput(f"--embeddings={one.about.place}: no clip is left to test, expected labelled clips of its split")
     counts = np.bincount(one.fold[one.tested], minlength=len(one.folds))

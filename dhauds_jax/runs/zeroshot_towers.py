@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model.record import load as load_model
-from dhauds_jax.nets import checkpoint, clap_prompts, precision
+from dhauds_jax.nets import checkpoint, clap_prompts
 from dhauds_jax.nets.clap_zoo import build_audio_text
 from dhauds_jax.runs.zeroshot_sets import LabelledSet
 from dhauds_jax.types import Linear
@@ -147,7 +147,7 @@ def _audio_text(
             f"--embeddings={sets[0].about.place}: vectors of {sets[0].vectors.shape[1]} numbers, but those of "
             f"--checkpoint={run.checkpoint} have {width}; embed with that checkpoint"
         )
-    towers = build_audio_text(config, **precision.compute_options(run.precision))
+    towers = build_audio_text(config)  # in float32 whatever is asked for sounds: sentences are kept for other runs
     classes, lines = sets[0].about.classes, tuple(template_lines(run.template))
     asked = templates.sentences(classes, lines)
     with_noise = templates.noisy_sentences(classes) if noisy else []

@@ -25,6 +25,9 @@ FORMAT = 1
 COLUMNS = ("key", "label", "fold", "seconds", "windows", "background", "split", "group")
 """Of the index, a line a row of the vectors; what is not known is empty."""
 
+SEVERAL = ";"
+"""Between the labels of a clip, in the index of a set whose manifest says `several_labels`."""
+
 EXPECTED = f"a folder with {VECTORS}, {INDEX} and {MANIFEST}, or an .npz with vectors and ids"
 _TEXTS = ("splits", "folds", "groups", "backgrounds")
 _NUMBERS = ("seconds", "windows")
@@ -64,6 +67,8 @@ def write_npz(path: Path, fields: Mapping[str, Any]) -> None:
     arrays: dict[str, np.ndarray] = {"vectors": np.asarray(fields["vectors"]), "ids": _texts(fields["ids"])}
     if fields["labels"] is not None:
         arrays |= {"labels": np.asarray(fields["labels"], np.int32), "classes": _texts(fields["classes"])}
+    if fields["label_rows"] is not None:
+        arrays["label_rows"] = fields["label_rows"]
     arrays |= {name: _texts(fields[name]) for name in _TEXTS if fields[name] is not None}
     arrays |= {name: fields[name] for name in _NUMBERS if fields[name] is not None}
     if fields["manifest"]:
@@ -104,16 +109,36 @@ def of_folder(folder: Path) -> dict[str, Any]:
         raise BadInput(f"{folder / INDEX}: has the columns {', '.join(columns)}, expected {', '.join(COLUMNS)}, in all")
     by_name = dict(zip(COLUMNS, zip(*rows, strict=True) if rows else [()] * len(COLUMNS), strict=True))
     classes = tuple(manifest.get("classes", ()))
+    labels, rows = _label_sets(by_name["label"], classes, manifest, folder / INDEX)
     return {
         "ids": by_name["key"],
         "vectors": vectors,
-        "labels": _labels(by_name["label"], classes, folder / INDEX),
+        "labels": labels,
+        "label_rows": rows,
         "classes": classes,
         **{name: by_name[name[:-1]] if any(by_name[name[:-1]]) else None for name in _TEXTS},
         "seconds": np.array(by_name["seconds"], np.float64) if all(by_name["seconds"]) else None,
         "windows": np.array(by_name["windows"], np.int64) if all(by_name["windows"]) else None,
         "manifest": manifest,
     }
+
+
+def _label_sets(
+    cells: Sequence[str], classes: Sequence[str], manifest: Mapping[str, Any], path: Path
+) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The label of each row, or one of its labels, and rows of 0 and 1 where a clip may have any number of them."""
+    if manifest.get("several_labels"):
+        rows = np.zeros((len(cells), len(classes)), np.uint8)
+        for row, cell in zip(rows, cells, strict=True):
+            row[_labels(cell.split(SEVERAL), classes, path) if cell else []] = 1
+        return _labels([cell.partition(SEVERAL)[0] for cell in cells], classes, path), rows
+    labels, together = _labels(cells, classes, path), manifest.get("label_rows")
+    if not together or labels is None:
+        return labels, None
+    table = np.eye(len(classes), dtype=np.uint8)  # of a set in which a label sets others with it
+    for label, others in enumerate(together):
+        table[label, others] = 1
+    return labels, np.where(labels[:, None] >= 0, table[np.maximum(labels, 0)], np.uint8(0))
 
 
 def _labels(names: Sequence[str], classes: Sequence[str], path: Path) -> np.ndarray | None:
@@ -147,6 +172,9 @@ def of_npz(path: Path) -> dict[str, Any]:
     texts = {name: tuple(map(str, arrays[name])) if name in arrays else None for name in _TEXTS}
     numbers = {name: arrays.get(name) for name in _NUMBERS}
     known = {"ids": tuple(map(str, arrays["ids"])), "vectors": arrays["vectors"], "labels": labels}
+    rows = known["label_rows"] = arrays.get("label_rows")
+    if rows is not None and labels is None and rows.ndim == 2 and rows.any():
+        known["labels"] = np.where(rows.any(1), rows.argmax(1), -1).astype(np.int32)
     return {**known, "classes": classes, **texts, **numbers, "manifest": manifest}
 
 

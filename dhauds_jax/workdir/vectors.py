@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Float, Float32, Int
+from jaxtyping import Float, Float32, Int, UInt8
 
 from dhauds_jax import digests
 from dhauds_jax.errors import BadInput
@@ -33,12 +33,14 @@ class Vectors(NamedTuple):
       place: the folder or file.
       ids: a name a row, each once.
       vectors: float32 (rows, width), of a folder memory-mapped.
-      labels: (rows,) indices into `classes`, -1 where a clip has none; None where no clip has one.
+      labels: (rows,) indices into `classes`, -1 where a clip has none; None where no clip has one. Where clips have
+        several, one of each: `label_rows` has all.
       classes: their names.
       splits, folds, groups, backgrounds: a text a row, "" where it is not known; None where it is known of none.
       seconds: length of each clip; None where it is not known.
       windows: how many rows of the network each vector is the mean of; None where it is not known.
       manifest: how the vectors came about (docs/data.md); empty for an `.npz` without one.
+      label_rows: (rows, classes) 1 where a clip has a class, for clips with any number of labels; None for others.
     """
 
     place: str
@@ -53,11 +55,12 @@ class Vectors(NamedTuple):
     seconds: Float[np.ndarray, " rows"] | None = None
     windows: Int[np.ndarray, " rows"] | None = None
     manifest: Mapping[str, Any] = MappingProxyType({})
+    label_rows: UInt8[np.ndarray, "rows classes"] | None = None
 
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits of names, vectors and labels: what names a result that follows from them."""
-        labels = () if self.labels is None else (self.labels,)
+        labels = [one for one in (self.labels, self.label_rows) if one is not None]
         return digests.of_texts(list(self.ids), list(self.classes), digests.of_arrays(self.vectors, *labels))
 
 
@@ -181,7 +184,11 @@ def _check_fits(found: Vectors) -> None:
     name, times = Counter(found.ids).most_common(1)[0]
     if times > 1:
         raise BadInput(f"{place}: {times} rows are called {name!r}, expected a name of its own for each")
-    labels = found.labels
+    _check_labels(found, place)
+
+
+def _check_labels(found: Vectors, place: str) -> None:
+    labels, rows, shape = found.labels, found.label_rows, (len(found.vectors), len(found.classes))
     if labels is not None and (labels.ndim != 1 or labels.dtype.kind not in "iu"):
         raise BadInput(f"{place}: labels are {labels.dtype} {labels.shape}, expected an index or a class's name a row")
     if labels is not None and not -1 <= labels.min() <= labels.max() < len(found.classes):
@@ -189,6 +196,18 @@ def _check_fits(found: Vectors) -> None:
             f"{place}: labels go from {labels.min()} to {labels.max()}, and there are {len(found.classes)} classes; "
             "expected indices into classes, or -1 for none"
         )
+    if rows is not None and (rows.dtype != np.uint8 or rows.shape != shape or rows.max() > 1):
+        raise BadInput(
+            f"{place}: label_rows are {rows.dtype} {rows.shape}, expected uint8 {shape} of 0 and 1, a row a vector and "
+            "a column a class"
+        )
+    if rows is not None and labels is not None:
+        other = np.flatnonzero(np.where(labels < 0, rows.any(1), rows[np.arange(len(rows)), labels] == 0))
+        if len(other):
+            raise BadInput(
+                f"{place}: label and label_rows of {found.ids[other[0]]!r} say different things, expected a label that "
+                "its row has, and -1 for a row without any; leave labels out"
+            )
 
 
 def _check_numbers(found: Vectors, zeros: bool) -> None:

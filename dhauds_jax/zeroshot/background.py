@@ -12,7 +12,7 @@ from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.types import Background
 from dhauds_jax.zeroshot import unit_vectors
 
-KINDS = ("text", "audio", "quiet", "oracle")
+KINDS = ("text", "audio", "quiet", "chunks", "oracle")
 """Where a background may come from."""
 
 Vectors = Float[Array | np.ndarray, "rows width"]
@@ -118,7 +118,7 @@ def event_free(vectors: Vectors, recordings: Sequence[str], events: Bool[np.ndar
     sums = np.zeros((len(names), rows.shape[1]))
     np.add.at(sums, which[silent], rows[silent])
     means = (sums / counts[:, None])[which]
-    return Background(jnp.asarray(means, jnp.float32), "audio", jnp.asarray(rows[silent], jnp.float32))
+    return Background(jnp.asarray(means, jnp.float32), "chunks", jnp.asarray(rows[silent], jnp.float32))
 
 
 def oracle(vectors: Vectors, own: Own) -> Background:

@@ -26,6 +26,15 @@ WEIGHT = 0.5
 """The seed's default `--temperature`, the weight of the background's profile."""
 
 
+def top_k_shares(scores: Float[Array | np.ndarray, "chunks classes"], rows: np.ndarray) -> Float[np.ndarray, " chunks"]:
+    """The share of each chunk's k labels among its top k; NaN for a chunk without any (arguments of `top_k_share`)."""
+    rows = np.asarray(rows, bool)
+    count = rows.sum(-1)
+    place = np.argsort(np.argsort(-np.asarray(scores), -1, kind="stable"), -1)
+    hits = (rows & (place < count[:, None])).sum(-1)
+    return np.where(count > 0, hits / np.maximum(count, 1), np.nan)
+
+
 def top_k_share(scores: Float[Array | np.ndarray, "chunks classes"], rows: np.ndarray) -> float:
     """The seed's score of chunks with several labels: the share of their k labels among the top k, mean over chunks.
 
@@ -38,13 +47,9 @@ def top_k_share(scores: Float[Array | np.ndarray, "chunks classes"], rows: np.nd
 
     Source: scripts/experiment_tut.py of eacevedo1/AudioText-ContextDA.
     """
-    rows = np.asarray(rows, bool)
-    count = rows.sum(-1)
-    if not count.any():
+    if not np.any(rows):
         raise BadInput("top-k share: no chunk has a label, expected at least one that has")
-    place = np.argsort(np.argsort(-np.asarray(scores), -1, kind="stable"), -1)
-    hits = (rows & (place < count[:, None])).sum(-1)
-    return float(np.mean(hits[count > 0] / count[count > 0]))
+    return float(np.nanmean(top_k_shares(scores, rows)))
 
 
 class Published(NamedTuple):

@@ -11,7 +11,7 @@ from dhauds_jax.requests import Request, flag, listed
 PROTOTYPES = ("text", "tgap", "supervised", "head")
 """What prototypes are made of (`zeroshot.prototypes`)."""
 
-BACKGROUNDS = ("none", "text", "audio", "quiet", "oracle")
+BACKGROUNDS = ("none", "text", "audio", "quiet", "chunks", "oracle")
 """What may be taken off (`zeroshot.background`)."""
 
 TRAIN = ("same", "clean")
@@ -45,7 +45,9 @@ class ZeroshotGrid(Request):
         ("text",),
     )
     background: Sequence[str] = flag(
-        f"{listed(BACKGROUNDS)}: what the background's profile is made of; only subtract takes one off.", ("none",)
+        f"{listed(BACKGROUNDS)}: what the background's profile is made of (chunks: those of the same recording in "
+        "which no event is annotated); only subtract takes one off.",
+        ("none",),
     )
     scorer: Sequence[str] = flag(
         f"{listed(names.SCORERS)}, chains such as chain:subtract+em, or module:factory of your own (docs/zeroshot.md).",

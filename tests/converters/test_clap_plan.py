@@ -1,12 +1,14 @@
 """`--family=clap`: LAION's files and Hugging Face's folders, there and back, and what is said of them."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
-from converters import clap_text, conversion
+from converters import clap_text, conversion, huggingface_clap
+from converters.read import Source
 from dhauds_jax.nets import checkpoint, clap_prompts, clap_zoo
 from tests.converters.clap_files import hf_folder, laion_state, save_laion
 from tests.nets.clap import variables_of, write_vocabulary
@@ -126,3 +128,20 @@ def test_the_families_are_listed_with_their_presets():
     from converters import families, presets
 
     assert presets.names(families.find("clap")) == sorted(clap_zoo.PRESETS)
+
+
+def test_what_a_preprocessor_s_record_leaves_out_is_the_library_s():
+    """`ClapFeatureExtractor()` of transformers: bands from 0 Hz, where the published files say 50."""
+
+    def front_end(**record):
+        return huggingface_clap.front_end_of(Source(Path("hf"), {}, "", (), {}, record))
+
+    found, length = front_end(feature_extractor_type="ClapFeatureExtractor", top_db=None)
+    assert found == {
+        **{"sample_rate": 48_000, "n_mels": 64, "n_fft": 1024, "win_length": 1024, "hop": 480},
+        **{"f_min": 0.0, "f_max": 14_000.0, "scale": "htk", "norm": None},
+    }
+    assert length == 480_000
+    found, length = front_end(truncation="rand_trunc", frequency_min=50, max_length_s=7, nb_max_samples=5)
+    assert (found["f_min"], found["scale"], length) == (50.0, "slaney", 336_000)
+    assert front_end() == ({}, None)

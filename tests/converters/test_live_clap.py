@@ -3,12 +3,14 @@
 Needs the extra `test-parity`; the goldens hold the same architecture's numbers for machines without it.
 """
 
+import inspect
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from converters import clap
+from converters import clap, huggingface_clap
 from converters.mapping import canonical, to_flax, to_torch
 from dhauds_jax.dsp.clip_layout import lay_out
 from dhauds_jax.nets import clap_zoo
@@ -134,3 +136,8 @@ def test_from_waves(fused):
         pooled = model.audio_model(inputs, **options).pooler_output
         expected = unit(model.audio_projection(pooled).numpy())
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+def test_what_a_preprocessor_s_record_may_leave_out_is_what_the_library_takes():
+    given = inspect.signature(transformers.ClapFeatureExtractor.__init__).parameters
+    assert {key: given[key].default for key in huggingface_clap._ABSENT} == huggingface_clap._ABSENT

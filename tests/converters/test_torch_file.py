@@ -168,6 +168,19 @@ def test_a_tensor_reaches_no_further_than_its_storage(offset, size, stride, word
     np.testing.assert_array_equal(Tensor(storage, 1, (1,), (5,)).array(), [1])
 
 
+def test_a_tensor_is_expanded_only_so_far(tmp_path):
+    """351 bytes said 2e9 numbers, all of them one; what an honest file expands is small, and may be."""
+    few = torch.ones(1).expand(1 << 10, 1 << 10)
+    np.testing.assert_array_equal(read.read(save({"a": few}, tmp_path / "few.pt")).state["a"], np.ones((1024, 1024)))
+    path = save({"optimizer": torch.ones(1).expand(1 << 31), "state_dict": {"a": few}}, tmp_path / "beside.pt")
+    assert read.read(path).state["a"].shape == (1024, 1024)  # what nobody asks for does no harm
+    words = r"huge.pt: is truncated or no PyTorch file \(a tensor of 1,048,577 numbers, expanded from 1: save tensor.c"
+    with pytest.raises(ValueError, match=words):
+        read.read(save({"a": torch.ones(1).expand((1 << 20) + 1)}, tmp_path / "huge.pt"))
+    whole = torch.arange(float((1 << 20) + 1))
+    assert read.read(save({"a": whole}, tmp_path / "whole.pt")).state["a"][-1] == 1 << 20
+
+
 def test_a_storage_larger_than_its_file_is_refused_before_any_room_is_taken(tmp_path):
     path = save({"a": torch.ones(2)}, tmp_path / "w.pt")
     with zipfile.ZipFile(path) as archive:
@@ -179,4 +192,57 @@ def test_a_storage_larger_than_its_file_is_refused_before_any_room_is_taken(tmp_
         for each, content in files.items():
             archive.writestr(each, content)
     with pytest.raises(ValueError, match=r"is truncated or no PyTorch file \(w/data/0 is too short\)"):
+        read.read(path)
+
+
+def test_a_directory_that_promises_more_than_the_file_holds_gives_no_strange_memory(tmp_path):
+    """The sizes of a member stand in the central directory; where they go on too far the reading stops early."""
+    path = tmp_path / "w.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("w/data/0", np.ones(1, np.float32).tobytes())
+    content = bytearray(path.read_bytes())
+    size = content.index(b"PK\x01\x02") + 24  # the uncompressed size of the member
+    assert content[size : size + 4] == (4).to_bytes(4, "little")
+    content[size : size + 4] = (4_000).to_bytes(4, "little")
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive, pytest.raises(ValueError, match=r"^w/data/0 is too short$"):
+        torch_file.member(archive, "w/data/0", np.dtype("f4"), 1_000)
+
+
+DEEP = b")" + 3 * b"\x85"
+"""An empty tuple in others: of 400,000 in one another the hash runs out of C's stack, and Python dies."""
+
+
+def text(value):
+    return b"X" + len(value).to_bytes(4, "little") + value
+
+
+def mention(key, view=b""):
+    """A pickle of one storage, called `key`."""
+    identifier = text(b"storage") + b"ctorch\nFloatStorage\n" + key + text(b"cpu") + b"K\x02" + view
+    return b"\x80\x02(" + identifier + b"tQ."
+
+
+def older(data, keys):
+    """An older file: three pickles that are always the same, the data, the keys."""
+    head = (torch_file.MAGIC, torch_file.LAYOUT, {"little_endian": True})
+    return b"".join([*(pickle.dumps(value, protocol=2) for value in head), data, keys])
+
+
+@pytest.mark.parametrize("place", ["zip", "key", "start", "keys"])
+def test_a_storage_is_called_by_a_text_or_a_number(place, tmp_path):
+    path, nothing = tmp_path / "deep.pt", pickle.dumps([], protocol=2)
+    whole = mention(text(b"0"), b"N")
+    files = {
+        "key": older(mention(DEEP, b"N"), nothing),
+        "start": older(mention(text(b"0"), b"(" + text(b"0") + DEEP + b"K\x02t"), nothing),
+        "keys": older(whole, b"\x80\x02](" + DEEP + b"e."),
+    }
+    if place == "zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("deep/data.pkl", mention(DEEP))
+    else:
+        path.write_bytes(files[place])
+    words = "a storage that begins nowhere" if place == "start" else "a storage without a name"
+    with pytest.raises(ValueError, match=rf"deep.pt: is truncated or no PyTorch file \({words}\)"):
         read.read(path)

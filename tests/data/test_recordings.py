@@ -36,6 +36,15 @@ def test_a_folder_is_read_with_its_folders_and_bad_files_are_left_out(tmp_path):
         recordings.load(tmp_path, sample_rate=1000, length=1000, on_bad_file="stop")
 
 
+def test_recordings_shorter_than_a_filter_are_read_with_either_resampler(tmp_path):
+    for samples in (100, 400):
+        soundfile.write(tmp_path / f"{samples}.wav", np.full(samples, 0.25), 44_100, subtype="PCM_16")
+    for resampler in ("sinc", "soxr_hq"):
+        found = recordings.load(tmp_path, sample_rate=48_000, length=48_000, resampler=resampler, on_bad_file="stop")
+        assert found.files == ("100.wav", "400.wav") and list(found.seconds * 48_000) == [109, 436]
+        assert found.waves.sum(1) == pytest.approx([25 / 44.1 * 48, 100 / 44.1 * 48], abs=0.3)
+
+
 def test_bad_folders_are_refused_in_one_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"no such folder, expected one with recordings \(\.wav, \.wave, .*, \.pvf\)$"):
         recordings.find(tmp_path / "nowhere")

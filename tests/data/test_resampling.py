@@ -23,9 +23,10 @@ def test_soxr_is_itself_whatever_the_blocks(orig, new, samples):
     assert whole.dtype == np.float32 and len(whole) == -(-new * samples // orig)
     one_go = soxr.resample(wave, orig, new, quality="HQ")
     assert whole[: len(one_go)].tobytes() == one_go.tobytes() and not whole[len(one_go) :].any()
-    for size in (997, 12_345):
+    for size in (97, 997, 12_345):
         blocks = np.split(wave, range(size, samples, size))
-        assert np.concatenate(list(resample_blocks(blocks, orig, new, "soxr_hq"))).tobytes() == whole.tobytes()
+        pieces = list(resample_blocks(blocks, orig, new, "soxr_hq"))
+        assert np.concatenate(pieces).tobytes() == whole.tobytes() and all(map(len, pieces))
 
 
 @pytest.mark.slow
@@ -35,6 +36,10 @@ def test_soxr_is_librosas(orig, samples):
     wave = (RNG.normal(size=samples) * 0.1).astype(np.float32)
     theirs = librosa.resample(wave, orig_sr=orig, target_sr=48_000, res_type="soxr_hq")
     assert resample_wave(wave, orig, 48_000, "soxr_hq").tobytes() == theirs.tobytes()
+
+
+def test_of_nothing_soxr_makes_nothing():
+    assert resample_wave(np.zeros(0, np.float32), 44_100, 48_000, "soxr_hq").shape == (0,)
 
 
 def test_the_rate_that_is_there_needs_no_resampler():

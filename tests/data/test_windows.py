@@ -15,3 +15,18 @@ def test_spans_by_hand(samples, overlap, starts):
 
 def test_the_span_of_a_short_recording_is_its_sound():
     assert windows.spans(5, 8, 0.0, 10).tolist() == [[0, 0.5]]
+
+
+def test_some_windows_of_what_is_read_again_are_asked_for_when_they_are_wanted():
+    rows = np.arange(12, dtype=np.float32).reshape(6, 2)
+    asked = []
+
+    def of_file(file):
+        asked.append(file)
+        return iter(rows[2 * file : 2 * file + 2])
+
+    again = windows.Reread(of_file, np.repeat(np.arange(3, dtype=np.int32), 2), 2)
+    some = windows.chosen(again, np.array([1, 4]))
+    assert (len(some), some.shape, asked) == (2, (2, 2), [])
+    np.testing.assert_array_equal(some[np.array([0, 1])], rows[[1, 4]])
+    np.testing.assert_array_equal(windows.chosen(rows, np.array([1, 4])), rows[[1, 4]])

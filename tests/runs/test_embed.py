@@ -67,7 +67,7 @@ def index(folder):
 
 
 def test_vectors_are_those_of_the_model(place, tmp_path, capsys):
-    said = embed(of_folder(place, tmp_path, long="windows:overlap=0.5", export="npz"), "the command")
+    said = embed(of_folder(place, tmp_path, long="windows:overlap=0.5", export=("npz",)), "the command")
     assert said.startswith(f"6 clips embedded: {tmp_path / 'vectors.npy'} (6 x ")
     printed, beside = capsys.readouterr()
     assert "sounds: 6 clips\n" in printed and "1 of 6 files: resampled from 8000 Hz to 16000 Hz" in printed

@@ -82,7 +82,7 @@ def test_vectors_are_the_projections_of_the_audio_tower(place, tmp_path, name, r
 
 @pytest.mark.slow
 def test_phrases_are_unit_vectors_of_the_text_tower(place, tmp_path):
-    run = a_run(place, tmp_path, audio_dir=None, text=str(place / "phrases.txt"), export="npz")
+    run = a_run(place, tmp_path, audio_dir=None, text=str(place / "phrases.txt"), export=("npz",))
     assert embed(run, "c").startswith("2 phrases embedded: ")
     found = vectors.read(tmp_path)
     assert found.ids == ("a dog barking", "rain in the park") and found.manifest["normalised"]

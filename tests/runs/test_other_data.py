@@ -14,10 +14,12 @@ from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.check_data import prepare
 from dhauds_jax.runs.corrupt import run_command
 from dhauds_jax.runs.elect import run_election
+from dhauds_jax.runs.embed import embed
 from dhauds_jax.runs.pretrain import pretrain_and_save
 from dhauds_jax.runs.requests.check_data import CheckRun
 from dhauds_jax.runs.requests.corrupt import CorruptRun
 from dhauds_jax.runs.requests.elect import ElectRun
+from dhauds_jax.runs.requests.embed import EmbedRun
 from dhauds_jax.runs.requests.soundscapes import SoundscapesRun
 from dhauds_jax.runs.requests.study import StudyRun
 from dhauds_jax.runs.requests.sweep import SweepRun
@@ -111,6 +113,12 @@ def run_soundscapes(place, copy, workdir):
     return write_soundscapes(SoundscapesRun(**sets, **short, split=["test"], scene=["up"], output=str(workdir)))
 
 
+def run_embed(place, copy, workdir):
+    return embed(
+        EmbedRun(**given(place, copy), checkpoint=str(place / "nets" / f"{NET}_{SET}"), output=str(workdir)), "c"
+    )
+
+
 def run_prepare(place, copy, workdir):
     return str(prepare(CheckRun(**given(place, copy), prepare=str(workdir))))
 
@@ -131,6 +139,11 @@ SAID = {
         "1 cell written, 0 were",
         "made from other clips than are given now",
         "0 cells written, 1 was there a",
+    ),
+    run_embed: (
+        "15 clips embedded: ",
+        "made from files of the same names that hold something else",
+        "15 clips were embedded already: ",
     ),
     run_soundscapes: (
         "15 soundscapes written, 0 were",

@@ -15,12 +15,14 @@ import soundfile
 
 from dhauds_jax.data import loudness, sets
 from dhauds_jax.data.sets.base import list_split
-from dhauds_jax.data.soundscapes import record, writing
+from dhauds_jax.data.soundscapes import record, reverb, writing
 from dhauds_jax.errors import BadInput
 from dhauds_jax.runs.requests.soundscapes import SoundscapesRun
 from dhauds_jax.runs.soundscapes import run_command
 from tests.children import ROOT
 from tests.data.soundscapes import small
+
+PARTS = ("foreground", "background")
 
 
 @pytest.fixture(scope="module")
@@ -235,6 +237,31 @@ def test_clipping_is_counted_and_scaled_down_on_request(place, tmp_path, capsys)
     row = index(tmp_path / "fixed")[0]
     wave, _ = soundfile.read(tmp_path / "fixed" / "park" / row["file"])
     assert abs(np.abs(wave).max() - (1 - 2.0**-15)) < 1e-6 and float(row["peak"]) > 1
+
+
+def test_what_only_the_reverb_makes_clip_is_counted_and_scaled_down_too(place, tmp_path, capsys, monkeypatch):
+    """A stand-in for sox at twice the level: dry the soundscapes are within full scale."""
+
+    def louder(wave, rate):
+        return np.clip(2 * np.clip(wave, -1, 1), -1, 1)
+
+    run = a_run(place, tmp_path / "dry", ref_db=-18.0, snr="const:8", scene=["park"], parts=True)
+    run_command(run)
+    assert "full scale" not in capsys.readouterr().out
+    monkeypatch.setattr(reverb, "sox0", louder)
+    monkeypatch.setattr(reverb, "check", lambda kind, because: None)
+    wet = run.replace(output=str(tmp_path / "wet"), reverb="sox0")
+    run_command(wet)
+    assert "went beyond full scale, up to 1." in capsys.readouterr().out
+    run_command(wet.replace(output=str(tmp_path / "fixed"), fix_clipping=True))
+    assert "they are scaled down" in capsys.readouterr().out
+    dry, wet, fixed = (index(tmp_path / name) for name in ("dry", "wet", "fixed"))
+    for before, cut, row in zip(dry, wet, fixed, strict=True):
+        assert float(row["peak"]) == float(cut["peak"]) == pytest.approx(2 * float(before["peak"]), abs=2e-4)
+        mix, _ = soundfile.read(tmp_path / "fixed" / "park" / row["file"])
+        assert np.abs(mix).max() == pytest.approx(min(1 - 2.0**-15, float(row["peak"])), abs=1e-4)
+        parts = (tmp_path / "fixed" / "park.parts" / row["file"].replace(".wav", f".{name}.wav") for name in PARTS)
+        np.testing.assert_allclose(sum(soundfile.read(path)[0] for path in parts), mix, rtol=0, atol=3e-7)
 
 
 @pytest.mark.parametrize(

@@ -178,3 +178,26 @@ def test_several_are_read_together_if_they_go_together(tmp_path):
 def test_a_manifest_is_what_json_says_everywhere(tmp_path):
     text = (a_folder(tmp_path) / "manifest.json").read_text()
     assert json.loads(text)["format"] == 1 and text.endswith("}\n")
+
+
+def test_clips_with_several_labels_have_rows_of_them(tmp_path):
+    rows = [(key, label, *[""] * 6) for key, label in zip("abc", ("dog;cat", "", "dog"), strict=True)]
+    vector_files.write(tmp_path / "f", [values()], rows, 4, {**MANIFEST, "several_labels": True})
+    found = vectors.read(tmp_path / "f")
+    assert found.label_rows.tolist() == [[1, 1], [0, 0], [0, 1]] and found.labels.tolist() == [1, -1, 1]
+    vectors.export_npz(found, tmp_path / "f.npz")
+    again = vectors.read(tmp_path / "f.npz")
+    assert again.digest == found.digest and np.array_equal(again.label_rows, found.label_rows)
+    assert vectors.read(a_folder(tmp_path / "one")).label_rows is None
+    together = vectors.read(a_folder(tmp_path / "reef", label_rows=[[0], [0, 1]]))
+    assert together.label_rows.tolist() == [[0, 0], [1, 1], [1, 1]]
+    rows[0] = ("a", "dog;cow", *[""] * 6)
+    vector_files.write(tmp_path / "bad", [values()], rows, 4, {**MANIFEST, "several_labels": True})
+    with pytest.raises(BadInput, match=r"index\.csv: label 'cow' is none of its classes, expected cat, dog"):
+        vectors.read(tmp_path / "bad")
+    with pytest.raises(BadInput, match=r"label_rows are uint8 \(3, 3\), expected uint8 \(3, 2\) of 0 and 1"):
+        vectors.read(an_npz(tmp_path / "bad.npz", classes=np.array(["x", "y"]), label_rows=np.zeros((3, 3), np.uint8)))
+    rows, classes = np.array([[1, 1], [0, 0], [0, 1]], np.uint8), np.array(["x", "y"])
+    assert vectors.read(an_npz(tmp_path / "c.npz", classes=classes, label_rows=rows)).labels.tolist() == [0, -1, 1]
+    with pytest.raises(BadInput, match="label and label_rows of 'b' say different things"):
+        vectors.read(an_npz(tmp_path / "d.npz", classes=classes, label_rows=rows, labels=np.array([0, 0, 1])))

@@ -50,6 +50,7 @@ def test_chunks_without_events_are_the_background_of_their_recording():
     made = background.event_free(RECORDINGS, ("a", "a", "b", "b", "a"), np.array([True, False, False, True, False]))
     first, second = RECORDINGS[[1, 4]].mean(0), RECORDINGS[2]
     np.testing.assert_allclose(made.mean, [first, first, second, second, first], atol=1e-6)
+    assert made.kind == "chunks" in background.KINDS
     with pytest.raises(BadInput, match="recording b has no chunk without an event \\(1 such recordings\\)"):
         background.event_free(RECORDINGS, ("a", "a", "b", "b", "a"), np.array([True, False, True, True, False]))
 

@@ -132,6 +132,7 @@ def test_the_share_of_labels_among_the_top_ones_by_hand():
     scores = np.array([[0.9, 0.1, 0.5, 0.3], [0.2, 0.2, 0.2, 0.1], [0.9, 0.1, 0.5, 0.3]])
     rows = np.array([[1, 1, 1, 0], [0, 1, 0, 0], [0, 0, 0, 0]])
     assert reference.top_k_share(scores, rows) == pytest.approx((2 / 3 + 0) / 2)
+    np.testing.assert_allclose(reference.top_k_shares(scores, rows)[:2], [2 / 3, 0])
     assert reference.top_k_share(scores, np.eye(4)[[0, 0, 2]]) == pytest.approx(2 / 3)
     with pytest.raises(BadInput, match="no chunk has a label"):
         reference.top_k_share(scores, np.zeros((3, 4)))

@@ -31,6 +31,39 @@ class ClipRef(NamedTuple):
     label: int
 
 
+class Chunk(NamedTuple):
+    """A piece of a recording, with the classes that are heard in it.
+
+    Attributes:
+      id: a name that stays the same on every machine, as a clip's.
+      path: where the recording lies.
+      start, seconds: where the piece begins in it, and how long it is.
+      labels: indices into the `Chunks`' classes, ascending; none where nothing is annotated.
+      fold: the published fold in which its recording is tested, "1", "2", ...; "" where the copy does not say.
+    """
+
+    id: str
+    path: Path
+    start: float
+    seconds: float
+    labels: tuple[int, ...]
+    fold: str = ""
+
+
+class Chunks(NamedTuple):
+    """How the recordings of a set fall into pieces with labels of their own, of which a piece has any number.
+
+    Attributes:
+      classes: what may be heard in a piece; the set's own classes are those of whole recordings.
+      listing: `(data_dir, split, allow_partial) -> (chunks, notices)`.
+      group: id of a piece -> its recording.
+    """
+
+    classes: tuple[str, ...]
+    listing: Callable[[Path | str | None, str, bool], tuple[list[Chunk], tuple[str, ...]]]
+    group: Callable[[str], str]
+
+
 class Order(NamedTuple):
     """The order of operations of a data set at adaptation time.
 
@@ -76,6 +109,8 @@ class DataSet(NamedTuple):
       fold: clip id -> the published fold, "1", "2", ...; None where there are none, or ids do not tell.
       group: clip id -> the speaker, video or recording that it is from, which folds and shots keep together; None where
         ids do not tell.
+      chunks: how its recordings fall into pieces with labels of their own, which `experiments.embed` takes instead of
+        whole recordings; None where clips are what they are.
       at: `data_dir -> DataSet` for a set whose classes, splits, rate and length are found on disk; `sets.get` calls it.
     """
 
@@ -100,6 +135,7 @@ class DataSet(NamedTuple):
     at: Callable[[Path | str], DataSet] | None = None
     fold: Callable[[str], str] | None = None
     group: Callable[[str], str] | None = None
+    chunks: Chunks | None = None
 
 
 def multi_hot(dataset: DataSet, labels: np.ndarray) -> np.ndarray:

@@ -25,11 +25,11 @@ class Mixed(NamedTuple):
     """A soundscape.
 
     Attributes:
-      mix: float64 (samples,), the sum of the other two.
-      foreground, background: float64 (samples,) each, as they are in it.
+      mix: float64 (samples,), the sum of the other two, through a reverb where one was asked for.
+      foreground, background: float64 (samples,) each, as they are in it, without a reverb.
       first: the sample at which the event begins.
       snr: LU of the event (before its fades) over the background, measured after their gains.
-      peak: the largest absolute sample of the sum, before anything was done about it.
+      peak: the largest absolute sample of the sum, before and after a reverb, before anything was done about it.
       scaled_db: gain of all three because the sum was clipping; 0.0 where it was not, or nobody asked.
     """
 
@@ -163,8 +163,12 @@ def mix(
     heard = fade(event, rate)[: len(background) - first]
     foreground[first : first + len(heard)] = heard
     total = background + foreground
-    peak = float(np.abs(total).max())
-    scale = FULL_SCALE / peak if fix_clipping and peak > 1.0 else 1.0
-    if scale != 1.0:
-        total, foreground, background = scale * total, scale * foreground, scale * background
-    return Mixed(total, foreground, background, first, above - below, peak, 20 * math.log10(scale))
+    made = Mixed(total, foreground, background, first, above - below, float(np.abs(total).max()))
+    return scaled_down(made) if fix_clipping and made.clips else made
+
+
+def scaled_down(sound: Mixed) -> Mixed:
+    """The soundscape, which clips, and its parts with the gain that brings its peak to `FULL_SCALE`."""
+    factor = FULL_SCALE / sound.peak
+    waves = {name: factor * getattr(sound, name) for name in ("mix", "foreground", "background")}
+    return sound._replace(**waves, scaled_db=20 * math.log10(factor))

@@ -8,9 +8,15 @@ import subprocess
 import numpy as np
 from jaxtyping import Float
 
+from dhauds_jax.data.soundscapes import mixing
+from dhauds_jax.data.soundscapes.mixing import Mixed
 from dhauds_jax.errors import BadInput
 
 KINDS = ("none", "sox0")
+_CUT = 1.0 - 2.0**-30
+"""sox reckons in 32-bit integers: a sample beyond this one has been cut off at full scale."""
+_HALVINGS = 10
+"""By which a sound is brought down at the most to find how loud the reverb makes it."""
 
 
 def check(kind: str, because: str) -> None:
@@ -43,3 +49,38 @@ def sox0(wave: Float[np.ndarray, " time"], rate: int) -> Float[np.ndarray, " tim
     found = np.frombuffer(done.stdout, "<f8")[: len(wave)]
     out[: len(found)] = found
     return out
+
+
+def through_sox0(dry: Mixed, rate: int, fix_clipping: bool) -> Mixed:
+    """The soundscape with its sum through the reverb, by which it may clip, or no longer.
+
+    Its peak is then the larger of those before and after the reverb: sox cuts off what goes beyond full scale at both
+    ends. What is scaled down is the sound before it, so that the parts, through the reverb too, sum to the mix.
+
+    Args:
+      dry: the soundscape, not scaled down.
+      rate: Hz.
+      fix_clipping: scale all down where the sum goes beyond full scale.
+
+    Raises:
+      RuntimeError: sox fails.
+    """
+    wet = sox0(dry.mix, rate)
+    whole = dry._replace(peak=max(dry.peak, _peak(dry, wet, rate)))
+    if not (fix_clipping and whole.clips):
+        return whole._replace(mix=wet)
+    scaled = mixing.scaled_down(whole)
+    return scaled._replace(mix=sox0(scaled.mix, rate))
+
+
+def _peak(dry: Mixed, wet: Float[np.ndarray, " samples"], rate: int) -> float:
+    """The largest absolute sample after the reverb; the reverb is linear, so what was cut off is found from afar."""
+    found, factor = float(np.abs(wet).max()), 1.0
+    if dry.clips:
+        found, factor = _CUT, 1.0 / dry.peak
+    for _ in range(_HALVINGS):
+        if found < _CUT:
+            break
+        factor /= 2
+        found = float(np.abs(sox0(factor * dry.mix, rate)).max())
+    return found / factor

@@ -169,10 +169,10 @@ class Scene:
             ref_db=made.ref_db,
             rate=rate,
             exact=not made.is_reference,
-            fix_clipping=made.fix_clipping,
+            fix_clipping=made.fix_clipping and made.reverb == "none",
         )
         if made.reverb == "sox0":
-            sound = sound._replace(mix=reverb.sox0(sound.mix, rate))
+            sound = reverb.through_sox0(sound, rate, made.fix_clipping)
         return Made(event, sound, (*part.notices, *notices))
 
     def _piece(self, clip: Sound, number: int) -> Piece:

@@ -44,7 +44,11 @@ class EmbedRun(Request):
         None,
     )
     text: str | None = flag("Phrases in place of recordings: a file with one on each line (audio-text networks).", None)
-    export: str = flag("Write OUTPUT/embeddings.npz too, one file for other programs.", "", choices=("", "npz"))
+    export: Sequence[str] = flag(
+        "Write them for other programs too: npz (OUTPUT/embeddings.npz), hear (OUTPUT/hear/, as HEAR's kit has them), "
+        "pt (OUTPUT/embeddings.pt, the dict of Acevedo et al.).",
+        (),
+    )
     allow_partial: bool = like(AdaptRun, "allow_partial")
     on_bad_file: str = flag("skip unreadable files (the manifest lists them) or stop.", "skip")
     save_every_s: float = flag("Least seconds between two parts that a killed command goes on from.", 20.0)

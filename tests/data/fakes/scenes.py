@@ -1,7 +1,8 @@
-"""A small copy of the set of urban scenes."""
+"""Small copies of the sets of urban scenes and of places with events."""
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 from dhauds_jax import class_names
@@ -32,8 +33,43 @@ def _table(path: Path, rows: list[tuple[str, ...]]) -> None:
     path.write_text("".join("\t".join(row) + "\n" for row in rows))
 
 
+PLACES = {
+    "2016": {"home": {"a1": (21.0, ("(object) rustling", 2.0, 3.5), ("dishes", 9.5, 10.5))},
+             "residential_area": {"b1": (10.0,), "b2": (4.0, ("bird singing", 0.0, 4.0))}},
+    "2017": {"street": {"c1": (30.0, ("car", 0.0, 10.0), ("people walking", 5.0, 12.0), ("car", 29.0, 30.0))}},
+}  # fmt: skip
+"""For each edition, place and recording its length in seconds and its events with onset and offset."""
+
+
+def tut_sed(folder: Path, *, editions: tuple[str, ...] = ("2016", "2017"), rate: int = 44_100) -> dict[str, int]:
+    """Four recordings, annotated in three columns (2016) or seven (2017)."""
+    count = 0
+    for edition in editions:
+        root = folder / f"TUT-sound-events-{edition}-development"
+        for scene, recordings in PLACES[edition].items():
+            for name, (seconds, *events) in recordings.items():
+                count += 1
+                place = f"audio/{scene}/{name}.wav"
+                write_clip(root / place, count, rate=rate, seconds=seconds, channels=1 + (scene == "street"))
+                rows = [(f"{onset:.6f}", f"{offset:.6f}", label) for label, onset, offset in events]
+                if edition == "2017":
+                    rows = [(place, scene, *row, "m", f"{name}-1") for row in rows]
+                annotation = root / "meta" / scene / f"{name}.ann"
+                annotation.parent.mkdir(parents=True, exist_ok=True)
+                _table(annotation, rows)
+                fold = 1 + len(name) * ord(name[-1]) % 4
+                (root / "evaluation_setup").mkdir(exist_ok=True)
+                _table(root / "evaluation_setup" / f"{scene}_fold{fold}_test.txt", [(place, scene)])
+    return {"all": count}
+
+
 def _fold(folder: Path) -> dict[str, int]:
     return tau_urban_2019(folder, fold=True)
 
 
-FAKES = {"tau_urban_2019": tau_urban_2019, "tau_urban_2019/fold1": _fold}
+FAKES = {
+    "tau_urban_2019": tau_urban_2019,
+    "tau_urban_2019/fold1": _fold,
+    "tut_sed": tut_sed,
+    **{f"tut_sed/{edition}": functools.partial(tut_sed, editions=(edition,)) for edition in PLACES},
+}

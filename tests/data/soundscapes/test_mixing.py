@@ -170,6 +170,20 @@ def test_sox_gets_the_sound_and_gives_it_back(tmp_path, monkeypatch):
         reverb.sox0(wave, 16_000)
 
 
+@pytest.mark.parametrize("level", [0.3, 0.6, 3.0])
+def test_the_peak_behind_a_reverb_is_found_beyond_full_scale(level, monkeypatch):
+    """A stand-in that cuts off at both ends, as sox does, and triples: 0.9, 1.8 (only behind it), 9 (before it too)."""
+    monkeypatch.setattr(reverb, "sox0", lambda wave, rate: np.clip(3 * np.clip(wave, -1, 1), -1, 1))
+    wave = level * np.sin(np.arange(64) * np.pi / 8)
+    dry = mixing.Mixed(wave, 0.25 * wave, 0.75 * wave, 0, 6.0, level)
+    wet = reverb.through_sox0(dry, 8_000, False)
+    assert wet.peak == pytest.approx(3 * level, rel=1e-12) and wet.scaled_db == 0.0
+    np.testing.assert_array_equal(wet.mix, np.clip(3 * np.clip(wave, -1, 1), -1, 1))
+    fixed = reverb.through_sox0(dry, 8_000, True)
+    assert fixed.peak == wet.peak and np.abs(fixed.mix).max() == pytest.approx(min(3 * level, mixing.FULL_SCALE))
+    np.testing.assert_allclose(3 * (fixed.foreground + fixed.background), fixed.mix, rtol=0, atol=1e-12)
+
+
 def test_where_sox_is_wanted_and_absent_it_is_said(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     reverb.check("none", "--profile=corrected")
@@ -186,3 +200,10 @@ if shutil.which("sox"):  # no skip: where sox is not installed there is nothing 
         np.testing.assert_allclose(wet[::16], golden["mix_reverb0_every16"], rtol=0, atol=1e-8)
         change = np.sqrt(np.square(wet - dry).mean() / np.square(dry).mean())
         assert abs(change - golden["reverb0_gain"][1]) < 1e-6 and change > 0.17, "D4: no bypass"
+
+    def test_soxs_reverb_is_linear_until_it_cuts_off():
+        wave = np.random.default_rng(0).uniform(-0.99, 0.99, 8_000)
+        found = reverb.through_sox0(mixing.Mixed(wave, 0 * wave, wave, 0, 6.0, 0.99), 8_000, True)
+        assert found.clips and np.abs(found.mix).max() == pytest.approx(mixing.FULL_SCALE, abs=1e-6)
+        apart = 4 * reverb.sox0(wave / 4, 8_000)
+        assert abs(np.abs(apart).max() - found.peak) < 1e-6  # sox reckons in single precision
