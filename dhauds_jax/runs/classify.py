@@ -82,7 +82,6 @@ def classify(run: ClassifyRun, command: str) -> str:
         if named is not None:
             corrected = named_classes.corrected(named, run, found)
             model, about = corrected.model, {**about, "classes": corrected.lines}
-            print("\n".join(corrected.lines))
             method = adapting.method_of(how, model.classifier)
         saver = Saver(state / about["identity"], run.save_every_s)
         say(_work(run, len(found.waves), saver.info().get("position", 0)))
