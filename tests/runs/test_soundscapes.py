@@ -243,12 +243,13 @@ def test_what_only_the_reverb_makes_clip_is_counted_and_scaled_down_too(place, t
     """A stand-in for sox at twice the level: dry the soundscapes are within full scale."""
 
     def louder(wave, rate):
-        return np.clip(2 * np.clip(wave, -1, 1), -1, 1)
+        wet = np.clip(2 * np.clip(wave, -1, 1), -1, 1)
+        return np.stack([wet, wet], 1)
 
     run = a_run(place, tmp_path / "dry", ref_db=-18.0, snr="const:8", scene=["park"], parts=True)
     run_command(run)
     assert "full scale" not in capsys.readouterr().out
-    monkeypatch.setattr(reverb, "sox0", louder)
+    monkeypatch.setattr(reverb, "channels", louder)
     monkeypatch.setattr(reverb, "check", lambda kind, because: None)
     wet = run.replace(output=str(tmp_path / "wet"), reverb="sox0")
     run_command(wet)
