@@ -77,6 +77,7 @@ def test_a_scene_has_its_soundscapes_an_index_and_a_record(whole):
         assert (row["label"], row["background"]) == (event.label, event.background) and row["file"].startswith(
             row["label"]
         )
+        assert row["group"] == event.clip, "all soundscapes of a clip have one"
         assert abs(float(row["snr"]) - event.snr) < 1e-5 and abs(float(row["onset"]) - event.onset) < 1e-5
         assert abs(float(row["snr_measured"]) - event.snr) < 1e-3
     assert json.loads((whole / "park.json").read_text())["onset"] == "uniform:0,0.6"
