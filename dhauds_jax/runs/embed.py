@@ -129,7 +129,8 @@ def _embed_cell(
         "listing": source.listing,
     }
     source_of = ("audio_dir", "truth") if run.dataset is None else ("dataset", "data_dir", "split", "noise_dir")
-    asked = {"source": {flag: getattr(run, flag) for flag in source_of}, "command": command}
+    scene = {"scene": source.scene} if source.scene else {}
+    asked = {"source": {**{flag: getattr(run, flag) for flag in source_of}, **scene}, "command": command}
     settings = {"batch_size": run.batch_size, "save_every_s": run.save_every_s, "skip": run.on_bad_file == "skip"}
     work = Work(folder, source, made.encoder, cell, name if several else "embed", identity, asked, **settings)
     return embed_clips.embed_clips(work) + _export(run, folder)

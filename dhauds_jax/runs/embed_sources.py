@@ -15,7 +15,8 @@ from dhauds_jax import digests
 from dhauds_jax.data import recordings, sets
 from dhauds_jax.data.audio import read_blocks, read_part
 from dhauds_jax.data.resampling import resample_wave
-from dhauds_jax.data.sets.base import DataSet, check_split, list_split, read_rows, read_text
+from dhauds_jax.data.sets.base import DataSet, check_split, draw_name, list_split, read_rows, read_text
+from dhauds_jax.data.soundscapes import writing
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
 from dhauds_jax.runs.requests.embed import EmbedRun
@@ -47,6 +48,7 @@ class Source(NamedTuple):
       dataset: the data set; None for recordings.
       notices: what must be said of the list.
       paths: of the files; None for a set that is made in memory.
+      scene: what all clips lie over, where they are soundscapes; else "".
     """
 
     names: tuple[str, ...]
@@ -64,6 +66,7 @@ class Source(NamedTuple):
     notices: tuple[str, ...] = ()
     paths: tuple[Path, ...] | None = None
     label_sets: tuple[tuple[int, ...], ...] | None = None
+    scene: str = ""
 
     @property
     def digest(self) -> str:
@@ -80,11 +83,13 @@ def of_run(run: EmbedRun) -> Source:
 
 
 def of_recordings(run: EmbedRun) -> Source:
-    """The recordings of `--audio_dir`, with what `--truth` knows of them."""
+    """The recordings of `--audio_dir`, with what `--truth` knows of them, or the index of a scene's soundscapes."""
     listed, paths, notices = _listed(Path(run.audio_dir), str(run.audio_dir))
     names = tuple(printable(name) for name in listed)
     source = _of_files(names, listed, paths, notices)
-    return source if run.truth is None else _with_truth(source, run.truth)
+    if run.truth is None:
+        return _with_scene(source, Path(run.audio_dir))
+    return _with_truth(source, run.truth, f"--truth={run.truth}")
 
 
 def _listed(place: Path, flag: str) -> tuple[tuple[str, ...], tuple[Path, ...], tuple[str, ...]]:
@@ -132,17 +137,17 @@ def _times(paths: Sequence[Path]) -> list[tuple[int, int] | None]:
     return [None if stat is None else (stat.st_size, stat.st_mtime_ns) for stat in stats]
 
 
-def _with_truth(source: Source, place: str) -> Source:
-    """The recordings with what a csv knows of them."""
+def _with_truth(source: Source, place: str, said: str) -> Source:
+    """The recordings with what a csv knows of them; sentences call it as `said`."""
     if not Path(place).is_file():
-        raise BadInput(f"--truth={place}: no such file, expected a csv file with the columns file, {', '.join(KNOWN)}")
+        raise BadInput(f"{said}: no such file, expected a csv file with the columns file, {', '.join(KNOWN)}")
     rows = read_rows(Path(place), ("file",), f"file and any of {', '.join(KNOWN)}")
     by_file: dict[str, dict[str, str]] = {}
     for row in rows:
         if by_file.setdefault(row["file"].strip(), row) != row:
-            raise BadInput(f"--truth={place}: {row['file']} stands there twice and differs, expected one line a file")
+            raise BadInput(f"{said}: {row['file']} stands there twice and differs, expected one line a file")
     if not by_file.keys() & set(source.names):
-        raise BadInput(f"--truth={place}: names none of the recordings, expected names such as {source.names[0]!r}")
+        raise BadInput(f"{said}: names none of the recordings, expected names such as {source.names[0]!r}")
 
     def column(name: str) -> tuple[str, ...] | None:
         values = tuple((by_file.get(file, {}).get(name) or "").strip() for file in source.names)
@@ -161,6 +166,31 @@ def _with_truth(source: Source, place: str) -> Source:
     )
 
 
+_OF_A_SCENE = ("file", "label", "background", "background_start", "snr_measured")
+"""Columns by which the index of a scene's soundscapes is known from other tables of that name."""
+
+
+def _first_line(path: Path) -> str:
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.readline().strip()
+
+
+def _with_scene(source: Source, folder: Path) -> Source:
+    """The clips of a folder that is a scene of `experiments.soundscapes`, with what its index knows of them."""
+    index = folder / writing.INDEX
+    if not index.is_file() or not set(_OF_A_SCENE) <= set(_first_line(index).split(",")):
+        return source
+    scene = printable(folder.resolve().name)
+    told = _with_truth(source, str(index), str(index))
+    if source.labels is None:
+        kinds = "label, fold, group and background"
+    else:  # a data set's own labels and splits hold
+        kinds = "fold, group and background"
+        told = source._replace(folds=told.folds, groups=told.groups, backgrounds=told.backgrounds)
+    said = f"{folder} holds soundscapes of scene {scene}: {kinds} of each are those of its {index.name}"
+    return told._replace(scene=scene, notices=(*source.notices, said))
+
+
 def of_dataset(run: EmbedRun) -> Source:
     """The clips of the splits of a data set, one split after the other; a clip of two splits belongs to the first."""
     dataset = sets.get(run.dataset, run.data_dir)
@@ -173,7 +203,7 @@ def of_dataset(run: EmbedRun) -> Source:
     made = dataset.generate is not None
     source, labels, splits = (_made if made else _on_disk)(dataset, run)
     ids = source.ids
-    return source._replace(
+    found = source._replace(
         classes=dataset.classes,
         labels=np.array(labels, np.int32),
         splits=splits,
@@ -181,6 +211,7 @@ def of_dataset(run: EmbedRun) -> Source:
         groups=None if dataset.group is None else tuple(map(dataset.group, ids)),
         dataset=dataset,
     )
+    return _with_scene(found, Path(run.data_dir)) if draw_name(dataset) == "folder" else found
 
 
 def _in_chunks(dataset: DataSet, run: EmbedRun) -> Source:

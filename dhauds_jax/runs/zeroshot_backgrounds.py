@@ -91,8 +91,11 @@ def words(run: ZeroshotGrid, sets: Sequence[LabelledSet], others: Recordings | N
     found: list[tuple[str, ...] | None] = []
     for one in sets:
         own, named = own_of(one, others), one.about.backgrounds
+        scene = (one.about.manifest.get("source") or {}).get("scene")
         if own is not None and all(others.scenes[k] for k in own):
             found.append(tuple(others.scenes[k] for k in own))
+        elif scene:  # of soundscapes, whose recordings of it are called anything
+            found.append((scene,) * len(one.tested))
         elif named is not None and all(named[row] for row in one.tested):
             found.append(tuple(PurePosixPath(named[row]).stem for row in one.tested))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -31,6 +32,15 @@ SEVERAL = ";"
 EXPECTED = f"a folder with {VECTORS}, {INDEX} and {MANIFEST}, or an .npz with vectors and ids"
 _TEXTS = ("splits", "folds", "groups", "backgrounds")
 _NUMBERS = ("seconds", "windows")
+_SAID: Mapping[str, tuple[type, str]] = {
+    "classes": (list, "a list"),
+    "encoder": (dict, "an object"),
+    "long": (str, "a text"),
+    "longer": (int, "a whole number"),
+    "source": (dict, "an object"),
+    "label_rows": (list, "a list"),
+}
+"""What others read of a manifest, where it is there."""
 
 
 def write(
@@ -92,7 +102,26 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     told = found.get("format") if isinstance(found, dict) else type(found).__name__
     if told != FORMAT:
         raise BadInput(f"{path}: is of format {told}, expected {FORMAT}; embed anew with this version")
-    return found
+    return _checked(found, str(path))
+
+
+def _checked(manifest: Any, place: str) -> dict[str, Any]:
+    """A manifest that says what is read of it in the types that are written; raises `BadInput` for another one."""
+    if not isinstance(manifest, dict):
+        raise BadInput(f"{place}: the manifest is a {type(manifest).__name__}, expected an object of JSON; embed anew")
+    for name, (kind, word) in _SAID.items():
+        if not isinstance(manifest.get(name), kind | None):
+            raise BadInput(f"{place}: {name} is {manifest[name]!r} in the manifest, expected {word}; embed anew")
+    classes, together = manifest.get("classes") or (), manifest.get("label_rows")
+    if not all(isinstance(name, str) for name in classes):
+        raise BadInput(f"{place}: classes are {classes!r} in the manifest, expected texts; embed anew")
+    if together and not (len(together) == len(classes) and all(_are_places(row, len(classes)) for row in together)):
+        raise BadInput(f"{place}: label_rows in the manifest are no lists of classes' places, one a class; embed anew")
+    return manifest
+
+
+def _are_places(row: Any, count: int) -> bool:
+    return isinstance(row, list) and all(type(place) is int and 0 <= place < count for place in row)
 
 
 def of_folder(folder: Path) -> dict[str, Any]:
@@ -103,12 +132,14 @@ def of_folder(folder: Path) -> dict[str, Any]:
         again = "; it is unfinished: give the command that embeds again" if (folder / PARTS).is_dir() else ""
         raise BadInput(f"--embeddings={folder}: lacks {', '.join(absent)}, expected {EXPECTED}{again}")
     vectors = load(folder / VECTORS, mmap_mode="r")
-    with (folder / INDEX).open(newline="", encoding="utf-8") as file:
-        columns, *rows = [*csv.reader(file)] or [[]]
+    if not isinstance(vectors, np.ndarray):
+        vectors.close()
+        raise BadInput(f"{folder / VECTORS}: holds several arrays, expected the vectors alone; embed anew")
+    columns, *rows = _index(folder / INDEX)
     if tuple(columns) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
         raise BadInput(f"{folder / INDEX}: has the columns {', '.join(columns)}, expected {', '.join(COLUMNS)}, in all")
     by_name = dict(zip(COLUMNS, zip(*rows, strict=True) if rows else [()] * len(COLUMNS), strict=True))
-    classes = tuple(manifest.get("classes", ()))
+    classes = tuple(manifest.get("classes") or ())
     labels, rows = _label_sets(by_name["label"], classes, manifest, folder / INDEX)
     return {
         "ids": by_name["key"],
@@ -117,8 +148,8 @@ def of_folder(folder: Path) -> dict[str, Any]:
         "label_rows": rows,
         "classes": classes,
         **{name: by_name[name[:-1]] if any(by_name[name[:-1]]) else None for name in _TEXTS},
-        "seconds": np.array(by_name["seconds"], np.float64) if all(by_name["seconds"]) else None,
-        "windows": np.array(by_name["windows"], np.int64) if all(by_name["windows"]) else None,
+        "seconds": _numbers(by_name["seconds"], float, "seconds", folder / INDEX),
+        "windows": _numbers(by_name["windows"], int, "windows", folder / INDEX),
         "manifest": manifest,
     }
 
@@ -139,6 +170,28 @@ def _label_sets(
     for label, others in enumerate(together):
         table[label, others] = 1
     return labels, np.where(labels[:, None] >= 0, table[np.maximum(labels, 0)], np.uint8(0))
+
+
+def _index(path: Path) -> list[list[str]]:
+    """The lines of an index, at least one; raises `BadInput` for what is no csv in UTF-8."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return [*csv.reader(file)] or [[]]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise BadInput(f"{path}: cannot be read ({error}), expected a csv in UTF-8; embed anew") from error
+
+
+def _numbers(texts: Sequence[str], kind: type[int] | type[float], column: str, path: Path) -> np.ndarray | None:
+    """A column of numbers; None where one is not known. Raises `BadInput` for a text that is none."""
+    if not all(texts):
+        return None
+    found = []
+    for line, text in enumerate(texts, 2):
+        try:
+            found.append(kind(text))
+        except ValueError as error:
+            raise BadInput(f"{path}: {column} is {text!r} in line {line}, expected a number; embed anew") from error
+    return np.array(found, {int: np.int64, float: np.float64}[kind])
 
 
 def _labels(names: Sequence[str], classes: Sequence[str], path: Path) -> np.ndarray | None:
@@ -162,8 +215,14 @@ def of_npz(path: Path) -> dict[str, Any]:
         try:
             arrays = {name: stored[name] for name in held}
             manifest = json.loads(str(arrays["manifest"])) if "manifest" in arrays else {}
-        except (ValueError, zipfile.BadZipFile) as error:  # an object array, which only pickle reads; a cut member
+        except (ValueError, zlib.error, zipfile.BadZipFile) as error:  # an array of objects (pickle); a cut member
             raise BadInput(f"--embeddings={path}: {error}, expected arrays of numbers and of texts") from error
+    manifest = _checked(manifest, f"--embeddings={path}")
+    for name in ("ids", "labels", "classes", *_TEXTS, *_NUMBERS):
+        if name in arrays and arrays[name].ndim != 1:
+            raise BadInput(f"--embeddings={path}: {name} has the shape {arrays[name].shape}, expected one value a row")
+        if name in _NUMBERS and name in arrays and arrays[name].dtype.kind not in "iuf":
+            raise BadInput(f"--embeddings={path}: {name} are {arrays[name].dtype}, expected numbers")
     classes, labels = tuple(map(str, arrays.get("classes", ()))), arrays.get("labels")
     if labels is not None and labels.dtype.kind in "US":
         names = tuple(map(str, labels))

@@ -77,6 +77,7 @@ def test_a_scene_has_its_soundscapes_an_index_and_a_record(whole):
         assert (row["label"], row["background"]) == (event.label, event.background) and row["file"].startswith(
             row["label"]
         )
+        assert row["group"] == event.clip, "all soundscapes of a clip have one"
         assert abs(float(row["snr"]) - event.snr) < 1e-5 and abs(float(row["onset"]) - event.onset) < 1e-5
         assert abs(float(row["snr_measured"]) - event.snr) < 1e-3
     assert json.loads((whole / "park.json").read_text())["onset"] == "uniform:0,0.6"
@@ -243,12 +244,13 @@ def test_what_only_the_reverb_makes_clip_is_counted_and_scaled_down_too(place, t
     """A stand-in for sox at twice the level: dry the soundscapes are within full scale."""
 
     def louder(wave, rate):
-        return np.clip(2 * np.clip(wave, -1, 1), -1, 1)
+        wet = np.clip(2 * np.clip(wave, -1, 1), -1, 1)
+        return np.stack([wet, wet], 1)
 
     run = a_run(place, tmp_path / "dry", ref_db=-18.0, snr="const:8", scene=["park"], parts=True)
     run_command(run)
     assert "full scale" not in capsys.readouterr().out
-    monkeypatch.setattr(reverb, "sox0", louder)
+    monkeypatch.setattr(reverb, "channels", louder)
     monkeypatch.setattr(reverb, "check", lambda kind, because: None)
     wet = run.replace(output=str(tmp_path / "wet"), reverb="sox0")
     run_command(wet)

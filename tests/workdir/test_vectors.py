@@ -85,6 +85,16 @@ def test_an_npz_of_somebody_else_needs_vectors_and_ids_alone(tmp_path):
         ({"folds": np.array(["1"])}, "3 vectors and 1 folds"),
         ({"labels": np.array([0, 1, 2]), "classes": np.array(["x", "y"])}, "from 0 to 2, and there are 2 classes"),
         ({"labels": np.array([0.0, 1.0, 1.0]), "classes": np.array(["x", "y"])}, "labels are float64"),
+        ({"ids": np.array("a")}, r"ids has the shape \(\), expected one value a row"),
+        ({"ids": np.array([["a"], ["b"], ["c"]])}, r"ids has the shape \(3, 1\), expected one value a row"),
+        ({"labels": np.array(1), "classes": np.array(["x", "y"])}, r"labels has the shape \(\), expected one value"),
+        ({"labels": np.array("x")}, r"labels has the shape \(\)"),
+        ({"classes": np.array("x")}, r"classes has the shape \(\)"),
+        ({"groups": np.array("x")}, r"groups has the shape \(\)"),
+        ({"seconds": np.array(1.0)}, r"seconds has the shape \(\)"),
+        ({"seconds": np.array(["1", "2", "3"])}, "seconds are <U1, expected numbers"),
+        ({"manifest": np.array("[1]")}, "the manifest is a list, expected an object of JSON; embed anew"),
+        ({"manifest": np.array('{"encoder": "x"}')}, "encoder is 'x' in the manifest, expected an object; embed anew"),
         ({"labels": np.array(["x", "z", "x"]), "classes": np.array(["x", "y"])}, "label 'z' is none of its classes"),
     ],
 )
@@ -107,6 +117,12 @@ def test_vectors_without_a_number_or_a_direction_are_named(tmp_path):
     assert vectors.read(folder, zeros=True).vectors[2].any()
 
 
+def changed(path, old, new):
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -119,6 +135,36 @@ def test_vectors_without_a_number_or_a_direction_are_named(tmp_path):
             "has the columns key, label, expected",
         ),
         (lambda folder: (folder / "index.csv").write_text(""), "has the columns , expected key, label"),
+        (
+            lambda folder: (folder / "index.csv").write_bytes(b"key\xff"),
+            r"index.csv: cannot be read \('utf-8' .*\), expected a csv in UTF-8; embed anew",
+        ),
+        (
+            lambda folder: changed(folder / "index.csv", "1.5000", "abc"),
+            "index.csv: seconds is 'abc' in line 2, expected a number; embed anew",
+        ),
+        (lambda folder: changed(folder / "index.csv", ",2,park", ",2.5,park"), "windows is '2.5' in line 2, expected"),
+        (
+            lambda folder: changed(folder / "manifest.json", '"longer": 2', '"longer": "no"'),
+            "manifest.json: longer is 'no' in the manifest, expected a whole number; embed anew",
+        ),
+        (lambda folder: (folder / "manifest.json").write_text("[1]"), "manifest.json: is of format list, expected 1"),
+        (
+            lambda folder: (folder / "manifest.json").write_text('{"format": 1, "classes": 5}'),
+            "classes is 5 in the manifest, expected a list",
+        ),
+        (
+            lambda folder: (folder / "manifest.json").write_text('{"format": 1, "classes": [5]}'),
+            r"classes are \[5\] in the manifest, expected texts",
+        ),
+        (
+            lambda folder: changed(folder / "manifest.json", '"longer": 2', '"longer": 2, "label_rows": [[0], [2]]'),
+            "label_rows in the manifest are no lists of classes' places, one a class; embed anew",
+        ),
+        (
+            lambda folder: an_npz(folder / "x.npz").rename(folder / "vectors.npy"),
+            "vectors.npy: holds several arrays, expected the vectors alone",
+        ),
     ],
 )
 def test_a_damaged_folder_is_said(tmp_path, damage, message):

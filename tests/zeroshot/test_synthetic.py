@@ -70,11 +70,13 @@ def test_words_are_worth_less_than_sounds_where_the_modalities_lie_apart():
 
 def test_the_page_s_table_is_what_the_study_gives():
     page = (Path(__file__).parents[2] / "docs" / "zeroshot.md").read_text(encoding="utf-8")
+    compared = []
     for offset, end in ((1.0, ""), (0.0, ", no offsets")):
         for point in synthetic.study(jax.random.key(0), world=synthetic.World(offset=offset)):
             found = re.search(rf"\n\| {point.snr_db:g} dB{end} \|(.*)\|\n", page)
             if found is None:
                 continue
+            compared.append(f"{point.snr_db:g} dB{end}")
             cells = [float(cell.split("(")[0]) for cell in found[1].split("|")]
             chosen = [point.chosen[kind][1] for kind in ("audio", "text", "oracle")]
             row = [
@@ -87,3 +89,5 @@ def test_the_page_s_table_is_what_the_study_gives():
             ]
             # A unit of rounding may turn one clip of the thousand, and the page has one decimal.
             np.testing.assert_allclose(cells, 100 * np.array(row), rtol=0, atol=0.16)
+    rows = re.findall(r"^\| (-?\d+ dB(?:, no offsets)?) \|", page, re.MULTILINE)
+    assert len(rows) == 4 and sorted(compared) == sorted(rows)

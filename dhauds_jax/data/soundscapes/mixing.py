@@ -29,7 +29,8 @@ class Mixed(NamedTuple):
       foreground, background: float64 (samples,) each, as they are in it, without a reverb.
       first: the sample at which the event begins.
       snr: LU of the event (before its fades) over the background, measured after their gains.
-      peak: the largest absolute sample of the sum, before and after a reverb, before anything was done about it.
+      peak: the largest absolute sample of the sum, or of the two channels that a reverb makes of it, before anything
+        was done about it.
       scaled_db: gain of all three because the sum was clipping; 0.0 where it was not, or nobody asked.
     """
 

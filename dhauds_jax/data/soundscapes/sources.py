@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,15 +14,10 @@ from dhauds_jax.data import formats, sets, walking
 from dhauds_jax.data.audio import LONGEST_SECONDS, BadFile, Reading, measure
 from dhauds_jax.data.mixdown import SILENT
 from dhauds_jax.data.sets import folder_per_class
-from dhauds_jax.data.sets.base import DataSet, check_split, draw_name, list_split
+from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split, draw_name, list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
 
-_FOLDS = {
-    "urban_sound_8k": re.compile(r"^fold(\d+)/"),
-    "esc50": re.compile(r"^audio/(\d)-"),
-}
-"""Sets whose clips' ids say in which official fold they are."""
 _ROUNDING = 1e-6  # of a sample
 
 
@@ -35,12 +29,14 @@ class Sound(NamedTuple):
       path: the file.
       label: its class; of a background, its scene.
       fold: its official fold, where its set has some; "" elsewhere.
+      group: the recording or speaker that it is from, as its set knows (`DataSet.group`); of other sets its own id.
     """
 
     id: str
     path: Path
     label: str
     fold: str = ""
+    group: str = ""
 
 
 class Sounds(NamedTuple):
@@ -97,7 +93,7 @@ def foregrounds(
             refs, said = list_split(dataset, folder, split, allow_partial)
             notices += said
             for ref in refs:
-                sound = Sound(printable(ref.id), ref.path, dataset.classes[ref.label], _fold(dataset, ref.id))
+                sound = _sound(dataset, ref)
                 found.setdefault(sound.id, sound)
     return Sounds(draw_name(dataset), tuple(found.values()), tuple(dict.fromkeys(notices)))
 
@@ -130,10 +126,11 @@ def _splits(dataset: DataSet, folder: str | None) -> Sequence[str]:
     return dataset.splits
 
 
-def _fold(dataset: DataSet, clip_id: str) -> str:
-    pattern = _FOLDS.get(draw_name(dataset))
-    found = pattern.search(clip_id) if pattern else None
-    return found[1] if found else ""
+def _sound(dataset: DataSet, ref: ClipRef) -> Sound:
+    name = printable(ref.id)
+    fold = "" if dataset.fold is None else dataset.fold(ref.id)
+    group = name if dataset.group is None else dataset.group(ref.id)
+    return Sound(name, ref.path, dataset.classes[ref.label], fold, group)
 
 
 @contextlib.contextmanager

@@ -32,7 +32,8 @@ from dhauds_jax.wording import counted
 
 INDEX = "index.csv"
 """A scene's soundscapes, a row each."""
-COLUMNS = ("file", "label", "fold", "background", "background_start", "snr", "onset", "snr_measured", "peak")
+COLUMNS = ("file", "label", "fold", "group", "background", "background_start", "snr", "onset", "snr_measured", "peak")
+"""Of an index. All soundscapes of a clip, and of what is cut from one recording, have one `group`."""
 THREADS = available_cores()
 """Soundscapes that are made at a time."""
 
@@ -249,7 +250,7 @@ def _row(task: Task, found: dict[str, Any]) -> tuple[object, ...]:
     event, ours = record.event_of(found), record.ours(found)
     numbers = (f"{value:g}" for value in (event.background_start, event.snr, event.onset))
     measured = (f"{ours['snr_measured']:.3f}", f"{ours['peak']:.4f}")
-    return (printable(task.file), event.label, event.fold, event.background, *numbers, *measured)
+    return (printable(task.file), event.label, event.fold, task.clip.group, event.background, *numbers, *measured)
 
 
 def _remarks(found: Sequence[tuple[Task, dict[str, Any], float]], work: Work) -> tuple[str, ...]:

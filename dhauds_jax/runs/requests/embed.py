@@ -40,7 +40,7 @@ class EmbedRun(Request):
     batch_size: int = flag("Windows in a dispatch.", 16)
     truth: str | None = flag(
         "What is known of the recordings of --audio_dir: a csv file with the columns file and, of label, fold, "
-        "background, split and group, those that there are.",
+        "background, split and group, those that there are; default: of a scene of soundscapes its index.csv.",
         None,
     )
     text: str | None = flag("Phrases in place of recordings: a file with one on each line (audio-text networks).", None)

@@ -2,6 +2,8 @@
 
 import shutil
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -127,7 +129,7 @@ def test_clipping_is_told_and_scaled_down_on_request():
     fixed = mixing.mix(event, background, **about, fix_clipping=True)
     assert fixed.peak == plain.peak and abs(np.abs(fixed.mix).max() - mixing.FULL_SCALE) < 1e-12
     np.testing.assert_allclose(fixed.mix, plain.mix * mixing.gain(fixed.scaled_db), rtol=1e-12)
-    np.testing.assert_allclose(fixed.foreground + fixed.background, fixed.mix, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(fixed.foreground + fixed.background, fixed.mix, rtol=0, atol=2.0**-31)
     quiet = mixing.mix(event, background, **{**about, "snr": 0.0, "ref_db": -50.0}, fix_clipping=True)
     assert not quiet.clips and quiet.scaled_db == 0
 
@@ -157,10 +159,14 @@ def program(folder, text):
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
 
+TWICE = "from sys import *; [stdout.buffer.write(x + x) for x in iter(lambda: stdin.buffer.read(8), b'')]"
+"""A program that makes two equal channels of doubles of one."""
+
+
 def test_sox_gets_the_sound_and_gives_it_back(tmp_path, monkeypatch):
     """A stand-in that gives back what it reads: how sox itself sounds is held against Scaper where it is installed."""
-    wave = np.random.default_rng(4).normal(size=500)
-    program(tmp_path, f'echo "$@" > {tmp_path}/words; cat')
+    wave = np.random.default_rng(4).integers(-(1 << 31), 1 << 31, 500) / 2.0**31
+    program(tmp_path, f'echo "$@" > {tmp_path}/words; {sys.executable} -c "{TWICE}"')
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     reverb.check("sox0", "--reverb=sox0")
     np.testing.assert_array_equal(reverb.sox0(wave, 16_000), wave)
@@ -173,15 +179,20 @@ def test_sox_gets_the_sound_and_gives_it_back(tmp_path, monkeypatch):
 @pytest.mark.parametrize("level", [0.3, 0.6, 3.0])
 def test_the_peak_behind_a_reverb_is_found_beyond_full_scale(level, monkeypatch):
     """A stand-in that cuts off at both ends, as sox does, and triples: 0.9, 1.8 (only behind it), 9 (before it too)."""
-    monkeypatch.setattr(reverb, "sox0", lambda wave, rate: np.clip(3 * np.clip(wave, -1, 1), -1, 1))
+
+    def louder(wave, rate):
+        wet = np.clip(3 * np.clip(wave, -1, 1), -1, 1)
+        return np.stack([wet, wet], 1)
+
+    monkeypatch.setattr(reverb, "channels", louder)
     wave = level * np.sin(np.arange(64) * np.pi / 8)
     dry = mixing.Mixed(wave, 0.25 * wave, 0.75 * wave, 0, 6.0, level)
     wet = reverb.through_sox0(dry, 8_000, False)
     assert wet.peak == pytest.approx(3 * level, rel=1e-12) and wet.scaled_db == 0.0
-    np.testing.assert_array_equal(wet.mix, np.clip(3 * np.clip(wave, -1, 1), -1, 1))
+    np.testing.assert_allclose(wet.mix, np.clip(3 * np.clip(wave, -1, 1), -1, 1), rtol=0, atol=2.0**-31)
     fixed = reverb.through_sox0(dry, 8_000, True)
     assert fixed.peak == wet.peak and np.abs(fixed.mix).max() == pytest.approx(min(3 * level, mixing.FULL_SCALE))
-    np.testing.assert_allclose(3 * (fixed.foreground + fixed.background), fixed.mix, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(3 * (fixed.foreground + fixed.background), fixed.mix, rtol=0, atol=2.0**-31)
 
 
 def test_where_sox_is_wanted_and_absent_it_is_said(monkeypatch, tmp_path):
@@ -201,9 +212,22 @@ if shutil.which("sox"):  # no skip: where sox is not installed there is nothing 
         change = np.sqrt(np.square(wet - dry).mean() / np.square(dry).mean())
         assert abs(change - golden["reverb0_gain"][1]) < 1e-6 and change > 0.17, "D4: no bypass"
 
-    def test_soxs_reverb_is_linear_until_it_cuts_off():
+    def test_soxs_reverb_cuts_off_in_two_channels_and_is_linear_below():
         wave = np.random.default_rng(0).uniform(-0.99, 0.99, 8_000)
-        found = reverb.through_sox0(mixing.Mixed(wave, 0 * wave, wave, 0, 6.0, 0.99), 8_000, True)
-        assert found.clips and np.abs(found.mix).max() == pytest.approx(mixing.FULL_SCALE, abs=1e-6)
-        apart = 4 * reverb.sox0(wave / 4, 8_000)
-        assert abs(np.abs(apart).max() - found.peak) < 1e-6  # sox reckons in single precision
+        dry = mixing.Mixed(wave, 0 * wave, wave, 0, 6.0, 0.99)
+        apart = 8 * reverb.channels(wave / 8, 8_000)
+        found = reverb.through_sox0(dry, 8_000, True)
+        # sox reckons in single precision.
+        assert found.peak == pytest.approx(np.abs(apart).max(), abs=1e-6) and found.peak > 1.2
+        scale = mixing.FULL_SCALE / found.peak
+        np.testing.assert_allclose(found.mix, scale * apart.mean(1), rtol=0, atol=1e-6)
+        np.testing.assert_allclose(found.background, scale * wave, rtol=1e-12)
+        cut = reverb.through_sox0(dry, 8_000, False).mix
+        assert np.abs(cut - apart.mean(1)).max() > 0.1, "what is not scaled down is cut, also where the mean is small"
+
+    def test_the_mean_of_soxs_two_channels_is_its_one():
+        wave = np.random.default_rng(0).uniform(-0.5, 0.5, 8_000)
+        form = ["-t", "raw", "-e", "floating-point", "-b", "64", "-L", "-r", "8000", "-c", "1", "-"]
+        words = ["sox", "-D", *form, *form, "reverb", "0", "50", "100", "100", "0", "0"]
+        one = subprocess.run(words, input=wave.tobytes(), capture_output=True, check=True).stdout
+        np.testing.assert_array_equal(reverb.sox0(wave, 8_000), np.frombuffer(one)[:8_000])

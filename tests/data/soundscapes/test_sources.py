@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.soundscapes import sources
 from dhauds_jax.errors import BadInput
@@ -36,6 +37,19 @@ def test_a_published_set_has_its_folds_and_its_doubled_splits_once(tmp_path):
     assert all(sound.id.startswith(f"fold{sound.fold}/") for sound in found.all)
     (test,) = {sound.fold for sound in sources.foregrounds("urban_sound_8k/fold3", str(tmp_path), ("test",)).all}
     assert test == "3"
+    cut = sets.get("urban_sound_8k", str(tmp_path)).group
+    assert all(sound.group == cut(sound.id) for sound in found.all), "one of a Freesound recording"
+
+
+def test_folds_and_groups_are_the_set_s_own_and_a_clip_s_id_where_it_has_none(place, monkeypatch):
+    made = sets.get("folder", str(place / "events"))._replace(fold=lambda clip: clip[-5], group=lambda clip: clip[:4])
+    (none,) = {sound.group == sound.id for sound in sources.foregrounds("folder", str(place / "events")).all}
+    assert none
+    monkeypatch.setattr(sources.sets, "get", lambda name, folder: made)
+    found = sources.foregrounds("folder", str(place / "events")).all
+    assert {(sound.fold, sound.group) for sound in found} == {
+        *(("0", "bell"), ("1", "bell"), ("2", "bell"), ("0", "dog/"), ("1", "dog/")),
+    }
 
 
 def test_esc50_has_folds_and_other_sets_have_none(tmp_path, place):
