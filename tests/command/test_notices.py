@@ -21,11 +21,15 @@ OF_ALL = {"help", "helpfull", "version", "compilation_cache", "verbosity", "flag
 """Flags that absl or the runner gives every command."""
 
 OF_OTHERS = {
+    "dhauds_jax/benchmark/clap.py": {"lengths", "threads"},  # of benchmarks/torch_clap.py
     "dhauds_jax/benchmark/pytorch.py": {"compile", "threads"},  # of benchmarks/torch_adaptation.py
     "dhauds_jax/command/app.py": {"install", "name"},  # of wsl, and a name for any
     "experiments/__main__.py": {"flag"},  # any
     "dhauds_jax/model/onnx.py": {"no"},  # --no-deps of pip
+    "dhauds_jax/runs/requests/export.py": {"no"},  # likewise
     "dhauds_jax/train/epoch_log.py": {"logdir"},  # of tensorboard
+    "dhauds_jax/zeroshot/reference.py": {"mode", "modality", "temperature"},  # of the published script
+    "dhauds_jax/zeroshot/scorers/subtract.py": {"temperature"},  # likewise
     "dhauds_jax/workdir/provenance.py": {"error", "short", "porcelain"},  # of git
 }
 """File -> flags in its strings that are not ours."""

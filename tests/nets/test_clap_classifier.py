@@ -11,7 +11,7 @@ from dhauds_jax.nets.clap_zoo import audio_text_preset, build_audio_text
 from dhauds_jax.nets.normalisers import EVAL
 
 
-@pytest.mark.parametrize("name", ["clap_test", "clap_test_fused"])
+@pytest.mark.parametrize("name", [pytest.param("clap_test", marks=pytest.mark.slow), "clap_test_fused"])
 def test_logits_are_scaled_cosines_less_the_background(name):
     config = audio_text_preset(name)
     towers = build_audio_text(config)

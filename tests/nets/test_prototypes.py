@@ -33,7 +33,13 @@ def net(head):
     return classifier, classifier.init(jax.random.key(0), wave), wave
 
 
-@pytest.mark.parametrize("head", HEADS, ids=lambda head: head["kind"])
+QUICK = ("bottleneck", "projected_tokens")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [pytest.param(head, marks=() if head["kind"] in QUICK else pytest.mark.slow, id=head["kind"]) for head in HEADS],
+)
 def test_a_heads_own_columns_as_prototypes_give_its_logits(head):
     classifier, variables, wave = net(head)
     before, _ = classifier.apply(variables, wave, mode=EVAL)
@@ -73,6 +79,7 @@ def test_a_row_of_zeros_has_a_finite_derivative():
     np.testing.assert_allclose(unit_rows(jnp.array([[3.0, 4.0], [0.0, 0.0]])), [[0.6, 0.8], [0, 0]], atol=1e-7)
 
 
+@pytest.mark.slow
 def test_it_travels_in_a_checkpoint_and_methods_take_it(tmp_path):
     classifier, variables, wave = net(HEADS[0])
     config, changed = with_prototypes(classifier.config, variables, np.eye(6, 3), np.zeros(3), CLASSES, scale=5.0)

@@ -139,6 +139,7 @@ def test_later_runs_need_no_tokenizer(place, tmp_path):
     assert (tmp_path / "a/probabilities.csv").read_bytes() == (tmp_path / "b/probabilities.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_the_weight_is_chosen_and_unknown_named_without_labels(place, tmp_path, capsys):
     options = {"background_dir": str(place / "park"), "background_weight": "auto", "reject_background": 0.0}
     classify(run_of(place, tmp_path / "out", **options), "classify")
@@ -218,6 +219,7 @@ def test_another_file_of_classes_is_another_run(place, tmp_path):
     classify(run_of(place, tmp_path / "out", class_names=str(own)), "classify")
 
 
+@pytest.mark.slow
 def test_in_python_names_make_a_model(place):
     import dhauds_jax
 
