@@ -63,6 +63,16 @@ class Vectors(NamedTuple):
         labels = [one for one in (self.labels, self.label_rows) if one is not None]
         return digests.of_texts(list(self.ids), list(self.classes), digests.of_arrays(self.vectors, *labels))
 
+    def in_order_of(self, classes: tuple[str, ...]) -> Vectors:
+        """The same clips with their classes in another order; as they are where the names are not the same."""
+        if classes == self.classes or sorted(classes) != sorted(self.classes):
+            return self
+        columns = [self.classes.index(name) for name in classes]
+        place = np.append(np.argsort(columns), -1)  # the last one for clips without a label
+        labels = None if self.labels is None else place[self.labels]
+        rows = None if self.label_rows is None else self.label_rows[:, columns]
+        return self._replace(classes=classes, labels=labels, label_rows=rows)
+
 
 def read(place: Path | str, *, zeros: bool = False) -> Vectors:
     """Reads a folder or an `.npz`.

@@ -247,3 +247,13 @@ def test_clips_with_several_labels_have_rows_of_them(tmp_path):
     assert vectors.read(an_npz(tmp_path / "c.npz", classes=classes, label_rows=rows)).labels.tolist() == [0, -1, 1]
     with pytest.raises(BadInput, match="label and label_rows of 'b' say different things"):
         vectors.read(an_npz(tmp_path / "d.npz", classes=classes, label_rows=rows, labels=np.array([0, 0, 1])))
+
+
+def test_classes_take_another_order_with_their_labels():
+    rows = np.array([[1, 0, 0], [0, 1, 1], [0, 0, 0]], np.uint8)
+    found = vectors.Vectors("here", ("a", "b", "c"), np.eye(3, dtype=np.float32), np.array([0, 1, -1]), ("x", "y", "z"))
+    found = found._replace(label_rows=rows)
+    turned = found.in_order_of(("z", "x", "y"))
+    assert [turned.classes[k] if k >= 0 else "" for k in turned.labels] == ["x", "y", ""]
+    assert turned.label_rows.tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
+    assert found.in_order_of(("x", "y", "w")) is found and found.in_order_of(found.classes) is found
