@@ -143,8 +143,8 @@ def run_rows(
                 began = time.monotonic()
                 it, background, curve = held.of(row)
                 record = record_of(run, row, it, curve, background, inputs.towers)
-                seconds = {"seconds": time.monotonic() - began}
-                record = {**record, **about, **seconds, "cell": cell, **extra}
+                known = {"background_of": _origin(row, inputs), "seconds": time.monotonic() - began}
+                record = {**record, **about, **known, "cell": cell, **extra}
                 records.append(workdir, record, KIND)
                 if printed:
                     bar.write(line_of(record))
@@ -222,6 +222,15 @@ def _cell(run: ZeroshotGrid, row: Row, inputs: Inputs) -> str:
     elif row.background == chunks.KIND:
         origin = [digests.of_texts(list(one.about.groups))]
     return cell_of(run, row, one, source_of(row, inputs.sets), inputs.towers, origin)
+
+
+def _origin(row: Row, inputs: Inputs) -> str | None:
+    """Names what a background is made of, but for which clip lies over which: a seed draws that."""
+    if row.background == "text":
+        return digests.of_texts(sorted(set(inputs.words[row.place])))
+    if row.background in ("audio", "oracle"):
+        return digests.of_texts(inputs.others.digest, list(inputs.others.scenes))
+    return None
 
 
 def _check_all(run: ZeroshotGrid, grid: Grid, inputs: Inputs) -> None:

@@ -60,7 +60,7 @@ def cell_of(
         "topn": run.topn if row.prototypes == "tgap" else None,
         "scorer": [row.scorer, [registry.source_digest(part) for part in scorers.members(row.scorer)]],
         "options": scorers.resolve_options(row.scorer, scorer_options(row, row.weight, run.online)),
-        "shots": run.shots if "train_labels" in scorer_of(row, row.weight, run.online).uses else None,
+        "shots": shots_of_row(run, row),
         "background": [row.background, *background],
         "weight": [AUTO if row.auto else row.weight, run.criterion],
         "scale": run.scale,
@@ -69,6 +69,11 @@ def cell_of(
         "seed": run.seed,
     }
     return digests.of_text(repr(sorted(named.items())))
+
+
+def shots_of_row(run: ZeroshotGrid, row: Row) -> int | None:
+    """Labelled clips of a class that the row's scorer is given; None for one that takes none."""
+    return run.shots if "train_labels" in scorer_of(row, row.weight, run.online).uses else None
 
 
 def uses_of(row: Row, background: Background | None, online: bool) -> tuple[str, ...]:
@@ -163,7 +168,11 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "normalised": is_normalised(run) if row.prototypes != "text" else True,
         "long": str(it.one.about.manifest.get("long", "")),
         "topn": run.topn if row.prototypes == "tgap" else None,
+        "shots": shots_of_row(run, row),
+        "folds_asked": run.folds,
+        "scale_asked": run.scale,
         "clips": it.one.about.digest,
+        "source_clips": it.source.about.digest if row.prototypes in OF_CLIPS else None,
         **({"own_head": _own_head(it, towers)} if row.prototypes == "head" else {}),
     }
 

@@ -209,6 +209,15 @@ def test_the_choice_of_a_weight_reads_no_label(place, tmp_path, monkeypatch):
     assert rows(tmp_path)[0]["weight"] == choose.WEIGHTS[3]
 
 
+def test_records_hold_what_was_asked_for(place, tmp_path):
+    run = run_of(place, tmp_path, background=("audio",), scorer=("treff", "subtract"), shots=4, folds="3", scale="30")
+    zeroshot(run, "zeroshot")
+    shot, taken = rows(tmp_path)
+    assert (shot["shots"], shot["folds_asked"], shot["scale_asked"]) == (4, "3", "30")
+    assert taken["shots"] is None and taken["source_clips"] == taken["clips"] and shot["background_of"] is None
+    assert len(taken["background_of"]) == 16
+
+
 def test_report_reads_records_alone(place, tmp_path):
     run = run_of(place, tmp_path, background=("audio",), scorer=("plain", "subtract", "centre"), weight=("0.5", "auto"))
     zeroshot(run, "zeroshot")
