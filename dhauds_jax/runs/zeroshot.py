@@ -19,7 +19,7 @@ from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot_records import cell_of, line_of, record_of
 from dhauds_jax.runs.zeroshot_rows import OF_CLIPS, Grid, Row, check, grid_of
 from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_scale, check_training, curve_of, scored
-from dhauds_jax.runs.zeroshot_sets import LabelledSet, clean_of
+from dhauds_jax.runs.zeroshot_sets import LabelledSet, check_owners, clean_of
 from dhauds_jax.runs.zeroshot_towers import Towers
 from dhauds_jax.tta import selection
 from dhauds_jax.types import Background
@@ -128,6 +128,9 @@ def run_rows(
     if printed:
         for reason in grid.left_out:
             print(f"left out: {reason}")
+        if any(row.train == "clean" for row in grid.rows):
+            place = clean_of(inputs.sets).about.place
+            print(f"note: prototypes (clean) are of {place}, the one set without a column background or a corruption")
     _check_all(run, grid, inputs)
     workdir, done = Path(run.workdir), records.done(Path(run.workdir), KIND)
     cells = [_cell(run, row, inputs) for row in grid.rows]
@@ -235,6 +238,9 @@ def _origin(row: Row, inputs: Inputs) -> str | None:
 
 def _check_all(run: ZeroshotGrid, grid: Grid, inputs: Inputs) -> None:
     """Raises what any row would refuse, before the first one is computed."""
+    for row in grid.rows:
+        if row.train == "clean":
+            check_owners(clean_of(inputs.sets), inputs.sets[row.place], run.folds)
     kinds = list(dict.fromkeys(row.prototypes for row in grid.rows))
     check_scale(run, inputs.towers, kinds, [source_of(row, inputs.sets) for row in grid.rows])
     seen = {}

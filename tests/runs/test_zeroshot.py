@@ -190,6 +190,20 @@ def test_folds_of_groups_and_of_splits(place, tmp_path):
     )
 
 
+def test_a_soundscape_is_in_the_fold_of_its_clean_clip(place, tmp_path):
+    clean = [f"clip{k}" for k in range(CLIPS)]
+    names = np.array([f"dog/{name}-park-{k % 2}.wav" for k, name in enumerate(clean)])
+    write(tmp_path, folds=None, ids=names, groups=np.array(clean))
+    places = [str(tmp_path / "clean.npz"), str(tmp_path / "park.npz")]
+    np.savez(places[0], **{name: value for name, value in np.load(places[0]).items() if name != "folds"})
+    of_clean, noisy = zeroshot_sets.read(places, "4", "test", "train", 0)
+    np.testing.assert_array_equal(of_clean.fold, noisy.fold)
+    two = np.where(np.arange(CLIPS) % 2, "", np.array(clean))  # where one group is not known, others still are
+    write(tmp_path, folds=None, ids=names, groups=two)
+    (some,) = zeroshot_sets.read(places[1:], "4", "test", "train", 0)
+    assert zeroshot_sets.owners_of(some.about)[:2] == ("clip0", "dog/clip1-park-1.wav")
+
+
 def test_quiet_clips_are_those_that_no_class_explains(place, tmp_path):
     zeroshot(run_of(place, tmp_path, background=("quiet",), scorer=("subtract",)), "zeroshot")
     _, park, *_ = drawn()
@@ -312,6 +326,11 @@ def test_a_corrupted_set_is_embedded_on_the_way(tmp_path, capsys):
     manifests = list((tmp_path / "out" / "embeddings").rglob("manifest.json"))
     assert len(manifests) == 3
     assert {json.loads(path.read_text())["corruption"]["name"] for path in manifests} == {"clean", "ENSC"}
+
+
+def test_the_clean_set_is_named(place, tmp_path, capsys):
+    zeroshot(run_of(place, tmp_path, ("clean", "park")), "zeroshot")
+    assert f"note: prototypes (clean) are of {place / 'clean.npz'}, the one set" in capsys.readouterr().out
 
 
 def test_trains_of_profiles(place):
