@@ -196,7 +196,7 @@ def _known(run: ZeroshotGrid, inputs: Inputs, place: int) -> tuple[str, ...]:
     if inputs.others is not None:
         if one.about.backgrounds is not None or not named:
             found.append("audio")
-        if places.own_of(one, inputs.others) is not None:
+        if one.about.backgrounds is not None:
             found.append("oracle")
     return tuple(found)
 

@@ -198,8 +198,8 @@ def check_owners(clean: LabelledSet, one: LabelledSet, folds: str) -> None:
     alone = min(ours - theirs)
     raise BadInput(
         f"--folds={folds}: {alone!r} of {one.about.place} has no clip of this name or group in the clean set "
-        f"{clean.about.place}, expected both by the same ids, or a column group with the original's in the index of the "
-        "other, else clean originals of tested clips make prototypes; give --train=same, or embed with a group"
+        f"{clean.about.place}, expected both by the same ids, or a column group with the original's in the index of "
+        "the other, else clean originals of tested clips make prototypes; give --train=same, or embed with a group"
     )
 
 
