@@ -76,10 +76,11 @@ def shots_of_row(run: ZeroshotGrid, row: Row) -> int | None:
     return run.shots if "train_labels" in scorer_of(row, row.weight, run.online).uses else None
 
 
-def uses_of(row: Row, background: Background | None, online: bool) -> tuple[str, ...]:
-    """What a row was allowed to see beside the clip: by its prototypes, its scorer, and the choice of its weight."""
-    scorer = scorer_of(row, row.weight, online)
+def uses_of(run: ZeroshotGrid, row: Row, background: Background | None) -> tuple[str, ...]:
+    """What a row was allowed to see beside the clip: by prototypes, scorer, and the choice of weight and scale."""
+    scorer = scorer_of(row, row.weight, run.online)
     found = {*_PROTOTYPES_USE[row.prototypes], *scorers.uses(scorer, background), *(("set",) if row.auto else ())}
+    found |= {"train_labels"} if run.scale == "nll" else set()
     found |= {"annotations"} if row.background == zeroshot_chunks.KIND else set()
     return tuple(name for name in _ORDER if name in found)
 
@@ -94,10 +95,10 @@ def record_of(
     run: ZeroshotGrid, row: Row, it: Scored, curve: Curve, background: Background | None, towers: Towers
 ) -> dict[str, Any]:
     """The record of a row but for where its numbers come from."""
-    scale, scale_by = scale_of(run, towers, it)
+    scales, scale_by = scale_of(run, towers, it)
     own = curve.place_of(row)
     scores, weight, labels = curve.scores[own], curve.weights[own], it.labels
-    logits = scale * np.asarray(scores, np.float64)
+    logits = np.array(scales)[it.fold, None] * np.asarray(scores, np.float64)
     before, plain_folds = accuracies(right(it.plain, labels), it, run.profile)
     last, folds = accuracies(curve.hits[own], it, run.profile)
     corruption, level = it.one.corruption
@@ -114,9 +115,10 @@ def record_of(
         "options": scorers.resolve_options(row.scorer, scorer_options(row, weight, run.online)),
         "weight": weight,
         "weight_chosen_by": "none" if weight is None else run.criterion if row.auto else "given",
-        "scale": scale,
+        "scale": scales[0] if len(set(scales)) == 1 else float(np.mean(scales)),
+        "scales": list(scales),
         "scale_chosen_by": scale_by,
-        "uses": list(uses_of(row, background, run.online)),
+        "uses": list(uses_of(run, row, background)),
         "gap": _gap(it, towers),
         "folds": folds,
         "plain_folds": plain_folds,

@@ -240,7 +240,7 @@ def check_scale(run: ZeroshotGrid, towers: Towers, kinds: Sequence[str], sources
         )
     if asked == "nll" and any(one.about.label_rows is not None for one in sources):
         raise BadInput("--scale=nll: is the likelihood of one label a clip, and clips have several; expected a number")
-    if asked == "nll" and not all(one.training[0].any() for one in sources):
+    if asked == "nll" and not all(one.training.any(1).all() for one in sources):
         raise BadInput("--scale=nll: there are no training clips, expected folds or a split of them in the index")
     if asked not in calibration.HOW and not 0 < _number(asked) < float("inf"):
         raise BadInput(f"--scale={asked}: expected none, checkpoint, agreement, nll, or a number above 0 such as 20")
@@ -253,17 +253,24 @@ def _number(text: str) -> float:
         return -1.0
 
 
-def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[float, str]:
-    """What scores are multiplied by to be logits, and how it was chosen; `check_scale` has let it through."""
-    asked = _asked_scale(run, towers)
+def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[tuple[float, ...], str]:
+    """What the scores of each fold are multiplied by to be logits, and how it was chosen; `check_scale` has passed it.
+
+    The likelihood is, as prototypes are, of each fold's own training clips: no tested clip's label reaches its scale.
+    """
+    asked, folds = _asked_scale(run, towers), len(it.prototypes)
     if asked == "agreement":
         halves = [np.asarray(prototypes.text(jnp.asarray(towers.anchors[half::2]))) for half in (0, 1)]
         both = (it.vectors @ halves[0].T, it.vectors @ halves[1].T)
-        return 1 / calibration.temperature(asked, it.plain, halves=both), asked
+        return (1 / calibration.temperature(asked, it.plain, halves=both),) * folds, asked
     if asked == "nll":
-        rows = np.flatnonzero(it.source.training[0])
-        plain = it.source.vectors[rows] @ np.asarray(it.prototypes[0]).T
-        return 1 / calibration.temperature(asked, plain, labels=it.source.labels[rows]), asked
+        return tuple(_likeliest(it, fold) for fold in range(folds)), asked
     if asked in calibration.HOW:
-        return 1 / calibration.temperature(asked, it.plain, scale=towers.scale), asked
-    return float(asked), "fixed"
+        return (1 / calibration.temperature(asked, it.plain, scale=towers.scale),) * folds, asked
+    return (float(asked),) * folds, "fixed"
+
+
+def _likeliest(it: Scored, fold: int) -> float:
+    rows = np.flatnonzero(it.source.training[fold])
+    plain = it.source.vectors[rows] @ np.asarray(it.prototypes[fold]).T
+    return 1 / calibration.temperature("nll", plain, labels=it.source.labels[rows])

@@ -8,7 +8,7 @@ import pytest
 from dhauds_jax import metrics
 from dhauds_jax.nets import checkpoint, clap_prompts
 from dhauds_jax.nets.clap_zoo import PRESETS, build_audio_text
-from dhauds_jax.runs import zeroshot_rows, zeroshot_sets
+from dhauds_jax.runs import zeroshot_records, zeroshot_rows, zeroshot_sets
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot import zeroshot
@@ -223,6 +223,18 @@ def test_the_choice_of_a_weight_reads_no_label(place, tmp_path, monkeypatch):
     assert rows(tmp_path)[0]["weight"] == choose.WEIGHTS[3]
 
 
+def test_a_row_hangs_on_no_other_weight_of_its_command(place, tmp_path):
+    given = {"background": ("audio",), "scorer": ("subtract",)}
+    zeroshot(run_of(place, tmp_path / "alone", **given, weight=("0.55",)), "zeroshot")
+    zeroshot(run_of(place, tmp_path / "beside", **given, weight=("0.33", "3", "0.55", "auto")), "zeroshot")
+    (alone,), (_, far, same, auto) = rows(tmp_path / "alone"), rows(tmp_path / "beside")
+    for key in ("cell", "curve", "selection", "adapted_oracle", "adapted_last", "adapted_selected"):
+        assert alone[key] == same[key], key
+    assert [point["weight"] for point in same["curve"]] == sorted([*choose.WEIGHTS, 0.55])
+    assert [point["weight"] for point in auto["curve"]] == list(choose.WEIGHTS)
+    assert far["curve"][-1]["weight"] == 3.0 and far["adapted_last"] == far["curve"][-1]["metric"]
+
+
 def test_records_hold_what_was_asked_for(place, tmp_path):
     run = run_of(place, tmp_path, background=("audio",), scorer=("treff", "subtract"), shots=4, folds="3", scale="30")
     zeroshot(run, "zeroshot")
@@ -340,14 +352,25 @@ def test_trains_of_profiles(place):
     assert zeroshot_rows.trains_of(run.replace(profile="reference"), sets) == ("same",)
 
 
-def test_a_scale_of_the_training_clips_labels(place, tmp_path):
+def test_a_scale_of_each_folds_own_training_clips(place, tmp_path):
     zeroshot(run_of(place, tmp_path, scale="nll"), "zeroshot")
     zeroshot(run_of(place, tmp_path, scale="30"), "zeroshot")
     _, park, *_ = drawn()
-    made = by_hand(park, park)[1][0]
-    training = FOLD != 0
-    scores, labels = unit(park.astype(np.float64))[training] @ made.T, LABELS[training]
+    vectors, made = unit(park.astype(np.float64)), by_hand(park, park)[1]
     fitted, given = rows(tmp_path)
     assert (given["scale"], given["scale_chosen_by"], fitted["scale_chosen_by"]) == (30.0, "fixed", "nll")
-    best = metrics.nll(fitted["scale"] * scores, labels)
-    assert all(best <= metrics.nll(factor * fitted["scale"] * scores, labels) for factor in (0.97, 1.03))
+    assert given["scales"] == [30.0] * FOLDS and fitted["scale"] == pytest.approx(np.mean(fitted["scales"]))
+    for f, scale in enumerate(fitted["scales"]):
+        scores, labels = vectors[f != FOLD] @ made[f].T, LABELS[f != FOLD]
+        best = metrics.nll(scale * scores, labels)
+        assert all(best <= metrics.nll(factor * scale * scores, labels) for factor in (0.97, 1.03))
+    assert len(set(fitted["scales"])) == FOLDS
+    logits = np.array(fitted["scales"])[FOLD, None] * np.einsum("nd,nkd->nk", vectors, made[FOLD])
+    assert fitted["nll"] == pytest.approx(metrics.nll(logits, LABELS), abs=1e-5)
+
+
+def test_a_scale_by_labels_has_seen_labels(place):
+    row = zeroshot_rows.Row(0, "-", "text", "none", "plain", None, False)
+    run = run_of(place, "out")
+    assert zeroshot_records.uses_of(run, row, None) == ("text",)
+    assert zeroshot_records.uses_of(run.replace(scale="nll"), row, None) == ("text", "train_labels")
