@@ -178,7 +178,7 @@ class _Held:
         background, which = self._backgrounds[row.background], (row.background, row.scorer)
         if which not in self._curves:
             self._curves = {which: curve_of(row, background, self._it, run.online, self._asked, run.criterion)}
-        return self._it, background, self._curves[which]
+        return self._it, background, self._curves[which].of_row(row)
 
 
 def source_of(row: Row, sets: Sequence[LabelledSet]) -> LabelledSet:

@@ -192,6 +192,13 @@ class Curve(NamedTuple):
     hits: Shaped[np.ndarray, "weights tested"]
     chosen: int
 
+    def of_row(self, row: Row) -> Curve:
+        """The row's part: 0, 0.1, ..., 1.2 and its own weight, whatever else the command asked for."""
+        own = (*choose.WEIGHTS, row.weight)
+        kept = [k for k, weight in enumerate(self.weights) if weight in own]
+        scores, values = tuple(self.scores[k] for k in kept), tuple(self.values[k] for k in kept if self.values)
+        return Curve(tuple(self.weights[k] for k in kept), scores, values, self.hits[kept], kept.index(self.chosen))
+
     def place_of(self, row: Row) -> int:
         """Which of the weights is the row's."""
         return self.chosen if row.auto else self.weights.index(row.weight)
