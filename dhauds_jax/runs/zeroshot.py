@@ -98,14 +98,9 @@ def inputs_of(run: ZeroshotRun, sets: Sequence[LabelledSet], other: Sequence[vec
         sets, notes = chunks.with_event_free(sets)
         for note in notes:
             print(f"note: {note}")
-    text = {"text", "tgap"} & set(run.prototypes)
     words = places.words(run, sets, others) if "text" in run.background else [None] * len(sets)
     scenes = list(dict.fromkeys(scene for some in words for scene in some or ()))
-    needs = {
-        "text": bool(text or scenes),
-        "noisy": any("drift" in scorers.members(name) for name in run.scorer),
-        "head": "head" in run.prototypes,
-    }
+    needs = zeroshot_towers.needs_of(run, scenes)
     return Inputs(sets, zeroshot_towers.load(run, sets, other, scenes, needs), others, words)
 
 

@@ -17,7 +17,7 @@ from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model import encoding
 from dhauds_jax.names import CLEAN
-from dhauds_jax.runs import embed_encoders, zeroshot_sets
+from dhauds_jax.runs import embed_encoders, zeroshot_backgrounds, zeroshot_chunks, zeroshot_sets, zeroshot_towers
 from dhauds_jax.runs.embed import embed
 from dhauds_jax.runs.embed_encoders import Encoding as Made
 from dhauds_jax.runs.requests.embed import EmbedRun
@@ -47,10 +47,11 @@ def embedded(run: ZeroshotRun) -> tuple[list[LabelledSet], tuple[Vectors, ...]]:
         raise BadInput(f"--corruption: names none, expected {CLEAN} or corruptions")
     training = any(kind in OF_CLIPS for kind in run.prototypes) or run.scale == "nll"
     training = training or any("treff" in scorers.members(name) for name in run.scorer)
+    corrupted = [pair for pair in pairs if pair != (CLEAN, "-")]
+    check_before(run, bool(corrupted))
     same = training and ("same" in run.train if run.train is not None else run.profile == "reference")
     clean = training and ("clean" in run.train if run.train is not None else run.profile == "corrected")
     both = (run.train_split, run.split)
-    corrupted = [pair for pair in pairs if pair != (CLEAN, "-")]
     rule = "first" if corrupted else "windows"  # a corruption acts on the head of a long clip
     places: list[Path] = []
     if clean or len(corrupted) < len(pairs):
@@ -65,6 +66,36 @@ def embedded(run: ZeroshotRun) -> tuple[list[LabelledSet], tuple[Vectors, ...]]:
     found = vectors.read_all(places)
     made = zeroshot_sets.of_vectors(found, [run.dataset] * len(found), run.folds, run.split, run.train_split, run.seed)
     return made, _backgrounds(run, corrupted)
+
+
+def check_before(run: ZeroshotRun, corrupted: bool) -> None:
+    """Raises `BadInput` for what no embedding would mend, before the first clip is embedded.
+
+    Args:
+      run: the flags.
+      corrupted: whether a corruption is mixed in, whose noises are recordings of a background.
+    """
+    dataset = sets.get(run.dataset, run.data_dir)
+    if not (run.background_embeddings or corrupted):
+        zeroshot_backgrounds.check(run, (), None)
+    given = [text for text in map(str.strip, run.background_text) if text != zeroshot_backgrounds.NONE_NAMED]
+    recorded = run.background_embeddings or {"audio", "oracle"} & set(run.background)
+    if "text" in run.background and not given and not recorded:
+        raise BadInput(
+            f"--background=text: nothing says what --dataset={run.dataset} was recorded over, expected "
+            "--background_text=park"
+        )
+    if zeroshot_chunks.KIND in run.background and dataset.chunks is None:
+        raise BadInput(
+            f"--background={zeroshot_chunks.KIND}: --dataset={run.dataset} says of no recording which chunks have no "
+            "event, expected tut_sed, or another background"
+        )
+    scenes = given if "text" in run.background else []
+    needs = zeroshot_towers.needs_of(run, scenes)
+    zeroshot_towers.check(run, {**needs, "text": needs["text"] or "text" in run.background})
+    zeroshot_towers.check_classes(
+        run, dataset.classes if dataset.chunks is None else dataset.chunks.classes, scenes, needs
+    )
 
 
 def _embed(run: ZeroshotRun, splits: Sequence[str], corruption: Sequence[str], rule: str) -> Path:

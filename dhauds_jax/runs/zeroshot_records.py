@@ -56,7 +56,7 @@ def cell_of(
         "prototypes": [row.prototypes, row.train, is_normalised(run)],
         "source": [source.about.digest, source.fold.tolist()] if row.prototypes in OF_CLIPS else None,
         "encoder": towers.weights,
-        "template": towers.template,
+        "template": towers.template if by_sentences(row) else (),
         "topn": run.topn if row.prototypes == "tgap" else None,
         "scorer": [row.scorer, [registry.source_digest(part) for part in scorers.members(row.scorer)]],
         "options": scorers.resolve_options(row.scorer, scorer_options(row, row.weight, run.online)),
@@ -74,6 +74,11 @@ def cell_of(
 def shots_of_row(run: ZeroshotGrid, row: Row) -> int | None:
     """Labelled clips of a class that the row's scorer is given; None for one that takes none."""
     return run.shots if "train_labels" in scorer_of(row, row.weight, run.online).uses else None
+
+
+def by_sentences(row: Row) -> bool:
+    """Whether sentences of classes, and so their template, have a part in a row."""
+    return row.prototypes in ("text", "tgap") or "drift" in scorers.members(row.scorer)
 
 
 def uses_of(run: ZeroshotGrid, row: Row, background: Background | None) -> tuple[str, ...]:
@@ -119,7 +124,7 @@ def record_of(
         "scales": list(scales),
         "scale_chosen_by": scale_by,
         "uses": list(uses_of(run, row, background)),
-        "gap": _gap(it, towers),
+        "gap": _gap(it, towers) if by_sentences(row) else None,
         "folds": folds,
         "plain_folds": plain_folds,
         "classes": list(it.one.about.classes),
@@ -165,7 +170,7 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "scorer": row.scorer,
         "prototypes": row.prototypes,
         "background": row.background,
-        "template": run.template if towers.template else None,
+        "template": run.template if by_sentences(row) else None,
         "train": row.train,
         "normalised": is_normalised(run) if row.prototypes != "text" else True,
         "long": str(it.one.about.manifest.get("long", "")),
