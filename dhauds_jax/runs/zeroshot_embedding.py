@@ -57,12 +57,12 @@ def embedded(run: ZeroshotRun) -> tuple[list[LabelledSet], tuple[Vectors, ...]]:
     if clean or len(corrupted) < len(pairs):
         if len(corrupted) == len(pairs):
             print("note: the clean set is embedded and classified too, since prototypes are made of its training clips")
-        places.append(_embed(run, both if training else (run.split,), [CLEAN], rule))
+        places.append(_embed(run, both if training else (run.split,), rule, (), [CLEAN]))
     if corrupted:
         names = [name for name in run.corruption if name != CLEAN]
-        place = _embed(run, both if same else (run.split,), names, rule)
         titles = [title(public(code), level).replace(":", ".") for code, level in corrupted]
-        places += [place / one for one in titles] if len(corrupted) > 1 else [place]
+        place = _embed(run, both if same else (run.split,), rule, titles, names)
+        places += [place / one for one in titles]
     found = vectors.read_all(places)
     made = zeroshot_sets.of_vectors(found, [run.dataset] * len(found), run.folds, run.split, run.train_split, run.seed)
     return made, _backgrounds(run, corrupted)
@@ -98,11 +98,16 @@ def check_before(run: ZeroshotRun, corrupted: bool) -> None:
     )
 
 
-def _embed(run: ZeroshotRun, splits: Sequence[str], corruption: Sequence[str], rule: str) -> Path:
-    """Embeds what is not embedded yet; the folder's name has what it follows from."""
-    given = (run.dataset, run.data_dir, run.noise_dir, run.checkpoint, splits, corruption, run.level)
-    given = (*given, run.profile, run.seed, run.precision, rule, run.allow_partial, run.on_bad_file)
-    name = f"{run.dataset}-{'clean' if list(corruption) == [CLEAN] else 'corrupted'}-{digests.of_texts(*given)[:8]}"
+def _embed(
+    run: ZeroshotRun, splits: Sequence[str], rule: str, titles: Sequence[str], corruption: Sequence[str]
+) -> Path:
+    """Embeds what is not embedded yet, each corruption and level in a folder of the returned one (clean ones in it).
+
+    The folder's name has what its clips follow from, and no other corruption or level: one more embeds that one alone.
+    """
+    given = (run.dataset, run.data_dir, run.checkpoint, splits, run.precision, rule, run.allow_partial, run.on_bad_file)
+    given = (*given, *((run.noise_dir, run.profile, run.seed) if titles else ()))
+    name = f"{run.dataset}-{'corrupted' if titles else 'clean'}-{digests.of_texts(*given)[:8]}"
     folder = Path(run.workdir) / FOLDER / name.replace("/", ".").replace(":", ".")
     asked = EmbedRun(
         checkpoint=run.checkpoint,
@@ -114,7 +119,7 @@ def _embed(run: ZeroshotRun, splits: Sequence[str], corruption: Sequence[str], r
         level=run.level,
         profile=run.profile,
         seed=run.seed,
-        output=str(folder),
+        output=str(folder / titles[0] if len(titles) == 1 else folder),
         long=rule,
         batch_size=run.batch_size,
         allow_partial=run.allow_partial,

@@ -1,5 +1,7 @@
 """experiments.zeroshot --dataset: what no embedding mends is refused before it; rows without sentences need none."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -76,3 +78,34 @@ def test_sentences_name_the_rows_that_they_are_part_of():
     assert Towers().text is None
     run = ZeroshotRun(workdir="out", prototypes=("supervised",))
     assert not any(zeroshot_towers.needs_of(run, []).values())
+
+
+def test_a_folder_each_corruption_and_level(nets, tmp_path, monkeypatch):
+    asked, folders = [], []
+    monkeypatch.setattr(zeroshot_embedding, "embed", lambda run, command: asked.append(run))
+    monkeypatch.setattr(zeroshot_embedding.vectors, "read_all", lambda places: folders.append(places) or 1 / 0)
+    run = ZeroshotRun(
+        dataset="esc50", checkpoint=str(nets / "classifier"), workdir="out", prototypes=("supervised",),
+        corruption=("clean", "WHN"), level=("L1", "L2"),
+    )  # fmt: skip
+    for each in (
+        run,
+        run.replace(level=("L2",)),
+        run.replace(seed=1),
+        run.replace(profile="reference", train=("clean",)),
+    ):
+        with pytest.raises(ZeroDivisionError):
+            zeroshot_embedding.embedded(each)
+    (clean, first, second), one, other, reference = folders
+    assert one == [clean, second] and first.name == "WHN-L1" and second.name == "WHN-L2"
+    assert asked[3].output == str(second) and asked[1].output == str(second.parent)
+    assert other[0] == reference[0] == clean and len({place.parent for place in (first, other[1], reference[1])}) == 3
+
+
+def test_rows_know_the_precision_that_embedded_them(tmp_path):
+    for precision in ("float32", "bfloat16"):
+        manifest = np.array(json.dumps({"encoder": {"hash": "x", "precision": precision}}))
+        write(tmp_path, manifest=manifest)
+        run = ZeroshotRun(embeddings=(str(tmp_path / "park.npz"),), prototypes=("supervised",), workdir=str(tmp_path))
+        zeroshot(run, "zeroshot")
+    assert [row["precision"] for row in records.read(tmp_path, "zeroshot")] == ["float32", "bfloat16"]
