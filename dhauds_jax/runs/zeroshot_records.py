@@ -55,7 +55,7 @@ def cell_of(
         "clips": [one.about.digest, one.fold.tolist(), one.name],
         "prototypes": [row.prototypes, row.train, is_normalised(run)],
         "source": [source.about.digest, source.fold.tolist()] if row.prototypes in OF_CLIPS else None,
-        "encoder": towers.weights,
+        "encoder": [towers.weights, precision_of(one)],
         "template": towers.template if by_sentences(row) else (),
         "topn": run.topn if row.prototypes == "tgap" else None,
         "scorer": [row.scorer, [registry.source_digest(part) for part in scorers.members(row.scorer)]],
@@ -69,6 +69,11 @@ def cell_of(
         "seed": run.seed,
     }
     return digests.of_text(repr(sorted(named.items())))
+
+
+def precision_of(one: LabelledSet) -> str | None:
+    """The precision that a set was embedded with, which its manifest has; None where nothing says it."""
+    return one.about.manifest.get("encoder", {}).get("precision")
 
 
 def shots_of_row(run: ZeroshotGrid, row: Row) -> int | None:
@@ -175,6 +180,7 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "normalised": is_normalised(run) if row.prototypes != "text" else True,
         "long": str(it.one.about.manifest.get("long", "")),
         "topn": run.topn if row.prototypes == "tgap" else None,
+        "precision": precision_of(it.one),
         "shots": shots_of_row(run, row),
         "folds_asked": run.folds,
         "scale_asked": run.scale,
