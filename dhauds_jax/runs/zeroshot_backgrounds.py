@@ -54,7 +54,22 @@ def recordings(found: Sequence[Vectors]) -> Recordings | None:
             named = list(one.groups)
         scenes += named
     rows = unit(np.concatenate([np.asarray(one.vectors) for one in found]))
-    return Recordings(tuple(ids), tuple(scenes), rows, "-".join(one.digest for one in found))
+    kept = _once(list(zip(ids, scenes, strict=True)), rows)
+    ids, scenes = [ids[k] for k in kept], [scenes[k] for k in kept]
+    return Recordings(tuple(ids), tuple(scenes), rows[kept], "-".join(one.digest for one in found))
+
+
+def _once(named: Sequence[tuple[str, str]], rows: Float[np.ndarray, "recordings width"]) -> list[int]:
+    """The recordings but for those that are there already by name, scene and vector, as those of two levels are.
+
+    A twin in the scene would stay in its mean when the clip's own is left out.
+    """
+    first: dict[tuple[str, str], list[int]] = {}
+    for k, name in enumerate(named):
+        same = first.setdefault(name, [])
+        if not any(np.allclose(rows[k], rows[other], rtol=0, atol=1e-5) for other in same):
+            same.append(k)
+    return sorted(k for same in first.values() for k in same)
 
 
 def own_of(one: LabelledSet, others: Recordings | None) -> Int[np.ndarray, " tested"] | None:

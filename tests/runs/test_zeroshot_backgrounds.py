@@ -54,7 +54,7 @@ def test_the_recording_that_a_clip_lies_over(backgrounds, own):
 )
 def test_one_name_without_its_recording_is_no_mean_of_all(name, words):
     one = clips(("b.wav", "b.wav", name, "elsewhere/f.wav"))
-    others = places.recordings([Vectors("p", IDS, ROWS), Vectors("q", ("park/a.wav",), ROWS[:1])])
+    others = places.recordings([Vectors("p", IDS, ROWS), Vectors("q", ("park/a.wav",), ROWS[1:2])])
     for kind in ("audio", "oracle"):
         run = ZeroshotRun(workdir="out", background=(kind,))
         with pytest.raises(BadInput, match=re.escape(words)):
@@ -62,6 +62,16 @@ def test_one_name_without_its_recording_is_no_mean_of_all(name, words):
     with pytest.raises(BadInput, match=re.escape(words)):
         places.words(run, [one], others)
     places.check(run.replace(background=("quiet",)), [one], others)
+
+
+def test_a_recording_of_two_places_is_one():
+    found = [Vectors("p", IDS, ROWS), Vectors("q", IDS[1:3], ROWS[1:3]), Vectors("r", IDS[:1], ROWS[1:2])]
+    others = places.recordings(found)
+    assert others.ids == (*IDS, IDS[0])  # the last has a name that is there, and is another recording
+    np.testing.assert_array_equal(others.vectors, places.unit(np.concatenate([ROWS, ROWS[1:2]])))
+    rows, one = unit(ROWS.astype(np.float64)), clips(("a.wav", "b.wav", "d.wav", "a.wav"))
+    twins = places.recordings(found[:2])
+    np.testing.assert_allclose(places.of_audio(one, twins, "corrected").mean, rows[[1, 0, 2, 1]], atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["lisbon-10-3", "noise/wind.wav", "wind.wav", "audio/park", ""])
