@@ -52,9 +52,9 @@ def cell_of(
     """
     named = {
         "format": FORMAT,
-        "clips": [one.about.digest, one.fold.tolist(), one.name],
+        "clips": [one.digest, one.fold.tolist(), one.name],
         "prototypes": [row.prototypes, row.train, is_normalised(run)],
-        "source": [source.about.digest, source.fold.tolist()] if row.prototypes in OF_CLIPS else None,
+        "source": [source.digest, source.fold.tolist()] if row.prototypes in OF_CLIPS else None,
         "encoder": [towers.weights, precision_of(one)],
         "template": towers.template if by_sentences(row) else (),
         "topn": run.topn if row.prototypes == "tgap" else None,
@@ -184,8 +184,8 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "shots": shots_of_row(run, row),
         "folds_asked": run.folds,
         "scale_asked": run.scale,
-        "clips": it.one.about.digest,
-        "source_clips": it.source.about.digest if row.prototypes in OF_CLIPS else None,
+        "clips": it.one.digest,
+        "source_clips": it.source.digest if row.prototypes in OF_CLIPS else None,
         **({"own_head": _own_head(it, towers)} if row.prototypes == "head" else {}),
     }
 

@@ -117,13 +117,14 @@ def scorer_of(row: Row, weight: float | None, online: bool) -> Scorer:
 
 
 def score(
-    row: Row, weight: float | None, background: Background | None, it: Scored, online: bool
-) -> Float[np.ndarray, "tested classes"]:
-    """The scores of the tested clips, the clips of a fold being its set."""
+    row: Row, weight: float | None, background: Background | None, it: Scored, online: bool,
+    taken: Float[np.ndarray, "tested classes"] | None = None,
+) -> Float[np.ndarray, "tested classes"]:  # fmt: skip
+    """The scores of the tested clips, the clips of a fold being its set; `taken` is `profile` where it is known."""
     if row.scorer == "plain" and it.plain is not None:
         return it.plain
     if row.scorer == "subtract":  # the same online, since no clip sees another
-        return it.plain - np.float32(weight) * profile(background, it)
+        return it.plain - np.float32(weight) * (profile(background, it) if taken is None else taken)
     first, *others = scorers.members(row.scorer)
     if first == "subtract" and "subtract" not in others:
         # The chain's own first step: what comes behind it is then one program for all weights.
@@ -210,7 +211,8 @@ def curve_of(
     """The scores with every weight, and the choice among these, which no label reaches."""
     weighted = row.auto or row.weight is not None
     weights = choose.with_none([*choose.WEIGHTS, *asked]) if weighted else (None,)
-    every = tuple(score(row, weight, background, it, online) for weight in weights)
+    taken = profile(background, it) if row.scorer == "subtract" else None
+    every = tuple(score(row, weight, background, it, online, taken) for weight in weights)
     hits = np.stack([right(scores, it.labels) for scores in every])
     if not weighted:
         return Curve(weights, every, (), hits, 0)

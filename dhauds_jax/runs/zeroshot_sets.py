@@ -30,6 +30,7 @@ class LabelledSet(NamedTuple):
       fold: the fold (from 0) that each clip is tested in, or `TRAINING`, or `LEFT_OUT`.
       folds: names of the folds, the same for all sets of a run.
       clean: whether nothing was mixed in, as far as it says.
+      digest: of what was read, taken once.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LabelledSet(NamedTuple):
     fold: Int[np.ndarray, " rows"]
     folds: tuple[str, ...]
     clean: bool
+    digest: str
 
     @property
     def tested(self) -> np.ndarray:
@@ -108,7 +110,7 @@ def of_vectors(
     for one, some, name in zip(found, texts, names, strict=True):
         fold = _numbers(one, some, order, training)
         clean = one.backgrounds is None and one.manifest.get("corruption", {}).get("name", CLEAN) == CLEAN
-        made = LabelledSet(name, one, unit(one.vectors), np.asarray(one.labels), fold, (), clean)
+        made = LabelledSet(name, one, unit(one.vectors), np.asarray(one.labels), fold, (), clean, one.digest)
         sets.append(made)
     tested = sorted({int(k) for one in sets for k in one.fold if k >= 0})
     if not tested:

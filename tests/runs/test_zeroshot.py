@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from dhauds_jax import metrics
+from dhauds_jax import digests, metrics
 from dhauds_jax.nets import checkpoint, clap_prompts
 from dhauds_jax.nets.clap_zoo import PRESETS, build_audio_text
-from dhauds_jax.runs import zeroshot_records, zeroshot_rows, zeroshot_sets
+from dhauds_jax.runs import zeroshot_records, zeroshot_rows, zeroshot_scores, zeroshot_sets
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot import zeroshot
@@ -233,6 +233,14 @@ def test_a_row_hangs_on_no_other_weight_of_its_command(place, tmp_path):
     assert [point["weight"] for point in same["curve"]] == sorted([*choose.WEIGHTS, 0.55])
     assert [point["weight"] for point in auto["curve"]] == list(choose.WEIGHTS)
     assert far["curve"][-1]["weight"] == 3.0 and far["adapted_last"] == far["curve"][-1]["metric"]
+
+
+def test_a_set_is_hashed_once_and_a_profile_is_computed_once(place, tmp_path, monkeypatch):
+    hashed, taken, of_arrays, profile = [], [], digests.of_arrays, zeroshot_scores.profile
+    monkeypatch.setattr(digests, "of_arrays", lambda *arrays: hashed.append(arrays[0].shape) or of_arrays(*arrays))
+    monkeypatch.setattr(zeroshot_scores, "profile", lambda *given: taken.append(given) or profile(*given))
+    zeroshot(run_of(place, tmp_path, background=("audio",), scorer=("subtract", "centre"), weight=("0.5", "1")), "z")
+    assert (len(taken), hashed.count((CLIPS, 8))) == (1, 1)
 
 
 def test_records_hold_what_was_asked_for(place, tmp_path):
