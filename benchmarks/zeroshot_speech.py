@@ -29,10 +29,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.zeroshot_speech_table import COLUMNS, fill
+from dhauds_jax import digests
 from dhauds_jax.data import sets
 from dhauds_jax.data.audio import read_audio
 from dhauds_jax.data.loading import Clips, load_split
-from dhauds_jax.files import write_csv
+from dhauds_jax.files import write_atomically, write_csv
 from dhauds_jax.model.adapting import Request
 from dhauds_jax.model.record import Model, load
 from dhauds_jax.nets.checkpoint import variables_hash
@@ -109,10 +110,12 @@ def halves(noise: np.ndarray, seed: int, width: int) -> tuple[np.ndarray, np.nda
 
 
 def embedded(model: Model, waves: np.ndarray, path: Path) -> np.ndarray:
-    """The embeddings of waves, kept in a file."""
+    """The embeddings of waves, kept in a file whose name ends in a digest of the weights and of the waves."""
+    made = digests.of_texts(variables_hash(model.variables), digests.of_arrays(waves))
+    path = path.with_name(f"{path.stem}-{made}.npy")
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.save(path, model.window_vectors(waves, 64).astype(np.float32))
+        vectors = model.window_vectors(waves, 64).astype(np.float32)
+        write_atomically(path, lambda file: np.save(file, vectors))
     return np.load(path)
 
 

@@ -17,6 +17,10 @@ PLACE = ("dataset", "corruption", "level", "net", "profile", "protocol")
 """What must be equal for rows to stand in one table."""
 
 _ROW = ("prototypes", "train", "scorer", "background", "weight_chosen_by")
+_ASKED = ("folds_asked", "shots", "scale_asked", "criterion", "template", "topn", "normalised", "long", "precision")
+_MADE = ("source_checkpoint", "clips", "source_clips", "background_of")
+_DRAWN = ("clips", "source_clips", "background_of")
+"""Digests that a seed's draws change where a corruption was mixed in."""
 _INTRODUCTION = (
     "Every number comes from the records in zeroshot.jsonl. *plain*: no correction; *weight*: with the weight of the "
     "row; *label-free*: with the weight that a criterion without labels chose; *oracle*: with the best weight by test "
@@ -42,9 +46,15 @@ _SEES = {
 
 
 class Line(NamedTuple):
-    """The rows of one combination: other seeds of the same thing."""
+    """The rows of one combination: other seeds of the same thing.
+
+    Attributes:
+      members: its records.
+      mark: what tells it from others of the same name, such as " [folds_asked=5]"; "" where nothing must.
+    """
 
     members: Sequence[Record]
+    mark: str = ""
 
     @property
     def first(self) -> Record:
@@ -56,8 +66,8 @@ class Line(NamedTuple):
         """Scorer, background and weight in few words."""
         first = self.first
         if not first["curve"]:
-            return str(first["scorer"])
-        return f"{first['scorer']} {first['background']} {self.weight}"
+            return f"{first['scorer']}{self.mark}"
+        return f"{first['scorer']} {first['background']} {self.weight}{self.mark}"
 
     @property
     def weight(self) -> str:
@@ -75,14 +85,60 @@ class Line(NamedTuple):
         return [value for record in self.members for value in record[key]]
 
 
+def _settings(record: Record) -> dict[str, object]:
+    """All that two records of one line must share beside the seed and `_ROW`."""
+    options = {name: value for name, value in record["options"].items() if name.rpartition(".")[2] != "weight"}
+    asked = {name: record.get(name) for name in (*_ASKED, *_MADE)}
+    given = record["weight"] if record["weight_chosen_by"] == "given" else None
+    return {"weight": given, "n": record["n"], **asked, "criterion": record["selection"]["criterion"], **options}
+
+
 def lines_of(found: Sequence[Record]) -> list[Line]:
-    """Rows that differ in nothing but the seed, as one."""
-    keyed: dict[tuple[object, ...], list[Record]] = {}
+    """Rows that differ in nothing but the seed, as one; those of one name that differ in more are marked by it.
+
+    A seed draws which noise lies under a clip, so digests of corrupted clips may differ between seeds, within one not.
+    """
+    keyed: dict[str, list[Record]] = {}
     for record in found:
-        weight = record["weight"] if record["weight_chosen_by"] == "given" else None
-        more = (record["normalised"], record["topn"], record["template"], str(record["options"].get("bonus")))
-        keyed.setdefault((*(record[key] for key in _ROW), weight, *more), []).append(record)
-    return [Line(members) for members in keyed.values()]
+        loose = _DRAWN if record["corruption"] != CLEAN else ()
+        kept = {name: value for name, value in _settings(record).items() if name not in loose}
+        keyed.setdefault(repr([[record[key] for key in _ROW], sorted(kept.items())]), []).append(record)
+    apart = [members for same in keyed.values() for members in _of_one_draw(same)]
+    named: dict[tuple[object, ...], list[Record]] = {}
+    for members in apart:
+        named.setdefault(_shown(members[0]), []).append(members[0])
+    return [Line(members, _mark(members[0], named[_shown(members[0])])) for members in apart]
+
+
+def _of_one_draw(same: Sequence[Record]) -> list[list[Record]]:
+    """The records as one, or, where a seed has several draws, by draw; of one run twice the later one."""
+    draws: dict[tuple[object, ...], list[Record]] = {}
+    for record in {(r["seed"], *map(r.get, _DRAWN)): r for r in same}.values():
+        draws.setdefault(tuple(map(record.get, _DRAWN)), []).append(record)
+    members = [record for each in draws.values() for record in each]
+    return [members] if len({record["seed"] for record in members}) == len(members) else list(draws.values())
+
+
+def _shown(record: Record) -> tuple[object, ...]:
+    return (*(record[key] for key in (*PLACE, *_ROW)), _settings(record)["weight"])
+
+
+def _mark(record: Record, others: Sequence[Record]) -> str:
+    """The settings in which a record differs from others of its name."""
+    every = [_settings(other) for other in others]
+    varying = [name for name in dict.fromkeys(n for one in every for n in one) if _varies([o.get(name) for o in every])]
+    own = _settings(record)
+    said = ", ".join(f"{name}={_few(own.get(name))}" for name in varying)
+    return f" [{said}]" if said else ""
+
+
+def _varies(values: Sequence[object]) -> bool:
+    return len(set(map(repr, values))) > 1
+
+
+def _few(value: object) -> str:
+    """A setting in few letters: the beginning of a digest; `default` for what was not asked for."""
+    return "default" if value in (None, "") else str(value)[:12]
 
 
 def with_interval(values: Sequence[float], folds: Sequence[float]) -> str:
@@ -104,7 +160,7 @@ def rows_table(found: Sequence[Record]) -> str:
     for line in lines_of(found):
         first, members = line.first, line.members
         made = first["prototypes"] + (f" ({first['train']})" if first["train"] != "-" else "")
-        row = [made, first["scorer"], first["background"], line.weight]
+        row = [made, f"{first['scorer']}{line.mark}", first["background"], line.weight]
         row.append(with_interval([r["non_adapted"] for r in members], line.folds("plain_folds")))
         row.append(with_interval([r["adapted_last"] for r in members], line.folds()))
         for key, weight in (("adapted_selected", "weight"), ("adapted_oracle", "oracle_weight")):
@@ -197,11 +253,12 @@ def render(found: Sequence[Record], folder: Path) -> str:
 
 def _figures(members: Sequence[Record], number: int, folder: Path) -> Iterator[str]:
     lines = lines_of(members)
-    curves = {f"{one.first['prototypes']} {one.first['scorer']} {one.first['background']}": one for one in lines}
+    curves = {f"{r['prototypes']} {r['scorer']} {r['background']}{one.mark}": one for one in lines if (r := one.first)}
     curves = {name: line for name, line in curves.items() if line.first["curve"]}
     if curves:
         marked = {
-            name: [r for line in lines for r in line.members if _same(r, one.first)] for name, one in curves.items()
+            name: [r for line in lines if line.mark == one.mark for r in line.members if _same(r, one.first)]
+            for name, one in curves.items()
         }
         figures.over_weights(marked, folder / f"zeroshot-weights-{number}.png")
         yield from (f"![accuracy against weight](zeroshot-weights-{number}.png)", "")

@@ -19,7 +19,7 @@ from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot_records import cell_of, line_of, record_of
 from dhauds_jax.runs.zeroshot_rows import OF_CLIPS, Grid, Row, check, grid_of
 from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_scale, check_training, curve_of, scored
-from dhauds_jax.runs.zeroshot_sets import LabelledSet, clean_of
+from dhauds_jax.runs.zeroshot_sets import LabelledSet, check_owners, clean_of
 from dhauds_jax.runs.zeroshot_towers import Towers
 from dhauds_jax.tta import selection
 from dhauds_jax.types import Background
@@ -98,14 +98,9 @@ def inputs_of(run: ZeroshotRun, sets: Sequence[LabelledSet], other: Sequence[vec
         sets, notes = chunks.with_event_free(sets)
         for note in notes:
             print(f"note: {note}")
-    text = {"text", "tgap"} & set(run.prototypes)
     words = places.words(run, sets, others) if "text" in run.background else [None] * len(sets)
     scenes = list(dict.fromkeys(scene for some in words for scene in some or ()))
-    needs = {
-        "text": bool(text or scenes),
-        "noisy": any("drift" in scorers.members(name) for name in run.scorer),
-        "head": "head" in run.prototypes,
-    }
+    needs = zeroshot_towers.needs_of(run, scenes)
     return Inputs(sets, zeroshot_towers.load(run, sets, other, scenes, needs), others, words)
 
 
@@ -128,6 +123,9 @@ def run_rows(
     if printed:
         for reason in grid.left_out:
             print(f"left out: {reason}")
+        if any(row.train == "clean" for row in grid.rows):
+            place = clean_of(inputs.sets).about.place
+            print(f"note: prototypes (clean) are of {place}, the one set without a column background or a corruption")
     _check_all(run, grid, inputs)
     workdir, done = Path(run.workdir), records.done(Path(run.workdir), KIND)
     cells = [_cell(run, row, inputs) for row in grid.rows]
@@ -143,8 +141,8 @@ def run_rows(
                 began = time.monotonic()
                 it, background, curve = held.of(row)
                 record = record_of(run, row, it, curve, background, inputs.towers)
-                seconds = {"seconds": time.monotonic() - began}
-                record = {**record, **about, **seconds, "cell": cell, **extra}
+                known = {"background_of": _origin(row, inputs), "seconds": time.monotonic() - began}
+                record = {**record, **about, **known, "cell": cell, **extra}
                 records.append(workdir, record, KIND)
                 if printed:
                     bar.write(line_of(record))
@@ -175,7 +173,7 @@ class _Held:
         background, which = self._backgrounds[row.background], (row.background, row.scorer)
         if which not in self._curves:
             self._curves = {which: curve_of(row, background, self._it, run.online, self._asked, run.criterion)}
-        return self._it, background, self._curves[which]
+        return self._it, background, self._curves[which].of_row(row)
 
 
 def source_of(row: Row, sets: Sequence[LabelledSet]) -> LabelledSet:
@@ -193,7 +191,7 @@ def _known(run: ZeroshotGrid, inputs: Inputs, place: int) -> tuple[str, ...]:
     if inputs.others is not None:
         if one.about.backgrounds is not None or not named:
             found.append("audio")
-        if places.own_of(one, inputs.others) is not None:
+        if one.about.backgrounds is not None:
             found.append("oracle")
     return tuple(found)
 
@@ -224,8 +222,20 @@ def _cell(run: ZeroshotGrid, row: Row, inputs: Inputs) -> str:
     return cell_of(run, row, one, source_of(row, inputs.sets), inputs.towers, origin)
 
 
+def _origin(row: Row, inputs: Inputs) -> str | None:
+    """Names what a background is made of, but for which clip lies over which: a seed draws that."""
+    if row.background == "text":
+        return digests.of_texts(sorted(set(inputs.words[row.place])))
+    if row.background in ("audio", "oracle"):
+        return digests.of_texts(inputs.others.digest, list(inputs.others.scenes))
+    return None
+
+
 def _check_all(run: ZeroshotGrid, grid: Grid, inputs: Inputs) -> None:
     """Raises what any row would refuse, before the first one is computed."""
+    for row in grid.rows:
+        if row.train == "clean":
+            check_owners(clean_of(inputs.sets), inputs.sets[row.place], run.folds)
     kinds = list(dict.fromkeys(row.prototypes for row in grid.rows))
     check_scale(run, inputs.towers, kinds, [source_of(row, inputs.sets) for row in grid.rows])
     seen = {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -18,6 +19,9 @@ from dhauds_jax.zeroshot.request import ZeroshotGrid
 
 NONE_NAMED = "-"
 """Of `--background_text`, for a set that was recorded over nothing."""
+
+_WORDS = re.compile(r"[^\W\d_]+(?:[ _'-][^\W\d_]+)*")
+"""Names of places; a file's has digits, a suffix or folders."""
 
 
 class Recordings(NamedTuple):
@@ -50,34 +54,68 @@ def recordings(found: Sequence[Vectors]) -> Recordings | None:
             named = list(one.groups)
         scenes += named
     rows = unit(np.concatenate([np.asarray(one.vectors) for one in found]))
-    return Recordings(tuple(ids), tuple(scenes), rows, "-".join(one.digest for one in found))
+    kept = _once(list(zip(ids, scenes, strict=True)), rows)
+    ids, scenes = [ids[k] for k in kept], [scenes[k] for k in kept]
+    return Recordings(tuple(ids), tuple(scenes), rows[kept], "-".join(one.digest for one in found))
+
+
+def _once(named: Sequence[tuple[str, str]], rows: Float[np.ndarray, "recordings width"]) -> list[int]:
+    """The recordings but for those that are there already by name, scene and vector, as those of two levels are.
+
+    A twin in the scene would stay in its mean when the clip's own is left out.
+    """
+    first: dict[tuple[str, str], list[int]] = {}
+    for k, name in enumerate(named):
+        same = first.setdefault(name, [])
+        if not any(np.allclose(rows[k], rows[other], rtol=0, atol=1e-5) for other in same):
+            same.append(k)
+    return sorted(k for same in first.values() for k in same)
 
 
 def own_of(one: LabelledSet, others: Recordings | None) -> Int[np.ndarray, " tested"] | None:
-    """Which recording each tested clip lies over, by the index's column background; None where it does not say.
+    """Which recording each tested clip lies over, by the index's column background; None where it has none.
 
     A name fits a recording of that name, else the only one whose file is called so.
+
+    Raises:
+      BadInput: a clip whose background is not named, not among the recordings, or several of them.
     """
     if others is None or one.about.backgrounds is None:
         return None
-    places: dict[str, int] = {name: k for k, name in enumerate(others.ids)}
+    places: dict[str, list[int]] = {}
     files: dict[str, list[int]] = {}
     for k, name in enumerate(others.ids):
+        places.setdefault(name, []).append(k)
         files.setdefault(PurePosixPath(name).name, []).append(k)
-    found = []
+    found, lacking = [], {}
     for row in one.tested:
         name = one.about.backgrounds[row]
-        same = files.get(PurePosixPath(name).name, [])
-        found.append(places[name] if name in places else same[0] if len(same) == 1 else -1)
-    own = np.array(found)
-    return own if (own >= 0).all() else None
+        fits = places.get(name) or files.get(PurePosixPath(name).name, [])
+        if len(fits) != 1:
+            lacking.setdefault(name, f"{one.about.ids[row]!r} lies over {name!r}, which {_count(len(fits))}")
+        found.append(fits[0] if fits else -1)
+    if lacking:
+        more = f" ({len(lacking) - 1} more such names)" if len(lacking) > 1 else ""
+        raise BadInput(
+            f"--background_embeddings: {next(iter(lacking.values()))} of the recordings{more}, expected exactly one of "
+            f"that name for every clip of {one.about.place}; add what is absent, take out what is twice, or leave the "
+            "clips or the column background out"
+        )
+    return np.array(found)
+
+
+def _count(number: int) -> str:
+    return f"is the name of {number}" if number else "is the name of none"
 
 
 def words(run: ZeroshotGrid, sets: Sequence[LabelledSet], others: Recordings | None) -> list[tuple[str, ...] | None]:
     """For every set the words of each tested clip's background; None where nothing is known of it.
 
+    They are the scenes of the recordings that it lies over; without recordings the column background itself, where it
+    has words and not names of files.
+
     Raises:
-      BadInput: as many words as neither one nor the sets, or no words and nothing that names a background.
+      BadInput: as many words as neither one nor the sets; no words and nothing that names a background, or only files.
     """
     given = [text.strip() for text in run.background_text]
     if given:
@@ -88,24 +126,29 @@ def words(run: ZeroshotGrid, sets: Sequence[LabelledSet], others: Recordings | N
             )
         each = given * len(sets) if len(given) == 1 else given
         return [None if text == NONE_NAMED else (text,) * len(one.tested) for text, one in zip(each, sets, strict=True)]
-    found: list[tuple[str, ...] | None] = []
-    for one in sets:
-        own, named = own_of(one, others), one.about.backgrounds
-        scene = (one.about.manifest.get("source") or {}).get("scene")
-        if own is not None and all(others.scenes[k] for k in own):
-            found.append(tuple(others.scenes[k] for k in own))
-        elif scene:  # of soundscapes, whose recordings of it are called anything
-            found.append((scene,) * len(one.tested))
-        elif named is not None and all(named[row] for row in one.tested):
-            found.append(tuple(PurePosixPath(named[row]).stem for row in one.tested))
-        else:
-            found.append(None)
+    found = [None if one.about.backgrounds is None else _named(one, others) for one in sets]
     if not any(found):
         raise BadInput(
             "--background=text: nothing says what the sets were recorded over, expected --background_text=park, or a "
             "column background in their index"
         )
     return found
+
+
+def _named(one: LabelledSet, others: Recordings | None) -> tuple[str, ...]:
+    own, named = own_of(one, others), [one.about.backgrounds[row] for row in one.tested]
+    said = named if own is None else [others.scenes[k] for k in own]
+    scene = (one.about.manifest.get("source") or {}).get("scene")
+    if scene and (own is None or not all(said)):  # of soundscapes, whose recordings of it are called anything
+        return (scene,) * len(named)
+    for name, scene in zip(named, said, strict=True):
+        if not (scene if own is not None else _WORDS.fullmatch(scene)):
+            raise BadInput(
+                f"--background=text: nothing says what place {name!r} is, which clips of {one.about.place} lie over; "
+                f"expected --background_text=park (one for each set, {NONE_NAMED} for none), or "
+                "--background_embeddings with the scenes of its recordings as labels or groups"
+            )
+    return tuple(said)
 
 
 def of_text(scenes: Sequence[str], vectors: Mapping[str, np.ndarray]) -> Background:
@@ -142,14 +185,15 @@ def of_quiet(one: LabelledSet, scores: Float[np.ndarray, "tested classes"]) -> B
 
 
 def check(run: ZeroshotGrid, sets: Sequence[LabelledSet], others: Recordings | None) -> None:
-    """Raises `BadInput` where a background is asked for and nothing is there to make it of."""
+    """Raises `BadInput` where a background is asked for and nothing, or not all, is there to make it of."""
     for kind in ("audio", "oracle"):
         if kind in run.background and others is None:
             raise BadInput(
                 f"--background={kind}: needs recordings of the background, expected --background_embeddings=FOLDER "
                 "of experiments.embed"
             )
-    if "oracle" in run.background and all(own_of(one, others) is None for one in sets):
+    own = [own_of(one, others) for one in sets if {"audio", "oracle"} & set(run.background)]
+    if "oracle" in run.background and all(one is None for one in own):
         raise BadInput(
             "--background=oracle: no set says which recording each clip lies over, expected a column background in "
             "its index.csv with the names of --background_embeddings"

@@ -17,7 +17,7 @@ from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model import encoding
 from dhauds_jax.names import CLEAN
-from dhauds_jax.runs import embed_encoders, zeroshot_sets
+from dhauds_jax.runs import embed_encoders, zeroshot_backgrounds, zeroshot_chunks, zeroshot_sets, zeroshot_towers
 from dhauds_jax.runs.embed import embed
 from dhauds_jax.runs.embed_encoders import Encoding as Made
 from dhauds_jax.runs.requests.embed import EmbedRun
@@ -47,31 +47,67 @@ def embedded(run: ZeroshotRun) -> tuple[list[LabelledSet], tuple[Vectors, ...]]:
         raise BadInput(f"--corruption: names none, expected {CLEAN} or corruptions")
     training = any(kind in OF_CLIPS for kind in run.prototypes) or run.scale == "nll"
     training = training or any("treff" in scorers.members(name) for name in run.scorer)
+    corrupted = [pair for pair in pairs if pair != (CLEAN, "-")]
+    check_before(run, bool(corrupted))
     same = training and ("same" in run.train if run.train is not None else run.profile == "reference")
     clean = training and ("clean" in run.train if run.train is not None else run.profile == "corrected")
     both = (run.train_split, run.split)
-    corrupted = [pair for pair in pairs if pair != (CLEAN, "-")]
     rule = "first" if corrupted else "windows"  # a corruption acts on the head of a long clip
     places: list[Path] = []
     if clean or len(corrupted) < len(pairs):
         if len(corrupted) == len(pairs):
             print("note: the clean set is embedded and classified too, since prototypes are made of its training clips")
-        places.append(_embed(run, both if training else (run.split,), [CLEAN], rule))
+        places.append(_embed(run, both if training else (run.split,), rule, (), [CLEAN]))
     if corrupted:
         names = [name for name in run.corruption if name != CLEAN]
-        place = _embed(run, both if same else (run.split,), names, rule)
         titles = [title(public(code), level).replace(":", ".") for code, level in corrupted]
-        places += [place / one for one in titles] if len(corrupted) > 1 else [place]
+        place = _embed(run, both if same else (run.split,), rule, titles, names)
+        places += [place / one for one in titles]
     found = vectors.read_all(places)
     made = zeroshot_sets.of_vectors(found, [run.dataset] * len(found), run.folds, run.split, run.train_split, run.seed)
     return made, _backgrounds(run, corrupted)
 
 
-def _embed(run: ZeroshotRun, splits: Sequence[str], corruption: Sequence[str], rule: str) -> Path:
-    """Embeds what is not embedded yet; the folder's name has what it follows from."""
-    given = (run.dataset, run.data_dir, run.noise_dir, run.checkpoint, splits, corruption, run.level)
-    given = (*given, run.profile, run.seed, run.precision, rule, run.allow_partial, run.on_bad_file)
-    name = f"{run.dataset}-{'clean' if list(corruption) == [CLEAN] else 'corrupted'}-{digests.of_texts(*given)[:8]}"
+def check_before(run: ZeroshotRun, corrupted: bool) -> None:
+    """Raises `BadInput` for what no embedding would mend, before the first clip is embedded.
+
+    Args:
+      run: the flags.
+      corrupted: whether a corruption is mixed in, whose noises are recordings of a background.
+    """
+    dataset = sets.get(run.dataset, run.data_dir)
+    if not (run.background_embeddings or corrupted):
+        zeroshot_backgrounds.check(run, (), None)
+    given = [text for text in map(str.strip, run.background_text) if text != zeroshot_backgrounds.NONE_NAMED]
+    recorded = run.background_embeddings or {"audio", "oracle"} & set(run.background)
+    if "text" in run.background and not given and not recorded:
+        raise BadInput(
+            f"--background=text: nothing says what --dataset={run.dataset} was recorded over, expected "
+            "--background_text=park"
+        )
+    if zeroshot_chunks.KIND in run.background and dataset.chunks is None:
+        raise BadInput(
+            f"--background={zeroshot_chunks.KIND}: --dataset={run.dataset} says of no recording which chunks have no "
+            "event, expected tut_sed, or another background"
+        )
+    scenes = given if "text" in run.background else []
+    needs = zeroshot_towers.needs_of(run, scenes)
+    zeroshot_towers.check(run, {**needs, "text": needs["text"] or "text" in run.background})
+    zeroshot_towers.check_classes(
+        run, dataset.classes if dataset.chunks is None else dataset.chunks.classes, scenes, needs
+    )
+
+
+def _embed(
+    run: ZeroshotRun, splits: Sequence[str], rule: str, titles: Sequence[str], corruption: Sequence[str]
+) -> Path:
+    """Embeds what is not embedded yet, each corruption and level in a folder of the returned one (clean ones in it).
+
+    The folder's name has what its clips follow from, and no other corruption or level: one more embeds that one alone.
+    """
+    given = (run.dataset, run.data_dir, run.checkpoint, splits, run.precision, rule, run.allow_partial, run.on_bad_file)
+    given = (*given, *((run.noise_dir, run.profile, run.seed) if titles else ()))
+    name = f"{run.dataset}-{'corrupted' if titles else 'clean'}-{digests.of_texts(*given)[:8]}"
     folder = Path(run.workdir) / FOLDER / name.replace("/", ".").replace(":", ".")
     asked = EmbedRun(
         checkpoint=run.checkpoint,
@@ -83,7 +119,7 @@ def _embed(run: ZeroshotRun, splits: Sequence[str], corruption: Sequence[str], r
         level=run.level,
         profile=run.profile,
         seed=run.seed,
-        output=str(folder),
+        output=str(folder / titles[0] if len(titles) == 1 else folder),
         long=rule,
         batch_size=run.batch_size,
         allow_partial=run.allow_partial,

@@ -52,15 +52,15 @@ def cell_of(
     """
     named = {
         "format": FORMAT,
-        "clips": [one.about.digest, one.fold.tolist(), one.name],
+        "clips": [one.digest, one.fold.tolist(), one.name],
         "prototypes": [row.prototypes, row.train, is_normalised(run)],
-        "source": [source.about.digest, source.fold.tolist()] if row.prototypes in OF_CLIPS else None,
-        "encoder": towers.weights,
-        "template": towers.template,
+        "source": [source.digest, source.fold.tolist()] if row.prototypes in OF_CLIPS else None,
+        "encoder": [towers.weights, precision_of(one)],
+        "template": towers.template if by_sentences(row) else (),
         "topn": run.topn if row.prototypes == "tgap" else None,
         "scorer": [row.scorer, [registry.source_digest(part) for part in scorers.members(row.scorer)]],
         "options": scorers.resolve_options(row.scorer, scorer_options(row, row.weight, run.online)),
-        "shots": run.shots if "train_labels" in scorer_of(row, row.weight, run.online).uses else None,
+        "shots": shots_of_row(run, row),
         "background": [row.background, *background],
         "weight": [AUTO if row.auto else row.weight, run.criterion],
         "scale": run.scale,
@@ -71,10 +71,26 @@ def cell_of(
     return digests.of_text(repr(sorted(named.items())))
 
 
-def uses_of(row: Row, background: Background | None, online: bool) -> tuple[str, ...]:
-    """What a row was allowed to see beside the clip: by its prototypes, its scorer, and the choice of its weight."""
-    scorer = scorer_of(row, row.weight, online)
+def precision_of(one: LabelledSet) -> str | None:
+    """The precision that a set was embedded with, which its manifest has; None where nothing says it."""
+    return one.about.manifest.get("encoder", {}).get("precision")
+
+
+def shots_of_row(run: ZeroshotGrid, row: Row) -> int | None:
+    """Labelled clips of a class that the row's scorer is given; None for one that takes none."""
+    return run.shots if "train_labels" in scorer_of(row, row.weight, run.online).uses else None
+
+
+def by_sentences(row: Row) -> bool:
+    """Whether sentences of classes, and so their template, have a part in a row."""
+    return row.prototypes in ("text", "tgap") or "drift" in scorers.members(row.scorer)
+
+
+def uses_of(run: ZeroshotGrid, row: Row, background: Background | None) -> tuple[str, ...]:
+    """What a row was allowed to see beside the clip: by prototypes, scorer, and the choice of weight and scale."""
+    scorer = scorer_of(row, row.weight, run.online)
     found = {*_PROTOTYPES_USE[row.prototypes], *scorers.uses(scorer, background), *(("set",) if row.auto else ())}
+    found |= {"train_labels"} if run.scale == "nll" else set()
     found |= {"annotations"} if row.background == zeroshot_chunks.KIND else set()
     return tuple(name for name in _ORDER if name in found)
 
@@ -89,10 +105,10 @@ def record_of(
     run: ZeroshotGrid, row: Row, it: Scored, curve: Curve, background: Background | None, towers: Towers
 ) -> dict[str, Any]:
     """The record of a row but for where its numbers come from."""
-    scale, scale_by = scale_of(run, towers, it)
+    scales, scale_by = scale_of(run, towers, it)
     own = curve.place_of(row)
     scores, weight, labels = curve.scores[own], curve.weights[own], it.labels
-    logits = scale * np.asarray(scores, np.float64)
+    logits = np.array(scales)[it.fold, None] * np.asarray(scores, np.float64)
     before, plain_folds = accuracies(right(it.plain, labels), it, run.profile)
     last, folds = accuracies(curve.hits[own], it, run.profile)
     corruption, level = it.one.corruption
@@ -109,10 +125,11 @@ def record_of(
         "options": scorers.resolve_options(row.scorer, scorer_options(row, weight, run.online)),
         "weight": weight,
         "weight_chosen_by": "none" if weight is None else run.criterion if row.auto else "given",
-        "scale": scale,
+        "scale": scales[0] if len(set(scales)) == 1 else float(np.mean(scales)),
+        "scales": list(scales),
         "scale_chosen_by": scale_by,
-        "uses": list(uses_of(row, background, run.online)),
-        "gap": _gap(it, towers),
+        "uses": list(uses_of(run, row, background)),
+        "gap": _gap(it, towers) if by_sentences(row) else None,
         "folds": folds,
         "plain_folds": plain_folds,
         "classes": list(it.one.about.classes),
@@ -158,12 +175,17 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "scorer": row.scorer,
         "prototypes": row.prototypes,
         "background": row.background,
-        "template": run.template if towers.template else None,
+        "template": run.template if by_sentences(row) else None,
         "train": row.train,
         "normalised": is_normalised(run) if row.prototypes != "text" else True,
         "long": str(it.one.about.manifest.get("long", "")),
         "topn": run.topn if row.prototypes == "tgap" else None,
-        "clips": it.one.about.digest,
+        "precision": precision_of(it.one),
+        "shots": shots_of_row(run, row),
+        "folds_asked": run.folds,
+        "scale_asked": run.scale,
+        "clips": it.one.digest,
+        "source_clips": it.source.digest if row.prototypes in OF_CLIPS else None,
         **({"own_head": _own_head(it, towers)} if row.prototypes == "head" else {}),
     }
 

@@ -91,10 +91,16 @@ def trains_of(run: ZeroshotGrid, sets: Sequence[LabelledSet]) -> tuple[str, ...]
     """Where prototypes of clips come from: what is asked for, else the profile's.
 
     Raises:
-      BadInput: clean, and no one set is the clean one.
+      BadInput: clean, and no one set is the clean one; nothing is asked for and several could be.
     """
-    clean = clean_of(sets)
+    clean, able = clean_of(sets), [one.name for one in sets if one.clean]
     if run.train is None:
+        if run.profile == "corrected" and len(able) > 1 and set(run.prototypes) & set(OF_CLIPS):
+            raise BadInput(
+                f"--embeddings: {' and '.join(able)} all count as the clean set (no column background, no corruption), "
+                "expected one of them for prototypes of clips; embed soundscapes with --truth=SCENE/index.csv, or give "
+                "--train=same"
+            )
         return ("clean",) if run.profile == "corrected" and clean is not None else ("same",)
     if "clean" in run.train and clean is None:
         count = sum(one.clean for one in sets)

@@ -117,13 +117,14 @@ def scorer_of(row: Row, weight: float | None, online: bool) -> Scorer:
 
 
 def score(
-    row: Row, weight: float | None, background: Background | None, it: Scored, online: bool
-) -> Float[np.ndarray, "tested classes"]:
-    """The scores of the tested clips, the clips of a fold being its set."""
+    row: Row, weight: float | None, background: Background | None, it: Scored, online: bool,
+    taken: Float[np.ndarray, "tested classes"] | None = None,
+) -> Float[np.ndarray, "tested classes"]:  # fmt: skip
+    """The scores of the tested clips, the clips of a fold being its set; `taken` is `profile` where it is known."""
     if row.scorer == "plain" and it.plain is not None:
         return it.plain
     if row.scorer == "subtract":  # the same online, since no clip sees another
-        return it.plain - np.float32(weight) * profile(background, it)
+        return it.plain - np.float32(weight) * (profile(background, it) if taken is None else taken)
     first, *others = scorers.members(row.scorer)
     if first == "subtract" and "subtract" not in others:
         # The chain's own first step: what comes behind it is then one program for all weights.
@@ -192,6 +193,13 @@ class Curve(NamedTuple):
     hits: Shaped[np.ndarray, "weights tested"]
     chosen: int
 
+    def of_row(self, row: Row) -> Curve:
+        """The row's part: 0, 0.1, ..., 1.2 and its own weight, whatever else the command asked for."""
+        own = (*choose.WEIGHTS, row.weight)
+        kept = [k for k, weight in enumerate(self.weights) if weight in own]
+        scores, values = tuple(self.scores[k] for k in kept), tuple(self.values[k] for k in kept if self.values)
+        return Curve(tuple(self.weights[k] for k in kept), scores, values, self.hits[kept], kept.index(self.chosen))
+
     def place_of(self, row: Row) -> int:
         """Which of the weights is the row's."""
         return self.chosen if row.auto else self.weights.index(row.weight)
@@ -203,7 +211,8 @@ def curve_of(
     """The scores with every weight, and the choice among these, which no label reaches."""
     weighted = row.auto or row.weight is not None
     weights = choose.with_none([*choose.WEIGHTS, *asked]) if weighted else (None,)
-    every = tuple(score(row, weight, background, it, online) for weight in weights)
+    taken = profile(background, it) if row.scorer == "subtract" else None
+    every = tuple(score(row, weight, background, it, online, taken) for weight in weights)
     hits = np.stack([right(scores, it.labels) for scores in every])
     if not weighted:
         return Curve(weights, every, (), hits, 0)
@@ -240,7 +249,7 @@ def check_scale(run: ZeroshotGrid, towers: Towers, kinds: Sequence[str], sources
         )
     if asked == "nll" and any(one.about.label_rows is not None for one in sources):
         raise BadInput("--scale=nll: is the likelihood of one label a clip, and clips have several; expected a number")
-    if asked == "nll" and not all(one.training[0].any() for one in sources):
+    if asked == "nll" and not all(one.training.any(1).all() for one in sources):
         raise BadInput("--scale=nll: there are no training clips, expected folds or a split of them in the index")
     if asked not in calibration.HOW and not 0 < _number(asked) < float("inf"):
         raise BadInput(f"--scale={asked}: expected none, checkpoint, agreement, nll, or a number above 0 such as 20")
@@ -253,17 +262,24 @@ def _number(text: str) -> float:
         return -1.0
 
 
-def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[float, str]:
-    """What scores are multiplied by to be logits, and how it was chosen; `check_scale` has let it through."""
-    asked = _asked_scale(run, towers)
+def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[tuple[float, ...], str]:
+    """What the scores of each fold are multiplied by to be logits, and how it was chosen; `check_scale` has passed it.
+
+    The likelihood is, as prototypes are, of each fold's own training clips: no tested clip's label reaches its scale.
+    """
+    asked, folds = _asked_scale(run, towers), len(it.prototypes)
     if asked == "agreement":
         halves = [np.asarray(prototypes.text(jnp.asarray(towers.anchors[half::2]))) for half in (0, 1)]
         both = (it.vectors @ halves[0].T, it.vectors @ halves[1].T)
-        return 1 / calibration.temperature(asked, it.plain, halves=both), asked
+        return (1 / calibration.temperature(asked, it.plain, halves=both),) * folds, asked
     if asked == "nll":
-        rows = np.flatnonzero(it.source.training[0])
-        plain = it.source.vectors[rows] @ np.asarray(it.prototypes[0]).T
-        return 1 / calibration.temperature(asked, plain, labels=it.source.labels[rows]), asked
+        return tuple(_likeliest(it, fold) for fold in range(folds)), asked
     if asked in calibration.HOW:
-        return 1 / calibration.temperature(asked, it.plain, scale=towers.scale), asked
-    return float(asked), "fixed"
+        return (1 / calibration.temperature(asked, it.plain, scale=towers.scale),) * folds, asked
+    return (float(asked),) * folds, "fixed"
+
+
+def _likeliest(it: Scored, fold: int) -> float:
+    rows = np.flatnonzero(it.source.training[fold])
+    plain = it.source.vectors[rows] @ np.asarray(it.prototypes[fold]).T
+    return 1 / calibration.temperature("nll", plain, labels=it.source.labels[rows])

@@ -30,6 +30,7 @@ class LabelledSet(NamedTuple):
       fold: the fold (from 0) that each clip is tested in, or `TRAINING`, or `LEFT_OUT`.
       folds: names of the folds, the same for all sets of a run.
       clean: whether nothing was mixed in, as far as it says.
+      digest: of what was read, taken once.
     """
 
     name: str
@@ -39,6 +40,7 @@ class LabelledSet(NamedTuple):
     fold: Int[np.ndarray, " rows"]
     folds: tuple[str, ...]
     clean: bool
+    digest: str
 
     @property
     def tested(self) -> np.ndarray:
@@ -90,6 +92,7 @@ def of_vectors(
       train_split: the one that prototypes are made of.
       seed: of a number of folds.
     """
+    found = [found[0], *(one.in_order_of(found[0].classes) for one in found[1:])]
     for one in found:
         if one.labels is None or not (one.labels >= 0).any():
             raise BadInput(
@@ -108,7 +111,7 @@ def of_vectors(
     for one, some, name in zip(found, texts, names, strict=True):
         fold = _numbers(one, some, order, training)
         clean = one.backgrounds is None and one.manifest.get("corruption", {}).get("name", CLEAN) == CLEAN
-        made = LabelledSet(name, one, unit(one.vectors), np.asarray(one.labels), fold, (), clean)
+        made = LabelledSet(name, one, unit(one.vectors), np.asarray(one.labels), fold, (), clean, one.digest)
         sets.append(made)
     tested = sorted({int(k) for one in sets for k in one.fold if k >= 0})
     if not tested:
@@ -136,7 +139,7 @@ def _texts(found: Sequence[Vectors], folds: str, split: str, train_split: str, s
         return [one.folds if whole else ("all",) * len(one.ids) for one in found]
     if not folds.isdigit() or int(folds) < 2:
         raise BadInput(f"--folds={folds}: expected a number of folds from 2, split, or nothing for those of the index")
-    owners = [one.groups if one.groups is not None and all(one.groups) else one.ids for one in found]
+    owners = [owners_of(one) for one in found]
     groups = sorted({owner for some in owners for owner in some})
     if len(groups) < int(folds):
         raise BadInput(f"--folds={folds}: there are {counted(len(groups), 'group')}, expected at least as many")
@@ -179,6 +182,28 @@ def clean_of(sets: Sequence[LabelledSet]) -> LabelledSet | None:
     """The clean set among them: the only one that nothing was mixed into; None where there is none."""
     found = [one for one in sets if one.clean]
     return found[0] if len(found) == 1 else None
+
+
+def owners_of(one: Vectors) -> tuple[str, ...]:
+    """What a number of folds keeps together: a row's group, of one without a group its id."""
+    groups = one.groups or ("",) * len(one.ids)
+    return tuple(group or name for group, name in zip(groups, one.ids, strict=True))
+
+
+def check_owners(clean: LabelledSet, one: LabelledSet, folds: str) -> None:
+    """That drawn folds keep a clip of a set and its clean original together: raises `BadInput` where nothing says so.
+
+    Prototypes of the clean clips of other folds would else hold the clean originals of the clips that are tested.
+    """
+    ours, theirs = set(owners_of(one.about)), set(owners_of(clean.about))
+    if not folds.isdigit() or ours <= theirs or theirs <= ours:
+        return
+    alone = min(ours - theirs)
+    raise BadInput(
+        f"--folds={folds}: {alone!r} of {one.about.place} has no clip of this name or group in the clean set "
+        f"{clean.about.place}, expected both by the same ids, or a column group with the original's in the index of "
+        "the other, else clean originals of tested clips make prototypes; give --train=same, or embed with a group"
+    )
 
 
 def _few(classes: Sequence[str]) -> str:

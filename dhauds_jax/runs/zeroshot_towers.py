@@ -18,7 +18,7 @@ from dhauds_jax.runs.zeroshot_sets import LabelledSet
 from dhauds_jax.types import Linear
 from dhauds_jax.workdir import vectors
 from dhauds_jax.workdir.vectors import Vectors
-from dhauds_jax.zeroshot import prototypes, templates
+from dhauds_jax.zeroshot import prototypes, scorers, templates
 from dhauds_jax.zeroshot.request import ZeroshotGrid
 
 
@@ -57,6 +57,14 @@ def without(sets: Sequence[LabelledSet]) -> Towers:
     return Towers(net=str(made.get("net", "-")), weights=str(made.get("hash", "unknown")))
 
 
+def needs_of(run: ZeroshotGrid, scenes: Sequence[str]) -> dict[str, bool]:
+    """Whether rows need "text", any sentence; "classes", sentences of classes; "noisy", with noises; "head"."""
+    noisy = any("drift" in scorers.members(name) for name in run.scorer)
+    classes = noisy or bool({"text", "tgap"} & set(run.prototypes))
+    text = bool(scenes) or bool({"text", "tgap"} & set(run.prototypes))
+    return {"text": text, "noisy": noisy, "head": "head" in run.prototypes, "classes": classes}
+
+
 def load(
     run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors], scenes: Sequence[str], needs: Mapping[str, bool]
 ) -> Towers:
@@ -67,18 +75,28 @@ def load(
       sets: the sets, which must be this network's.
       others: embeddings of backgrounds, likewise.
       scenes: words of backgrounds.
-      needs: "text", "noisy" and "head", whether rows need these.
+      needs: `needs_of`.
 
     Raises:
       BadInput: no checkpoint, one of another kind, another's embeddings, other classes.
     """
-    wanted = [name for name, needed in needs.items() if needed]
+    check(run, needs)
+    if run.checkpoint is None:
+        return without(sets)
+    if not checkpoint.is_audio_text(run.checkpoint):
+        return _classifier(run, sets, others)
+    return _audio_text(run, sets, others, scenes, needs)
+
+
+def check(run: Any, needs: Mapping[str, bool]) -> None:
+    """Raises `BadInput` for no checkpoint, or one of another kind than rows need; reads its config alone."""
+    wanted = [name for name in _KINDS if needs[name]]
     if run.checkpoint is None:
         if wanted:
             raise BadInput(
                 f"{_asked(run, wanted[0])}: needs {_KINDS[wanted[0]]}, expected its folder as --checkpoint=FOLDER"
             )
-        return without(sets)
+        return
     if not checkpoint.is_audio_text(run.checkpoint):
         text = [name for name in wanted if name != "head"]
         if text:
@@ -86,13 +104,23 @@ def load(
                 f"{_asked(run, text[0])}: needs {_KINDS['text']}, and --checkpoint={run.checkpoint} is a classifier; "
                 "expected the folder of an audio-text model, or prototypes supervised or head"
             )
-        return _classifier(run, sets, others)
-    if needs.get("head"):
+    elif needs.get("head"):
         raise BadInput(
             f"--prototypes=head: needs a classifier, and --checkpoint={run.checkpoint} is an audio-text model; "
             "expected prototypes text, tgap or supervised"
         )
-    return _audio_text(run, sets, others, scenes, bool(needs.get("noisy")))
+
+
+def check_classes(run: Any, classes: Sequence[str], scenes: Sequence[str], needs: Mapping[str, bool]) -> None:
+    """Raises `BadInput` where classes that are not embedded yet have no sentence's vector, or are not a head's.
+
+    Sentences are embedded here and kept beside the checkpoint, so that `load` finds them.
+    """
+    if needs["head"]:
+        _check_known(run, classes, list(load_model(run.checkpoint, precision=run.precision).classes))
+    if needs["text"] or needs["noisy"]:
+        variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
+        _vectors(run, build_audio_text(config), variables, _sentences(run, classes, scenes, needs))
 
 
 _KINDS = {
@@ -119,11 +147,7 @@ def _classifier(run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors]
     classes, known = sets[0].about.classes, list(model.classes)
     head = None
     if "head" in run.prototypes:
-        if set(classes) != set(known):
-            raise BadInput(
-                f"--prototypes=head: {run.checkpoint} knows {len(known)} classes ({known[0]}, ...) and the sets have "
-                f"{len(classes)} ({classes[0]}, ...), expected the same"
-            )
+        _check_known(run, classes, known)
         kernel, bias = (np.asarray(x) for x in model.classifier.head(model.variables))
         places = [known.index(name) for name in classes]
         head = Linear(jnp.asarray(kernel[:, places]), jnp.asarray(bias[places]))
@@ -135,8 +159,36 @@ def _classifier(run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors]
     return Towers(net=model.config.net, weights=weights, head=head)
 
 
+def _check_known(run: Any, classes: Sequence[str], known: Sequence[str]) -> None:
+    if set(classes) != set(known):
+        raise BadInput(
+            f"--prototypes=head: {run.checkpoint} knows {len(known)} classes ({known[0]}, ...) and the sets have "
+            f"{len(classes)} ({classes[0]}, ...), expected the same"
+        )
+
+
+class _Sentences(NamedTuple):
+    lines: tuple[str, ...]
+    asked: Sequence[str]
+    noisy: Sequence[str]
+    places: Mapping[str, Sequence[str]]
+
+
+def _sentences(run: Any, classes: Sequence[str], scenes: Sequence[str], needs: Mapping[str, bool]) -> _Sentences:
+    """The sentences that rows need: of classes none where no row goes by them."""
+    lines = tuple(template_lines(run.template)) if needs["classes"] else ()
+    noisy = templates.noisy_sentences(classes) if needs["noisy"] else []
+    places = {scene: list(templates.background_prompts(scene)) for scene in scenes}
+    return _Sentences(lines, templates.sentences(classes, lines) if lines else [], noisy, places)
+
+
+def _vectors(run: Any, towers: Any, variables: Any, some: _Sentences) -> Mapping[str, np.ndarray]:
+    texts = [*some.asked, *some.noisy, *(text for each in some.places.values() for text in each)]
+    return dict(zip(texts, clap_prompts.embed_texts(towers, variables, texts, run.checkpoint), strict=True))
+
+
 def _audio_text(
-    run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors], scenes: Sequence[str], noisy: bool
+    run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors], scenes: Sequence[str], needs: Mapping[str, bool]
 ) -> Towers:
     variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
     weights = checkpoint.variables_hash(variables)
@@ -148,24 +200,21 @@ def _audio_text(
             f"--checkpoint={run.checkpoint} have {width}; embed with that checkpoint"
         )
     towers = build_audio_text(config)  # in float32 whatever is asked for sounds: sentences are kept for other runs
-    classes, lines = sets[0].about.classes, tuple(template_lines(run.template))
-    asked = templates.sentences(classes, lines)
-    with_noise = templates.noisy_sentences(classes) if noisy else []
-    places = {scene: list(templates.background_prompts(scene)) for scene in scenes}
-    texts = [*asked, *with_noise, *(text for some in places.values() for text in some)]
-    found = dict(zip(texts, clap_prompts.embed_texts(towers, variables, texts, run.checkpoint), strict=True))
+    classes = sets[0].about.classes
+    some = _sentences(run, classes, scenes, needs)
+    found = _vectors(run, towers, variables, some)
 
-    def rows(some: Sequence[str]) -> np.ndarray:
-        return np.stack([found[text] for text in some])
+    def rows(texts: Sequence[str]) -> np.ndarray:
+        return np.stack([found[text] for text in texts])
 
     return Towers(
         net=config.net,
         weights=weights,
-        anchors=rows(asked).reshape(len(lines), len(classes), width),
-        noisy=rows(with_noise).reshape(-1, len(classes), width) if noisy else None,
-        scenes={scene: rows(some) for scene, some in places.items()},
+        anchors=rows(some.asked).reshape(len(some.lines), len(classes), width) if some.lines else None,
+        noisy=rows(some.noisy).reshape(-1, len(classes), width) if needs["noisy"] else None,
+        scenes={scene: rows(texts) for scene, texts in some.places.items()},
         scale=float(towers.scale(variables)),
-        template=lines,
+        template=some.lines,
     )
 
 

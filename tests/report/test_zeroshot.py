@@ -33,6 +33,36 @@ def test_seeds_are_one_line_and_weights_are_not():
     assert [len(line.members) for line in lines] == [2, 1, 1, 1]
 
 
+@pytest.mark.parametrize(
+    ("more", "mark"),
+    [
+        ({"folds_asked": "5"}, "folds_asked=5"),
+        ({"shots": 4}, "shots=4"),
+        ({"scale_asked": "nll"}, "scale_asked=nll"),
+        ({"options": {"weight": 0.5, "ridge": 0.1}}, "ridge=0.1"),
+        ({"clips": "0123456789abcdef"}, "clips=0123456789ab"),
+        ({"long": "windows"}, "long=windows"),
+        ({"source_checkpoint": "fedcba9876543210"}, "source_checkpoint=fedcba987654"),
+        ({"background_of": "street"}, "background_of=street"),
+        ({"selection": {"criterion": "margin", "value": 1, "weight": 1.0, "oracle_weight": 0.5}}, "criterion=margin"),
+    ],
+)
+def test_another_run_is_no_other_seed(more, mark):
+    lines = zeroshot.lines_of([record(seed=0), record(seed=1, **more), record(seed=2)])
+    assert [len(line.members) for line in lines] == [2, 1]
+    assert lines[1].name == f"subtract audio 0.5 [{mark}]"
+
+
+def test_seeds_draw_other_noises_and_one_seed_does_not():
+    noisy = [record(seed=seed, corruption="ENSC", level="L1", clips=f"draw{seed}") for seed in (0, 1)]
+    assert [len(line.members) for line in zeroshot.lines_of(noisy)] == [2]
+    other = record(seed=1, corruption="ENSC", level="L1", clips="other noises")
+    assert [len(line.members) for line in zeroshot.lines_of([*noisy, other])] == [1, 1, 1]
+    again = {**noisy[1], "cell": "of another release", "adapted_last": 0.7}
+    (line,) = zeroshot.lines_of([*noisy, again])
+    assert [r["adapted_last"] for r in line.members] == [0.6, 0.7]
+
+
 def test_a_row_has_its_numbers_and_what_it_sees():
     found = [record(seed=0, last=0.6), record(seed=1, last=0.8)]
     low, high = interval([50, 70, 70, 90])

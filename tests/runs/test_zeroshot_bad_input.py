@@ -113,6 +113,21 @@ def test_classes_of_two_sets_differ(tmp_path):
     assert "classes dog_bark, rain, siren and dog_bark, rain, car, expected the same in all" in said
 
 
+def test_folds_of_soundscapes_without_their_clips_names(tmp_path):
+    names = np.array([f"dog/clip{k}-park-0.wav" for k in range(CLIPS)])
+    write(tmp_path / "sets", ids=names, folds=None)
+    run = run_of(tmp_path / "sets", tmp_path / "out", "clean", "park", folds="3")
+    said = refused(run, tmp_path / "out")
+    assert "--folds=3: 'dog/clip0-park-0.wav' of" in said and "a column group with the original's" in said
+    zeroshot(run.replace(train=("same",)), "zeroshot")
+
+
+def test_two_sets_that_could_be_the_clean_one(tmp_path):
+    write(tmp_path / "sets", backgrounds=None)
+    said = refused(run_of(tmp_path / "sets", tmp_path / "out", "clean", "park"), tmp_path / "out")
+    assert "clean and park all count as the clean set" in said and "--train=same" in said
+
+
 @pytest.mark.slow
 def test_a_classifier_has_no_sentences_and_other_classes(place, tmp_path):
     tiny.make_checkpoint(tmp_path / "classifier")
