@@ -5,47 +5,23 @@ import json
 import numpy as np
 import pytest
 
-from dhauds_jax import digests, metrics
+from dhauds_jax import metrics
 from dhauds_jax.nets import checkpoint, clap_prompts
 from dhauds_jax.nets.clap_zoo import PRESETS, build_audio_text
-from dhauds_jax.runs import zeroshot_records, zeroshot_rows, zeroshot_scores, zeroshot_sets
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot import zeroshot
 from dhauds_jax.tta import selection
 from dhauds_jax.types import Background
-from dhauds_jax.workdir import records
 from dhauds_jax.zeroshot import background, choose, prototypes, reference, request
 from tests.nets.clap import variables_of, write_vocabulary
 from tests.runs import tiny
-from tests.runs.zeroshot_sets import CLASSES, CLIPS, FOLD, FOLDS, LABELS, drawn, unit, write
+from tests.runs.zeroshot_sets import CLASSES, CLIPS, FOLD, FOLDS, LABELS, by_hand, drawn, rows, run_of, unit, write
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     return write(tmp_path_factory.mktemp("zeroshot"))
-
-
-def run_of(place, workdir, sets=("park",), **changes):
-    given = {
-        "embeddings": tuple(str(place / f"{name}.npz") for name in sets),
-        "background_embeddings": (str(place / "places.npz"),),
-        "prototypes": ("supervised",),
-        "workdir": str(workdir),
-    }
-    return ZeroshotRun(**{**given, **changes})
-
-
-def rows(workdir):
-    return records.read(workdir, "zeroshot")
-
-
-def by_hand(vectors, source, normalised=True):
-    """Scores of every clip by the mean embeddings of the other folds, and those prototypes, in float64."""
-    vectors, source = unit(vectors.astype(np.float64)), unit(source.astype(np.float64))
-    made = np.stack([[source[(f != FOLD) & (k == LABELS)].mean(0) for k in range(3)] for f in range(FOLDS)])
-    made = unit(made) if normalised else made
-    return np.einsum("nd,nkd->nk", vectors, made[FOLD]), made
 
 
 def accuracy(scores):
@@ -169,41 +145,6 @@ def test_finished_rows_are_kept_and_other_data_is_another_row(place, tmp_path):
     assert len({row["cell"] for row in rows(tmp_path)}) == 8
 
 
-def test_folds_of_groups_and_of_splits(place, tmp_path):
-    groups = np.array([f"speaker{k // 6}" for k in range(CLIPS)])
-    splits = np.where(np.arange(CLIPS) < 12, "train", np.where(np.arange(CLIPS) < 15, "val", "test"))
-    write(tmp_path, folds=None, groups=groups, splits=splits)
-    run = run_of(tmp_path, tmp_path / "out")
-    (found,) = zeroshot_sets.read(run.embeddings, "", "test", "train", 0)
-    assert (found.fold[:12] == zeroshot_sets.TRAINING).all() and len(found.tested) == 21
-    assert found.training.sum() == 12
-    (found,) = zeroshot_sets.read(run.embeddings, "3", "test", "train", 0)
-    fold_of = {group: set(found.fold[groups == group]) for group in set(groups)}
-    assert all(len(folds) == 1 for folds in fold_of.values()) and len(found.folds) == 3
-    zeroshot(run, "zeroshot")
-    (row,) = rows(tmp_path / "out")
-    _, park, *_ = drawn()
-    vectors = unit(park.astype(np.float64))
-    means = unit(np.stack([vectors[:12][LABELS[:12] == k].mean(0) for k in range(3)]))
-    assert row["n"] == 21 and row["adapted_last"] == pytest.approx(
-        np.mean((vectors[15:] @ means.T).argmax(1) == LABELS[15:])
-    )
-
-
-def test_a_soundscape_is_in_the_fold_of_its_clean_clip(place, tmp_path):
-    clean = [f"clip{k}" for k in range(CLIPS)]
-    names = np.array([f"dog/{name}-park-{k % 2}.wav" for k, name in enumerate(clean)])
-    write(tmp_path, folds=None, ids=names, groups=np.array(clean))
-    places = [str(tmp_path / "clean.npz"), str(tmp_path / "park.npz")]
-    np.savez(places[0], **{name: value for name, value in np.load(places[0]).items() if name != "folds"})
-    of_clean, noisy = zeroshot_sets.read(places, "4", "test", "train", 0)
-    np.testing.assert_array_equal(of_clean.fold, noisy.fold)
-    two = np.where(np.arange(CLIPS) % 2, "", np.array(clean))  # where one group is not known, others still are
-    write(tmp_path, folds=None, ids=names, groups=two)
-    (some,) = zeroshot_sets.read(places[1:], "4", "test", "train", 0)
-    assert zeroshot_sets.owners_of(some.about)[:2] == ("clip0", "dog/clip1-park-1.wav")
-
-
 def test_quiet_clips_are_those_that_no_class_explains(place, tmp_path):
     zeroshot(run_of(place, tmp_path, background=("quiet",), scorer=("subtract",)), "zeroshot")
     _, park, *_ = drawn()
@@ -221,35 +162,6 @@ def test_the_choice_of_a_weight_reads_no_label(place, tmp_path, monkeypatch):
     zeroshot(run_of(place, tmp_path, background=("audio",), scorer=("subtract",), weight=("auto",)), "zeroshot")
     assert all(scores.shape == (CLIPS, 3) for scores in seen[0])
     assert rows(tmp_path)[0]["weight"] == choose.WEIGHTS[3]
-
-
-def test_a_row_hangs_on_no_other_weight_of_its_command(place, tmp_path):
-    given = {"background": ("audio",), "scorer": ("subtract",)}
-    zeroshot(run_of(place, tmp_path / "alone", **given, weight=("0.55",)), "zeroshot")
-    zeroshot(run_of(place, tmp_path / "beside", **given, weight=("0.33", "3", "0.55", "auto")), "zeroshot")
-    (alone,), (_, far, same, auto) = rows(tmp_path / "alone"), rows(tmp_path / "beside")
-    for key in ("cell", "curve", "selection", "adapted_oracle", "adapted_last", "adapted_selected"):
-        assert alone[key] == same[key], key
-    assert [point["weight"] for point in same["curve"]] == sorted([*choose.WEIGHTS, 0.55])
-    assert [point["weight"] for point in auto["curve"]] == list(choose.WEIGHTS)
-    assert far["curve"][-1]["weight"] == 3.0 and far["adapted_last"] == far["curve"][-1]["metric"]
-
-
-def test_a_set_is_hashed_once_and_a_profile_is_computed_once(place, tmp_path, monkeypatch):
-    hashed, taken, of_arrays, profile = [], [], digests.of_arrays, zeroshot_scores.profile
-    monkeypatch.setattr(digests, "of_arrays", lambda *arrays: hashed.append(arrays[0].shape) or of_arrays(*arrays))
-    monkeypatch.setattr(zeroshot_scores, "profile", lambda *given: taken.append(given) or profile(*given))
-    zeroshot(run_of(place, tmp_path, background=("audio",), scorer=("subtract", "centre"), weight=("0.5", "1")), "z")
-    assert (len(taken), hashed.count((CLIPS, 8))) == (1, 1)
-
-
-def test_records_hold_what_was_asked_for(place, tmp_path):
-    run = run_of(place, tmp_path, background=("audio",), scorer=("treff", "subtract"), shots=4, folds="3", scale="30")
-    zeroshot(run, "zeroshot")
-    shot, taken = rows(tmp_path)
-    assert (shot["shots"], shot["folds_asked"], shot["scale_asked"]) == (4, "3", "30")
-    assert taken["shots"] is None and taken["source_clips"] == taken["clips"] and shot["background_of"] is None
-    assert len(taken["background_of"]) == 16
 
 
 def test_report_reads_records_alone(place, tmp_path):
@@ -346,39 +258,3 @@ def test_a_corrupted_set_is_embedded_on_the_way(tmp_path, capsys):
     manifests = list((tmp_path / "out" / "embeddings").rglob("manifest.json"))
     assert len(manifests) == 3
     assert {json.loads(path.read_text())["corruption"]["name"] for path in manifests} == {"clean", "ENSC"}
-
-
-def test_the_clean_set_is_named(place, tmp_path, capsys):
-    zeroshot(run_of(place, tmp_path, ("clean", "park")), "zeroshot")
-    assert f"note: prototypes (clean) are of {place / 'clean.npz'}, the one set" in capsys.readouterr().out
-
-
-def test_trains_of_profiles(place):
-    run = run_of(place, "out", ("clean", "park"))
-    sets = zeroshot_sets.read(run.embeddings, "", "test", "train", 0)
-    assert zeroshot_rows.trains_of(run, sets) == ("clean",)
-    assert zeroshot_rows.trains_of(run.replace(profile="reference"), sets) == ("same",)
-
-
-def test_a_scale_of_each_folds_own_training_clips(place, tmp_path):
-    zeroshot(run_of(place, tmp_path, scale="nll"), "zeroshot")
-    zeroshot(run_of(place, tmp_path, scale="30"), "zeroshot")
-    _, park, *_ = drawn()
-    vectors, made = unit(park.astype(np.float64)), by_hand(park, park)[1]
-    fitted, given = rows(tmp_path)
-    assert (given["scale"], given["scale_chosen_by"], fitted["scale_chosen_by"]) == (30.0, "fixed", "nll")
-    assert given["scales"] == [30.0] * FOLDS and fitted["scale"] == pytest.approx(np.mean(fitted["scales"]))
-    for f, scale in enumerate(fitted["scales"]):
-        scores, labels = vectors[f != FOLD] @ made[f].T, LABELS[f != FOLD]
-        best = metrics.nll(scale * scores, labels)
-        assert all(best <= metrics.nll(factor * scale * scores, labels) for factor in (0.97, 1.03))
-    assert len(set(fitted["scales"])) == FOLDS
-    logits = np.array(fitted["scales"])[FOLD, None] * np.einsum("nd,nkd->nk", vectors, made[FOLD])
-    assert fitted["nll"] == pytest.approx(metrics.nll(logits, LABELS), abs=1e-5)
-
-
-def test_a_scale_by_labels_has_seen_labels(place):
-    row = zeroshot_rows.Row(0, "-", "text", "none", "plain", None, False)
-    run = run_of(place, "out")
-    assert zeroshot_records.uses_of(run, row, None) == ("text",)
-    assert zeroshot_records.uses_of(run.replace(scale="nll"), row, None) == ("text", "train_labels")

@@ -6,6 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
+from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
+from dhauds_jax.workdir import records
+
 CLASSES, WIDTH, CLIPS, FOLDS = ("dog_bark", "rain", "siren"), 8, 36, 3
 LABELS = np.arange(CLIPS) % 3
 FOLD = np.arange(CLIPS) // 4 % FOLDS
@@ -42,3 +45,25 @@ def write(folder: Path, **changes) -> Path:
     scenes = {"labels": np.array([0, 0, 0, 1, 1]), "classes": np.array(["park", "metro_station"])}
     np.savez(folder / "places.npz", vectors=recordings, ids=names, **scenes)
     return folder
+
+
+def run_of(place, workdir, sets=("park",), **changes):
+    given = {
+        "embeddings": tuple(str(place / f"{name}.npz") for name in sets),
+        "background_embeddings": (str(place / "places.npz"),),
+        "prototypes": ("supervised",),
+        "workdir": str(workdir),
+    }
+    return ZeroshotRun(**{**given, **changes})
+
+
+def rows(workdir):
+    return records.read(workdir, "zeroshot")
+
+
+def by_hand(vectors, source, normalised=True):
+    """Scores of every clip by the mean embeddings of the other folds, and those prototypes, in float64."""
+    vectors, source = unit(vectors.astype(np.float64)), unit(source.astype(np.float64))
+    made = np.stack([[source[(f != FOLD) & (k == LABELS)].mean(0) for k in range(3)] for f in range(FOLDS)])
+    made = unit(made) if normalised else made
+    return np.einsum("nd,nkd->nk", vectors, made[FOLD]), made
