@@ -92,7 +92,8 @@ def of_vectors(
       train_split: the one that prototypes are made of.
       seed: of a number of folds.
     """
-    found = [found[0], *(one.in_order_of(found[0].classes) for one in found[1:])]
+    most = max(found, key=lambda one: len(one.classes)).classes  # a set may know only those that its clips have
+    found = [one.in_order_of(most) for one in found]
     for one in found:
         if one.labels is None or not (one.labels >= 0).any():
             raise BadInput(

@@ -64,14 +64,15 @@ class Vectors(NamedTuple):
         return digests.of_texts(list(self.ids), list(self.classes), digests.of_arrays(self.vectors, *labels))
 
     def in_order_of(self, classes: tuple[str, ...]) -> Vectors:
-        """The same clips with their classes in another order; as they are where the names are not the same."""
-        if classes == self.classes or sorted(classes) != sorted(self.classes):
+        """The same clips with their classes among others, in their order; as they are where some are not among them."""
+        if classes == self.classes or not set(self.classes) <= set(classes):
             return self
-        columns = [self.classes.index(name) for name in classes]
-        place = np.append(np.argsort(columns), -1)  # the last one for clips without a label
-        labels = None if self.labels is None else place[self.labels]
-        rows = None if self.label_rows is None else self.label_rows[:, columns]
-        return self._replace(classes=classes, labels=labels, label_rows=rows)
+        place = np.array([*(classes.index(name) for name in self.classes), -1])  # the last for clips without a label
+        labels, rows = self.labels, self.label_rows
+        if rows is not None:
+            rows = np.zeros((len(self.ids), len(classes)), rows.dtype)
+            rows[:, place[:-1]] = self.label_rows
+        return self._replace(classes=classes, labels=None if labels is None else place[labels], label_rows=rows)
 
 
 def read(place: Path | str, *, zeros: bool = False) -> Vectors:

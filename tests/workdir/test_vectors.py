@@ -256,4 +256,6 @@ def test_classes_take_another_order_with_their_labels():
     turned = found.in_order_of(("z", "x", "y"))
     assert [turned.classes[k] if k >= 0 else "" for k in turned.labels] == ["x", "y", ""]
     assert turned.label_rows.tolist() == [[0, 1, 0], [1, 0, 1], [0, 0, 0]]
+    more = found.in_order_of(("y", "v", "z", "x"))
+    assert (more.labels.tolist(), more.label_rows.tolist()) == ([3, 0, -1], [[0, 0, 0, 1], [1, 0, 1, 0], [0] * 4])
     assert found.in_order_of(("x", "y", "w")) is found and found.in_order_of(found.classes) is found
