@@ -289,5 +289,6 @@ def tidy_rows(found: Sequence[Record]) -> list[Mapping[str, object]]:
     for record in latest(found):
         chosen = record["selection"]
         more = {"chosen_weight": chosen["weight"], "oracle_weight": chosen["oracle_weight"]}
+        more |= {name: record.get(name) for name in (*_ASKED, *_MADE)} | {"criterion": chosen["criterion"]}
         rows.append({**{key: record[key] for key in keys}, **more, "uses": "+".join(record["uses"])})
     return rows

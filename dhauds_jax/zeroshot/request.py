@@ -36,7 +36,7 @@ class ZeroshotGrid(Request):
     )
     background_text: Sequence[str] = flag(
         "For --background=text: a word or two such as park, one for all sets or one for each (- for none); default: "
-        "the scenes that the sets' column background names.",
+        "the scenes of the recordings (--background_embeddings) that the sets' column background names.",
         (),
     )
     prototypes: Sequence[str] = flag(

@@ -104,3 +104,9 @@ def test_tidy_rows_have_numbers_in_full():
     (row,) = zeroshot.tidy_rows([record(last=2 / 3)])
     assert row["adapted_last"] == 2 / 3 and row["uses"] == "text+background"
     assert np.isclose(row["chosen_weight"], 1.0)
+
+
+def test_tidy_rows_tell_runs_apart():
+    one, other = zeroshot.tidy_rows([record(clips="x", shots=4), record(clips="x", folds_asked="5", cell="other")])
+    assert (one["shots"], one["folds_asked"], one["clips"], one["criterion"]) == (4, None, "x", "information")
+    assert other["folds_asked"] == "5" and list(one) == list(other)
