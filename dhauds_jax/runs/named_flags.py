@@ -13,9 +13,6 @@ AUTO = "auto"
 FILES = ("class_names", "background_dir")
 """Flags that name files; what those hold names results (`Named.digest`)."""
 
-SET_SCORERS = ("centre", "em", "treff")
-"""Scorers that look at all recordings before they score one."""
-
 
 def settings(run: Any) -> dict[str, Any]:
     """The flags of named classes and of what is unknown that results follow from, those that say nothing left out."""
@@ -57,7 +54,7 @@ def check(run: Any) -> None:
         raise BadInput("--reject: sentences have no held-out clips of their classes, expected --reject_background")
     if run.reject_background is not None and not run.background_dir:
         raise BadInput("--reject_background: needs recordings of the background, expected --background_dir=FOLDER")
-    ahead = [f"--scorer={run.scorer}"] if any(one in SET_SCORERS for one in members) else []
+    ahead = [f"--scorer={run.scorer}"] if "set" in scorers.make(scorer_of(run)).uses else []
     ahead += ["--background_weight=auto"] if run.background_weight == AUTO else []
     ahead += ["--background_quiet"] if run.background_quiet else []
     ahead += ["--scale=agreement"] if run.scale == "agreement" else []

@@ -194,6 +194,7 @@ def test_methods_and_scorers_over_the_set_take_it(place, tmp_path):
         ({"class_names": None, "template": "hf"}, "--template: needs classes by name"),
         ({"background_weight": "0.8"}, "--background_weight: there is no background"),
         ({"scorer": "centre", "online": True}, "--online: --scorer=centre looks at all recordings before the first"),
+        ({"scorer": "chain:whiten+em", "online": True}, r"--online: --scorer=chain:whiten\+em looks at all"),
         ({"background_quiet": True, "online": True}, "--online: --background_quiet looks at all recordings"),
         ({"template": "a sound"}, "unknown template 'a sound'"),
         ({"scale": "agreement"}, "template laion is one sentence"),
