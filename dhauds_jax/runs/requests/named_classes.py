@@ -35,7 +35,7 @@ class NamedClasses(Request):
         "How much of the background's profile is taken off, a number from 0, or auto: chosen without labels.", "0.5"
     )
     scorer: str | None = flag(
-        "With --class_names: plain, subtract, centre, drift, em, whiten, or a chain such as chain:subtract+em (default: "
+        "With --class_names: plain, subtract, centre, drift, em, whiten, or a chain, chain:subtract+em (default: "
         "subtract where a background is given, else plain).",
         None,
     )
