@@ -5,7 +5,8 @@ Example: python -m experiments.classify --checkpoint=out/train/checkpoint --audi
 Writes OUTPUT/predictions.csv (label and confidence of each file, before and after adaptation, and the next two labels),
 probabilities.csv (every class), segments.csv and audacity/ (labels over time of long files), checkpoint (the adapted
 classifier) and report.md (what changed, signs of trouble, whether to keep the source model). What is shorter than the
-network's clip is centred in silence; longer files are cut into windows, and their probabilities are the mean over them.
+network's clip is centred in silence (repeated where its config says so); longer files are cut into windows, and their
+probabilities are the mean over them.
 With --online or --method=source they may last for days. Ctrl-C writes what there is; the same command then goes on.
 """
 

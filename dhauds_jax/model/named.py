@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.model.record import Model
 from dhauds_jax.nets import checkpoint, clap_prompts
 from dhauds_jax.nets import precision as precisions
@@ -78,6 +79,8 @@ def load_named(
     Raises:
       BadInput: no such checkpoint, class names that are said alike, sentences that need a tokenizer that is not there.
     """
+    if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
+        raise BadInput(f"class_names: {class_names!r}, expected a list of names such as ['dog bark', 'rain']")
     classes = templates.class_names("\n".join(class_names), "class_names")
     lines = templates.templates(template)
     found = towers(place, precision=precision)

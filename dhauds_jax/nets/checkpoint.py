@@ -150,7 +150,8 @@ def load_config(folder: str | Path) -> ClassifierConfig:
     if _is_audio_text(text):
         raise BadInput(
             f"checkpoint {folder}: is an audio-text model, which has no classes, expected a classifier; experiments."
-            "classify makes one of it with --class_names=FILE, and what it writes is a classifier's checkpoint"
+            "classify makes one of it with --class_names=FILE, dhauds_jax.load with class_names=[...], and what they "
+            "write is a classifier's checkpoint"
         )
     return ClassifierConfig.from_json(text, where)
 
@@ -190,6 +191,10 @@ def _is_audio_text(text: str) -> bool:
 def _config_text(folder: str | Path) -> tuple[str, str]:
     """The text of a `config.json`, and what to call the file."""
     folder = Path(folder).absolute()
+    if folder.is_file():
+        raise BadInput(
+            f"checkpoint {folder}: is a file, expected a folder, which converters.convert makes of PyTorch's"
+        )
     if not folder.is_dir():
         raise BadInput(
             f"checkpoint {folder}: no such folder, expected one folder with {CONFIG} and variables/, or a model that "

@@ -126,7 +126,7 @@ class Roberta(nn.Module):
         most = self.positions - PADDING - 1
         if ids.shape[1] > most:
             raise BadInput(f"roberta: texts of {ids.shape[1]} tokens, expected at most {most}; cut them before")
-        places = jnp.cumsum(mask, 1) * mask + PADDING
+        places = jnp.cumsum(mask, axis=1) * mask + PADDING
         embedded = self.words[ids] + self.places[places] + jnp.broadcast_to(self.kinds[0], (*ids.shape, self.width))
         embedded = self.layer_norm(embedded)
         x, layers = self.blocks(embedded, mask, keep_all)

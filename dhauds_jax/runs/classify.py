@@ -54,7 +54,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     model = named.model if named else model_of(run.checkpoint, run.model, run.precision)[0]
     method = adapting.method_of(how, model.classifier)
     if named is None:
-        _least(run, model)
+        _least(run, calibration.from_extra(model.extra))
     # What the method or its factory refuses, and what would be lost, is said before files are read.
     methods.check_needs(run.method, method, model.variables, RunInfo(1, 2, len(model.classes), None, 2))
     known = truth.read(run.truth, model.classes) if run.truth else None
@@ -89,8 +89,10 @@ def classify(run: ClassifyRun, command: str) -> str:
         if corrected is not None and corrected.rest is not None:
             corrected, outcome = named_classes.rescored(corrected, model, run, found, outcome)
         after = model.after(how, method, outcome, found)
-        after = after if named is None else named_classes.calibrated(named, corrected, after, run)
-        _write(run, {**about, "command": command}, after, found, known, corrected)
+        made = calibration.from_extra(after.extra)
+        if named is not None:
+            after, made = named_classes.calibrated(named, corrected, after, run)
+        _write(run, {**about, "command": command}, after, found, known, made, corrected)
     finally:
         spool.unlink(missing_ok=True)
     text = (
@@ -122,6 +124,7 @@ def _write(
     after: Model,
     found: recordings.Recordings,
     known: truth.Truth | None,
+    made: Calibration | None,
     named: named_classes.Corrected | None,
 ) -> None:
     """Everything that the output holds; what it is of comes first, so that a run that is killed here may go on."""
@@ -130,11 +133,12 @@ def _write(
     write_atomically(folder / RUN, json.dumps({**about, "finished": False}, indent=2) + "\n")
     before, now = after.adapted.predictions
     lines = () if named is None else named.said(after.predictions(found, named.plain).labels, before.labels)
-    least, sure = _least(run, after), None
+    least, sure = _least(run, made), None
     if least is not None:
-        sure = per_file(_sure(after, outcome.logits), found.owner, len(found.files)).max(-1)
+        sure = per_file(_sure(made, outcome.logits), found.owner, len(found.files)).max(-1)
         count = int((sure < least).sum())
         lines = (*lines, f"{count} of {counted(len(now.files), 'file')} unknown: less sure than {least:.4f}")
+        lines += () if known is None else (truth.of_named(known, now, sure >= least),)
     result = labels.Result(before, now, outcome, least, sure, lines)
     scores = None if known is None else truth.scores(known, result.before, result.after)
     labels.write(run, found, after, result, scores, about["command"])
@@ -143,7 +147,7 @@ def _write(
     write_atomically(folder / RUN, json.dumps({**about, "finished": not outcome.interrupted}, indent=2) + "\n")
 
 
-def _least(run: ClassifyRun, model: Model) -> float | None:
+def _least(run: ClassifyRun, made: Calibration | None) -> float | None:
     """The confidence below which a recording is unknown; None where no rate is asked for.
 
     Raises:
@@ -151,13 +155,11 @@ def _least(run: ClassifyRun, model: Model) -> float | None:
     """
     if run.reject is None and run.reject_background is None:
         return None
-    made = calibration.from_extra(model.extra) or Calibration(1.0, "none", "max_probability")
-    return calibration.threshold(made, run.reject, run.reject_background)
+    return calibration.threshold(made or Calibration(1.0, "none", "max_probability"), run.reject, run.reject_background)
 
 
-def _sure(model: Model, logits: Float[np.ndarray, "windows classes"]) -> Float[np.ndarray, "windows classes"]:
+def _sure(made: Calibration, logits: Float[np.ndarray, "windows classes"]) -> Float[np.ndarray, "windows classes"]:
     """What the calibration compares with a threshold, window by window: probabilities at its temperature, or logits."""
-    made = calibration.from_extra(model.extra)
     return logits if made.score == "max_score" else calibration.probabilities(made, logits)
 
 

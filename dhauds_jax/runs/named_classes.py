@@ -84,6 +84,7 @@ class Corrected(NamedTuple):
       plain: (windows, classes) logits with nothing taken off.
       rest: what scores embeddings where no last layer can; None where it says all.
       lines: what was done, a sentence a line.
+      scorer: its name.
     """
 
     model: Model
@@ -91,10 +92,13 @@ class Corrected(NamedTuple):
     plain: Float[np.ndarray, "windows classes"]
     rest: Rescoring | None
     lines: tuple[str, ...]
+    scorer: str
 
     def said(self, plain: Sequence[str], labels: Sequence[str]) -> tuple[str, ...]:
         """`lines`, and how many of the files' labels are others than with nothing taken off."""
         changed = sum(a != b for a, b in zip(plain, labels, strict=True))
+        if self.scorer == "plain":
+            return self.lines
         return (*self.lines, f"of {counted(len(labels), 'file')} the correction changed {changed}")
 
 
@@ -149,8 +153,15 @@ def _text(path: str, flag: str) -> str:
 
 
 def _templates(named: str) -> Sequence[str]:
-    own = named not in templates.TEMPLATES and Path(named).exists()
-    return templates.templates(_text(named, "--template") if own else named)
+    if named in templates.TEMPLATES or not Path(named).exists():
+        return templates.templates(named)
+    text = _text(named, "--template")
+    if templates.PLACE not in text:
+        raise BadInput(f"--template={named}: no line has {templates.PLACE}, expected one in each, for the class name")
+    try:
+        return templates.templates(text)
+    except BadInput as error:
+        raise BadInput(f"--template={named}: {error}") from None
 
 
 def _heard(run: Any, model: Model) -> tuple[Background, Windows | None]:
@@ -159,14 +170,11 @@ def _heard(run: Any, model: Model) -> tuple[Background, Windows | None]:
     What the profile is made of stands beside its mean, so the windows that are kept apart are named by it too.
     """
     config = model.config
-    found = recordings.load(
-        run.background_dir,
-        sample_rate=config.sample_rate,
-        length=config.length,
-        on_bad_file=run.on_bad_file,
-        reread=True,
-        **reading(config.front_end),
-    )
+    how = {"sample_rate": config.sample_rate, "length": config.length, **reading(config.front_end)}
+    try:
+        found = recordings.load(run.background_dir, on_bad_file=run.on_bad_file, reread=True, **how)
+    except BadInput as error:  # the reader knows one flag of recordings
+        raise BadInput(str(error).replace("--audio_dir", "--background_dir")) from None
     for line in labels.described(found, config).splitlines()[1:]:
         print(line.replace("note: ", "note: background: ", 1))
     sounding = ~np.isin(np.asarray(found.files)[found.owner], found.silent)
@@ -221,7 +229,7 @@ def corrected(known: Named, run: Any, found: Recordings) -> Corrected:
     if scorer.linear is None:
         rest = Rescoring(scorer, background, info, vectors)
         lines.append(f"the checkpoint holds the sentences alone: scorer {name} is no last layer of a network")
-    return Corrected(model, scale * np.asarray(scores), scale * plain, rest, tuple(lines))
+    return Corrected(model, scale * np.asarray(scores), scale * plain, rest, tuple(lines), name)
 
 
 def rescored(how: Corrected, model: Model, run: Any, found: Recordings, outcome: Outcome) -> tuple[Corrected, Outcome]:
@@ -233,20 +241,22 @@ def rescored(how: Corrected, model: Model, run: Any, found: Recordings, outcome:
     return how._replace(rest=rest), outcome._replace(before=how.before, logits=rest.logits())
 
 
-def calibrated(known: Named, how: Corrected, after: Model, run: Any) -> Model:
-    """The adapted model with the scores of held-out background windows, by which a rate of unknown is kept.
+def calibrated(known: Named, how: Corrected, after: Model, run: Any) -> tuple[Model, Calibration | None]:
+    """The adapted model and what held-out background windows score, by which a rate of unknown is kept.
 
     They are what `after` says of these windows, or, of a scorer that is no last layer, the score of each as if it were
-    one more recording.
+    one more recording. The model keeps them where its own last layer gives such scores.
     """
     if known.held is None:
-        return after
+        return after, None
     if how.rest is None:
         scores = after.logits(known.held, run.batch_size)
     else:
         scores = how.rest.beside(after.window_vectors(known.held, run.batch_size))
     made = calibration.with_scores(Calibration(1.0, run.scale, "max_probability"), background=scores)
-    return replace(after, extra={**after.extra, "calibration": calibration.to_extra(made)})
+    if how.rest is not None:
+        return after, made
+    return replace(after, extra={**after.extra, "calibration": calibration.to_extra(made)}), made
 
 
 def _scale(known: Named, run: Any, vectors: np.ndarray) -> float:

@@ -26,6 +26,8 @@ def check(run: Any) -> None:
     given = [name for name in BACKGROUNDS if getattr(run, name)]
     if len(given) > 1:
         raise BadInput(f"--{given[0]} and --{given[1]}: both say what was recorded over, expected one of them")
+    if run.background_text is not None and not run.background_text.strip():
+        raise BadInput("--background_text: is empty, expected a word or two such as park, or the flag left out")
     changed = [name for name, default in NamedClasses.defaults().items() if getattr(run, name) != default]
     if run.class_names is None:
         if changed:

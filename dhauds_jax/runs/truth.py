@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from dhauds_jax import metrics
 from dhauds_jax.data.sets.base import read_rows
@@ -97,6 +97,16 @@ def check(truth: Truth, files: Sequence[str]) -> None:
     """Raises `BadInput` where no recording is in the truth."""
     if not truth.labels.keys() & set(files):
         raise BadInput(f"--truth={truth.place}: names none of the recordings, expected names such as {files[0]!r}")
+
+
+def of_named(truth: Truth, after: Predictions, kept: Bool[np.ndarray, " files"]) -> str:
+    """How many of the files that keep a name have the right one; accuracies count the best class of every file."""
+    rows = [i for i, name in enumerate(after.files) if name in truth.labels and kept[i]]
+    right = sum(after.labels[i] == truth.labels[after.files[i]] for i in rows)
+    share = f" ({100 * right / len(rows):.1f} %)" if rows else ""
+    return (
+        f"of {counted(len(rows), 'file')} of the truth that keep a name {right} are right{share}; accuracies count all"
+    )
 
 
 def scores(truth: Truth, before: Predictions, after: Predictions) -> Scores:

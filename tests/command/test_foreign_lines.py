@@ -40,6 +40,7 @@ def test_tensorflow_and_its_data_sets_say_nothing(tmp_path):
     done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     folder = done.stdout.splitlines()[-1].removeprefix("prepared: ")
-    said, *bar = done.stderr.splitlines()
+    work, said, *bar = done.stderr.splitlines()
+    assert work == "work: 60 files in 3 splits, each read once"
     assert said == f"preparing {folder}"
     assert all("arabic" in line for line in bar), bar

@@ -148,7 +148,8 @@ def test_memory_records_and_plain_arrays_train_to_the_same_bits(place, tmp_path,
         assert trained(place, tmp_path / "plain")[0] == held
     assert capsys.readouterr().out.count("note: TensorFlow is not installed") == 1
 
-    def as_float(run, dataset, split, rate, width, budget_mb, first=True):
+    def as_float(run, dataset, split, config, width, budget_mb, first=True):
+        rate = config.sample_rate
         read = load_split(dataset, run.data_dir, split, sample_rate=rate, length=width, progress=False)
         return pipeline.from_arrays(*read[:4], classes=read.classes, sample_rate=rate)
 

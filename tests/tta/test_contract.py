@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import masks
+from dhauds_jax.nets import masks, mel_image
 from dhauds_jax.tta import evaluation, methods, protocols
 from dhauds_jax.types import Batch, RunInfo, SourceData
 from tests.tta import tiny
@@ -49,19 +49,21 @@ def marks(method, net):
 
 
 @functools.lru_cache(maxsize=len(tiny.NETS))
-def params_of(net):
-    """Shapes of a net's parameters."""
+def variables_of(net):
+    """Shapes of a net's variables."""
     classifier = tiny.NETS[net]()
-    return jax.eval_shape(classifier.init, jax.random.key(0), jnp.zeros((2, tiny.length_of(net))))["params"]
+    return jax.eval_shape(classifier.init, jax.random.key(0), jnp.zeros((2, tiny.length_of(net))))
 
 
 def lacks(method, net):
     """Whether the method's own declaration says that it cannot run on the net."""
-    built, params = build(method, tiny.NETS[net]()), params_of(net)
+    built, variables = build(method, tiny.NETS[net]()), variables_of(net)
+    params = variables["params"]
     missing = {
         "batch_norm": not masks.has_batch_norm({"params": params}),
         "aux_head": "aux" not in params,
         "source_data": False,
+        "input_norm": not mel_image.has_statistics(variables),
     }
     nothing_moves = built.adapts != "none" and not masks.split(params, built.adapts)[0]
     return nothing_moves or any(missing[need] for need in built.needs)

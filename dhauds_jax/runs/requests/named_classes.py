@@ -38,6 +38,7 @@ class NamedClasses(Request):
         "With --class_names: plain, subtract, centre, drift, em, whiten, or a chain, chain:subtract+em (default: "
         "subtract where a background is given, else plain).",
         None,
+        names="scorer",
     )
     scale: str = flag(
         "With --class_names: how cosines become probabilities, by the checkpoint's scale, by none (as published), or "
