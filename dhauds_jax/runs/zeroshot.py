@@ -92,6 +92,8 @@ def inputs_of(run: ZeroshotRun, sets: Sequence[LabelledSet], other: Sequence[vec
                 f"--background_embeddings={one.place}: vectors of {one.vectors.shape[1]} numbers, expected "
                 f"{sets[0].vectors.shape[1]} as {sets[0].about.place} has; embed both by one network"
             )
+    for note in zeroshot_sets.of_few_classes(sets):
+        print(f"note: {note}")
     others = places.recordings(other)
     places.check(run, sets, others)
     if chunks.KIND in run.background:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.runs import zeroshot_rows, zeroshot_sets
+from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.zeroshot import zeroshot
 from tests.runs.zeroshot_sets import CLIPS, LABELS, drawn, rows, run_of, unit, write
 
@@ -51,6 +52,18 @@ def test_a_soundscape_is_in_the_fold_of_its_clean_clip(place, tmp_path):
 def test_the_clean_set_is_named(place, tmp_path, capsys):
     zeroshot(run_of(place, tmp_path, ("clean", "park")), "zeroshot")
     assert f"note: prototypes (clean) are of {place / 'clean.npz'}, the one set" in capsys.readouterr().out
+
+
+def test_a_set_of_fewer_classes_is_said_and_reported_apart(tmp_path, capsys):
+    place = write(tmp_path, labels=LABELS % 2, classes=np.array(["dog_bark", "rain"]))
+    zeroshot(run_of(place, tmp_path / "out", train=("same",)), "zeroshot")
+    assert "classes have clips" not in capsys.readouterr().out
+    zeroshot(run_of(place, tmp_path / "out", ("clean", "park")), "zeroshot")
+    assert capsys.readouterr().out.count("note: park: 2 of 3 classes have clips\n") == 1
+    write_report([str(tmp_path / "out")])
+    text = (tmp_path / "out" / "report" / "report.md").read_text()
+    assert "profile corrected, 2 classes (dog_bark, rain)\n" in text
+    assert "profile corrected, 3 classes (dog_bark, rain, siren)\n" in text
 
 
 def test_trains_of_profiles(place):
