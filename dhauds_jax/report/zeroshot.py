@@ -12,7 +12,7 @@ from dhauds_jax.report import zeroshot_figures as figures
 from dhauds_jax.report.intervals import interval
 from dhauds_jax.report.tables import Record, grouped, latest, mean_and_spread, provenance, table
 from dhauds_jax.report.zeroshot_classes import class_table
-from dhauds_jax.report.zeroshot_lines import ASKED, MADE, PLACE, ROW, Line, lines_of, made_of
+from dhauds_jax.report.zeroshot_lines import ASKED, MADE, PLACE, ROW, lines_of, made_of
 
 _INTRODUCTION = (
     "Every number comes from the records in zeroshot.jsonl. *plain*: no correction; *weight*: with the weight of the "
@@ -76,13 +76,16 @@ def _with_weight(members: Sequence[Record], key: str, weight: str) -> str:
 def preferred(found: Sequence[Record]) -> str:
     """Which row the criterion prefers, without labels, for prototypes of each kind; given weights aside."""
     said = []
-    for (kind, train), members in grouped(found, ("prototypes", "train")).items():
+    lines = lines_of(found)
+    shown = [record for line in lines for record in line.members]
+    names_of = {id(record): line.name for line in lines for record in line.members}
+    for (kind, train), members in grouped(shown, ("prototypes", "train")).items():
         free = [r for r in members if r["weight_chosen_by"] != "given" and r["selection"]["value"] is not None]
         picked: list[Record] = []
         for (_seed,), some in grouped(free, ("seed",)).items():
             picked.append(max(some, key=lambda record: record["selection"]["value"]))
         if len(free) > len(picked):
-            names = ", ".join(dict.fromkeys(Line([record]).name for record in picked))
+            names = ", ".join(dict.fromkeys(names_of[id(record)] for record in picked))
             accuracy = mean_and_spread([record["adapted_last"] for record in picked])
             said.append(f"{made_of(kind, train)}: {names}, accuracy {accuracy}")
     if not said:

@@ -43,6 +43,7 @@ def test_seeds_are_one_line_and_weights_are_not():
         ({"clips": "0123456789abcdef"}, "clips=0123456789ab"),
         ({"long": "windows"}, "long=windows"),
         ({"source_checkpoint": "fedcba9876543210"}, "source_checkpoint=fedcba987654"),
+        ({"template_lines": "aaaabbbbccccdddd"}, "template_lines=aaaabbbbcccc"),
         ({"background_of": "street"}, "background_of=street"),
         ({"selection": {"criterion": "margin", "value": 1, "weight": 1.0, "oracle_weight": 0.5}}, "criterion=margin"),
     ],
@@ -108,6 +109,15 @@ def test_what_a_criterion_prefers_leaves_given_weights_aside():
     said = zeroshot.preferred(found)
     assert said == "The scorer that information prefers, without labels: text: subtract audio auto, accuracy 70.0.\n"
     assert zeroshot.preferred([record("plain")]) == ""
+
+
+def test_what_is_preferred_is_named_as_its_line():
+    edited = {"by": "information", "value": 3.0, "template_lines": "aaaabbbbcccc"}
+    said = zeroshot.preferred([record(by="information"), record(**edited, cell="edited")])
+    assert "text: subtract audio auto [template_lines=aaaabbbbcccc], accuracy 60.0." in said
+    again = record(by="information", cell="of another release", last=0.7)
+    said = zeroshot.preferred([record(by="information"), again, record("plain", value=0.5)])
+    assert "text: subtract audio auto, accuracy 70.0." in said
 
 
 @pytest.mark.parametrize(
