@@ -125,6 +125,8 @@ def run_rows(
     if printed:
         for reason in grid.left_out:
             print(f"left out: {reason}")
+        for place in dict.fromkeys(row.place for row in grid.rows if row.background == "text"):
+            print(f"note: {places.said_of(inputs.sets[place].name, inputs.words[place])}")
         if any(row.train == "clean" for row in grid.rows):
             place = clean_of(inputs.sets).about.place
             print(f"note: prototypes (clean) are of {place}, the one set without a column background or a corruption")
@@ -183,8 +185,11 @@ def source_of(row: Row, sets: Sequence[LabelledSet]) -> LabelledSet:
     return clean_of(sets) if row.train == "clean" else sets[row.place]
 
 
-def _known(run: ZeroshotGrid, inputs: Inputs, place: int) -> tuple[str, ...]:
-    """The backgrounds that there are of a set: of one beside sets that name theirs, those that it names too."""
+def _known(run: ZeroshotGrid, inputs: Inputs, place: int) -> dict[str, str]:
+    """The backgrounds that there are of a set, with why one is left out ("" where it is not).
+
+    Beside sets that name theirs, audio is only of those that do.
+    """
     one = inputs.sets[place]
     named = any(each.about.backgrounds is not None for each in inputs.sets)
     found = ["quiet", *([chunks.KIND] if chunks.has_chunks(one) else [])]
@@ -195,7 +200,11 @@ def _known(run: ZeroshotGrid, inputs: Inputs, place: int) -> tuple[str, ...]:
             found.append("audio")
         if one.about.backgrounds is not None:
             found.append("oracle")
-    return tuple(found)
+    known = dict.fromkeys(found, "")
+    asked = "audio" in run.background and "audio" in known and run.profile != "reference"
+    if asked and (scene := places.without_another(one, inputs.others)):
+        known["audio"] = f"scene {scene} has one recording, and a clip's own is left out"
+    return known
 
 
 def _background(run: ZeroshotGrid, row: Row, inputs: Inputs, it: Scored) -> Background | None:

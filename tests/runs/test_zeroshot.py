@@ -212,6 +212,7 @@ def test_sentences_of_an_audio_text_model(place, tmp_path, capsys):
         scorer=("plain", "subtract", "drift"),
     )  # fmt: skip
     zeroshot(run, "zeroshot")
+    assert "note: background text of park: the words 'park'\n" in capsys.readouterr().out
     variables, config, _ = checkpoint.load_audio_text(tmp_path / "clap")
     towers = build_audio_text(config)
 

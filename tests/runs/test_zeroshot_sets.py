@@ -66,6 +66,18 @@ def test_a_set_of_fewer_classes_is_said_and_reported_apart(tmp_path, capsys):
     assert "profile corrected, 3 classes (dog_bark, rain, siren)\n" in text
 
 
+def test_a_scene_of_one_recording_is_left_out_before_the_work(tmp_path, capsys):
+    place = write(tmp_path)
+    known = dict(np.load(place / "places.npz"))
+    np.savez(place / "places.npz", **{**known, "labels": np.array([0, 0, 0, 0, 1])})
+    run = run_of(place, tmp_path / "out", background=("audio", "oracle"), scorer=("plain", "subtract"))
+    assert zeroshot(run, "zeroshot").startswith("2 rows written")
+    told = "left out: background audio of park: scene metro_station has one recording, and a clip's own is left out\n"
+    assert told in capsys.readouterr().out
+    assert [row["background"] for row in rows(tmp_path / "out")] == ["none", "oracle"]
+    assert zeroshot(run.replace(profile="reference"), "zeroshot").startswith("3 rows written")
+
+
 def test_trains_of_profiles(place):
     run = run_of(place, "out", ("clean", "park"))
     sets = zeroshot_sets.read(run.embeddings, "", "test", "train", 0)
