@@ -30,6 +30,7 @@ _SEES = {
     "text": "sentences of the classes",
     "background": "a profile of the background",
     "own_background": "the background of each clip",
+    "oracle": "the very recording that was mixed in, which nobody has in use",
     "set": "the unlabelled clips, at once",
     "past": "the clips before",
     "train_labels": "labelled clips",
@@ -74,13 +75,14 @@ def _with_weight(members: Sequence[Record], key: str, weight: str) -> str:
 
 
 def preferred(found: Sequence[Record]) -> str:
-    """Which row the criterion prefers, without labels, for prototypes of each kind; given weights aside."""
+    """Which row the criterion prefers, without labels, for prototypes of each kind; given weights and oracles aside."""
     said = []
     lines = lines_of(found)
     shown = [record for line in lines for record in line.members]
     names_of = {id(record): line.name for line in lines for record in line.members}
     for (kind, train), members in grouped(shown, ("prototypes", "train")).items():
         free = [r for r in members if r["weight_chosen_by"] != "given" and r["selection"]["value"] is not None]
+        free = [r for r in free if not _is_oracle(r)]
         picked: list[Record] = []
         for (_seed,), some in grouped(free, ("seed",)).items():
             picked.append(max(some, key=lambda record: record["selection"]["value"]))
@@ -91,6 +93,10 @@ def preferred(found: Sequence[Record]) -> str:
     if not said:
         return ""
     return f"The scorer that {found[0]['selection']['criterion']} prefers, without labels: {'; '.join(said)}.\n"
+
+
+def _is_oracle(record: Record) -> bool:
+    return record["background"] == "oracle" or "oracle" in record["uses"]
 
 
 def uses_table(found: Sequence[Record]) -> str:

@@ -34,7 +34,7 @@ _PROTOTYPES_USE = {
     "supervised": ("train_labels",),
     "head": ("train_labels",),
 }
-_ORDER = (*scorers.USES, "train_clips", "annotations")
+_ORDER = (*scorers.USES, "oracle", "train_clips", "annotations")
 
 
 def cell_of(
@@ -102,6 +102,8 @@ def uses_of(run: ZeroshotGrid, row: Row, background: Background | None) -> tuple
     found = {*_PROTOTYPES_USE[row.prototypes], *scorers.uses(scorer, background), *(("set",) if row.auto else ())}
     found |= {"train_labels"} if run.scale == "nll" else set()
     found |= {"annotations"} if row.background == zeroshot_chunks.KIND else set()
+    if row.background == "oracle" or (run.profile == "reference" and "own_background" in found):
+        found |= {"oracle"} if row.background in ("audio", "oracle") else set()
     return tuple(name for name in _ORDER if name in found)
 
 

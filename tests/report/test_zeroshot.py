@@ -111,6 +111,16 @@ def test_what_a_criterion_prefers_leaves_given_weights_aside():
     assert zeroshot.preferred([record("plain")]) == ""
 
 
+def test_an_oracle_is_not_preferred():
+    oracle = {"by": "information", "value": 9.0, "background": "oracle"}
+    found = [record(**oracle), record(by="information", last=0.7), record("plain", value=0.5)]
+    assert "text: subtract audio auto, accuracy 70.0." in zeroshot.preferred(found)
+    found[1]["background"] = "quiet"
+    seen = {**oracle, "background": "audio", "uses": ["text", "background", "own_background", "oracle"]}
+    assert "text: subtract quiet auto, accuracy 70.0." in zeroshot.preferred([record(**seen), *found[1:]])
+    assert "| oracle | the very recording that was mixed in" in zeroshot.uses_table([record(**seen)])
+
+
 def test_what_is_preferred_is_named_as_its_line():
     edited = {"by": "information", "value": 3.0, "template_lines": "aaaabbbbcccc"}
     said = zeroshot.preferred([record(by="information"), record(**edited, cell="edited")])

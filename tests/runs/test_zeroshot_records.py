@@ -58,6 +58,16 @@ def test_the_lines_of_a_template_are_in_the_record(place):
     assert zeroshot_records.template_lines_of(row._replace(prototypes="head"), one) is None
 
 
+@pytest.mark.parametrize(("profile", "sees"), [("corrected", []), ("reference", ["oracle"])])
+def test_the_very_recording_is_an_oracle(place, tmp_path, profile, sees):
+    run = run_of(place, tmp_path, background=("audio", "oracle"), scorer=("plain", "subtract"), profile=profile)
+    zeroshot(run, "zeroshot")
+    found = {row["background"]: row["uses"] for row in rows(tmp_path)}
+    assert found["none"] == ["train_labels"]
+    assert found["audio"] == ["background", "own_background", "train_labels", *sees]
+    assert found["oracle"] == ["background", "own_background", "train_labels", "oracle"]
+
+
 def test_a_scale_by_labels_has_seen_labels(place):
     row = zeroshot_rows.Row(0, "-", "text", "none", "plain", None, False)
     run = run_of(place, "out")
