@@ -2,8 +2,10 @@
 
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.report.zeroshot_lines import lines_of
 from dhauds_jax.runs import zeroshot_records, zeroshot_rows
+from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.zeroshot import zeroshot
 from dhauds_jax.runs.zeroshot_towers import Towers
 from tests.runs.zeroshot_sets import rows, run_of, write
@@ -66,6 +68,13 @@ def test_the_very_recording_is_an_oracle(place, tmp_path, profile, sees):
     assert found["none"] == ["train_labels"]
     assert found["audio"] == ["background", "own_background", "train_labels", *sees]
     assert found["oracle"] == ["background", "own_background", "train_labels", "oracle"]
+
+
+def test_a_folder_without_a_row_yet_is_no_folder_of_other_records(tmp_path):
+    with pytest.raises(
+        BadInput, match=r"expected a results\.jsonl or zeroshot\.jsonl there, as .* experiments\.zeroshot"
+    ):
+        write_report([str(tmp_path)])
 
 
 def test_a_scale_by_labels_has_seen_labels(place):
