@@ -18,7 +18,7 @@ from dhauds_jax.runs import zeroshot_recipes, zeroshot_sets, zeroshot_towers
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot_records import cell_of, line_of, record_of
 from dhauds_jax.runs.zeroshot_rows import OF_CLIPS, Grid, Row, check, grid_of
-from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_scale, check_training, curve_of, scored
+from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_scale, check_training, curve_of, scored, too_few_shots
 from dhauds_jax.runs.zeroshot_sets import LabelledSet, check_owners, clean_of
 from dhauds_jax.runs.zeroshot_towers import Towers
 from dhauds_jax.tta import selection
@@ -123,13 +123,7 @@ def run_rows(
     """
     grid = grid_of(run, inputs.sets, [_known(run, inputs, place) for place in range(len(inputs.sets))])
     if printed:
-        for reason in grid.left_out:
-            print(f"left out: {reason}")
-        for place in dict.fromkeys(row.place for row in grid.rows if row.background == "text"):
-            print(f"note: {places.said_of(inputs.sets[place].name, inputs.words[place])}")
-        if any(row.train == "clean" for row in grid.rows):
-            place = clean_of(inputs.sets).about.place
-            print(f"note: prototypes (clean) are of {place}, the one set without a column background or a corruption")
+        _say_of(run, grid, inputs)
     _check_all(run, grid, inputs)
     workdir, done = Path(run.workdir), records.done(Path(run.workdir), KIND)
     cells = [_cell(run, row, inputs) for row in grid.rows]
@@ -153,6 +147,20 @@ def run_rows(
                 bar.update()
             found.append(record)
     return found, left, done.note
+
+
+def _say_of(run: ZeroshotGrid, grid: Grid, inputs: Inputs) -> None:
+    """What is left out, and what is worth knowing of the others, before the work."""
+    for reason in grid.left_out:
+        print(f"left out: {reason}")
+    for place in dict.fromkeys(row.place for row in grid.rows if row.background == "text"):
+        print(f"note: {places.said_of(inputs.sets[place].name, inputs.words[place])}")
+    if any(row.train == "clean" for row in grid.rows):
+        place = clean_of(inputs.sets).about.place
+        print(f"note: prototypes (clean) are of {place}, the one set without a column background or a corruption")
+    few = (too_few_shots(row, source_of(row, inputs.sets), run.shots) for row in grid.rows)
+    for note in dict.fromkeys(filter(None, few)):
+        print(f"note: {note}")
 
 
 class _Held:

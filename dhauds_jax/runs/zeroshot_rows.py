@@ -122,6 +122,9 @@ def grid_of(run: ZeroshotGrid, sets: Sequence[LabelledSet], known: Sequence[Mapp
     trains, clean = trains_of(run, sets), clean_of(sets)
     rows: list[Row] = []
     left: dict[str, None] = {}
+    if not any(map(takes_background, run.scorer)):
+        idle = [name for name in run.background if name != "none"]
+        left |= {f"background {n}: no scorer that is asked for takes one off, as subtract does": None for n in idle}
     for place, one in enumerate(sets):
         here = ("clean",) if one is clean and "clean" in trains else trains
         for kind in dict.fromkeys(run.prototypes):

@@ -78,6 +78,24 @@ def test_a_scene_of_one_recording_is_left_out_before_the_work(tmp_path, capsys):
     assert zeroshot(run.replace(profile="reference"), "zeroshot").startswith("3 rows written")
 
 
+def test_a_background_that_no_scorer_takes_off_is_left_out(place, tmp_path, capsys):
+    run = run_of(place, tmp_path, background=("none", "audio", "quiet"), scorer=("plain", "centre"))
+    assert zeroshot(run, "zeroshot").startswith("2 rows written")
+    told = capsys.readouterr().out
+    assert told.count("left out: background ") == 2
+    assert "left out: background audio: no scorer that is asked for takes one off, as subtract does\n" in told
+    zeroshot(run.replace(scorer=("plain", "subtract")), "zeroshot")
+    assert "no scorer that is asked for" not in capsys.readouterr().out
+
+
+def test_fewer_labelled_clips_than_shots_are_said(place, tmp_path, capsys):
+    zeroshot(run_of(place, tmp_path, scorer=("treff",), shots=9), "zeroshot")  # a fold has 6 of 12 dogs
+    told = capsys.readouterr().out
+    assert "note: scorer treff: of some classes there are 6 training clips in park, fewer than --shots=9\n" in told
+    zeroshot(run_of(place, tmp_path, scorer=("treff",), shots=6), "zeroshot")
+    assert "fewer than --shots" not in capsys.readouterr().out
+
+
 def test_trains_of_profiles(place):
     run = run_of(place, "out", ("clean", "park"))
     sets = zeroshot_sets.read(run.embeddings, "", "test", "train", 0)
