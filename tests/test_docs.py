@@ -17,7 +17,10 @@ BASES = (ROOT, ROOT / "dhauds_jax")
 PLACEHOLDERS = {
     "CONTRIBUTING.md": {"experiments/NAME.py", "dhauds_jax/runs/NAME.py"},
     "extending.md": {
-        *(f"my_sounds/{name}.py" for name in ("methods", "corruptions", "sets", "nets", "protocols", "criteria")),
+        *(
+            f"my_sounds/{name}.py"
+            for name in ("methods", "corruptions", "sets", "nets", "protocols", "criteria", "scorers")
+        ),
         "dhauds_jax/tta/methods/tilt.py",
         "dhauds_jax/data/corruptions/gap.py",
         "dhauds_jax/data/sets/hums.py",

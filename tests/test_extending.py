@@ -22,9 +22,11 @@ from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.train import train_and_save
+from dhauds_jax.runs.zeroshot import zeroshot
 from dhauds_jax.train.request import TrainOptions, TrainRun
 from dhauds_jax.tta import protocols, selection
 from dhauds_jax.workdir import records
+from tests.runs import zeroshot_sets
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
@@ -91,7 +93,7 @@ def digest(package, name):
 
 
 def test_the_page_has_an_example_of_every_kind_and_true_places():
-    assert list(FILES) == ["methods", "corruptions", "sets", "nets", "protocols", "criteria"]
+    assert list(FILES) == ["methods", "corruptions", "sets", "nets", "protocols", "criteria", "scorers"]
     for table in re.findall(r"\| `([A-Z_]+)`", PAGE):
         assert hasattr(names, table), table
     for name in (METHOD, f"{GAP}:long", HUMS, NET, BACKWARDS, MARGIN):
@@ -155,6 +157,21 @@ def untrained(package, tmp_path_factory):
     config = zoo.preset(NET, tuple(HERTZ))
     variables = zoo.build(config).init(jax.random.key(1), jnp.zeros((2, 4_000)))
     return checkpoint.save(tmp_path_factory.mktemp("net") / "checkpoint", variables, config)
+
+
+def test_the_scorer(package, tmp_path):
+    place = zeroshot_sets.write(tmp_path)
+    run = zeroshot_sets.run_of(place, tmp_path / "out", scorer=("plain", "my_sounds.scorers:median"))
+    assert zeroshot(run, "zeroshot").startswith("2 rows written")
+    park = zeroshot_sets.drawn()[1]
+    _, made = zeroshot_sets.by_hand(park, park)
+    vectors, right = zeroshot_sets.unit(park.astype(np.float64)), []
+    for fold, prototypes in enumerate(made):
+        clips, labels = vectors[fold == zeroshot_sets.FOLD], zeroshot_sets.LABELS[fold == zeroshot_sets.FOLD]
+        right.append(np.mean(((clips - np.median(clips, 0)) @ prototypes.T).argmax(1) == labels))
+    row = zeroshot_sets.rows(tmp_path / "out")[1]
+    assert row["folds"] == pytest.approx(right) and row["uses"] == ["set", "train_labels"]
+    assert row["options"] == {"share": 1.0} and row["scorer_source"] == digest(package, "scorers")
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from dhauds_jax.report.figures import bare, legend_below
 from dhauds_jax.report.looks import GREY, look
 from dhauds_jax.report.plotting import save, subplots
 from dhauds_jax.report.tables import Record
+from dhauds_jax.report.zeroshot_lines import made_of
 
 MOST = 14
 """Lines of a figure; what is beyond is in the tables."""
@@ -104,7 +105,7 @@ def over_levels(found: Sequence[Record], path: Path) -> None:
             continue
         place = f" {record['background']} auto" if record["curve"] else ""
         online = " online" if record["protocol"] == "online" else ""
-        name = f"{record['prototypes']} {record['scorer']}{place}{online}"
+        name = f"{made_of(record['prototypes'], record['train'])} {record['scorer']}{place}{online}"
         keyed.setdefault(name, {}).setdefault(snr, []).append(100 * record["adapted_last"])
     figure, axes = subplots(figsize=(9.0, _height(keyed, 9.0)))
     for index, (name, values) in enumerate(list(keyed.items())[:MOST]):

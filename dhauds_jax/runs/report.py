@@ -47,6 +47,7 @@ _INTRODUCTION = (
     "tables show. "
     "Values in % (± standard deviation over seeds)."
 )
+_FILES = " or ".join(kind.file for kind in records.KINDS.values())
 _PUBLISHED = (
     "Published values stand beside the records of `experiments.sweep`; the published adapted value is that of the best "
     "epoch by test labels, so *difference* is oracle minus published, in points."
@@ -156,7 +157,7 @@ def write_report(
     """Writes `report.md` and its figures; returns what is to be printed: where, after the published tables if any.
 
     Args:
-      workdirs: folders with results.jsonl.
+      workdirs: folders with results.jsonl or zeroshot.jsonl.
       output: the report's folder; by default `report/` in the first work folder.
       html: also write `report.html`, which holds everything.
       formats: of `paper.KINDS`: also write every table so, into `tables/` of the folder.
@@ -167,7 +168,7 @@ def write_report(
     """
     rows = [row for w in workdirs for row in records.read(Path(w), "zeroshot")]
     with_results = [Path(w) for w in workdirs if not records.read(Path(w), "zeroshot") or records.read(Path(w))]
-    found = of_one_make(latest(records.read_all(with_results)))
+    found = of_one_make(latest(records.read_all(with_results, _FILES)))
     named = with_variants(found)
     compared = comparisons.compare(named, compare) if compare else []
     folder = Path(output) if output else Path(workdirs[0]) / "report"

@@ -18,7 +18,7 @@ from dhauds_jax.runs import zeroshot_recipes, zeroshot_sets, zeroshot_towers
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot_records import cell_of, line_of, record_of
 from dhauds_jax.runs.zeroshot_rows import OF_CLIPS, Grid, Row, check, grid_of
-from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_scale, check_training, curve_of, scored
+from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_scale, check_training, curve_of, scored, too_few_shots
 from dhauds_jax.runs.zeroshot_sets import LabelledSet, check_owners, clean_of
 from dhauds_jax.runs.zeroshot_towers import Towers
 from dhauds_jax.tta import selection
@@ -92,6 +92,8 @@ def inputs_of(run: ZeroshotRun, sets: Sequence[LabelledSet], other: Sequence[vec
                 f"--background_embeddings={one.place}: vectors of {one.vectors.shape[1]} numbers, expected "
                 f"{sets[0].vectors.shape[1]} as {sets[0].about.place} has; embed both by one network"
             )
+    for note in zeroshot_sets.of_few_classes(sets):
+        print(f"note: {note}")
     others = places.recordings(other)
     places.check(run, sets, others)
     if chunks.KIND in run.background:
@@ -121,11 +123,7 @@ def run_rows(
     """
     grid = grid_of(run, inputs.sets, [_known(run, inputs, place) for place in range(len(inputs.sets))])
     if printed:
-        for reason in grid.left_out:
-            print(f"left out: {reason}")
-        if any(row.train == "clean" for row in grid.rows):
-            place = clean_of(inputs.sets).about.place
-            print(f"note: prototypes (clean) are of {place}, the one set without a column background or a corruption")
+        _say_of(run, grid, inputs)
     _check_all(run, grid, inputs)
     workdir, done = Path(run.workdir), records.done(Path(run.workdir), KIND)
     cells = [_cell(run, row, inputs) for row in grid.rows]
@@ -149,6 +147,20 @@ def run_rows(
                 bar.update()
             found.append(record)
     return found, left, done.note
+
+
+def _say_of(run: ZeroshotGrid, grid: Grid, inputs: Inputs) -> None:
+    """What is left out, and what is worth knowing of the others, before the work."""
+    for reason in grid.left_out:
+        print(f"left out: {reason}")
+    for place in dict.fromkeys(row.place for row in grid.rows if row.background == "text"):
+        print(f"note: {places.said_of(inputs.sets[place].name, inputs.words[place])}")
+    if any(row.train == "clean" for row in grid.rows):
+        place = clean_of(inputs.sets).about.place
+        print(f"note: prototypes (clean) are of {place}, the one set without a column background or a corruption")
+    few = (too_few_shots(row, source_of(row, inputs.sets), run.shots) for row in grid.rows)
+    for note in dict.fromkeys(filter(None, few)):
+        print(f"note: {note}")
 
 
 class _Held:
@@ -181,8 +193,11 @@ def source_of(row: Row, sets: Sequence[LabelledSet]) -> LabelledSet:
     return clean_of(sets) if row.train == "clean" else sets[row.place]
 
 
-def _known(run: ZeroshotGrid, inputs: Inputs, place: int) -> tuple[str, ...]:
-    """The backgrounds that there are of a set: of one beside sets that name theirs, those that it names too."""
+def _known(run: ZeroshotGrid, inputs: Inputs, place: int) -> dict[str, str]:
+    """The backgrounds that there are of a set, with why one is left out ("" where it is not).
+
+    Beside sets that name theirs, audio is only of those that do.
+    """
     one = inputs.sets[place]
     named = any(each.about.backgrounds is not None for each in inputs.sets)
     found = ["quiet", *([chunks.KIND] if chunks.has_chunks(one) else [])]
@@ -193,7 +208,11 @@ def _known(run: ZeroshotGrid, inputs: Inputs, place: int) -> tuple[str, ...]:
             found.append("audio")
         if one.about.backgrounds is not None:
             found.append("oracle")
-    return tuple(found)
+    known = dict.fromkeys(found, "")
+    asked = "audio" in run.background and "audio" in known and run.profile != "reference"
+    if asked and (scene := places.without_another(one, inputs.others)):
+        known["audio"] = f"scene {scene} has one recording, and a clip's own is left out"
+    return known
 
 
 def _background(run: ZeroshotGrid, row: Row, inputs: Inputs, it: Scored) -> Background | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -14,7 +15,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.runs.zeroshot_sets import LabelledSet, unit
 from dhauds_jax.types import Background
 from dhauds_jax.workdir.vectors import Vectors
-from dhauds_jax.zeroshot import background
+from dhauds_jax.zeroshot import background, templates
 from dhauds_jax.zeroshot.request import ZeroshotGrid
 
 NONE_NAMED = "-"
@@ -29,7 +30,8 @@ class Recordings(NamedTuple):
 
     Attributes:
       ids: their names.
-      scenes: the scene of each: its label, else its group, else the folder in its name; "" without any.
+      scenes: the scene of each: its label, else its group, else the top folder in its name, as soundscapes are named
+        after the folder right below theirs; "" without any.
       vectors: unit vectors.
       digest: names all of this.
     """
@@ -47,7 +49,7 @@ def recordings(found: Sequence[Vectors]) -> Recordings | None:
     ids, scenes = [], []
     for one in found:
         ids += one.ids
-        named = [PurePosixPath(name).parent.name for name in one.ids]
+        named = [_top(name) for name in one.ids]
         if one.labels is not None:
             named = [one.classes[k] if k >= 0 else "" for k in np.asarray(one.labels)]
         elif one.groups is not None:
@@ -57,6 +59,12 @@ def recordings(found: Sequence[Vectors]) -> Recordings | None:
     kept = _once(list(zip(ids, scenes, strict=True)), rows)
     ids, scenes = [ids[k] for k in kept], [scenes[k] for k in kept]
     return Recordings(tuple(ids), tuple(scenes), rows[kept], "-".join(one.digest for one in found))
+
+
+def _top(name: str) -> str:
+    """The first folder of a name, "" where it has none."""
+    folder, _, rest = name.strip("/").partition("/")
+    return folder if rest else ""
 
 
 def _once(named: Sequence[tuple[str, str]], rows: Float[np.ndarray, "recordings width"]) -> list[int]:
@@ -170,6 +178,20 @@ def of_audio(one: LabelledSet, others: Recordings, profile: str) -> Background:
     if profile == "reference":
         return background.oracle(others.vectors, own)._replace(kind="audio")
     return background.own_left_out(others.vectors, others.scenes, own)
+
+
+def without_another(one: LabelledSet, others: Recordings) -> str:
+    """A scene of a single recording that clips lie over, of which none is left without it; "" where there is none."""
+    own, count = own_of(one, others), Counter(others.scenes)
+    scenes = [] if own is None else [others.scenes[k] for k in own]
+    return next((scene for scene in scenes if count[scene] < 2), "")
+
+
+def said_of(name: str, words: Sequence[str]) -> str:
+    """The words by which a set's background text goes."""
+    said = [f"'{templates.spoken(word)}'" for word in dict.fromkeys(words)]
+    more = f" and {len(said) - 8} more" if len(said) > 8 else ""
+    return f"background text of {name}: the words {', '.join(said[:8])}{more}"
 
 
 def of_oracle(one: LabelledSet, others: Recordings) -> Background | None:

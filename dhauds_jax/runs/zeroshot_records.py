@@ -34,7 +34,7 @@ _PROTOTYPES_USE = {
     "supervised": ("train_labels",),
     "head": ("train_labels",),
 }
-_ORDER = (*scorers.USES, "train_clips", "annotations")
+_ORDER = (*scorers.USES, "oracle", "train_clips", "annotations")
 
 
 def cell_of(
@@ -86,12 +86,24 @@ def by_sentences(row: Row) -> bool:
     return row.prototypes in ("text", "tgap") or "drift" in scorers.members(row.scorer)
 
 
+def template_lines_of(row: Row, towers: Towers) -> str | None:
+    """The digest of the sentences of a row's template, which tells an edited file from what it was; None without."""
+    return digests.of_texts(*towers.template) if by_sentences(row) else None
+
+
+def scorer_source_of(row: Row) -> str | None:
+    """The digest of the files of a row's own scorers; None for ours."""
+    return digests.together(registry.source_digest(part) for part in scorers.members(row.scorer))
+
+
 def uses_of(run: ZeroshotGrid, row: Row, background: Background | None) -> tuple[str, ...]:
     """What a row was allowed to see beside the clip: by prototypes, scorer, and the choice of weight and scale."""
     scorer = scorer_of(row, row.weight, run.online)
     found = {*_PROTOTYPES_USE[row.prototypes], *scorers.uses(scorer, background), *(("set",) if row.auto else ())}
     found |= {"train_labels"} if run.scale == "nll" else set()
     found |= {"annotations"} if row.background == zeroshot_chunks.KIND else set()
+    if row.background == "oracle" or (run.profile == "reference" and "own_background" in found):
+        found |= {"oracle"} if row.background in ("audio", "oracle") else set()
     return tuple(name for name in _ORDER if name in found)
 
 
@@ -176,6 +188,8 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "prototypes": row.prototypes,
         "background": row.background,
         "template": run.template if by_sentences(row) else None,
+        "template_lines": template_lines_of(row, towers),
+        "scorer_source": scorer_source_of(row),
         "train": row.train,
         "normalised": is_normalised(run) if row.prototypes != "text" else True,
         "long": str(it.one.about.manifest.get("long", "")),

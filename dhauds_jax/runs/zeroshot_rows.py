@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dhauds_jax import registry
@@ -111,17 +111,20 @@ def trains_of(run: ZeroshotGrid, sets: Sequence[LabelledSet]) -> tuple[str, ...]
     return tuple(dict.fromkeys(run.train))
 
 
-def grid_of(run: ZeroshotGrid, sets: Sequence[LabelledSet], known: Sequence[Sequence[str]]) -> Grid:
+def grid_of(run: ZeroshotGrid, sets: Sequence[LabelledSet], known: Sequence[Mapping[str, str]]) -> Grid:
     """The rows that make sense.
 
     Args:
       run: the flags.
       sets: the sets.
-      known: for each set the backgrounds that are known of it.
+      known: for each set the backgrounds that are known of it, each with why it is left out, "" where it is not.
     """
     trains, clean = trains_of(run, sets), clean_of(sets)
     rows: list[Row] = []
     left: dict[str, None] = {}
+    if not any(map(takes_background, run.scorer)):
+        idle = [name for name in run.background if name != "none"]
+        left |= {f"background {n}: no scorer that is asked for takes one off, as subtract does": None for n in idle}
     for place, one in enumerate(sets):
         here = ("clean",) if one is clean and "clean" in trains else trains
         for kind in dict.fromkeys(run.prototypes):
@@ -134,7 +137,7 @@ def grid_of(run: ZeroshotGrid, sets: Sequence[LabelledSet], known: Sequence[Sequ
 
 
 def _of_scorer(
-    run: ZeroshotGrid, place: int, train: str, kind: str, scorer: str, known: Sequence[str], name: str,
+    run: ZeroshotGrid, place: int, train: str, kind: str, scorer: str, known: Mapping[str, str], name: str,
     left: dict[str, None],
 ) -> list[Row]:  # fmt: skip
     """The rows of one scorer with one kind of prototypes; why others are left out is added to `left`."""
@@ -147,8 +150,8 @@ def _of_scorer(
     for origin in dict.fromkeys(run.background):
         if origin == "none":
             left[f"scorer {scorer} with background none: that is the scorer without its subtraction"] = None
-        elif origin not in known:
-            left[f"background {origin} of {name}: nothing is known of what it was recorded over"] = None
+        elif reason := known.get(origin, "nothing is known of what it was recorded over"):
+            left[f"background {origin} of {name}: {reason}"] = None
         else:
             for weight in dict.fromkeys(map(_weight, run.weight)):
                 if weight is None and run.online:

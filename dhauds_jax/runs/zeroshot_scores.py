@@ -18,6 +18,7 @@ from dhauds_jax.runs.zeroshot_rows import Row, scorer_options
 from dhauds_jax.runs.zeroshot_sets import LabelledSet
 from dhauds_jax.runs.zeroshot_towers import Towers
 from dhauds_jax.types import Background, Scorer, ScorerInfo
+from dhauds_jax.wording import counted
 from dhauds_jax.zeroshot import choose, grid, prototypes, scorers, scoring
 from dhauds_jax.zeroshot.request import ZeroshotGrid
 
@@ -174,6 +175,18 @@ def shots_of(source: LabelledSet, fold: int, most: int, seed: int) -> tuple[Arra
     kept = [order[source.labels[order] == k][:most] for k in range(len(source.about.classes))]
     chosen = np.concatenate(kept)
     return jnp.asarray(source.vectors[chosen]), jnp.asarray(source.labels[chosen])
+
+
+def too_few_shots(row: Row, source: LabelledSet, most: int) -> str:
+    """A sentence on a row whose scorer gets fewer labelled clips of a class than it may have; "" where it gets all."""
+    if "train_labels" not in scorer_of(row, row.weight, False).uses:
+        return ""
+    classes = np.arange(len(source.about.classes))
+    least = int((source.training @ (source.labels[:, None] == classes[None])).min())
+    if least >= most:
+        return ""
+    clips = counted(least, "training clip")
+    return f"scorer {row.scorer}: of some classes there are {clips} in {source.name}, fewer than --shots={most}"
 
 
 class Curve(NamedTuple):

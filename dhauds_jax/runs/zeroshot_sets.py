@@ -179,6 +179,17 @@ def check_folds(one: LabelledSet) -> None:
         )
 
 
+def of_few_classes(sets: Sequence[LabelledSet]) -> list[str]:
+    """A sentence on each set whose tested clips have not all of the classes, which it is scored over all the same."""
+    said = []
+    for one in sets:
+        rows, several = one.tested, one.about.label_rows
+        count = len(np.unique(one.labels[rows])) if several is None else int(np.any(several[rows], 0).sum())
+        if count < len(one.about.classes):
+            said.append(f"{one.name}: {count} of {len(one.about.classes)} classes have clips")
+    return list(dict.fromkeys(said))
+
+
 def clean_of(sets: Sequence[LabelledSet]) -> LabelledSet | None:
     """The clean set among them: the only one that nothing was mixed into; None where there is none."""
     found = [one for one in sets if one.clean]

@@ -217,8 +217,12 @@ def done(folder: Path, kind: str = "results") -> Done:
     return Done({record["cell"]: record for record in mine if "cell" in record}, len(found) - len(mine))
 
 
-def read_all(folders: Iterable[Path]) -> list[dict[str, Any]]:
+def read_all(folders: Iterable[Path], expected: str = FILE) -> list[dict[str, Any]]:
     """Records of several folders.
+
+    Args:
+      folders: the folders.
+      expected: the files that would do, for the sentence on a folder without any.
 
     Raises:
       BadInput: a folder has none.
@@ -233,6 +237,9 @@ def read_all(folders: Iterable[Path]) -> list[dict[str, Any]]:
                 "experiments.adapt wrote"
             )
         if not found:
-            raise BadInput(f"no records in {folder}: expected a {FILE} there, as experiments.adapt writes it")
+            raise BadInput(
+                f"no records in {folder}: expected a {expected} there, as experiments.adapt"
+                f"{' or experiments.zeroshot' if expected != FILE else ''} writes it with its first row"
+            )
         records += found
     return records

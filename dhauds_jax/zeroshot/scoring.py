@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Background, Scorer, ScorerInfo, ScorerStep
 
 Vectors = Float[Array | np.ndarray, "clips width"]
@@ -25,10 +26,12 @@ def score(
     """The scorer's state and scores after the whole set as one step.
 
     Raises:
-      BadInput: what the scorer's `init` refuses.
+      BadInput: what the scorer's `init` refuses; scores of another shape.
     """
     state = scorer.init(jnp.asarray(prototypes), background, info._replace(clips=len(vectors)))
-    return jax.jit(scorer.step)(state, jnp.asarray(vectors), jnp.ones(len(vectors)))
+    state, scores = jax.jit(scorer.step)(state, jnp.asarray(vectors), jnp.ones(len(vectors)))
+    _check_shape(scorer.step, scores, (len(vectors), len(prototypes)))
+    return state, scores
 
 
 def score_folds(
@@ -85,7 +88,17 @@ def score_online(
     padded[: len(vectors)] = np.asarray(vectors)
     weights = (np.arange(steps * batch) < len(vectors)).astype(np.float32)
     state, scores = stream(scorer.step, state, padded.reshape(steps, batch, -1), weights.reshape(steps, batch))
+    _check_shape(scorer.step, scores[0], (batch, len(prototypes)))
     return state, scores.reshape(steps * batch, -1)[: len(vectors)]
+
+
+def _check_shape(step: Any, scores: Any, expected: tuple[int, int]) -> None:
+    """Raises `BadInput` for scores of another shape, which a scorer of the user's own may give."""
+    if np.shape(scores) != expected:
+        name = f"{getattr(step, '__module__', '?')}:{getattr(step, '__qualname__', '?').partition('.')[0]}"
+        raise BadInput(
+            f"scorer {name} gave {np.shape(scores)}, expected {expected}: a score of every clip for each class"
+        )
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -95,7 +108,9 @@ def _folds(init: Any, step: Any, kind: Any, facts: Any, arrays: Any, vectors: Ar
     info = ScorerInfo(facts[0], text, noisy_text, shots, facts[1])
 
     def one(fold: tuple[Array, Array]) -> Array:
-        return step(init(fold[0], background, info), vectors, fold[1])[1]
+        scores = step(init(fold[0], background, info), vectors, fold[1])[1]
+        _check_shape(step, scores, (len(vectors), prototypes.shape[1]))
+        return scores
 
     # One fold after the other: `vmap` would hold every fold's copy of the set.
     return jax.lax.map(one, (prototypes, member))

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.report import zeroshot, zeroshot_figures
+from dhauds_jax.report import zeroshot, zeroshot_classes, zeroshot_figures, zeroshot_lines
 from dhauds_jax.report.intervals import interval
 
 CURVE = [{"weight": w, "metric": 0.5 + w / 10, "criterion": w} for w in (0.0, 0.5, 1.0)]
@@ -28,7 +28,7 @@ def record(scorer="subtract", weight=0.5, seed=0, by="given", value=1.0, last=0.
 
 def test_seeds_are_one_line_and_weights_are_not():
     found = [record(seed=0), record(seed=1), record(weight=0.8), record(by="information"), record("plain")]
-    lines = zeroshot.lines_of(found)
+    lines = zeroshot_lines.lines_of(found)
     assert [line.name for line in lines] == ["subtract audio 0.5", "subtract audio 0.8", "subtract audio auto", "plain"]
     assert [len(line.members) for line in lines] == [2, 1, 1, 1]
 
@@ -43,23 +43,24 @@ def test_seeds_are_one_line_and_weights_are_not():
         ({"clips": "0123456789abcdef"}, "clips=0123456789ab"),
         ({"long": "windows"}, "long=windows"),
         ({"source_checkpoint": "fedcba9876543210"}, "source_checkpoint=fedcba987654"),
+        ({"template_lines": "aaaabbbbccccdddd"}, "template_lines=aaaabbbbcccc"),
         ({"background_of": "street"}, "background_of=street"),
         ({"selection": {"criterion": "margin", "value": 1, "weight": 1.0, "oracle_weight": 0.5}}, "criterion=margin"),
     ],
 )
 def test_another_run_is_no_other_seed(more, mark):
-    lines = zeroshot.lines_of([record(seed=0), record(seed=1, **more), record(seed=2)])
+    lines = zeroshot_lines.lines_of([record(seed=0), record(seed=1, **more), record(seed=2)])
     assert [len(line.members) for line in lines] == [2, 1]
     assert lines[1].name == f"subtract audio 0.5 [{mark}]"
 
 
 def test_seeds_draw_other_noises_and_one_seed_does_not():
     noisy = [record(seed=seed, corruption="ENSC", level="L1", clips=f"draw{seed}") for seed in (0, 1)]
-    assert [len(line.members) for line in zeroshot.lines_of(noisy)] == [2]
+    assert [len(line.members) for line in zeroshot_lines.lines_of(noisy)] == [2]
     other = record(seed=1, corruption="ENSC", level="L1", clips="other noises")
-    assert [len(line.members) for line in zeroshot.lines_of([*noisy, other])] == [1, 1, 1]
+    assert [len(line.members) for line in zeroshot_lines.lines_of([*noisy, other])] == [1, 1, 1]
     again = {**noisy[1], "cell": "of another release", "adapted_last": 0.7}
-    (line,) = zeroshot.lines_of([*noisy, again])
+    (line,) = zeroshot_lines.lines_of([*noisy, again])
     assert [r["adapted_last"] for r in line.members] == [0.6, 0.7]
 
 
@@ -75,8 +76,32 @@ def test_a_row_has_its_numbers_and_what_it_sees():
 
 
 def test_the_change_of_each_class_in_points():
-    text = zeroshot.class_table([record(), record("plain")])
+    text = zeroshot_classes.class_table([record(), record("plain")])
     assert text.splitlines()[2:] == ["| dog | 50.0 | +25.0 |", "| rain | - | - |"]
+
+
+def test_every_kind_of_prototypes_has_its_own_plain():
+    made = {"prototypes": "supervised", "per_class": [[0.2, 0.4], [0.1, 0.5]]}
+    found = [record(), record(**made, train="same", cell="same"), record(**made, train="clean", cell="clean")]
+    head, _, dog, rain = zeroshot_classes.class_table(found).splitlines()
+    assert [cell.strip() for cell in head.strip("|").split("|")] == [
+        "class", "text plain", "supervised (same) plain", "supervised (clean) plain", "text subtract audio 0.5",
+        "supervised (same) subtract audio 0.5", "supervised (clean) subtract audio 0.5",
+    ]  # fmt: skip
+    assert dog == "| dog | 50.0 | 20.0 | 20.0 | +25.0 | -10.0 | -10.0 |"
+    assert rain == "| rain | - | 40.0 | 40.0 | - | +10.0 | +10.0 |"
+
+
+def test_rows_of_one_set_over_other_classes_stand_apart():
+    three = {"classes": ["cat", "dog", "rain"], "per_class": [[0.1, 0.2, 0.3], [0.2, 0.2, 0.2]], "cell": "of three"}
+    found = [record(), record(**three)]
+    (two, of_two), (other, of_three) = zeroshot.tables(found)
+    assert two == "park, tiny: the set at once, profile corrected, 2 classes (dog, rain)"
+    assert other == "park, tiny: the set at once, profile corrected, 3 classes (cat, dog, rain)"
+    assert "| cat | 10.0 | +10.0 |" in zeroshot_classes.class_table(of_three)
+    assert "| dog | 50.0 | +25.0 |" in zeroshot_classes.class_table(of_two)
+    assert [heading for heading, _ in zeroshot.tables(found[:1])] == ["park, tiny: the set at once, profile corrected"]
+    assert [len(line.members) for line in zeroshot_lines.lines_of([record(), record(**three, seed=1)])] == [1, 1]
 
 
 def test_what_a_criterion_prefers_leaves_given_weights_aside():
@@ -84,6 +109,25 @@ def test_what_a_criterion_prefers_leaves_given_weights_aside():
     said = zeroshot.preferred(found)
     assert said == "The scorer that information prefers, without labels: text: subtract audio auto, accuracy 70.0.\n"
     assert zeroshot.preferred([record("plain")]) == ""
+
+
+def test_an_oracle_is_not_preferred():
+    oracle = {"by": "information", "value": 9.0, "background": "oracle"}
+    found = [record(**oracle), record(by="information", last=0.7), record("plain", value=0.5)]
+    assert "text: subtract audio auto, accuracy 70.0." in zeroshot.preferred(found)
+    found[1]["background"] = "quiet"
+    seen = {**oracle, "background": "audio", "uses": ["text", "background", "own_background", "oracle"]}
+    assert "text: subtract quiet auto, accuracy 70.0." in zeroshot.preferred([record(**seen), *found[1:]])
+    assert "| oracle | the very recording that was mixed in" in zeroshot.uses_table([record(**seen)])
+
+
+def test_what_is_preferred_is_named_as_its_line():
+    edited = {"by": "information", "value": 3.0, "template_lines": "aaaabbbbcccc"}
+    said = zeroshot.preferred([record(by="information"), record(**edited, cell="edited")])
+    assert "text: subtract audio auto [template_lines=aaaabbbbcccc], accuracy 60.0." in said
+    again = record(by="information", cell="of another release", last=0.7)
+    said = zeroshot.preferred([record(by="information"), again, record("plain", value=0.5)])
+    assert "text: subtract audio auto, accuracy 70.0." in said
 
 
 @pytest.mark.parametrize(

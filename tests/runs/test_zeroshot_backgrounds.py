@@ -28,7 +28,17 @@ def test_scenes_are_labels_else_groups_else_folders():
     assert places.recordings([Vectors("p", IDS, ROWS, **known)]).scenes == ("quay", "quay", "street", "street")
     assert places.recordings([Vectors("p", IDS, ROWS, groups=tuple("abab"))]).scenes == tuple("abab")
     assert places.recordings([Vectors("p", IDS, ROWS)]).scenes == ("park", "park", "metro_station", "metro_station")
+    nested = ("park/day/a.wav", "park/night/b.wav", "metro_station/c.wav", "d.wav")  # the top folder, as soundscapes
+    assert places.recordings([Vectors("p", nested, ROWS)]).scenes == ("park", "park", "metro_station", "")
     assert places.recordings([]) is None
+
+
+def test_a_scene_of_one_recording_has_no_other():
+    others = places.recordings([Vectors("p", ("park/a.wav", "park/b.wav", "quay/c.wav", "quay/d.wav"), ROWS)])
+    one = clips(("a.wav", "b.wav", "a.wav", "b.wav"))
+    assert places.without_another(one, others) == ""
+    alone = places.recordings([Vectors("p", ("park/a.wav", "quay/b.wav", "quay/c.wav", "quay/d.wav"), ROWS)])
+    assert places.without_another(one, alone) == "park" and places.without_another(clips(None), alone) == ""
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,8 @@ def centre(*, running: bool = False, prior: float = 8.0) -> Scorer:
     few classes, whose common part is then taken off too.
 
     Args:
-      running: m is the mean of all clips so far, those of this step included, `sum / (clips + prior)`: online.
+      running: m is the mean of all clips so far, those of this step included, `sum / (clips + prior)`: online, where a
+        step is a clip.
       prior: clips' worth of no correction that a running mean begins with; the first clip keeps its prediction.
     """
     check_number("scorer centre: option prior", prior, 0.0)
@@ -57,4 +58,4 @@ def centre(*, running: bool = False, prior: float = 8.0) -> Scorer:
             raise BadInput("scorer centre has seen no clips yet, expected the state after the set: score the set first")
         return state.mean, state.prototypes.T
 
-    return Scorer(init, step, ("set", "past") if running else ("set",), move, linear)
+    return Scorer(init, step, ("past",) if running else ("set",), move, linear)

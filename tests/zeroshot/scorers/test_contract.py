@@ -131,11 +131,14 @@ def test_uses_is_true(scorer, prototypes):
         if what == "past":
             first, _ = step_of(scorer)(start(scorer, prototypes), how(jnp.asarray(vectors)), jnp.ones(CLIPS))
             return step_of(scorer)(first, jnp.asarray(vectors), jnp.ones(CLIPS))[1]
+        if what == "set" and "past" in used:  # goes clip by clip: those of a step are past to its last one
+            data_of = data.prototypes[prototypes], background, info, vectors
+            return scoring.score_online(made(scorer), *data_of)[1][:1]
         found = run(scorer, prototypes, vectors, background=background, info=info)[1]
         return found[:1] if what == "set" else found
 
     for what in ("text", "background", "set", "past", "train_labels"):
-        before = scores[:1] if what == "set" else scores
+        before = given("set", lambda x: x) if what == "set" else scores
         if what in used:
             assert np.abs(np.asarray(given(what, changed)) - before).max() > 1e-4, what
         else:

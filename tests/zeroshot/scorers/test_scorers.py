@@ -130,7 +130,7 @@ def test_what_a_record_says_that_a_scorer_uses():
     assert scorers.uses(scorers.make("subtract"), quiet) == ("background", "set")
     assert scorers.uses(scorers.make("plain"), quiet) == ()
     assert scorers.uses(scorers.make("subtract"), data.own) == ("background", "own_background")
-    assert scorers.uses(scorers.make("centre", {"running": True}), data.own) == ("set", "past")
+    assert scorers.uses(scorers.make("centre", {"running": True}), data.own) == ("past",)
     assert scorers.uses(scorers.make("treff"), None) == ("train_labels",)
 
 
