@@ -58,9 +58,10 @@ def test_list_prints_every_name_with_a_line_and_needs_no_other_flag():
     done = run("experiments.classify", "--list")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0] == "model: 1 name" and f"method: {len(names.METHODS)} names" in lines
+    kinds = {line for line in lines if line and not line.startswith(" ")}
+    assert kinds >= {"model: 1 name", f"method: {len(names.METHODS)} names", f"scorer: {len(names.SCORERS)} names"}
     listed = dict(line.split(maxsplit=1) for line in lines if line.startswith("  "))
-    assert set(listed) >= {*names.METHODS, *names.CRITERIA}
+    assert set(listed) >= {*names.METHODS, *names.CRITERIA, *names.SCORERS}
     assert listed["tent"].startswith("TENT: entropy minimisation")
 
 

@@ -30,7 +30,7 @@ def test_vectors_are_those_of_sentences_padded_to_77_tokens(folder):
     found = embed_texts(MODEL, variables_of(), texts, folder, said.append)
     ids, mask = padded(Tokenizer(folder / "tokenizer")(texts).rows, 77)
     whole = np.asarray(jax.jit(MODEL.text)(variables_of(), ids, mask))
-    # Sums of float32 in another order: 1.5e-6 where XLA does not optimise; the goldens of test_clap_parity.py hold 1e-6.
+    # Sums of float32 in another order: 1.5e-6 where XLA does not optimise; the goldens (test_clap_parity.py) 1e-6.
     np.testing.assert_allclose(found, whole / np.linalg.norm(whole, axis=1, keepdims=True), atol=3e-6)
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-6)
     (line,) = said
