@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +22,7 @@ from dhauds_jax.model.record import Model
 from dhauds_jax.nets.config import reading
 from dhauds_jax.nets.prototypes import with_prototypes
 from dhauds_jax.runs import labels
+from dhauds_jax.runs.named_files import template_lines, text_of
 from dhauds_jax.runs.named_flags import AUTO, check, scorer_of
 from dhauds_jax.types import Background, Calibration, Scorer, ScorerInfo
 from dhauds_jax.wording import counted
@@ -112,8 +112,8 @@ def load(run: Any) -> Named:
       BadInput: bad flags, a class file or a checkpoint that cannot be used, a background that is not there.
     """
     check(run)
-    classes = templates.class_names(_text(run.class_names, "--class_names"), f"--class_names={run.class_names}")
-    lines = _templates(run.template)
+    classes = templates.class_names(text_of(run.class_names, "--class_names"), f"--class_names={run.class_names}")
+    lines = template_lines(run.template)
     if run.scale == "agreement" and len(lines) < 2:
         raise BadInput(f"--scale=agreement: template {run.template} is one sentence, expected two or more: ensemble")
     if run.checkpoint is None:
@@ -141,27 +141,6 @@ def load(run: Any) -> Named:
     arrays = [anchors, noisy, *([] if background is None else [background.mean, background.vectors])]
     digest = digests.of_texts(classes, digests.of_arrays(*(np.asarray(a) for a in arrays if a is not None)))
     return Named(model, anchors, noisy, background, held, digest)
-
-
-def _text(path: str, flag: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8-sig")
-    except OSError as error:
-        raise BadInput(f"{flag}={path}: cannot be read ({error.strerror}), expected a text file") from None
-    except UnicodeDecodeError:
-        raise BadInput(f"{flag}={path}: is not UTF-8, expected a text file in that encoding") from None
-
-
-def _templates(named: str) -> Sequence[str]:
-    if named in templates.TEMPLATES or not Path(named).exists():
-        return templates.templates(named)
-    text = _text(named, "--template")
-    if templates.PLACE not in text:
-        raise BadInput(f"--template={named}: no line has {templates.PLACE}, expected one in each, for the class name")
-    try:
-        return templates.templates(text)
-    except BadInput as error:
-        raise BadInput(f"--template={named}: {error}") from None
 
 
 def _heard(run: Any, model: Model) -> tuple[Background, Windows | None]:

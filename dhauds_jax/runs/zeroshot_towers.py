@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -14,6 +13,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.model.record import load as load_model
 from dhauds_jax.nets import checkpoint, clap_prompts
 from dhauds_jax.nets.clap_zoo import build_audio_text
+from dhauds_jax.runs.named_files import template_lines
 from dhauds_jax.runs.zeroshot_sets import LabelledSet
 from dhauds_jax.types import Linear
 from dhauds_jax.workdir import vectors
@@ -223,13 +223,3 @@ def _check_made(
 ) -> None:
     for found in [*(one.about for one in sets), *others]:
         vectors.check_encoder(found, run.checkpoint, weights, front_end)
-
-
-def template_lines(named: str) -> Sequence[str]:
-    """The templates of a name, or those of a file."""
-    if named in templates.TEMPLATES or not Path(named).exists():
-        return templates.templates(named)
-    try:
-        return templates.templates(Path(named).read_text(encoding="utf-8-sig"))
-    except UnicodeDecodeError:
-        raise BadInput(f"--template={named}: is not UTF-8, expected a text file in that encoding") from None
