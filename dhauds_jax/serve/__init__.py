@@ -1,0 +1,1 @@
+"""The service: one or several checkpoints behind HTTP, in batches, and per session adapted while it serves."""

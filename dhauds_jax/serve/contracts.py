@@ -1,0 +1,98 @@
+"""What the parts of the service hand each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Float
+
+
+class Served(NamedTuple):
+    """One or several checkpoints as a predictor whose programs are compiled ahead.
+
+    Attributes:
+      sample_rate: of the rows, in Hz.
+      length: samples of a row, a window.
+      classes: names of what is reported, groups already summed.
+      shapes: numbers of rows that are compiled ahead, ascending, e.g. (1, 2, 4, 8, 16, 32).
+      warm: `() -> seconds by shape`; compiles them all and predicts once. Whatever is compiled later is a fault.
+      predict: `(waves int16 or float32 (rows, length), weights (rows,)) -> probabilities (rows, classes)`; the number
+        of rows is one of `shapes`, and no row depends on another; rows of weight 0 are padding.
+    """
+
+    sample_rate: int
+    length: int
+    classes: tuple[str, ...]
+    shapes: tuple[int, ...]
+    warm: Callable[[], Mapping[int, float]]
+    predict: Callable[[np.ndarray, np.ndarray], Float[np.ndarray, "rows classes"]]
+
+
+class Answer(NamedTuple):
+    """What is said of the windows of one request.
+
+    Attributes:
+      probabilities: (windows, classes), by the model that answers (of a session: the adapted one).
+      source: (windows, classes), by the model as it was given; None where it was not asked (`--shadow`).
+      queue_s: seconds that the request waited for its first batch.
+      compute_s: seconds that its batches took.
+      batch: rows of the largest batch that it was part of, padding left out.
+    """
+
+    probabilities: Float[np.ndarray, "windows classes"]
+    source: Float[np.ndarray, "windows classes"] | None = None
+    queue_s: float = 0.0
+    compute_s: float = 0.0
+    batch: int = 0
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What the compute thread asks; nothing else calls it.
+
+    `predict` takes a batch of one session ("" is the source model), its rows padded to one of the shapes; `work` does
+    one piece of what can wait (an update), and says whether there was any.
+    """
+
+    def predict(
+        self, session: str, waves: np.ndarray, weights: Float[np.ndarray, " rows"], /
+    ) -> tuple[np.ndarray, np.ndarray | None]: ...
+
+    def work(self) -> bool: ...
+
+
+class Verdict(NamedTuple):
+    """Whether an update is kept.
+
+    Attributes:
+      keep: whether the adapted state becomes the session's.
+      reason: "" where it is kept, else one of `REASONS`.
+      signs: what it was judged by, numbers by name.
+    """
+
+    keep: bool
+    reason: str
+    signs: Mapping[str, Any]
+
+
+REASONS = ("not_finite", "top_class", "information", "changed", "drift", "canary")
+"""Why an update is refused: a number is not finite; one class gets most clips; the predictions carry less information
+than the source's; too many labels changed; the weights are too far from the source's; labelled clips lost accuracy."""
+
+
+class UnknownSession(KeyError):
+    """No session of that name was ever open here."""
+
+
+class ClosedSession(KeyError):
+    """The session was closed, or left alone for longer than it is kept."""
+
+
+class TooManySessions(RuntimeError):
+    """As many sessions as are allowed are open, and all are in use."""
+
+
+class Full(RuntimeError):
+    """As many items wait as are allowed."""
