@@ -6,7 +6,6 @@ import pytest
 from dhauds_jax.data.folds import group_folds
 from dhauds_jax.errors import BadInput
 
-
 PINNED = [1, 0, 2, 0, 2, 1, 2, 1, 0]
 
 
