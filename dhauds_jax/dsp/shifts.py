@@ -24,7 +24,7 @@ def read_views(text: str) -> int:
     name, _, count = text.partition(":")
     if name != "shift" or not (count.isascii() and count.isdecimal()) or int(count) < 1:
         raise BadInput(
-            f"--views={text}: expected shift:N, N copies that start {STEP_SECONDS:g} s apart, such as shift:5"
+            f"views {text!r}: expected shift:N, N copies that start {STEP_SECONDS:g} s apart, such as shift:5"
         )
     return int(count)
 
@@ -43,7 +43,7 @@ def shift_starts(count: int, sample_rate: int, length: int) -> tuple[int, ...]:
     starts = tuple(round(k * STEP_SECONDS * sample_rate) for k in range(count))
     if starts[-1] >= length:
         raise BadInput(
-            f"--views=shift:{count}: the last copy starts {starts[-1] / sample_rate:g} s into clips of "
+            f"views shift:{count}: the last copy starts {starts[-1] / sample_rate:g} s into clips of "
             f"{length / sample_rate:g} s, expected it before their end; give at most "
             f"shift:{max(1, -(-length // round(STEP_SECONDS * sample_rate)))}"
         )

@@ -44,14 +44,14 @@ def test_lost_rows_are_zeros_of_log_mel():
 def test_views_of_the_flag():
     assert [read_views(text) for text in ("", "shift:1", "shift:5")] == [1, 1, 5]
     for text in ("shift", "shift:", "shift:0", "shift:-1", "shift:2.5", "roll:3", "shift:²"):
-        with pytest.raises(BadInput, match=r"--views=.*: expected shift:N, N copies that start 0\.2 s apart, such as"):
+        with pytest.raises(BadInput, match=r"views '.*': expected shift:N, N copies that start 0\.2 s apart, such as"):
             read_views(text)
 
 
 def test_copies_beyond_the_clip_are_refused():
     with pytest.raises(
         BadInput,
-        match=r"--views=shift:6: the last copy starts 1 s into clips of 1 s, expected it before their end; give at "
+        match=r"views shift:6: the last copy starts 1 s into clips of 1 s, expected it before their end; give at "
         r"most shift:5",
     ):
         shift_starts(6, 16_000, 16_000)
