@@ -73,11 +73,11 @@ def make_home(rng: np.random.Generator) -> Home:
         instrument=int(rng.integers(3)),
         bright=rng.uniform(0.6, 1.6),
         reverberation=0.15 * 6 ** rng.uniform(),
-        distance_db=rng.uniform(-14, 4),
+        distance_db=rng.uniform(-10, 8),
         tilt=rng.uniform(-4, 4),
         low_pass=2_200 * 3.2 ** rng.uniform(),
         resonance=300 * 14 ** rng.uniform(),
-        snr_db=rng.uniform(0, 16),
+        snr_db=rng.uniform(-4, 12),
         noise_slope=rng.uniform(0, 2),
         hum=rng.uniform(0, 0.6) * (rng.uniform() < 0.6),
         talk_db=rng.uniform(-14, -4) if rng.uniform() < 0.4 else -80.0,
@@ -98,6 +98,7 @@ def room(home: Home, rng: np.random.Generator) -> Complex[np.ndarray, " bins"]:
     echoes = rng.standard_normal(len(decay)) * decay
     echoes *= 10 ** (home.distance_db / 20) / np.sqrt(np.sum(echoes**2))
     echoes[0] += 1
+    echoes /= np.sqrt(np.sum(echoes**2))  # a sound is as loud as before, in the mean
     return np.fft.rfft(echoes, SIZE)
 
 

@@ -6,6 +6,7 @@ A clip is a function of (seed, home, class, take) alone: neither order nor split
 from __future__ import annotations
 
 import functools
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from dhauds_jax.data import home_things as things
 from dhauds_jax.data import home_voices as voices
 from dhauds_jax.data.home import Home
 from dhauds_jax.errors import BadInput
+from dhauds_jax.processors import available_cores
 from dhauds_jax.registry import nearest
 
 SAMPLE_RATE = parts.SAMPLE_RATE
@@ -27,6 +29,8 @@ HOMES = {"train": range(16), "test": range(16, 20)}
 """Homes of each split; no home is in two."""
 TAKES = 2
 """Clips of a class in each home: 40 in all 20 homes."""
+_SECOND, _SECOND_DB = 0.35, (4.0, 16.0)
+"""How often a second sound, of another class, is heard behind the clip's own, and by how many dB it is weaker."""
 _SOURCES = {
     "Barking": voices.barking,
     "Howling": voices.howling,
@@ -81,8 +85,9 @@ def make_homes(numbers: range, *, seed: int = 0) -> HomeClips:
     """Makes all clips of some homes (numbers from 0; 20 and more are homes that are in no split)."""
     asked = [(home, take, label) for home in numbers for take in range(TAKES) for label in range(len(CLASSES))]
     waves = np.empty((len(asked), LENGTH), np.float32)
-    for row, (home, take, label) in enumerate(asked):
-        waves[row] = make_clip(seed, home, label, take)
+    with ThreadPoolExecutor(available_cores()) as pool:  # NumPy's draws, sums and FFTs leave the lock to others
+        for row, wave in enumerate(pool.map(lambda one: make_clip(seed, one[0], one[2], one[1]), asked)):
+            waves[row] = wave
     ids = tuple(f"h{home:02d}/{CLASSES[label]}_{take}" for home, take, label in asked)
     labels = np.array([label for *_, label in asked], np.int32)
     return HomeClips(ids, waves, labels, np.array([home for home, *_ in asked], np.int32))
@@ -95,7 +100,7 @@ def home_of(seed: int, number: int) -> Home:
 
 
 def make_clip(seed: int, home: int, label: int, take: int) -> Float[np.ndarray, " time"]:
-    """A clip: a source in a place of the home, through its microphone, over its noise, at a level.
+    """A clip: a source in a place of the home, sometimes a weaker one of another class, noise, microphone, level.
 
     Args:
       seed: of all homes.
@@ -108,14 +113,20 @@ def make_clip(seed: int, home: int, label: int, take: int) -> Float[np.ndarray, 
     """
     lives = home_of(seed, home)
     rng = np.random.default_rng((seed, 1, home, label, take))
-    dry = np.fft.rfft(_SOURCES[CLASSES[label]](rng, lives), homes.SIZE)
-    wet = dry * homes.room(lives, rng) * homes.microphone(lives)
-    noise = homes.noise_spectrum(lives, rng)
+    sound = _normalised(_SOURCES[CLASSES[label]](rng, lives))
+    if rng.uniform() < _SECOND:
+        second = (label + int(rng.integers(1, len(CLASSES)))) % len(CLASSES)
+        sound += 10 ** (-rng.uniform(*_SECOND_DB) / 20) * _normalised(_SOURCES[CLASSES[second]](rng, lives))
+    noise = 10 ** (-(lives.snr_db + rng.normal(0, 4)) / 20)
     if lives.talk_db > -60:
-        talk = np.fft.rfft(things.talk(rng, lives.voice * rng.choice([1.0, 1.7])), homes.SIZE) * homes.room(lives, rng)
-        noise = noise + 10 ** (lives.talk_db / 20) * talk / homes.rms(talk)
-    snr_db = lives.snr_db + rng.normal(0, 4)
-    mixed = wet / homes.rms(wet) + 10 ** (-snr_db / 20) * noise
-    wave = np.fft.irfft(mixed, homes.SIZE)[:LENGTH]
+        voice = lives.voice * (1.0 if rng.uniform() < 0.5 else 1.7)
+        sound += noise * 10 ** (lives.talk_db / 20) * _normalised(things.talk(rng, voice))
+    # All is linear, so one transform each way does for room, noise and microphone.
+    spectrum = np.fft.rfft(sound, homes.SIZE) * homes.room(lives, rng) + noise * homes.noise_spectrum(lives, rng)
+    wave = np.fft.irfft(spectrum * homes.microphone(lives), homes.SIZE)[:LENGTH]
     peak = 0.02 * (0.95 / 0.02) ** rng.uniform()
     return (peak / np.abs(wave).max() * wave).astype(np.float32)
+
+
+def _normalised(dry: np.ndarray) -> np.ndarray:
+    return dry / max(float(np.sqrt(np.mean(dry**2))), 1e-9)

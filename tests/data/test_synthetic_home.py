@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from dhauds_jax.data import home as homes
 from dhauds_jax.data import home_things as things
 from dhauds_jax.data import home_voices as voices
 from dhauds_jax.data import sets
@@ -57,9 +58,9 @@ def test_homes_of_the_splits_are_disjoint_and_every_class_has_forty_clips():
         assert all(
             count * 15 == data.counts[split] for split in data.splits for count in data.class_counts[split].values()
         )
-    homes = [set(numbers) for numbers in home_sounds._VARIANTS["/val"].values()]
-    assert [len(some) for some in homes] == [13, 3, 4]
-    assert all(not a & b for a, b in itertools.combinations(homes, 2))
+    parts = [set(numbers) for numbers in home_sounds._VARIANTS["/val"].values()]
+    assert [len(some) for some in parts] == [13, 3, 4]
+    assert all(not a & b for a, b in itertools.combinations(parts, 2))
     assert not set(S.HOMES["train"]) & set(S.HOMES["test"])
 
 
@@ -130,9 +131,26 @@ def test_glass_rings_higher_than_footsteps_and_motors_last():
 
 
 def test_homes_differ_in_pitch_room_microphone_and_noise():
-    homes = [S.home_of(0, number) for number in range(20)]
+    drawn = [S.home_of(0, number) for number in range(20)]
     for field, span in (("dog", 2.0), ("reverberation", 3.0), ("low_pass", 2.0), ("bird", 1.5), ("motor", 1.5)):
-        values = [getattr(home, field) for home in homes]
+        values = [getattr(home, field) for home in drawn]
         assert max(values) / min(values) > span and len(set(values)) == 20, field
-    assert np.ptp([home.snr_db for home in homes]) > 8 and np.ptp([home.noise_slope for home in homes]) > 1
+    assert np.ptp([home.snr_db for home in drawn]) > 8 and np.ptp([home.noise_slope for home in drawn]) > 1
     assert S.home_of(1, 0) != S.home_of(0, 0)
+
+
+def test_the_noise_of_a_home_has_its_slope_and_hum_and_its_rooms_keep_the_level():
+    humming = next(S.home_of(0, k) for k in range(20) if S.home_of(0, k).hum > 0.1)
+    quiet = next(S.home_of(0, k) for k in range(20) if not S.home_of(0, k).hum)
+    frequency = np.fft.rfftfreq(homes.SIZE, 1 / RATE)
+    for home in (humming, quiet):
+        power = np.mean([np.abs(homes.noise_spectrum(home, np.random.default_rng(k))) ** 2 for k in range(20)], 0)
+        assert abs(np.sqrt(2 * power.sum()) / homes.SIZE - 1) < 1e-6 + 0.02 * home.hum
+        low, high = ((frequency > one) & (frequency < 2 * one) for one in (1_500, 3_000))  # above the lines of hum
+        octave = 10 * np.log10(power[low].mean() / power[high].mean())
+        assert abs(octave - 10 * np.log10(2) * home.noise_slope) < 0.3
+    line = np.abs(homes.noise_spectrum(humming, np.random.default_rng(0))) ** 2
+    hum = line[np.round(50 * np.arange(1, 25) * homes.SIZE / RATE).astype(int)].sum()
+    assert abs(hum / line.sum() - humming.hum) < 0.05
+    transfer = np.abs(homes.room(humming, np.random.default_rng(1))) ** 2
+    assert abs(transfer.mean() - 1) < 0.01
