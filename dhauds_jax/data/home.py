@@ -77,7 +77,7 @@ def make_home(rng: np.random.Generator) -> Home:
         tilt=rng.uniform(-4, 4),
         low_pass=2_200 * 3.2 ** rng.uniform(),
         resonance=300 * 14 ** rng.uniform(),
-        snr_db=rng.uniform(-4, 12),
+        snr_db=rng.uniform(-8, 10),
         noise_slope=rng.uniform(0, 2),
         hum=rng.uniform(0, 0.6) * (rng.uniform() < 0.6),
         talk_db=rng.uniform(-14, -4) if rng.uniform() < 0.4 else -80.0,

@@ -29,7 +29,7 @@ HOMES = {"train": range(16), "test": range(16, 20)}
 """Homes of each split; no home is in two."""
 TAKES = 2
 """Clips of a class in each home: 40 in all 20 homes."""
-_SECOND, _SECOND_DB = 0.35, (4.0, 16.0)
+_SECOND, _SECOND_DB = 0.4, (3.0, 15.0)
 """How often a second sound, of another class, is heard behind the clip's own, and by how many dB it is weaker."""
 _SOURCES = {
     "Barking": voices.barking,
