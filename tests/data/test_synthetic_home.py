@@ -38,17 +38,17 @@ def active(wave, share=0.1):
 
 
 def test_a_clip_is_a_function_of_seed_home_class_and_take():
-    first = S.make_homes(range(3, 5), seed=7)
-    assert first.waves.shape == (60, 80_000) and first.waves.dtype == np.float32 and np.isfinite(first.waves).all()
-    for row in (59, 31, 0):  # in another order, alone
+    first = S.make_homes(range(3, 4), seed=7)
+    assert first.waves.shape == (30, 80_000) and first.waves.dtype == np.float32 and np.isfinite(first.waves).all()
+    for row in (29, 16, 0):  # in another order, alone
         label, take = int(first.labels[row]), int(first.ids[row][-1])
         alone = S.make_clip(7, int(first.homes[row]), label, take)
         np.testing.assert_array_equal(alone, first.waves[row])
         assert first.ids[row] == f"h{first.homes[row]:02d}/{S.CLASSES[label]}_{take}"
     assert np.abs(S.make_clip(8, 3, 0, 0) - S.make_clip(7, 3, 0, 0)).max() > 0.01
-    assert len({wave.tobytes() for wave in first.waves}) == 60
+    assert len({wave.tobytes() for wave in first.waves}) == 30
     peaks = np.abs(first.waves).max(1)
-    assert 0.0199 < peaks.min() < 0.05 and 0.5 < peaks.max() < 0.951
+    assert 0.0199 < peaks.min() < 0.06 and 0.4 < peaks.max() < 0.951
 
 
 def test_homes_of_the_splits_are_disjoint_and_every_class_has_forty_clips():
@@ -67,15 +67,11 @@ def test_homes_of_the_splits_are_disjoint_and_every_class_has_forty_clips():
 @pytest.mark.slow
 def test_the_set_loads_with_its_homes_as_groups():
     data = sets.get("home_sounds")
-    test, train = (
-        load_split(data, None, split, sample_rate=16_000, length=80_000, progress=False) for split in ("test", "train")
-    )
-    assert (len(test.ids), len(train.ids)) == (120, 480)
-    for clips in (test, train):
-        assert all((np.bincount(clips.labels, minlength=15) == len(clips.ids) // 15).tolist())
-    groups = {split: {data.group(clip) for clip in clips.ids} for split, clips in (("test", test), ("train", train))}
-    assert groups["test"] == {"h16", "h17", "h18", "h19"} and len(groups["train"]) == 16
-    assert not groups["test"] & groups["train"]
+    clips = load_split(data, None, "test", sample_rate=16_000, length=80_000, progress=False)
+    peaks = np.abs(clips.waves).max(1)
+    assert np.isfinite(clips.waves).all() and 0.0199 < peaks.min() and peaks.max() < 0.951
+    assert np.bincount(clips.labels, minlength=15).tolist() == [8] * 15
+    assert [data.group(clip) for clip in clips.ids] == [f"h{home}" for home in range(16, 20) for _ in range(30)]
 
 
 def test_unknown_split():
@@ -117,7 +113,7 @@ def test_pitches_follow_the_home():
         (voices.bird, lambda h: h.bird, 1.6),
     ):
         for home in range(4):
-            found = np.median([strongest(dry(source, take, home)[0]) for take in range(5)])
+            found = np.median([strongest(dry(source, take, home)[0]) for take in range(3)])
             lives = S.home_of(0, home)
             assert 1 / around < found / what(lives) < around, (source.__name__, home, found)
 
