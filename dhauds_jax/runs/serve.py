@@ -43,7 +43,9 @@ def serve(run: ServeRun) -> str:
         watch(service, compiled)
         from dhauds_jax.serve.app import create_app
 
-        running.run(service, create_app(service), bound, lambda: say(opening(service, running.address(bound))))
+        running.run(
+            service, create_app(service), bound, lambda: print(opening(service, running.address(bound)), flush=True)
+        )
     finally:
         bound.close()
         if service.sessions is not None:

@@ -101,7 +101,7 @@ def _endpoint(service: Service, routes: list[Route]) -> Any:
 
 def _no_route(service: Service) -> Any:
     async def answer(request: Any, error: Any) -> Any:
-        known = ", ".join(route.path for route in ROUTES)
+        known = ", ".join(dict.fromkeys(route.path for route in ROUTES))
         if error.status_code == 405:
             allowed = (error.headers or {}).get("Allow", "")
             failure = Failure("wrong_method", f"{request.method} is not answered here", allowed, error.headers)

@@ -1,4 +1,4 @@
-"""One process that serves: a port that opens when everything is warm, and an end that leaves no request without answer."""
+"""One process that serves: a port that opens when everything is warm, and an end that leaves nobody without answer."""
 
 from __future__ import annotations
 
