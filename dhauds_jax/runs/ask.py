@@ -62,7 +62,7 @@ def ask(run: AskRun) -> str:
         except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             said = str(error) or type(error).__name__
             raise BadInput(
-                f"--url={run.url}: no service answers ({said}), expected one of experiments.serve, which says its address"
+                f"--url={run.url}: no service answers ({said}), expected experiments.serve to run there"
             ) from None
     write_csv(Path(run.output), [COLUMNS, *(_row(name, said) for (name, _), said in zip(files, answers))])
     bad = [(name, said) for (name, _), said in zip(files, answers) if said.error]
