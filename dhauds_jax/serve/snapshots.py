@@ -28,6 +28,11 @@ KEPT_S = 7 * 24 * 3600.0
 """Seconds for which a session that nobody asks for stays in the folder."""
 
 
+UNWRITTEN = "sessions go on, but a restart will not find them: give a folder that can be written"
+UNREAD = "it is left alone: remove it, or give another folder"
+"""What follows from a fault."""
+
+
 def is_name(name: str) -> bool:
     """Whether a text is a session's name: 128 bits in hexadecimal digits."""
     return _NAME.fullmatch(name) is not None
@@ -52,7 +57,7 @@ class Snapshots:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._forget_old()
         except (BadInput, OSError) as error:
-            self._tell(error)
+            self._tell(error, UNWRITTEN)
 
     def save(self, name: str, state: Any, told: Mapping[str, Any]) -> None:
         """Writes a session's state and what is told of it, in place of the older one, as soon as the writer can.
@@ -71,7 +76,7 @@ class Snapshots:
         try:
             saver.save(leaves, info, always=True)
         except Exception as error:
-            self._tell(error)
+            self._tell(error, UNWRITTEN)
 
     def load(self, name: str, like: Any) -> tuple[Any, dict[str, Any]] | None:
         """A session's state in the structure of `like` and what was told of it; None where there is none that fits."""
@@ -80,9 +85,11 @@ class Snapshots:
         self._finish(name)
         try:
             return self._saver(name).load(like)
+        except BadInput:
+            self._tell("a session of another model, method or version lies there", UNREAD)
         except Exception as error:
-            self._tell(error)
-            return None
+            self._tell(error, UNREAD)
+        return None
 
     def delete(self, name: str) -> None:
         """Forgets a session."""
@@ -116,9 +123,11 @@ class Snapshots:
             if is_name(place.name) and place.is_dir() and place.stat().st_mtime < time.time() - KEPT_S:
                 shutil.rmtree(place, ignore_errors=True)
 
-    def _tell(self, error: Exception) -> None:
-        said = sentence(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
-        text = f"--session_dir={self.folder}: {said}; sessions go on, but a restart will not find them"
+    def _tell(self, fault: Exception | str, what_now: str) -> None:
+        """Says a fault once; names of sessions are left out, for who knows one has the session."""
+        said = fault if isinstance(fault, str) else sentence(fault) or f"{type(fault).__name__}: {fault}"
+        said = _NAME.sub("SESSION", " ".join(said.split()))
+        text = f"--session_dir={self.folder}: {said}; {what_now}"
         if text not in self._said:
             self._said.add(text)
             self._say(text)
