@@ -99,7 +99,7 @@ def judge(
         "information": info_after < info_before - limits.information,
         "changed": signs["changed"] > limits.changed and not better,
         "drift": drift > limits.max_drift,
-        "canary": canary is not None and signs["canary"]["drop"] > limits.canary_drop + 1e-12,
+        "canary": canary is not None and canary_fails(*canary, limits),
     }
     reason = next((name for name, is_broken in broken.items() if is_broken), "")
     return Verdict(not reason, reason, signs)
@@ -115,6 +115,12 @@ def _signs(source: Probabilities, adapted: Probabilities, drift: float) -> dict[
         "changed": float(np.mean(before != after)),
         "drift": float(drift),
     }
+
+
+def canary_fails(source: Bool[np.ndarray, " canaries"], adapted: Bool[np.ndarray, " canaries"], limits: Limits) -> bool:
+    """Whether more than `limits.canary_drop` of all canary clips are lost, those that were won counted against them."""
+    lost = int(source.sum()) - int(adapted.sum())
+    return lost > limits.canary_drop * len(source) + 1e-9
 
 
 def canary_signs(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -13,9 +13,9 @@ from jaxtyping import Float
 from dhauds_jax.serve import adaptation, guards
 from dhauds_jax.serve.adaptation import Adaptation, Programs
 from dhauds_jax.serve.canary import Canary
+from dhauds_jax.serve.clips import Clip, exactly, in_16_bit, waves_of
 from dhauds_jax.serve.contracts import Served, Verdict
 from dhauds_jax.serve.filters import Sieve
-from dhauds_jax.tta.feeding import as_int16
 from dhauds_jax.types import AdaptState
 
 WAITING = 4
@@ -23,14 +23,6 @@ WAITING = 4
 
 JOURNAL = 16
 """Verdicts that are told of a session, the last ones."""
-
-
-class Clip(NamedTuple):
-    """A clip that a session learns from: int16 where that is exact, its number, the source's probabilities if asked."""
-
-    wave: np.ndarray
-    number: int
-    source: np.ndarray | None
 
 
 class Parts(NamedTuple):
@@ -117,9 +109,8 @@ class Session:
             if fault:
                 self.left_out[fault] += 1
                 continue
-            whole = as_int16(wave[None])
-            kept = np.array(wave if whole is None else whole[0])
-            clip = Clip(kept, self.counts["learnt_from"], None if sources is None else np.array(sources[row]))
+            source = None if sources is None else np.array(sources[row])
+            clip = Clip(exactly(wave), self.counts["learnt_from"], source)
             self.counts["learnt_from"] += 1
             self.buffer.append(clip)
             if not self.room:
@@ -153,8 +144,8 @@ class Session:
         number = self.counts["tried"]
         self.counts["tried"] += 1
         numbers = np.array([clip.number for clip in clips], np.int32)
-        shadow, finite = programs.step(self.state, _waves(clips), numbers, number)
-        self.recent.extend(clips)
+        shadow, finite = programs.step(self.state, waves_of(clips), numbers, number)
+        self.recent.extend(map(in_16_bit, clips))
         yield
         if how.limits is None:
             self._keep(shadow)
@@ -171,18 +162,24 @@ class Session:
         if self.rollbacks_in_a_row >= how.rollbacks:
             self._give_up()
         else:
-            yield from self._back(source)
+            yield from self._back()
 
     def _keep(self, state: AdaptState) -> None:
         self.good.append(state)
         self.counts["updates"] += 1
         self.rollbacks_in_a_row = 0
 
-    def _back(self, source: np.ndarray) -> Generator[None, None, None]:
-        """To the newest good state that the verdict still finds good on the clips of now; else to the first one."""
-        while self.good:
-            verdict = yield from self._judged(self.good[-1], source, True)
-            if verdict.keep:
+    def _back(self) -> Generator[None, None, None]:
+        """To the last good state; when that led to refused updates again and again, to the one before it, and so on.
+
+        Of those the newest that does not fail on the canary; where none is left, to the first state.
+        """
+        for _ in range(self.rollbacks_in_a_row - 1):
+            if self.good:
+                self.good.pop()
+        while self.good and self.parts.canary is not None:
+            right = yield from self._canary(self.good[-1])
+            if not guards.canary_fails(*right, self.parts.how.limits):
                 return
             self.good.pop()
 
@@ -198,7 +195,7 @@ class Session:
         """The source model's probabilities of the judged clips; those that were not asked for yet are asked now."""
         missing = [place for place, clip in enumerate(self.recent) if clip.source is None]
         if missing:
-            found = self.source(_waves([self.recent[place] for place in missing]))
+            found = self.source(waves_of([self.recent[place] for place in missing]))
             for place, probabilities in zip(missing, found, strict=True):
                 self.recent[place] = self.recent[place]._replace(source=probabilities)
             yield
@@ -213,13 +210,16 @@ class Session:
         """The verdict on a state, by the clips of now and the canary."""
         parts = self.parts
         sound, drift = parts.programs.measure(state)
-        adapted = yield from self._said(state, _waves(self.recent))
-        right = None
-        if parts.canary is not None:
-            said = yield from self._said(state, parts.canary.waves)
-            right = parts.canary.source_right, said.argmax(-1) == parts.canary.labels
+        adapted = yield from self._said(state, waves_of(self.recent))
+        right = None if parts.canary is None else (yield from self._canary(state))
         facts = {"finite": finite and sound, "drift": drift, "canary": right, "number": self.counts["tried"]}
         return guards.judge(source, adapted, **facts, limits=parts.how.limits)
+
+    def _canary(self, state: AdaptState) -> Generator[None, None, guards.Right]:
+        """Which of the canary's clips the source model has right, and which a state."""
+        canary = self.parts.canary
+        said = yield from self._said(state, canary.waves)
+        return canary.source_right, said.argmax(-1) == canary.labels
 
     def _said(self, state: AdaptState, waves: np.ndarray) -> Generator[None, None, np.ndarray]:
         """What a state says of any number of clips; yields between calls."""
@@ -286,11 +286,6 @@ class Session:
         self.rollbacks_in_a_row, self.from_source = told["rollbacks_in_a_row"], told["from_source"]
         if told["counts"].get("updates") and not self.from_source:
             self.good.append(state)
-
-
-def _waves(clips: Sequence[Clip]) -> Float[np.ndarray, "clips time"]:
-    """Clips as float32; 16-bit samples times a power of two, which is exact."""
-    return np.stack([c.wave if c.wave.dtype == np.float32 else c.wave * np.float32(2**-15) for c in clips])
 
 
 def _plain(found: Any) -> Any:

@@ -98,6 +98,13 @@ class Sessions:
         """
         return self._holding.get(name).describe()
 
+    def says(self, name: str, waves: Float[np.ndarray, "rows time"]) -> Float[np.ndarray, "rows classes"]:
+        """What a session would say of any number of clips; it learns from none of them. Raises as `describe`."""
+        session = self._holding.get(name)
+        if session.from_source:
+            return session.source(waves)
+        return adaptation.in_chunks(session.predict, waves, self._parts.programs.shapes)
+
     def predict(self, session: str, waves: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Answers of a session (or, for "", of the source model), and the source model's beside them.
 
