@@ -13,10 +13,10 @@ from dhauds_jax.estimates import say
 from dhauds_jax.model import Model, load
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.nets.config import reading
+from dhauds_jax.runs import serve_sessions
 from dhauds_jax.serve import compilations, engine, running
 from dhauds_jax.serve.batching import Batcher
 from dhauds_jax.serve.compute import Compute
-from dhauds_jax.serve.contracts import Served
 from dhauds_jax.serve.counters import Counters, resident_bytes
 from dhauds_jax.serve.decode import Decoders
 from dhauds_jax.serve.reading import Wanted
@@ -97,7 +97,7 @@ def made(run: ServeRun, tokens: Sequence[bytes] = ()) -> Service:
     models = [load(place, precision=run.precision) for place in run.checkpoint]
     copies, step_s = views(run.views)
     served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=engine.shapes_up_to(run.max_batch))
-    sessions = None if run.adapt == "none" else _sessions(run, served, models)
+    sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models)
     counters = Counters()
     batcher = Batcher(served.shapes, served.length, wait_s=run.batch_wait_ms / 1e3, limit=run.max_queue)
     compute = Compute(sessions or engine.SourceOnly(served), batcher, ran=counters.ran)
@@ -116,10 +116,6 @@ def made(run: ServeRun, tokens: Sequence[bytes] = ()) -> Service:
         text_json=run.profile == "reference",
         idle_s=run.idle_s,
     )
-
-
-def _sessions(run: ServeRun, served: Served, models: Sequence[Model]) -> Any:
-    raise BadInput(f"--adapt={run.adapt}: sessions are not there yet, expected none")
 
 
 def facts(run: ServeRun, models: Sequence[Model]) -> dict[str, Any]:
@@ -167,8 +163,7 @@ def gauges(service: Service, compiled: int) -> dict[str, float | Mapping[str, fl
         "compute_stalled_seconds": service.compute.stalled(),
         "resident_memory_bytes": resident_bytes(),
     }
-    if service.sessions is not None:
-        totals = service.sessions.totals()
+    if totals := service.totals:
         found |= {
             "sessions": totals["open"],
             "sessions_opened_total": totals["opened"],

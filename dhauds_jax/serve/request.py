@@ -71,7 +71,11 @@ class ServeRun(Request):
     session_dir: str | None = flag("Folder in which sessions survive a restart.", None)
     canary: str | None = flag("Folder of labelled recordings, one folder a class, that every update is held to.", None)
     canary_drop: float = flag("Accuracy on the canary that an update may lose, 0 to 1.", 0.05)
-    max_drift: float | None = flag("Distance from the source's weights that an update may reach.", None)
+    max_drift: float = flag(
+        "Distance of the moving weights from the source's that an update may reach, in lengths of the source's own.",
+        1.0,
+    )
+    filters: bool = flag("Do not learn from silent, clipped, repeated and over-frequent clips.", True)
     shadow: bool = flag("Compute the source model's answers beside a session's, and give them too.", True)
     seed: int = flag("Seed of the sessions' updates.", 0)
 

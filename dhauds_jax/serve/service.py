@@ -79,6 +79,8 @@ class Service:
       ready: whether requests are taken; set when everything is warm.
       draining: whether the service is ending: new requests are refused.
       inflight: requests that are being worked on.
+      answered: recordings that have their answer.
+      totals: what was counted of the sessions when it was last asked for.
     """
 
     served: Served
@@ -97,6 +99,7 @@ class Service:
     draining: bool = False
     inflight: int = 0
     answered: int = 0
+    totals: Mapping[str, Any] = field(default_factory=dict)
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "decode"))
 
     async def start(self) -> None:
