@@ -124,7 +124,7 @@ def facts(run: ServeRun, models: Sequence[Model]) -> dict[str, Any]:
     hashes = [variables_hash(model.variables) for model in models]
     return {
         "net": models[0].config.net,
-        "hash": hashes[0] if len(hashes) == 1 else digests.of_texts(*hashes),
+        "hash": (hashes[0] if len(hashes) == 1 else digests.of_texts(*hashes))[:16],
         "members": len(models),
         "views": views(run.views)[0],
         "temperature": [1.0 if one is None else float(one.temperature) for one in found],
@@ -156,7 +156,7 @@ def gauges(service: Service, compiled: int) -> dict[str, float | Mapping[str, fl
     """Numbers by name, as `Counters.watch` takes them."""
     found: dict[str, float | Mapping[str, float]] = {
         "queue_requests": len(service.batcher),
-        "queue_oldest_seconds": service.batcher.oldest(),
+        "queue_oldest_seconds": max(0.0, service.batcher.oldest()),
         "requests_inflight": service.inflight,
         "compilations_after_warm_up_total": compilations.count() - compiled,
         "decoder_kills_total": service.decoders.kills,

@@ -14,7 +14,7 @@ WAIT_S = 1.0
 
 
 async def metrics(service: Service, request: Any) -> Any:
-    """Everything that is counted, in Prometheus' text format; of the sessions as of now, or when the thread last could."""
+    """Everything that is counted, in Prometheus' text format; of sessions as of now, or of the last time that went."""
     from prometheus_client import CONTENT_TYPE_LATEST
     from starlette.responses import Response
 
