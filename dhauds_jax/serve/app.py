@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.replies import failure_of, refused
-from dhauds_jax.serve.routes import classify, invocations, metrics, ping, sessions
+from dhauds_jax.serve.routes import classify, invocations, metrics, page, ping, sessions
 from dhauds_jax.serve.service import CLOSE, Handler, Service
 
 
@@ -41,6 +41,8 @@ ROUTES = (
     Route("/v1/sessions/{session}", ("DELETE",), sessions.close),
     Route("/v1/sessions/{session}/reset", ("POST",), sessions.reset),
     Route("/metrics", ("GET",), metrics.metrics, always=True),
+    Route("/", ("GET",), page.page, private=False),
+    *(Route(f"/{name}", ("GET",), page.part, private=False) for name in page.FILES),
 )
 """What the service answers."""
 
