@@ -101,7 +101,7 @@ def test_after_ctrl_c_a_command_promises_what_it_keeps():
     assert said == {
         "GOES_ON": {"adapt", "classify", "embed", "leaderboard", "pretrain", "quickstart", "sweep", "train", "tune"},
         "THE_REST": {"corrupt", "elect", "soundscapes", "study", "zeroshot"},
-        "": {"benchmark", "check_data", "evaluate", "export", "report"},
+        "": {"benchmark", "check_data", "evaluate", "export", "load", "report"},
     }
     code = (
         "from dhauds_jax.command import app\n"
