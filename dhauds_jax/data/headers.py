@@ -64,15 +64,20 @@ def look(path: Path) -> Look:
     Raises:
       OSError: it cannot be opened.
     """
-    size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(_HEAD)
-        kind = head[:4]
-        if kind in _FORMATS:
-            return _look_at_chunks(file, size, _FORMATS[kind])
-        if kind == b"OggS":
-            file.seek(max(0, size - _OGG_PAGE))
-            return Look(_ogg(file.read()))
+        return look_into(file, path.stat().st_size)
+
+
+def look_into(file: BinaryIO, size: int) -> Look:
+    """Looks at what is in an opened file, or in memory, of `size` bytes, as `look` does."""
+    file.seek(0)
+    head = file.read(_HEAD)
+    kind = head[:4]
+    if kind in _FORMATS:
+        return _look_at_chunks(file, size, _FORMATS[kind])
+    if kind == b"OggS":
+        file.seek(max(0, size - _OGG_PAGE))
+        return Look(_ogg(file.read()))
     if kind in (b".snd", b"dns.") and len(head) >= 12:
         return Look(_bytes(*struct.unpack(">II" if kind == b".snd" else "<II", head[4:12])[::-1], size))
     if head[:4] == b"2BIT" and len(head) >= 30:
@@ -80,13 +85,28 @@ def look(path: Path) -> Look:
     if head[:7] == b"NIST_1A":
         return Look(_nist(head, size))
     if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
-        return Look(_mp3(path, head, size))
+        return Look(_mp3(file, head, size))
     return Look()
+
+
+def riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """`(name, bytes that its header promises, where they begin)` of each chunk of a wav, filled up or not."""
+    return (chunk[:3] for chunk in _chunks(file, _FORMATS[b"RIFF"]))
+
+
+def streamed(promised: int) -> bool:
+    """Whether a size is one that writers leave which cannot seek back."""
+    return any(low <= promised <= high for low, high in _STREAMED)
+
+
+def piped(file: BinaryIO, begin: int, size: int) -> bool:
+    """Whether what a wav's chunk of size 0 begins is the audio itself, up to the end of `size` bytes."""
+    return not _is_chunk(file, begin, size)
 
 
 def _bytes(promised: int, begin: int, size: int) -> str:
     """What is missing of audio that begins at a byte of a file of `size` bytes."""
-    if any(low <= promised <= high for low, high in _STREAMED) or promised <= size - begin:
+    if streamed(promised) or promised <= size - begin:
         return ""
     return f"its header promises {promised} bytes of audio and {max(0, size - begin)} exist"
 
@@ -100,8 +120,8 @@ def _look_at_chunks(file: BinaryIO, size: int, form: _Chunks) -> Look:
             if long_length and length == 0xFFFFFFFF:
                 length = long_length
             missing = _bytes(length % 2**64, begin, size)
-            piped = form.name == "RIFF" and length == 0 and not _is_chunk(file, begin, size)
-            header = _header(file, before, size - begin if piped else length) if piped or unfilled else None
+            to_the_end = form.name == "RIFF" and length == 0 and piped(file, begin, size)
+            header = _header(file, before, size - begin if to_the_end else length) if to_the_end or unfilled else None
             return Look(missing, "", header if form.name == "RIFF" else None, begin)
         if name == b"ds64":
             file.seek(begin + 8)
@@ -198,14 +218,13 @@ def _nist(head: bytes, size: int) -> str:
     return _bytes(samples * channels * width, int(begin), size)
 
 
-def _mp3(path: Path, head: bytes, size: int) -> str:
+def _mp3(file: BinaryIO, head: bytes, size: int) -> str:
     """What is missing of an MP3 file whose first frame says how many bytes there are (as most encoders write it)."""
     begin = 0
     if head[:3] == b"ID3" and len(head) >= 10:
         begin = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
-        with path.open("rb") as file:
-            file.seek(begin)
-            head = file.read(_HEAD)
+        file.seek(begin)
+        head = file.read(_HEAD)
     place = max(head[:256].find(b"Xing"), head[:256].find(b"Info"))
     fields = head[place + 4 : place + 16]
     if place < 0 or len(fields) < 12 or not fields[3] & 2:

@@ -142,3 +142,41 @@ def _resample(wave: np.ndarray, orig_rate: int, new_rate: int):
     from dhauds_jax.dsp.resample import resample
 
     return resample(jnp.asarray(wave), orig_rate, new_rate)
+
+
+def resample_on_host(wave: np.ndarray, orig_rate: int, new_rate: int, resampler: str = "sinc") -> np.ndarray:
+    """`resample_wave` to 1e-6 without a compilation, for whoever must answer at once whatever the rate is.
+
+    Arguments, result and what it raises as there.
+    """
+    if orig_rate == new_rate or resampler != "sinc":
+        return resample_wave(wave, orig_rate, new_rate, resampler)
+    return _sinc_in_numpy(wave, orig_rate, new_rate)
+
+
+_TABLE = 1 << 21
+"""Most numbers in an array of the filter below: an odd ratio has thousands of phases, and takes no more memory."""
+
+
+def _sinc_in_numpy(wave: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray:
+    """`dsp.resample.resample`, phase by phase: each is a product of overlapping windows of the wave with its filter."""
+    from dhauds_jax.dsp.resample import ratio, taps
+
+    orig, new, half = ratio(orig_rate, new_rate)
+    out = -(-new * len(wave) // orig)
+    periods, count = -(-out // new), 2 * half + 2
+    phases = min(new, out)
+    padded = np.zeros(half + max(len(wave), periods * orig + half + 2), np.float32)
+    padded[half : half + len(wave)] = wave
+    windows = np.lib.stride_tricks.sliding_window_view(padded, count)
+    result = np.empty((periods, phases), np.float32)
+    for first in range(0, phases, max(1, _TABLE // count)):
+        offset, filters = taps(
+            np.arange(first, min(phases, first + max(1, _TABLE // count)), dtype=np.int64), orig, new
+        )
+        if periods == 1:
+            result[0, first : first + len(offset)] = np.einsum("pt,pt->p", windows[offset], filters)
+            continue
+        for phase, (begins, one) in enumerate(zip(offset, filters), first):
+            result[:, phase] = windows[begins::orig][:periods] @ one
+    return result.reshape(-1)[:out]
