@@ -50,7 +50,7 @@ class AttentionPool(nn.Module):
         axis_name: str | None = None,
         features: Float[Array, "batch tokens frames bands"] | None = None,
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch width"]]:
-        heard = vggish.heard(features) if self.needs_features else None
+        heard = vggish.heard(features) if self.needs_features and not self.is_initializing() else None
         width = tokens.shape[-1]
         attention = Attention(
             self.heads,

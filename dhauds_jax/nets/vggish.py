@@ -100,16 +100,16 @@ class Conv3x3(nn.Module):
 def principal_components(
     embedding: Float[np.ndarray | Array, "examples width"],
     eigen_vectors: Float[np.ndarray | Array, "width width"],
-    means: Float[np.ndarray | Array, "width 1"],
+    means: Float[np.ndarray | Array, "width *1"],
 ) -> Float[np.ndarray, "examples width"]:
     """What AudioSet's embeddings go through first: `eigen_vectors @ (embedding - means)`, in float64 on the host.
 
     Args:
       embedding: (examples, width); AudioSet's are those before the last ReLU.
       eigen_vectors: (width, width), rows are components.
-      means: (width, 1).
+      means: (width,) or (width, 1).
     """
-    centred = np.asarray(embedding, np.float64) - np.asarray(means, np.float64).T
+    centred = np.asarray(embedding, np.float64) - np.asarray(means, np.float64).reshape(1, -1)
     return centred @ np.asarray(eigen_vectors, np.float64).T
 
 

@@ -1,4 +1,7 @@
-"""VGGish's sizes and presets: the published ones, and a quarter of them to train on a CPU."""
+"""VGGish's sizes and presets: the published ones, and a quarter of them to train on a CPU.
+
+`vggish` is the dog-sound classifier of team ADEE, whose fifteen classes it has where no others are given.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from typing import Any
 
 from jax.typing import DTypeLike
 
+from dhauds_jax import class_names
 from dhauds_jax.dsp import vggish
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, take
@@ -36,8 +40,8 @@ SMALL: dict[str, Any] = {
 }
 """A quarter of the widths and 3072-192-128 at the end: 0.9 M weights, 0.1 GFLOP an example."""
 
-LENGTH = 80_000
-"""Samples of the presets' clips: 5 s."""
+SAMPLE_RATE, LENGTH = vggish.SAMPLE_RATE, 80_000
+"""Of the presets' clips, in Hz and samples: 5 s."""
 
 
 def front_end() -> dict[str, Any]:
@@ -74,8 +78,8 @@ HEAD = {"kind": "attention_pool", "heads": 4, "dropout": 0.1, "mask": "trailing_
 """The head of the presets."""
 
 PRESETS = {
-    name: preset(name, NAME, None, sizes, HEAD, front_end(), LENGTH, vggish.SAMPLE_RATE)
-    for name, sizes in {"vggish": PUBLISHED, "vggish_small": SMALL}.items()
+    name: preset(name, NAME, classes, sizes, HEAD, front_end(), LENGTH, SAMPLE_RATE)
+    for name, classes, sizes in (("vggish", class_names.TOMOFUN, PUBLISHED), ("vggish_small", None, SMALL))
 }
 
 FAMILY = Family(build_encoder, ("dtype",), PRESETS)
