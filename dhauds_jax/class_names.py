@@ -44,6 +44,11 @@ TUT_SED = tuple(
     )
 )
 """Events of TUT Sound Events 2016 and 2017; "(object) rustling" there is "rustling", as in the published system."""
+TOMOFUN = _words(
+    "Barking Howling Crying CO_Smoke GlassBreaking Blender Cat Dishes Electrics Other Vacuum Doorbell Bird "
+    "Music_Instrument Laugh_Shout_Scream"
+)
+"""Sub-classes of the Tomofun dog-sound challenge in the order of team ADEE's fifteen outputs."""
 VOCAL_SOUND = ("Laughter", "Sigh", "Cough", "Throat clearing", "Sneeze", "Sniff")
 _FISH = _words(
     "cascading_saw chatter chorus crackle croak damselfish dolphin double_pulse echinidae epigut grazing grouper_a "

@@ -1,16 +1,20 @@
 """Another rate for host waveforms of any length: few compilations, flat memory, the same bits in blocks of any size.
 
 `RESAMPLERS`: "sinc" is torchaudio's windowed sinc (`dsp.resample`), as the published systems of TTA have it; "soxr_hq"
-is libsoxr's high quality, librosa's default, as CLAP's have it.
+is libsoxr's high quality, librosa's default, as CLAP's have it; "kaiser_best" is resampy's default, as VGGish's have
+it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from dhauds_jax.data.kaiser_best import chunk as one_chunk
+from dhauds_jax.data.kaiser_best import plan
 from dhauds_jax.errors import BadInput
 
 BLOCK_SECONDS = 30
@@ -40,6 +44,8 @@ def resample_wave(wave: np.ndarray, orig_rate: int, new_rate: int, resampler: st
         return wave
     if resampler == "soxr_hq":
         return np.concatenate([np.zeros(0, np.float32), *_soxr_blocks([wave], orig_rate, new_rate)])
+    if resampler == "kaiser_best":
+        return np.concatenate([np.zeros(0, np.float32), *_kaiser_blocks([wave], orig_rate, new_rate)])
     if len(wave) > BLOCK_SECONDS * orig_rate:
         return np.concatenate(list(resample_blocks([wave], orig_rate, new_rate)))
     padded = np.zeros(max(1, math.ceil(len(wave) / orig_rate)) * orig_rate, np.float32)
@@ -66,6 +72,9 @@ def resample_blocks(
         return
     if resampler == "soxr_hq":
         yield from _soxr_blocks(blocks, orig_rate, new_rate)
+        return
+    if resampler == "kaiser_best":
+        yield from _kaiser_blocks(blocks, orig_rate, new_rate)
         return
     kept = _Kept(blocks)
     if not kept.reach(BLOCK_SECONDS * orig_rate + 1):
@@ -111,6 +120,27 @@ class _Kept:
             found.append(block[max(first - begins, 0) : max(beyond - begins, 0)])
             begins += len(block)
         return np.concatenate(found) if found else np.zeros(0, np.float32)
+
+
+def _kaiser_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) -> Iterator[np.ndarray]:
+    """`resampy.resample` of a waveform that comes block by block, in chunks of one shape whatever the blocks are.
+
+    resampy rounds the number of samples down, here it is rounded up, as by the other resamplers.
+    """
+    how = plan(orig_rate, new_rate)
+    kept, (orig, new), (before, after) = _Kept(blocks), how.step, how.reach
+    for chunk in itertools.count():
+        begins = chunk * how.periods * orig
+        ends = begins + how.periods * orig
+        if not kept.reach(begins + 1):
+            return
+        whole = kept.reach(ends + after)
+        left = begins - before
+        heard = kept.part(max(left, 0), ends + after)
+        padded = np.zeros(before + ends - begins + after, np.float32)
+        padded[max(-left, 0) : max(-left, 0) + len(heard)] = heard
+        piece = one_chunk(padded, how)
+        yield piece if whole else piece[: -(-new_rate * kept.end // orig_rate) - chunk * how.periods * new]
 
 
 def _soxr_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) -> Iterator[np.ndarray]:

@@ -13,6 +13,9 @@ from dhauds_jax.serve.replies import failure_of, refused
 from dhauds_jax.serve.routes import classify, invocations, metrics, page, ping, sessions
 from dhauds_jax.serve.service import CLOSE, Handler, Service
 
+HEADER_BYTES = 32 * 1024
+"""The most bytes of a request's headers."""
+
 
 class Route(NamedTuple):
     """A route.
@@ -85,6 +88,7 @@ def _endpoint(service: Service, routes: list[Route]) -> Any:
         try:
             if not route.always:
                 service.check_open()
+            check_headers(request.headers.raw)
             if route.private and service.tokens:
                 check_token(request.headers.get("authorization", ""), service.tokens)
             with contextlib.nullcontext() if route.always else service.working():
@@ -113,6 +117,13 @@ def _no_route(service: Service) -> Any:
         return refused(failure)
 
     return answer
+
+
+def check_headers(headers: list[tuple[bytes, bytes]]) -> None:
+    """Raises `Failure` for headers that are larger than any client's need be."""
+    size = sum(len(name) + len(value) for name, value in headers)
+    if size > HEADER_BYTES:
+        raise Failure("headers", f"{size} bytes of headers", f"at most {HEADER_BYTES}", CLOSE)
 
 
 def check_token(header: str, tokens: tuple[bytes, ...]) -> None:

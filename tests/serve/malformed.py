@@ -155,7 +155,7 @@ def broken(rng: np.random.Generator, goods: list[bytes]) -> Malformed:
         Malformed("no HTTP", rng.bytes(40) + b"\r\n\r\n", silent=True),
         Malformed("no HTTP", b"POST /v1/classify\r\n\r\n", silent=True),
         Malformed("no HTTP", http(goods[0]).replace(b"Host: service\r\n", b""), silent=True),
-        Malformed("no HTTP", http(goods[0], more="X: " + "y" * 70_000 + "\r\n"), silent=True),
+        Malformed("headers", http(goods[0], more="X: " + "y" * 70_000 + "\r\n")),
         Malformed("half sent", http(goods[0][:300], length=len(goods[0]))),
         Malformed("half sent", head + b"ff\r\n" + goods[0][:255] + b"\r\n"),
         Malformed("half sent", head + b"zz\r\nabc\r\n", silent=True),
