@@ -130,9 +130,10 @@ def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     written = []
-    stems = [Path(origin.get(part, {}).get("name", part)).stem for part in kind.files]
+    parts = [part for part in kind.files if part in state]
+    stems = [Path(origin.get(part, {}).get("name", part)).stem for part in parts]
     alike = len(set(stems)) < len(stems)
-    for part, stem in zip(kind.files, stems):
+    for part, stem in zip(parts, stems):
         record = origin.get(part, {})
         tensors = {_original_name(key, record, kind): array for key, array in state[part].items()}
         tensors = {**record.get("kept", {}), **tensors}
@@ -160,10 +161,11 @@ def _stored(
 
 
 def _check_count(name: str, kind: Family, sources: int) -> None:
-    if sources != len(kind.files):
-        what = " and ".join(kind.files)
-        paths = counted(sources, "path")
-        raise BadInput(f"--source: {paths}, but family {name} takes {len(kind.files)} ({what}), comma between")
+    least, most = kind.least or len(kind.files), len(kind.files)
+    if not least <= sources <= most:
+        what, paths = " and ".join(kind.files), counted(sources, "path")
+        takes = most if least == most else f"{least} to {most}"
+        raise BadInput(f"--source: {paths}, but family {name} takes {takes} ({what}), comma between")
 
 
 def _check_contents(family: str, kind: Family, files: Sequence[Source], parts: dict[str, Part]) -> None:

@@ -10,12 +10,17 @@ Examples:
   python -m converters.convert --family=hubert --source=hubert-base-superb-ks --config=length.json --output=out/ks
   python -m converters.convert --family=clap --source=630k-audioset-fusion-best.pt --tokenizer=roberta-base \
       --output=out/clap
+  python -m converters.convert --family=vggish --source=vggish-10086976.pth,vggish_pca_params-970ea276.pth \
+      --preset=vggish --output=out/vggish
+  python -m converters.convert --family=tomofun --source=Best1.ckpt --config=temperature.json --output=out/dog1
   python -m converters.convert --family=hubert_classifier --source=out/adapted --output=out/pytorch --reverse
   python -m converters.convert --embeddings --source=urbansound8k_1520.pt --config=names.json --output=out/us8k.npz
 
 A Hugging Face folder states all but the length of clips, {"length": 16000} in --config; the head in it is used.
 
 The checkpoint (Orbax + config.json) is what experiments.train, adapt and classify load; report.md lies beside it.
+
+The dog-sound classifier's temperature is no part of its files: {"temperature": 5} in --config.
 
 CLAP becomes an audio-text model, with the tokenizer's files beside it. No weights or vocabulary come with this package.
 
@@ -40,15 +45,15 @@ flags.DEFINE_string(
 flags.DEFINE_list(
     "source",
     None,
-    "One path, or encoder and head with a comma between: .pt, .bin, .safetensors, .npz, or a Hugging Face folder. "
-    "With --reverse the folder of a checkpoint.",
+    "One path, or encoder and head with a comma between: .pt, .pth, .ckpt, .bin, .safetensors, .npz, or a Hugging Face "
+    "folder. With --reverse the folder of a checkpoint.",
 )
 flags.DEFINE_string(
     "config",
     None,
     "JSON file with what the files do not show: geometry (heads, pre_norm, dropouts, ...), head, front_end, "
     "sample_rate (Hz), length (samples), classes (names in order); all optional, `preset` names one to start from. For "
-    "clap: audio, text, projection, front_end, length.",
+    "clap: audio, text, projection, front_end, length. For tomofun also temperature.",
 )
 flags.DEFINE_string(
     "tokenizer",
@@ -66,7 +71,10 @@ flags.DEFINE_string(
 )
 flags.DEFINE_bool("reverse", False, "Checkpoint folder to PyTorch names, as .safetensors.")
 flags.DEFINE_string(
-    "profile", "reference", "ssast: cut positions as the reference (stops where that is wrong) or corrected."
+    "profile",
+    "reference",
+    "ssast: cut positions as the reference (stops where that is wrong) or corrected. tomofun: corrected masks the "
+    "silence behind short clips.",
 )
 flags.DEFINE_bool(
     "verify",

@@ -129,6 +129,7 @@ class Family(NamedTuple):
       head: parts -> the head that the files hold and its number of classes, None where they hold none.
       extra: trees of a checkpoint beside its variables that its files hold too.
       beside: beginnings of keys that stand beside the encoder in a larger model, without its prefix.
+      least: how many of the files, from the first on, there must be (None: all).
       audio_text: whether the checkpoint is an audio-text model's; its record is then an `AudioTextConfig`, and what is
         said of geometry, head and classes above does not concern it.
       settings: what `--config` may have, beside `preset` and `net`.
@@ -148,6 +149,7 @@ class Family(NamedTuple):
     extra: tuple[str, ...] = ()
     optional: Mapping[str, Any] = MappingProxyType({})
     beside: tuple[str, ...] = ()
+    least: int | None = None
     audio_text: bool = False
     settings: tuple[str, ...] = SETTINGS
 

@@ -23,6 +23,10 @@ FAMILIES: Mapping[str, Choice] = {
     "ast": Choice("converters.spectrogram_plan:FAMILY", "one file of the authors or a Hugging Face folder"),
     "ssast": Choice("converters.spectrogram_plan:FAMILY", "one file, self-supervised or fine-tuned"),
     "clap": Choice("converters.clap_plan:FAMILY", "LAION's .pt or a Hugging Face folder, both towers in one"),
+    "vggish": Choice(
+        "converters.vggish:ENCODER", "torchvggish's .pth or an .npz of Google's names; a PCA file after it"
+    ),
+    "tomofun": Choice("converters.vggish:DOG_SOUNDS", "Best1.ckpt of team ADEE"),
     "conmix": Choice("converters.conmix:IMAGENET", "R50+ViT-B_16.npz"),
     "conmix_classifier": Choice("converters.conmix:CLASSIFIER", "modelF, modelB, modelC"),
 }

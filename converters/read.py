@@ -21,7 +21,7 @@ import numpy as np
 
 from converters import torch_file
 from converters.pickles import Refused
-from converters.torch_values import Tensor
+from converters.torch_values import NumpyArray, Tensor
 from dhauds_jax.errors import BadInput
 
 EXTRA_HINT = "pip install 'dhauds_jax[convert]'"
@@ -206,7 +206,7 @@ def _arrays(path: Path, loaded: Any) -> dict[str, np.ndarray]:
             break
     if not isinstance(loaded, Mapping) or not loaded:
         raise BadInput(f"{path}: holds a {type(loaded).__name__}, expected a state dict (names to tensors)")
-    foreign = [str(name) for name, value in loaded.items() if not isinstance(value, Tensor)]
+    foreign = [str(name) for name, value in loaded.items() if not isinstance(value, Tensor | NumpyArray)]
     if foreign:
         raise BadInput(f"{path}: the entries {foreign[:8]} are no tensors, expected a state dict (names to tensors)")
     return {str(name): value.array() for name, value in loaded.items()}

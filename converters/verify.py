@@ -14,15 +14,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from converters import hubert, torch_conmix, torch_face
+from converters import hubert, torch_conmix, torch_face, torch_vggish
 from converters.families import Part, part_of
 from converters.hubert_plan import ENCODER
 from converters.read import Source, read
 from converters.torch_side import amaut_layers, head_logits, imported, spectrogram_layers, state_of
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets import amaut_zoo, conmix_zoo, hubert_zoo, spectrogram_zoo, zoo
+from dhauds_jax.nets import amaut_zoo, conmix_zoo, hubert_zoo, spectrogram_zoo, vggish_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.nets.vggish import max_pool2x2
 
 NOISE_SEED = 0
 CLIPS = 2
@@ -74,8 +75,8 @@ def compared(
         if files[0].record is not None and style.startswith("huggingface"):
             theirs, tokens, beside = torch_face.layers(files[0], variables, config, wave, inputs)
             ours["features"] = features
-        elif config.family == "conmix":
-            theirs, tokens, beside = torch_conmix.layers(variables, config, inputs), None, OURS
+        elif config.family in _WHOLE:
+            theirs, tokens, beside = _WHOLE[config.family](variables, config, inputs), None, OURS
         else:
             theirs, tokens, beside = _their_layers(files[0], style, variables, config, inputs)
         if "logits" not in theirs:
@@ -180,10 +181,24 @@ def _conmix_layers(variables: Mapping[str, Any], config: ClassifierConfig, featu
     return {"resnet": seen["intermediates"]["resnet"]["__call__"][0], "tokens": tokens}
 
 
+def _vggish_layers(variables: Mapping[str, Any], config: ClassifierConfig, features: Any) -> dict[str, Any]:
+    net = vggish_zoo.build_encoder(config)
+    encoder = {"params": variables["params"]["encoder"]}
+    tokens, seen = jax.jit(
+        lambda v, f: net.apply(v, f, mode=EVAL, capture_intermediates=True, mutable=["intermediates"])
+    )(encoder, features)
+    last = seen["intermediates"][f"conv{sum(config.geometry['convs'])}"]["__call__"][0]
+    return {"image": jax.nn.relu(max_pool2x2(last)), "tokens": tokens}
+
+
+_WHOLE = {"conmix": torch_conmix.layers, "vggish": torch_vggish.layers}
+"""Family -> PyTorch's layers by our names, the logits among them, of `(variables, config, features)`."""
+
 _LAYERS = {
     "hubert": _hubert_layers,
     "amaut": _amaut_layers,
     "spectrogram_transformer": _spectrogram_layers,
     "conmix": _conmix_layers,
+    "vggish": _vggish_layers,
 }
 """Family -> our layers by name, of `(variables, config, features)`."""

@@ -124,10 +124,12 @@ FAMILIES: Mapping[str, str] = {
     "cnn": f"{_NETS}.resnet_zoo:CNN",
     "spectrogram_transformer": f"{_NETS}.spectrogram_zoo:FAMILY",
     "clap": f"{_NETS}.clap_classifier:FAMILY",
+    "vggish": f"{_NETS}.vggish_zoo:FAMILY",
 }
 """Families of networks: `Family` records, each with its presets."""
 
 HEADS: Mapping[str, str] = {
+    "attention_pool": f"{_NETS}.attention_pool:AttentionPool",
     "audio_classifier": f"{_NETS}.heads:AudioClassifier",
     "bottleneck": f"{_NETS}.heads:BottleneckClassifier",
     "fce": f"{_NETS}.heads:FCEClassifier",
@@ -145,15 +147,16 @@ FRONT_ENDS: Mapping[str, str] = {
     "kaldi_fbank": f"{_NETS}.front_ends:KALDI_FBANK",
     "log_mel": f"{_NETS}.front_ends:LOG_MEL",
     "mel_image": f"{_NETS}.front_ends:MEL_IMAGE",
+    "vggish": f"{_NETS}.front_ends:VGGISH",
     "wave": f"{_NETS}.front_ends:WAVE",
 }
 """Front ends: `FrontEnd` records, from a waveform to what an encoder takes."""
 
-LAYOUTS = ("centre", "repeat_pad")
+LAYOUTS = ("centre", "repeat_pad", "start")
 """What becomes of a clip shorter than the network's (`front_end.layout`, the first where there is none): it lies in the
-centre of silence, or is repeated as often as it fits, silence behind."""
+centre of silence, is repeated as often as it fits, silence behind, or comes first, silence behind."""
 
-RESAMPLERS = ("sinc", "soxr_hq")
+RESAMPLERS = ("sinc", "soxr_hq", "kaiser_best")
 """How a recording gets the network's rate (`front_end.resampler`, the first where there is none)."""
 
 PROFILES = ("reference", "corrected")

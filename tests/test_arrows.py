@@ -64,7 +64,7 @@ ROOMS = {
         "workdir",
         "zeroshot",
     ),
-    "experiments": ("command", "runs", "cells.request", "train.request"),
+    "experiments": ("command", "runs", "cells.request", "train.request", "serve.request"),
 }
 """Every room, floor by floor, and what it imports beside the ground floor: rooms, or single modules of them."""
 
@@ -77,6 +77,10 @@ HEAVY = {
     "jax2onnx": ("model.onnx",),
     "onnxruntime": ("model.onnx",),
     "soxr": ("data.resampling", "data.soundscapes.mixing"),
+    "starlette": ("serve", "runs.serve"),
+    "uvicorn": ("serve", "runs.serve"),
+    "prometheus_client": ("serve", "runs.serve"),
+    "httpx": ("runs.ask",),
 }
 """Packages, and the only places that may import them."""
 

@@ -21,6 +21,8 @@ from dhauds_jax.processors import available_cores
 SCRIPT = Path(__file__).resolve().parents[2] / "benchmarks" / "torch_adaptation.py"
 COMPARED = ("forward", "adapt")
 METHOD = "dhauds"
+VGGISH = ("vggish", "vggish_small")
+"""Presets of which PyTorch has the forward pass to compare with."""
 
 
 def yardstick(config: ClassifierConfig) -> str | None:
@@ -28,9 +30,11 @@ def yardstick(config: ClassifierConfig) -> str | None:
     geometry = {**config.geometry, "layer_drop": hubert_zoo.BASE["layer_drop"]}
     if config.family == "hubert" and (geometry, config.head) == (hubert_zoo.BASE, hubert_zoo.AUDIO_HEAD):
         return "hubert_base"
-    small = zoo.preset("amaut_small", config.classes)
-    same = [(c.family, c.geometry, c.head, c.front_end) for c in (config, small)]
-    return "amaut_small" if same[0] == same[1] else None
+    for name in ("amaut_small", *VGGISH):
+        small = zoo.preset(name, config.classes)
+        if (config.family, config.geometry, config.head) == (small.family, small.geometry, small.head):
+            return name if config.front_end == small.front_end else None
+    return None
 
 
 def check(what: Sequence[str], nets: Sequence[str], names: Sequence[str], sizes: Sizes) -> None:
@@ -52,9 +56,11 @@ def check(what: Sequence[str], nets: Sequence[str], names: Sequence[str], sizes:
         if name is None:
             raise BadInput(
                 f"--vs_torch: PyTorch's script does not have net {net!r}, expected HuBERT base with the "
-                "audio_classifier head, amaut_small or amaut_arabic15"
+                "audio_classifier head, amaut_small, amaut_arabic15, vggish or vggish_small"
             )
-        if name == "amaut_small" and not sizes.from_features:
+        if name in VGGISH and "adapt" in what:
+            raise BadInput(f"--vs_torch: --what has 'adapt', expected forward, which is what PyTorch has of {net}")
+        if name != "hubert_base" and not sizes.from_features:
             raise BadInput(f"--vs_torch: PyTorch's {net} starts from features, expected --from_features too")
 
 

@@ -148,16 +148,7 @@ class Reading:
 
     def notices(self, sample_rate: int) -> tuple[str, ...]:
         """What had to be done to the file, or is wrong with it, for this rate: sentences (see `read_audio`)."""
-        found = []
-        if self.channels > 1:
-            found.append(f"{self.channels} channels mixed down to one")
-        if self.cancels:
-            found.append(Notice(CANCELLING))
-        if self.peak > FULL_SCALE:
-            found.append(Notice(LOUD, self.peak))
-        if self.sample_rate != sample_rate:
-            found.append(f"resampled from {self.sample_rate} Hz to {sample_rate} Hz")
-        return tuple(found)
+        return done_to(self.sample_rate, self.channels, self.peak, self.cancels, sample_rate)
 
     @contextlib.contextmanager
     def _said(self) -> Iterator[None]:
@@ -172,6 +163,20 @@ class Reading:
             raise BadFile(self.path, f"cannot be opened ({error.strerror or error})") from error
         except (soundfile.LibsndfileError, soundfile.SoundFileRuntimeError, ValueError) as error:
             raise BadFile(self.path, why(self.path, self._look, error)) from error
+
+
+def done_to(sample_rate: int, channels: int, peak: float, cancels: bool, wanted: int) -> tuple[str, ...]:
+    """What has to be done to a recording, or is wrong with it, for a network at `wanted` Hz: sentences."""
+    found = []
+    if channels > 1:
+        found.append(f"{channels} channels mixed down to one")
+    if cancels:
+        found.append(Notice(CANCELLING))
+    if peak > FULL_SCALE:
+        found.append(Notice(LOUD, peak))
+    if sample_rate != wanted:
+        found.append(f"resampled from {sample_rate} Hz to {wanted} Hz")
+    return tuple(found)
 
 
 def decode(path: Path | str) -> Decoded:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 _OGG_PAGE = 65_536  # no page is longer (bytes)
 _HEAD = 4_096  # bytes that hold the first frame of an MP3 and the header of a NIST file
@@ -64,15 +65,20 @@ def look(path: Path) -> Look:
     Raises:
       OSError: it cannot be opened.
     """
-    size = path.stat().st_size
     with path.open("rb") as file:
-        head = file.read(_HEAD)
-        kind = head[:4]
-        if kind in _FORMATS:
-            return _look_at_chunks(file, size, _FORMATS[kind])
-        if kind == b"OggS":
-            file.seek(max(0, size - _OGG_PAGE))
-            return Look(_ogg(file.read()))
+        return look_into(file, path.stat().st_size)
+
+
+def look_into(file: BufferedIOBase, size: int) -> Look:
+    """Looks at what is in an opened file, or in memory, of `size` bytes, as `look` does."""
+    file.seek(0)
+    head = file.read(_HEAD)
+    kind = head[:4]
+    if kind in _FORMATS:
+        return _look_at_chunks(file, size, _FORMATS[kind])
+    if kind == b"OggS":
+        file.seek(max(0, size - _OGG_PAGE))
+        return Look(_ogg(file.read()))
     if kind in (b".snd", b"dns.") and len(head) >= 12:
         return Look(_bytes(*struct.unpack(">II" if kind == b".snd" else "<II", head[4:12])[::-1], size))
     if head[:4] == b"2BIT" and len(head) >= 30:
@@ -80,18 +86,33 @@ def look(path: Path) -> Look:
     if head[:7] == b"NIST_1A":
         return Look(_nist(head, size))
     if head[:3] == b"ID3" or (head[:1] == b"\xff" and head[1:2] >= b"\xe0"):
-        return Look(_mp3(path, head, size))
+        return Look(_mp3(file, head, size))
     return Look()
+
+
+def riff_chunks(file: BufferedIOBase) -> Iterator[tuple[bytes, int, int]]:
+    """`(name, bytes that its header promises, where they begin)` of each chunk of a wav, filled up or not."""
+    return (chunk[:3] for chunk in _chunks(file, _FORMATS[b"RIFF"]))
+
+
+def streamed(promised: int) -> bool:
+    """Whether a size is one that writers leave which cannot seek back."""
+    return any(low <= promised <= high for low, high in _STREAMED)
+
+
+def piped(file: BufferedIOBase, begin: int, size: int) -> bool:
+    """Whether what a wav's chunk of size 0 begins is the audio itself, up to the end of `size` bytes."""
+    return not _is_chunk(file, begin, size)
 
 
 def _bytes(promised: int, begin: int, size: int) -> str:
     """What is missing of audio that begins at a byte of a file of `size` bytes."""
-    if any(low <= promised <= high for low, high in _STREAMED) or promised <= size - begin:
+    if streamed(promised) or promised <= size - begin:
         return ""
     return f"its header promises {promised} bytes of audio and {max(0, size - begin)} exist"
 
 
-def _look_at_chunks(file: BinaryIO, size: int, form: _Chunks) -> Look:
+def _look_at_chunks(file: BufferedIOBase, size: int, form: _Chunks) -> Look:
     long_length, unfilled = 0, False  # an RF64 file tells its length beyond 4 GiB apart
     before = []  # chunks before the audio, filled up
     for name, length, begin, odd in _chunks(file, form):
@@ -100,8 +121,8 @@ def _look_at_chunks(file: BinaryIO, size: int, form: _Chunks) -> Look:
             if long_length and length == 0xFFFFFFFF:
                 length = long_length
             missing = _bytes(length % 2**64, begin, size)
-            piped = form.name == "RIFF" and length == 0 and not _is_chunk(file, begin, size)
-            header = _header(file, before, size - begin if piped else length) if piped or unfilled else None
+            to_the_end = form.name == "RIFF" and length == 0 and piped(file, begin, size)
+            header = _header(file, before, size - begin if to_the_end else length) if to_the_end or unfilled else None
             return Look(missing, "", header if form.name == "RIFF" else None, begin)
         if name == b"ds64":
             file.seek(begin + 8)
@@ -110,7 +131,7 @@ def _look_at_chunks(file: BinaryIO, size: int, form: _Chunks) -> Look:
     return Look(doubt=f"a {form.name} header without audio ({size} bytes)")
 
 
-def _chunks(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int, bool]]:
+def _chunks(file: BufferedIOBase, form: _Chunks) -> Iterator[tuple[bytes, int, int, bool]]:
     """`(name, bytes, where they begin, whether the chunk before was not filled up)` of each chunk."""
     step, skipped = struct.calcsize(form.header), form.begin
     odd = False
@@ -133,7 +154,7 @@ def _chunks(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int, bo
         skipped = end if odd else skipped
 
 
-def _unfilled(file: BinaryIO, end: int, audio: tuple[bytes, ...]) -> bool:
+def _unfilled(file: BufferedIOBase, end: int, audio: tuple[bytes, ...]) -> bool:
     """Whether the next chunk follows one of odd length at once, without the byte between them."""
     if not _named(file, end):
         return False
@@ -141,14 +162,14 @@ def _unfilled(file: BinaryIO, end: int, audio: tuple[bytes, ...]) -> bool:
     return file.read(4) in (*audio, b"fmt ", b"fact", b"LIST") or not _named(file, end + 1)
 
 
-def _named(file: BinaryIO, place: int) -> bool:
+def _named(file: BufferedIOBase, place: int) -> bool:
     """Whether a chunk's name, four printable characters, stands at a byte of a file."""
     file.seek(place)
     name = file.read(4)
     return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
 
 
-def _is_chunk(file: BinaryIO, place: int, size: int) -> bool:
+def _is_chunk(file: BufferedIOBase, place: int, size: int) -> bool:
     """Whether the rest of a file from a byte on is nothing, or begins with a whole chunk."""
     if not _named(file, place):
         return place == size
@@ -156,7 +177,7 @@ def _is_chunk(file: BinaryIO, place: int, size: int) -> bool:
     return place + 8 + length <= size
 
 
-def _header(file: BinaryIO, before: list[tuple[bytes, int, int]], length: int) -> bytes | None:
+def _header(file: BufferedIOBase, before: list[tuple[bytes, int, int]], length: int) -> bytes | None:
     """The header of a wav with `length` bytes of audio, its chunks filled up; None where there are too many."""
     if sum(size for _, size, _ in before) > _KEPT:
         return None
@@ -198,14 +219,13 @@ def _nist(head: bytes, size: int) -> str:
     return _bytes(samples * channels * width, int(begin), size)
 
 
-def _mp3(path: Path, head: bytes, size: int) -> str:
+def _mp3(file: BufferedIOBase, head: bytes, size: int) -> str:
     """What is missing of an MP3 file whose first frame says how many bytes there are (as most encoders write it)."""
     begin = 0
     if head[:3] == b"ID3" and len(head) >= 10:
         begin = 10 + sum((byte & 0x7F) << shift for byte, shift in zip(head[6:10], (21, 14, 7, 0)))
-        with path.open("rb") as file:
-            file.seek(begin)
-            head = file.read(_HEAD)
+        file.seek(begin)
+        head = file.read(_HEAD)
     place = max(head[:256].find(b"Xing"), head[:256].find(b"Info"))
     fields = head[place + 4 : place + 16]
     if place < 0 or len(fields) < 12 or not fields[3] & 2:

@@ -63,7 +63,12 @@ def opened(path: Path, look: headers.Look):
     """The file for reading; one whose header libsndfile does not understand from memory, under another."""
     if look.header is None:
         return _one_way()(os.fsencode(path))
-    return _one_way()(io.BytesIO(look.header + path.read_bytes()[look.begin :]))
+    return in_memory(path.read_bytes(), look)
+
+
+def in_memory(body: bytes, look: headers.Look):
+    """What a file of these bytes is for reading, see `opened`."""
+    return _one_way()(io.BytesIO(body if look.header is None else look.header + body[look.begin :]))
 
 
 @functools.cache

@@ -1,16 +1,20 @@
 """Another rate for host waveforms of any length: few compilations, flat memory, the same bits in blocks of any size.
 
 `RESAMPLERS`: "sinc" is torchaudio's windowed sinc (`dsp.resample`), as the published systems of TTA have it; "soxr_hq"
-is libsoxr's high quality, librosa's default, as CLAP's have it.
+is libsoxr's high quality, librosa's default, as CLAP's have it; "kaiser_best" is resampy's default, as VGGish's have
+it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from dhauds_jax.data.kaiser_best import chunk as one_chunk
+from dhauds_jax.data.kaiser_best import plan
 from dhauds_jax.errors import BadInput
 
 BLOCK_SECONDS = 30
@@ -40,6 +44,8 @@ def resample_wave(wave: np.ndarray, orig_rate: int, new_rate: int, resampler: st
         return wave
     if resampler == "soxr_hq":
         return np.concatenate([np.zeros(0, np.float32), *_soxr_blocks([wave], orig_rate, new_rate)])
+    if resampler == "kaiser_best":
+        return np.concatenate([np.zeros(0, np.float32), *_kaiser_blocks([wave], orig_rate, new_rate)])
     if len(wave) > BLOCK_SECONDS * orig_rate:
         return np.concatenate(list(resample_blocks([wave], orig_rate, new_rate)))
     padded = np.zeros(max(1, math.ceil(len(wave) / orig_rate)) * orig_rate, np.float32)
@@ -66,6 +72,9 @@ def resample_blocks(
         return
     if resampler == "soxr_hq":
         yield from _soxr_blocks(blocks, orig_rate, new_rate)
+        return
+    if resampler == "kaiser_best":
+        yield from _kaiser_blocks(blocks, orig_rate, new_rate)
         return
     kept = _Kept(blocks)
     if not kept.reach(BLOCK_SECONDS * orig_rate + 1):
@@ -113,6 +122,27 @@ class _Kept:
         return np.concatenate(found) if found else np.zeros(0, np.float32)
 
 
+def _kaiser_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) -> Iterator[np.ndarray]:
+    """`resampy.resample` of a waveform that comes block by block, in chunks of one shape whatever the blocks are.
+
+    resampy rounds the number of samples down, here it is rounded up, as by the other resamplers.
+    """
+    how = plan(orig_rate, new_rate)
+    kept, (orig, new), (before, after) = _Kept(blocks), how.step, how.reach
+    for chunk in itertools.count():
+        begins = chunk * how.periods * orig
+        ends = begins + how.periods * orig
+        if not kept.reach(begins + 1):
+            return
+        whole = kept.reach(ends + after)
+        left = begins - before
+        heard = kept.part(max(left, 0), ends + after)
+        padded = np.zeros(before + ends - begins + after, np.float32)
+        padded[max(-left, 0) : max(-left, 0) + len(heard)] = heard
+        piece = one_chunk(padded, how)
+        yield piece if whole else piece[: -(-new_rate * kept.end // orig_rate) - chunk * how.periods * new]
+
+
 def _soxr_blocks(blocks: Iterable[np.ndarray], orig_rate: int, new_rate: int) -> Iterator[np.ndarray]:
     """`librosa.resample(wave, res_type="soxr_hq")` of a waveform that comes block by block, to the bit; none empty."""
     try:
@@ -142,3 +172,41 @@ def _resample(wave: np.ndarray, orig_rate: int, new_rate: int):
     from dhauds_jax.dsp.resample import resample
 
     return resample(jnp.asarray(wave), orig_rate, new_rate)
+
+
+def resample_on_host(wave: np.ndarray, orig_rate: int, new_rate: int, resampler: str = "sinc") -> np.ndarray:
+    """`resample_wave` to 1e-6 without a compilation, for whoever must answer at once whatever the rate is.
+
+    Arguments, result and what it raises as there.
+    """
+    if orig_rate == new_rate or resampler != "sinc":
+        return resample_wave(wave, orig_rate, new_rate, resampler)
+    return _sinc_in_numpy(wave, orig_rate, new_rate)
+
+
+_TABLE = 1 << 21
+"""Most numbers in an array of the filter below: an odd ratio has thousands of phases, and takes no more memory."""
+
+
+def _sinc_in_numpy(wave: np.ndarray, orig_rate: int, new_rate: int) -> np.ndarray:
+    """`dsp.resample.resample`, phase by phase: each is a product of overlapping windows of the wave with its filter."""
+    from dhauds_jax.dsp.resample import ratio, taps
+
+    orig, new, half = ratio(orig_rate, new_rate)
+    out = -(-new * len(wave) // orig)
+    periods, count = -(-out // new), 2 * half + 2
+    phases = min(new, out)
+    padded = np.zeros(half + max(len(wave), periods * orig + half + 2), np.float32)
+    padded[half : half + len(wave)] = wave
+    windows = np.lib.stride_tricks.sliding_window_view(padded, count)
+    result = np.empty((periods, phases), np.float32)
+    for first in range(0, phases, max(1, _TABLE // count)):
+        offset, filters = taps(
+            np.arange(first, min(phases, first + max(1, _TABLE // count)), dtype=np.int64), orig, new
+        )
+        if periods == 1:
+            result[0, first : first + len(offset)] = np.einsum("pt,pt->p", windows[offset], filters)
+            continue
+        for phase, (begins, one) in enumerate(zip(offset, filters), first):
+            result[:, phase] = windows[begins::orig][:periods] @ one
+    return result.reshape(-1)[:out]

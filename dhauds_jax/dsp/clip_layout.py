@@ -19,14 +19,14 @@ def lay_out(
       share: where the clip lies in silence, for "centre": 0 to below 1 puts `int(share * (missing + 1))` of the missing
         samples before it; below 0, half of them, rounded down.
       layout: "centre" puts it into silence; "repeat_pad" repeats it as often as it fits whole, silence behind, as CLAP
-        does (LAION-AI/CLAP, training/data.py).
+        does (LAION-AI/CLAP, training/data.py); "start" puts silence behind it.
     """
     out = np.zeros(length, np.float32)
     if layout == "repeat_pad":
         times = max(1, length // max(1, len(wave)))
         out[: times * len(wave)] = np.tile(wave, times)[:length]
         return out
-    missing = max(0, length - len(wave))
+    missing = 0 if layout == "start" else max(0, length - len(wave))
     head = missing // 2 if share < 0 else int(share * (missing + 1))
     out[head : head + len(wave)] = wave[:length]
     return out

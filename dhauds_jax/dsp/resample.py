@@ -9,7 +9,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from dhauds_jax.errors import BadInput
 
@@ -43,19 +43,33 @@ def sinc_filters(orig_rate: int, new_rate: int) -> Filters:
 
     Only taps under the window are kept: `2 half + 2` for each phase, where torchaudio's kernel has `orig + 2 half`.
     """
+    orig, new, half = ratio(orig_rate, new_rate)
+    return Filters(orig, new, half, *taps(np.arange(new, dtype=np.int64), orig, new))
+
+
+def ratio(orig_rate: int, new_rate: int) -> tuple[int, int, int]:
+    """Two rates without their common divisor, and the zeros that the filter needs before the first sample."""
     divisor = math.gcd(orig_rate, new_rate)
     orig, new = orig_rate // divisor, new_rate // divisor
-    base = min(orig, new) * _ROLLOFF
-    half = math.ceil(_ZERO_CROSSINGS * orig / base)
-    phase = np.arange(new, dtype=np.int64)
+    return orig, new, math.ceil(_ZERO_CROSSINGS * orig / (min(orig, new) * _ROLLOFF))
+
+
+def taps(phase: Int[np.ndarray, " phases"], orig: int, new: int) -> tuple[np.ndarray, Float[np.ndarray, "phases taps"]]:
+    """The first input sample of some phases' windows, and the filters of these phases; see `Filters`.
+
+    Args:
+      phase: which of the `new` phases.
+      orig: of the ratio of rates `orig : new` (coprime).
+      new: likewise.
+    """
+    base, half = min(orig, new) * _ROLLOFF, ratio(orig, new)[2]
     offset = phase * orig // new
     sample = offset[:, None] + np.arange(-half, half + 2)
     # torchaudio rounds the phase to float32; exact phases differ from it by up to 1e-4 for ratios of thousands.
     delay = (-phase[:, None].astype(np.float32) / np.float32(new)).astype(np.float64)
     t = np.clip((delay + sample / orig) * base, -_ZERO_CROSSINGS, _ZERO_CROSSINGS)
     window = np.cos(t * np.pi / (2 * _ZERO_CROSSINGS)) ** 2
-    taps = (window * base / orig * np.sinc(t)).astype(np.float32)
-    return Filters(orig, new, half, offset, taps)
+    return offset, (window * base / orig * np.sinc(t)).astype(np.float32)
 
 
 def _filtered(padded: Float[Array, "*batch time"], filters: Filters, periods: int) -> Float[Array, "*batch new_time"]:

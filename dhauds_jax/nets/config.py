@@ -36,7 +36,8 @@ class ClassifierConfig:
         fields of `dhauds_jax.dsp.mel.MelSpec`, for "kaldi_fbank" those of `dhauds_jax.dsp.kaldi.FbankSpec` (those with
         a default may be left out), for "mel_image" MelSpec's and those of `dhauds_jax.nets.mel_image.ImageSpec`, for
         "wave" `normalise` (true or false), which may have an `epsilon` (1e-5), for "clap_mel" see
-        `dhauds_jax.nets.clap_mel`. Of any kind it may say how recordings become its clips, see `reading`.
+        `dhauds_jax.nets.clap_mel`, for "vggish" none. Of any kind it may say how recordings become its clips, see
+        `reading`.
       sample_rate: of the waveform that goes in, in Hz.
       length: of the waveform that goes in, in samples.
       classes: names of the classes in the order of the logits.

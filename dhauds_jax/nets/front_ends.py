@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from dhauds_jax.dsp import kaldi, mel
+from dhauds_jax.dsp import kaldi, mel, vggish
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import clap_mel, mel_image
 from dhauds_jax.nets.audio_text_config import AudioTextConfig
@@ -114,8 +114,16 @@ def _build_wave(constants: Mapping[str, Any], rate: int) -> Callable[[Array], Ar
     return functools.partial(normalise_wave, epsilon=values["epsilon"]) if values["normalise"] else lambda wave: wave
 
 
+def _build_vggish(constants: Mapping[str, Any], rate: int) -> Callable[[Array], Array]:
+    take(constants, (), "config front_end")
+    if rate != vggish.SAMPLE_RATE:
+        raise BadInput(f"config: front end 'vggish' at sample_rate {rate} Hz, expected {vggish.SAMPLE_RATE} Hz")
+    return vggish.examples
+
+
 CLAP_MEL = FrontEnd(clap_mel.REQUIRED, _build_clap_mel)
 LOG_MEL = _spectrogram(mel.MelSpec, mel.log_mel)
 KALDI_FBANK = _spectrogram(kaldi.FbankSpec, kaldi.fbank)
 MEL_IMAGE = FrontEnd((*_without_default(mel.MelSpec), *mel_image.ImageSpec._fields[1:]), _build_mel_image)
+VGGISH = FrontEnd((), _build_vggish)
 WAVE = FrontEnd(("normalise",), _build_wave)

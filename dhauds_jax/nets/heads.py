@@ -4,7 +4,8 @@ last linear layer, and has `linear(params)`, that last layer with weight norm ap
 A head is a linen module called as these are; its fields are the sizes that a config's `head` gives under their names
 (those without a default must be there), beside `classes` (0: no last layer, the embedding alone is wanted) and, where
 it has products before the last layer, `dtype`, their type (None: float32); means over tokens, norms and the last layer
-are float32 and exact. A head whose sizes have choices says so in `check(**sizes)`, a static method.
+are float32 and exact. A head whose sizes have choices says so in `check(**sizes)`, a static method; one that also takes
+the front end's output, `features`, says so by a property `needs_features`.
 """
 
 from __future__ import annotations

@@ -248,12 +248,16 @@ class Attention(nn.Module):
     """Multi-head self-attention with separate q, k, v, o projections (all with bias) and a float32 softmax.
 
     Args of the call: x (batch, tokens, width); `active` switches the dropout on the attention weights on; `mask`, if
-    any, is True where a key may be looked at.
+    any, is True where a key may be looked at. The initialisers are those of q, k, v and of all four biases, and of o
+    (None: PyTorch's of linear layers).
     """
 
     heads: int
     dropout: float = 0.0
     dtype: DTypeLike | None = None
+    kernel_init: nn.initializers.Initializer | None = None
+    bias_init: nn.initializers.Initializer | None = None
+    out_kernel_init: nn.initializers.Initializer | None = None
 
     @nn.compact
     def __call__(
@@ -269,7 +273,8 @@ class Attention(nn.Module):
             raise BadInput(f"Attention: width {width} is no multiple of {self.heads} heads")
 
         def project(name: str) -> Array:
-            return Dense(width, dtype=self.dtype, name=name)(x).reshape(batch, tokens, self.heads, -1)
+            layer = Dense(width, True, self.kernel_init, self.bias_init, self.dtype, name=name)
+            return layer(x).reshape(batch, tokens, self.heads, -1)
 
         q, k, v = project("q"), project("k"), project("v")
         scores = jnp.einsum("bqhd,bkhd->bhqk", q * (q.shape[-1] ** -0.5), k).astype(jnp.float32)
@@ -278,4 +283,4 @@ class Attention(nn.Module):
         probabilities = jax.nn.softmax(scores, -1)
         probabilities = Dropout(self.dropout, name="dropout")(probabilities, active=active, axis_name=axis_name)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", probabilities.astype(v.dtype), v).reshape(batch, tokens, width)
-        return Dense(width, dtype=self.dtype, name="o")(mixed)
+        return Dense(width, True, self.out_kernel_init, self.bias_init, self.dtype, name="o")(mixed)

@@ -34,6 +34,11 @@ class Prototypes(nn.Module):
     scale: float
     dtype: DTypeLike | None = None
 
+    @property
+    def needs_features(self) -> bool:
+        """Whether the inner head has to be given the front end's output."""
+        return getattr(build_head(self.inner, 0), "needs_features", False)
+
     @nn.compact
     def __call__(
         self,
@@ -42,9 +47,10 @@ class Prototypes(nn.Module):
         mode: Mode,
         weights: Float[Array, " batch"] | None = None,
         axis_name: str | None = None,
+        **beside: Array,
     ) -> tuple[Float[Array, "batch classes"], Float[Array, "batch features"]]:
         inner = build_head(self.inner, 0, self.dtype, name="inner")
-        _, x = inner(tokens, mode=mode, weights=weights, axis_name=axis_name)
+        _, x = inner(tokens, mode=mode, weights=weights, axis_name=axis_name, **beside)
         x = unit_rows(x) if self.unit else x
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.classes))
         bias = self.param("bias", nn.initializers.zeros_init(), (self.classes,))

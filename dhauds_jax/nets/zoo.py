@@ -122,12 +122,14 @@ class _Net(nn.Module):
     encoder: nn.Module
     head: nn.Module
     aux: nn.Module | None = None
+    beside: bool = False
 
     def __call__(self, features: Array, *, mode: Mode, weights: Array | None, axis_name: str | None) -> Outputs:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
         encoded = self.encoder(features, **batch)
         tokens, shared = (encoded, None) if self.aux is None else encoded
-        logits, embedding = self.head(tokens, **batch)
+        beside = {"features": features} if self.beside else {}
+        logits, embedding = self.head(tokens, **batch, **beside)
         if self.aux is None:
             return Outputs(logits, embedding, tokens)
         aux_mode = mode if mode.aux is None else mode._replace(norm=mode.aux)
@@ -175,7 +177,8 @@ def build(config: ClassifierConfig, *, matmul_precision: str | None = None, **co
     if foreign:
         raise BadInput(f"net: family {config.family!r} has no options {foreign}, only {kind.compute}")
     head = build_head(config.head, len(config.classes), compute.get("dtype"))
-    net = _Net(kind.build_encoder(config, **compute), head, kind.build_aux(config))
+    beside = getattr(head, "needs_features", False)
+    net = _Net(kind.build_encoder(config, **compute), head, kind.build_aux(config), beside)
     features = _exact(front_end(config))
 
     def apply_features(

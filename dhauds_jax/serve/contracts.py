@@ -96,3 +96,15 @@ class TooManySessions(RuntimeError):
 
 class Full(RuntimeError):
     """As many items wait as are allowed."""
+
+
+class Late(TimeoutError):
+    """An item's deadline passed before all of it was computed."""
+
+
+class NotFinite(ArithmeticError):
+    """The network's probabilities for an item are not finite numbers."""
+
+
+class Stuck(RuntimeError):
+    """The compute thread has ended, or shows no life: what waits for it is given up."""

@@ -17,6 +17,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
 from dhauds_jax.runs.benchmark import benchmark
 from tests.benchmark.test_benchmark import a_run, rows_of
+from tests.nets.vggish_weights import linear, pool_params
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -96,6 +97,7 @@ def test_a_script_that_fails_is_quoted(fake, capsys):
         ({"net": ["ssast_test"]}, "PyTorch's script does not have net 'ssast_test'"),
         ({"net": ["hubert_tiny"]}, "PyTorch's script does not have net 'hubert_tiny'"),
         ({"from_features": False}, "amaut_small starts from features, expected --from_features"),
+        ({"net": ["vggish"]}, "--what has 'adapt', expected forward, which is what PyTorch has of vggish"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(fake, changes, message):
@@ -179,3 +181,41 @@ def test_hubert_base_in_pytorch_runs():
     done = subprocess.run([sys.executable, BENCHMARKS / "torch_adaptation.py", *words], capture_output=True, text=True)
     row = json.loads(done.stdout)
     assert (row["what"], row["net"], row["batch"]) == ("forward", "hubert_base", 2) and row["clips_per_s"] > 0
+
+
+@pytest.mark.slow
+def test_torch_vggish_computes_what_ours_does():
+    torch = pytest.importorskip("torch")
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import torch_vggish
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    assert torch_vggish.examples_of(80_000) == 5
+    body = torch_vggish.VGGish("vggish")
+    assert sum(p.numel() for p in body.parameters()) == 72_141_184
+    body, head = torch_vggish.VGGish("vggish_small").eval(), torch_vggish.Head(3).eval()
+    state = {name: tensor.numpy() for name, tensor in body.state_dict().items()}
+    convs, norms = ([f"features.{i + by}" for i in (0, 4, 8, 11, 15, 18)] for by in (0, 1))
+    params, stats = {}, {}
+    for i, (conv, norm) in enumerate(zip(convs, norms, strict=True), 1):
+        kernel = state[f"{conv}.weight"].transpose(2, 3, 1, 0)
+        params[f"conv{i}"] = {"kernel": kernel, "bias": state[f"{conv}.bias"]}
+        params[f"batch_norm{i}"] = {"scale": state[f"{norm}.weight"], "bias": state[f"{norm}.bias"]}
+        stats[f"batch_norm{i}"] = {"mean": state[f"{norm}.running_mean"], "var": state[f"{norm}.running_var"]}
+    params |= {f"dense{i + 1}": linear(state, f"embeddings.{2 * i}") for i in range(2)}
+    pooled = pool_params({name: tensor.numpy() for name, tensor in head.state_dict().items()})
+    variables = {"params": {"encoder": params, "head": pooled}, "batch_stats": {"encoder": stats}}
+    features = np.random.default_rng(0).normal(size=(2, 3, 96, 64)).astype(np.float32)
+    with torch.inference_mode():
+        theirs = head(body(torch.tensor(features))).numpy()
+    ours = logits_of(zoo.build(zoo.preset("vggish_small", "abc")), variables, features, EVAL)
+    np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_vggish_runs_beside_pytorchs(capsys):
+    pytest.importorskip("torch")
+    (row,) = rows_of(capsys, rounds=2, **{**SMALL, "net": ["vggish_small"], "what": ["forward"], "seconds": 1.0})
+    assert (row["torch"]["net"], row["torch"]["batch"], row["torch"]["clip_seconds"]) == ("vggish_small", 4, 1.0)
+    assert row["vs_torch"] == pytest.approx(row["clips_per_s"] / row["torch"]["clips_per_s"], rel=1e-3)

@@ -324,6 +324,8 @@ def test_families_and_their_files():
         "ast": ("encoder",),
         "ssast": ("encoder",),
         "clap": ("towers",),
+        "vggish": ("encoder", "pca"),
+        "tomofun": ("encoder",),
         "conmix": ("encoder",),
         "conmix_classifier": ("encoder", "bottleneck", "classifier"),
     }

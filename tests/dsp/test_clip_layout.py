@@ -29,6 +29,11 @@ def test_a_short_clip_lies_in_silence(share, expected):
     assert lay_out(np.array([1, 2], np.float32), 5, share).tolist() == expected
 
 
+def test_a_short_clip_comes_first():
+    assert lay_out(np.array([1, 2], np.float32), 4, layout="start").tolist() == [1, 2, 0, 0]
+    assert lay_out(np.array([1, 2], np.float32), 1, layout="start").tolist() == [1]
+
+
 @pytest.mark.parametrize("block", [1, 7, 100])
 @pytest.mark.parametrize(
     ("samples", "overlap", "first"),

@@ -15,6 +15,7 @@ from dhauds_jax.types import Batch, RunInfo
 
 CLASSES = ("a", "b", "c")
 HEADS = [
+    {"kind": "attention_pool", "heads": 4, "dropout": 0.1, "mask": "none"},
     {"kind": "audio_classifier", "hidden": 10, "features": 6},
     {"kind": "bottleneck", "features": 6},
     {"kind": "fce", "pair": "ends"},
@@ -53,7 +54,7 @@ def test_a_heads_own_columns_as_prototypes_give_its_logits(head):
 
 
 def test_unit_embeddings_give_scaled_cosines_and_others_take_their_place():
-    classifier, variables, wave = net(HEADS[0])
+    classifier, variables, wave = net(HEADS[1])
     before, _ = classifier.apply(variables, wave, mode=EVAL)
     rng = np.random.default_rng(1)
     p = rng.standard_normal((4, 6))
@@ -81,7 +82,7 @@ def test_a_row_of_zeros_has_a_finite_derivative():
 
 @pytest.mark.slow
 def test_it_travels_in_a_checkpoint_and_methods_take_it(tmp_path):
-    classifier, variables, wave = net(HEADS[0])
+    classifier, variables, wave = net(HEADS[1])
     config, changed = with_prototypes(classifier.config, variables, np.eye(6, 3), np.zeros(3), CLASSES, scale=5.0)
     assert ClassifierConfig.from_json(config.to_json()) == config and hash(config) != hash(classifier.config)
     checkpoint.save(tmp_path / "net", changed, config)
@@ -112,7 +113,7 @@ def test_it_travels_in_a_checkpoint_and_methods_take_it(tmp_path):
     ],
 )
 def test_mistakes_are_named(changes, message):
-    classifier, variables, _ = net(HEADS[0])
+    classifier, variables, _ = net(HEADS[1])
     given = {"kernel": np.eye(6, 3), "bias": np.zeros(3), "classes": CLASSES, **changes}
     with pytest.raises(ValueError, match=message):
         zoo.build(with_prototypes(classifier.config, variables, **given)[0])
@@ -125,7 +126,7 @@ def test_records_of_the_head_are_checked():
             "expected the record of a head of another kind",
         ),
         ({"inner": 3, "unit": True, "scale": 1.0}, "inner is 3"),
-        ({"inner": HEADS[0], "unit": 1, "scale": 1.0}, "unit is 1, expected true or false"),
+        ({"inner": HEADS[1], "unit": 1, "scale": 1.0}, "unit is 1, expected true or false"),
     ):
         with pytest.raises(ValueError, match=message):
             build_head({"kind": "prototypes", **record}, 3)

@@ -213,6 +213,7 @@ def test_every_name_stands_for_what_it_should():
         "cnn": 3,
         "spectrogram_transformer": 48,
         "clap": 4,
+        "vggish": 2,
     }
     assert len(zoo.names()) == sum(counts.values())
     for name in names.FAMILIES:
@@ -220,6 +221,7 @@ def test_every_name_stands_for_what_it_should():
             assert zoo.preset(preset, CLASSES).family == name
     heads = {kind: head_sizes(registry.resolve(place)) for kind, place in names.HEADS.items()}
     assert {kind: list(sizes) for kind, sizes in heads.items()} == {
+        "attention_pool": ["heads", "dropout", "mask"],
         "audio_classifier": ["hidden", "features"],
         "bottleneck": ["features"],
         "fce": ["pair"],
@@ -235,6 +237,7 @@ def test_every_name_stands_for_what_it_should():
         "kaldi_fbank": ("sample_rate", "n_mels", "frame_length", "hop", "frames", "mean", "std"),
         "log_mel": MEL,
         "mel_image": (*MEL, "image", "resize", "mean", "deviation"),
+        "vggish": (),
         "wave": ("normalise",),
     }
 

@@ -1,0 +1,170 @@
+"""Asking a service about recordings: a client as others may write theirs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dhauds_jax.data import recordings
+from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.files import check_file, printable, write_csv
+from dhauds_jax.progress import progress_bar
+from dhauds_jax.runs.requests.ask import NEW, AskRun
+from dhauds_jax.wording import counted
+
+COLUMNS = ("file", "label", "confidence", "seconds", "notices", "error")
+"""Of the csv file."""
+
+TRIES = 6
+"""How often a recording is sent to a service that is full."""
+
+
+class Said(NamedTuple):
+    """What the service says of a recording.
+
+    Attributes:
+      label: the class; "" where there is an error.
+      confidence: its probability.
+      seconds: of the recording.
+      notices: what was done to it, as sentences.
+      error: the service's sentence.
+      status: of HTTP.
+    """
+
+    label: str = ""
+    confidence: float = 0.0
+    seconds: float = 0.0
+    notices: str = ""
+    error: str = ""
+    status: int = 200
+
+
+def ask(run: AskRun) -> str:
+    """Sends recordings, writes the labels; returns the sentence that says where they are.
+
+    Raises:
+      BadInput: no recordings, no service, or a service that refuses all of them.
+    """
+    import httpx
+
+    check_number("--clients", run.clients, 1, 256)
+    check_number("--timeout_s", run.timeout_s, 0.0, above=True)
+    check_file(Path(run.output), "output")
+    files = found(run.audio)
+    with httpx.Client(base_url=run.url, headers=_token(run.token_file), timeout=run.timeout_s) as client:
+        try:
+            session = _opened(client, run.session)
+            answers = _answers(client, files, session, 1 if session else run.clients)
+            after = _closed(client, session, run)
+        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            said = str(error) or type(error).__name__
+            raise BadInput(
+                f"--url={run.url}: no service answers ({said}), expected experiments.serve to run there"
+            ) from None
+    write_csv(Path(run.output), [COLUMNS, *(_row(name, said) for (name, _), said in zip(files, answers))])
+    bad = [(name, said) for (name, _), said in zip(files, answers) if said.error]
+    if len(bad) == len(files):
+        raise BadInput(
+            f"none of {counted(len(files), 'recording')} was answered, the first: {bad[0][0]}: {bad[0][1].error}"
+        )
+    refused = f", {len(bad)} refused (the first: {bad[0][0]}: {bad[0][1].error})" if bad else ""
+    return f"{counted(len(files) - len(bad), 'recording')} labelled{refused}: {run.output}{after}"
+
+
+def found(places: Sequence[str]) -> list[tuple[str, Path]]:
+    """The recordings of files and folders, by name.
+
+    Raises:
+      BadInput: a place where there is none.
+    """
+    listed = []
+    for place in places:
+        one = recordings.find(place) if Path(place).is_dir() else None
+        if one is None and not Path(place).is_file():
+            raise BadInput(f"--audio={place}: no such file or folder, expected recordings")
+        paths = [Path(place)] if one is None else one.paths
+        listed += [(printable(path.as_posix()), path) for path in paths]
+    return listed
+
+
+def _token(path: str | None) -> dict[str, str]:
+    if path is None:
+        return {}
+    if not Path(path).is_file():
+        raise BadInput(f"--token_file={path}: no such file, expected one whose first line is the token")
+    return {"Authorization": f"Bearer {Path(path).read_text(encoding='utf-8').strip().partition(chr(10))[0]}"}
+
+
+def _opened(client: Any, session: str) -> str:
+    """The name of the session that is asked, "" for none."""
+    if session != NEW:
+        return session
+    response = client.post("/v1/sessions")
+    if response.status_code != 201:
+        raise BadInput(f"--session={NEW}: {sentence(response)}")
+    return response.json()["session"]
+
+
+def _closed(client: Any, session: str, run: AskRun) -> str:
+    """What is said of a session at the end, which is closed unless it is to be kept or was there before."""
+    if not session:
+        return ""
+    told = client.get(f"/v1/sessions/{session}").json()
+    said = f"; the session learnt {counted(told.get('updates', 0), 'time')} and went back {told.get('rollbacks', 0)}"
+    if run.session != NEW or run.keep_session:
+        return f"{said}; it stays open: --session={session}"
+    client.delete(f"/v1/sessions/{session}")
+    return said
+
+
+def _answers(client: Any, files: Sequence[tuple[str, Path]], session: str, clients: int) -> list[Said]:
+    headers = {"X-Session-Id": session} if session else {}
+
+    def one(file: tuple[str, Path]) -> Said:
+        return answer(lambda: client.post("/v1/classify", content=file[1].read_bytes(), headers=headers))
+
+    with ThreadPoolExecutor(clients) as threads:
+        try:
+            return list(progress_bar(threads.map(one, files), desc="ask", total=len(files), unit="file", whole=True))
+        except BaseException:
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def answer(send: Callable[[], Any], pause: Callable[[float], Any] = time.sleep) -> Said:
+    """What the service says at last: one that is full says when to come again.
+
+    Args:
+      send: sends the recording, gives an httpx response.
+      pause: waits for some seconds.
+    """
+    for left in reversed(range(TRIES)):
+        response = send()
+        again = response.headers.get("retry-after", "")
+        if response.status_code not in (429, 503) or not left or not again.isdecimal():
+            break
+        pause(float(again))
+    if response.status_code != 200:
+        return Said(error=sentence(response), status=response.status_code)
+    said = response.json()
+    notices = "; ".join(notice["message"] for notice in said["notices"])
+    return Said(said["label"], said["confidence"], said["seconds"], notices)
+
+
+def sentence(response: Any) -> str:
+    """What the service says of a request that it refuses."""
+    try:
+        error = response.json()["error"]
+        expected = f", expected {error['expected']}" if error["expected"] else ""
+        return f"{error['message']}{expected}"
+    except (ValueError, KeyError, TypeError):
+        return f"HTTP {response.status_code} without a sentence: is this a service of experiments.serve?"
+
+
+def _row(name: str, said: Said) -> tuple[object, ...]:
+    if said.error:
+        return (name, "", "", "", "", said.error)
+    return (name, said.label, f"{said.confidence:.6f}", f"{said.seconds:.3f}", said.notices, "")

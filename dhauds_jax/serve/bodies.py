@@ -1,0 +1,93 @@
+"""A request's body, whole before anything is done with it, and never longer or slower than it may be."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from dhauds_jax.serve.failures import Failure
+
+DISCARDED = 4
+"""Of a body that is too large, as many times its limit is read on, so that the client comes to read the answer."""
+
+DISCARD_S = 1.0
+"""Seconds for which it is."""
+
+CLOSE = {"Connection": "close"}
+
+T = TypeVar("T")
+
+
+async def read(request: Any, most: int, timeout_s: float) -> bytes:
+    """All of a body; what the client says of its length is not believed.
+
+    Args:
+      request: a Starlette request.
+      most: bytes that it may have.
+      timeout_s: seconds in which it must be here.
+
+    Raises:
+      Failure: it is larger or slower, or the client left.
+    """
+    said = request.headers.get("content-length", "")
+    if said.isdecimal() and int(said) > most and request.headers.get("expect"):
+        raise _too_large(most)  # the client waits for leave to send it
+    parts, size = [], 0
+    try:
+        async with asyncio.timeout(timeout_s):
+            while True:
+                message = await request.receive()
+                if message["type"] != "http.request":
+                    raise Failure("client_gone", "the client left before its body was here")
+                size += len(message.get("body", b""))
+                if size > most:
+                    break
+                parts.append(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return b"".join(parts)
+    except TimeoutError:
+        raise Failure(
+            "slow_body", f"{size} bytes came in {timeout_s:g} s and no end", "the whole body by then", CLOSE
+        ) from None
+    del parts
+    await _discard(request, DISCARDED * most)
+    raise _too_large(most)
+
+
+def _too_large(most: int) -> Failure:
+    return Failure("too_large", f"the body has more than {most} bytes", f"at most {most / 2**20:g} MB", CLOSE)
+
+
+async def _discard(request: Any, most: int) -> None:
+    try:
+        async with asyncio.timeout(DISCARD_S):
+            while most > 0:
+                message = await request.receive()
+                most -= len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
+
+
+async def unless_gone(request: Any, work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives; it is cancelled when the client leaves, whose body must be read before.
+
+    Raises:
+      Failure: the client left.
+    """
+    task, gone = asyncio.create_task(work), asyncio.create_task(_left(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
+        raise Failure("client_gone", "the client left before it had its answer")
+    finally:
+        gone.cancel()
+        task.cancel()
+
+
+async def _left(request: Any) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,169 @@
+"""One or several checkpoints as a predictor: shifted copies, members and groups in one program, compiled ahead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from dhauds_jax import calibration
+from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.model import Model
+from dhauds_jax.nets import precision as precisions
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.serve import stacking
+from dhauds_jax.serve.contracts import Served, UnknownSession
+from dhauds_jax.serve.items import FULL_SCALE
+from dhauds_jax.types import Calibration
+
+SHAPES = (1, 2, 4, 8, 16, 32)
+"""Numbers of rows that are compiled ahead unless others are asked for."""
+
+
+class SourceOnly:
+    """What the compute thread asks where there are no sessions: a `contracts.Predictor` of the models as they are."""
+
+    def __init__(self, served: Served) -> None:
+        """Predicts with `served`; there is nothing to do when nothing waits."""
+        self.served = served
+
+    def predict(
+        self, session: str, waves: np.ndarray, weights: Float[np.ndarray, " rows"]
+    ) -> tuple[Float[np.ndarray, "rows classes"], None]:
+        """The probabilities of a batch, and no second opinion; raises `UnknownSession` for any session but ""."""
+        if session:
+            raise UnknownSession(session)
+        return self.served.predict(waves, weights), None
+
+    def work(self) -> bool:
+        """Nothing."""
+        return False
+
+
+def shapes_up_to(most: int) -> tuple[int, ...]:
+    """The powers of two below a number of rows, and that number."""
+    check_number("--max_batch", most, 1)
+    return (*(2**k for k in range(most.bit_length()) if 2**k < most), most)
+
+
+def serve_models(
+    models: Sequence[Model],
+    *,
+    views: int = 1,
+    view_step_s: float = 0.2,
+    shapes: Sequence[int] = SHAPES,
+) -> Served:
+    """The predictor of some checkpoints: the mean over them and over shifted copies of the probabilities they report.
+
+    Each member's softmax has the temperature of its checkpoint's calibration; groups of classes are summed. All copies
+    and members are one dispatch (`stacking`).
+
+    Args:
+      models: at least one, which report the same classes of clips of one rate and length.
+      views: copies of a window: copy i begins i * `view_step_s` seconds later, and ends in as much silence.
+      view_step_s: seconds.
+      shapes: numbers of rows to compile.
+
+    Raises:
+      BadInput: no models, models that do not go together, or copies beyond the window's end.
+    """
+    shapes = tuple(sorted(set(shapes)))
+    if not models or not shapes or shapes[0] < 1:
+        raise BadInput(f"{len(models)} models and shapes {shapes}: expected at least one of each, and rows from 1 on")
+    config, classes = models[0].config, _classes([model.config for model in models])
+    stacked = stacking.stacks(models)
+    program = jax.jit(stacking.probabilities(stacked, _offsets(views, view_step_s, config)))
+    given = [(one.variables, one.temperatures) for one in stacked]
+
+    @precisions.exactly()
+    def predict(waves: np.ndarray, weights: Float[np.ndarray, " rows"]) -> Float[np.ndarray, "rows classes"]:
+        if len(waves) not in shapes or waves.shape[1:] != (config.length,):
+            raise ValueError(f"waves of shape {waves.shape}, expected (rows, {config.length}), rows one of {shapes}")
+        # Divided on the host: so one program a shape serves both types.
+        rows = waves / np.float32(FULL_SCALE) if waves.dtype == np.int16 else waves
+        return np.asarray(program(given, np.asarray(rows, np.float32)))
+
+    def warm() -> Mapping[int, float]:
+        seconds = {}
+        for rows in shapes:
+            start = time.perf_counter()
+            predict(np.zeros((rows, config.length), np.float32), np.ones(rows, np.float32))
+            seconds[rows] = time.perf_counter() - start
+        _check_prediction(predict, shapes[0], config.length)
+        return seconds
+
+    return Served(config.sample_rate, config.length, classes, shapes, warm, predict)
+
+
+def threshold(
+    models: Sequence[Model], reject: float | None = None, reject_background: float | None = None
+) -> float | None:
+    """The probability below which a recording is unknown (`dhauds_jax.calibration.labels`); None: no rate is given.
+
+    Args:
+      models: those that are served. Several must have one calibration: that of a single one says little of the mean.
+      reject: at most this share of known recordings becomes unknown.
+      reject_background: at most this share of background keeps a name.
+
+    Raises:
+      BadInput: no held-out scores for a rate, scores that are not probabilities, or several calibrations.
+    """
+    if reject is None and reject_background is None:
+        return None
+    found = [calibration.from_extra(model.extra) for model in models]
+    texts = {str(None if one is None else calibration.to_extra(one)) for one in found}
+    if len(texts) > 1:
+        raise BadInput(
+            f"--reject: {len(models)} checkpoints with {len(texts)} calibrations, expected one checkpoint, or several "
+            "that were calibrated together"
+        )
+    made = found[0] or Calibration(1.0, "none", "max_probability")
+    if made.score != "max_probability":
+        raise BadInput(
+            f"--reject: the calibration compares {made.score}, expected max_probability, which is what is served: "
+            "calibrate again"
+        )
+    return calibration.threshold(made, reject, reject_background)
+
+
+def _classes(configs: Sequence[ClassifierConfig]) -> tuple[str, ...]:
+    """What they report; raises `BadInput` unless all report the same of the same clips."""
+    kinds = {_kind(config): config for config in configs}
+    if len(kinds) > 1:
+        (classes, rate, length), (others, *other) = list(kinds)[:2]
+        which = "the same classes" if classes == others else f"{len(classes)} and {len(others)} classes"
+        raise BadInput(
+            f"checkpoints that do not go together: {which}, clips of {length} samples at {rate} Hz and of {other[1]} "
+            f"at {other[0]} Hz, expected the same classes in one order, rate and length"
+        )
+    return _kind(configs[0])[0]
+
+
+def _kind(config: ClassifierConfig) -> tuple[tuple[str, ...], int, int]:
+    return tuple(stacking.reported_groups(config).get("names", config.classes)), config.sample_rate, config.length
+
+
+def _offsets(views: int, step_s: float, config: ClassifierConfig) -> list[int]:
+    """Where copies begin, in samples."""
+    check_number("--views", views, 1)
+    check_number("step between views", step_s, 0.0, above=True)
+    offsets = [round(i * step_s * config.sample_rate) for i in range(views)]
+    if offsets[-1] >= config.length:
+        raise BadInput(
+            f"--views: {views} copies {step_s:g} s apart, the last of which begins after {offsets[-1]} of "
+            f"{config.length} samples: expected fewer, or closer together"
+        )
+    return offsets
+
+
+def _check_prediction(predict: Callable[..., np.ndarray], rows: int, length: int) -> None:
+    """Raises `BadInput` unless noise gets probabilities: weights that are not finite show here, not in an answer."""
+    noise = np.random.default_rng(0).normal(scale=0.1, size=(rows, length)).astype(np.float32)
+    found = predict(noise, np.ones(rows, np.float32))
+    if not np.allclose(found.sum(-1), 1.0, rtol=0, atol=1e-3):
+        raise BadInput(
+            f"a first prediction sums to {found.sum(-1)[0]}, expected 1: the checkpoint's weights are broken"
+        )

@@ -1,0 +1,133 @@
+"""Sessions in a folder: their states by Orbax, so that they go on after a restart. No sound is ever written.
+
+A session's name becomes the name of a folder only after it was found to be 32 hexadecimal digits. States are written
+by one thread of their own; where the folder is read-only or the disk full that is said once, in a sentence, and
+sessions go on in memory.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from dhauds_jax.errors import BadInput, sentence
+from dhauds_jax.files import check_folder
+from dhauds_jax.workdir.saver import Saver
+
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+KEPT_S = 7 * 24 * 3600.0
+"""Seconds for which a session that nobody asks for stays in the folder."""
+
+
+UNWRITTEN = "sessions go on, but a restart will not find them: give a folder that can be written"
+UNREAD = "it is left alone: remove it, or give another folder"
+"""What follows from a fault."""
+
+
+def is_name(name: str) -> bool:
+    """Whether a text is a session's name: 128 bits in hexadecimal digits."""
+    return _NAME.fullmatch(name) is not None
+
+
+class Snapshots:
+    """The folder of `--session_dir`.
+
+    Args:
+      folder: made where it is absent.
+      identity: what states of other models, methods and options differ in; those are left alone.
+      say: is given each sentence about what cannot be written or read, once.
+    """
+
+    def __init__(self, folder: Path | str, identity: Mapping[str, Any], say: Callable[[str], None] = print) -> None:
+        self.folder, self._identity, self._say = Path(folder), dict(identity), say
+        self._said: set[str] = set()
+        self._writer = ThreadPoolExecutor(1, "snapshots")
+        self._pending: dict[str, Future] = {}
+        try:
+            check_folder(self.folder, "session_dir")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._forget_old()
+        except (BadInput, OSError) as error:
+            self._tell(error, UNWRITTEN)
+
+    def save(self, name: str, state: Any, told: Mapping[str, Any]) -> None:
+        """Writes a session's state and what is told of it, in place of the older one, as soon as the writer can.
+
+        Args:
+          name: of the session.
+          state: a pytree of arrays, which must not change any more.
+          told: JSON-able, with "counts".
+        """
+        saver = self._saver(name)
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+        info = {**told, "position": int(told["counts"].get("tried", 0))}
+        self._pending[name] = self._writer.submit(self._write, saver, leaves, info)
+
+    def _write(self, saver: Saver, leaves: list[np.ndarray], info: dict[str, Any]) -> None:
+        try:
+            saver.save(leaves, info, always=True)
+        except Exception as error:
+            self._tell(error, UNWRITTEN)
+
+    def load(self, name: str, like: Any) -> tuple[Any, dict[str, Any]] | None:
+        """A session's state in the structure of `like` and what was told of it; None where there is none that fits."""
+        if not is_name(name):
+            return None
+        self._finish(name)
+        try:
+            return self._saver(name).load(like)
+        except BadInput:
+            self._tell("a session of another model, method or version lies there", UNREAD)
+        except Exception as error:
+            self._tell(error, UNREAD)
+        return None
+
+    def delete(self, name: str) -> None:
+        """Forgets a session."""
+        saver = self._saver(name)
+        self._finish(name)
+        saver.clear()
+
+    def flush(self) -> None:
+        """Waits until everything is written."""
+        for name in list(self._pending):
+            self._finish(name)
+
+    def close(self) -> None:
+        """Waits until everything is written, and ends the writer."""
+        self.flush()
+        self._writer.shutdown()
+
+    def _finish(self, name: str) -> None:
+        future = self._pending.pop(name, None)
+        if future is not None:
+            future.result()
+
+    def _saver(self, name: str) -> Saver:
+        if not is_name(name):
+            raise ValueError("a session's name is 32 hexadecimal digits")
+        return Saver(self.folder / name, identity=self._identity)
+
+    def _forget_old(self) -> None:
+        """Removes the sessions that nobody asked for since `KEPT_S`."""
+        for place in self.folder.iterdir():
+            if is_name(place.name) and place.is_dir() and place.stat().st_mtime < time.time() - KEPT_S:
+                shutil.rmtree(place, ignore_errors=True)
+
+    def _tell(self, fault: Exception | str, what_now: str) -> None:
+        """Says a fault once; names of sessions are left out, for who knows one has the session."""
+        said = fault if isinstance(fault, str) else sentence(fault) or f"{type(fault).__name__}: {fault}"
+        said = _NAME.sub("SESSION", " ".join(said.split()))
+        text = f"--session_dir={self.folder}: {said}; {what_now}"
+        if text not in self._said:
+            self._said.add(text)
+            self._say(text)

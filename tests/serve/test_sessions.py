@@ -1,0 +1,238 @@
+"""Sessions: equal to protocol `batch1`, alone with themselves, compiled once, put out and brought back."""
+
+import itertools
+
+import jax
+import numpy as np
+import pytest
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.metrics import softmax
+from dhauds_jax.serve.contracts import ClosedSession, Predictor, TooManySessions, UnknownSession
+from dhauds_jax.serve.filters import Filters
+from dhauds_jax.serve.guards import Limits
+from dhauds_jax.serve.holding import Keeping
+from dhauds_jax.serve.sessions import SHARED
+from tests.serve.adapted import SHAPES, Clock, ask, asked, offline, same_bits, sessions_of, state_of, tiny_model
+from tests.tta import tiny
+
+WAVES = tiny.waves()  # 22 clips: five buffers of four, and two clips that wait
+
+
+def one_by_one(sessions, name, waves):
+    return np.concatenate([ask(sessions, name, wave[None]) for wave in waves])
+
+
+@pytest.mark.parametrize("method", ["tent", "t3a"])
+def test_a_session_ends_in_the_state_of_batch1_bit_for_bit(method):
+    model, how = tiny_model(), asked(method)
+    sessions = sessions_of(model, how)
+    name = sessions.open()
+    said = one_by_one(sessions, name, WAVES)
+    # The fifth buffer's update comes before the next prediction: it is done, for 21 and 22 followed.
+    state, offline_said = offline(model, how, WAVES)
+    assert same_bits(state_of(sessions, name), state)
+    assert int(state.step) == 5 == sessions.describe(name)["updates"]
+    assert np.abs(said[:20] - offline_said).max() < 1e-6
+    assert np.abs(said[:20] - softmax(model.logits(WAVES[:20]))).max() > 1e-3  # it adapted
+
+
+def test_requests_of_several_windows_end_in_the_same_state():
+    model, how = tiny_model(), asked()
+    sessions = sessions_of(model, how)
+    name = sessions.open()
+    said = np.concatenate([ask(sessions, name, WAVES[a:b]) for a, b in itertools.pairwise((0, 1, 8, 13, 20))])
+    ask(sessions, name, WAVES[20:22])
+    state, offline_said = offline(model, how, WAVES)
+    assert same_bits(state_of(sessions, name), state)
+    assert np.abs(said - offline_said).max() < 1e-6
+
+
+def test_when_idle_the_states_agree_for_the_same_buffers():
+    model, how = tiny_model(), asked(update="idle")
+    sessions = sessions_of(model, how)
+    name = sessions.open()
+    first = ask(sessions, name, WAVES[:8])
+    assert np.array_equal(ask(sessions, name, WAVES[:8]), first)  # nothing was learnt between: nobody was idle
+    assert sessions.describe(name)["clips_waiting"] == 16
+    while sessions.work():
+        pass
+    state, _ = offline(model, how, np.concatenate([WAVES[:8], WAVES[:8]]))
+    assert same_bits(state_of(sessions, name), state) and not sessions.work()
+
+
+def test_more_full_buffers_than_may_wait_are_let_go():
+    sessions = sessions_of(tiny_model(), asked(update="idle"))
+    name = sessions.open()
+    for _ in range(3):
+        ask(sessions, name, WAVES[:8])
+    assert sessions.describe(name)["buffers_let_go"] == 2 == sessions.totals()["let_go"]
+    while sessions.work():
+        pass
+    assert sessions.describe(name)["updates"] == 4
+
+
+def test_two_sessions_do_not_touch_each_other_nor_the_source():
+    model, how = tiny_model(), asked()
+    alone = [sessions_of(model, how) for _ in range(2)]
+    names = [sessions.open() for sessions in alone]
+    streams = WAVES[:12], WAVES[:12][::-1]
+    expected = [one_by_one(*both, stream) for *both, stream in zip(alone, names, streams, strict=True)]
+    together = sessions_of(model, how)
+    pair = [together.open() for _ in range(2)]
+    source = ask(together, "", WAVES[:8])
+    found = [[], []]
+    for k in range(12):
+        for i in range(2):
+            found[i].append(ask(together, pair[i], streams[i][k : k + 1])[0])
+    assert np.array_equal(np.stack(found[0]), expected[0]) and np.array_equal(np.stack(found[1]), expected[1])
+    assert not np.array_equal(expected[0], expected[1][::-1])
+    assert np.array_equal(ask(together, "", WAVES[:8]), source)
+
+
+def test_reset_restores_the_first_answer_exactly():
+    sessions = sessions_of(tiny_model(), asked())
+    name = sessions.open()
+    first = ask(sessions, name, WAVES[:1])
+    one_by_one(sessions, name, WAVES[1:])
+    assert not np.array_equal(ask(sessions, name, WAVES[:1]), first)
+    sessions.reset(name)
+    assert np.array_equal(ask(sessions, name, WAVES[:1]), first)
+    assert sessions.describe(name)["updates"] == 0
+    assert sessions.totals()["updates"] == 5  # what was done stays counted
+
+
+def test_sixteen_bit_rows_are_the_same_clips():
+    whole = np.round(WAVES * 2**15).astype(np.int16)
+    states = []
+    for waves in (whole, whole * np.float32(2**-15)):
+        sessions = sessions_of(tiny_model(), asked())
+        name = sessions.open()
+        one_by_one(sessions, name, waves)
+        states.append(state_of(sessions, name))
+    assert same_bits(*states)
+
+
+def test_padding_is_not_learnt_from():
+    sessions = sessions_of(tiny_model(), asked())
+    name = sessions.open()
+    ask(sessions, name, WAVES[:3])  # in four rows
+    assert sessions.describe(name)["clips_waiting"] == 3
+
+
+@pytest.mark.parametrize("method", ["tent", "t3a"])
+def test_nothing_is_compiled_after_warming(method):
+    how = asked(method, limits=Limits(), judged=6, update="idle")
+    sessions = sessions_of(tiny_model(), how, warm=True)
+    sessions._parts.served.warm()
+    compiled = []
+
+    def heard(event, duration, **_):
+        if event == "/jax/core/compile/backend_compile_duration":
+            compiled.append(duration)
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
+    try:
+        for name in (sessions.open(), sessions.open()):
+            for rows in (*SHAPES, 3, 7):
+                ask(sessions, name, WAVES[:rows])
+                while sessions.work():
+                    pass
+            sessions.reset(name)
+            ask(sessions, name, WAVES[:5])
+        assert sessions.totals()["updates"] + sessions.totals()["rollbacks"] >= 8
+    finally:
+        jax.monitoring.unregister_event_duration_listener(heard)
+    assert compiled == []
+
+
+def test_clips_that_filters_leave_out_are_predicted_and_counted():
+    how = asked(filters=Filters(per_minute=60.0))
+    sessions = sessions_of(tiny_model(), how, clock=Clock())
+    name = sessions.open()
+    answers = one_by_one(sessions, name, np.concatenate([WAVES[:2], np.zeros((1, 256), np.float32), WAVES[:1]]))
+    assert answers.shape == (4, 4) and np.allclose(answers.sum(1), 1)
+    assert sessions.describe(name)["clips_left_out"] == {"silent": 1, "repeated": 1}
+    assert sessions.describe(name)["clips_learnt_from"] == 2
+    assert sessions.totals()["left_out"] == {"silent": 1, "repeated": 1}
+
+
+@pytest.mark.parametrize(("method", "said"), [
+    ("shot", "looks at the whole set"), ("notela", "looks at the whole set"), ("conmix", "looks at the whole set"),
+    ("eata", "labelled source"), ("ttt", "auxiliary head"),
+])  # fmt: skip
+def test_methods_that_a_session_cannot_run_are_refused_in_a_sentence(method, said):
+    with pytest.raises(BadInput, match=said) as caught:
+        sessions_of(tiny_model(), asked(method))
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["source", "lame"])
+def test_methods_that_keep_nothing_are_refused_when_they_are_warmed(method):
+    with pytest.raises(BadInput, match="keeps nothing"):
+        sessions_of(tiny_model(), asked(method), warm=True)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"adapt_batch": 1}, {"judged": 0}, {"update": "now"}, {"snapshots": 0}, {"rollbacks": 0}]
+)
+def test_numbers_out_of_range_are_refused(changes):
+    with pytest.raises(BadInput, match=r"^--"):
+        sessions_of(tiny_model(), asked(**changes))
+    with pytest.raises(BadInput, match=r"^--max_sessions=0"):
+        sessions_of(tiny_model(), asked(), keeping=Keeping(max_sessions=0))
+
+
+def test_names_are_random_and_unknown_ones_are_said():
+    sessions = sessions_of(tiny_model(), asked())
+    assert isinstance(sessions, Predictor)
+    names = {sessions.open() for _ in range(8)}
+    assert len(names) == 8 and all(len(name) == 32 and int(name, 16) >= 0 for name in names)
+    for wrong in ("0" * 32, "../../etc/passwd", "x"):
+        with pytest.raises(UnknownSession):
+            sessions.describe(wrong)
+    closed = names.pop()
+    sessions.close(closed)
+    for call in (sessions.describe, sessions.reset, sessions.close):
+        with pytest.raises(ClosedSession):
+            call(closed)
+
+
+def test_the_least_recently_used_session_gives_way_when_it_rests():
+    clock = Clock()
+    keeping = Keeping(max_sessions=2, spare_s=30.0, idle_s=900.0)
+    sessions = sessions_of(tiny_model(), asked(), keeping=keeping, clock=clock)
+    one, two = sessions.open(), sessions.open()
+    clock.now += 20
+    sessions.describe(one)
+    with pytest.raises(TooManySessions, match="2 sessions are in use"):
+        sessions.open()
+    clock.now += 15
+    three = sessions.open()  # two rests for 35 s, one for 15
+    with pytest.raises(ClosedSession):
+        sessions.describe(two)
+    clock.now += 890
+    sessions.describe(three)
+    with pytest.raises(ClosedSession):  # left alone for 905 s
+        sessions.describe(one)
+    assert sessions.totals()["open"] == 1 and sessions.totals()["put_out"] == 2
+
+
+def test_one_shared_session_answers_everyone():
+    sessions = sessions_of(tiny_model(), asked(), keeping=Keeping(shared=True), warm=True)
+    with pytest.raises(TooManySessions, match="share one"):
+        sessions.open()
+    one_by_one(sessions, "", WAVES)
+    state, _ = offline(tiny_model(), asked(), WAVES)
+    assert same_bits(state_of(sessions, SHARED), state)
+    assert sessions.describe(SHARED)["updates"] == 5
+
+
+def test_a_session_shares_what_does_not_move():
+    sessions = sessions_of(tiny_model(), asked(limits=None, snapshots=3))
+    name = sessions.open()
+    assert sessions.describe(name)["bytes"] == {"state": 0, "snapshots": 0, "clips": 0}
+    one_by_one(sessions, name, WAVES[:9])
+    # 12 scales and shifts (moving, two Adam moments), 12 means and variances, two counters of 4 bytes.
+    assert sessions.describe(name)["bytes"]["state"] == 4 * (24 * 3 + 24 + 2)
+    assert sessions.describe(name)["bytes"]["snapshots"] == 4 * (24 * 3 + 24 + 2)
