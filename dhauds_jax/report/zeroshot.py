@@ -36,6 +36,7 @@ _SEES = {
     "past": "the clips before",
     "train_labels": "labelled clips",
     "train_clips": "unlabelled training clips",
+    "known_clips": "clips that are known to be of the classes, not of which",
     "annotations": "which chunks of a recording have no event",
 }
 
@@ -54,7 +55,9 @@ def rows_table(found: Sequence[Record]) -> str:
     header = ["prototypes", "scorer", "background", "weight", "plain", "accuracy", "label-free (weight)"]
     header += ["oracle (weight)", "ECE", "NLL (nats)", "AURC", "sees"]
     several = _SEVERAL in found[0]
+    rejects = any("reject" in record for record in found)
     header = [_SHARE if name == "accuracy" and several else name for name in header] + (["mAP"] if several else [])
+    header += ["named", "right of these"] if rejects else []
     rows = []
     for line in lines_of(found):
         first, members = line.first, line.members
@@ -66,8 +69,19 @@ def rows_table(found: Sequence[Record]) -> str:
         row += [mean_and_spread([r["ece"] for r in members]), mean_and_spread([r["nll"] for r in members], 1.0, 2)]
         row += [mean_and_spread([r["risk_coverage"]["area"] for r in members]), ", ".join(first["uses"]) or "nothing"]
         row += [mean_and_spread([r[_SEVERAL][1] for r in members])] if several else []
+        row += _named(members) if rejects else []
         rows.append(row)
     return table(header, rows)
+
+
+def _named(members: Sequence[Record]) -> list[str]:
+    """The share of clips that keep a name, and of those that is right; "-" where no rate was asked for."""
+    kept = [record["reject"] for record in members if "reject" in record]
+    right = [each["right"] for each in kept if each["right"] is not None]
+    return [
+        mean_and_spread([each["accepted"] for each in kept]) if kept else "-",
+        mean_and_spread(right) if right else "-",
+    ]
 
 
 def _with_weight(members: Sequence[Record], key: str, weight: str) -> str:
@@ -148,7 +162,7 @@ def render(found: Sequence[Record], folder: Path) -> str:
         what = "Average precision" if _SEVERAL in members[0] else "Accuracy"
         parts += [f"{what} of each class in %, and the change against the row's own plain in points:", ""]
         parts += [class_table(members)]
-    parts += levels(kept, folder)
+    parts += [*levels(kept, folder), *gaps(kept, folder)]
     parts += ["## Provenance of the zero-shot rows", "", _provenance(kept)]
     return "\n".join(parts)
 
@@ -165,6 +179,28 @@ def levels(found: Sequence[Record], folder: Path) -> list[str]:
             more = f", {first['net']}, profile {first['profile']}, {len(first['classes'])} classes"
         parts += [f"## Accuracy against SNR{more}", "", f"![accuracy against SNR]({name})", ""]
     return parts
+
+
+def gaps(found: Sequence[Record], folder: Path) -> list[str]:
+    """How far sounds and sentences lie apart, and the accuracy along the line that brings them together."""
+    lines = {}
+    for place, members in grouped([r for r in found if (r.get("gap") or {}).get("closed")], PLACE).items():
+        lines |= {f"{title(place)}{line.mark}": line.members for line in lines_of(members)}
+    if not lines:
+        return []
+    figures.over_gaps(lines, folder / "zeroshot-gap.png")
+    rows = []
+    for name, members in lines.items():
+        distance, share = (float(np.mean([r["gap"][key] for r in members])) for key in ("distance", "share"))
+        closed = [f"{share:g}: {value:.1f}" for share, value in figures.closed(members).items()]
+        rows.append([name, f"{distance:.3f}", f"{100 * share:.1f}", ", ".join(closed)])
+    said = (
+        "*share*: what the distance of the means is of the mean squared distance of a sound and a sentence. The line "
+        "goes by the mean of all clips, as scorer centre does."
+    )
+    head = ["set", "distance of the means", "share, %", "share closed: accuracy, %"]
+    shown = table(head, rows)
+    return ["## The modality gap", "", said, "", shown, "![accuracy as the gap closes](zeroshot-gap.png)", ""]
 
 
 def tables(found: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:

@@ -96,6 +96,25 @@ def has_levels(found: Sequence[Record]) -> bool:
     return len({snr_of(record) for record in found if record["weight_chosen_by"] != "given"} - {None}) > 1
 
 
+def closed(members: Sequence[Record]) -> dict[float, float]:
+    """Share of the gap that is closed -> accuracy in %, the mean over seeds."""
+    shares = dict.fromkeys(share for record in members for share, _ in record["gap"]["closed"])
+    known = [dict(map(tuple, record["gap"]["closed"])) for record in members]
+    return {share: 100 * float(np.mean([one[share] for one in known if share in one])) for share in sorted(shares)}
+
+
+def over_gaps(lines: Mapping[str, Sequence[Record]], path: Path) -> None:
+    """Accuracy against the share of the gap between sounds and sentences that is closed: a line a set."""
+    figure, axes = subplots(figsize=(9.0, _height(lines, 9.0)))
+    for index, (name, members) in enumerate(list(lines.items())[:MOST]):
+        values = closed(members)
+        axes.plot(list(values), list(values.values()), **look(index).line, label=name, marker=".")
+    axes.set(xlabel="share of the gap that is closed", ylabel="accuracy (%)")
+    bare(axes)
+    legend_below(figure, *axes.get_legend_handles_labels())
+    save(figure, path)
+
+
 def of_one_figure(record: Record) -> tuple[object, ...]:
     """What rows of one figure of levels share."""
     return record["net"], record["profile"], tuple(record["classes"])

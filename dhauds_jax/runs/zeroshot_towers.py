@@ -19,7 +19,7 @@ from dhauds_jax.types import Linear
 from dhauds_jax.workdir import vectors
 from dhauds_jax.workdir.vectors import Vectors
 from dhauds_jax.zeroshot import prototypes, scorers, templates
-from dhauds_jax.zeroshot.request import ZeroshotGrid
+from dhauds_jax.zeroshot.request import ENTROPY, ZeroshotGrid
 
 
 class Towers(NamedTuple):
@@ -45,10 +45,12 @@ class Towers(NamedTuple):
     head: Linear | None = None
     template: tuple[str, ...] = ()
 
-    @property
-    def text(self) -> Float[np.ndarray, "classes width"] | None:
-        """The classes' anchors: the mean over their templates, of unit length."""
-        return None if self.anchors is None else np.asarray(prototypes.text(jnp.asarray(self.anchors)))
+    def text(self, weights: Float[np.ndarray, " templates"] | None = None) -> Float[np.ndarray, "classes width"] | None:
+        """The classes' anchors: the mean over their templates, or their weighted mean, of unit length."""
+        if self.anchors is None:
+            return None
+        given = None if weights is None else jnp.asarray(weights)
+        return np.asarray(prototypes.text(jnp.asarray(self.anchors), given))
 
 
 def without(sets: Sequence[LabelledSet]) -> Towers:
@@ -108,6 +110,15 @@ def check(run: Any, needs: Mapping[str, bool]) -> None:
         raise BadInput(
             f"--prototypes=head: needs a classifier, and --checkpoint={run.checkpoint} is an audio-text model; "
             "expected prototypes text, tgap or supervised"
+        )
+
+
+def check_weights(run: ZeroshotGrid, towers: Towers) -> None:
+    """Raises `BadInput` where templates are to be weighted, and there are not several."""
+    if run.template_weights == ENTROPY and len(towers.template) < 2:
+        raise BadInput(
+            f"--template_weights=entropy: --template={run.template} gives {len(towers.template)} sentences of a class, "
+            "expected two or more, such as ensemble, and prototypes text or tgap"
         )
 
 
