@@ -30,7 +30,7 @@ def of(rows: Sequence[Row], where: Where) -> list[Row]:
     return [row for row in rows if all(row[key] == value for key, value in where.items())]
 
 
-def _gaps(rows: Sequence[Row], ours: tuple[Where, str], theirs: tuple[Where, str], snr: str) -> np.ndarray:
+def gaps(rows: Sequence[Row], ours: tuple[Where, str], theirs: tuple[Where, str], snr: str) -> np.ndarray:
     """Differences in points, a setting each."""
     first, second = (
         {(row["background"], row["seed"]): float(row[value]) for row in of(rows, {**where, "snr_db": snr})}
@@ -61,8 +61,8 @@ def differences(rows: Sequence[Row]) -> str:
     ]
     out = []
     for words, ours, theirs in asked:
-        gaps = [_gaps(rows, ours, theirs, snr) for snr in SNRS]
-        out.append([words, *(f"{some.mean():+.1f} ({int((some > 0).sum())} of {len(some)})" for some in gaps)])
+        found = [gaps(rows, ours, theirs, snr) for snr in SNRS]
+        out.append([words, *(f"{some.mean():+.1f} ({int((some > 0).sum())} of {len(some)})" for some in found)])
     return table(["worth, in points", *(f"{snr} dB" for snr in SNRS)], out)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import zeroshot_differences_table as differences
 from benchmarks import zeroshot_speech_table as table
 from benchmarks import zeroshot_unknown_table as unknown
 
@@ -72,3 +73,22 @@ def test_a_rate_of_known_clips_is_kept_by_clips_of_the_place_and_not_by_clean_on
         name: np.mean([float(r["auroc_noise_held"]) for r in rows if r["scorer"] == name]) for name in unknown.SCORERS
     }
     assert max(area, key=area.get) == "subtract" and min(area, key=area.get) == "centre"
+
+
+def test_the_page_is_what_the_rows_of_the_differences_say():
+    text, rows = (ROOT / "docs" / "results.md").read_text(encoding="utf-8"), table.read(ROOT / differences.RECORDS)
+    assert differences.BEGIN in text and differences.filled(text, rows) == text
+    assert len({(row["background"], row["snr_db"], row["seed"]) for row in rows}) == 30
+    assert all(float(row["chosen"]) <= float(row["oracle"]) for row in rows)
+
+
+def test_a_difference_is_of_the_same_settings():
+    def rows(name, places, values):
+        return [
+            {"background": place, "seed": "0", "snr_db": "5", "scorer": name, "given": str(value)}
+            for place, value in zip(places, values, strict=True)
+        ]
+
+    found = [*rows("a", "xy", (0.5, 0.7)), *rows("b", "yx", (0.4, 0.6))]
+    gaps = differences.gaps(found, ({"scorer": "a"}, "given"), ({"scorer": "b"}, "given"), "5")
+    np.testing.assert_allclose(gaps, [-10, 30])
