@@ -30,11 +30,11 @@ from benchmarks.zeroshot_unknown_table import COLUMNS, fill
 from dhauds_jax import calibration, metrics
 from dhauds_jax.data import sets
 from dhauds_jax.data.loading import Clips, load_split
+from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.files import write_csv
 from dhauds_jax.model.record import Model, load
 from dhauds_jax.types import Calibration, ScorerInfo
 from dhauds_jax.zeroshot import abstain, background, choose, prototypes, scorers, scoring
-from dhauds_jax.zeroshot.unit_vectors import unit
 
 SNRS: tuple[int | None, ...] = (None, 10, 5, 0)
 """In dB; None: words as they were recorded."""
@@ -93,7 +93,7 @@ def places(model: Model, data: Path, output: Path, seed: int) -> Any:
     held = val._replace(waves=val.waves[some], labels=val.labels[some], lengths=val.lengths[some])
 
     def made(waves: np.ndarray, name: str) -> np.ndarray:
-        return np.asarray(unit(jnp.asarray(embedded(model, waves, output / "embeddings" / f"{name}.npy"))))
+        return np.asarray(unit_rows(jnp.asarray(embedded(model, waves, output / "embeddings" / f"{name}.npy"))))
 
     for place, (name, noise) in enumerate(recordings(data, rate).items()):
         width = test.waves.shape[1]
@@ -162,7 +162,7 @@ def measure(data: Path, output: Path, checkpoint: str, seeds: Sequence[int]) -> 
     """Measures every scorer in every place; writes OUTPUT/rows.csv."""
     model = load(checkpoint)
     train = clips_of(data, model, "train")
-    vectors = unit(jnp.asarray(embedded(model, train.waves, output / "embeddings" / "train.npy")))
+    vectors = unit_rows(jnp.asarray(embedded(model, train.waves, output / "embeddings" / "train.npy")))
     counted = prototypes.supervised(
         vectors, jnp.asarray(train.labels), jnp.ones(len(vectors)), classes=len(model.classes)
     )

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Float
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.model import named
 from dhauds_jax.model.record import load as load_model
-from dhauds_jax.nets import checkpoint, clap_prompts
-from dhauds_jax.nets.clap_zoo import build_audio_text
+from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs.named_files import template_lines
 from dhauds_jax.runs.zeroshot_sets import LabelledSet
 from dhauds_jax.types import Linear
@@ -130,8 +130,7 @@ def check_classes(run: Any, classes: Sequence[str], scenes: Sequence[str], needs
     if needs["head"]:
         _check_known(run, classes, list(load_model(run.checkpoint, precision=run.precision).classes))
     if needs["text"] or needs["noisy"]:
-        variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
-        _vectors(run, build_audio_text(config), variables, _sentences(run, classes, scenes, needs))
+        _vectors(named.towers(run.checkpoint), _sentences(run, classes, scenes, needs))
 
 
 _KINDS = {
@@ -193,16 +192,16 @@ def _sentences(run: Any, classes: Sequence[str], scenes: Sequence[str], needs: M
     return _Sentences(lines, templates.sentences(classes, lines) if lines else [], noisy, places)
 
 
-def _vectors(run: Any, towers: Any, variables: Any, some: _Sentences) -> Mapping[str, np.ndarray]:
+def _vectors(towers: named.Towers, some: _Sentences) -> Mapping[str, np.ndarray]:
     texts = [*some.asked, *some.noisy, *(text for each in some.places.values() for text in each)]
-    return dict(zip(texts, clap_prompts.embed_texts(towers, variables, texts, run.checkpoint), strict=True))
+    return dict(zip(texts, towers.sentences(texts), strict=True))
 
 
 def _audio_text(
     run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors], scenes: Sequence[str], needs: Mapping[str, bool]
 ) -> Towers:
-    variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
-    weights = checkpoint.variables_hash(variables)
+    towers = named.towers(run.checkpoint)
+    config, weights = towers.config, checkpoint.variables_hash(towers.variables)
     _check_made(run, sets, others, weights, config.front_end)
     width = config.projection["width"]
     if width != sets[0].vectors.shape[1]:
@@ -210,10 +209,9 @@ def _audio_text(
             f"--embeddings={sets[0].about.place}: vectors of {sets[0].vectors.shape[1]} numbers, but those of "
             f"--checkpoint={run.checkpoint} have {width}; embed with that checkpoint"
         )
-    towers = build_audio_text(config)  # in float32 whatever is asked for sounds: sentences are kept for other runs
     classes = sets[0].about.classes
     some = _sentences(run, classes, scenes, needs)
-    found = _vectors(run, towers, variables, some)
+    found = _vectors(towers, some)
 
     def rows(texts: Sequence[str]) -> np.ndarray:
         return np.stack([found[text] for text in texts])
@@ -224,7 +222,7 @@ def _audio_text(
         anchors=rows(some.asked).reshape(len(some.lines), len(classes), width) if some.lines else None,
         noisy=rows(some.noisy).reshape(-1, len(classes), width) if needs["noisy"] else None,
         scenes={scene: rows(texts) for scene, texts in some.places.items()},
-        scale=float(towers.scale(variables)),
+        scale=float(towers.model.scale(towers.variables)),
         template=some.lines,
     )
 
