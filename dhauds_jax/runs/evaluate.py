@@ -18,7 +18,7 @@ from dhauds_jax.data import content, sets
 from dhauds_jax.data.audio import check_on_bad_file
 from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.sets.base import check_split
-from dhauds_jax.errors import check_number
+from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.files import printable, write_atomically, write_csv
 from dhauds_jax.model import Model
@@ -49,20 +49,22 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     check_on_bad_file(run.on_bad_file)
     if run.subset:
         subsets.ids_of(run.subset)
+    run = run.replace(split=tuple(dict.fromkeys(run.split)))
     pairs = targets.expand(run.corruption, run.level)
     model, place = model_of(run.checkpoint, run.model, run.precision)
     dataset = sets.get(run.dataset, run.data_dir)
-    check_split(dataset, run.split)
+    if not run.split:
+        raise BadInput(f"--split: names no split, expected some of {', '.join(dataset.splits)}")
+    for split in run.split:
+        check_split(dataset, split)
     targets.check_fits(model.config, dataset, place)
     for corruption, level in pairs:
         if corruption != CLEAN:
             targets.check_noise(dataset, run.noise_dir, corruption, level, model.config.sample_rate)
-    split = run.split
-    same = {"allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file, "workdir": run.output}
-    loaded = targets.load(run.dataset, run.data_dir, split, model.config, **same)
+    loaded = _loaded(run, model)
     loaded = subsets.only(loaded, run.subset) if run.subset else loaded
     clips, weights = content.of_split(loaded.clips), variables_hash(model.variables)
-    about = {"dataset": run.dataset, "split": split, **subsets.remark(run.subset), "content": clips}
+    about = {"dataset": run.dataset, "split": ",".join(run.split), **subsets.remark(run.subset), "content": clips}
     about |= {"seed": run.seed, "profile": run.profile}
     say(f"work: a pass over {counted(len(loaded.clips.ids), 'clip')} for each of {counted(len(pairs), 'corruption')}")
     estimate, found = Estimate(len(pairs), "corruption", few=True), []
@@ -75,6 +77,15 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     write_atomically(folder / NUMBERS, json.dumps({**numbers, "cells": found}, indent=2, allow_nan=False) + "\n")
     write_atomically(folder / REPORT, _report(run, numbers, found, command))
     return f"{len(loaded.clips.ids)} clips evaluated: {folder / REPORT} (numbers: {folder / NUMBERS})"
+
+
+def _loaded(run: EvaluateRun, model: Model) -> Loaded:
+    """The clips of all splits."""
+    same = {"allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file, "workdir": run.output}
+    parts = []
+    for split in run.split:
+        parts.append(targets.load(run.dataset, run.data_dir, split, model.config, first=not parts, **same))
+    return subsets.together(parts) if len(parts) > 1 else parts[0]
 
 
 def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, level: str) -> dict[str, Any]:
@@ -147,7 +158,7 @@ def _headline(cell: dict[str, Any]) -> str:
 def _report(run: EvaluateRun, numbers: dict[str, Any], found: list[dict[str, Any]], command: str) -> str:
     subset = [f"{name}={value}" for name, value in subsets.remark(run.subset).items()]
     lines = [
-        f"# Evaluation of {numbers['net']} on {run.dataset} ({', '.join((run.split, *subset))})",
+        f"# Evaluation of {numbers['net']} on {run.dataset} ({', '.join((*run.split, *subset))})",
         "",
         "| clips | corruption | accuracy, 95 % interval over clips | macro F1 | calibration error | nll | "
         "share of the most frequent label |",
