@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 _OGG_PAGE = 65_536  # no page is longer (bytes)
 _HEAD = 4_096  # bytes that hold the first frame of an MP3 and the header of a NIST file
@@ -68,7 +69,7 @@ def look(path: Path) -> Look:
         return look_into(file, path.stat().st_size)
 
 
-def look_into(file: BinaryIO, size: int) -> Look:
+def look_into(file: BufferedIOBase, size: int) -> Look:
     """Looks at what is in an opened file, or in memory, of `size` bytes, as `look` does."""
     file.seek(0)
     head = file.read(_HEAD)
@@ -89,7 +90,7 @@ def look_into(file: BinaryIO, size: int) -> Look:
     return Look()
 
 
-def riff_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+def riff_chunks(file: BufferedIOBase) -> Iterator[tuple[bytes, int, int]]:
     """`(name, bytes that its header promises, where they begin)` of each chunk of a wav, filled up or not."""
     return (chunk[:3] for chunk in _chunks(file, _FORMATS[b"RIFF"]))
 
@@ -99,7 +100,7 @@ def streamed(promised: int) -> bool:
     return any(low <= promised <= high for low, high in _STREAMED)
 
 
-def piped(file: BinaryIO, begin: int, size: int) -> bool:
+def piped(file: BufferedIOBase, begin: int, size: int) -> bool:
     """Whether what a wav's chunk of size 0 begins is the audio itself, up to the end of `size` bytes."""
     return not _is_chunk(file, begin, size)
 
@@ -111,7 +112,7 @@ def _bytes(promised: int, begin: int, size: int) -> str:
     return f"its header promises {promised} bytes of audio and {max(0, size - begin)} exist"
 
 
-def _look_at_chunks(file: BinaryIO, size: int, form: _Chunks) -> Look:
+def _look_at_chunks(file: BufferedIOBase, size: int, form: _Chunks) -> Look:
     long_length, unfilled = 0, False  # an RF64 file tells its length beyond 4 GiB apart
     before = []  # chunks before the audio, filled up
     for name, length, begin, odd in _chunks(file, form):
@@ -130,7 +131,7 @@ def _look_at_chunks(file: BinaryIO, size: int, form: _Chunks) -> Look:
     return Look(doubt=f"a {form.name} header without audio ({size} bytes)")
 
 
-def _chunks(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int, bool]]:
+def _chunks(file: BufferedIOBase, form: _Chunks) -> Iterator[tuple[bytes, int, int, bool]]:
     """`(name, bytes, where they begin, whether the chunk before was not filled up)` of each chunk."""
     step, skipped = struct.calcsize(form.header), form.begin
     odd = False
@@ -153,7 +154,7 @@ def _chunks(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int, bo
         skipped = end if odd else skipped
 
 
-def _unfilled(file: BinaryIO, end: int, audio: tuple[bytes, ...]) -> bool:
+def _unfilled(file: BufferedIOBase, end: int, audio: tuple[bytes, ...]) -> bool:
     """Whether the next chunk follows one of odd length at once, without the byte between them."""
     if not _named(file, end):
         return False
@@ -161,14 +162,14 @@ def _unfilled(file: BinaryIO, end: int, audio: tuple[bytes, ...]) -> bool:
     return file.read(4) in (*audio, b"fmt ", b"fact", b"LIST") or not _named(file, end + 1)
 
 
-def _named(file: BinaryIO, place: int) -> bool:
+def _named(file: BufferedIOBase, place: int) -> bool:
     """Whether a chunk's name, four printable characters, stands at a byte of a file."""
     file.seek(place)
     name = file.read(4)
     return len(name) == 4 and all(0x20 <= byte < 0x7F for byte in name)
 
 
-def _is_chunk(file: BinaryIO, place: int, size: int) -> bool:
+def _is_chunk(file: BufferedIOBase, place: int, size: int) -> bool:
     """Whether the rest of a file from a byte on is nothing, or begins with a whole chunk."""
     if not _named(file, place):
         return place == size
@@ -176,7 +177,7 @@ def _is_chunk(file: BinaryIO, place: int, size: int) -> bool:
     return place + 8 + length <= size
 
 
-def _header(file: BinaryIO, before: list[tuple[bytes, int, int]], length: int) -> bytes | None:
+def _header(file: BufferedIOBase, before: list[tuple[bytes, int, int]], length: int) -> bytes | None:
     """The header of a wav with `length` bytes of audio, its chunks filled up; None where there are too many."""
     if sum(size for _, size, _ in before) > _KEPT:
         return None
@@ -218,7 +219,7 @@ def _nist(head: bytes, size: int) -> str:
     return _bytes(samples * channels * width, int(begin), size)
 
 
-def _mp3(file: BinaryIO, head: bytes, size: int) -> str:
+def _mp3(file: BufferedIOBase, head: bytes, size: int) -> str:
     """What is missing of an MP3 file whose first frame says how many bytes there are (as most encoders write it)."""
     begin = 0
     if head[:3] == b"ID3" and len(head) >= 10:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Mapping, Sequence
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +39,27 @@ def serve(run: ServeRun) -> str:
     check(run)
     _check_packages()
     tokens = read_tokens(run.token_file)
-    bound = running.reserved(run.host, run.port)
-    service = made(run, tokens)
+    with running.reserved(run.host, run.port) as bound, _ends_at_sigterm():
+        service = made(run, tokens)
+        _run(run, service, bound)
+    return f"stopped; {counted(service.answered, 'request')} answered"
+
+
+@contextlib.contextmanager
+def _ends_at_sigterm() -> Iterator[None]:
+    """Ends the process at SIGTERM while there is nobody to answer; the first one of a container would ignore it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
+    """Compiles, serves, and ends what computes."""
     service.compute.start()
     try:
         compiled = warm(service)
@@ -47,11 +71,9 @@ def serve(run: ServeRun) -> str:
             service, create_app(service), bound, lambda: print(opening(service, running.address(bound)), flush=True)
         )
     finally:
-        bound.close()
         if service.sessions is not None:
             service.compute.call(service.sessions.stop)
         service.compute.stop(timeout=running.GRACE_S)
-    return f"stopped; {counted(service.answered, 'request')} answered"
 
 
 def check(run: ServeRun) -> None:
@@ -64,7 +86,11 @@ def check(run: ServeRun) -> None:
     for name in ("max_body_mb", "max_seconds", "body_timeout_s", "deadline_s", "stuck_s"):
         check_number(f"--{name}", getattr(run, name), 0.0, above=True)
     check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
-    views(run.views)
+    several = len(run.checkpoint) > 1 or views(run.views)[0] > 1
+    if several and run.adapt != "none":
+        raise BadInput(
+            f"--adapt={run.adapt}: a session adapts one network as it is, expected one --checkpoint and --views=shift:1"
+        )
 
 
 def _check_packages() -> None:
@@ -97,7 +123,7 @@ def made(run: ServeRun, tokens: Sequence[bytes] = ()) -> Service:
     models = [load(place, precision=run.precision) for place in run.checkpoint]
     copies, step_s = views(run.views)
     served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=engine.shapes_up_to(run.max_batch))
-    sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models)
+    sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models[0])
     counters = Counters()
     batcher = Batcher(served.shapes, served.length, wait_s=run.batch_wait_ms / 1e3, limit=run.max_queue)
     compute = Compute(sessions or engine.SourceOnly(served), batcher, ran=counters.ran)

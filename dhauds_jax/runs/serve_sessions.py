@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from dhauds_jax import registry
-from dhauds_jax.errors import BadInput
 from dhauds_jax.estimates import say
 from dhauds_jax.model import Model
 from dhauds_jax.nets.checkpoint import variables_hash
@@ -14,31 +11,27 @@ from dhauds_jax.serve.adaptation import Adaptation
 from dhauds_jax.serve.contracts import Served
 from dhauds_jax.serve.guards import Limits
 from dhauds_jax.serve.holding import Keeping
-from dhauds_jax.serve.request import ServeRun, views
+from dhauds_jax.serve.request import ServeRun
 from dhauds_jax.serve.sessions import Sessions
 from dhauds_jax.serve.snapshots import Snapshots
 from dhauds_jax.tta.options import parse_options
 
 
-def made(run: ServeRun, served: Served, models: Sequence[Model]) -> Sessions:
+def made(run: ServeRun, served: Served, model: Model) -> Sessions:
     """Sessions over a served model, not compiled yet.
 
     Raises:
-      BadInput: several checkpoints or copies, and what cannot be adapted so.
+      BadInput: what cannot be adapted so.
     """
-    if len(models) > 1 or views(run.views)[0] > 1:
-        raise BadInput(
-            f"--adapt={run.adapt}: a session adapts one network, expected one --checkpoint and --views=shift:1"
-        )
     how = how_of(run)
     keeping = Keeping(run.max_sessions, run.idle_s, shared=run.adapt == "shared")
     adaptation.check(how)
     holding.check(keeping)
     if keeping.shared:
         say(f"note: {sessions.SHARED_WARNING}")
-    labelled = None if run.canary is None else canary.read(run.canary, models[0], served.classes)
-    snapshots = None if run.session_dir is None else Snapshots(run.session_dir, identity(run, how, models[0]), say)
-    return Sessions(served, models[0], how, keeping, labelled, snapshots)
+    labelled = None if run.canary is None else canary.read(run.canary, model, served.classes)
+    snapshots = None if run.session_dir is None else Snapshots(run.session_dir, identity(run, how, model), say)
+    return Sessions(served, model, how, keeping, labelled, snapshots)
 
 
 def how_of(run: ServeRun) -> Adaptation:

@@ -10,8 +10,11 @@ from typing import Any, NamedTuple
 
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.replies import failure_of, refused
-from dhauds_jax.serve.routes import classify, invocations, metrics, ping, sessions
+from dhauds_jax.serve.routes import classify, inference, invocations, metrics, page, ping, sessions
 from dhauds_jax.serve.service import CLOSE, Handler, Service
+
+HEADER_BYTES = 32 * 1024
+"""The most bytes of a request's headers."""
 
 
 class Route(NamedTuple):
@@ -40,7 +43,21 @@ ROUTES = (
     Route("/v1/sessions/{session}", ("GET",), sessions.describe),
     Route("/v1/sessions/{session}", ("DELETE",), sessions.close),
     Route("/v1/sessions/{session}/reset", ("POST",), sessions.reset),
+    Route("/v2", ("GET",), inference.server),
+    Route("/v2/health/live", ("GET",), inference.live, private=False, always=True),
+    Route("/v2/health/ready", ("GET",), inference.ready, private=False, always=True),
+    *(
+        Route(f"/v2/models/{{model}}{version}{path}", (method,), handler)
+        for version in ("", "/versions/{version}")
+        for path, method, handler in (
+            ("", "GET", inference.model),
+            ("/ready", "GET", inference.ready),
+            ("/infer", "POST", inference.infer),
+        )
+    ),
     Route("/metrics", ("GET",), metrics.metrics, always=True),
+    Route("/", ("GET",), page.page, private=False),
+    *(Route(f"/{name}", ("GET",), page.part, private=False) for name in page.FILES),
 )
 """What the service answers."""
 
@@ -83,6 +100,7 @@ def _endpoint(service: Service, routes: list[Route]) -> Any:
         try:
             if not route.always:
                 service.check_open()
+            check_headers(request.headers.raw)
             if route.private and service.tokens:
                 check_token(request.headers.get("authorization", ""), service.tokens)
             with contextlib.nullcontext() if route.always else service.working():
@@ -111,6 +129,13 @@ def _no_route(service: Service) -> Any:
         return refused(failure)
 
     return answer
+
+
+def check_headers(headers: list[tuple[bytes, bytes]]) -> None:
+    """Raises `Failure` for headers that are larger than any client's need be."""
+    size = sum(len(name) + len(value) for name, value in headers)
+    if size > HEADER_BYTES:
+        raise Failure("headers", f"{size} bytes of headers", f"at most {HEADER_BYTES}", CLOSE)
 
 
 def check_token(header: str, tokens: tuple[bytes, ...]) -> None:

@@ -12,7 +12,7 @@ import json
 import os
 import struct
 import sys
-from typing import BinaryIO
+from io import BufferedIOBase
 
 import numpy as np
 
@@ -109,7 +109,7 @@ def main() -> None:
         _serve(head, source, target)
 
 
-def _serve(head: bytes, source: BinaryIO, target: BinaryIO) -> None:
+def _serve(head: bytes, source: BufferedIOBase, target: BufferedIOBase) -> None:
     size, longest = REQUEST.unpack(head)
     _limit_cpu()
     target.write(reply(source.read(size), longest))

@@ -26,6 +26,7 @@ STATUS: Mapping[str, int] = {
     "decoder_time": 422,
     "decoder_memory": 422,
     "too_many_sessions": 429,
+    "headers": 431,
     "client_gone": 499,
     "internal": 500,
     "bad_answer": 500,

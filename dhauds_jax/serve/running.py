@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.serve.app import HEADER_BYTES
 from dhauds_jax.serve.service import Service
 
 GRACE_S = 25.0
@@ -21,9 +22,6 @@ REFUSING_S = 0.3
 
 KEEP_ALIVE_S = 5
 """Seconds for which a connection without requests is kept."""
-
-HEADER_BYTES = 32 * 1024
-"""The most bytes of a request's headers."""
 
 BACKLOG = 512
 """Connections that wait to be taken."""

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from dhauds_jax.data.audio import Decoded
 from dhauds_jax.data.recordings import per_file
 from dhauds_jax.serve import bodies, decode, wav
 from dhauds_jax.serve.batching import Batcher
@@ -132,16 +133,17 @@ class Service:
           Failure: of all kinds. What the batcher and the compute thread fail with.
         """
         body = await bodies.read(request, self.limits.body_bytes, self.limits.body_timeout_s)
-        return await bodies.unless_gone(request, self._asked(body, session))
+        return await bodies.unless_gone(request, self.answered_for(body, session))
 
-    async def _asked(self, body: bytes, session: str) -> Asked:
+    async def answered_for(self, recording: bytes | Decoded, session: str = "") -> Asked:
+        """Decodes a recording, where it is a file's bytes, and waits for what is said of it; raises as `ask`."""
         began = time.monotonic()
         deadline = began + self.limits.deadline_s
         future: Future = Future()
         try:
             async with asyncio.timeout(self.limits.deadline_s):
                 with self.batcher.expecting():
-                    found = await self._heard(body)
+                    found = await self._heard(recording)
                     decoded = time.monotonic()
                     self.batcher.submit(Item(found.windows, session, deadline, future))
                 answer = await asyncio.wrap_future(future)
@@ -156,8 +158,10 @@ class Service:
         self.answered += 1
         return Asked(found, answer, mean, decode_s)
 
-    async def _heard(self, body: bytes) -> Heard:
+    async def _heard(self, body: bytes | Decoded) -> Heard:
         loop, wanted = asyncio.get_running_loop(), self.wanted
+        if isinstance(body, Decoded):
+            return await loop.run_in_executor(self.threads, heard, body, wanted)
         if decode.kind(body) == "wav":
             return await loop.run_in_executor(self.threads, lambda: heard(wav.read(body, wanted.longest), wanted))
         sound = await self.decoders.decode(body, wanted.longest)

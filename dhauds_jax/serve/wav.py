@@ -98,6 +98,8 @@ def _found(body: bytes) -> tuple[Format, int, int]:
     for number, (name, size, begin) in enumerate(headers.riff_chunks(file)):
         if number >= MOST_CHUNKS:
             raise Failure("bad_header", f"more than {MOST_CHUNKS} chunks before the audio", "a wav with a header")
+        if name == b"fmt " and begin + min(size, 16) > len(body):
+            break
         if name == b"fmt ":
             form = _format(body[begin : begin + min(size, 64)], size)
         elif name == b"data":

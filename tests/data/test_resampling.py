@@ -8,7 +8,7 @@ import soundfile
 import soxr
 
 from dhauds_jax.data.audio import read_audio, read_blocks
-from dhauds_jax.data.resampling import resample_blocks, resample_wave
+from dhauds_jax.data.resampling import resample_blocks, resample_on_host, resample_wave
 
 RNG = np.random.default_rng(0)
 
@@ -65,3 +65,28 @@ def test_without_soxr_it_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, "soxr", None)
     with pytest.raises(ValueError, match=r"front_end\.resampler is soxr_hq and soxr is not installed"):
         resample_wave(np.zeros(10, np.float32), 44_100, 48_000, "soxr_hq")
+
+
+@pytest.mark.parametrize(
+    ("orig", "new", "samples"),
+    [
+        (8_000, 16_000, 4_444),
+        (44_100, 16_000, 30_001),
+        (48_000, 16_000, 1),
+        (16_013, 16_000, 16_500),  # 16,000 phases, of which the second period has a part
+        pytest.param(44_100, 16_000, 45 * 44_100, marks=pytest.mark.slow),  # block by block
+        pytest.param(383_999, 16_000, 400_000, marks=pytest.mark.slow),
+    ],
+)
+def test_the_sinc_on_the_host_is_the_compiled_one(orig, new, samples):
+    wave = np.clip(RNG.normal(size=samples) * 0.3, -1, 1).astype(np.float32)
+    ours, theirs = resample_on_host(wave, orig, new), resample_wave(wave, orig, new)
+    assert ours.dtype == np.float32 and ours.shape == theirs.shape
+    assert np.abs(ours - theirs).max() < 1e-6
+
+
+def test_on_the_host_other_resamplers_are_themselves():
+    wave = RNG.normal(size=500).astype(np.float32)
+    assert resample_on_host(wave, 8_000, 8_000) is wave
+    same = resample_on_host(wave, 44_100, 48_000, "soxr_hq").tobytes()
+    assert same == resample_wave(wave, 44_100, 48_000, "soxr_hq").tobytes()

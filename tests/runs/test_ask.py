@@ -1,0 +1,106 @@
+"""Asking a service: the table, the service's own sentences, sessions, and what is said where nobody answers."""
+
+import csv
+
+import numpy as np
+import pytest
+import soundfile
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.runs import ask
+from dhauds_jax.runs.requests.ask import AskRun
+from tests.serve.serving import CLASSES, RATE, FakeSessions, served, tone
+
+
+@pytest.fixture(scope="module")
+def service():
+    with served(FakeSessions(), tokens=(b"secret",)) as running:
+        yield running
+
+
+@pytest.fixture
+def asked(service, tmp_path):
+    def request(*audio, **more):
+        token = tmp_path / "token"
+        token.write_text("secret\nanother\n")
+        places = {"url": f"http://127.0.0.1:{service.port}", "output": str(tmp_path / "out" / "labels.csv")}
+        return AskRun(**{**places, "token_file": str(token), "audio": [str(one) for one in audio], **more})
+
+    return request
+
+
+def rows(run):
+    with open(run.output, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_files_and_folders_become_a_table(asked, tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name, seed in (("a/2.wav", 1), ("a/b/3.wav", 2), ("1.wav", 0)):
+        soundfile.write(tmp_path / name, tone(1_500, seed), 2 * RATE)
+    (tmp_path / "a" / "bad.wav").write_bytes(b"no sound")
+    run = asked(tmp_path / "1.wav", tmp_path / "a")
+    said = ask.ask(run)
+    assert said.startswith("3 recordings labelled, 1 refused (the first: ") and said.endswith(f": {run.output}")
+    found = rows(run)
+    assert [row["file"].rpartition("/")[2] for row in found] == ["1.wav", "2.wav", "3.wav", "bad.wav"]
+    assert tuple(found[0]) == ask.COLUMNS
+    assert all(row["label"] in CLASSES and 1 / 3 < float(row["confidence"]) <= 1 for row in found[:3])
+    assert found[0]["notices"].startswith("resampled from 16000 Hz to 8000 Hz; 0.0938 s is less")
+    assert found[3]["label"] == "" and found[3]["error"].startswith("the body is another format, expected a wav (8, 16")
+
+
+def test_a_session_is_opened_asked_in_order_and_closed(asked, service, tmp_path):
+    for number in range(3):
+        soundfile.write(tmp_path / f"{number}.wav", tone(seed=number), RATE)
+    network = service.service.compute.predictor
+    before = len(network.batches)
+    assert "; the session learnt 3 times and went back 1" in ask.ask(asked(tmp_path, session="new"))
+    name = next(iter(network.closed))
+    assert [batch for batch in network.batches[before:]] == [(name, 1, 1)] * 3
+    said = ask.ask(asked(tmp_path, session="new", keep_session=True))
+    kept = said.rpartition("--session=")[2]
+    assert kept in network.names
+    assert ask.ask(asked(tmp_path, session=kept)).endswith(f"it stays open: --session={kept}")
+    with pytest.raises(
+        BadInput, match=r"none of 3 recordings was answered, the first: .*0\.wav: the session is closed"
+    ):
+        ask.ask(asked(tmp_path, session=name))
+
+
+def test_what_cannot_be_asked_is_said_in_one_sentence(asked, tmp_path):
+    soundfile.write(tmp_path / "a.wav", np.zeros(100), RATE)
+    with pytest.raises(BadInput, match=r"^--audio=.*nowhere: no such file or folder, expected recordings$"):
+        ask.ask(asked(tmp_path / "nowhere"))
+    with pytest.raises(BadInput, match=r"no token that is known here, expected the header Authorization: Bearer TOKEN"):
+        ask.ask(asked(tmp_path / "a.wav", token_file=None))
+    with pytest.raises(
+        BadInput, match=r"^--url=http://127\.0\.0\.1:1: no service answers \(.*\), expected experiments"
+    ):
+        ask.ask(asked(tmp_path / "a.wav", url="http://127.0.0.1:1"))
+    with pytest.raises(BadInput, match=r"^--url=nowhere: no service answers"):
+        ask.ask(asked(tmp_path / "a.wav", url="nowhere"))
+    with pytest.raises(BadInput, match=r"^--token_file=nowhere: no such file"):
+        ask.ask(asked(tmp_path / "a.wav", token_file="nowhere"))
+
+
+class Response:
+    def __init__(self, status, again=None, said=None):
+        self.status_code, self.headers = status, {} if again is None else {"retry-after": again}
+        self._said = said
+
+    def json(self):
+        if self._said is None:
+            raise ValueError
+        return self._said
+
+
+def test_a_full_service_is_asked_again_when_it_says():
+    good = {"label": "bark", "confidence": 0.5, "seconds": 1.0, "notices": []}
+    answers, pauses = iter([Response(503, "2"), Response(429, "3"), Response(200, said=good)]), []
+    assert ask.answer(lambda: next(answers), pauses.append) == ask.Said("bark", 0.5, 1.0)
+    assert pauses == [2.0, 3.0]
+    pauses.clear()
+    said = ask.answer(lambda: Response(503, "1"), pauses.append)
+    assert said.status == 503 and len(pauses) == ask.TRIES - 1
+    assert said.error == "HTTP 503 without a sentence: is this a service of experiments.serve?"

@@ -1,0 +1,169 @@
+"""The command that serves: what it refuses before it compiles, and a process that starts, answers and ends well."""
+
+import csv
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.model import load
+from dhauds_jax.runs import serve
+from dhauds_jax.serve import running
+from dhauds_jax.serve.request import ServeRun, views
+from tests.runs import tiny
+from tests.serve.malformed import http, send
+from tests.serve.serving import recording
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        ({"port": 70_000}, r"--port=70000: expected at least 0 and at most 65535"),
+        ({"max_batch": 0}, r"--max_batch=0: expected at least 1"),
+        ({"max_body_mb": 0.0}, r"--max_body_mb=0\.0: expected a finite number above 0"),
+        ({"batch_wait_ms": -1.0}, r"--batch_wait_ms=-1\.0"),
+        ({"overlap": 1.0}, r"--overlap=1\.0"),
+        ({"views": "flip:2"}, r"--views=flip:2: expected shift:N, shift:N:SECONDS, N from 1 on"),
+        ({"views": "shift:0"}, r"--views=shift:0"),
+        ({"token_file": "nowhere"}, r"--token_file=nowhere: no such file"),
+        ({"host": "no.such.host.invalid"}, r"--host=no\.such\.host\.invalid: .*, expected a name or an address"),
+        (
+            {"checkpoint": ("words15", "words15"), "adapt": "session", "port": 0},
+            r"--adapt=session: a session adapts one",
+        ),
+        ({"checkpoint": ("nowhere",), "port": 0}, r"nowhere"),
+        pytest.param(
+            {"adapt": "session", "method": "shot", "port": 0}, r"--method=shot: it looks at", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_what_cannot_be_served_is_said_before_anything_is_compiled(flags, said):
+    with pytest.raises(BadInput, match=said):
+        serve.serve(ServeRun(**{"checkpoint": ("words15",), **flags}))
+
+
+def test_a_port_that_is_taken_is_said():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            BadInput, match=rf"^--port={port}: cannot be used at 127\.0\.0\.1 \(.*\), expected a free port"
+        ):
+            running.reserved("127.0.0.1", port)
+    with running.reserved("127.0.0.1", 0) as free:
+        assert running.address(free) == f"http://127.0.0.1:{free.getsockname()[1]}"
+        with pytest.raises(ConnectionRefusedError):  # it is held, and refuses until a server listens
+            socket.create_connection(free.getsockname(), timeout=10)
+
+
+def test_views_and_tokens_are_read(tmp_path):
+    assert views("shift:5") == (5, 0.2) and views("shift:3:0.5") == (3, 0.5)
+    (tmp_path / "tokens").write_text("one\n\n two \n")
+    assert serve.read_tokens(str(tmp_path / "tokens")) == (b"one", b"two")
+    (tmp_path / "tokens").write_text("\n")
+    with pytest.raises(BadInput, match="holds no token"):
+        serve.read_tokens(str(tmp_path / "tokens"))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return tiny.make_checkpoint(tmp_path_factory.mktemp("serve") / "checkpoint")
+
+
+class Service:
+    """`python -m experiments.serve` in a folder of its own."""
+
+    def __init__(self, folder, *flags):
+        words = [sys.executable, "-m", "experiments.serve", "--port=0", *flags]
+        place = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.process = subprocess.Popen(
+            words, cwd=folder, env=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        self.opening = [self.process.stdout.readline() for _ in range(3)]
+        found = re.match(r"serving at http://127\.0\.0\.1:(\d+) ", self.opening[0])
+        assert found, self.process.communicate(timeout=60)[1]
+        self.port = int(found[1])
+
+    def end(self, number=signal.SIGTERM):
+        """Exit code and what was said after the opening."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=60)
+        return self.process.returncode, out, err
+
+
+@pytest.mark.slow
+def test_a_service_answers_as_the_model_does_and_is_asked_by_the_client(checkpoint, tmp_path):
+    place = tmp_path / "empty"
+    place.mkdir()
+    for label in range(4):
+        soundfile.write(tmp_path / f"{label}.wav", tiny.tone(label, 0, 40_000), tiny.RATE)
+    service = Service(place, f"--checkpoint={checkpoint}", "--max_batch=4")
+    try:
+        assert service.opening[1].startswith("model: amaut_tiny, hash ") or "hash" in service.opening[1]
+        url = f"--url=http://127.0.0.1:{service.port}"
+        words = [sys.executable, "-m", "experiments.ask", url, f"--audio={tmp_path}", f"--output={tmp_path / 'l.csv'}"]
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 0 and done.stdout.startswith("4 recordings labelled: "), done.stderr
+        with open(tmp_path / "l.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        files = [tmp_path / f"{label}.wav" for label in range(4)]
+        theirs = load(checkpoint).predict(files)
+        assert [row["label"] for row in rows] == list(theirs.labels)
+        assert np.abs(np.array([float(row["confidence"]) for row in rows]) - theirs.confidence).max() < 1e-6
+        metrics = fetched(service.port, "/metrics")
+        assert "dhauds_compilations_after_warm_up_total 0.0" in metrics
+    finally:
+        code, out, err = service.end()
+    assert code == 0 and out == "stopped; 4 requests answered\n", err
+    assert list(place.iterdir()) == []
+
+
+def fetched(port, path):
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_end_under_load_loses_no_accepted_request(checkpoint, tmp_path, number):
+    service = Service(tmp_path, f"--checkpoint={checkpoint}", "--max_batch=4")
+    sent = http(recording(tiny.tone(1, 0, 30_000), tiny.RATE), path="/invocations")
+    statuses, under_way = [], threading.Event()
+
+    def ask():
+        while True:
+            try:
+                status, _ = send(service.port, sent)
+            except ConnectionRefusedError:
+                return
+            statuses.append(status)
+            if len(statuses) > 20:
+                under_way.set()
+            if status == 503:
+                return
+
+    clients = [threading.Thread(target=ask) for _ in range(8)]
+    for client in clients:
+        client.start()
+    assert under_way.wait(120)
+    code, out, err = service.end(number)
+    for client in clients:
+        client.join(60)
+    assert code == 0, err
+    # 0: a connection that the system had taken and the service never saw.
+    assert set(statuses) <= {200, 503, 0} and statuses.count(0) <= len(clients)
+    answered = int(re.fullmatch(r"stopped; ([\d,]+) requests answered\n", out)[1].replace(",", ""))
+    assert answered == statuses.count(200)

@@ -1,0 +1,320 @@
+"""The routes over real sockets: what is answered, and the sentence of everything that is refused."""
+
+import base64
+import contextlib
+import datetime
+import re
+import socket
+import struct
+
+import numpy as np
+import pytest
+
+from dhauds_jax.serve.failures import RETRY_AFTER_S, STATUS, Failure
+from dhauds_jax.serve.replies import failure_of
+from dhauds_jax.serve.service import Limits
+from tests.serve.serving import (
+    CLASSES,
+    LENGTH,
+    POISON,
+    RATE,
+    FakeSessions,
+    Network,
+    in_thread,
+    probabilities,
+    recording,
+    served,
+    tone,
+    wait_until,
+    wav,
+)
+
+GOOD = recording(tone(), subtype="FLOAT")
+LIMITS = Limits(body_bytes=200_000, body_timeout_s=0.3, deadline_s=20.0)
+
+
+@pytest.fixture(scope="module")
+def service():
+    with served(FakeSessions(), limits=LIMITS, decoders=1) as running:
+        yield running
+
+
+def told(service, *words, **more):
+    """The error of a request that is refused, which has the shape of all errors."""
+    status, said, headers = service(*words, **more)
+    assert set(said) == {"error"} and set(said["error"]) == {"code", "message", "expected"}
+    assert status == STATUS[said["error"]["code"]] and "Traceback" not in str(said) and "/dhauds" not in str(said)
+    return status, said["error"]["code"], headers
+
+
+def test_ping_is_a_newline(service):
+    assert service("GET", "/ping")[:2] == (200, "\n")
+    assert service("HEAD", "/ping")[:2] == (200, "")
+
+
+@pytest.mark.parametrize("kind", ["", "audio/wav", "application/x-www-form-urlencoded", "text/html", "nonsense"])
+def test_invocations_says_exactly_what_the_published_service_does(service, kind):
+    status, said, headers = service("POST", "/invocations", GOOD, {"Content-Type": kind} if kind else {})
+    expected = probabilities(tone()[None])[0]
+    assert status == 200 and list(said) == ["label", "probability"] and headers["content-type"] == "application/json"
+    assert said["label"] == int(expected.argmax()) and np.abs(np.array(said["probability"]) - expected).max() < 1e-12
+
+
+def test_text_json_in_profile_reference():
+    with served(text_json=True) as running:
+        assert running("POST", "/invocations", GOOD)[2]["content-type"].startswith("text/json")
+        assert "json" in running("POST", "/invocations", b"")[2]["content-type"]
+
+
+def test_classify_says_all_that_there_is(service):
+    wave = np.tile(tone(2 * LENGTH + 500), (2, 1)).T
+    status, said, _ = service.classify(recording(wave))
+    assert status == 200
+    mono = np.float32(np.round(wave[:, 0] * 2**15) / 2**15)
+    windows = np.stack([mono[:LENGTH], mono[LENGTH : 2 * LENGTH], mono[-LENGTH:]])
+    expected = probabilities(windows)
+    assert [(w["start"], w["end"]) for w in said["windows"]] == [(0, 0.25), (0.25, 0.5), (0.3125, 0.5625)]
+    assert np.abs(np.array([w["probabilities"] for w in said["windows"]]) - expected).max() < 1e-4
+    assert list(said["probabilities"]) == list(CLASSES) and sum(said["probabilities"].values()) == pytest.approx(1)
+    assert said["label"] == CLASSES[int(expected.mean(0).argmax())]
+    assert said["confidence"] == max(said["probabilities"].values()) and said["seconds"] == 0.5625
+    assert said["notices"] == [{"code": "mixed_down", "message": "2 channels mixed down to one"}]
+    assert said["session"] is None and said["batch"] == 2 and "spectrogram" not in said
+    assert set(said["milliseconds"]) == {"decode", "queue", "compute"} and min(said["milliseconds"].values()) >= 0
+
+
+@pytest.mark.parametrize(("kind", "subtype"), [("FLAC", "PCM_16"), ("OGG", "VORBIS")])
+def test_flac_and_ogg_are_decoded_too_and_drawn(service, kind, subtype):
+    body = recording(tone(4_410), 44_100, kind, subtype)
+    status, said, _ = service("POST", "/v1/classify?spectrogram=1", body)
+    assert status == 200 and {notice["code"] for notice in said["notices"]} == {"resampled", "padded"}
+    drawn = said["spectrogram"]
+    assert len(base64.b64decode(drawn["levels"])) == drawn["frames"] * drawn["bins"] and drawn["hz"] == RATE / 2
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status", "code"),
+    [
+        ("POST", "/invocations", b"", 400, "empty"),
+        ("POST", "/v1/classify", GOOD[:-2], 400, "truncated"),
+        ("POST", "/v1/classify", wav(struct.pack("<f", np.inf), tag=3, bits=32), 400, "not_finite"),
+        ("POST", "/v1/classify", wav(frame=9), 400, "bad_header"),
+        ("POST", "/v1/classify", b"fLaC" + bytes(50), 400, "damaged"),
+        ("POST", "/v1/classify", b"PK\3\4", 415, "format"),
+        ("POST", "/v1/classify", wav(tag=17, bits=4, frame=36), 415, "format"),
+        ("POST", "/v1/classify", wav(bytes(42_000), rate=1_000), 422, "too_long"),
+        ("POST", "/v1/classify", wav(bytes(400), channels=100), 422, "channels"),
+        ("POST", "/v1/classify", wav(rate=999), 422, "rate"),
+        ("POST", "/v1/classify", bytes(200_001), 413, "too_large"),
+        ("POST", "/v1/classify", bytes(2_000_000), 413, "too_large"),
+        ("GET", "/", b"", 404, "not_found"),
+        ("POST", "/v1/classify/../../etc/passwd", GOOD, 404, "not_found"),
+        ("GET", "/invocations", b"", 405, "wrong_method"),
+        ("DELETE", "/v1/classify", b"", 405, "wrong_method"),
+        ("GET", "/v1/sessions/%2e%2e%2f%2e%2e%2fetc", b"", 404, "not_found"),
+        ("GET", "/v1/sessions/..", b"", 404, "unknown_session"),
+        ("GET", f"/v1/sessions/{'f' * 32}", b"", 404, "unknown_session"),
+        ("DELETE", f"/v1/sessions/{'F' * 32}", b"", 404, "unknown_session"),
+        ("POST", "/v1/sessions/zzz/reset", b"", 404, "unknown_session"),
+    ],
+)
+def test_what_is_refused_has_its_status_and_sentence(service, method, path, body, status, code):
+    assert told(service, method, path, body=body)[:2] == (status, code)
+    assert service.classify(GOOD)[0] == 200
+
+
+def test_a_length_that_is_missing_or_false_does_not_help(service):
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+    piece = b"ffff\r\n" + bytes(65_535) + b"\r\n"
+    said = service.raw(head + b"Transfer-Encoding: chunked\r\n\r\n", *[piece] * 5, b"0\r\n\r\n")
+    assert b" 413 " in said and b"too_large" in said
+    said = service.raw(head + b"Content-Length: 99999999\r\nExpect: 100-continue\r\n\r\n")
+    assert b" 413 " in said and b"100 Continue" not in said
+
+
+def test_a_slow_or_half_sent_body_is_told_so_and_holds_nothing_up(service):
+    head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    said = service.raw(head, GOOD[:100])
+    assert b" 408 " in said and b"slow_body" in said and b"100 bytes came in 0.3 s" in said
+    assert service.raw(b"POST /v1/cla") == b""  # headers that never end: closed without a word
+    assert service.classify(GOOD)[0] == 200
+
+
+def test_sessions_are_opened_described_reset_and_closed(service):
+    status, said, headers = service("POST", "/v1/sessions")
+    name = said["session"]
+    assert status == 201 and re.fullmatch("[0-9a-f]{32}", name) and headers["location"] == f"/v1/sessions/{name}"
+    assert said["method"] == "fake" and said["updates"] == 3 and said["idle_s"] == 900
+    _, here, _ = service.classify(GOOD, name)
+    _, there, _ = service.classify(GOOD)
+    assert here["session"]["session"] == name and list(here["source"]["probabilities"]) == list(CLASSES)
+    assert list(here["probabilities"].values()) == list(there["probabilities"].values())[::-1]  # the fake turns them
+    assert here["source"]["probabilities"] == there["probabilities"] and "source" not in there
+    assert service("POST", f"/v1/sessions/{name}/reset")[0] == 200
+    second = service("POST", "/v1/sessions")[1]["session"]
+    status, code, headers = told(service, "POST", "/v1/sessions")
+    assert (status, code, headers["retry-after"]) == (429, "too_many_sessions", "30")
+    for one in (name, second):
+        assert service("DELETE", f"/v1/sessions/{one}")[:2] == (200, {"session": one, "closed": True})
+    assert told(service, "GET", f"/v1/sessions/{name}")[:2] == (409, "closed_session")
+    assert told(service, "POST", "/v1/classify", body=GOOD, headers={"X-Session-Id": name})[:2] == (
+        409,
+        "closed_session",
+    )
+
+
+def test_sagemakers_headers_open_use_and_close_a_session(service):
+    header, other = "X-Amzn-SageMaker-Session-Id", "X-Amzn-SageMaker-Custom-Attributes"
+    status, said, headers = service("POST", "/invocations", GOOD, {header: "NEW_SESSION"})
+    name, expires = headers["x-amzn-sagemaker-new-session-id"].split("; Expires=")
+    assert status == 200 and list(said) == ["label", "probability"]
+    left = datetime.datetime.fromisoformat(expires) - datetime.datetime.now(datetime.UTC)
+    assert datetime.timedelta() < left <= datetime.timedelta(seconds=900)
+    again = service("POST", "/invocations", GOOD, {header: name})
+    assert again[1] == said and "x-amzn-sagemaker-new-session-id" not in again[2]
+    assert said["probability"] == service("POST", "/invocations", GOOD)[1]["probability"][::-1]
+    status, _, headers = service("POST", "/invocations", b"", {header: name, other: "close"})
+    assert status == 200 and headers["x-amzn-sagemaker-closed-session-id"] == name
+    status, code, headers = told(service, "POST", "/invocations", body=GOOD, headers={header: name})
+    assert (status, code) == (409, "closed_session") and headers["x-amzn-sagemaker-closed-session-id"] == name
+    assert told(service, "POST", "/invocations", body=GOOD, headers={header: "../x"})[:2] == (404, "unknown_session")
+    before = len(service.service.compute.predictor.names)
+    assert told(service, "POST", "/invocations", body=b"no", headers={header: "NEW_SESSION"})[1] == "format"
+    assert service("GET", "/metrics")[0] == 200  # the compute thread has closed it by now
+    assert len(service.service.compute.predictor.names) == before
+
+
+def test_metrics_are_counted_and_bodies_and_names_are_not_in_them(service):
+    name = service("POST", "/v1/sessions")[1]["session"]
+    service.classify(GOOD, name)
+    status, said, headers = service("GET", "/metrics")
+    assert status == 200 and headers["content-type"].startswith("text/plain")
+    found = dict(line.rsplit(" ", 1) for line in said.splitlines() if not line.startswith("#"))
+    assert float(found['dhauds_requests_total{code="200",route="/v1/classify"}']) >= 1
+    assert float(found['dhauds_requests_total{code="400",route="/invocations"}']) >= 1
+    for stage in ("decode", "queue", "compute", "all"):
+        assert float(found[f'dhauds_seconds_count{{stage="{stage}"}}']) >= 1
+    assert float(found["dhauds_batch_rows_count"]) >= 1 and "dhauds_padding_rows_total" in found
+    assert name not in said
+    service("DELETE", f"/v1/sessions/{name}")
+
+
+def test_a_token_is_asked_for_where_there_are_tokens():
+    with served(tokens=(b"alpha", b"beta")) as running:
+        for path, method in (("/v1/classify", "POST"), ("/metrics", "GET")):
+            for header in ({}, {"Authorization": "Bearer gamma"}, {"Authorization": "Basic alpha"}):
+                status, code, headers = told(running, method, path, body=GOOD, headers=header)
+                assert (status, code, headers["www-authenticate"]) == (401, "no_token", "Bearer")
+            assert running(method, path, GOOD, {"Authorization": "Bearer beta"})[0] == 200
+        assert running("POST", "/invocations", GOOD)[0] == 200 and running("GET", "/ping")[0] == 200
+
+
+def test_without_sessions_that_is_said():
+    with served() as running:
+        assert told(running, "POST", "/v1/sessions")[:2] == (404, "sessions_off")
+        header = {"X-Amzn-SageMaker-Session-Id": "NEW_SESSION"}
+        assert told(running, "POST", "/invocations", body=GOOD, headers=header)[:2] == (404, "sessions_off")
+
+
+def test_one_recording_whose_numbers_are_not_finite_fails_alone():
+    bad = recording(np.append(np.float32(POISON), tone()[1:]), subtype="FLOAT")
+    network = Network()
+    with served(network, wait_s=0.2) as running:
+        network.open.clear()
+        first = in_thread(running.classify, GOOD)  # holds the network, so that the next two are one batch
+        assert network.reached.wait(60)
+        both = in_thread(running.classify, bad), in_thread(running.classify, GOOD)
+        wait_until(lambda: len(running.service.batcher) == 3)
+        network.open.set()
+        assert first()[0] == 200
+        assert both[0]()[1]["error"]["code"] == "bad_answer" and both[1]()[0] == 200
+        assert ("", 2, 2) in network.batches
+
+
+def test_a_client_that_leaves_is_not_computed():
+    network = Network()
+    with served(network) as running:
+        network.open.clear()
+        first = in_thread(running.classify, GOOD)
+        assert network.reached.wait(60)
+        head = f"POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(GOOD)}\r\n\r\n".encode()
+        with socket.create_connection(("127.0.0.1", running.port)) as connection:
+            connection.sendall(head + GOOD)
+            wait_until(lambda: len(running.service.batcher) == 2)
+        wait_until(lambda: running.service.inflight == 1)
+        network.open.set()
+        assert first()[0] == 200
+        assert running.classify(GOOD)[0] == 200
+        assert [rows for _, _, rows in network.batches] == [1, 1]
+        assert 'route="/v1/classify"} 1.0' in re.search(r".*code=\"499\".*", running("GET", "/metrics")[1])[0]
+
+
+def test_a_full_queue_says_when_to_come_again():
+    network = Network()
+    with served(network, limit=2) as running:
+        network.open.clear()
+        waiting = [in_thread(running.classify, GOOD)]
+        assert network.reached.wait(60)
+        waiting.append(in_thread(running.classify, GOOD))
+        wait_until(lambda: len(running.service.batcher) == 2)
+        status, code, headers = told(running, "POST", "/v1/classify", body=GOOD)
+        assert (status, code, headers["retry-after"]) == (503, "full", "1")
+        assert running("GET", "/ping")[0] == 200  # which never waits for the network
+        network.open.set()
+        assert [one()[0] for one in waiting] == [200, 200]
+
+
+def test_more_requests_than_are_worked_on_are_refused():
+    network = Network()
+    with served(network, limits=LIMITS._replace(requests=1)) as running:
+        network.open.clear()
+        first = in_thread(running.classify, GOOD)
+        assert network.reached.wait(60)
+        assert told(running, "POST", "/v1/classify", body=GOOD)[:2] == (503, "full")
+        network.open.set()
+        assert first()[0] == 200
+
+
+def test_what_takes_too_long_is_told_so():
+    network = Network()
+    with served(network, limits=LIMITS._replace(deadline_s=0.1)) as running:
+        network.open.clear()
+        assert told(running, "POST", "/v1/classify", body=GOOD)[:2] == (504, "deadline")
+        network.open.set()
+
+
+def test_an_end_refuses_new_requests_and_answers_accepted_ones():
+    network = Network()
+    with served(network) as running:
+        network.open.clear()
+        first = in_thread(running.classify, GOOD)
+        assert network.reached.wait(60)
+        running.service.draining = True
+        for method, path in (("POST", "/v1/classify"), ("GET", "/ping"), ("POST", "/invocations")):
+            with contextlib.suppress(ConnectionRefusedError):  # the end may have come: this one was not taken
+                status, code, headers = told(running, method, path, body=GOOD)
+                assert (status, code, headers["connection"], headers["retry-after"]) == (503, "draining", "close", "5")
+        network.open.set()
+        status, said, headers = first()
+        assert status == 200 and said["label"] in CLASSES and headers["connection"] == "close"
+
+
+def test_before_it_is_ready_and_when_it_is_stuck_nothing_is_taken(service):
+    for name, value in (("ready", False), ("stuck", True)):
+        where = service.service if name == "ready" else service.service.compute
+        setattr(where, name, value)
+        try:
+            assert told(service, "GET", "/ping")[:2] == (503, "not_ready")
+            assert told(service, "POST", "/v1/classify", body=GOOD)[:2] == (503, "not_ready")
+        finally:
+            setattr(where, name, not value)
+    assert service("GET", "/ping")[0] == 200
+
+
+def test_a_mistake_of_ours_is_no_story_for_the_client(capsys):
+    failure = failure_of(ZeroDivisionError("/root/secret"))
+    assert (failure.code, failure.status) == ("internal", 500) and "secret" not in str(failure.payload())
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    with pytest.raises(KeyError):
+        _ = Failure("unheard of", "").status
+    assert all(code in STATUS for code in RETRY_AFTER_S)
