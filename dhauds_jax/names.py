@@ -83,6 +83,8 @@ DATA_SETS: Mapping[str, str] = {
     "esc50": f"{_SETS}.esc50:DATA_SETS",
     "tau_urban_2019": f"{_SETS}.tau_urban_2019:DATA_SETS",
     "tut_sed": f"{_SETS}.tut_sed:DATA_SETS",
+    "home_sounds": f"{_SETS}.home_sounds:DATA_SETS",
+    "tomofun": f"{_SETS}.tomofun:DATA_SETS",
 }
 """Data sets: tuples of `DataSet`, the set itself and its variants, which are called "set/variant" (docs/data.md)."""
 

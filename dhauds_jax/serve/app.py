@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.replies import failure_of, refused
-from dhauds_jax.serve.routes import classify, invocations, metrics, ping, sessions
+from dhauds_jax.serve.routes import classify, inference, invocations, metrics, page, ping, sessions
 from dhauds_jax.serve.service import CLOSE, Handler, Service
 
 HEADER_BYTES = 32 * 1024
@@ -43,7 +43,21 @@ ROUTES = (
     Route("/v1/sessions/{session}", ("GET",), sessions.describe),
     Route("/v1/sessions/{session}", ("DELETE",), sessions.close),
     Route("/v1/sessions/{session}/reset", ("POST",), sessions.reset),
+    Route("/v2", ("GET",), inference.server),
+    Route("/v2/health/live", ("GET",), inference.live, private=False, always=True),
+    Route("/v2/health/ready", ("GET",), inference.ready, private=False, always=True),
+    *(
+        Route(f"/v2/models/{{model}}{version}{path}", (method,), handler)
+        for version in ("", "/versions/{version}")
+        for path, method, handler in (
+            ("", "GET", inference.model),
+            ("/ready", "GET", inference.ready),
+            ("/infer", "POST", inference.infer),
+        )
+    ),
     Route("/metrics", ("GET",), metrics.metrics, always=True),
+    Route("/", ("GET",), page.page, private=False),
+    *(Route(f"/{name}", ("GET",), page.part, private=False) for name in page.FILES),
 )
 """What the service answers."""
 

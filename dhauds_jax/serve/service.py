@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from dhauds_jax.data.audio import Decoded
 from dhauds_jax.data.recordings import per_file
 from dhauds_jax.serve import bodies, decode, wav
 from dhauds_jax.serve.batching import Batcher
@@ -142,16 +143,22 @@ class Service:
         """
         with self.memory.hold() as hold:
             body = await bodies.read(request, self.limits.body_bytes, self.limits.body_timeout_s, hold)
-            return await bodies.unless_gone(request, self._asked(body, session, hold))
+            return await bodies.unless_gone(request, self.answered_for(body, session, hold))
 
-    async def _asked(self, body: bytes, session: str, hold: Callable[[int], None]) -> Asked:
+    async def answered_for(
+        self, recording: bytes | Decoded, session: str = "", hold: Callable[[int], Any] = abs
+    ) -> Asked:
+        """Decodes a recording, where it is a file's bytes, and waits for what is said of it; raises as `ask`.
+
+        `hold` is told of the bytes of its samples (`bodies.Memory.hold`).
+        """
         began = time.monotonic()
         deadline = began + self.limits.deadline_s
         future: Future = Future()
         try:
             async with asyncio.timeout(self.limits.deadline_s):
                 with self.batcher.expecting():
-                    found = await self._heard(body)
+                    found = await self._heard(recording)
                     decoded = time.monotonic()
                     hold(found.windows.nbytes + found.wave.nbytes)
                     self.batcher.submit(Item(found.windows, session, deadline, future))
@@ -167,8 +174,10 @@ class Service:
         self.answered += 1
         return Asked(found, answer, mean, decode_s)
 
-    async def _heard(self, body: bytes) -> Heard:
+    async def _heard(self, body: bytes | Decoded) -> Heard:
         loop, wanted = asyncio.get_running_loop(), self.wanted
+        if isinstance(body, Decoded):
+            return await loop.run_in_executor(self.threads, heard, body, wanted)
         if decode.kind(body) == "wav":
             return await loop.run_in_executor(self.threads, lambda: heard(wav.read(body, wanted.longest), wanted))
         sound = await self.decoders.decode(body, wanted.longest)

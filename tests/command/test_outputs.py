@@ -80,6 +80,7 @@ def test_a_command_tries_what_its_flags_name(tmp_path):
     "words",
     [
         ["experiments.report", "--workdir=w", "--output={file}"],
+        ["experiments.audioset", "--strong=s", "--names=n", "--output=m.csv", "--fetch_list={file}/fetch.csv"],
         ["experiments.check_data", "--dataset=synthetic", "--data_dir=d", "--prepare={file}"],
         ["experiments.tune", "--dataset=synthetic", "--checkpoint=c", "--corruption=WHN", "--workdir=w",
          "--output={file}/best.csv"],

@@ -184,9 +184,18 @@ def _received(connection: Any) -> bytes:
         return b""
 
 
+def _encoding(headers: dict[str, str]) -> str:
+    """That of texts; bytes that are none keep their values."""
+    return "latin-1" if headers.get("content-type") == "application/octet-stream" else "utf-8"
+
+
 def _read(response: http.client.HTTPResponse) -> tuple[int, Any, dict[str, str]]:
     text, headers = response.read(), {name.lower(): value for name, value in response.getheaders()}
-    said = json.loads(text) if "json" in headers.get("content-type", "") and text.strip() else text.decode()
+    said = (
+        json.loads(text)
+        if "json" in headers.get("content-type", "") and text.strip()
+        else text.decode(_encoding(headers))
+    )
     return response.status, said, headers
 
 

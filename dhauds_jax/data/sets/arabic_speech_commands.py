@@ -41,6 +41,11 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     return check_present(refs, table, allow_partial)
 
 
+def group_of(clip: str) -> str:
+    """The speaker of a clip's id `dataset/<word>/<speaker>_NO_<take>.flac`."""
+    return clip.rpartition("/")[2].partition("_NO_")[0]
+
+
 DATA_SET = DataSet(
     name="arabic_speech_commands",
     classes=CLASSES,
@@ -58,5 +63,6 @@ dataset/<word>/<speaker>_NO_<take>.flac (or .wav)""",
     counts={"train": 2_700, "val": 900, "test": 900},
     class_counts={split: dict.fromkeys(CLASSES, count) for split, count in (("train", 180), ("val", 60), ("test", 60))},
     seconds=(1.0, 1.0),
+    group=group_of,
 )
 DATA_SETS = (DATA_SET,)

@@ -102,6 +102,11 @@ def _of_speaker(root: Path, speaker: str, takes: range) -> list[ClipRef]:
     return refs
 
 
+def group_of(clip: str) -> str:
+    """The speaker of a clip's id `<NN>/<digit>_<NN>_<take>.wav`."""
+    return clip.partition("/")[0]
+
+
 def _data_set(variant: str, speakers_of: SpeakersOf, counts: dict[str, int], val_takes: range = TAKES) -> DataSet:
     def checked(data_dir: Path | str | None, split: str, allow_partial: bool):
         check_split(made, split)
@@ -126,6 +131,7 @@ audioMNIST_meta.txt                   JSON by speaker; needed by audio_mnist/ger
         counts=counts,
         class_counts={split: dict.fromkeys(CLASSES, count // 10) for split, count in counts.items()},
         seconds=(0.25, 1.0),
+        group=group_of,
         val_within="train" if val_takes != TAKES else "",
     )
     return made

@@ -8,7 +8,7 @@ import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -111,6 +111,8 @@ class DataSet(NamedTuple):
         ids do not tell.
       chunks: how its recordings fall into pieces with labels of their own, which `experiments.embed` takes instead of
         whole recordings; None where clips are what they are.
+      class_groups: groups of classes by which probabilities are reported, `{"names": [...], "of": [group of each
+        class]}` as `ClassifierConfig.groups` has them; None where each class stands for itself.
       at: `data_dir -> DataSet` for a set whose classes, splits, rate and length are found on disk; `sets.get` calls it.
     """
 
@@ -136,6 +138,7 @@ class DataSet(NamedTuple):
     fold: Callable[[str], str] | None = None
     group: Callable[[str], str] | None = None
     chunks: Chunks | None = None
+    class_groups: Mapping[str, Any] | None = None
 
 
 def multi_hot(dataset: DataSet, labels: np.ndarray) -> np.ndarray:

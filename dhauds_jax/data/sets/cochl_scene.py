@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from dhauds_jax import class_names
@@ -12,6 +13,7 @@ from dhauds_jax.data.walking import files_in
 FOLDERS = ("CochlScene", "CochlScene/CochlScene")
 CLASSES = class_names.COCHL_SCENE
 _SPLITS = {"train": "Train", "val": "Val", "test": "Test"}
+_PERSON = re.compile(r"_(user\d+)_")
 
 
 def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
@@ -37,6 +39,15 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     return refs, check_groups(found, CLASSES, what="scenes", source=root / folder, allow_partial=allow_partial)
 
 
+def group_of(clip: str) -> str:
+    """The person who recorded a clip, `user0009` of `Train/Bus/Bus_user0009_14897252_005.wav`.
+
+    A clip whose name is of another form is a group of its own.
+    """
+    found = _PERSON.search(clip)
+    return found[1] if found else clip
+
+
 DATA_SET = DataSet(
     name="cochl_scene",
     classes=CLASSES,
@@ -54,5 +65,6 @@ Val/<Scene>/*.wav
 Test/<Scene>/*.wav""",
     counts={"train": 60_855, "val": 7_573, "test": 7_687},
     seconds=(9.9, 10.1),
+    group=group_of,
 )
 DATA_SETS = (DATA_SET,)

@@ -50,6 +50,11 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     return refs, (*said, *check_groups(speakers, SPEAKERS, what="speakers", source=where, allow_partial=allow_partial))
 
 
+def group_of(clip: str) -> str:
+    """The speaker of a clip's id `recordings/<digit>_<speaker>_<take>.wav`."""
+    return clip.split("_")[1]
+
+
 DATA_SET = DataSet(
     name="free_spoken_digit",
     classes=CLASSES,
@@ -67,5 +72,6 @@ DATA_SET = DataSet(
     counts={"train": 2_400, "val": 300, "test": 300},
     class_counts={split: dict.fromkeys(CLASSES, len(SPEAKERS) * len(takes)) for split, takes in TAKES.items()},
     seconds=(0.1, 2.5),
+    group=group_of,
 )
 DATA_SETS = (DATA_SET,)

@@ -94,6 +94,11 @@ def _clip(root: Path, name: str, classes: tuple[str, ...]) -> ClipRef:
     return ClipRef(name, root / name, classes.index(name.partition("/")[0]))
 
 
+def group_of(clip: str) -> str:
+    """The speaker of a clip's id `<word>/<speaker>_nohash_<take>.wav`."""
+    return clip.rpartition("/")[2].partition("_nohash_")[0]
+
+
 def _data_set(name: str, release: str, classes: tuple[str, ...], counts: dict[str, int], class_counts: dict) -> DataSet:
     def checked(data_dir: Path | str | None, split: str, allow_partial: bool):
         check_split(made, split)
@@ -118,6 +123,7 @@ _background_noise_/<kind>.wav           no word""",
         counts=counts,
         class_counts=class_counts,
         seconds=(0.2, 1.0),
+        group=group_of,
     )
     return made
 

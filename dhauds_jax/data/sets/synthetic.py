@@ -12,6 +12,12 @@ def generate(split: str, seed: int) -> Generated:
     return Generated(corpus.ids, corpus.waves, corpus.labels)
 
 
+def group_of(clip: str) -> str:
+    """The speaker of a clip's id `<split>/<index>_<speaker>_<word>`; they are counted within the split."""
+    split, _, name = clip.partition("/")
+    return f"{split}/{name.split('_')[1]}"
+
+
 DATA_SET = DataSet(
     name="synthetic",
     classes=synthetic.CLASSES,
@@ -24,5 +30,6 @@ DATA_SET = DataSet(
     citation="dhauds_jax, embedded corpus of synthetic words",
     generate=generate,
     counts=synthetic.SIZES,
+    group=group_of,
 )
 DATA_SETS = (DATA_SET,)

@@ -82,6 +82,11 @@ def _fold(data_dir: Path | str | None, split: str, allow_partial: bool) -> tuple
     return listing(_LISTS[split], data_dir, allow_partial)
 
 
+def group_of(clip: str) -> str:
+    """The place of a clip's id `audio/<scene>-<town>-<place>-<segment>-a.wav`, as "town-place"."""
+    return "-".join(clip.rpartition("/")[2].split("-")[1:3])
+
+
 DATA_SET = DataSet(
     name="tau_urban_2019",
     classes=CLASSES,
@@ -101,6 +106,7 @@ evaluation_setup/fold1_{train,evaluate}.csv""",
     counts={"all": 14_400},
     class_counts={"all": dict.fromkeys(CLASSES, 1_440)},
     seconds=(10.0, 10.0),
+    group=group_of,
 )
 FOLD = DATA_SET._replace(
     name="tau_urban_2019/fold1",

@@ -84,6 +84,11 @@ def listing(
     return check_present(refs, table, allow_partial)
 
 
+def group_of(clip: str) -> str:
+    """The speaker of a clip's id `<speaker>_<take>_<sound>.wav`."""
+    return clip.partition("_")[0]
+
+
 _LAYOUT = """class_labels_indices_vs.csv          columns: index, mid, display_name
 {lists}          {{"data": [{{"wav": path, "labels": mid}}]}}
 {audio}/<speaker>_<take>_<sound>.wav
@@ -104,6 +109,7 @@ DATA_SET = DataSet(
     layout=_LAYOUT.format(lists="datafiles/{tr,val,te}.json", audio="audio_16k"),
     counts={"train": 15_531, "val": 1_855, "test": 3_591},
     seconds=(0.1, 12.0),
+    group=group_of,
 )
 DATA_SETS = (
     DATA_SET,

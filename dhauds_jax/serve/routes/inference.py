@@ -1,0 +1,104 @@
+"""`/v2`: the Open Inference Protocol, so that clients of KServe and Triton work; batched like all the rest."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import numpy as np
+
+from dhauds_jax.serve import bodies, inference_protocol
+from dhauds_jax.serve.failures import Failure
+from dhauds_jax.serve.replies import failure_of, reply
+from dhauds_jax.serve.routes import sessions
+from dhauds_jax.serve.service import Service
+
+MOST = 64
+"""Recordings of one request."""
+
+
+def name_of(service: Service) -> str:
+    """The name under which the model is asked."""
+    return str(service.model.get("net", "model"))
+
+
+async def live(service: Service, request: Any) -> Any:
+    """200 while the process runs."""
+    return reply({"live": True})
+
+
+async def ready(service: Service, request: Any) -> Any:
+    """200 while requests are taken, 503 else; of a model, if the path names one."""
+    service.check_open()
+    if "model" in request.path_params:
+        _check_name(service, request)
+    return reply({"ready": True})
+
+
+async def server(service: Service, request: Any) -> Any:
+    """What the server is."""
+    from dhauds_jax import __version__
+
+    return reply({"name": "dhauds_jax", "version": __version__, "extensions": ["binary_tensor_data"]})
+
+
+async def model(service: Service, request: Any) -> Any:
+    """The model's tensors."""
+    _check_name(service, request)
+    return reply(inference_protocol.metadata(name_of(service), len(service.served.classes)))
+
+
+async def infer(service: Service, request: Any) -> Any:
+    """Probabilities and labels of up to `MOST` recordings; one that fails fails the request, and is named."""
+    from starlette.responses import Response
+
+    try:
+        _check_name(service, request)
+        said, json_bytes = await _infer(service, request)
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:  # here an error is a text, as the protocol has it
+        failure = failure_of(error)
+        text = f"{failure.message}; expected {failure.expected}" if failure.expected else failure.message
+        return reply({"error": text}, failure.status, failure.headers)
+    if json_bytes is None:
+        return Response(said, media_type="application/json")
+    headers = {inference_protocol.HEADER: str(json_bytes)}
+    return Response(said, headers=headers, media_type="application/octet-stream")
+
+
+async def _infer(service: Service, request: Any) -> tuple[bytes, int | None]:
+    body = await bodies.read(request, service.limits.body_bytes, service.limits.body_timeout_s)
+    header, wanted = request.headers.get(inference_protocol.HEADER), service.wanted
+    asked = inference_protocol.read(body, header, wanted.sample_rate, wanted.longest)
+    if len(asked.recordings) > MOST:
+        raise Failure("bad_request", f"{len(asked.recordings)} recordings in one request", f"at most {MOST}")
+    session = sessions.checked(service, asked.session) if asked.session else ""
+    found = await bodies.unless_gone(request, _all(service, asked, session))
+    return inference_protocol.written(asked, name_of(service), service.served.classes, np.stack(found))
+
+
+async def _all(service: Service, asked: inference_protocol.Asked, session: str) -> list[np.ndarray]:
+    async def one(index: int, recording: Any) -> np.ndarray:
+        try:
+            return (await service.answered_for(recording, session)).probabilities
+        except Failure as failure:
+            if len(asked.recordings) == 1:
+                raise
+            message = f"recording {index + 1} of {len(asked.recordings)}: {failure.message}"
+            raise Failure(failure.code, message, failure.expected) from failure
+
+    if session:  # a session learns from them in their order
+        return [await one(*pair) for pair in enumerate(asked.recordings)]
+    tasks = [asyncio.ensure_future(one(*pair)) for pair in enumerate(asked.recordings)]
+    try:
+        return await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _check_name(service: Service, request: Any) -> None:
+    name = request.path_params["model"]
+    if name != name_of(service) or request.path_params.get("version", "1") != "1":
+        raise Failure("not_found", "there is no such model or version", f"{name_of(service)}, version 1")
