@@ -34,6 +34,8 @@ class Limits(NamedTuple):
       top_class: share of the judged clips that one class may get where it gets more than the source model gives any.
       information: how far the information of the predictions (0 to 1) may fall below the source's. On clean speech,
         where there is nothing to gain, it falls by 0.001 under TENT and by 0.019 under `norm` with no label lost.
+      less_sure: how far the mean confidence may fall below the source's (`advice.LESS_SURE`, where it was measured). It
+        is what tells without labels that a stream of one class, or of none, ruins a session.
       changed: share of labels that may change where information does not rise, or the top class grows.
       max_drift: distance of the moving weights from the source's, of the source's own length.
       canary_drop: accuracy on the canary that may be lost.
@@ -42,6 +44,7 @@ class Limits(NamedTuple):
 
     top_class: float = 0.8
     information: float = 0.02
+    less_sure: float = advice.LESS_SURE
     changed: float = 0.5
     max_drift: float = 1.0
     canary_drop: float = 0.05
@@ -50,7 +53,7 @@ class Limits(NamedTuple):
 
 def check(limits: Limits) -> None:
     """Raises `BadInput` for limits that are no shares, or a drift that is not above 0."""
-    for name in ("top_class", "information", "changed", "canary_drop"):
+    for name in ("top_class", "information", "less_sure", "changed", "canary_drop"):
         check_number(f"--{name}", getattr(limits, name), 0.0, 1.0)
     check_number("--max_drift", limits.max_drift, 0.0, above=True)
     check_number("--canary_alpha", limits.alpha, 0.0, 1.0, above=True, below=True)
@@ -70,8 +73,9 @@ def judge(
 
     The first rule that it breaks is the reason: `not_finite`; `top_class`, one class gets more than `limits.top_class`
     of the clips and more than any class gets by the source model; `information`, it is lower than the source's;
-    `changed`, more than `limits.changed` of the labels changed, and not for more information with no larger top class;
-    `drift`; `canary`, the paired accuracy on all canary clips fell by more than `limits.canary_drop`.
+    `less_sure`, so is the mean confidence, by more than `limits.less_sure`; `changed`, more than `limits.changed` of
+    the labels changed, and not for more information with no larger top class; `drift`; `canary`, the paired accuracy on
+    all canary clips fell by more than `limits.canary_drop`.
 
     Args:
       source: (clips, classes) probabilities by the source model.
@@ -97,6 +101,7 @@ def judge(
     broken = {
         "top_class": top_after > max(limits.top_class, top_before),
         "information": info_after < info_before - limits.information,
+        "less_sure": signs["confidence"][1] < signs["confidence"][0] - limits.less_sure,
         "changed": signs["changed"] > limits.changed and not better,
         "drift": drift > limits.max_drift,
         "canary": canary is not None and canary_fails(*canary, limits),
@@ -112,6 +117,7 @@ def _signs(source: Probabilities, adapted: Probabilities, drift: float) -> dict[
         "clips": len(source),
         "top_class": (advice.top_share(before), advice.top_share(after)),
         "information": (advice.information(source), advice.information(adapted)),
+        "confidence": (float(source.max(-1).mean()), float(adapted.max(-1).mean())),
         "changed": float(np.mean(before != after)),
         "drift": float(drift),
     }

@@ -70,6 +70,15 @@ def test_a_little_less_information_is_not_a_loss():
     assert judge(SOURCE, sure(EVEN, p=0.966), limits=Limits(information=0.0)).reason == "information"
 
 
+def test_answers_that_are_much_less_sure_are_refused():
+    """One word again and again, which the adapted model spreads over all classes: more information, and wrong."""
+    word = sure(np.array([0] * 30 + [1] * 10), p=0.95)
+    spread = judge(word, sure(EVEN, p=0.85))
+    assert spread.signs["information"][1] > spread.signs["information"][0] and spread.signs["top_class"] == (0.75, 0.25)
+    assert spread.signs["confidence"] == pytest.approx((0.95, 0.85)) and spread.reason == "less_sure"
+    assert judge(word, sure(EVEN, p=0.881)).keep
+
+
 def test_many_changes_are_kept_with_more_information_and_no_larger_top_class():
     """On noisy speech more than 70 % change, and rightly."""
     lost = np.array([0] * 20 + [1] * 10 + [2] * 6 + [3] * 4)
@@ -117,7 +126,11 @@ def test_the_bound_is_hoeffdings_over_all_updates():
 
 
 def test_reasons_are_those_of_the_contract():
-    assert set(REASONS) == {"not_finite", "top_class", "information", "changed", "drift", "canary"}
+    assert set(REASONS) == {*guards.Limits._fields, "not_finite", "drift", "canary"} - {
+        "max_drift",
+        "canary_drop",
+        "alpha",
+    }
 
 
 @pytest.mark.parametrize(
