@@ -275,6 +275,21 @@ def test_more_requests_than_are_worked_on_are_refused():
         assert first()[0] == 200
 
 
+def test_requests_hold_no_more_memory_together_than_they_may():
+    network = Network()
+    with served(network, limits=LIMITS._replace(memory_bytes=40_000)) as running:
+        network.open.clear()
+        first = in_thread(running.classify, GOOD)  # 8 kB of body, 16 kB of samples
+        assert network.reached.wait(60)
+        assert 24_000 <= running.service.memory.held < 25_000
+        status, said, _ = running.classify(GOOD)
+        assert (status, said["error"]["code"]) == (503, "full") and "hold" in said["error"]["message"]
+        network.open.set()
+        assert first()[0] == 200
+        wait_until(lambda: running.service.memory.held == 0)
+        assert running.classify(GOOD)[0] == 200
+
+
 def test_what_takes_too_long_is_told_so():
     network = Network()
     with served(network, limits=LIMITS._replace(deadline_s=0.1)) as running:
