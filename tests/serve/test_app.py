@@ -107,7 +107,7 @@ def test_flac_and_ogg_are_decoded_too_and_drawn(service, kind, subtype):
         ("POST", "/v1/classify", wav(rate=999), 422, "rate"),
         ("POST", "/v1/classify", bytes(200_001), 413, "too_large"),
         ("POST", "/v1/classify", bytes(2_000_000), 413, "too_large"),
-        ("GET", "/", b"", 404, "not_found"),
+        ("GET", "/nowhere", b"", 404, "not_found"),
         ("POST", "/v1/classify/../../etc/passwd", GOOD, 404, "not_found"),
         ("GET", "/invocations", b"", 405, "wrong_method"),
         ("DELETE", "/v1/classify", b"", 405, "wrong_method"),
