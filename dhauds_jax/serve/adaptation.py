@@ -86,10 +86,10 @@ class Programs(NamedTuple):
 def check(how: Adaptation) -> None:
     """Raises `BadInput` for numbers out of their range."""
     check_number("--adapt_batch", how.adapt_batch, 2, because="batch statistics need two clips")
-    check_number("--judged", how.judged, 1)
-    check_number("--epoch_updates", how.epoch_updates, 1)
-    check_number("--snapshots", how.snapshots, 1)
-    check_number("--rollbacks", how.rollbacks, 1)
+    check_number("judged", how.judged, 1)
+    check_number("epoch_updates", how.epoch_updates, 1)
+    check_number("snapshots", how.snapshots, 1)
+    check_number("rollbacks", how.rollbacks, 1)
     if how.update not in UPDATES:
         raise BadInput(f"--update={how.update}: expected {' or '.join(UPDATES)}")
     if how.limits is not None:

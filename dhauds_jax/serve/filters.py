@@ -43,9 +43,9 @@ NONE = Filters(-np.inf, np.inf, 0, np.inf)
 
 def check(filters: Filters) -> None:
     """Raises `BadInput` for a rate that is not above 0, or a number of remembered clips below 0."""
-    check_number("--remembered", filters.remembered, 0)
+    check_number("remembered", filters.remembered, 0)
     if filters.per_minute != np.inf:
-        check_number("--learn_per_minute", filters.per_minute, 1.0)
+        check_number("per_minute", filters.per_minute, 1.0)
 
 
 def level_dbfs(wave: Float[np.ndarray, " time"]) -> float:

@@ -57,11 +57,12 @@ class Limits(NamedTuple):
 
 def check(limits: Limits) -> None:
     """Raises `BadInput` for limits that are no shares, or a drift that is not above 0."""
-    for name in ("top_class", "information", "less_sure", "changed", "canary_drop"):
-        check_number(f"--{name}", getattr(limits, name), 0.0, 1.0)
-    check_number("--chance", limits.chance, 0.0)
+    for name in ("top_class", "information", "less_sure", "changed"):
+        check_number(name, getattr(limits, name), 0.0, 1.0)
+    check_number("--canary_drop", limits.canary_drop, 0.0, 1.0)
+    check_number("chance", limits.chance, 0.0)
     check_number("--max_drift", limits.max_drift, 0.0, above=True)
-    check_number("--canary_alpha", limits.alpha, 0.0, 1.0, above=True, below=True)
+    check_number("alpha", limits.alpha, 0.0, 1.0, above=True, below=True)
 
 
 def judge(

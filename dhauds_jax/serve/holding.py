@@ -40,8 +40,8 @@ def check(keeping: Keeping) -> None:
     """Raises `BadInput` for numbers out of their range."""
     check_number("--max_sessions", keeping.max_sessions, 1)
     check_number("--idle_s", keeping.idle_s, 0.0, above=True)
-    check_number("--spare_s", keeping.spare_s, 0.0)
-    check_number("--save_s", keeping.save_s, 0.0)
+    check_number("spare_s", keeping.spare_s, 0.0)
+    check_number("save_s", keeping.save_s, 0.0)
 
 
 class Held(NamedTuple):
