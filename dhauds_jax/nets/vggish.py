@@ -18,7 +18,7 @@ from dhauds_jax.nets import winograd
 from dhauds_jax.nets.layers import BatchNorm, Dense, torch_uniform
 from dhauds_jax.types import Mode
 
-CONVOLUTIONS = ("direct", "winograd", None)
+CONVOLUTIONS = ("direct", "winograd")
 """How convolutions are computed, see `VGGish`."""
 
 LEAST_CHANNELS = 16
@@ -49,7 +49,7 @@ class Conv3x3(nn.Module):
 
     features: int
     pool: bool
-    convolution: str | None
+    convolution: str
 
     @nn.compact
     def __call__(
@@ -58,8 +58,7 @@ class Conv3x3(nn.Module):
         init = torch_uniform(9 * x.shape[-1])
         kernel = self.param("kernel", init, (3, 3, x.shape[-1], self.features)).astype(x.dtype)
         bias = self.param("bias", init, (self.features,))
-        how = self.convolution or ("winograd" if jax.default_backend() == "cpu" else "direct")
-        if how == "winograd" and x.shape[-1] >= LEAST_CHANNELS and x.dtype == jnp.float32:
+        if self.convolution == "winograd" and x.shape[-1] >= LEAST_CHANNELS and x.dtype == jnp.float32:
             y = winograd.pooled_conv3x3(x, kernel) if self.pool else winograd.conv3x3(x, kernel)
         else:
             y = max_pool2x2(conv3x3(x, kernel)) if self.pool else conv3x3(x, kernel)
@@ -77,8 +76,8 @@ class VGGish(nn.Module):
         published PCA was fitted, before it (torchvggish#24).
       batch_norm: whether a BatchNorm follows every convolution (ours; its statistics are over clips and examples).
       dtype: of the products and the images between them (None: float32); the embedding is float32.
-      convolution: "direct" or "winograd" (`nets.winograd`; float32 alone); None: the latter where JAX runs on a CPU,
-        which makes forward passes and gradients cheaper by a third.
+      convolution: "direct", or "winograd" (`nets.winograd`; float32 alone): on a CPU forward passes and gradients are
+        cheaper by a third, but each shape takes some seconds longer to compile, so it is for long runs.
     """
 
     widths: tuple[int, ...]
@@ -87,7 +86,7 @@ class VGGish(nn.Module):
     final_relu: bool
     batch_norm: bool
     dtype: DTypeLike | None = None
-    convolution: str | None = None
+    convolution: str = "direct"
 
     @nn.compact
     def __call__(

@@ -52,14 +52,14 @@ def front_end() -> dict[str, Any]:
     return {"kind": NAME, "layout": "start", "resampler": "kaiser_best"}
 
 
-def build_encoder(config: ClassifierConfig, dtype: DTypeLike | None = None, convolution: str | None = None) -> VGGish:
+def build_encoder(config: ClassifierConfig, dtype: DTypeLike | None = None, convolution: str = "direct") -> VGGish:
     """The encoder that a config's `geometry` describes; `dtype` and `convolution` as of `VGGish`.
 
     Raises:
       BadInput: a size is missing, foreign or impossible, the front end gives no examples, or another convolution.
     """
     if convolution not in CONVOLUTIONS:
-        raise BadInput(f"net: convolution is {convolution!r}, expected one of {', '.join(map(repr, CONVOLUTIONS))}")
+        raise BadInput(f"net: convolution is {convolution!r}, expected {' or '.join(map(repr, CONVOLUTIONS))}")
     sizes = take(config.geometry, GEOMETRY, "config geometry of family 'vggish'")
     kind = config.front_end["kind"]
     if kind != NAME:
