@@ -58,7 +58,7 @@ def test_without_filters_everything_is_learnt_from():
 
 
 def test_numbers_out_of_range_are_refused():
-    for wrong in (Filters(remembered=-1), Filters(per_minute=0)):
-        with pytest.raises(BadInput, match=r"^--"):
+    for wrong, said in ((Filters(remembered=-1), "remembered=-1"), (Filters(per_minute=0), "per_minute=0")):
+        with pytest.raises(BadInput, match=f"^{said}: expected"):
             filters.check(wrong)
     filters.check(NONE)

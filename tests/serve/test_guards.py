@@ -134,10 +134,16 @@ def test_reasons_are_those_of_the_contract():
 
 
 @pytest.mark.parametrize(
-    "limits", [Limits(top_class=1.1), Limits(information=-0.1), Limits(max_drift=0.0), Limits(alpha=0.0)]
+    ("limits", "said"),
+    [
+        (Limits(top_class=1.1), "top_class=1.1: expected"),
+        (Limits(information=-0.1), "information=-0.1: expected"),
+        (Limits(max_drift=0.0), "--max_drift=0.0: expected"),
+        (Limits(alpha=0.0), "alpha=0.0: expected"),
+    ],
 )
-def test_limits_out_of_range_are_refused(limits):
-    with pytest.raises(BadInput, match=r"^--"):
+def test_limits_out_of_range_are_refused(limits, said):
+    with pytest.raises(BadInput, match=f"^{said}"):
         guards.check(limits)
 
 
