@@ -76,7 +76,7 @@ class ServeRun(Request):
     canary_drop: float = flag("Accuracy on the canary that an update may lose, 0 to 1.", 0.05)
     max_drift: float = flag(
         "Distance of the moving weights from the source's that an update may reach, in lengths of the source's own.",
-        1.0,
+        0.25,
     )
     filters: bool = flag("Do not learn from silent, clipped, repeated and over-frequent clips.", True)
     shadow: bool = flag("Compute the source model's answers beside a session's, and give them too.", True)
