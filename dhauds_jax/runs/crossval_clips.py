@@ -102,7 +102,7 @@ def read(run: CrossvalRun, dataset: sets.DataSet, config: ClassifierConfig, copi
 def say_absent(pool: Pool, config: ClassifierConfig) -> tuple[str, ...]:
     """Prints which reported classes have no clip to be judged by, of those that are shared out; returns their names."""
     shared = pool.reported[pool.fold >= 0]
-    for sentence in absent_classes("that is shared out over the folds", config.reported, shared):
+    for sentence in absent_classes("what is shared out over the folds", config.reported, shared):
         print(f"note: {sentence}")
     return tuple(name for k, name in enumerate(config.reported) if k not in set(shared.tolist()))
 
