@@ -2,7 +2,8 @@
 """The service's engine alone: one batch of windows against the same windows one at a time.
 
 Random weights; the programs are compiled before. A round times both, so that what else the machine does weighs on both
-alike; the ratio is the median over rounds. Prints one JSON object: net, seconds of each (medians), ratio, quartiles.
+alike; the ratio is the median over rounds. Prints one JSON object: net, seconds of each (medians), ratio, quartiles,
+and the ratio of the seconds of a core, which hardly changes with what else the machine does.
 
 Example: python -m benchmarks.serve_engine --net=amaut_small --rows=32 --rounds=15
 """
@@ -12,6 +13,8 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,19 +25,20 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.serve import compilations, engine
 
 
-def models_of(net: str, members: int) -> list[Model]:
-    """Members with random weights of a net that has as many classes as its preset, or ten."""
-    config = zoo.preset(net, tuple(f"class{k}" for k in range(10)))
+def models_of(net: str, members: int, head: Mapping[str, Any] | None = None) -> list[Model]:
+    """Members of a net of fifteen classes with random weights; `head` are changes of its head's record."""
+    config = zoo.preset(net, tuple(f"class{k}" for k in range(15)))
+    config = config.replace(head={**config.head, **(head or {})})
     classifier = zoo.build(config)
     wave = jnp.zeros((1, config.length))
     return [Model(classifier, classifier.init(jax.random.key(k), wave), config) for k in range(members)]
 
 
-def seconds_of(function, *args) -> float:
-    """Of one call."""
-    start = time.perf_counter()
+def seconds_of(function: Callable[..., Any], *args: Any) -> tuple[float, float]:
+    """Of one call, and the seconds of a core that the process took."""
+    start, used = time.perf_counter(), time.process_time()
     function(*args)
-    return time.perf_counter() - start
+    return time.perf_counter() - start, time.process_time() - used
 
 
 def main() -> None:
@@ -57,12 +61,13 @@ def main() -> None:
         return np.concatenate([served.predict(waves[i : i + 1], weights[:1]) for i in range(args.rows)])
 
     error = float(np.abs(singly() - served.predict(waves, weights)).max())
-    found = [(seconds_of(singly), seconds_of(served.predict, waves, weights)) for _ in range(args.rounds)]
-    alone, batch = np.array(found).T
+    found = [(*seconds_of(singly), *seconds_of(served.predict, waves, weights)) for _ in range(args.rounds)]
+    alone, alone_core, batch, batch_core = np.array(found).T
     row = {"what": "serve_engine", "net": args.net, "device": jax.devices()[0].device_kind, "rows": args.rows}
     row |= {"members": args.members, "views": args.views, "clip_seconds": served.length / served.sample_rate}
     row |= {"one_s": float(np.median(alone)) / args.rows, "batch_s": float(np.median(batch))}
     row |= {"ratio": float(np.median(alone / batch)), "quartiles": np.quantile(alone / batch, [0.25, 0.75]).tolist()}
+    row |= {"core_ratio": float(np.median(alone_core / batch_core)), "batch_core_s": float(np.median(batch_core))}
     row |= {"clips_per_s": args.rows / float(np.median(batch)), "largest_difference": error}
     row |= {"compiled_after_warm_up": compilations.count() - before, "warm_s": sum(warm.values())}
     print(json.dumps(row))

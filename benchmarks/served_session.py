@@ -19,7 +19,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -120,45 +120,56 @@ def main() -> None:
     given = parser.parse_args()
     compilation_cache.use()
     model = load("words15")
-    served = served_of(model)
-    answers, updates, told = [("stream", "method", "guards", "request", "source", "session")], [], {}
-    for stream_name in given.streams.split(","):
-        if stream_name == "collapsing":
+    served, tables = served_of(model), Tables([], [], {})
+    for name in given.streams.split(","):
+        if name == "collapsing":
             stream = collapsing(given.data, model, given.seed)
         else:
-            stream = in_room(stream_name, given.data, model, given.clips, given.seed)
+            stream = in_room(name, given.data, model, given.clips, given.seed)
         for text in given.methods.split(","):
             method, _, option = text.partition(":")
             options = dict(part.split("=") for part in [option] if part)
             for guarded in given.guards.split(","):
-                if guarded == "clean_canary" and stream_name in ("clean", "collapsing"):
+                if guarded == "clean_canary" and name in ("clean", "collapsing"):
                     continue
                 made = run(model, served, adaptation_of(method, options, guarded, given.batch), stream, guarded)
-                key = (stream_name, text, guarded)
-                for block, rows in blocks(stream):
-                    pair = (share(made[which], stream.labels, rows) for which in ("source", "answers"))
-                    answers.append((*key, block, *pair))
-                for request, right, verdict in made["updates"]:
-                    updates.append((*key, request, round(100 * right, 1), verdict))
-                told["/".join(key)] = made["told"]
-                report(key, answers, made)
-    write_csv(given.output / "answers.csv", answers)
-    header = ("stream", "method", "guards", "request", "canary", "kept", "reason", "signs")
-    rows = [(*row, v.get("kept", True), v.get("reason", ""), json.dumps(v.get("signs", {}))) for *row, v in updates]
-    write_csv(given.output / "updates.csv", [header, *rows])
-    write_atomically(given.output / "sessions.json", json.dumps(told, indent=1))
+                add(tables, (name, text, guarded), stream, made)
+                write(tables, given.output)
 
 
-def report(key: tuple[str, ...], answers: list[tuple], made: dict[str, Any]) -> None:
-    """Prints one line a run."""
-    mine = [row for row in answers if row[:3] == key]
-    told = made["told"]
-    print(
-        " ".join(key), "| source", [row[4] for row in mine], "| session", [row[5] for row in mine], "| canary",
-        round(100 * told["canary_source"], 1), [round(100 * right, 1) for _, right, _ in made["updates"]],
-        "|", told["updates"], "kept,", told["rollbacks_by_reason"], told["answers_from"], told["clips_left_out"],
-        told["bytes"], f"{told['seconds']:.1f} s", flush=True,
-    )  # fmt: skip
+class Tables(NamedTuple):
+    """Rows of answers.csv and updates.csv, and what was told of each session."""
+
+    answers: list[tuple[Any, ...]]
+    updates: list[tuple[Any, ...]]
+    told: dict[str, Any]
+
+
+def add(tables: Tables, key: tuple[str, ...], stream: Stream, made: dict[str, Any]) -> None:
+    """Takes up a run and prints a line of it."""
+    shares = [
+        (block, *(share(made[which], stream.labels, rows) for which in ("source", "answers")))
+        for block, rows in blocks(stream)
+    ]
+    tables.answers.extend((*key, *row) for row in shares)
+    for request, right, verdict in made["updates"]:
+        signs = json.dumps(verdict.get("signs", {}))
+        row = (request, round(100 * right, 1), verdict.get("kept", True), verdict.get("reason", ""), signs)
+        tables.updates.append((*key, *row))
+    told = tables.told["/".join(key)] = made["told"]
+    canary_shares = [round(100 * right, 1) for _, right, _ in made["updates"]]
+    print(" ".join(key), "| source", [row[1] for row in shares], "| session", [row[2] for row in shares], end=" ")
+    print("| canary", round(100 * told["canary_source"], 1), canary_shares, "|", told["updates"], "kept,", end=" ")
+    print(told["rollbacks_by_reason"], told["answers_from"], told["clips_left_out"], told["bytes"], end=" ")
+    print(f"{told['seconds']:.1f} s", flush=True)
+
+
+def write(tables: Tables, output: Path) -> None:
+    """Writes all that there is so far."""
+    key = ("stream", "method", "guards")
+    write_csv(output / "answers.csv", [(*key, "request", "source", "session"), *tables.answers])
+    write_csv(output / "updates.csv", [(*key, "request", "canary", "kept", "reason", "signs"), *tables.updates])
+    write_atomically(output / "sessions.json", json.dumps(tables.told, indent=1))
 
 
 if __name__ == "__main__":

@@ -97,7 +97,8 @@ def with_interval(values: Sequence[float]) -> str:
     return f"{mean} ± {half:.1f}"
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown, numbers to the right."""
     marks = "|---|" + "---:|" * (len(header) - 1)
     return "\n".join(["| " + " | ".join(header) + " |", marks, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
@@ -112,7 +113,7 @@ def main_table(rows: Sequence[Row]) -> str:
         uses = found[0]["uses"].replace("+", ", ") if line.value != "own_head" else "train_labels"
         uses = "background, set, train_labels" if line.words == CHOSEN else uses
         out.append([line.words, *map(with_interval, at), uses])
-    return _table(["scorer", *(f"{snr} dB" for snr in SNRS), "sees"], out)
+    return table(["scorer", *(f"{snr} dB" for snr in SNRS), "sees"], out)
 
 
 def differences(rows: Sequence[Row]) -> str:
@@ -129,7 +130,7 @@ def differences(rows: Sequence[Row]) -> str:
             gaps = np.array([100 * (float(row["given"]) - centre[_setting(row)]) for row in found])
             cells.append(f"{gaps.mean():+.1f} ({int((gaps > 0).sum())} of {len(gaps)})")
         out.append(cells)
-    return _table(["against `centre`", *(f"{snr} dB" for snr in SNRS)], out)
+    return table(["against `centre`", *(f"{snr} dB" for snr in SNRS)], out)
 
 
 def _setting(row: Row) -> tuple[str, ...]:
@@ -149,7 +150,7 @@ def adapted_table(rows: Sequence[Row]) -> str:
     heads = ["as trained" if method == "source" else f"after `{method}`" for method in methods]
     counts = [len({row["background"] for row in kept if row["weights"] == method}) for method in methods]
     counted = [name if n == max(counts) else f"{name} ({n} of them)" for name, n in zip(heads, counts, strict=True)]
-    return _table(["scorer", *counted], out)
+    return table(["scorer", *counted], out)
 
 
 def tables(rows: Sequence[Row]) -> str:
@@ -160,8 +161,13 @@ def tables(rows: Sequence[Row]) -> str:
 
 def filled(text: str, rows: Sequence[Row]) -> str:
     """A page with its part between `BEGIN` and `END` rendered anew."""
-    pattern = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
-    return pattern.sub(lambda _: BEGIN + tables(rows) + END, text)
+    return between(text, BEGIN, END, tables(rows))
+
+
+def between(text: str, begin: str, end: str, made: str) -> str:
+    """A page with what stands between two marks made anew."""
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    return pattern.sub(lambda _: begin + made + end, text)
 
 
 def fill(page: Path) -> str:

@@ -23,7 +23,6 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import amaut_zoo, conmix_zoo, hubert_zoo, spectrogram_zoo, vggish_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
-from dhauds_jax.nets.vggish import max_pool2x2
 
 NOISE_SEED = 0
 CLIPS = 2
@@ -188,7 +187,7 @@ def _vggish_layers(variables: Mapping[str, Any], config: ClassifierConfig, featu
         lambda v, f: net.apply(v, f, mode=EVAL, capture_intermediates=True, mutable=["intermediates"])
     )(encoder, features)
     last = seen["intermediates"][f"conv{sum(config.geometry['convs'])}"]["__call__"][0]
-    return {"image": jax.nn.relu(max_pool2x2(last)), "tokens": tokens}
+    return {"image": jax.nn.relu(last), "tokens": tokens}
 
 
 _WHOLE = {"conmix": torch_conmix.layers, "vggish": torch_vggish.layers}

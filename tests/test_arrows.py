@@ -41,7 +41,7 @@ ROOMS = {
     "tta": ("nets", "dsp"),
     "converters": ("nets", "command"),
     "cells": ("nets", "data", "dsp", "tta", "workdir"),
-    "zeroshot": ("tta.selection",),
+    "zeroshot": ("dsp.unit_rows", "tta.selection"),
     "model": ("cells.input_statistics", "data", "nets", "tta", "workdir.saver", "zeroshot"),
     "train": ("nets", "data", "dsp", "tta", "workdir"),
     "serve": ("nets", "data", "dsp", "tta", "model", "workdir"),

@@ -1,7 +1,8 @@
-"""Some of a split's clips alone: those that a file names."""
+"""Which clips of a data set: those of several splits together, those alone that a file names."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,29 @@ from dhauds_jax.cells.targets import Loaded
 from dhauds_jax.data.sets.base import read_text
 from dhauds_jax.errors import BadInput
 from dhauds_jax.wording import counted
+
+
+def together(parts: Sequence[Loaded]) -> Loaded:
+    """Splits of one data set as one, in their order; of a clip that is in several the first one is taken."""
+    seen: set[str] = set()
+    rows = []
+    for part in parts:
+        rows.append([row for row, name in enumerate(part.clips.ids) if name not in seen])
+        seen.update(part.clips.ids)
+    each = [(part.clips, kept) for part, kept in zip(parts, rows, strict=True)]
+    waves, labels, lengths = (
+        np.concatenate([getattr(clips, field)[kept] for clips, kept in each])
+        for field in ("waves", "labels", "lengths")
+    )
+    whole = each[0][0]._replace(
+        ids=tuple(clips.ids[row] for clips, kept in each for row in kept),
+        waves=waves,
+        labels=labels,
+        lengths=lengths,
+        notices=tuple(line for clips, _ in each for line in clips.notices),
+        skipped=tuple(bad for clips, _ in each for bad in clips.skipped),
+    )
+    return parts[0]._replace(clips=whole)
 
 
 def ids_of(subset: str) -> list[str]:

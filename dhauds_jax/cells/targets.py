@@ -99,10 +99,13 @@ def check_fits(config: ClassifierConfig, dataset: sets.DataSet, checkpoint: str)
             f"{checkpoint}: its classes are those of {dataset.name} in another order, so labels would be mixed up; "
             f"expected the order {', '.join(dataset.classes[:4])}, ..."
         )
-    classes = counted(len(config.classes), "class", "classes")
+    own, classes = set(config.classes), counted(len(config.classes), "class", "classes")
+    shared = sum(name in own for name in dataset.classes)
     raise BadInput(
-        f"{checkpoint}: its config.json has {classes} ({', '.join(config.classes[:4])}, ...), but "
-        f"{dataset.name} has {len(dataset.classes)} ({', '.join(dataset.classes[:4])}, ...); expected one trained on it"
+        f"{checkpoint}: knows {classes} ({', '.join(config.classes[:4])}, ...), but {dataset.name} has "
+        f"{len(dataset.classes)} ({', '.join(dataset.classes[:4])}, ...), {shared or 'none'} of them the same; "
+        "expected a checkpoint of these classes: give another --checkpoint, or train one with experiments.train "
+        f"--dataset={dataset.name}"
     )
 
 

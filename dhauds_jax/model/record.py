@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,48 +15,23 @@ from jaxtyping import Float
 from dhauds_jax import calibration, metrics
 from dhauds_jax.data.recordings import Recordings, per_file
 from dhauds_jax.data.windows import Windows
-from dhauds_jax.model import adapting
+from dhauds_jax.model import adapting, compiled
+from dhauds_jax.model.adapted import Adapted
 from dhauds_jax.model.adapting import Outcome, Request
 from dhauds_jax.model.predictions import Predictions, predictions
 from dhauds_jax.model.sounds import Sounds, read
-from dhauds_jax.nets import boxed, checkpoint, zoo
+from dhauds_jax.nets import boxed, checkpoint
 from dhauds_jax.nets import precision as precisions
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.progress import FIRST, progress_bar
 from dhauds_jax.tta import methods, protocols, selection
-from dhauds_jax.tta.advice import Advice, advise, signs
+from dhauds_jax.tta.advice import advise, signs
 from dhauds_jax.tta.evaluation import check_finite_logits, watched
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, RunInfo, Variables
+from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, Variables
 from dhauds_jax.workdir.saver import Saver
 
 BATCH = 64
 """Windows that are computed at once."""
-
-
-@dataclass(frozen=True, eq=False)
-class Adapted:
-    """How a model was adapted, and what its method predicts with.
-
-    Attributes:
-      how: the request.
-      method: the method.
-      state: the chosen state.
-      outcome: what the adaptation came to.
-      predictions: of the recordings, by the source model and after adaptation.
-      advice: whether to use it, by signs that need no labels.
-    """
-
-    how: Request
-    method: Method
-    state: AdaptState
-    outcome: Outcome
-    predictions: tuple[Predictions, Predictions]
-    advice: Advice
-
-    def __repr__(self) -> str:
-        """The method, where the result was taken from, and the verdict; never the weights."""
-        return f"<Adapted by {self.how.method}, position {self.outcome.position}: {self.advice.verdict}>"
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,10 +124,10 @@ class Model:
         `progress` is the text of a bar, None for none.
         """
         batch_size = min(batch_size, len(waves))
-        predict = _predict(self.classifier)
+        predict = compiled.predict(self.classifier)
         state, order = AdaptState(self.variables, (), (), jnp.int32(0)), None
         if self.adapted is not None:
-            predict, state = _predict_adapted(self.adapted.method), self.adapted.state
+            predict, state = compiled.predict_adapted(self.adapted.method), self.adapted.state
             # As the protocol evaluates: in a mixed order, since labelled lists would starve a batch's statistics.
             order = protocols.evaluation_order(jax.random.key(self.adapted.how.seed), len(waves))
         shown = {"unit": "batch", "disable": progress is None, "whole": True, "awaited": FIRST.format("batch")}
@@ -180,7 +154,7 @@ class Model:
         `progress` is the text of a bar, None for none; `FloatingPointError` where a number is not finite.
         """
         state, batch_size = AdaptState(self.variables, (), (), jnp.int32(0)), min(batch_size, len(waves))
-        embed = _embed(self.classifier)
+        embed = compiled.embed(self.classifier)
         shown = {"unit": "batch", "disable": progress is None, "whole": True, "awaited": FIRST.format("batch")}
         with progress_bar(desc=progress, total=-(-len(waves) // batch_size), **shown) as bar:
             vectors = protocols.evaluate(
@@ -193,7 +167,7 @@ class Model:
         self, config: ClassifierConfig, variables: Variables, extra: Mapping[str, Any], precision: str = "float32"
     ) -> Model:
         """The model with another record and its weights, such as other classes over the same embedding."""
-        made = _classifier(config.to_json(), precision)
+        made = compiled.classifier(config.to_json(), precision)
         return Model(made, jax.tree.map(jnp.asarray, variables), config, extra)
 
     def adapt(
@@ -314,32 +288,11 @@ def load(
         return load_named(place, class_names, template=template, precision=precision)
     precisions.check_precision(precision)
     variables, config, extra = checkpoint.load(place)
-    return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)
+    return Model(compiled.classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)
 
 
 def load_boxed(name: str, *, precision: str = "float32") -> Model:
     """A model that comes with the package; raises `BadInput` where there is none of that name."""
     precisions.check_precision(precision)
     variables, config = boxed.load(name)
-    return Model(_classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config)
-
-
-@functools.lru_cache(maxsize=4)
-def _classifier(config: str, precision: str) -> Classifier:
-    """One classifier a configuration: models that share it share what was compiled for it."""
-    return zoo.build(ClassifierConfig.from_json(config, "config"), **precisions.compute_options(precision))
-
-
-@functools.lru_cache(maxsize=4)
-def _predict(classifier: Classifier) -> Callable[[AdaptState, Batch], Any]:
-    return jax.jit(lambda state, batch: classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits)
-
-
-@functools.lru_cache(maxsize=4)
-def _embed(classifier: Classifier) -> Callable[[AdaptState, Batch], Any]:
-    return jax.jit(lambda state, batch: classifier.apply(state.variables, batch.wave, mode=EVAL)[0].embedding)
-
-
-@functools.lru_cache(maxsize=4)
-def _predict_adapted(method: Method) -> Callable[[AdaptState, Batch], Any]:
-    return jax.jit(method.predict)
+    return Model(compiled.classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config)

@@ -13,6 +13,7 @@ import numpy as np
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.heads import build_head
@@ -69,11 +70,6 @@ class Prototypes(nn.Module):
             raise BadInput(f"config head: unit is {unit!r}, expected true or false")
         if isinstance(scale, bool) or not isinstance(scale, int | float) or not 0 < scale < float("inf"):
             raise BadInput(f"config head: scale is {scale!r}, expected a positive number")
-
-
-def unit_rows(x: Float[Array, "*batch features"]) -> Float[Array, "*batch features"]:
-    """Rows of length 1; a row of zeros stays one, and its derivative is finite."""
-    return x / jnp.sqrt(jnp.maximum(jnp.square(x).sum(-1, keepdims=True), 1e-24))
 
 
 def with_prototypes(

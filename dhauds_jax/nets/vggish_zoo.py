@@ -14,7 +14,7 @@ from dhauds_jax.dsp import vggish
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.family import Family, preset
-from dhauds_jax.nets.vggish import VGGish
+from dhauds_jax.nets.vggish import CONVOLUTIONS, VGGish
 
 NAME = "vggish"
 """The family's name in `names.FAMILIES`, and the kind of its front end."""
@@ -52,12 +52,14 @@ def front_end() -> dict[str, Any]:
     return {"kind": NAME, "layout": "start", "resampler": "kaiser_best"}
 
 
-def build_encoder(config: ClassifierConfig, dtype: DTypeLike | None = None) -> VGGish:
-    """The encoder that a config's `geometry` describes; `dtype` is that of its products.
+def build_encoder(config: ClassifierConfig, dtype: DTypeLike | None = None, convolution: str | None = None) -> VGGish:
+    """The encoder that a config's `geometry` describes; `dtype` and `convolution` as of `VGGish`.
 
     Raises:
-      BadInput: a size is missing, foreign or impossible, or the front end gives no examples.
+      BadInput: a size is missing, foreign or impossible, the front end gives no examples, or another convolution.
     """
+    if convolution not in CONVOLUTIONS:
+        raise BadInput(f"net: convolution is {convolution!r}, expected one of {', '.join(map(repr, CONVOLUTIONS))}")
     sizes = take(config.geometry, GEOMETRY, "config geometry of family 'vggish'")
     kind = config.front_end["kind"]
     if kind != NAME:
@@ -71,7 +73,7 @@ def build_encoder(config: ClassifierConfig, dtype: DTypeLike | None = None) -> V
             f"each of {stages} widths, and at least one linear layer"
         )
     tuples = {name: tuple(sizes[name]) for name in ("widths", "convs", "dense")}
-    return VGGish(**{**sizes, **tuples}, dtype=dtype)
+    return VGGish(**{**sizes, **tuples}, dtype=dtype, convolution=convolution)
 
 
 HEAD = {"kind": "attention_pool", "heads": 4, "dropout": 0.1, "mask": "trailing_zeros"}
@@ -82,4 +84,4 @@ PRESETS = {
     for name, classes, sizes in (("vggish", class_names.TOMOFUN, PUBLISHED), ("vggish_small", None, SMALL))
 }
 
-FAMILY = Family(build_encoder, ("dtype",), PRESETS)
+FAMILY = Family(build_encoder, ("dtype", "convolution"), PRESETS)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +36,7 @@ _SEES = {
     "past": "the clips before",
     "train_labels": "labelled clips",
     "train_clips": "unlabelled training clips",
+    "known_clips": "clips that are known to be of the classes, not of which",
     "annotations": "which chunks of a recording have no event",
 }
 
@@ -53,7 +55,9 @@ def rows_table(found: Sequence[Record]) -> str:
     header = ["prototypes", "scorer", "background", "weight", "plain", "accuracy", "label-free (weight)"]
     header += ["oracle (weight)", "ECE", "NLL (nats)", "AURC", "sees"]
     several = _SEVERAL in found[0]
+    rejects = any("reject" in record for record in found)
     header = [_SHARE if name == "accuracy" and several else name for name in header] + (["mAP"] if several else [])
+    header += ["named", "right of these"] if rejects else []
     rows = []
     for line in lines_of(found):
         first, members = line.first, line.members
@@ -65,8 +69,19 @@ def rows_table(found: Sequence[Record]) -> str:
         row += [mean_and_spread([r["ece"] for r in members]), mean_and_spread([r["nll"] for r in members], 1.0, 2)]
         row += [mean_and_spread([r["risk_coverage"]["area"] for r in members]), ", ".join(first["uses"]) or "nothing"]
         row += [mean_and_spread([r[_SEVERAL][1] for r in members])] if several else []
+        row += _named(members) if rejects else []
         rows.append(row)
     return table(header, rows)
+
+
+def _named(members: Sequence[Record]) -> list[str]:
+    """The share of clips that keep a name, and of those that is right; "-" where no rate was asked for."""
+    kept = [record["reject"] for record in members if "reject" in record]
+    right = [each["right"] for each in kept if each["right"] is not None]
+    return [
+        mean_and_spread([each["accepted"] for each in kept]) if kept else "-",
+        mean_and_spread(right) if right else "-",
+    ]
 
 
 def _with_weight(members: Sequence[Record], key: str, weight: str) -> str:
@@ -75,24 +90,47 @@ def _with_weight(members: Sequence[Record], key: str, weight: str) -> str:
 
 
 def preferred(found: Sequence[Record]) -> str:
-    """Which row the criterion prefers, without labels, for prototypes of each kind; given weights and oracles aside."""
-    said = []
+    """Which row the criterion prefers, without labels, for prototypes of each kind; given weights and oracles aside.
+
+    Only rows of the same clips in the same folds are compared, by the same criterion: its values say nothing else.
+    """
+    said: dict[str, list[str]] = {}
     lines = lines_of(found)
-    shown = [record for line in lines for record in line.members]
     names_of = {id(record): line.name for line in lines for record in line.members}
-    for (kind, train), members in grouped(shown, ("prototypes", "train")).items():
-        free = [r for r in members if r["weight_chosen_by"] != "given" and r["selection"]["value"] is not None]
-        free = [r for r in free if not _is_oracle(r)]
-        picked: list[Record] = []
-        for (_seed,), some in grouped(free, ("seed",)).items():
-            picked.append(max(some, key=lambda record: record["selection"]["value"]))
-        if len(free) > len(picked):
-            names = ", ".join(dict.fromkeys(names_of[id(record)] for record in picked))
-            accuracy = mean_and_spread([record["adapted_last"] for record in picked])
-            said.append(f"{made_of(kind, train)}: {names}, accuracy {accuracy}")
-    if not said:
-        return ""
-    return f"The scorer that {found[0]['selection']['criterion']} prefers, without labels: {'; '.join(said)}.\n"
+    shown = [record for line in lines for record in line.members]
+    free = [r for r in shown if r["weight_chosen_by"] != "given" and r["selection"]["value"] is not None]
+    for (kind, train), members in _by(free, lambda r: (r["prototypes"], r["train"])).items():
+        kinds = _by([r for r in members if not _is_oracle(r)], _compared)
+        varying = [len({key[place] for key in kinds}) > 1 for place in range(len(_COMPARED))]
+        for key, some in kinds.items():
+            picked = [max(each, key=lambda r: r["selection"]["value"]) for each in _by(some, _drawn).values()]
+            if len(some) > len(picked):
+                names = ", ".join(dict.fromkeys(names_of[id(record)] for record in picked))
+                accuracy = mean_and_spread([record["adapted_last"] for record in picked])
+                marks = [f"{n}={v or 'default'}" for n, v, k in zip(_COMPARED, key, varying, strict=False) if k]
+                mark = f" [{', '.join(marks)}]" if marks else ""
+                criterion = some[0]["selection"]["criterion"]
+                said.setdefault(criterion, []).append(f"{made_of(kind, train)}{mark}: {names}, accuracy {accuracy}")
+    return "".join(f"The scorer that {c} prefers, without labels: {'; '.join(each)}.\n" for c, each in said.items())
+
+
+_COMPARED = ("folds_asked", "n", "source_checkpoint")
+"""With the criterion, what rows that a criterion compares must share beside their clips."""
+
+
+def _compared(record: Record) -> tuple[object, ...]:
+    return (*map(record.get, _COMPARED), record["selection"]["criterion"])
+
+
+def _drawn(record: Record) -> tuple[object, ...]:
+    return record["seed"], record.get("clips")
+
+
+def _by(found: Sequence[Record], key: Callable[[Record], tuple[Any, ...]]) -> dict[tuple[Any, ...], list[Record]]:
+    out: dict[tuple[Any, ...], list[Record]] = {}
+    for record in found:
+        out.setdefault(key(record), []).append(record)
+    return out
 
 
 def _is_oracle(record: Record) -> bool:
@@ -124,11 +162,45 @@ def render(found: Sequence[Record], folder: Path) -> str:
         what = "Average precision" if _SEVERAL in members[0] else "Accuracy"
         parts += [f"{what} of each class in %, and the change against the row's own plain in points:", ""]
         parts += [class_table(members)]
-    if figures.has_levels(kept):
-        figures.over_levels(kept, folder / "zeroshot-levels.png")
-        parts += ["## Accuracy against SNR", "", "![accuracy against SNR](zeroshot-levels.png)", ""]
+    parts += [*levels(kept, folder), *gaps(kept, folder)]
     parts += ["## Provenance of the zero-shot rows", "", _provenance(kept)]
     return "\n".join(parts)
+
+
+def levels(found: Sequence[Record], folder: Path) -> list[str]:
+    """Accuracy against SNR, a figure for each network and list of classes: a mean over others is of nothing."""
+    parts: list[str] = []
+    shown = [some for some in _by(found, figures.of_one_figure).values() if figures.has_levels(some)]
+    for number, members in enumerate(shown, 1):
+        name = "zeroshot-levels.png" if number == 1 else f"zeroshot-levels-{number}.png"
+        figures.over_levels(members, folder / name)
+        first, more = members[0], ""
+        if len(shown) > 1:
+            more = f", {first['net']}, profile {first['profile']}, {len(first['classes'])} classes"
+        parts += [f"## Accuracy against SNR{more}", "", f"![accuracy against SNR]({name})", ""]
+    return parts
+
+
+def gaps(found: Sequence[Record], folder: Path) -> list[str]:
+    """How far sounds and sentences lie apart, and the accuracy along the line that brings them together."""
+    lines = {}
+    for place, members in grouped([r for r in found if (r.get("gap") or {}).get("closed")], PLACE).items():
+        lines |= {f"{title(place)}{line.mark}": line.members for line in lines_of(members)}
+    if not lines:
+        return []
+    figures.over_gaps(lines, folder / "zeroshot-gap.png")
+    rows = []
+    for name, members in lines.items():
+        distance, share = (float(np.mean([r["gap"][key] for r in members])) for key in ("distance", "share"))
+        closed = [f"{share:g}: {value:.1f}" for share, value in figures.closed(members).items()]
+        rows.append([name, f"{distance:.3f}", f"{100 * share:.1f}", ", ".join(closed)])
+    said = (
+        "*share*: what the distance of the means is of the mean squared distance of a sound and a sentence. The line "
+        "goes by the mean of all clips, as scorer centre does."
+    )
+    head = ["set", "distance of the means", "share, %", "share closed: accuracy, %"]
+    shown = table(head, rows)
+    return ["## The modality gap", "", said, "", shown, "![accuracy as the gap closes](zeroshot-gap.png)", ""]
 
 
 def tables(found: Sequence[Record]) -> Iterator[tuple[str, list[Record]]]:

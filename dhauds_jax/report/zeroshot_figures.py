@@ -96,21 +96,58 @@ def has_levels(found: Sequence[Record]) -> bool:
     return len({snr_of(record) for record in found if record["weight_chosen_by"] != "given"} - {None}) > 1
 
 
-def over_levels(found: Sequence[Record], path: Path) -> None:
-    """Accuracy against SNR: a line a combination but for given weights, the mean over backgrounds and seeds."""
+def closed(members: Sequence[Record]) -> dict[float, float]:
+    """Share of the gap that is closed -> accuracy in %, the mean over seeds."""
+    shares = dict.fromkeys(share for record in members for share, _ in record["gap"]["closed"])
+    known = [dict(map(tuple, record["gap"]["closed"])) for record in members]
+    return {share: 100 * float(np.mean([one[share] for one in known if share in one])) for share in sorted(shares)}
+
+
+def over_gaps(lines: Mapping[str, Sequence[Record]], path: Path) -> None:
+    """Accuracy against the share of the gap between sounds and sentences that is closed: a line a set."""
+    figure, axes = subplots(figsize=(9.0, _height(lines, 9.0)))
+    for index, (name, members) in enumerate(list(lines.items())[:MOST]):
+        values = closed(members)
+        axes.plot(list(values), list(values.values()), **look(index).line, label=name, marker=".")
+    axes.set(xlabel="share of the gap that is closed", ylabel="accuracy (%)")
+    bare(axes)
+    legend_below(figure, *axes.get_legend_handles_labels())
+    save(figure, path)
+
+
+def of_one_figure(record: Record) -> tuple[object, ...]:
+    """What rows of one figure of levels share."""
+    return record["net"], record["profile"], tuple(record["classes"])
+
+
+def levels(found: Sequence[Record]) -> dict[str, dict[float, float]]:
+    """Line -> SNR in dB -> accuracy in %, the mean over backgrounds and seeds; given weights have no line.
+
+    Rows over other folds, or by another criterion, are lines of their own, marked by what differs.
+    """
+    shown = [r for r in found if snr_of(r) is not None and r["weight_chosen_by"] != "given"]
+    asked = [name for name in ("folds_asked", "criterion") if len({_asked(r, name) for r in shown}) > 1]
     keyed: dict[str, dict[float, list[float]]] = {}
-    for record in found:
-        snr = snr_of(record)
-        if snr is None or record["weight_chosen_by"] == "given":
-            continue
+    for record in shown:
         place = f" {record['background']} auto" if record["curve"] else ""
         online = " online" if record["protocol"] == "online" else ""
+        marks = ", ".join(f"{name}={_asked(record, name) or 'default'}" for name in asked)
         name = f"{made_of(record['prototypes'], record['train'])} {record['scorer']}{place}{online}"
-        keyed.setdefault(name, {}).setdefault(snr, []).append(100 * record["adapted_last"])
-    figure, axes = subplots(figsize=(9.0, _height(keyed, 9.0)))
-    for index, (name, values) in enumerate(list(keyed.items())[:MOST]):
-        order = sorted(values)
-        axes.plot(order, [np.mean(values[snr]) for snr in order], **look(index).line, label=name, marker=".")
+        name += f" [{marks}]" if marks else ""
+        keyed.setdefault(name, {}).setdefault(snr_of(record), []).append(100 * record["adapted_last"])
+    return {name: {snr: float(np.mean(values[snr])) for snr in sorted(values)} for name, values in keyed.items()}
+
+
+def _asked(record: Record, name: str) -> object:
+    return record["selection"]["criterion"] if name == "criterion" else record.get(name)
+
+
+def over_levels(found: Sequence[Record], path: Path) -> None:
+    """Accuracy against SNR: a line a combination but for given weights (`levels`)."""
+    lines = levels(found)
+    figure, axes = subplots(figsize=(9.0, _height(lines, 9.0)))
+    for index, (name, values) in enumerate(list(lines.items())[:MOST]):
+        axes.plot(list(values), list(values.values()), **look(index).line, label=name, marker=".")
     axes.set(xlabel="SNR (dB)", ylabel="accuracy (%)")
     bare(axes)
     legend_below(figure, *axes.get_legend_handles_labels())

@@ -13,7 +13,19 @@ PLACE = ("dataset", "corruption", "level", "net", "profile", "protocol")
 """What must be equal for rows to stand in one table."""
 
 ROW = ("prototypes", "train", "scorer", "background", "weight_chosen_by")
-ASKED = ("folds_asked", "shots", "scale_asked", "criterion", "template", "topn", "normalised", "long", "precision")
+ASKED = (
+    "reject_asked",
+    "template_weights",
+    "folds_asked",
+    "shots",
+    "scale_asked",
+    "criterion",
+    "template",
+    "topn",
+    "normalised",
+    "long",
+    "precision",
+)
 MADE = ("source_checkpoint", "clips", "source_clips", "background_of", "template_lines", "scorer_source")
 _DRAWN = ("clips", "source_clips", "background_of")
 """Digests that a seed's draws change where a corruption was mixed in."""

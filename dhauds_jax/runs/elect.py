@@ -113,11 +113,11 @@ def run_election(run: ElectRun, command: str) -> str:
 
 def views_of(run: ElectRun, configs: Sequence[ClassifierConfig], corruption: str) -> str:
     """What the views of a cell are of; raises `BadInput` where clips cannot be had without their padding."""
-    centred = all(reading(config.front_end)["layout"] == "centre" for config in configs)
-    possible = corruption == CLEAN and centred and all(c.front_end["kind"] == "log_mel" for c in configs)
+    silent = all(reading(config.front_end)["layout"] != "repeat_pad" for config in configs)
+    possible = corruption == CLEAN and silent and all(c.front_end["kind"] == "log_mel" for c in configs)
     if run.views not in (None, "padded", "unpadded"):
         raise BadInput(f"--views={run.views}: expected padded or unpadded")
-    if run.views == "unpadded" and not centred:
+    if run.views == "unpadded" and not silent:
         nets = ", ".join(config.net for config in configs)
         raise BadInput(
             f"--views=unpadded: among {nets} are front ends that repeat short clips (front_end.layout repeat_pad), "

@@ -11,11 +11,11 @@ from jaxtyping import Float
 from dhauds_jax import digests, registry
 from dhauds_jax.data.sets.base import read_text
 from dhauds_jax.errors import BadInput
-from dhauds_jax.model import encoding
+from dhauds_jax.model import encoding, named
 from dhauds_jax.model.encoding import Encoder
 from dhauds_jax.model.record import load
 from dhauds_jax.names import CLEAN
-from dhauds_jax.nets import checkpoint, clap_layout, clap_prompts, clap_zoo, precision, zoo
+from dhauds_jax.nets import checkpoint, clap_layout, zoo
 from dhauds_jax.nets.audio_text_config import AudioTextConfig
 from dhauds_jax.nets.clap_layout import LongRule
 from dhauds_jax.nets.config import ClassifierConfig
@@ -49,14 +49,14 @@ def encoding_of(run: EmbedRun) -> Encoding:
             raise BadInput(f"--long={run.long}: a corruption acts on the heads of long clips, expected --long=first")
         rule = LongRule("first")
     if both:
-        variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
+        towers = named.towers(run.checkpoint, precision=run.precision)
+        variables, config = towers.variables, towers.config
         if rule.kind.startswith("fusion") and config.audio["fusion"] is None:
             raise BadInput(
                 f"--long={run.long}: is a rule of audio-text networks with fusion, and --checkpoint={run.checkpoint} "
                 "has none; expected windows, first or random_crop"
             )
-        towers = clap_zoo.build_audio_text(config, **precision.compute_options(run.precision))
-        encoder = encoding.of_audio_text(towers, variables, rule, run.batch_size)
+        encoder = encoding.of_audio_text(towers.model, variables, rule, run.batch_size)
     else:
         model = load(run.checkpoint, precision=run.precision)
         variables, config = model.variables, model.config
@@ -114,7 +114,6 @@ def text_vectors(run: EmbedRun, texts: list[str]) -> tuple[Float[np.ndarray, "te
             f"--text={run.text}: phrases are embedded by an audio-text network, and --checkpoint={run.checkpoint} is a "
             "classifier; expected the checkpoint of one, or no --text"
         )
-    variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
-    # In float32 whatever is asked for sounds: they are kept, and other runs take them.
-    found = clap_prompts.embed_texts(clap_zoo.build_audio_text(config), variables, texts, run.checkpoint)
-    return np.asarray(found, np.float32), {**_named(config, variables), "precision": "float32"}
+    towers = named.towers(run.checkpoint)
+    found = np.asarray(towers.sentences(texts), np.float32)
+    return found, {**_named(towers.config, towers.variables), "precision": "float32"}

@@ -49,20 +49,22 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     check_on_bad_file(run.on_bad_file)
     if run.subset:
         subsets.ids_of(run.subset)
+    run = run.replace(split=tuple(dict.fromkeys(run.split)))
     pairs = targets.expand(run.corruption, run.level)
     model, place = model_of(run.checkpoint, run.model, run.precision)
     dataset = sets.get(run.dataset, run.data_dir)
-    check_split(dataset, run.split)
+    if not run.split:
+        raise BadInput(f"--split: names no split, expected some of {', '.join(dataset.splits)}")
+    for split in run.split:
+        check_split(dataset, split)
     _check_fits(model, dataset, place)
     for corruption, level in pairs:
         if corruption != CLEAN:
             targets.check_noise(dataset, run.noise_dir, corruption, level, model.config.sample_rate)
-    split = run.split
-    same = {"allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file, "workdir": run.output}
-    loaded = targets.load(run.dataset, run.data_dir, split, model.config, **same)
+    loaded = _loaded(run, model)
     loaded = subsets.only(loaded, run.subset) if run.subset else loaded
     clips, weights = content.of_split(loaded.clips), variables_hash(model.variables)
-    about = {"dataset": run.dataset, "split": split, **subsets.remark(run.subset), "content": clips}
+    about = {"dataset": run.dataset, "split": ",".join(run.split), **subsets.remark(run.subset), "content": clips}
     about |= {"seed": run.seed, "profile": run.profile}
     say(f"work: a pass over {counted(len(loaded.clips.ids), 'clip')} for each of {counted(len(pairs), 'corruption')}")
     estimate, found = Estimate(len(pairs), "corruption", few=True), []
@@ -84,6 +86,15 @@ def _check_fits(model: Model, dataset: sets.DataSet, place: str) -> None:
         raise BadInput(f"{place}: reports groups of classes, expected a set with one label a clip, not {dataset.name}")
     if not groups or dataset.classes != model.config.reported:
         targets.check_fits(model.config, dataset, place)
+
+
+def _loaded(run: EvaluateRun, model: Model) -> Loaded:
+    """The clips of all splits."""
+    same = {"allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file, "workdir": run.output}
+    parts = []
+    for split in run.split:
+        parts.append(targets.load(run.dataset, run.data_dir, split, model.config, first=not parts, **same))
+    return subsets.together(parts) if len(parts) > 1 else parts[0]
 
 
 def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, level: str) -> dict[str, Any]:
@@ -159,7 +170,7 @@ def _headline(cell: dict[str, Any]) -> str:
 def _report(run: EvaluateRun, numbers: dict[str, Any], found: list[dict[str, Any]], command: str) -> str:
     subset = [f"{name}={value}" for name, value in subsets.remark(run.subset).items()]
     lines = [
-        f"# Evaluation of {numbers['net']} on {run.dataset} ({', '.join((run.split, *subset))})",
+        f"# Evaluation of {numbers['net']} on {run.dataset} ({', '.join((*run.split, *subset))})",
         "",
         "| clips | corruption | accuracy, 95 % interval over clips | macro F1 | calibration error | nll | "
         "share of the most frequent label |",

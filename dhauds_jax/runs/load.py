@@ -30,6 +30,14 @@ TONES = 8
 MOST_BYTES = 256 * 2**20
 """Of the recordings, which are held in memory."""
 
+RATIOS = {
+    "per_s": "answers a second",
+    "p50_ms": "p50",
+    "p99_ms": "p99",
+    "core_ms_per_answer": "time of a core an answer",
+}
+"""What two services are compared by, and what it is called."""
+
 
 class Service(NamedTuple):
     """One of the services.
@@ -183,7 +191,9 @@ def _row(run: LoadRun, measured: Measured) -> dict[str, Any]:
     row |= dict(zip(("p50_ms", "p90_ms", "p99_ms", "max_ms"), at, strict=True))
     row |= {"late_p99_ms": float(np.quantile(whole.late_s, 0.99) * 1e3) if len(whole.late_s) else 0.0}
     row |= {"generator_cores": whole.cpu_s / whole.wall_s}
-    row |= {"service_cores": None if measured.cpu_s is None else measured.cpu_s / whole.wall_s}
+    known = measured.cpu_s is not None and good.any()
+    row |= {"service_cores": measured.cpu_s / whole.wall_s if known else None}
+    row |= {"core_ms_per_answer": 1e3 * measured.cpu_s / int(good.sum()) if known else None}
     return row | {"start_s": service.start_s}
 
 
@@ -191,7 +201,8 @@ def _ratio(measured: Sequence[Measured], rows: Sequence[dict[str, Any]]) -> dict
     """The first service to the second: answers a second as the median over parts, percentiles over all."""
     first, second = ([int((p.status == 200).sum()) / p.wall_s for p in one.parts] for one in measured)
     found = {"per_s": statistics.median(a / b for a, b in zip(first, second, strict=True) if b)} if all(second) else {}
-    return found | {key: rows[0][key] / rows[1][key] for key in ("p50_ms", "p99_ms") if rows[1][key] and rows[0][key]}
+    others = [key for key in RATIOS if key != "per_s" and rows[0][key] and rows[1][key]]
+    return found | {key: rows[0][key] / rows[1][key] for key in others}
 
 
 def _table(run: LoadRun, rows: Sequence[dict[str, Any]], ratio: dict[str, float]) -> str:
@@ -205,10 +216,11 @@ def _table(run: LoadRun, rows: Sequence[dict[str, Any]], ratio: dict[str, float]
             f"{row['service']}: {row['per_s']:.1f} answers a second, ms: {times}; {row['answered']} of {row['sent']} "
             f"answered, {row['lost']} lost{others}"
         )
-        service = "" if row["service_cores"] is None else f", the service {row['service_cores']:.2f}"
+        per = row["core_ms_per_answer"]
+        service = "" if per is None else f", the service {row['service_cores']:.2f} ({per:.2f} ms of one an answer)"
         late = f", sent late by {row['late_p99_ms']:.1f} ms (p99)" if run.rate else ""
         lines.append(f"  of {os.cpu_count()} cores the load generator took {row['generator_cores']:.2f}{service}{late}")
     if ratio:
-        said = ", ".join(f"{value:.2f} x the {name.removesuffix('_ms')}" for name, value in ratio.items())
-        lines.append(f"the first to the second: {said.replace('the per_s', 'the answers a second')}")
+        said = ", ".join(f"{value:.2f} x the {RATIOS[name]}" for name, value in ratio.items())
+        lines.append(f"the first to the second: {said}")
     return "\n".join(lines)

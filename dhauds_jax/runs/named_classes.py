@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from dhauds_jax import calibration, digests
 from dhauds_jax.data import recordings
@@ -28,6 +28,7 @@ from dhauds_jax.types import Background, Calibration, Scorer, ScorerInfo
 from dhauds_jax.wording import counted
 from dhauds_jax.zeroshot import background as backgrounds
 from dhauds_jax.zeroshot import choose, prototypes, scorers, scoring, templates
+from dhauds_jax.zeroshot.request import ENTROPY, EQUAL
 
 
 class Named(NamedTuple):
@@ -39,6 +40,7 @@ class Named(NamedTuple):
       noisy: (phrases, classes, width) of every class with every noise phrase, where the scorer wants them.
       background: what is known of it so far (`--background_quiet` waits for the recordings).
       held: windows of the background that are kept apart for the threshold of unknown.
+      heard: windows of known classes, likewise.
       digest: names all of this, for the identity of results.
     """
 
@@ -47,6 +49,7 @@ class Named(NamedTuple):
     noisy: Float[np.ndarray, "phrases classes width"] | None
     background: Background | None
     held: Windows | None
+    heard: Windows | None
     digest: str
 
 
@@ -114,8 +117,12 @@ def load(run: Any) -> Named:
     check(run)
     classes = templates.class_names(text_of(run.class_names, "--class_names"), f"--class_names={run.class_names}")
     lines = template_lines(run.template)
-    if run.scale == "agreement" and len(lines) < 2:
-        raise BadInput(f"--scale=agreement: template {run.template} is one sentence, expected two or more: ensemble")
+    several = [
+        flag for flag, wanted in (("scale", "agreement"), ("template_weights", ENTROPY)) if getattr(run, flag) == wanted
+    ]
+    if several and len(lines) < 2:
+        asked = f"--{several[0]}={getattr(run, several[0])}"
+        raise BadInput(f"{asked}: template {run.template} is one sentence, expected two or more: ensemble")
     if run.checkpoint is None:
         raise BadInput("--class_names: needs an audio-text model, expected --checkpoint=FOLDER of converters.convert")
     found = named.towers(run.checkpoint, precision=run.precision)
@@ -133,14 +140,33 @@ def load(run: Any) -> Named:
         for name in ("anchors", "noisy")
     )
     model = found.classifier(np.asarray(prototypes.text(jnp.asarray(anchors))), classes)
-    background, held = None, None
+    background, held, heard = None, None, None
     if run.background_text:
         background = backgrounds.from_text(np.stack([vectors[text] for text in asked["background"]]))
     elif run.background_dir:
         background, held = _heard(run, model)
     arrays = [anchors, noisy, *([] if background is None else [background.mean, background.vectors])]
     digest = digests.of_texts(classes, digests.of_arrays(*(np.asarray(a) for a in arrays if a is not None)))
-    return Named(model, anchors, noisy, background, held, digest)
+    if run.known_dir:
+        found, rows = _sounding(run, model, "known_dir", "recordings of the classes")
+        heard, digest = chosen(found.waves, rows), digests.of_texts(digest, found.digest)
+    return Named(model, anchors, noisy, background, held, heard, digest)
+
+
+def _sounding(run: Any, model: Model, flag: str, what: str) -> tuple[Recordings, Int[np.ndarray, " windows"]]:
+    """The recordings of a folder that a flag names, and which of their windows are not of silent files."""
+    config, folder = model.config, getattr(run, flag)
+    how = {"sample_rate": config.sample_rate, "length": config.length, **reading(config.front_end)}
+    try:
+        found = recordings.load(folder, on_bad_file=run.on_bad_file, reread=True, **how)
+    except BadInput as error:  # the reader knows one flag of recordings
+        raise BadInput(str(error).replace("--audio_dir", f"--{flag}")) from None
+    for line in labels.described(found, config).splitlines()[1:]:
+        print(line.replace("note: ", f"note: {flag.removesuffix('_dir')}: ", 1))
+    rows = np.flatnonzero(~np.isin(np.asarray(found.files)[found.owner], found.silent))
+    if not len(rows):
+        raise BadInput(f"--{flag}={folder}: all {counted(len(found.files), 'recording')} are silent, expected {what}")
+    return found, rows
 
 
 def _heard(run: Any, model: Model) -> tuple[Background, Windows | None]:
@@ -148,22 +174,8 @@ def _heard(run: Any, model: Model) -> tuple[Background, Windows | None]:
 
     What the profile is made of stands beside its mean, so the windows that are kept apart are named by it too.
     """
-    config = model.config
-    how = {"sample_rate": config.sample_rate, "length": config.length, **reading(config.front_end)}
-    try:
-        found = recordings.load(run.background_dir, on_bad_file=run.on_bad_file, reread=True, **how)
-    except BadInput as error:  # the reader knows one flag of recordings
-        raise BadInput(str(error).replace("--audio_dir", "--background_dir")) from None
-    for line in labels.described(found, config).splitlines()[1:]:
-        print(line.replace("note: ", "note: background: ", 1))
-    sounding = ~np.isin(np.asarray(found.files)[found.owner], found.silent)
-    if not sounding.any():
-        raise BadInput(
-            f"--background_dir={run.background_dir}: all {counted(len(found.files), 'recording')} are silent, expected "
-            "recordings of the background"
-        )
+    found, rows = _sounding(run, model, "background_dir", "recordings of the background")
     vectors = model.window_vectors(found.waves, run.batch_size, "background")
-    rows = np.flatnonzero(sounding)
     if run.reject_background is None:
         return backgrounds.from_audio(vectors[rows]), None
     if len(rows) < 4:
@@ -181,14 +193,14 @@ def corrected(known: Named, run: Any, found: Recordings) -> Corrected:
       BadInput: what a scorer or a background refuses of these recordings.
     """
     vectors = known.model.window_vectors(found.waves, run.batch_size, "embed")
-    anchors = np.asarray(prototypes.text(jnp.asarray(known.anchors)))
-    scale = _scale(known, run, vectors)
+    anchors, lines = _anchors(known, run, vectors)
+    scale = _scale(known, run, vectors, anchors)
     plain = vectors @ anchors.T
     background = known.background
     if run.background_quiet:
         levels = 10 * np.log10([max(float(np.mean(np.square(wave))), 0.0) or 1e-30 for wave in found.waves])
         background = backgrounds.quiet(vectors, plain.max(-1), np.where(levels < -200, -np.inf, levels))
-    name, weight, lines = scorer_of(run), None, []
+    name, weight = scorer_of(run), None
     if background is not None:
         weight, how = _weight(run, vectors, anchors, background)
         lines.append(f"background: {_origin(run)}, weight {weight:g}{how}")
@@ -221,31 +233,47 @@ def rescored(how: Corrected, model: Model, run: Any, found: Recordings, outcome:
 
 
 def calibrated(known: Named, how: Corrected, after: Model, run: Any) -> tuple[Model, Calibration | None]:
-    """The adapted model and what held-out background windows score, by which a rate of unknown is kept.
+    """The adapted model and what held-out windows score, of background and of known classes, to keep a rate of unknown.
 
     They are what `after` says of these windows, or, of a scorer that is no last layer, the score of each as if it were
     one more recording. The model keeps them where its own last layer gives such scores.
     """
-    if known.held is None:
+    if known.held is None and known.heard is None:
         return after, None
-    if how.rest is None:
-        scores = after.logits(known.held, run.batch_size)
-    else:
-        scores = how.rest.beside(after.window_vectors(known.held, run.batch_size))
-    made = calibration.with_scores(Calibration(1.0, run.scale, "max_probability"), background=scores)
+
+    def scores(windows: Windows | None) -> Float[np.ndarray, "windows classes"] | None:
+        if windows is None:
+            return None
+        if how.rest is None:
+            return after.logits(windows, run.batch_size)
+        return how.rest.beside(after.window_vectors(windows, run.batch_size))
+
+    base = Calibration(1.0, run.scale, "max_probability")
+    made = calibration.with_scores(base, known=scores(known.heard), background=scores(known.held))
     if how.rest is not None:
         return after, made
     return replace(after, extra={**after.extra, "calibration": calibration.to_extra(made)}), made
 
 
-def _scale(known: Named, run: Any, vectors: np.ndarray) -> float:
+def _anchors(known: Named, run: Any, vectors: np.ndarray) -> tuple[np.ndarray, list[str]]:
+    """The classes' anchors for these windows, and a sentence where templates are weighted."""
+    anchors, weights = jnp.asarray(known.anchors), None
+    if run.template_weights == EQUAL:
+        return np.asarray(prototypes.text(anchors)), []
+    scale = float(known.model.config.head["scale"])
+    weights = prototypes.template_weights(jnp.asarray(vectors), anchors, scale)
+    said = ", ".join(f"{weight:.3f}" for weight in np.asarray(weights))
+    return np.asarray(prototypes.text(anchors, weights)), [f"templates weigh {said}, chosen without labels"]
+
+
+def _scale(known: Named, run: Any, vectors: np.ndarray, anchors: np.ndarray) -> float:
     own = float(known.model.config.head["scale"])
     if run.scale == "none":
         return 1.0
     if run.scale == "checkpoint":
         return own
     halves = [np.asarray(prototypes.text(jnp.asarray(known.anchors[half::2]))) for half in (0, 1)]
-    whole = vectors @ np.asarray(prototypes.text(jnp.asarray(known.anchors))).T
+    whole = vectors @ anchors.T
     return 1 / calibration.temperature("agreement", whole, halves=tuple(vectors @ half.T for half in halves))
 
 

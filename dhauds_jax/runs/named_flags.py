@@ -7,16 +7,19 @@ from typing import Any
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.runs.requests.named_classes import BACKGROUNDS, NamedClasses
 from dhauds_jax.zeroshot import scorers
+from dhauds_jax.zeroshot.request import ENTROPY, EQUAL
 
 AUTO = "auto"
 
-FILES = ("class_names", "background_dir")
+FILES = ("class_names", "background_dir", "known_dir")
 """Flags that name files; what those hold names results (`Named.digest`)."""
 
 
 def settings(run: Any) -> dict[str, Any]:
     """The flags of named classes and of what is unknown that results follow from, those that say nothing left out."""
     named = {} if run.class_names is None else {name: getattr(run, name) for name in NamedClasses.names()}
+    if named.get("template_weights") == EQUAL:
+        del named["template_weights"]  # so that runs of before go on
     rates = {name: getattr(run, name) for name in ("reject", "reject_background")}
     return {name: value for name, value in {**named, **rates}.items() if value is not None and name not in FILES}
 
@@ -52,13 +55,19 @@ def check(run: Any) -> None:
         raise BadInput(
             f"--{given[0]}: scorer {run.scorer} takes no background off, expected --scorer=subtract or a chain with it"
         )
-    if run.reject is not None:
-        raise BadInput("--reject: sentences have no held-out clips of their classes, expected --reject_background")
+    if run.reject is not None and not run.known_dir:
+        raise BadInput(
+            "--reject: sentences have no held-out clips of their classes, expected --known_dir=FOLDER of recordings in "
+            "which these sound (which need not be said), or --reject_background"
+        )
+    if run.known_dir and run.reject is None:
+        raise BadInput("--known_dir: sets the threshold of unknown, expected --reject=0.05 or another rate beside it")
     if run.reject_background is not None and not run.background_dir:
         raise BadInput("--reject_background: needs recordings of the background, expected --background_dir=FOLDER")
     ahead = [f"--scorer={run.scorer}"] if "set" in scorers.make(scorer_of(run)).uses else []
     ahead += ["--background_weight=auto"] if run.background_weight == AUTO else []
     ahead += ["--background_quiet"] if run.background_quiet else []
+    ahead += [f"--template_weights={ENTROPY}"] if run.template_weights == ENTROPY else []
     ahead += ["--scale=agreement"] if run.scale == "agreement" else []
     if run.online and ahead:
         raise BadInput(

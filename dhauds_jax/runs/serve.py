@@ -83,7 +83,7 @@ def check(run: ServeRun) -> None:
     check_number("--batch_wait_ms", run.batch_wait_ms, 0.0, 10_000.0)
     for name in ("max_queue", "decoders"):
         check_number(f"--{name}", getattr(run, name), 1)
-    for name in ("max_body_mb", "max_seconds", "body_timeout_s", "deadline_s", "stuck_s"):
+    for name in ("max_body_mb", "max_memory_mb", "max_seconds", "body_timeout_s", "deadline_s", "stuck_s"):
         check_number(f"--{name}", getattr(run, name), 0.0, above=True)
     check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
     several = len(run.checkpoint) > 1 or views(run.views)[0] > 1
@@ -134,7 +134,13 @@ def made(run: ServeRun, tokens: Sequence[bytes] = ()) -> Service:
         compute=compute,
         wanted=Wanted(served.sample_rate, served.length, longest=run.max_seconds, overlap=run.overlap, **read_as),
         model=facts(run, models),
-        limits=Limits(int(run.max_body_mb * 2**20), run.body_timeout_s, run.deadline_s, 2 * run.max_queue),
+        limits=Limits(
+            int(run.max_body_mb * 2**20),
+            run.body_timeout_s,
+            run.deadline_s,
+            2 * run.max_queue,
+            int(run.max_memory_mb * 2**20),
+        ),
         sessions=sessions,
         counters=counters,
         decoders=Decoders(run.decoders),
@@ -184,6 +190,7 @@ def gauges(service: Service, compiled: int) -> dict[str, float | Mapping[str, fl
         "queue_requests": len(service.batcher),
         "queue_oldest_seconds": max(0.0, service.batcher.oldest()),
         "requests_inflight": service.inflight,
+        "held_bytes": service.memory.held,
         "compilations_after_warm_up_total": compilations.count() - compiled,
         "decoder_kills_total": service.decoders.kills,
         "compute_stalled_seconds": service.compute.stalled(),

@@ -14,11 +14,12 @@ from dhauds_jax.nets import precision
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.runs import zeroshot_backgrounds as places
 from dhauds_jax.runs import zeroshot_chunks as chunks
-from dhauds_jax.runs import zeroshot_recipes, zeroshot_sets, zeroshot_towers
+from dhauds_jax.runs import zeroshot_recipes, zeroshot_sets, zeroshot_towers, zeroshot_unknown
 from dhauds_jax.runs.requests.zeroshot import ZeroshotRun
 from dhauds_jax.runs.zeroshot_records import cell_of, line_of, record_of
 from dhauds_jax.runs.zeroshot_rows import OF_CLIPS, Grid, Row, check, grid_of
-from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_scale, check_training, curve_of, scored, too_few_shots
+from dhauds_jax.runs.zeroshot_scales import check_scale
+from dhauds_jax.runs.zeroshot_scores import Curve, Scored, check_training, curve_of, scored, too_few_shots
 from dhauds_jax.runs.zeroshot_sets import LabelledSet, check_owners, clean_of
 from dhauds_jax.runs.zeroshot_towers import Towers
 from dhauds_jax.tta import selection
@@ -256,11 +257,13 @@ def _check_all(run: ZeroshotGrid, grid: Grid, inputs: Inputs) -> None:
         if row.train == "clean":
             check_owners(clean_of(inputs.sets), inputs.sets[row.place], run.folds)
     kinds = list(dict.fromkeys(row.prototypes for row in grid.rows))
+    zeroshot_towers.check_weights(run, inputs.towers)
     check_scale(run, inputs.towers, kinds, [source_of(row, inputs.sets) for row in grid.rows])
     seen = {}
     for row in grid.rows:
         key = (row.place, row.train, row.prototypes)
         if row.prototypes in OF_CLIPS and key not in seen:
             seen[key] = check_training(row.prototypes, source_of(row, inputs.sets), run.topn)
+        zeroshot_unknown.check(run, row, inputs.sets[row.place])
         if "treff" in scorers.members(row.scorer):
             check_training("supervised", inputs.sets[row.place], run.topn)

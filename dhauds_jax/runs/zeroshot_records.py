@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Shaped
 
 from dhauds_jax import digests, metrics, registry
 from dhauds_jax.cells.request import title
 from dhauds_jax.names import CLEAN
-from dhauds_jax.runs import zeroshot_chunks
+from dhauds_jax.runs import zeroshot_chunks, zeroshot_unknown
+from dhauds_jax.runs.zeroshot_gap import asked_of, gap_of
 from dhauds_jax.runs.zeroshot_measures import metric_of, named, per_class, right
-from dhauds_jax.runs.zeroshot_rows import NO_TRAIN, OF_CLIPS, Row, scorer_options
-from dhauds_jax.runs.zeroshot_scores import SCALE, Curve, Scored, is_normalised, scale_of, scorer_of
+from dhauds_jax.runs.zeroshot_rows import NO_TRAIN, OF_CLIPS, Row, gap_shares, scorer_options
+from dhauds_jax.runs.zeroshot_scales import scale_of
+from dhauds_jax.runs.zeroshot_scores import SCALE, Curve, Scored, is_normalised, scorer_of
 from dhauds_jax.runs.zeroshot_sets import LabelledSet
 from dhauds_jax.runs.zeroshot_towers import Towers
 from dhauds_jax.tta import selection
 from dhauds_jax.types import Background
 from dhauds_jax.workdir.records import FORMAT
 from dhauds_jax.zeroshot import abstain, scorers
-from dhauds_jax.zeroshot.gap import gap
-from dhauds_jax.zeroshot.request import AUTO, ZeroshotGrid
+from dhauds_jax.zeroshot.request import AUTO, ENTROPY, ZeroshotGrid
 
 POINTS = 40
 """Points that a record keeps of risk against coverage."""
@@ -34,7 +34,7 @@ _PROTOTYPES_USE = {
     "supervised": ("train_labels",),
     "head": ("train_labels",),
 }
-_ORDER = (*scorers.USES, "oracle", "train_clips", "annotations")
+_ORDER = (*scorers.USES, "oracle", "train_clips", "annotations", zeroshot_unknown.SEES)
 
 
 def cell_of(
@@ -67,8 +67,21 @@ def cell_of(
         "profile": run.profile,
         "online": run.online,
         "seed": run.seed,
+        **_asked_since(run, row),
     }
     return digests.of_text(repr(sorted(named.items())))
+
+
+def _asked_since(run: ZeroshotGrid, row: Row) -> dict[str, Any]:
+    """What names a row only where it is asked for, so that rows of before keep their names."""
+    asked: dict[str, Any] = {}
+    if run.template_weights == ENTROPY and by_sentences(row):
+        asked["template_weights"] = ENTROPY
+    if asked_of(run, row):
+        asked["close_gap"] = gap_shares(run)
+    if run.reject is not None:
+        asked["reject"] = run.reject
+    return asked
 
 
 def precision_of(one: LabelledSet) -> str | None:
@@ -101,6 +114,8 @@ def uses_of(run: ZeroshotGrid, row: Row, background: Background | None) -> tuple
     scorer = scorer_of(row, row.weight, run.online)
     found = {*_PROTOTYPES_USE[row.prototypes], *scorers.uses(scorer, background), *(("set",) if row.auto else ())}
     found |= {"train_labels"} if run.scale == "nll" else set()
+    found |= {zeroshot_unknown.SEES} if run.reject is not None else set()
+    found |= {"set"} if run.template_weights == ENTROPY and by_sentences(row) else set()
     found |= {"annotations"} if row.background == zeroshot_chunks.KIND else set()
     if row.background == "oracle" or (run.profile == "reference" and "own_background" in found):
         found |= {"oracle"} if row.background in ("audio", "oracle") else set()
@@ -141,7 +156,7 @@ def record_of(
         "scales": list(scales),
         "scale_chosen_by": scale_by,
         "uses": list(uses_of(run, row, background)),
-        "gap": _gap(it, towers) if by_sentences(row) else None,
+        "gap": gap_of(run, row, it) if by_sentences(row) else None,
         "folds": folds,
         "plain_folds": plain_folds,
         "classes": list(it.one.about.classes),
@@ -149,7 +164,15 @@ def record_of(
         "reliability": metrics.reliability(logits, labels),
         "risk_coverage": _risk(logits, named(scores, labels)),
         **_several(it, scores),
+        **_named(run, logits, named(scores, labels), it),
     }
+
+
+def _named(run: ZeroshotGrid, logits: np.ndarray, hits: np.ndarray, it: Scored) -> dict[str, Any]:
+    """Which clips keep a name; nothing where no rate is asked for."""
+    if run.reject is None:
+        return {}
+    return {"reject_asked": run.reject, "reject": zeroshot_unknown.named_at(run.reject, logits, hits, it.fold)}
 
 
 def _curve(run: ZeroshotGrid, it: Scored, curve: Curve, scores: np.ndarray) -> dict[str, Any]:
@@ -189,6 +212,8 @@ def _place(run: ZeroshotGrid, row: Row, it: Scored, towers: Towers, corruption: 
         "background": row.background,
         "template": run.template if by_sentences(row) else None,
         "template_lines": template_lines_of(row, towers),
+        "template_weights": ENTROPY if it.template_weights and by_sentences(row) else None,
+        **({"weights_of_templates": it.template_weights} if it.template_weights and by_sentences(row) else {}),
         "scorer_source": scorer_source_of(row),
         "train": row.train,
         "normalised": is_normalised(run) if row.prototypes != "text" else True,
@@ -213,13 +238,6 @@ def _own_head(it: Scored, towers: Towers) -> float:
     raw = np.asarray(it.one.about.vectors)[it.one.tested]
     logits = raw @ np.asarray(towers.head.kernel) + np.asarray(towers.head.bias)
     return float(np.mean(right(logits, it.labels)))
-
-
-def _gap(it: Scored, towers: Towers) -> dict[str, float] | None:
-    if towers.text is None:
-        return None
-    found = gap(jnp.asarray(it.vectors), jnp.asarray(towers.text))
-    return {"distance": found.distance, "share": found.share}
 
 
 def _several(it: Scored, scores: np.ndarray) -> dict[str, list[float]]:
@@ -254,6 +272,10 @@ def line_of(record: Mapping[str, Any]) -> str:
     if "mean_average_precision" in record:
         plain, own = (f"{100 * each:.1f}" for each in record["mean_average_precision"])
         after += f"; mAP {own} (plain {plain})"
+    if "reject" in record:
+        kept = record["reject"]
+        right = "" if kept["right"] is None else f", of these {100 * kept['right']:.1f} right"
+        after += f"; at --reject={kept['rate']:g} {100 * kept['accepted']:.1f} % keep a name{right}"
     seen = ", ".join(record["uses"]) or "nothing beside the clip"
     return (
         f"{words}: {values['adapted_last']} (plain {values['non_adapted']}){after}; ECE {100 * record['ece']:.1f}; "

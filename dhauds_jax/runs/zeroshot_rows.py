@@ -9,7 +9,7 @@ from dhauds_jax import registry
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.runs.zeroshot_sets import LabelledSet, clean_of
 from dhauds_jax.zeroshot import scorers
-from dhauds_jax.zeroshot.request import AUTO, BACKGROUNDS, PROTOTYPES, TRAIN, ZeroshotGrid
+from dhauds_jax.zeroshot.request import AUTO, BACKGROUNDS, ENTROPY, PROTOTYPES, TRAIN, ZeroshotGrid
 
 NO_TRAIN = "-"
 """Of prototypes that are made of no clips."""
@@ -61,6 +61,13 @@ def check(run: ZeroshotGrid) -> None:
         _weight(text)
     check_number("--topn", run.topn, 1)
     check_number("--shots", run.shots, 1)
+    gap_shares(run)
+    if run.close_gap and not ("text" in run.prototypes and "plain" in run.scorer):
+        raise BadInput("--close_gap: moves sentences, expected --prototypes=text and --scorer=plain among the lists")
+    if run.template_weights == ENTROPY and run.online:
+        raise BadInput("--template_weights=entropy: looks at all clips at once, expected a run without --online")
+    if run.reject is not None:
+        check_number("--reject", run.reject, 0.0, 1.0, below=True)
     takes = [name for name in run.scorer if takes_background(name)]
     if takes and set(run.background) <= {"none"}:
         raise BadInput(
@@ -68,6 +75,18 @@ def check(run: ZeroshotGrid) -> None:
         )
     if takes and not run.weight:
         raise BadInput("--weight: names none, expected numbers from 0 such as 0.5, or auto")
+
+
+def gap_shares(run: ZeroshotGrid) -> tuple[float, ...]:
+    """The shares of the gap that are to be closed; raises `BadInput` for what is no number from 0 to 1."""
+    found = []
+    for text in run.close_gap:
+        try:
+            found.append(float(text))
+        except ValueError:
+            raise BadInput(f"--close_gap={text}: expected numbers from 0 to 1, such as 0,0.25,0.5,0.75,1") from None
+        check_number("--close_gap", found[-1], 0.0, 1.0)
+    return tuple(found)
 
 
 def takes_background(scorer: str) -> bool:

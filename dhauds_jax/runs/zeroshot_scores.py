@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, Shaped
 
-from dhauds_jax import calibration
 from dhauds_jax.errors import BadInput
 from dhauds_jax.runs.zeroshot_measures import Labels, right
 from dhauds_jax.runs.zeroshot_rows import Row, scorer_options
@@ -20,7 +19,7 @@ from dhauds_jax.runs.zeroshot_towers import Towers
 from dhauds_jax.types import Background, Scorer, ScorerInfo
 from dhauds_jax.wording import counted
 from dhauds_jax.zeroshot import choose, grid, prototypes, scorers, scoring
-from dhauds_jax.zeroshot.request import ZeroshotGrid
+from dhauds_jax.zeroshot.request import EQUAL, ZeroshotGrid
 
 SCALE = choose.SCALE
 """What scores are multiplied by where no model says it."""
@@ -41,6 +40,7 @@ class Scored(NamedTuple):
       info: what scorers may know beside.
       seed: of an order and of shots.
       shots: labelled clips of a class for scorers that want some.
+      template_weights: of each template; None where all count alike.
     """
 
     one: LabelledSet
@@ -53,6 +53,7 @@ class Scored(NamedTuple):
     info: ScorerInfo
     seed: int
     shots: int
+    template_weights: tuple[float, ...] | None = None
 
 
 def is_normalised(run: ZeroshotGrid) -> bool:
@@ -87,7 +88,10 @@ def scored(run: ZeroshotGrid, kind: str, one: LabelledSet, source: LabelledSet, 
     """
     check_training(kind, source, run.topn)
     classes, width = len(one.about.classes), one.vectors.shape[1]
-    text = towers.text
+    rows = one.tested
+    vectors, fold = one.vectors[rows], one.fold[rows]
+    weights = templates_of(run, towers, vectors)
+    text = towers.text(weights)
     if kind == "head":
         made = prototypes.head(towers.head.kernel, normalised=is_normalised(run))
         made = jnp.broadcast_to(made[None], (len(one.folds), *made.shape))
@@ -95,15 +99,24 @@ def scored(run: ZeroshotGrid, kind: str, one: LabelledSet, source: LabelledSet, 
         anchors = jnp.zeros((classes, width)) if text is None else jnp.asarray(text)
         given = (jnp.asarray(source.vectors), jnp.asarray(np.maximum(source.labels, 0)), jnp.asarray(source.training))
         made = _prototypes(kind, *given, anchors, run.topn, is_normalised(run))
-    rows = one.tested
-    vectors, fold = one.vectors[rows], one.fold[rows]
     plain = np.asarray(_scores(vectors, made, fold))
     noisy = None if towers.noisy is None else jnp.asarray(towers.noisy)
     scale = SCALE if towers.scale is None else towers.scale
     info = ScorerInfo(scale, None if text is None else jnp.asarray(text), noisy)
     several = one.about.label_rows
     labels = one.labels[rows] if several is None else several[rows]
-    return Scored(one, source, made, vectors, labels, fold, plain, info, run.seed, run.shots)
+    weights = None if weights is None else tuple(weights.tolist())
+    return Scored(one, source, made, vectors, labels, fold, plain, info, run.seed, run.shots, weights)
+
+
+def templates_of(
+    run: ZeroshotGrid, towers: Towers, vectors: Float[np.ndarray, "tested width"]
+) -> Float[np.ndarray, " templates"] | None:
+    """Weights of the templates, by the unlabelled clips that are tested; None where all count alike."""
+    if run.template_weights == EQUAL or towers.anchors is None:
+        return None
+    scale = SCALE if towers.scale is None else towers.scale
+    return np.asarray(prototypes.template_weights(jnp.asarray(vectors), jnp.asarray(towers.anchors), scale))
 
 
 @functools.lru_cache(maxsize=64)
@@ -234,65 +247,3 @@ def curve_of(
     values = dict(zip(among, picked.values, strict=True))
     listed = tuple(values.get(k) for k in range(len(weights)))
     return Curve(weights, every, listed, hits, among[picked.index])
-
-
-def _asked_scale(run: ZeroshotGrid, towers: Towers) -> str:
-    """What is asked for, else the profile's."""
-    if run.scale is not None:
-        return run.scale
-    return "none" if run.profile == "reference" else "checkpoint" if towers.scale is not None else f"{SCALE:g}"
-
-
-def check_scale(run: ZeroshotGrid, towers: Towers, kinds: Sequence[str], sources: Sequence[LabelledSet]) -> None:
-    """Raises `BadInput` where some row could not be scaled as asked.
-
-    Args:
-      run: the flags.
-      towers: what the checkpoint gives.
-      kinds: the rows' prototypes.
-      sources: the sets whose training clips the likelihood would be of.
-    """
-    asked = _asked_scale(run, towers)
-    if asked == "checkpoint" and towers.scale is None:
-        raise BadInput("--scale=checkpoint: only an audio-text model has a scale, expected --checkpoint of one, or 20")
-    if asked == "agreement" and (set(kinds) != {"text"} or len(towers.template) < 2):
-        raise BadInput(
-            f"--scale=agreement: compares two halves of the templates, expected --prototypes=text alone (got "
-            f"{', '.join(kinds)}) and a --template of two sentences or more, such as ensemble"
-        )
-    if asked == "nll" and any(one.about.label_rows is not None for one in sources):
-        raise BadInput("--scale=nll: is the likelihood of one label a clip, and clips have several; expected a number")
-    if asked == "nll" and not all(one.training.any(1).all() for one in sources):
-        raise BadInput("--scale=nll: there are no training clips, expected folds or a split of them in the index")
-    if asked not in calibration.HOW and not 0 < _number(asked) < float("inf"):
-        raise BadInput(f"--scale={asked}: expected none, checkpoint, agreement, nll, or a number above 0 such as 20")
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return -1.0
-
-
-def scale_of(run: ZeroshotGrid, towers: Towers, it: Scored) -> tuple[tuple[float, ...], str]:
-    """What the scores of each fold are multiplied by to be logits, and how it was chosen; `check_scale` has passed it.
-
-    The likelihood is, as prototypes are, of each fold's own training clips: no tested clip's label reaches its scale.
-    """
-    asked, folds = _asked_scale(run, towers), len(it.prototypes)
-    if asked == "agreement":
-        halves = [np.asarray(prototypes.text(jnp.asarray(towers.anchors[half::2]))) for half in (0, 1)]
-        both = (it.vectors @ halves[0].T, it.vectors @ halves[1].T)
-        return (1 / calibration.temperature(asked, it.plain, halves=both),) * folds, asked
-    if asked == "nll":
-        return tuple(_likeliest(it, fold) for fold in range(folds)), asked
-    if asked in calibration.HOW:
-        return (1 / calibration.temperature(asked, it.plain, scale=towers.scale),) * folds, asked
-    return (float(asked),) * folds, "fixed"
-
-
-def _likeliest(it: Scored, fold: int) -> float:
-    rows = np.flatnonzero(it.source.training[fold])
-    plain = it.source.vectors[rows] @ np.asarray(it.prototypes[fold]).T
-    return 1 / calibration.temperature("nll", plain, labels=it.source.labels[rows])

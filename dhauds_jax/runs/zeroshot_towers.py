@@ -10,16 +10,16 @@ import numpy as np
 from jaxtyping import Float
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.model import named
 from dhauds_jax.model.record import load as load_model
-from dhauds_jax.nets import checkpoint, clap_prompts
-from dhauds_jax.nets.clap_zoo import build_audio_text
+from dhauds_jax.nets import checkpoint
 from dhauds_jax.runs.named_files import template_lines
 from dhauds_jax.runs.zeroshot_sets import LabelledSet
 from dhauds_jax.types import Linear
 from dhauds_jax.workdir import vectors
 from dhauds_jax.workdir.vectors import Vectors
 from dhauds_jax.zeroshot import prototypes, scorers, templates
-from dhauds_jax.zeroshot.request import ZeroshotGrid
+from dhauds_jax.zeroshot.request import ENTROPY, ZeroshotGrid
 
 
 class Towers(NamedTuple):
@@ -45,10 +45,12 @@ class Towers(NamedTuple):
     head: Linear | None = None
     template: tuple[str, ...] = ()
 
-    @property
-    def text(self) -> Float[np.ndarray, "classes width"] | None:
-        """The classes' anchors: the mean over their templates, of unit length."""
-        return None if self.anchors is None else np.asarray(prototypes.text(jnp.asarray(self.anchors)))
+    def text(self, weights: Float[np.ndarray, " templates"] | None = None) -> Float[np.ndarray, "classes width"] | None:
+        """The classes' anchors: the mean over their templates, or their weighted mean, of unit length."""
+        if self.anchors is None:
+            return None
+        given = None if weights is None else jnp.asarray(weights)
+        return np.asarray(prototypes.text(jnp.asarray(self.anchors), given))
 
 
 def without(sets: Sequence[LabelledSet]) -> Towers:
@@ -111,6 +113,15 @@ def check(run: Any, needs: Mapping[str, bool]) -> None:
         )
 
 
+def check_weights(run: ZeroshotGrid, towers: Towers) -> None:
+    """Raises `BadInput` where templates are to be weighted, and there are not several."""
+    if run.template_weights == ENTROPY and len(towers.template) < 2:
+        raise BadInput(
+            f"--template_weights=entropy: --template={run.template} gives {len(towers.template)} sentences of a class, "
+            "expected two or more, such as ensemble, and prototypes text or tgap"
+        )
+
+
 def check_classes(run: Any, classes: Sequence[str], scenes: Sequence[str], needs: Mapping[str, bool]) -> None:
     """Raises `BadInput` where classes that are not embedded yet have no sentence's vector, or are not a head's.
 
@@ -119,8 +130,7 @@ def check_classes(run: Any, classes: Sequence[str], scenes: Sequence[str], needs
     if needs["head"]:
         _check_known(run, classes, list(load_model(run.checkpoint, precision=run.precision).classes))
     if needs["text"] or needs["noisy"]:
-        variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
-        _vectors(run, build_audio_text(config), variables, _sentences(run, classes, scenes, needs))
+        _vectors(named.towers(run.checkpoint), _sentences(run, classes, scenes, needs))
 
 
 _KINDS = {
@@ -182,16 +192,16 @@ def _sentences(run: Any, classes: Sequence[str], scenes: Sequence[str], needs: M
     return _Sentences(lines, templates.sentences(classes, lines) if lines else [], noisy, places)
 
 
-def _vectors(run: Any, towers: Any, variables: Any, some: _Sentences) -> Mapping[str, np.ndarray]:
+def _vectors(towers: named.Towers, some: _Sentences) -> Mapping[str, np.ndarray]:
     texts = [*some.asked, *some.noisy, *(text for each in some.places.values() for text in each)]
-    return dict(zip(texts, clap_prompts.embed_texts(towers, variables, texts, run.checkpoint), strict=True))
+    return dict(zip(texts, towers.sentences(texts), strict=True))
 
 
 def _audio_text(
     run: Any, sets: Sequence[LabelledSet], others: Sequence[Vectors], scenes: Sequence[str], needs: Mapping[str, bool]
 ) -> Towers:
-    variables, config, _ = checkpoint.load_audio_text(run.checkpoint)
-    weights = checkpoint.variables_hash(variables)
+    towers = named.towers(run.checkpoint)
+    config, weights = towers.config, checkpoint.variables_hash(towers.variables)
     _check_made(run, sets, others, weights, config.front_end)
     width = config.projection["width"]
     if width != sets[0].vectors.shape[1]:
@@ -199,10 +209,9 @@ def _audio_text(
             f"--embeddings={sets[0].about.place}: vectors of {sets[0].vectors.shape[1]} numbers, but those of "
             f"--checkpoint={run.checkpoint} have {width}; embed with that checkpoint"
         )
-    towers = build_audio_text(config)  # in float32 whatever is asked for sounds: sentences are kept for other runs
     classes = sets[0].about.classes
     some = _sentences(run, classes, scenes, needs)
-    found = _vectors(run, towers, variables, some)
+    found = _vectors(towers, some)
 
     def rows(texts: Sequence[str]) -> np.ndarray:
         return np.stack([found[text] for text in texts])
@@ -213,7 +222,7 @@ def _audio_text(
         anchors=rows(some.asked).reshape(len(some.lines), len(classes), width) if some.lines else None,
         noisy=rows(some.noisy).reshape(-1, len(classes), width) if needs["noisy"] else None,
         scenes={scene: rows(texts) for scene, texts in some.places.items()},
-        scale=float(towers.scale(variables)),
+        scale=float(towers.model.scale(towers.variables)),
         template=some.lines,
     )
 

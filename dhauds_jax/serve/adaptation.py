@@ -141,9 +141,8 @@ def programs(model: Model, how: Adaptation, shapes: tuple[int, ...]) -> Programs
 
     @jax.jit
     def session_step(
-        state: AdaptState, frozen: Any, waves: Array, clips: Array, key: Array, number: Array
+        state: AdaptState, frozen: Any, batch: Batch, key: Array, number: Array
     ) -> tuple[AdaptState, Array]:
-        batch = Batch(waves, jnp.ones(waves.shape[0]), clips)
         new, prediction = method.step(joined(state, frozen), batch, jax.random.fold_in(key, number))
         finite = [jnp.isfinite(loss).all() for loss in prediction.losses.values()]
         return jax.tree.map(_strong_traced, parted(new, method.adapts)[0]), jnp.array(finite).all()
@@ -162,7 +161,9 @@ def programs(model: Model, how: Adaptation, shapes: tuple[int, ...]) -> Programs
 
     @exactly()
     def step(state: AdaptState, waves: np.ndarray, clips: np.ndarray, number: int) -> tuple[AdaptState, bool]:
-        new, finite = session_step(state, frozen, waves, clips, step_key, np.int32(number))
+        # As an argument: weights of 1 that the compiler knew would be folded away, and sums would round otherwise.
+        batch = Batch(waves, np.ones(len(waves), np.float32), clips)
+        new, finite = session_step(state, frozen, batch, step_key, np.int32(number))
         return new, bool(finite)
 
     def measure(state: AdaptState) -> tuple[bool, float]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 
 from dhauds_jax.serve.failures import Failure
@@ -19,13 +20,45 @@ CLOSE = {"Connection": "close"}
 T = TypeVar("T")
 
 
-async def read(request: Any, most: int, timeout_s: float) -> bytes:
+class Memory:
+    """What requests hold at once, bodies and recordings together, and the most that they may.
+
+    Attributes:
+      most: bytes.
+      held: bytes, now.
+    """
+
+    def __init__(self, most: int):
+        self.most, self.held = most, 0
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[Callable[[int], None]]:
+        """A block of one request, which is given a function to say how many bytes more it holds until its end.
+
+        The function raises `Failure` where that would be too many.
+        """
+        mine = 0
+
+        def add(count: int) -> None:
+            nonlocal mine
+            if self.held + count > self.most:
+                raise Failure("full", f"all requests together hold {self.held / 2**20:.0f} MB", "fewer at once", CLOSE)
+            self.held, mine = self.held + count, mine + count
+
+        try:
+            yield add
+        finally:
+            self.held -= mine
+
+
+async def read(request: Any, most: int, timeout_s: float, hold: Callable[[int], Any] = abs) -> bytes:
     """All of a body; what the client says of its length is not believed.
 
     Args:
       request: a Starlette request.
       most: bytes that it may have.
       timeout_s: seconds in which it must be here.
+      hold: is told of each piece's bytes, see `Memory.hold`.
 
     Raises:
       Failure: it is larger or slower, or the client left.
@@ -43,6 +76,7 @@ async def read(request: Any, most: int, timeout_s: float) -> bytes:
                 size += len(message.get("body", b""))
                 if size > most:
                     break
+                hold(len(message.get("body", b"")))
                 parts.append(message.get("body", b""))
                 if not message.get("more_body", False):
                     return b"".join(parts)

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dhauds_jax import calibration
+from dhauds_jax.dsp import shifts
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.model import Model
 from dhauds_jax.nets import precision as precisions
@@ -53,7 +54,7 @@ def serve_models(
     models: Sequence[Model],
     *,
     views: int = 1,
-    view_step_s: float = 0.2,
+    view_step_s: float = shifts.STEP_SECONDS,
     shapes: Sequence[int] = SHAPES,
 ) -> Served:
     """The predictor of some checkpoints: the mean over them and over shifted copies of the probabilities they report.

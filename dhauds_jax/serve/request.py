@@ -35,6 +35,9 @@ class ServeRun(Request):
     max_queue: int = flag("Requests that may wait; more are refused (503).", 256)
     max_body_mb: float = flag("Megabytes of a request's body, at most (413 beyond).", 6.0)
     max_seconds: float = flag("Seconds of a recording, at most (422 beyond).", 60.0)
+    max_memory_mb: float = flag(
+        "Megabytes that the bodies and recordings of all requests take together, at most (503 beyond).", 1024.0
+    )
     body_timeout_s: float = flag("Seconds in which a body must be here (408 after).", 10.0)
     deadline_s: float = flag("Seconds from a body to its answer (504 after); SageMaker waits 60.", 30.0)
     stuck_s: float = flag(

@@ -36,12 +36,14 @@ class Limits(NamedTuple):
       body_timeout_s: in which the body must be here.
       deadline_s: from then on until the answer.
       requests: how many are worked on at once.
+      memory_bytes: that their bodies and recordings take together.
     """
 
     body_bytes: int = 6 * 2**20
     body_timeout_s: float = 10.0
     deadline_s: float = 30.0
     requests: int = 512
+    memory_bytes: int = 2**30
 
 
 class Asked(NamedTuple):
@@ -82,6 +84,8 @@ class Service:
       inflight: requests that are being worked on.
       answered: recordings that have their answer.
       totals: what was counted of the sessions when it was last asked for.
+      threads: what reads wav files, changes rates and draws.
+      memory: what requests hold.
     """
 
     served: Served
@@ -102,6 +106,11 @@ class Service:
     answered: int = 0
     totals: Mapping[str, Any] = field(default_factory=dict)
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "decode"))
+
+    memory: bodies.Memory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.memory = bodies.Memory(self.limits.memory_bytes)
 
     async def start(self) -> None:
         """Starts what decodes, in the loop that serves."""
@@ -132,11 +141,17 @@ class Service:
         Raises:
           Failure: of all kinds. What the batcher and the compute thread fail with.
         """
-        body = await bodies.read(request, self.limits.body_bytes, self.limits.body_timeout_s)
-        return await bodies.unless_gone(request, self.answered_for(body, session))
+        with self.memory.hold() as hold:
+            body = await bodies.read(request, self.limits.body_bytes, self.limits.body_timeout_s, hold)
+            return await bodies.unless_gone(request, self.answered_for(body, session, hold))
 
-    async def answered_for(self, recording: bytes | Decoded, session: str = "") -> Asked:
-        """Decodes a recording, where it is a file's bytes, and waits for what is said of it; raises as `ask`."""
+    async def answered_for(
+        self, recording: bytes | Decoded, session: str = "", hold: Callable[[int], Any] = abs
+    ) -> Asked:
+        """Decodes a recording, where it is a file's bytes, and waits for what is said of it; raises as `ask`.
+
+        `hold` is told of the bytes of its samples (`bodies.Memory.hold`).
+        """
         began = time.monotonic()
         deadline = began + self.limits.deadline_s
         future: Future = Future()
@@ -145,6 +160,7 @@ class Service:
                 with self.batcher.expecting():
                     found = await self._heard(recording)
                     decoded = time.monotonic()
+                    hold(found.windows.nbytes + found.wave.nbytes)
                     self.batcher.submit(Item(found.windows, session, deadline, future))
                 answer = await asyncio.wrap_future(future)
         except TimeoutError:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dhauds_jax import calibration
+from dhauds_jax.dsp import shifts
 from dhauds_jax.model import Model
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
@@ -67,11 +68,11 @@ def probabilities(
 
     Args:
       stacked: of `stacks`.
-      offsets: samples by which the copies are shifted.
+      offsets: samples that the copies leave out.
     """
 
     def function(given: list[tuple[Variables, Array]], waves: Array) -> Array:
-        copies = jnp.stack([shifted(waves, offset) for offset in offsets])
+        copies = shifts.shifted(waves, tuple(offsets))
         means = [_of_stack(one, *own, copies) for one, own in zip(stacked, given, strict=True)]
         counts = np.array([len(one.temperatures) for one in stacked])
         return sum(mean * share for mean, share in zip(means, counts / counts.sum(), strict=True))
@@ -96,11 +97,6 @@ def _of_stack(one: Stack, variables: Variables, temperatures: Array, copies: Arr
     if len(one.temperatures) == 1:
         return of_member(jax.tree.map(lambda leaf: leaf[0], (variables, temperatures)))
     return jax.lax.map(of_member, (variables, temperatures)).mean(0)
-
-
-def shifted(waves: Float[Array, "rows time"], offset: int) -> Float[Array, "rows time"]:
-    """The waves from `offset` samples on, and as much silence behind."""
-    return jnp.pad(waves[:, offset:], ((0, 0), (0, offset)))
 
 
 def by_group(values: Float[Array, "rows classes"], groups: dict[str, Any]) -> Float[Array, "rows reported"]:

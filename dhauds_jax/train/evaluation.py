@@ -47,17 +47,19 @@ def make_evaluator(
     def predict(variables: Variables, wave: Array) -> Array:
         return classifier.apply(variables, wave, mode=EVAL, axis_name=where.axis_name)[0].logits
 
-    def predict_repeated(variables: Variables, rows: tuple[Array, Array]) -> Array:
+    def predict_placed(variables: Variables, rows: tuple[Array, Array]) -> Array:
         wave, lengths = rows
         width = wave.shape[-1]
-        return predict(variables, repeat_pad(roll(wave, -((width - lengths) // 2)), lengths, width))
+        first = roll(wave, -((width - lengths) // 2))
+        return predict(variables, repeat_pad(first, lengths, width) if layout == "repeat_pad" else first)
 
-    repeats = reading(classifier.config.front_end)["layout"] == "repeat_pad"
-    forward = parallel.spread_rows(where, predict_repeated if repeats else predict, compiler_options)
+    layout = reading(classifier.config.front_end)["layout"]
+    placed = layout != "centre"
+    forward = parallel.spread_rows(where, predict_placed if placed else predict, compiler_options)
 
     def score(variables: Variables, clips: ClipSplit) -> np.ndarray:
         feed = fed(clips, np.arange(len(clips.ids)), batch_size, where)
-        rows = ((to_float(batch.wave), batch.lengths) if repeats else to_float(batch.wave) for batch in feed)
+        rows = ((to_float(batch.wave), batch.lengths) if placed else to_float(batch.wave) for batch in feed)
         logits = [forward(variables, row)[:batch_size] for row in rows]
         return np.concatenate([np.asarray(part) for part in logits])[: len(clips.ids)]
 

@@ -25,16 +25,17 @@ VIEWS = ("shift", "noise", "clean")
 def _fitted(key: Array, batch: TrainBatch, length: int, last_start: bool, layout: str) -> Array:
     """Clips (centred in their rows) brought to `length`: shorter ones put anywhere in it, of longer ones any piece.
 
-    With the layout "repeat_pad" shorter ones are repeated.
+    With the layout "repeat_pad" shorter ones are repeated, with "start" they come first.
     """
     width = batch.wave.shape[-1]
     left = roll(batch.wave, -((width - batch.lengths) // 2))
-    if layout == "repeat_pad":
-        repeated = repeat_pad(left, batch.lengths, length)
+    if layout != "centre":
+        first = jnp.pad(left, [(0, 0), (0, max(0, length - width))])[:, :length]
+        placed = repeat_pad(left, batch.lengths, length) if layout == "repeat_pad" else first
         if width <= length:
-            return repeated
+            return placed
         pieces = random_fit(key, left, batch.lengths, batch.index, length, last_start=last_start)
-        return jnp.where((batch.lengths > length)[:, None], pieces, repeated)
+        return jnp.where((batch.lengths > length)[:, None], pieces, placed)
     if width > length:
         return random_fit(key, left, batch.lengths, batch.index, length, last_start=last_start)
     return random_pad(key, left, batch.lengths, batch.index, length)

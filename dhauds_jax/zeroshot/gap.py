@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
-from dhauds_jax.zeroshot.unit_vectors import cosines, unit
+from dhauds_jax.dsp.unit_rows import unit_rows
+from dhauds_jax.zeroshot.unit_vectors import cosines
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How much of the gap is closed, in the figure's steps."""
@@ -52,7 +53,7 @@ def closed(audio: Audio, text: Text, share: float) -> tuple[Audio, Text]:
     Source: Liang et al. 2022, arXiv 2203.02053, section 5.
     """
     half = (share / 2) * gap(audio, text).direction
-    return unit(audio - half[None]), unit(text + half[None])
+    return unit_rows(audio - half[None]), unit_rows(text + half[None])
 
 
 def along(

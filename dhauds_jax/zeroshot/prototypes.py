@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.errors import BadInput
-from dhauds_jax.zeroshot.unit_vectors import unit
 
 KINDS = ("text", "tgap", "supervised", "head")
 """What prototypes are made of."""
@@ -30,7 +30,7 @@ def text(
     """Text anchors: the mean over the templates' unit vectors, or their weighted mean, of unit length."""
     if weights is None:
         weights = jnp.ones(len(vectors))
-    return unit(jnp.einsum("t,tkd->kd", weights / weights.sum(), vectors, precision="highest"))
+    return unit_rows(jnp.einsum("t,tkd->kd", weights / weights.sum(), vectors, precision="highest"))
 
 
 def text_halves(
@@ -83,7 +83,7 @@ def supervised(
     """
     members = jax.nn.one_hot(labels, classes, axis=0) * weights[None]
     means = jnp.matmul(members, vectors, precision="highest") / jnp.maximum(members.sum(-1, keepdims=True), 1.0)
-    return unit(means) if normalised else means
+    return unit_rows(means) if normalised else means
 
 
 def tgap(
@@ -100,7 +100,7 @@ def tgap(
     there are fewer clips.
     """
     means = vectors[tgap_rows(vectors, anchors, weights, topn=topn)].mean(1)
-    return unit(means) if normalised else means
+    return unit_rows(means) if normalised else means
 
 
 def tgap_rows(
@@ -117,7 +117,7 @@ def tgap_rows(
 
 def head(kernel: Float[Array, "width classes"], *, normalised: bool = True) -> Float[Array, "classes width"]:
     """The columns of a classifier's last layer (`types.Linear.kernel`), for embeddings of that classifier."""
-    return unit(kernel.T) if normalised else kernel.T
+    return unit_rows(kernel.T) if normalised else kernel.T
 
 
 def fold_weights(folds: Sequence[int] | np.ndarray) -> tuple[np.ndarray, Float[Array, "folds clips"]]:

@@ -21,6 +21,10 @@ AUTO = "auto"
 """A weight that is chosen without labels."""
 
 
+EQUAL, ENTROPY = "equal", "entropy"
+"""How several templates count: alike, or the more the surer the clips are named by one."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ZeroshotGrid(Request):
     """Every combination of these that makes sense is a row."""
@@ -64,6 +68,22 @@ class ZeroshotGrid(Request):
     )
     template: str = flag(
         "The sentence of a class: laion, hf, bare or ensemble, or a file of lines with {} for the name.", "laion"
+    )
+    template_weights: str = flag(
+        "How the sentences of several templates count: equal, or entropy, exp(-mean entropy) of the clips' predictions "
+        "by each, without labels.",
+        EQUAL,
+        choices=(EQUAL, ENTROPY),
+    )
+    close_gap: Sequence[str] = flag(
+        "For prototypes text: shares of the gap between sounds and sentences to close, such as 0,0.25,0.5,0.75,1; the "
+        "accuracies along this line stand in the records of scorer plain, and in the report's figure.",
+        (),
+    )
+    reject: float | None = flag(
+        "At most this share of clips of known classes becomes unknown: the threshold of each fold is set by the other "
+        "folds' clips. Records say which share keeps a name, and how much of that is right.",
+        None,
     )
     scale: str | None = flag(
         "What scores are multiplied by to be logits, for ECE and NLL: none (1, as published), checkpoint (the "

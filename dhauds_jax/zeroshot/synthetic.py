@@ -15,10 +15,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.types import Background
 from dhauds_jax.zeroshot import background as backgrounds
 from dhauds_jax.zeroshot import choose, reference
-from dhauds_jax.zeroshot.unit_vectors import unit
 
 SNRS = (20.0, 10.0, 5.0, 0.0, -5.0)
 """Of the study, in dB."""
@@ -88,23 +88,23 @@ def _embed(key: Array, gain: Float[Array, ""], world: World) -> Embedded:
     keys = iter(jax.random.split(key, 12))
 
     def directions(*shape: int) -> Array:
-        return unit(jax.random.normal(next(keys), (*shape, world.width)))
+        return unit_rows(jax.random.normal(next(keys), (*shape, world.width)))
 
     classes, places = directions(world.classes), directions(2)
-    places = unit(jnp.sqrt(1 - world.leak**2) * places + world.leak * classes[:2])
+    places = unit_rows(jnp.sqrt(1 - world.leak**2) * places + world.leak * classes[:2])
     sound, word = world.offset * directions(2)
     labels = jnp.arange(world.clips, dtype=jnp.int32) % world.classes
     own = jax.random.randint(next(keys), (world.clips,), 0, world.recordings)
     here, there = (place[None] + world.own * directions(world.recordings) for place in places)
     clips = classes[labels] + world.spread * directions(world.clips) + gain * here[own]
     return Embedded(
-        unit(sound[None] + clips),
+        unit_rows(sound[None] + clips),
         labels,
-        unit(word[None] + classes + world.vague * directions(world.classes)),
-        unit(sound[None] + here),
+        unit_rows(word[None] + classes + world.vague * directions(world.classes)),
+        unit_rows(sound[None] + here),
         own,
-        unit(word[None] + places[:1] + world.vague * directions(3)),
-        unit(sound[None] + there),
+        unit_rows(word[None] + places[:1] + world.vague * directions(3)),
+        unit_rows(sound[None] + there),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from dhauds_jax import registry
@@ -9,6 +10,9 @@ from dhauds_jax.errors import BadInput
 
 PLACE = "{}"
 """Where a template has the class name."""
+
+_BRACES = re.compile(r"\{[^{}]*\}?|\}")
+"""A place of another name, or a brace that is alone."""
 
 TEMPLATES: Mapping[str, tuple[str, ...]] = {
     "laion": ("This is a sound of {}",),
@@ -38,7 +42,7 @@ def templates(name_or_text: str) -> tuple[str, ...]:
       name_or_text: a name of `TEMPLATES`, or lines that each hold `{}` once; blank lines are left out.
 
     Raises:
-      BadInput: an unknown name, or a line without one `{}`.
+      BadInput: an unknown name, a line without one `{}`, or with another place, such as `{place}`.
     """
     if name_or_text in TEMPLATES:
         return TEMPLATES[name_or_text]
@@ -51,6 +55,12 @@ def templates(name_or_text: str) -> tuple[str, ...]:
         if line.count(PLACE) != 1:
             raise BadInput(
                 f"template {number}, {line!r}, has {line.count(PLACE)} places {PLACE}, expected one, for the class name"
+            )
+        strange = _BRACES.findall(line.replace(PLACE, ""))
+        if strange:
+            raise BadInput(
+                f"template {number}, {line!r}, has {strange[0]}, which nothing fills in and would be spoken as it is: "
+                f"expected {PLACE} alone, for the class name"
             )
     return tuple(lines)
 

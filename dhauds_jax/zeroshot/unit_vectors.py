@@ -1,4 +1,4 @@
-"""Unit vectors: the length of rows, cosines, and what padded or broken rows may not do."""
+"""Unit vectors (`dsp.unit_rows` makes them): cosines, and what padded or broken rows may not do."""
 
 from __future__ import annotations
 
@@ -7,12 +7,6 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dhauds_jax.errors import BadInput
-
-
-def unit(vectors: Float[Array, "*rows width"]) -> Float[Array, "*rows width"]:
-    """Rows of length 1; a row of zeros stays one."""
-    squares = jnp.square(vectors).sum(-1, keepdims=True)
-    return vectors / jnp.sqrt(jnp.where(squares > 0, squares, 1.0))
 
 
 def cosines(

@@ -130,6 +130,46 @@ def test_what_is_preferred_is_named_as_its_line():
     assert "text: subtract audio auto, accuracy 70.0." in said
 
 
+def test_a_criterion_compares_rows_of_the_same_folds_and_criterion_alone():
+    """Before, the row of other folds, or of another criterion, whose values are larger, was preferred for all."""
+    few = {"folds_asked": "5", "cell": "five"}
+    found = [record(by="information", value=2.0, last=0.7), record("plain", value=1.0)]
+    found += [record("plain", value=9.0, last=0.3, **few), record(by="information", value=8.0, last=0.9, **few)]
+    assert zeroshot.preferred(found) == (
+        "The scorer that information prefers, without labels: text [folds_asked=default]: subtract audio auto "
+        "[folds_asked=default], accuracy 70.0; text [folds_asked=5]: plain [folds_asked=5], accuracy 30.0.\n"
+    )
+    margin = {"criterion": "margin", "weight": 1.0, "oracle_weight": 0.5}
+    found = [*found[:2], record("plain", selection={**margin, "value": 50.0}, last=0.2, cell="margin")]
+    assert zeroshot.preferred(found) == (
+        "The scorer that information prefers, without labels: text: subtract audio auto, accuracy 70.0.\n"
+    )
+    found += [record("centre", selection={**margin, "value": 60.0}, last=0.4, cell="centre")]
+    assert zeroshot.preferred(found).splitlines()[1] == (
+        "The scorer that margin prefers, without labels: text: centre, accuracy 40.0."
+    )
+
+
+def test_levels_are_means_over_one_list_of_classes(tmp_path):
+    """Before, one line was the mean of accuracies over three classes and over two, and over other folds."""
+    at = [record("plain", level=f"{snr}dB", last=snr / 20, cell=f"two {snr}") for snr in (5, 10)]
+    three = {"classes": ["cat", "dog", "rain"], "per_class": [[0.1, 0.2, 0.3], [0.2, 0.2, 0.2]]}
+    other = [record("plain", level=f"{snr}dB", last=0.1, cell=f"three {snr}", **three) for snr in (5, 10)]
+    text = "\n".join(zeroshot.levels([*at, *other], tmp_path))
+    for name, classes in (("zeroshot-levels.png", 2), ("zeroshot-levels-2.png", 3)):
+        assert f"## Accuracy against SNR, tiny, profile corrected, {classes} classes\n\n" in text
+        assert f"]({name})" in text and (tmp_path / name).stat().st_size > 5_000
+    folds = [
+        record("plain", level="5dB", last=0.9, cell="folds", folds_asked="5"),
+        record("plain", level="5dB", seed=1),
+    ]
+    assert zeroshot_figures.levels([*at, *folds]) == {
+        "text plain [folds_asked=default]": {5.0: pytest.approx((25 + 60) / 2), 10.0: 50.0},
+        "text plain [folds_asked=5]": {5.0: 90.0},
+    }
+    assert zeroshot.levels(at, tmp_path)[0] == "## Accuracy against SNR"
+
+
 @pytest.mark.parametrize(
     ("corruption", "level", "snr"), [("rain", "10dB", 10), ("SCN:tap@-5dB", "-", -5), ("ENSC", "L1", None)]
 )

@@ -9,8 +9,9 @@ import pytest
 import soundfile
 
 from dhauds_jax import metrics
+from dhauds_jax.cells import subsets, targets
 from dhauds_jax.data.corruptions import corrupt
-from dhauds_jax.data.loading import load_split
+from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model import load
 from dhauds_jax.runs.evaluate import evaluate
@@ -100,6 +101,32 @@ def test_a_subset_is_measured_alone_and_named(place, tmp_path, capsys):
     assert " on arabic_speech_commands (test, subset=few.txt)\n" in report
 
 
+def test_splits_are_measured_together(place, tmp_path, capsys):
+    """Before, `--split=val,test` was an unknown split."""
+    model = load(place / "checkpoint")
+    data = {"sample_rate": 16_000, "length": model.config.length}
+    parts = [load_split("arabic_speech_commands", place / "data", split, **data) for split in ("val", "test")]
+    evaluate(a_run(place, tmp_path, corruption=("clean",), split=("val", "test", "val")), "c")
+    said = capsys.readouterr().out
+    assert "split val of arabic_speech_commands: 15 clips\n" in said and "split test of" in said
+    found = json.loads((tmp_path / "evaluation.json").read_text())
+    right = np.concatenate([model.logits(part.waves).argmax(-1) == part.labels for part in parts])
+    (cell,) = found["cells"]
+    assert (found["split"], cell["n"], cell["accuracy"]) == ("val,test", 45, right.mean())
+    assert " on arabic_speech_commands (val, test)\n" in (tmp_path / "report.md").read_text()
+
+
+def test_a_clip_of_two_splits_counts_once():
+    def loaded(*ids):
+        waves = np.stack([np.full(4, ord(name), np.float32) for name in ids])
+        labels, lengths = np.arange(len(ids), dtype=np.int32), np.full(len(ids), 4, np.int32)
+        return targets.Loaded(None, Clips(ids, waves, labels, lengths, ("x", "y"), 8, (f"note {ids[0]}",)), 4)
+
+    whole = subsets.together([loaded("a", "b"), loaded("b", "c")]).clips
+    assert (whole.ids, whole.labels.tolist(), whole.notices) == (("a", "b", "c"), [0, 1, 1], ("note a", "note b"))
+    assert whole.waves[:, 0].tolist() == [97, 98, 99] and len(whole.lengths) == 3
+
+
 def test_a_place_is_called_by_its_last_name_and_any_file_name_is_written(place, tmp_path):
     """Before, the path was part of folders and of the report's links, and a byte of a name ended it after the work."""
     for name in (*tiny.CLASSES, "noises"):
@@ -124,8 +151,14 @@ def test_a_place_is_called_by_its_last_name_and_any_file_name_is_written(place, 
     ("changes", "message"),
     [
         ({"dataset": "nonsense"}, "unknown data set 'nonsense'"),
-        ({"dataset": "synthetic", "data_dir": None}, "its config.json has 15 classes"),
-        ({"split": "nonsense"}, "nonsense"),
+        (
+            {"dataset": "synthetic", "data_dir": None},
+            r"checkpoint: knows 15 classes \(.*\), but synthetic has 14 \(.*\), none of them the same; expected a "
+            "checkpoint of these classes: give another --checkpoint, or train one with experiments.train "
+            "--dataset=synthetic$",
+        ),
+        ({"split": ("test", "nonsense")}, "nonsense"),
+        ({"split": ()}, "^--split: names no split, expected some of train, val, test$"),
         ({"corruption": ("ENQ",)}, "noise_dir"),
         ({"corruption": ("WHAT",)}, "WHAT"),
         ({"checkpoint": "nowhere"}, "nowhere"),

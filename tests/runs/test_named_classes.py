@@ -13,6 +13,7 @@ from dhauds_jax.nets.clap_zoo import PRESETS, build_audio_text
 from dhauds_jax.runs import named_flags
 from dhauds_jax.runs.classify import classify
 from dhauds_jax.runs.requests.classify import ClassifyRun
+from dhauds_jax.zeroshot import templates
 from tests.nets.clap import variables_of, write_vocabulary
 
 NAMES = ("dog_bark", "rain", "siren")
@@ -169,6 +170,32 @@ def test_the_weight_is_chosen_and_unknown_named_without_labels(place, tmp_path, 
 
 
 @pytest.mark.slow
+def test_recordings_of_the_classes_set_the_threshold_and_templates_are_weighted(place, tmp_path, capsys):
+    options = {"reject": 0.3, "template": "ensemble", "template_weights": "entropy"}
+    classify(run_of(place, tmp_path / "out", known_dir=str(place / "park"), **options), "classify")
+    new, known, _, scale = by_hand(place)
+    variables, config, _ = checkpoint.load_audio_text(place / "clap")
+    lines = templates.templates("ensemble")
+    texts = templates.sentences(NAMES, lines)
+    vectors = clap_prompts.embed_texts(build_audio_text(config), variables, texts, place / "clap").astype(np.float64)
+    anchors = vectors.reshape(len(lines), len(NAMES), -1)
+    p = softmax(scale * np.einsum("nd,tkd->tnk", new, anchors).reshape(-1, len(NAMES))).reshape(
+        len(lines), -1, len(NAMES)
+    )
+    weights = np.exp((p * np.log(p)).sum(-1).mean(-1))
+    made = np.einsum("t,tkd->kd", weights / weights.sum(), anchors)
+    made /= np.linalg.norm(made, axis=1, keepdims=True)
+    wanted = softmax(scale * new @ made.T)
+    np.testing.assert_allclose(probabilities(tmp_path / "out"), wanted, atol=1e-4)
+    least = np.sort(softmax(scale * known @ made.T).max(1))[1]  # 0.3 of four clips: one may be lost
+    said = capsys.readouterr().out
+    assert float(said.split("less sure than ")[1].split("\n")[0]) == pytest.approx(least, abs=1e-4)
+    assert "templates weigh 0." in said and ", chosen without labels" in said
+    kept = json.loads((tmp_path / "out/checkpoint/extra.json").read_text())["calibration"]
+    assert kept["background"] is None and len(kept["known"]) == 4
+
+
+@pytest.mark.slow
 def test_methods_and_scorers_over_the_set_take_it(place, tmp_path):
     shared = {"background_dir": str(place / "park"), "epochs": 1, "scale": "none"}  # or all is certain
     classify(run_of(place, tmp_path / "tent", method="tent", **shared), "classify")
@@ -205,7 +232,11 @@ def test_methods_and_scorers_over_the_set_take_it(place, tmp_path):
         ({"background_quiet": True, "online": True}, "--online: --background_quiet looks at all recordings"),
         ({"template": "a sound"}, "unknown template 'a sound'"),
         ({"scale": "agreement"}, "template laion is one sentence"),
-        ({"reject": 0.1}, "sentences have no held-out clips"),
+        ({"reject": 0.1}, "sentences have no held-out clips of their classes, expected --known_dir=FOLDER"),
+        ({"known_dir": "park"}, "--known_dir: sets the threshold of unknown, expected --reject=0.05"),
+        ({"reject": 0.1, "known_dir": "absent"}, "--known_dir=absent: no such folder"),
+        ({"template_weights": "entropy"}, "--template_weights=entropy: template laion is one sentence"),
+        ({"template_weights": "entropy", "online": True}, "--online: --template_weights=entropy looks at all"),
         ({"reject_background": 0.1}, "--reject_background: needs recordings of the background"),
         ({"checkpoint": "words15"}, "expected a folder of an audio-text model|is a classifier"),
     ],

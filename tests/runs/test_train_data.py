@@ -59,20 +59,24 @@ def test_shorter_clips_are_repeated_where_the_network_wants_it():
     assert once == [1, 2, 3, 4, 5, 6, 7, 0, 0, 0] and twice == [1, 2, 3, 4, 1, 2, 3, 4, 0, 0]
     row = make_view("clean", OPTIONS, None, short=True, length=15, layout="repeat_pad")(jax.random.key(0), batch)[3]
     assert row.tolist() == [1, 2, 3, 4] * 3 + [0] * 3
+    first = make_view("clean", OPTIONS, None, short=True, length=10, layout="start")(jax.random.key(0), batch)
+    assert first[1:, :4].tolist() == [[1, 2, 3, 4]] * 3 and first[3].tolist() == [1, 2, 3, 4] + [0] * 6
+    assert (np.diff(first[0]) == 1).all()
 
 
 @pytest.mark.slow
-def test_validation_clips_are_repeated_where_the_network_wants_it():
+@pytest.mark.parametrize("layout", ["repeat_pad", "start"])
+def test_validation_clips_are_laid_out_as_the_network_wants_it(layout):
     preset = zoo.preset("amaut_tiny", ("a", "b"))
-    net = zoo.build(preset.replace(front_end={**preset.front_end, "layout": "repeat_pad"}))
+    net = zoo.build(preset.replace(front_end={**preset.front_end, "layout": layout}))
     variables = net.init(jax.random.key(0), jnp.zeros((1, preset.length)))
     waves = [np.random.default_rng(n).normal(size=n).astype(np.float32) * 0.1 for n in (4_000, 2_500, 1_300)]
     rows = np.stack([lay_out(wave, preset.length) for wave in waves])
     lengths = np.array([len(wave) for wave in waves])
     clips = pipeline.from_arrays("abc", rows, np.zeros(3, int), lengths, classes=("a", "b"), sample_rate=16_000)
-    repeated = jnp.asarray(np.stack([lay_out(wave, preset.length, layout="repeat_pad") for wave in waves]))
+    placed = jnp.asarray(np.stack([lay_out(wave, preset.length, layout=layout) for wave in waves]))
     logits = make_evaluator(net, 2)(variables, clips)
-    np.testing.assert_allclose(logits, net.apply(variables, repeated, mode=EVAL)[0].logits, atol=1e-5)
+    np.testing.assert_allclose(logits, net.apply(variables, placed, mode=EVAL)[0].logits, atol=1e-5)
     spread = make_evaluator(net, 2, parallel.make("mesh"))(variables, clips)
     np.testing.assert_allclose(spread, logits, atol=1e-5)
 

@@ -75,7 +75,7 @@ def test_sentences_name_the_rows_that_they_are_part_of():
     }
     assert list(found.values()) == [True, True, False]
     assert zeroshot_records.by_sentences(row("supervised", "chain:centre+drift"))
-    assert Towers().text is None
+    assert Towers().text() is None
     run = ZeroshotRun(workdir="out", prototypes=("supervised",))
     assert not any(zeroshot_towers.needs_of(run, []).values())
 

@@ -125,20 +125,20 @@ def test_nobody_is_starved_by_long_items_and_full_sessions():
     """Whoever is due is computed within as many batches as items waited, though others never cease to come."""
     service = Simulated((1, 2, 4), seconds=0.001, limit=8)
     service.batcher.coming = 1
+    service.submit(200)
     service.submit(1, "alone")
-    service.submit(60)
     turns = 0
-    while not service.items[0].future.done():
+    while not service.items[1].future.done():
         while len(service.batcher) < 8:
             service.submit(4, "crowd")
         turns += 1
         service.turn()
     assert turns <= 6 + 2 * 8  # 5 ms of full batches, then once round the queue
-    for _ in range(60 // 2 * 8):
+    for _ in range(200 // 4 * 8):
         while len(service.batcher) < 8:
             service.submit(4, "crowd")
         service.turn()
-    assert len(service.items[1].future.result(0).probabilities) == 60
+    assert len(service.items[0].future.result(0).probabilities) == 200
 
 
 def test_a_full_queue_refuses_and_takes_again_when_there_is_room():

@@ -13,7 +13,9 @@ from dhauds_jax.serve.spectrogram import BINS, FRAMES, spectrogram
 from tests.serve.serving import recording, tone
 
 
-@pytest.mark.parametrize(("rate", "resampler"), [(8_000, "sinc"), (44_100, "sinc"), (44_100, "soxr_hq")])
+@pytest.mark.parametrize(
+    ("rate", "resampler"), [(8_000, "sinc"), (44_100, "sinc"), (44_100, "soxr_hq"), (44_100, "kaiser_best")]
+)
 @pytest.mark.parametrize("seconds", [0.3, 2.4])
 def test_windows_are_those_of_recordings(tmp_path, rate, resampler, seconds):
     wave = np.stack([tone(round(seconds * rate), seed) for seed in (0, 1)], 1)

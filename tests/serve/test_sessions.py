@@ -1,6 +1,8 @@
 """Sessions: equal to protocol `batch1`, alone with themselves, compiled once, put out and brought back."""
 
 import itertools
+import json
+from unittest import mock
 
 import jax
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import softmax
-from dhauds_jax.serve.contracts import ClosedSession, Predictor, TooManySessions, UnknownSession
+from dhauds_jax.serve import canary, guards
+from dhauds_jax.serve.contracts import ClosedSession, Predictor, TooManySessions, UnknownSession, Verdict
 from dhauds_jax.serve.filters import Filters
 from dhauds_jax.serve.guards import Limits
 from dhauds_jax.serve.holding import Keeping
@@ -144,6 +147,80 @@ def test_nothing_is_compiled_after_warming(method):
     finally:
         jax.monitoring.unregister_event_duration_listener(heard)
     assert compiled == []
+
+
+def decided(verdicts, **changes):
+    """(sessions, name, states after each update) where the verdicts on five updates are these, 1 to keep."""
+    script = iter([Verdict(bool(keep), "" if keep else "information", {"clips": 4}) for keep in verdicts])
+    sessions = sessions_of(tiny_model(), asked(limits=Limits(), **changes))
+    name = sessions.open()
+    states = [state_of(sessions, name)]
+    with mock.patch.object(guards, "judge", lambda *_, **__: next(script)):
+        for at in range(0, 4 * len(verdicts), 4):
+            one_by_one(sessions, name, WAVES[at : at + 4])
+            sessions._holding.get(name).finish()
+            states.append(state_of(sessions, name))
+    return sessions, name, states
+
+
+def test_a_refused_update_leaves_the_state_as_it_was():
+    sessions, name, states = decided([1, 0, 1, 0, 1])
+    assert states[2] is states[1] is not states[0] and states[4] is states[3] is not states[2]
+    told = json.loads(json.dumps(sessions.describe(name)))
+    assert told["updates"] == 3 and told["rollbacks_by_reason"] == {"information": 2}
+    assert told["rollbacks_in_a_row"] == 0 and told["answers_from"] == "session"
+    assert [verdict["kept"] for verdict in told["verdicts"]] == [True, False, True, False, True]
+    assert sessions.totals()["rollbacks_by_reason"] == {"information": 2}
+
+
+def test_refusals_in_a_row_go_further_back():
+    *_, states = decided([1, 1, 0, 0, 1])
+    assert states[3] is states[2] and states[4] is states[1]
+    *_, states = decided([0, 0, 1, 1, 1])
+    assert states[1] is states[2] is states[0]
+
+
+def test_after_three_rollbacks_in_a_row_the_source_answers_until_the_reset():
+    sessions, name, states = decided([1, 1, 0, 0, 0])
+    assert states[5] is states[0]
+    assert sessions.describe(name)["answers_from"] == "source" and sessions.totals()["from_source"] == 1
+    assert np.array_equal(ask(sessions, name, WAVES[:8]), ask(sessions, "", WAVES[:8]))
+    one_by_one(sessions, name, WAVES[:8])
+    assert sessions.describe(name)["clips_waiting"] == 0 and not sessions.work()
+    sessions.reset(name)
+    assert sessions.describe(name)["answers_from"] == "session"
+    one_by_one(sessions, name, WAVES[:4])
+    assert sessions.describe(name)["clips_waiting"] == 4
+
+
+@pytest.mark.parametrize("shadow", [True, False])
+def test_the_sources_answers_stand_beside_or_are_asked_for_the_verdict(shadow):
+    sessions = sessions_of(tiny_model(), asked(limits=Limits(), shadow=shadow, update="idle"))
+    name = sessions.open()
+    answers, source = sessions.predict(name, WAVES[:8], np.ones(8, np.float32))
+    assert (source is not None) is shadow and np.allclose(answers, ask(sessions, "", WAVES[:8]), atol=1e-6)
+    while sessions.work():
+        pass
+    signs = sessions.describe(name)["signs"]
+    assert signs["clips"] == 8 and signs["confidence"][0] == pytest.approx(ask(sessions, "", WAVES[:8]).max(1).mean())
+
+
+def test_a_canary_that_dies_undoes_an_update():
+    clips = 0.5 * np.random.default_rng(0).standard_normal((40, 256), np.float32)
+    labels = sessions_of(tiny_model(), asked())._parts.served.predict(clips[:8], np.ones(8, np.float32)).argmax(1)
+    labels = np.resize(labels, 40).astype(np.int32)  # the random net gives one class to all
+    labelled = canary.labelled(clips, labels, "test")
+    loose = Limits(1.0, 1.0, 1.0, 1.0, max_drift=1e9)
+    how = asked("tent", {"lr": 100.0}.items(), limits=loose)
+    sessions = sessions_of(tiny_model(), how, labelled=labelled, warm=True)
+    name = sessions.open()
+    one_by_one(sessions, name, WAVES[:5])
+    told = sessions.describe(name)
+    assert told["rollbacks_by_reason"] == {"canary": 1}
+    assert told["signs"]["canary"]["source"] == 1.0 and told["signs"]["canary"]["drop"] > 0.05
+    assert np.array_equal(sessions.says(name, clips).argmax(1), labels)
+    with pytest.raises(BadInput, match="39 labelled clips, expected at least 40"):
+        canary.labelled(np.zeros((39, 256), np.float32), np.zeros(39, np.int32), "x")
 
 
 def test_clips_that_filters_leave_out_are_predicted_and_counted():

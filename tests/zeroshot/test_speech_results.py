@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import zeroshot_differences_table as differences
 from benchmarks import zeroshot_speech_table as table
+from benchmarks import zeroshot_unknown_table as unknown
 
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = {
@@ -54,3 +56,39 @@ def test_intervals_are_over_seeds():
     rows = [{"seed": str(seed), "value": str(value)} for seed, value in [(0, 0.5), (0, 0.7), (1, 0.62), (2, 0.64)]]
     assert table.by_seed(rows, "value") == pytest.approx([60, 62, 64])
     assert table.with_interval([60, 62, 64]) == "62.0 ± 5.0"  # Student's t of 2 degrees, 4.303, times 2 / sqrt(3)
+
+
+def test_the_page_is_what_the_rows_of_unknown_say():
+    text, rows = (ROOT / "docs" / "results.md").read_text(encoding="utf-8"), table.read(ROOT / unknown.RECORDS)
+    assert unknown.BEGIN in text and unknown.filled(text, rows) == text
+    assert len(rows) == 480 and {row["scorer"] for row in rows} == set(unknown.SCORERS)
+    assert all(0 <= float(row[name]) <= 1 for row in rows for name in unknown.COLUMNS[5:])
+
+
+def test_a_rate_of_known_clips_is_kept_by_clips_of_the_place_and_not_by_clean_ones():
+    rows = [row for row in table.read(ROOT / unknown.RECORDS) if row["snr_db"] == "5"]
+    kept = {ends: np.mean([float(row[f"reject_known_{ends}"]) for row in rows]) for ends in ("held", "clean")}
+    assert kept["held"] > 0.92 and kept["clean"] < 0.5
+    area = {
+        name: np.mean([float(r["auroc_noise_held"]) for r in rows if r["scorer"] == name]) for name in unknown.SCORERS
+    }
+    assert max(area, key=area.get) == "subtract" and min(area, key=area.get) == "centre"
+
+
+def test_the_page_is_what_the_rows_of_the_differences_say():
+    text, rows = (ROOT / "docs" / "results.md").read_text(encoding="utf-8"), table.read(ROOT / differences.RECORDS)
+    assert differences.BEGIN in text and differences.filled(text, rows) == text
+    assert len({(row["background"], row["snr_db"], row["seed"]) for row in rows}) == 30
+    assert all(float(row["chosen"]) <= float(row["oracle"]) for row in rows)
+
+
+def test_a_difference_is_of_the_same_settings():
+    def rows(name, places, values):
+        return [
+            {"background": place, "seed": "0", "snr_db": "5", "scorer": name, "given": str(value)}
+            for place, value in zip(places, values, strict=True)
+        ]
+
+    found = [*rows("a", "xy", (0.5, 0.7)), *rows("b", "yx", (0.4, 0.6))]
+    gaps = differences.gaps(found, ({"scorer": "a"}, "given"), ({"scorer": "b"}, "given"), "5")
+    np.testing.assert_allclose(gaps, [-10, 30])

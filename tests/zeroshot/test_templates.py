@@ -27,6 +27,10 @@ def test_a_file_s_templates_come_template_by_template():
         ("a {}\nno place", "template 2, 'no place', has 0 places {}, expected one"),
         ("{} and {}", "template 1, '{} and {}', has 2 places {}, expected one"),
         ("", "unknown template ''"),
+        ("{} in {place}", "template 1, '{} in {place}', has {place}, which nothing fills in .*: expected {} alone"),
+        ("{}\n{} far {", "template 2, '{} far {', has {, which"),
+        ("{} }", "has }, which nothing"),
+        ("a {place}", "unknown template 'a {place}'"),
     ],
 )
 def test_bad_templates(text, sentence):

@@ -34,7 +34,7 @@ class ClassifyRun(NamedClasses):
     criterion: str = flag("Label-free choice of the epoch (see docs/methods.md).", "information", names="criterion")
     reject: float | None = flag(
         "Call recordings unknown so that at most this share of held-out ones of the known classes is lost, 0 up to 1; "
-        "the checkpoint must have such scores.",
+        "with --known_dir, or a checkpoint that has such scores.",
         None,
     )
     reject_background: float | None = flag(

@@ -20,7 +20,7 @@ class EvaluateRun(Request):
     dataset: str = like(AdaptRun, "dataset")
     data_dir: str | None = like(AdaptRun, "data_dir")
     noise_dir: str | None = like(AdaptRun, "noise_dir")
-    split: str = flag("Split to evaluate on.", "test")
+    split: Sequence[str] = flag("Splits to evaluate on, together; a clip of two is taken once.", ("test",))
     subset: str | None = like(AdaptRun, "subset")
     corruption: Sequence[str] = like(AdaptRun, "corruption", default=(CLEAN,))
     level: Sequence[str] = like(AdaptRun, "level")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dhauds_jax.requests import Request, flag
+from dhauds_jax.zeroshot.request import ENTROPY, EQUAL
 
 SCALES = ("checkpoint", "none", "agreement")
 """What cosines are multiplied by: the checkpoint's scale, 1 (as published), or so that confidence is agreement."""
@@ -25,6 +26,17 @@ class NamedClasses(Request):
         "With --class_names: the sentence of a class, laion, hf, bare or ensemble, or a file of lines with {} for the "
         "name.",
         "laion",
+    )
+    template_weights: str = flag(
+        "With --class_names: how several templates count, equal, or entropy: the more the surer the windows are named "
+        "by one, without labels.",
+        EQUAL,
+        choices=(EQUAL, ENTROPY),
+    )
+    known_dir: str | None = flag(
+        "With --class_names: a folder of recordings in which named classes sound (which need not be said), by which "
+        "--reject sets its threshold.",
+        None,
     )
     background_text: str | None = flag("With --class_names: what was recorded over, a word or two such as park.", None)
     background_dir: str | None = flag("With --class_names: a folder of recordings of the background alone.", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -68,20 +69,27 @@ async def infer(service: Service, request: Any) -> Any:
 
 
 async def _infer(service: Service, request: Any) -> tuple[bytes, int | None]:
-    body = await bodies.read(request, service.limits.body_bytes, service.limits.body_timeout_s)
+    with service.memory.hold() as hold:
+        return await _inferred(service, request, hold)
+
+
+async def _inferred(service: Service, request: Any, hold: Callable[[int], Any]) -> tuple[bytes, int | None]:
+    body = await bodies.read(request, service.limits.body_bytes, service.limits.body_timeout_s, hold)
     header, wanted = request.headers.get(inference_protocol.HEADER), service.wanted
     asked = inference_protocol.read(body, header, wanted.sample_rate, wanted.longest)
     if len(asked.recordings) > MOST:
         raise Failure("bad_request", f"{len(asked.recordings)} recordings in one request", f"at most {MOST}")
     session = sessions.checked(service, asked.session) if asked.session else ""
-    found = await bodies.unless_gone(request, _all(service, asked, session))
+    found = await bodies.unless_gone(request, _all(service, asked, session, hold))
     return inference_protocol.written(asked, name_of(service), service.served.classes, np.stack(found))
 
 
-async def _all(service: Service, asked: inference_protocol.Asked, session: str) -> list[np.ndarray]:
+async def _all(
+    service: Service, asked: inference_protocol.Asked, session: str, hold: Callable[[int], Any]
+) -> list[np.ndarray]:
     async def one(index: int, recording: Any) -> np.ndarray:
         try:
-            return (await service.answered_for(recording, session)).probabilities
+            return (await service.answered_for(recording, session, hold)).probabilities
         except Failure as failure:
             if len(asked.recordings) == 1:
                 raise

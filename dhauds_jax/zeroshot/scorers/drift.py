@@ -5,9 +5,10 @@ from __future__ import annotations
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Background, Scorer, ScorerInfo
-from dhauds_jax.zeroshot.unit_vectors import cosines, unit
+from dhauds_jax.zeroshot.unit_vectors import cosines
 
 
 def drift(*, bonus: float = 0.5) -> Scorer:
@@ -30,7 +31,7 @@ def drift(*, bonus: float = 0.5) -> Scorer:
                 "scorer drift needs text vectors of the classes and of each with noise phrases, and this run has none: "
                 "give a model with a text tower, or take scorer plain"
             )
-        return jnp.asarray(prototypes) + bonus * unit((info.noisy_text - info.text[None]).mean(0))
+        return jnp.asarray(prototypes) + bonus * unit_rows((info.noisy_text - info.text[None]).mean(0))
 
     def step(
         state: Float[Array, "classes width"], vectors: Float[Array, "rows width"], weights: Float[Array, " rows"]

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.errors import check_number
 from dhauds_jax.types import Background, Scorer, ScorerInfo
-from dhauds_jax.zeroshot.unit_vectors import cosines, real, unit
+from dhauds_jax.zeroshot.unit_vectors import cosines, real
 
 
 def em(*, rounds: int = 10, concentration: float = 20.0) -> Scorer:
@@ -31,16 +32,16 @@ def em(*, rounds: int = 10, concentration: float = 20.0) -> Scorer:
     def init(
         prototypes: Float[Array, "classes width"], background: Background | None, info: ScorerInfo
     ) -> Float[Array, "classes width"]:
-        return unit(jnp.asarray(prototypes))
+        return unit_rows(jnp.asarray(prototypes))
 
     def step(
         state: Float[Array, "classes width"], vectors: Float[Array, "rows width"], weights: Float[Array, " rows"]
     ) -> tuple[Float[Array, "classes width"], Float[Array, "rows classes"]]:
-        clips, seen = unit(real(vectors, weights)), (weights > 0).astype(vectors.dtype)
+        clips, seen = unit_rows(real(vectors, weights)), (weights > 0).astype(vectors.dtype)
 
         def one(means: Array, _: None) -> tuple[Array, None]:
             soft = jax.nn.softmax(concentration * cosines(clips, means), -1) * seen[:, None]
-            return unit(state + jnp.matmul(soft.T, clips, precision="highest")), None
+            return unit_rows(state + jnp.matmul(soft.T, clips, precision="highest")), None
 
         means, _ = jax.lax.scan(one, state, None, length=rounds)
         return state, cosines(clips, means)

@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.types import Background, Scorer, ScorerInfo
-from dhauds_jax.zeroshot.unit_vectors import cosines, unit
+from dhauds_jax.zeroshot.unit_vectors import cosines
 
 
 class Cached(NamedTuple):
@@ -43,12 +44,12 @@ def treff(*, alpha: float = 1.0, beta: float = 5.5) -> Scorer:
             )
         vectors, labels = info.shots
         rows = jax.nn.one_hot(labels, len(prototypes))
-        return Cached(jnp.asarray(prototypes), unit(jnp.asarray(vectors)), rows, jnp.float32(info.scale))
+        return Cached(jnp.asarray(prototypes), unit_rows(jnp.asarray(vectors)), rows, jnp.float32(info.scale))
 
     def step(
         state: Cached, vectors: Float[Array, "rows width"], weights: Float[Array, " rows"]
     ) -> tuple[Cached, Float[Array, "rows classes"]]:
-        clips = unit(vectors)
+        clips = unit_rows(vectors)
         near = jnp.exp(-beta * (1 - cosines(clips, state.shots)))
         votes: Array = jnp.matmul(near, state.labels, precision="highest")
         return state, cosines(clips, state.prototypes) + alpha * votes / state.scale

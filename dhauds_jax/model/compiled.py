@@ -1,0 +1,39 @@
+"""What is compiled for a model: models of one configuration share it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+from dhauds_jax.nets import precision as precisions
+from dhauds_jax.nets import zoo
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method
+
+
+@functools.lru_cache(maxsize=4)
+def classifier(config: str, precision: str) -> Classifier:
+    """One classifier a configuration: models that share it share what was compiled for it."""
+    return zoo.build(ClassifierConfig.from_json(config, "config"), **precisions.compute_options(precision))
+
+
+@functools.lru_cache(maxsize=4)
+def predict(classifier: Classifier) -> Callable[[AdaptState, Batch], Any]:
+    """A batch's logits by the weights of a state."""
+    return jax.jit(lambda state, batch: classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits)
+
+
+@functools.lru_cache(maxsize=4)
+def embed(classifier: Classifier) -> Callable[[AdaptState, Batch], Any]:
+    """The input of the last layer for a batch, by the weights of a state."""
+    return jax.jit(lambda state, batch: classifier.apply(state.variables, batch.wave, mode=EVAL)[0].embedding)
+
+
+@functools.lru_cache(maxsize=4)
+def predict_adapted(method: Method) -> Callable[[AdaptState, Batch], Any]:
+    """A batch's logits as a method predicts."""
+    return jax.jit(method.predict)
