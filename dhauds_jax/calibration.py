@@ -14,7 +14,8 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 from dhauds_jax.errors import BadInput, check_number
-from dhauds_jax.metrics import softmax
+from dhauds_jax.metrics import accuracy, ece, nll, softmax, weighted_roc_auc
+from dhauds_jax.names import CHOSEN_BY
 from dhauds_jax.types import Calibration
 
 HOW = ("none", "checkpoint", "agreement", "nll")
@@ -30,6 +31,7 @@ UNKNOWN = "unknown"
 
 Scores = Float[Array | np.ndarray, "clips classes"]
 Sureness = Float[Array | np.ndarray, " clips"]
+Members = Float[Array | np.ndarray, "members clips classes"]
 
 _ROUNDS = 80
 
@@ -92,6 +94,84 @@ def _solved(scores: np.ndarray, rising: Callable[[float], float]) -> float:
 def probabilities(calibration: Calibration, scores: Scores) -> np.ndarray:
     """Softmax of `scores / temperature`, (clips, classes) in float64."""
     return softmax(np.asarray(scores, np.float64) / calibration.temperature)
+
+
+def by_group(probabilities: Float[Any, "*rows classes"], groups: Mapping[str, Any]) -> Float[Any, "*rows reported"]:
+    """Probabilities of what is reported: those of a group's classes summed; without groups as they are.
+
+    Args:
+      probabilities: (..., classes), NumPy's or JAX's.
+      groups: a config's (`nets.config.ClassifierConfig.groups`), {} for none.
+    """
+    if not groups:
+        return probabilities
+    members = [[c for c, k in enumerate(groups["of"]) if k == group] for group in range(len(groups["names"]))]
+    xp = probabilities.__array_namespace__()
+    return xp.stack([probabilities[..., np.array(own)].sum(-1) for own in members], axis=-1)
+
+
+def labels_by_group(labels: Int[np.ndarray, " clips"], groups: Mapping[str, Any]) -> np.ndarray:
+    """Class indices as indices of what is reported."""
+    return np.asarray(groups["of"], np.int32)[labels] if groups else np.asarray(labels)
+
+
+def log_probabilities(probabilities: Float[np.ndarray, "*rows classes"]) -> np.ndarray:
+    """What metrics of logits take where there are probabilities alone: their logarithms, that of 0 being -690.
+
+    The softmax gives the probabilities back.
+    """
+    return np.log(np.maximum(np.asarray(probabilities, np.float64), 1e-300))
+
+
+def ensemble(logits: Members, temperature: float, groups: Mapping[str, Any]) -> np.ndarray:
+    """Mean over members (models, shifted copies, or both) of the reported probabilities at a temperature.
+
+    (clips, reported) in float64, of logits (members, clips, classes).
+
+    Source: Tomofun challenge, team ADEE, src/serve: 5 folds x 5 shifts, T = 5.
+    """
+    return by_group(softmax(np.asarray(logits, np.float64) / temperature), groups).mean(0)
+
+
+def quality(by: str, probabilities: Scores, labels: Int[np.ndarray, " clips"]) -> float:
+    """What a choice makes as large as can be: of `CHOSEN_BY`, "nll" with its sign turned."""
+    if by not in CHOSEN_BY:
+        raise BadInput(f"chosen by {by!r}: expected {', '.join(CHOSEN_BY[:-1])} or {CHOSEN_BY[-1]}")
+    if by == "auc":
+        return weighted_roc_auc(probabilities, labels)
+    return accuracy(probabilities, labels) if by == "accuracy" else -nll(log_probabilities(probabilities), labels)
+
+
+def best_temperature(
+    by: str,
+    candidates: Sequence[float],
+    logits: Members,
+    labels: Int[np.ndarray, " clips"],
+    groups: Mapping[str, Any],
+) -> tuple[float, list[float]]:
+    """The temperature of a list at which the averaged ensemble is best, the first of equals, and the `quality` of each.
+
+    Args:
+      by: of `CHOSEN_BY`.
+      candidates: temperatures above 0.
+      logits: (members, clips, classes).
+      labels: (clips,) indices of what is reported.
+      groups: the config's.
+
+    Raises:
+      BadInput: no temperatures, or one that is not above 0.
+    """
+    if not candidates:
+        raise BadInput("temperatures: there are none, expected at least one, such as 1")
+    for value in candidates:
+        check_number("temperature", value, 0.0, above=True)
+    found = [quality(by, ensemble(logits, value, groups), labels) for value in candidates]
+    return float(candidates[int(np.argmax(found))]), found
+
+
+def error_of(probabilities: Scores, labels: Int[np.ndarray, " clips"]) -> float:
+    """Expected calibration error of probabilities (`metrics.ece`)."""
+    return ece(log_probabilities(probabilities), labels)
 
 
 def sureness(calibration: Calibration, scores: Scores) -> np.ndarray:

@@ -162,6 +162,9 @@ RESAMPLERS = ("sinc", "soxr_hq", "kaiser_best")
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""
 
+CHOSEN_BY = ("auc", "nll", "accuracy")
+"""What epoch and temperature are chosen by: the weighted ROC area, the likelihood, or the share that is right."""
+
 _SCORERS = "dhauds_jax.zeroshot.scorers"
 SCORERS: Mapping[str, str] = {
     "plain": f"{_SCORERS}.plain:plain",

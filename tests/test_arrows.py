@@ -28,7 +28,7 @@ GROUND = {
     "registry": ("errors", "names"),
     "parallel": ("errors", "registry"),
     "metrics": ("errors", "names", "registry"),
-    "calibration": ("errors", "metrics", "types"),
+    "calibration": ("errors", "metrics", "names", "types"),
 }
 """The ground floor, files that every room may import, and what they import of each other."""
 

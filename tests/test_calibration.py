@@ -1,13 +1,16 @@
 """Temperatures against their definitions, thresholds by counting, and what a checkpoint keeps."""
 
 import json
+import re
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dhauds_jax import calibration, metrics
 from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Calibration
+from tests.paths import golden
 
 NONE = Calibration(1.0, "none", "max_score")
 
@@ -160,3 +163,65 @@ def test_a_broken_entry_is_said(entry):
 def test_no_held_out_scores_are_said():
     with pytest.raises(BadInput, match="held-out scores: 0 values, expected at least one"):
         calibration.held_out(np.zeros(0))
+
+
+GROUPS = {"names": ["dog", "other"], "of": [0, 1, 0]}
+
+
+def test_probabilities_of_a_group_are_summed_by_numpy_and_by_jax():
+    p = np.array([[0.1, 0.2, 0.7], [0.5, 0.5, 0.0]])
+    np.testing.assert_allclose(calibration.by_group(p, GROUPS), [[0.8, 0.2], [0.5, 0.5]], atol=1e-15)
+    np.testing.assert_allclose(calibration.by_group(jnp.asarray(p[None]), GROUPS)[0, 0], [0.8, 0.2], atol=1e-7)
+    assert calibration.by_group(p, {}) is p
+    assert calibration.labels_by_group(np.array([2, 1, 0]), GROUPS).tolist() == [0, 1, 0]
+    assert calibration.labels_by_group(np.array([2, 1, 0]), {}).tolist() == [2, 1, 0]
+
+
+def test_an_ensemble_is_the_mean_of_probabilities_after_the_temperature():
+    logits = np.log(np.array([[[0.1, 0.2, 0.7]], [[0.3, 0.3, 0.4]]]))
+    np.testing.assert_allclose(calibration.ensemble(logits, 1.0, GROUPS), [[0.75, 0.25]])
+    hot = np.sqrt([0.1, 0.2, 0.7]) / np.sqrt([0.1, 0.2, 0.7]).sum(), np.sqrt([0.3, 0.3, 0.4])
+    wanted = (hot[0] + hot[1] / hot[1].sum()) / 2
+    np.testing.assert_allclose(calibration.ensemble(logits, 2.0, {})[0], wanted)
+
+
+def test_the_ensembles_of_the_tomofun_challenge_are_the_published_script_s():
+    """Softmax, merging of 15 classes to 10, mean over 5 shifts, weighted one-vs-rest area: golden `tomofun_head`."""
+    head = golden("tomofun_head")
+    groups = {"names": [str(k) for k in range(10)], "of": [0, 1, 2, 3, 4, *[5] * 6, 6, 7, 8, 9]}
+    for temperature in ("0.5", "1", "2", "5"):
+        p = calibration.ensemble(head["shift_logits"], float(temperature), groups)
+        if f"shift_scores_t{temperature}" in head:
+            np.testing.assert_allclose(p, head[f"shift_scores_t{temperature}"], atol=1e-12)
+        area = metrics.weighted_roc_auc(p, head["labels10"])
+        assert area == pytest.approx(float(head[f"shift_auc10_t{temperature}"]), abs=1e-12)
+    assert metrics.weighted_roc_auc(head["tied_scores"], head["labels10"]) == pytest.approx(
+        float(head["tied_auc"]), abs=1e-12
+    )
+
+
+def test_the_best_temperature_of_a_list_is_the_first_of_equals():
+    scores, labels = drawn(clips=2000)
+    found, values = calibration.best_temperature("nll", (1.0, 0.5, 0.33, 0.2), scores[None], labels, {})
+    assert found == 0.33  # the labels were drawn by 1/3
+    np.testing.assert_allclose(values[0], -metrics.nll(scores, labels))
+    # One member and two classes: no temperature changes the order of clips.
+    flat, values = calibration.best_temperature("auc", (3.0, 1.0, 9.0), scores[None, :, :2], labels % 2, {})
+    assert (flat, len(set(values))) == (3.0, 1)
+    p = calibration.ensemble(scores[None], 0.33, {})
+    assert calibration.error_of(p, labels) == pytest.approx(metrics.ece(scores / 0.33, labels))
+    assert calibration.error_of(p, labels) < 0.04 < calibration.error_of(metrics.softmax(scores), labels)
+
+
+@pytest.mark.parametrize(
+    ("by", "candidates", "message"),
+    [
+        ("auc", (), "temperatures: there are none, expected at least one, such as 1"),
+        ("auc", (1.0, 0.0), "temperature=0.0: expected a finite number above 0"),
+        ("luck", (1.0,), "chosen by 'luck': expected auc, nll or accuracy"),
+    ],
+)
+def test_bad_temperatures_are_one_sentence(by, candidates, message):
+    scores, labels = drawn(clips=20)
+    with pytest.raises(BadInput, match=f"^{re.escape(message)}"):
+        calibration.best_temperature(by, candidates, scores[None], labels, {})

@@ -165,3 +165,27 @@ def test_a_run_collapses_by_its_predictions_whatever_the_labels():
     logits = np.eye(4)[np.asarray([1] * 9 + [2])]
     assert metrics.collapsed(logits) and metrics.accuracy(logits, logits.argmax(1)) == 1.0
     assert not metrics.collapsed(np.eye(4)[np.asarray([1] * 8 + [2] * 2)])
+
+
+def test_weighted_roc_auc_equals_scikit_learn_on_random_tables_with_ties():
+    """Half of the tables have a tie in almost every column: their scores are multiples of 1/20."""
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        classes, clips = rng.integers(3, 8), rng.integers(20, 90)
+        scores = rng.dirichlet(np.full(classes, 0.7), clips)
+        if seed % 2:
+            scores = (scores * 20).round() / 20
+            scores[:, 0] += 1 - scores.sum(1)  # scikit-learn wants rows that sum to 1
+        labels = rng.permutation(np.r_[np.arange(classes), rng.integers(0, classes, clips - classes)])
+        wanted = roc_auc_score(labels, scores, multi_class="ovr", average="weighted", labels=np.arange(classes))
+        assert metrics.weighted_roc_auc(scores, labels) == pytest.approx(wanted, abs=1e-12)
+
+
+def test_weighted_roc_auc_leaves_out_classes_that_do_not_occur():
+    """By hand: of class 0 (two clips) 3 of 4 pairs are in order, of class 1 (two clips) 2 and a tie: 0.75, 0.625."""
+    scores = np.array([[0.9, 0.3, 0.4], [0.4, 0.6, 0.0], [0.6, 0.3, 0.1], [0.1, 0.9, 0.0]])
+    labels = np.array([0, 0, 1, 1])
+    assert metrics.weighted_roc_auc(scores, labels) == pytest.approx((0.75 + 0.625) / 2)
+    assert metrics.weighted_roc_auc(scores[[0, 1, 3]], labels[[0, 1, 3]]) == 1.0
+    with pytest.raises(BadInput, match="weighted_roc_auc: no class has clips with and without it"):
+        metrics.weighted_roc_auc(scores, np.zeros(4, int))

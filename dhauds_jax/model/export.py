@@ -29,7 +29,8 @@ FORMATS = ("stablehlo", "onnx")
 def exported(model: Model) -> jax_export.Exported:
     """`(batch, length) float32 waves -> (batch, classes) probabilities`, for any batch size, its weights inside.
 
-    The front end, the network as it evaluates and the softmax; what an adaptation method does beyond its weights (a
+    The front end, the network as it evaluates and the softmax, at the temperature and in the groups that the model
+    reports; what an adaptation method does beyond its weights (a
     batch's statistics, prototypes) is no part of it.
     """
     (batch,) = jax_export.symbolic_shape("batch")
@@ -37,7 +38,7 @@ def exported(model: Model) -> jax_export.Exported:
 
     def probabilities(waves: jax.Array) -> jax.Array:
         outputs, _ = model.classifier.apply(model.variables, waves, mode=EVAL)
-        return jax.nn.softmax(outputs.logits.astype(jnp.float32))
+        return model.traced_probabilities(outputs.logits.astype(jnp.float32))
 
     return jax_export.export(jax.jit(probabilities), platforms=PLATFORMS)(waves)
 
@@ -63,12 +64,12 @@ def export(model: Model, folder: str | Path, kind: str = "stablehlo") -> Path:
     check(model, kind)
     folder, config = Path(folder), model.config
     about = {
-        "classes": list(model.classes),
+        "classes": list(config.reported),
         "sample_rate": config.sample_rate,
         "length": config.length,
         **reading(config.front_end),
         "input": ["batch", config.length, "float32", "samples in [-1, 1)"],
-        "output": ["batch", len(model.classes), "float32", "probabilities"],
+        "output": ["batch", len(config.reported), "float32", "probabilities"],
     }
     if kind == "onnx":
         path, program = folder / GRAPH, onnx.graph(model)

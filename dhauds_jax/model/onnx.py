@@ -118,7 +118,7 @@ def graph(model: Model) -> bytes:
 
     def probabilities(waves: jax.Array) -> jax.Array:
         outputs, _ = model.classifier.apply(model.variables, waves, mode=EVAL)
-        return jax.nn.softmax(outputs.logits.astype(jnp.float32))
+        return model.traced_probabilities(outputs.logits.astype(jnp.float32))
 
     (batch,) = jax_export.symbolic_shape("batch")
     waves = jax.ShapeDtypeStruct((batch, model.config.length), jnp.float32)

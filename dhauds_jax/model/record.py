@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from dhauds_jax import metrics
+from dhauds_jax import calibration, metrics
 from dhauds_jax.data.recordings import Recordings, per_file
 from dhauds_jax.data.windows import Windows
 from dhauds_jax.model import adapting, compiled
@@ -67,8 +67,29 @@ class Model:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes."""
+        """Names of the classes of the logits; what `predict` gives has the config's `reported` ones."""
         return tuple(self.config.classes)
+
+    @property
+    def temperature(self) -> float:
+        """What its checkpoint's calibration divides logits by; 1 without one."""
+        found = calibration.from_extra(self.extra)
+        return 1.0 if found is None else found.temperature
+
+    def probabilities(self, logits: Float[np.ndarray, "windows classes"]) -> Float[np.ndarray, "windows reported"]:
+        """What is reported of logits: the softmax at the model's temperature, groups of classes summed."""
+        return calibration.by_group(metrics.softmax(logits / self.temperature), self.config.groups)
+
+    def traced_probabilities(self, logits: Float[jax.Array, "windows classes"]) -> Float[jax.Array, "windows reported"]:
+        """`probabilities` inside a program of JAX, in the logits' own precision."""
+        scaled = logits if self.temperature == 1 else logits / self.temperature
+        return calibration.by_group(jax.nn.softmax(scaled), self.config.groups)
+
+    def scores(self, logits: Float[np.ndarray, "windows classes"]) -> Float[np.ndarray, "windows reported"]:
+        """What has `probabilities` as its softmax; of a model without groups and temperature the logits as they are."""
+        if self.config.groups:
+            return calibration.log_probabilities(self.probabilities(logits))
+        return logits if self.temperature == 1 else logits / self.temperature
 
     def predict(
         self, sounds: Sounds, *, rate: int | None = None, overlap: float = 0.0, batch_size: int = BATCH
@@ -92,7 +113,7 @@ class Model:
 
     def predictions(self, found: Recordings, logits: Float[np.ndarray, "windows classes"]) -> Predictions:
         """The predictions of recordings whose windows have these logits."""
-        return predictions(found, self.classes, metrics.softmax(logits))
+        return predictions(found, self.config.reported, self.probabilities(logits))
 
     @precisions.exactly()
     def logits(

@@ -42,6 +42,9 @@ class ClassifierConfig:
       length: of the waveform that goes in, in samples.
       classes: names of the classes in the order of the logits.
       source: where the weights come from (file names, checksums, ...); free.
+      groups: which classes are reported as one: `names`, what is reported, and `of`, for each class the number of its
+        name there. Their probabilities are summed (`dhauds_jax.calibration.by_group`). Empty, and then left out of
+        `config.json`: the classes are reported as they are.
     """
 
     net: str
@@ -53,9 +56,10 @@ class ClassifierConfig:
     length: int
     classes: tuple[str, ...]
     source: dict[str, Any] = dataclasses.field(default_factory=dict)
+    groups: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("geometry", "head", "front_end", "source"):
+        for name in ("geometry", "head", "front_end", "source", "groups"):
             object.__setattr__(self, name, _plain(getattr(self, name)))
         object.__setattr__(self, "classes", tuple(self.classes))
         for section, required in (("head", _required_sizes), ("front_end", _required_constants)):
@@ -69,6 +73,7 @@ class ClassifierConfig:
                 raise BadInput(f"config: {name} is {getattr(self, name)}, expected a positive number")
         if len(set(self.classes)) != len(self.classes) or not self.classes:
             raise BadInput(f"config: classes are {list(self.classes)}, expected at least one name, each once")
+        _check_groups(self.groups, len(self.classes))
 
     def __hash__(self) -> int:
         return hash(self.to_json())
@@ -82,9 +87,15 @@ class ClassifierConfig:
         names = (self.net, self.family, self.head["kind"], self.front_end["kind"])
         return tuple({name.partition(":")[0]: name for name in names}.values())
 
+    @property
+    def reported(self) -> tuple[str, ...]:
+        """The names that are reported: those of the groups, or else of the classes."""
+        return tuple(self.groups.get("names", self.classes))
+
     def to_dict(self) -> dict[str, Any]:
-        """The record as plain dicts and lists."""
-        return _plain({f.name: getattr(self, f.name) for f in dataclasses.fields(self)})
+        """The record as plain dicts and lists; without groups it is that of older versions."""
+        record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        return _plain({key: value for key, value in record.items() if value or key != "groups"})
 
     def to_json(self) -> str:
         """The record as JSON text, keys sorted."""
@@ -100,7 +111,7 @@ class ClassifierConfig:
         if not isinstance(record, Mapping):
             raise BadInput(f"{where}: holds a {type(record).__name__}, expected an object of named values")
         keys = [f.name for f in dataclasses.fields(cls)]
-        missing = [key for key in keys if key not in record and key != "source"]
+        missing = [key for key in keys if key not in record and key not in ("source", "groups")]
         foreign = [key for key in record if key not in keys]
         if missing or foreign:
             raise BadInput(f"{where}: missing keys {missing}, foreign keys {foreign}; expected {keys}")
@@ -135,6 +146,7 @@ _TYPES: dict[str, Any] = {
     "length": int,
     "classes": list | tuple,
     "source": Mapping,
+    "groups": Mapping,
 }
 _TYPE_NAMES = {
     "net": "a name",
@@ -146,7 +158,23 @@ _TYPE_NAMES = {
     "length": "a whole number of samples",
     "classes": "a list of names",
     "source": "an object",
+    "groups": "an object",
 }
+
+
+def _check_groups(groups: Mapping[str, Any], classes: int) -> None:
+    """Raises `BadInput` unless every class belongs to a group and every group has a class."""
+    if not groups:
+        return
+    names, of = groups.get("names"), groups.get("of")
+    good = set(groups) == {"names", "of"} and isinstance(names, list) and isinstance(of, list)
+    good = good and all(isinstance(name, str) for name in names) and len(set(names)) == len(names)
+    good = good and all(isinstance(k, int) and not isinstance(k, bool) for k in of)
+    if not good or len(of) != classes or set(of) != set(range(len(names))):
+        raise BadInput(
+            f"config: groups are {dict(groups)!r}, expected names, each once, and of, for each of the {classes} "
+            "classes the number of its name from 0 on, so that every name has a class"
+        )
 
 
 _KINDS: Mapping[str, Mapping[str, str]] = {"head": names.HEADS, "front_end": names.FRONT_ENDS}

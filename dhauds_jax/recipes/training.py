@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from dhauds_jax.errors import BadInput
 from dhauds_jax.recipes.table import FOLDER
 
-TABLES = ("ssast",)
-"""Tables that come with the package, files `recipes/TABLE_training.csv`."""
+TABLES = {"ssast": "train", "tomofun": "crossval"}
+"""Tables that come with the package, files `recipes/TABLE_training.csv`, and the command that each is of."""
 
 NOT_FLAGS = ("name", "source", "metric", "published", "waits_for", "remark")
 
@@ -90,9 +90,16 @@ def find(name: str) -> TrainingRecipe:
     return rows[name]
 
 
-def apply(name: str, flag_values: Any) -> TrainingRecipe:
-    """Makes a recipe's values the defaults of the flags; what the command line says goes before."""
+def apply(name: str, flag_values: Any, command: str = "train") -> TrainingRecipe:
+    """Makes a recipe's values the defaults of the flags; what the command line says goes before.
+
+    Raises:
+      BadInput: no such recipe, or one of another command.
+    """
     recipe = find(name)
+    own = TABLES[name.partition(":")[0]]
+    if own != command:
+        raise BadInput(f"--recipe={name}: is one of experiments.{own}, expected one of experiments.{command}")
     for flag, text in recipe.flags.items():
         flag_values.set_default(flag, milestones(text) if flag == "milestones" else text)
     return recipe

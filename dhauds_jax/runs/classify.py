@@ -57,7 +57,7 @@ def classify(run: ClassifyRun, command: str) -> str:
         _least(run, calibration.from_extra(model.extra))
     # What the method or its factory refuses, and what would be lost, is said before files are read.
     methods.check_needs(run.method, method, model.variables, RunInfo(1, 2, len(model.classes), None, 2))
-    known = truth.read(run.truth, model.classes) if run.truth else None
+    known = truth.read(run.truth, model.config.reported) if run.truth else None
     settings = settings_of(run, model, named)
     _check_output(run, {"settings": settings})
     state = Path(run.output) / "state"
@@ -135,7 +135,7 @@ def _write(
     lines = () if named is None else named.said(after.predictions(found, named.plain).labels, before.labels)
     least, sure = _least(run, made), None
     if least is not None:
-        sure = per_file(_sure(made, outcome.logits), found.owner, len(found.files)).max(-1)
+        sure = per_file(_sure(made, outcome.logits, after), found.owner, len(found.files)).max(-1)
         count = int((sure < least).sum())
         lines = (*lines, f"{count} of {counted(len(now.files), 'file')} unknown: less sure than {least:.4f}")
         lines += () if known is None else (truth.of_named(known, now, sure >= least),)
@@ -158,9 +158,13 @@ def _least(run: ClassifyRun, made: Calibration | None) -> float | None:
     return calibration.threshold(made or Calibration(1.0, "none", "max_probability"), run.reject, run.reject_background)
 
 
-def _sure(made: Calibration, logits: Float[np.ndarray, "windows classes"]) -> Float[np.ndarray, "windows classes"]:
+def _sure(
+    made: Calibration, logits: Float[np.ndarray, "windows classes"], model: Model
+) -> Float[np.ndarray, "windows reported"]:
     """What the calibration compares with a threshold, window by window: probabilities at its temperature, or logits."""
-    return logits if made.score == "max_score" else calibration.probabilities(made, logits)
+    if made.score == "max_score":
+        return logits
+    return calibration.by_group(calibration.probabilities(made, logits), model.config.groups)
 
 
 def model_of(checkpoint: str | None, model: str | None, precision: str = "float32") -> tuple[Model, str]:

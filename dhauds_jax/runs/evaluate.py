@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from dhauds_jax import metrics
+from dhauds_jax import calibration, metrics
 from dhauds_jax.cells import subsets, targets
 from dhauds_jax.cells.request import title
 from dhauds_jax.cells.targets import Loaded
@@ -57,7 +57,7 @@ def evaluate(run: EvaluateRun, command: str) -> str:
         raise BadInput(f"--split: names no split, expected some of {', '.join(dataset.splits)}")
     for split in run.split:
         check_split(dataset, split)
-    targets.check_fits(model.config, dataset, place)
+    _check_fits(model, dataset, place)
     for corruption, level in pairs:
         if corruption != CLEAN:
             targets.check_noise(dataset, run.noise_dir, corruption, level, model.config.sample_rate)
@@ -79,6 +79,15 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     return f"{len(loaded.clips.ids)} clips evaluated: {folder / REPORT} (numbers: {folder / NUMBERS})"
 
 
+def _check_fits(model: Model, dataset: sets.DataSet, place: str) -> None:
+    """Raises `BadInput` unless the set has the model's classes, or those that it reports."""
+    groups = model.config.groups
+    if groups and dataset.label_rows is not None:
+        raise BadInput(f"{place}: reports groups of classes, expected a set with one label a clip, not {dataset.name}")
+    if not groups or dataset.classes != model.config.reported:
+        targets.check_fits(model.config, dataset, place)
+
+
 def _loaded(run: EvaluateRun, model: Model) -> Loaded:
     """The clips of all splits."""
     same = {"allow_partial": run.allow_partial, "on_bad_file": run.on_bad_file, "workdir": run.output}
@@ -95,14 +104,16 @@ def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, le
     drawn = targets.corrupted(loaded, corruption, level, seed=run.seed, profile=run.profile, noise=noise)
     corruption = public(corruption)
     name = title(corruption, level)
-    logits = model.logits(drawn.waves(), run.batch_size, progress=name)
-    labels, classes = loaded.labels, model.classes
+    logits = model.scores(model.logits(drawn.waves(), run.batch_size, progress=name))
+    labels, classes = loaded.labels, model.config.reported
+    if loaded.dataset.classes != classes:
+        labels = calibration.labels_by_group(labels, model.config.groups)
     place = Path(run.output) / name.replace(":", ".")
     place.mkdir(parents=True, exist_ok=True)
     lines = evaluation.class_lines(logits, labels, classes)
     write_csv(place / "classes.csv", [evaluation.ClassLine._fields, *lines])
     evaluation.draw_calibration(metrics.reliability(logits, labels), place / "calibration.png")
-    rows = _clip_rows(loaded, logits, classes)
+    rows = _clip_rows(loaded.clips.ids, labels, logits, classes)
     write_csv(place / "clips.csv", [_CLIP_COLUMNS, *rows])
     cell = {
         "corruption": corruption,
@@ -131,9 +142,10 @@ def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, le
 _CLIP_COLUMNS = ("clip", "truth", "label", "confidence", "nll")
 
 
-def _clip_rows(loaded: Loaded, logits: np.ndarray, classes: Sequence[str]) -> list[tuple[Any, ...]]:
+def _clip_rows(
+    ids: Sequence[str], labels: np.ndarray, logits: np.ndarray, classes: Sequence[str]
+) -> list[tuple[Any, ...]]:
     """Every clip, those whose truth the model believed least first."""
-    labels, ids = loaded.labels, loaded.clips.ids
     rows = [metrics.nll(logits[i : i + 1], labels[i : i + 1]) for i in range(len(ids))]
     several = np.ndim(labels) == 2
     shares = metrics.sigmoid(logits) if several else metrics.softmax(logits)

@@ -15,8 +15,9 @@ def export(run: ExportRun) -> str:
     model, _ = model_of(run.checkpoint, run.model)
     path = write(model, run.output, run.format)
     size = path.stat().st_size / 2**20
+    config = model.config
     return (
-        f"{len(model.classes)} classes, windows of {model.config.length} samples at {model.config.sample_rate} Hz, "
+        f"{len(config.reported)} classes, windows of {config.length} samples at {config.sample_rate} Hz, "
         f"{size:.1f} MiB; {_call(run.format, str(path))} gives probabilities: {Path(run.output)}"
     )
 

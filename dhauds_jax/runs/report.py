@@ -10,6 +10,7 @@ from dhauds_jax.files import printable, write_atomically
 from dhauds_jax.report import (
     analysis_figures,
     comparisons,
+    crossval,
     figures,
     looks,
     paper,
@@ -157,7 +158,7 @@ def write_report(
     """Writes `report.md` and its figures; returns what is to be printed: where, after the published tables if any.
 
     Args:
-      workdirs: folders with results.jsonl or zeroshot.jsonl.
+      workdirs: folders with results.jsonl, zeroshot.jsonl or crossval.jsonl.
       output: the report's folder; by default `report/` in the first work folder.
       html: also write `report.html`, which holds everything.
       formats: of `paper.KINDS`: also write every table so, into `tables/` of the folder.
@@ -167,25 +168,31 @@ def write_report(
       BadInput: a folder without records; methods that cannot be compared.
     """
     rows = [row for w in workdirs for row in records.read(Path(w), "zeroshot")]
-    with_results = [Path(w) for w in workdirs if not records.read(Path(w), "zeroshot") or records.read(Path(w))]
+    validated = [row for w in workdirs for row in records.read(Path(w), "crossval")]
+    others = [{w for w in workdirs if records.read(Path(w), kind)} for kind in ("zeroshot", "crossval")]
+    with_results = [Path(w) for w in workdirs if not any(w in some for some in others) or records.read(Path(w))]
     found = of_one_make(latest(records.read_all(with_results, _FILES)))
     named = with_variants(found)
     compared = comparisons.compare(named, compare) if compare else []
     folder = Path(output) if output else Path(workdirs[0]) / "report"
     folder.mkdir(parents=True, exist_ok=True)
     texts = [render(found, folder, [Path(w) for w in workdirs], compared)] if found else []
-    text = "\n".join([*texts, *([zeroshot.render(rows, folder)] if rows else [])])
+    texts += [zeroshot.render(rows, folder)] if rows else []
+    texts += [crossval.render(validated)] if validated else []
+    text = "\n".join(texts)
     written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
     tables = paper.files(found, formats, compared) if found else {}
     if rows and "csv" in formats:
         tables["zeroshot.csv"] = tidy.text(zeroshot.tidy_rows(rows))
+    if validated and "csv" in formats:
+        tables["crossval.csv"] = tidy.text(crossval.tidy_rows(validated))
     for name, content in {**written, **{f"tables/{name}": content for name, content in tables.items()}}.items():
         # A byte of a file name that is no character stands in a command of older records: it is written as an escape.
         write_atomically(folder / name, "\n".join(map(printable, content.split("\n"))))
     said = [f"{title(one.place)}\n\n{comparisons.as_markdown(one)}" for one in compared]
     if any(published.has_published(r) for r in found):
         said += [published.beside_published(named), published.overview(named)]
-    last = f"{counted(len(found) + len(rows), 'record')} reported: {folder / list(written)[-1]}"
+    last = f"{counted(len(found) + len(rows) + len(validated), 'record')} reported: {folder / list(written)[-1]}"
     if tables:
         last += f", {counted(len(tables), 'table')} in {folder / 'tables'}"
     return "\n".join([*said, last])

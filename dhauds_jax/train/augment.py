@@ -152,7 +152,9 @@ def target_loss(
 def check_augmentation(options: Any, config: ClassifierConfig) -> None:
     """Raises `BadInput` in one sentence for options that cannot be, or that the network's front end cannot use."""
     if options.loss not in LOSSES:
-        raise BadInput(f"--loss={options.loss}: expected {' or '.join(LOSSES)}")
+        raise BadInput(f"--loss={options.loss}: expected one of {', '.join(LOSSES)}")
+    if options.loss == "double_softmax" and options.mixup:
+        raise BadInput("--loss=double_softmax takes one label a clip, expected it without --mixup")
     if not 0.0 <= options.mixup <= 1.0:
         raise BadInput(f"--mixup={options.mixup}: expected a share of the clips from 0 to 1")
     if options.freq_mask < 0 or options.time_mask < 0:

@@ -63,7 +63,10 @@ def make_step(
     augment = make_augment(options, classifier.config)
     classes = len(classifier.config.classes)
     # Labels as they are, unless something needs them as rows.
-    plain = options.loss == "cross_entropy" and not options.mixup
+    plain = options.loss != "binary" and not options.mixup
+    of_labels = (
+        losses.double_softmax_cross_entropy if options.loss == "double_softmax" else losses.smoothed_cross_entropy
+    )
     clean = make_view("clean", options, *rows)
     auxiliary = make_aux_loss(classifier, options, clean, axis_name)
 
@@ -95,7 +98,7 @@ def make_step(
                 )
                 stats = class_statistics(stats, new)
                 if plain:
-                    value += losses.smoothed_cross_entropy(
+                    value += of_labels(
                         outputs.logits, batch.labels, batch.weights, axis_name, smoothing=options.smoothing
                     )
                 else:
@@ -149,6 +152,7 @@ def _epoch(
     where: Parallel,
     losses: Sequence[float],
     stop: Callable[[], bool],
+    steps: int,
 ) -> _Pass:
     """One pass, after the updates that gave `losses`; raises `Stopped` between two when `stop` says so.
 
@@ -157,9 +161,10 @@ def _epoch(
     order_key, step_key = jax.random.split(jax.random.fold_in(key, epoch))
     variables, opt_state, seen, pending = state.variables, state.opt_state, list(losses), None
     first = len(seen)
-    feed = fed(clips, stream_order(order_key, len(clips.ids))[first * batch_size :], batch_size, where)
+    order = stream_order(order_key, len(clips.ids))[: steps * batch_size]
+    feed = fed(clips, order[first * batch_size :], batch_size, where)
     begun, waited = time.perf_counter(), 0.0
-    for index in range(first, -(-len(clips.ids) // batch_size)):
+    for index in range(first, steps):
         asked = time.perf_counter()
         batch = next(feed)
         waited += time.perf_counter() - asked
@@ -202,6 +207,7 @@ class TrainEpoch(NamedTuple):
         waited for data no longer than that.
       scores: accuracy, macro_f1 and nll of the validation clips, and lr, the rate of the last update; empty for an
         epoch of an earlier sitting.
+      logits: (clips, classes) of the validation clips; None for an epoch of an earlier sitting.
     """
 
     index: int
@@ -211,6 +217,7 @@ class TrainEpoch(NamedTuple):
     seconds: float = 0.0
     waited: float = 0.0
     scores: Mapping[str, float] = MappingProxyType({})
+    logits: np.ndarray | None = None
 
 
 def train(
@@ -227,6 +234,7 @@ def train(
     history: list[dict[str, float]] | None = None,
     where: Parallel = ONE,
     compiler_options: Mapping[str, Any] | None = None,
+    whole_batches: bool = False,
 ) -> Iterator[TrainEpoch]:
     """Trains and yields after each epoch, then saves it; goes on from `saver`'s unfinished run, or else `earlier`.
 
@@ -243,6 +251,7 @@ def train(
       history: filled with one dict an epoch, earlier ones of a resumed run included.
       where: the devices that it trains on.
       compiler_options: of updates and validation, for XLA (one device alone).
+      whole_batches: whether an epoch's last batch is left out where it is not full.
 
     Raises:
       BadInput: options that cannot be, noise shorter than the clips, a state after more epochs.
@@ -256,6 +265,8 @@ def train(
         raise BadInput(f"the training noise has {len(noise)} samples, expected at least the clips' {clips.width}")
     history = [] if history is None else history
     steps = -(-len(clips.ids) // options.batch_size)
+    if whole_batches:
+        steps = max(1, len(clips.ids) // options.batch_size)
     optimiser = make_optimiser(options, steps)
     state = TrainState(variables, optimiser.init(masks.split(variables["params"], options.group)[0]), variables)
     found = (saver and saver.load(state)) or (earlier and earlier.load(state))
@@ -282,7 +293,7 @@ def train(
     with progress_bar(desc="train", awaited=FIRST.format("step"), whole=True, **counts) as bar, watching(saver, kept):
         for epoch in range(first, options.epochs):
             given = (clips, options.batch_size, key, epoch, bar, epoch == first, where)
-            done = _epoch(step, state, *given, begun if epoch == first else (), stop)
+            done = _epoch(step, state, *given, begun if epoch == first else (), stop, steps)
             logits = score(done.variables, validation)
             check_finite_logits(logits, f"after epoch {epoch + 1} of {options.epochs}; lower --lr")
             scores = {name: getattr(metrics, name)(logits, validation.labels) for name in SCORES}
@@ -294,6 +305,6 @@ def train(
             bar.set_postfix(loss=f"{done.loss:.3f}", validation=f"{accuracy:.3f}")
             scores["lr"] = rate((epoch + 1) * steps - 1)
             # Before the state is saved, which a Ctrl-C ends: only this sitting has the epoch's scores and seconds.
-            yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited, scores)
+            yield TrainEpoch(epoch + 1, done.loss, accuracy, state, done.seconds, done.waited, scores, logits)
             if saver:
                 saver.save(state, {"position": epoch + 1, "history": history}, always=epoch + 1 == options.epochs)

@@ -12,7 +12,7 @@ from dhauds_jax.requests import ON_BAD_FILE, Devices, Request, flag, like
 OPTIMISERS = ("sgd", "adamw", "multistep", "adam")
 """Values of `TrainOptions.optimiser`."""
 
-LOSSES = ("cross_entropy", "binary")
+LOSSES = ("cross_entropy", "binary", "double_softmax")
 """Values of `TrainOptions.loss`."""
 
 CROPS = ("random", "head")
@@ -93,7 +93,11 @@ class TrainOptions(Request):
     warmup_steps: int = flag("multistep, adam: updates in which the rate rises, in stairs of 50.", 0)
     b1: float = flag("adam: decay of the mean of the gradients.", 0.9)
     b2: float = flag("adam: decay of the mean of their squares.", 0.999)
-    loss: str = flag("Loss: one class a clip, or each class alone.", "cross_entropy", choices=LOSSES)
+    loss: str = flag(
+        "Loss: one class a clip, each class alone, or (quirk T10) one class, from a second softmax over the first.",
+        "cross_entropy",
+        choices=LOSSES,
+    )
     mixup: float = flag("Share of the clips that are mixed with another one, 0 to 1.", 0.0)
     freq_mask: int = flag("Bins that a mask over the filter bank or log-mel is narrower than (0: none).", 0)
     time_mask: int = flag("Frames that a mask over time is narrower than (0: none).", 0)

@@ -107,11 +107,53 @@ ZEROSHOT_KEYS = (
 """Of a row of `experiments.zeroshot`: `non_adapted` is without any correction, `adapted_last` with the row's weight,
 `adapted_selected` with the weight that is chosen without labels, `adapted_oracle` with the best by labels."""
 
+CROSSVAL_KEYS = (
+    "dataset",
+    "net",
+    "profile",
+    "metric",
+    "n",
+    "seed",
+    "selection",
+    "chosen_by",
+    "folds",
+    "fold_rule",
+    "views",
+    "noise_clips",
+    "extra_dataset",
+    "extra",
+    "classes",
+    "absent",
+    "by_fold",
+    "auc",
+    "accuracy",
+    "ece",
+    "ece_before",
+    "nll",
+    "oracle_auc",
+    "gap",
+    "pooled_auc",
+    "test",
+    "options",
+    "seconds",
+    "peak_memory_mb",
+    "source_checkpoint",
+    "git_revision",
+    "versions",
+    "device",
+    "command",
+)
+"""Of a whole cross-validation: `auc`, `accuracy`, `ece` and `nll` are means over the folds, each with the epoch and the
+temperature that `selection` chose; `ece_before` at temperature 1; `oracle_auc` with those that are best on the fold
+itself, `gap` what that adds (None where the oracle chose), `test` what models and ensemble say of unseen clips."""
+_CROSSVAL_ALWAYS = ("dataset", "net", "profile", "metric", "seed", "selection", "folds", "auc", "by_fold", "options")
+
 KINDS = {
     "results": Kind("results.jsonl", KEYS, _ALWAYS, _UNKNOWN),
     "zeroshot": Kind(
         "zeroshot.jsonl", ZEROSHOT_KEYS, (*_ALWAYS, "scorer", "prototypes", "background", "weight", "uses"), _UNKNOWN
     ),
+    "crossval": Kind("crossval.jsonl", CROSSVAL_KEYS, _CROSSVAL_ALWAYS, {}),
 }
 FILE = KINDS["results"].file
 BAD_FILES = "bad_files.txt"
@@ -239,7 +281,7 @@ def read_all(folders: Iterable[Path], expected: str = FILE) -> list[dict[str, An
         if not found:
             raise BadInput(
                 f"no records in {folder}: expected a {expected} there, as experiments.adapt"
-                f"{' or experiments.zeroshot' if expected != FILE else ''} writes it with its first row"
+                f"{', experiments.zeroshot or experiments.crossval' if expected != FILE else ''} writes it"
             )
         records += found
     return records

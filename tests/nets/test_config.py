@@ -35,6 +35,12 @@ def record(**changes):
         ({"head": {"kind": "hub_classifier"}}, r"lacks \['stages'\]"),
         ({"front_end": {}}, "front_end.kind is None"),
         ({"geometry": 3}, "geometry is 3, expected an object"),
+        ({"groups": 3}, "groups is 3, expected an object"),
+        ({"groups": {"names": ["x"]}}, "expected names, each once, and of, for each of the 2 classes the number"),
+        ({"groups": {"names": ["x", "x"], "of": [0, 1]}}, "expected names, each once"),
+        ({"groups": {"names": ["x", "y"], "of": [0, 0]}}, "so that every name has a class"),
+        ({"groups": {"names": ["x"], "of": [0]}}, "for each of the 2 classes"),
+        ({"groups": {"names": ["x"], "of": [0, 0.0]}}, "groups are"),
     ],
 )
 def test_mistakes_are_named(changes, message):
@@ -53,3 +59,14 @@ def test_missing_keys_and_no_json_are_named():
         ClassifierConfig.from_json("[]")
     with pytest.raises(ValueError, match=r"here: missing keys \['b'\], foreign keys \['c'\]"):
         take({"a": 1, "c": 2}, ("a", "b"), "here")
+
+
+def test_groups_are_in_the_record_where_there_are_some_and_say_what_is_reported():
+    """Older records have no such key, and their text names runs: it stays as it was."""
+    config = ClassifierConfig.from_dict(record())
+    assert "groups" not in config.to_json()
+    assert config.reported == ("a", "b")
+    grouped = config.replace(groups={"names": ("both",), "of": (0, 0)})
+    assert ClassifierConfig.from_json(grouped.to_json()) == grouped
+    assert (grouped.reported, grouped.classes) == (("both",), ("a", "b"))
+    assert grouped.replace(groups={}).to_json() == config.to_json()

@@ -3,11 +3,12 @@
 import pytest
 from absl import flags
 
-from dhauds_jax.command.flags import flags_of
+from dhauds_jax.command.flags import flags_of, from_flags
 from dhauds_jax.data import sets
 from dhauds_jax.nets import zoo
 from dhauds_jax.recipes import training
 from dhauds_jax.recipes.training import milestones
+from dhauds_jax.runs.requests.crossval import CrossvalRun
 from dhauds_jax.train.request import Recipe, TrainRun
 
 
@@ -60,3 +61,24 @@ def test_unknown_and_waiting_rows_say_so():
         training.find("ssast:cats")
     with pytest.raises(ValueError, match="waits for the data set AudioSet"):
         training.find("ssast:audioset_20k_patch")
+
+
+def test_the_rows_of_crossval_are_its_flags():
+    values = flags.FlagValues()
+    flags_of(CrossvalRun, Recipe, values=values)
+    values(["crossval", "--workdir=out", "--epochs=7"])
+    rows = training.read("tomofun")
+    assert list(rows) == [f"tomofun:{name}" for name in ("final", "extra_all", "extra_dog", "extra_nondog")]
+    assert all(set(row.flags) <= set(values) for row in rows.values())
+    training.apply("tomofun:extra_nondog", values, "crossval")
+    run = from_flags(CrossvalRun, values)
+    assert (run.dataset, run.extra_dataset, run.extra, run.net) == ("tomofun", "tomofun", ("non_dog",), "vggish")
+    assert (run.epochs, run.batch_size, run.lr, run.milestones) == (7, 128, 1e-4, (25,))  # 7 was given
+    assert run.temperatures == (1, 2, 5, 10, 20, 50, 100) and run.noise_clips == 250
+    assert run.profile == "reference" and run.views == "shift:5"
+    assert "published AUC 0.942 (the team's place" in training.published_sentence(rows["tomofun:final"])
+
+
+def test_a_row_of_another_command_is_refused(values):
+    with pytest.raises(ValueError, match=r"--recipe=tomofun:final: is one of experiments\.crossval, expected one of"):
+        training.apply("tomofun:final", values)

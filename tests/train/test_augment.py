@@ -148,7 +148,7 @@ def test_selection_average_is_the_mean_of_the_chosen_epochs():
 def test_options_that_cannot_be_say_what_is_expected():
     config = zoo.preset("amaut_tiny", ("a", "b"))
     for changes, said in (
-        ({"loss": "hinge"}, "--loss=hinge: expected cross_entropy or binary"),
+        ({"loss": "hinge"}, "--loss=hinge: expected one of cross_entropy, binary, double_softmax"),
         ({"mixup": 1.5}, "--mixup=1.5: expected a share of the clips from 0 to 1"),
         ({"time_mask": -1}, "--time_mask=-1: expected 0 or more"),
         ({"spectrogram_noise": True}, "and the front end of amaut_tiny is log_mel: leave it out"),

@@ -13,7 +13,8 @@ class ReportRun(Request):
     """The flags of `experiments.report`."""
 
     workdir: Sequence[str] | None = flag(
-        "Folders with results.jsonl or zeroshot.jsonl, comma-separated; their records are put together.", None
+        "Folders with results.jsonl, zeroshot.jsonl or crossval.jsonl, comma-separated; all records are put together.",
+        None,
     )
     output: str | None = flag("Folder for the report (default: report/ in the first work folder).", None)
     html: bool = flag("Also write report.html: tables and figures in one self-contained page.", False)
