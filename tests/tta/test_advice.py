@@ -8,6 +8,7 @@ import pytest
 from benchmarks import advice_table
 from dhauds_jax.tta import advice
 from dhauds_jax.tta.advice import FEW, FOREIGN, KEEP, USE
+from dhauds_jax.tta.bank import Distance
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,6 +23,7 @@ NOISY = advice.Signs(
     peak=(2.4, 2.9),
     changed=0.7,
     adapted=True,
+    far=Distance(-0.2, 0.3, 0.1),
 )
 """Noisy clips of which an adaptation makes sense."""
 
@@ -42,22 +44,22 @@ NOISY = advice.Signs(
         ({"silent": 0.51, "adapted": False}, FOREIGN, None),
         ({"silent": 0.5}, USE, None),
         (
-            {"adapted": False, "changed": 0.0, "peak": (2.0, 2.0)},
+            {"adapted": False, "changed": 0.0},
             KEEP,
             "Keep the source model: nothing was adapted, so there is nothing to compare.",
         ),
         (
-            {"peak": (2.4, 2.6)},
+            {"far": Distance(-0.1, 0.9, 0.15)},
             FOREIGN,
-            "Not this model's sounds: even after adaptation the largest logit stands only 2.60 standard deviations "
-            "above the mean, expected 2.67 or more: other sounds, or its own beyond recognition.",
+            "Not this model's sounds: to the model as it was trained they are as far from its classes as from the "
+            "middle of all (-0.6 or less expected, found -0.10; in batches 0.5 or less, found 0.60): other sounds, or "
+            "its own beyond recognition.",
         ),
-        # A sign of 10 to 20 classes: 9 cannot reach it, of many every logit's largest is beyond it.
-        ({"peak": (2.4, 2.6), "classes": 9}, USE, None),
-        ({"peak": (2.4, 2.6), "classes": 20}, FOREIGN, None),
-        ({"peak": (2.4, 2.6), "classes": 21}, USE, None),
-        # A folder of quiet noise, of which nothing was learnt.
-        ({"peak": (1.8, 1.8), "changed": 0.0, "information": (0.0, 0.0)}, FOREIGN, None),
+        ({"far": Distance(-0.1, 0.9, 0.15), "adapted": False}, FOREIGN, None),  # it needs no adaptation
+        ({"far": Distance(-0.1, 0.9, 0.21)}, USE, None),
+        ({"far": Distance(-0.61, 2.0, 0.0)}, USE, None),  # few classes, which batches take for others
+        ({"far": Distance(-0.59, 2.0, 0.0)}, FOREIGN, None),
+        ({"peak": (2.4, 2.6)}, USE, None),  # with a bank logits are not asked
         ({"changed": 0.0}, KEEP, "Keep the source model: no label changed."),
         (
             {"sureness": (0.87, 0.75)},
@@ -87,6 +89,31 @@ def test_each_verdict_has_its_reason_in_numbers(changed, verdict, sentence):
     found = advice.advise(NOISY._replace(**changed))
     assert found.verdict == verdict
     assert sentence is None or found.sentence() == sentence
+
+
+@pytest.mark.parametrize(
+    ("changed", "verdict"),
+    [
+        ({"peak": (2.4, 2.6)}, FOREIGN),
+        # A sign of 10 to 20 classes: 9 cannot reach it, of many every logit's largest is beyond it.
+        ({"peak": (2.4, 2.6), "classes": 9}, USE),
+        ({"peak": (2.4, 2.6), "classes": 20}, FOREIGN),
+        ({"peak": (2.4, 2.6), "classes": 21}, USE),
+        # A folder of quiet noise, of which nothing was learnt.
+        ({"peak": (1.8, 1.8), "changed": 0.0, "information": (0.0, 0.0)}, FOREIGN),
+    ],
+)
+def test_without_a_bank_logits_are_asked_and_the_advice_says_so(changed, verdict):
+    found = advice.advise(NOISY._replace(far=None, **changed))
+    assert found.verdict == verdict and found.sentence().endswith(
+        " (The checkpoint has no bank of the model's own sounds, so other sounds may pass for them: "
+        "experiments.evaluate --bank makes one of labelled clips.)"
+    )
+
+
+def test_where_no_bank_would_help_none_is_missed():
+    for changed in ({"files": 29}, {"silent": 0.6}):
+        assert "bank" not in advice.advise(NOISY._replace(far=None, **changed)).sentence()
 
 
 def test_signs_are_worked_out():
