@@ -18,11 +18,12 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import advice_new_folders
 from benchmarks.advice_folders import HALVES, make, training
 from dhauds_jax import names
 from dhauds_jax.command import compilation_cache
 from dhauds_jax.data import recordings
-from dhauds_jax.model import adapting, record
+from dhauds_jax.model import adapting, own_sounds, record
 from dhauds_jax.nets.config import reading
 from dhauds_jax.tta import methods, protocols
 
@@ -65,7 +66,7 @@ def methods_of(model: str, folder: Path, every: bool) -> Iterator[str]:
     """The methods that a folder is adapted with."""
     half, kind = folder.parts[-3], folder.name
     yield from COMMON if kind != "nine_files" else COMMON[:2]
-    if every and kind in EVERY[half] and model == "words15":
+    if every and kind in EVERY.get(half, ()) and model == "words15":
         yield from (name for name in names.METHODS if name not in COMMON and name not in LACKING)
 
 
@@ -92,6 +93,21 @@ def measure(models: Mapping[str, record.Model], folders: list[Path], output: Pat
                 print(f"{target.stem}: {float(kept['seconds']):.1f} s", flush=True)
 
 
+def distances(models: Mapping[str, record.Model], folders: list[Path], output: Path) -> None:
+    """Writes how far each folder lies from the sounds of its model, OUTPUT/far/NAME.json, where that is not known."""
+    for folder in folders:
+        half, name, kind = folder.parts[-3:]
+        target, model = output / "far" / f"{half}-{name}-{kind}.json", models[name]
+        if target.exists() or model.bank is None:
+            continue
+        config = model.config
+        wanted = {"sample_rate": config.sample_rate, "length": config.length, **reading(config.front_end)}
+        waves = recordings.load(folder, on_bad_file="stop", **wanted).waves
+        found = own_sounds.distance(model.bank, model.classifier, model.variables, waves)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(json.dumps(found))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
@@ -106,8 +122,10 @@ def main() -> None:
     compilation_cache.use()
     protocols.compiled = functools.lru_cache(maxsize=8)(protocols.compiled)  # programs for all folders of a method
     folders = make(given.data, given.output / "folders", list(models))
+    folders += advice_new_folders.make(given.data, given.output / "folders", list(models))
+    distances(models, folders, given.output)
     for every in (False, True)[: 1 + given.every]:
-        for half in HALVES:
+        for half in (*HALVES, advice_new_folders.NAME):
             measure(models, folders, given.output, half, every)
 
 

@@ -2,13 +2,15 @@
 
 Example: python -m benchmarks.advice_table --output=work/advice --records=docs/records/advice/runs.csv \\
   --fill=docs/results.md
-Without --output the rows are those of --records, judged anew; --fill renders a page's part between `BEGIN` and `END`.
+Rows of --records whose runs are not in OUTPUT stay; all are judged anew. --fill renders a page's part between `BEGIN`
+and `END`.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from dhauds_jax import metrics
 from dhauds_jax.data.recordings import per_file
 from dhauds_jax.files import write_atomically, write_csv
 from dhauds_jax.tta.advice import FEW, FEWEST, FOREIGN, KEEP, USE, Signs, advise, signs
+from dhauds_jax.tta.bank import Distance
 
 LOSS = -2.0
 """Points of accuracy: "use" is right where the lower bound of the difference is not below."""
@@ -32,7 +35,7 @@ CHANCE = 2.0
 WHOLE = {"files": int, "classes": int, "adapted": lambda text: text == "1"}
 """Signs that are no fractions, and how they are read."""
 
-HALVES, SHOWN = ("fit", "report"), ("tent", "norm", "dhauds")
+HALVES, SHOWN = ("fit", "report", "new"), ("tent", "norm", "dhauds")
 OTHERS = ("half", "folder", "method", "before", "after")
 """Methods of the table of folders, and columns of the table of the other methods."""
 
@@ -86,18 +89,36 @@ def flat(told: Signs) -> dict[str, str]:
     """The signs as columns."""
     found = {}
     for name, value in told._asdict().items():
-        if isinstance(value, tuple):
+        if name == "far":
+            found |= distance(value)
+        elif isinstance(value, tuple):
             found |= {f"{name}_before": f"{value[0]:.6f}", f"{name}_after": f"{value[1]:.6f}"}
         else:
             found[name] = f"{value:.6f}" if isinstance(value, float) else str(int(value))
     return found
 
 
+def distance(far: Distance | None) -> dict[str, str]:
+    """The distance from the model's own sounds as columns."""
+    return {f"far_{name}": "" if far is None else f"{getattr(far, name):.6f}" for name in Distance._fields}
+
+
+def with_distance(found: Row, output: Path) -> dict[str, str]:
+    """The row with what `advice` says of its folder, judged anew."""
+    path = output / "far" / f"{found['half']}-{found['model']}-{found['folder']}.json"
+    far = Distance(*json.loads(path.read_text())) if path.is_file() else signs_of(found).far
+    values = {name: value for name, value in found.items() if name not in ("verdict", "right")} | distance(far)
+    return {**values, **judged(values)}
+
+
 def signs_of(found: Row) -> Signs:
     """The signs in a row."""
     values = []
     for name in Signs._fields:
-        if name in found:
+        if name == "far":
+            each = [found.get(f"far_{field}") for field in Distance._fields]
+            values.append(Distance(*map(float, each)) if all(each) else None)
+        elif name in found:
             values.append(WHOLE.get(name, float)(found[name]))
         else:
             values.append((float(found[f"{name}_before"]), float(found[f"{name}_after"])))
@@ -170,13 +191,20 @@ def markdown(rows: Sequence[Row]) -> str:
     """The page's part: agreement, what is wrong by kind and by name, and every folder."""
     halves = [[r for r in rows if r["half"] == half] for half in HALVES]
     adapted = [adapting(half) for half in halves]
-    lines = ["| runs whose verdict agrees with the truth | fit half | report half |", "|---|---:|---:|"]
+    lines = [
+        "| runs whose verdict agrees with the truth | fit half | report half | new folders |",
+        "|---|---:|---:|---:|",
+    ]
     lines.append(f"| **methods that adapt** | {' | '.join(map(share, adapted))} |")
     for verdict in (USE, KEEP, FOREIGN, FEW):
         counts = [share([r for r in half if r["verdict"] == verdict]) for half in adapted]
         lines.append(f'| of these, called "{verdict}" | {" | ".join(counts)} |')
     lines.append(f"| `source` | {' | '.join(share(_source(half)) for half in halves)} |")
-    lines += ["", "| what is wrong, of methods that adapt | fit half | report half |", "|---|---|---|"]
+    lines += [
+        "",
+        "| what is wrong, of methods that adapt | fit half | report half | new folders |",
+        "|---|---|---|---|",
+    ]
     for kind in mistakes([]):
         lines.append(f"| {kind} | {' | '.join(_named(mistakes(half)[kind]) for half in adapted)} |")
     lines += ["", "Accuracy before and after, and the verdicts; *(wrong)* where they disagree with the truth:", ""]
@@ -234,11 +262,13 @@ def main() -> None:
     parser.add_argument("--records", type=Path, required=True)
     parser.add_argument("--fill", type=Path)
     given = parser.parse_args()
+    rows = {name_of(r) + r["half"]: {**r, **judged(r)} for r in read(given.records)} if given.records.is_file() else {}
     if given.output:
         paths = sorted((given.output / "runs").glob("*.npz"))
-        rows = [row(path) for path in paths if ".tmp" not in path.name and path.stat().st_size]
-    else:
-        rows = [{**r, **judged(r)} for r in read(given.records)]
+        made = [row(path) for path in paths if ".tmp" not in path.name and path.stat().st_size]
+        rows |= {name_of(r) + r["half"]: r for r in made}
+        rows = {name: with_distance(r, given.output) for name, r in rows.items()}
+    rows = sorted(rows.values(), key=lambda r: (HALVES.index(r["half"]), r["model"], r["folder"], r["method"]))
     write_csv(given.records, [tuple(rows[0]), *(tuple(r.values()) for r in rows)])
     if given.fill:
         write_atomically(given.fill, filled(given.fill.read_text(encoding="utf-8"), rows))

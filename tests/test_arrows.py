@@ -42,7 +42,7 @@ ROOMS = {
     "converters": ("nets", "command"),
     "cells": ("nets", "data", "dsp", "tta", "workdir"),
     "zeroshot": ("dsp.unit_rows", "tta.selection"),
-    "model": ("cells.input_statistics", "data", "nets", "tta", "workdir.saver", "zeroshot"),
+    "model": ("cells.input_statistics", "data", "dsp.mixing", "nets", "tta", "workdir.saver", "zeroshot"),
     "train": ("nets", "data", "dsp", "tta", "workdir"),
     "serve": ("nets", "data", "dsp", "tta", "model", "workdir"),
     "benchmark": ("nets", "data", "dsp", "tta", "command"),

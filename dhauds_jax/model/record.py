@@ -15,7 +15,7 @@ from jaxtyping import Float
 from dhauds_jax import calibration, metrics
 from dhauds_jax.data.recordings import Recordings, per_file
 from dhauds_jax.data.windows import Windows
-from dhauds_jax.model import adapting, compiled
+from dhauds_jax.model import adapting, compiled, own_sounds
 from dhauds_jax.model.adapted import Adapted
 from dhauds_jax.model.adapting import Outcome, Request
 from dhauds_jax.model.predictions import Predictions, predictions
@@ -24,8 +24,9 @@ from dhauds_jax.nets import boxed, checkpoint
 from dhauds_jax.nets import precision as precisions
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.progress import FIRST, progress_bar
+from dhauds_jax.tta import bank as banks
 from dhauds_jax.tta import methods, protocols, selection
-from dhauds_jax.tta.advice import advise, signs
+from dhauds_jax.tta.advice import FEWEST, advise, signs
 from dhauds_jax.tta.evaluation import check_finite_logits, watched
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, Variables
 from dhauds_jax.workdir.saver import Saver
@@ -48,6 +49,7 @@ class Model:
       config: its record.
       extra: what else its checkpoint holds.
       adapted: how it was adapted; None for a model as it was trained.
+      bank: of the sounds that it was trained for, which advice looks at; None where none was made of these weights.
     """
 
     classifier: Classifier
@@ -55,6 +57,7 @@ class Model:
     config: ClassifierConfig
     extra: Mapping[str, Any] = field(default_factory=dict)
     adapted: Adapted | None = None
+    bank: banks.Bank | None = None
 
     def __repr__(self) -> str:
         """Its network, classes, clips and how it was adapted; never the weights."""
@@ -250,8 +253,18 @@ class Model:
         before = self.predictions(found, outcome.before)
         both = before, before if outcome.logits is outcome.before else self.predictions(found, outcome.logits)
         files, silent = tuple(one.probabilities for one in both), len(found.silent) / len(found.files)
-        advice = advise(signs(files, logits, silent=silent, adapted=how.method != "source"))
-        return replace(self, variables=variables, adapted=Adapted(how, method, outcome.state, outcome, both, advice))
+        moved, far = how.method != "source", self._distance(how, found)
+        advice = advise(signs(files, logits, silent=silent, adapted=moved, far=far))
+        adapted = Adapted(how, method, outcome.state, outcome, both, advice)
+        return replace(self, variables=variables, adapted=adapted, bank=None if moved else self.bank)
+
+    @precisions.exactly()
+    def _distance(self, how: Request, found: Recordings) -> banks.Distance | None:
+        """How far recordings lie from the bank; None without one, and of too few to say anything."""
+        if self.bank is None or len(found.files) < FEWEST:
+            return None
+        variables = adapting.source_variables(how, self.config, self.variables, found.waves)
+        return own_sounds.distance(self.bank, self.classifier, variables, found.waves)
 
     def save(self, folder: str | Path, extra: Mapping[str, Any] | None = None) -> Path:
         """Writes a checkpoint that `load` and every command read; a method's own memory is no part of it.
@@ -260,7 +273,8 @@ class Model:
           folder: where; made with its parents.
           extra: to be kept beside what the model's own checkpoint holds.
         """
-        return checkpoint.save(folder, self.variables, self.config, {**self.extra, **(extra or {})})
+        kept = {**self.extra, **(extra or {})}
+        return checkpoint.save(folder, self.variables, self.config, kept, banks.writing(self.bank))
 
 
 def load(
@@ -288,11 +302,13 @@ def load(
         return load_named(place, class_names, template=template, precision=precision)
     precisions.check_precision(precision)
     variables, config, extra = checkpoint.load(place)
-    return Model(compiled.classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra)
+    made, bank = compiled.classifier(config.to_json(), precision), banks.read(checkpoint.place_of(place))
+    return Model(made, jax.tree.map(jnp.asarray, variables), config, extra, None, bank)
 
 
 def load_boxed(name: str, *, precision: str = "float32") -> Model:
     """A model that comes with the package; raises `BadInput` where there is none of that name."""
     precisions.check_precision(precision)
     variables, config = boxed.load(name)
-    return Model(compiled.classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config)
+    made, bank = compiled.classifier(config.to_json(), precision), banks.read(boxed.BOXES / name)
+    return Model(made, jax.tree.map(jnp.asarray, variables), config, bank=bank)

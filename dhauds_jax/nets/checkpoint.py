@@ -123,6 +123,11 @@ def is_boxed(folder: str | Path) -> bool:
     return boxed.is_one(str(folder)) and not Path(folder).is_dir()
 
 
+def place_of(folder: str | Path) -> Path:
+    """Where a checkpoint's files lie, of a model in the package too."""
+    return boxed.BOXES / str(folder) if is_boxed(folder) else Path(folder).absolute()
+
+
 def load_extra(folder: str | Path) -> dict[str, Any]:
     """Reads what JSON holds of a checkpoint's extra: neither its arrays nor the weights are read for that.
 

@@ -21,13 +21,14 @@ from dhauds_jax.data.sets.base import check_split
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.estimates import Estimate, say, within
 from dhauds_jax.files import printable, write_atomically, write_csv
-from dhauds_jax.model import Model
+from dhauds_jax.model import Model, own_sounds
 from dhauds_jax.names import CLEAN
-from dhauds_jax.nets import precision
+from dhauds_jax.nets import checkpoint, precision
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.report import evaluation
 from dhauds_jax.runs.classify import model_of
 from dhauds_jax.runs.requests.evaluate import EvaluateRun
+from dhauds_jax.tta import bank as banks
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, provenance
 
@@ -52,6 +53,8 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     run = run.replace(split=tuple(dict.fromkeys(run.split)))
     pairs = targets.expand(run.corruption, run.level)
     model, place = model_of(run.checkpoint, run.model, run.precision)
+    if run.bank and run.checkpoint is None:
+        raise BadInput(f"--bank: {place} comes with the package and has one, expected a --checkpoint to write it into")
     dataset = sets.get(run.dataset, run.data_dir)
     if not run.split:
         raise BadInput(f"--split: names no split, expected some of {', '.join(dataset.splits)}")
@@ -67,6 +70,8 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     about = {"dataset": run.dataset, "split": ",".join(run.split), **subsets.remark(run.subset), "content": clips}
     about |= {"seed": run.seed, "profile": run.profile}
     say(f"work: a pass over {counted(len(loaded.clips.ids), 'clip')} for each of {counted(len(pairs), 'corruption')}")
+    if run.bank:
+        _write_bank(run, model, loaded)
     estimate, found = Estimate(len(pairs), "corruption", few=True), []
     for pair in pairs:
         with within(len(pairs) > 1):
@@ -95,6 +100,15 @@ def _loaded(run: EvaluateRun, model: Model) -> Loaded:
     for split in run.split:
         parts.append(targets.load(run.dataset, run.data_dir, split, model.config, first=not parts, **same))
     return subsets.together(parts) if len(parts) > 1 else parts[0]
+
+
+def _write_bank(run: EvaluateRun, model: Model, loaded: Loaded) -> None:
+    """The bank of the model's own sounds, beside its weights."""
+    made = own_sounds.made(model.classifier, model.variables, targets.laid_out(loaded)[0], np.asarray(loaded.labels))
+    if made is None:
+        clips = counted(len(loaded.clips.ids), "clip")
+        raise BadInput(f"--bank: {clips} of split {','.join(run.split)} make none, {own_sounds.NEEDED}")
+    banks.writing(made)(checkpoint.place_of(run.checkpoint))
 
 
 def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, level: str) -> dict[str, Any]:

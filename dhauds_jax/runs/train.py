@@ -16,10 +16,13 @@ from dhauds_jax.cells import targets
 from dhauds_jax.cells.input_statistics import normalising
 from dhauds_jax.command import flags
 from dhauds_jax.data import pipeline, sets
+from dhauds_jax.data.layout import raw_clip
+from dhauds_jax.dsp.clip_layout import lay_out
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.model import own_sounds
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, spectrogram_transfer, zoo
-from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.recipes import training as recipes
 from dhauds_jax.train import identity as identities
 from dhauds_jax.train.clips import (
@@ -39,6 +42,7 @@ from dhauds_jax.train.request import TrainRun
 from dhauds_jax.train.selection import chosen, kept_words
 from dhauds_jax.train.statistics import of_clips, with_measured_statistics, with_statistics_of
 from dhauds_jax.train.views import clean_view
+from dhauds_jax.tta import bank as banks
 from dhauds_jax.types import Classifier, Variables
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks
@@ -168,7 +172,9 @@ def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, A
     kept, history, training = _trained(run, classifier, variables, data, identity, **options)
     seconds = training.pop("seconds")
     extra = {"training": {"identity": identity, **training, **where.describe(), **provenance(command, seconds)}}
-    checkpoints.save(folder, kept, classifier.config, extra)
+    checkpoints.save(
+        folder, kept, classifier.config, extra, banks.writing(_bank(run, classifier, kept, data.validation))
+    )
     _saver(run, identity).move(trained_state(Path(run.workdir)))
     best = max(h["validation"] for h in history)
     return (
@@ -200,6 +206,23 @@ def _with_statistics(
     if config != classifier.config:
         classifier = _build(run, config)
     return classifier, normalising(variables, of_clips(config, clips, run.options))
+
+
+def _bank(run: TrainRun, classifier: Classifier, variables: Variables, clips: pipeline.ClipSplit) -> banks.Bank | None:
+    """The bank of the model's own sounds, of validation clips; without one, a note says what that means."""
+    if not run.bank or not parallel.writes():
+        return None
+    found, rows = [], np.random.default_rng(run.seed).permutation(len(clips.ids))[: own_sounds.CLIPS]
+    layout, length = reading(classifier.config.front_end)["layout"], classifier.config.length
+    if len(rows) >= own_sounds.FEWEST:
+        for batch in pipeline.batches(clips, rows, len(rows)):
+            waves = np.asarray(pipeline.to_float(batch.wave))
+            own = (raw_clip(wave, int(n)) for wave, n in zip(waves, batch.lengths, strict=True))
+            found += [lay_out(wave, length, layout=layout) for wave in own]
+    made = own_sounds.made(classifier, variables, np.stack(found), clips.labels[rows]) if found else None
+    if made is None:
+        print(f"note: no bank of the model's own sounds, which advice is surer with: {own_sounds.NEEDED}")
+    return made
 
 
 def _saver(run: TrainRun, identity: dict[str, Any], finished: bool = False) -> Saver:

@@ -157,6 +157,11 @@ class TrainRun(ClipsOfRun):
         choices=PROFILES,
     )
     tensorboard: bool = flag("Write event files for TensorBoard into WORKDIR/tensorboard.", False)
+    bank: bool = flag(
+        "Keep statistics of the embeddings of validation clips, clean and in noise, beside the weights: classify's "
+        "advice tells by them whether recordings are the model's sounds.",
+        True,
+    )
     options: TrainOptions = dataclasses.field(default_factory=TrainOptions)
     parallel: str = like(Devices, "parallel")
     precision: str = like(Devices, "precision")

@@ -1,7 +1,11 @@
 """Signs, without labels, of whether an adaptation did good or harm, and the verdict that follows from them.
 
 The thresholds were chosen on the "fit" half of the runs in docs/records/advice/runs.csv and are reported on the other
-half, of other speakers and other noises: docs/results.md, "Advice against the truth", has how well they do.
+half, of other speakers and other noises, and on folders that came after them: docs/results.md, "Advice against the
+truth", has how well they do.
+
+Whether sounds are the model's own follows from a bank that its checkpoint has (`tta.bank`); for one without a bank from
+the logits after adaptation, which tell less: an adaptation may become as sure of other sounds as of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dhauds_jax import metrics
+from dhauds_jax.tta.bank import Distance
 from dhauds_jax.wording import counted
 
 USE, KEEP = "use", "keep"
@@ -25,10 +30,24 @@ FEWEST = 30
 SILENT = 0.5
 """Above this share of silent files, a folder is one of silence."""
 
+FAR = -0.6
+"""Sounds that lie nearer than this under the model's own statistics are its own (`bank.far`), whatever batches make of
+them, which need several classes. On the fit half other sounds had -0.34 at least, own clean ones -0.64 at most, of one
+or two classes too."""
+
+STRANGE = 0.5
+"""Sounds that lie farther than `FAR`, and farther than this under the batches' statistics with `TIGHT` taken off, are
+not the model's. On the fit half other sounds had 0.64 at least; own ones 0.44 at most, but for digits in noise as loud
+as they are, or in a running tap (0.76 to 1.66), and two classes in noise (1.38, 1.82)."""
+
+TIGHT = 2.0
+"""What the batches' distance is lessened by for a difference of 1 in tightness: where noise moves own sounds away, they
+still lie in tight groups."""
+
 PEAK = 2.67
-"""Below this peak of the adapted model's logits the sounds are not the model's: folders of other sounds had at most
-2.65 on the fit half (Arabic digits for a classifier of English ones, English ones for one of Arabic words), its own at
-least 2.69, but for six runs under noise (2.38 to 2.61)."""
+"""Without a bank: below this peak of the adapted model's logits the sounds are not the model's. Folders of other sounds
+had at most 2.65 on the fit half (Arabic digits for a classifier of English ones, English ones for one of Arabic words),
+its own at least 2.69, but for six runs under noise (2.38 to 2.61)."""
 
 PEAK_CLASSES = (10, 20)
 """Classes with which `PEAK` is looked at: it was measured with 10 and 15, and its largest value is the root of the
@@ -64,6 +83,7 @@ class Signs(NamedTuple):
         1911.11132, whose score is the largest logit itself.
       changed: share of labels that changed.
       adapted: whether there was an adaptation.
+      far: how far the sounds lie from the model's own, as it was trained; None without a bank of these.
     """
 
     files: int
@@ -76,6 +96,12 @@ class Signs(NamedTuple):
     peak: tuple[float, float]
     changed: float
     adapted: bool
+    far: Distance | None = None
+
+    @property
+    def strangeness(self) -> float:
+        """What `STRANGE` is compared with."""
+        return self.far.batch - TIGHT * self.far.tight
 
     def rows(self) -> list[tuple[str, str, str]]:
         """The table's rows: name, before, after."""
@@ -86,6 +112,9 @@ class Signs(NamedTuple):
         }
         found = [(name, *(percent(v) for v in pair)) for name, pair in names.items()]
         found.append(("peak of the logits (standard deviations)", *(f"{v:.2f}" for v in self.peak)))
+        if self.far is not None:
+            found.append(("distance from its own sounds, a direction", f"{self.far.running:.2f}", ""))
+            found.append(("the same in batches, less their tightness", f"{self.strangeness:.2f}", ""))
         return [*found, ("labels that changed", "", percent(self.changed)), ("silent files", percent(self.silent), "")]
 
 
@@ -103,9 +132,17 @@ class Advice(NamedTuple):
     signs: Signs
 
     def sentence(self) -> str:
-        """Verdict and reason."""
-        return f"{_HEADS[self.verdict]}: {self.reason}"
+        """Verdict and reason, and what the verdict had to do without."""
+        told = self.signs
+        blind = told.far is None and told.files >= FEWEST and told.silent <= SILENT
+        return f"{_HEADS[self.verdict]}: {self.reason}{f' {NO_BANK}' if blind else ''}"
 
+
+NO_BANK = (
+    "(The checkpoint has no bank of the model's own sounds, so other sounds may pass for them: experiments.evaluate "
+    "--bank makes one of labelled clips.)"
+)
+"""Said where there is none."""
 
 _HEADS = {
     USE: "Use the adapted model",
@@ -121,6 +158,7 @@ def signs(
     *,
     silent: float = 0.0,
     adapted: bool = True,
+    far: Distance | None = None,
 ) -> Signs:
     """Signs of what the source model and the adapted one say.
 
@@ -129,6 +167,7 @@ def signs(
       windows: logits of their windows, before and after.
       silent: share of files without sound.
       adapted: whether there was an adaptation; else both are of the source model.
+      far: of the recordings from the bank, where there is one.
     """
     before, after = (p.argmax(-1) for p in files)
     return Signs(
@@ -142,6 +181,7 @@ def signs(
         (peak(windows[0]), peak(windows[1])),
         float(np.mean(before != after)),
         adapted,
+        far,
     )
 
 
@@ -188,9 +228,15 @@ def _verdict(told: Signs) -> tuple[str, str]:
         return FEW, f"{counted(told.files, 'file')}, and below {FEWEST} these signs mean little."
     if told.silent > SILENT:
         return FOREIGN, f"{percent(told.silent)} of the files are silent."
+    if told.far is not None and told.far.running > FAR and told.strangeness > STRANGE:
+        return FOREIGN, (
+            f"to the model as it was trained they are as far from its classes as from the middle of all ({FAR} or less "
+            f"expected, found {told.far.running:.2f}; in batches {STRANGE} or less, found {told.strangeness:.2f}): "
+            "other sounds, or its own beyond recognition."
+        )
     if not told.adapted:
         return KEEP, "nothing was adapted, so there is nothing to compare."
-    if told.peak[1] < PEAK and PEAK_CLASSES[0] <= told.classes <= PEAK_CLASSES[1]:
+    if told.far is None and told.peak[1] < PEAK and PEAK_CLASSES[0] <= told.classes <= PEAK_CLASSES[1]:
         return FOREIGN, (
             f"even after adaptation the largest logit stands only {told.peak[1]:.2f} standard deviations above the "
             f"mean, expected {PEAK} or more: other sounds, or its own beyond recognition."

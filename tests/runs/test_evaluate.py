@@ -13,7 +13,7 @@ from dhauds_jax.cells import subsets, targets
 from dhauds_jax.data.corruptions import corrupt
 from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.errors import BadInput
-from dhauds_jax.model import load
+from dhauds_jax.model import load, own_sounds
 from dhauds_jax.runs.evaluate import evaluate
 from dhauds_jax.runs.requests.evaluate import EvaluateRun
 from tests.runs import tiny
@@ -127,6 +127,27 @@ def test_a_clip_of_two_splits_counts_once():
     assert whole.waves[:, 0].tolist() == [97, 98, 99] and len(whole.lengths) == 3
 
 
+@pytest.mark.slow
+def test_a_bank_is_made_of_the_clips_and_stays_with_the_weights(place, tmp_path, monkeypatch):
+    """Advice asks it from then on; an adapted model, whose weights are others, is saved without it."""
+    monkeypatch.setattr(own_sounds, "FEWEST", 30)
+    monkeypatch.setattr(own_sounds, "KINDS", ("white",))
+    tiny.make_checkpoint(tmp_path / "checkpoint")
+    assert load(tmp_path / "checkpoint").bank is None
+    run = a_run(place, tmp_path / "out", bank=True, checkpoint=str(tmp_path / "checkpoint"), corruption=("clean",))
+    evaluate(run, "c")
+    model = load(tmp_path / "checkpoint")
+    assert len(model.bank.running.means) == 15 and (tmp_path / "checkpoint" / "bank.npz").stat().st_size < 50_000
+    model.save(tmp_path / "copy")
+    assert load(tmp_path / "copy").bank.scrambled == model.bank.scrambled
+    waves = np.random.default_rng(0).standard_normal((30, model.config.length)).astype(np.float32)
+    adapted = model.adapt(waves, "norm", rate=model.config.sample_rate, epochs=1)
+    told = adapted.adapted.advice
+    assert told.signs.far.running > -0.6 and "has no bank" not in told.sentence() and adapted.bank is None
+    adapted.save(tmp_path / "adapted")
+    assert not (tmp_path / "adapted" / "bank.npz").exists()
+
+
 def test_a_place_is_called_by_its_last_name_and_any_file_name_is_written(place, tmp_path):
     """Before, the path was part of folders and of the report's links, and a byte of a name ended it after the work."""
     for name in (*tiny.CLASSES, "noises"):
@@ -164,6 +185,14 @@ def test_a_place_is_called_by_its_last_name_and_any_file_name_is_written(place, 
         ({"checkpoint": "nowhere"}, "nowhere"),
         ({"subset": "nowhere.txt", "data_dir": "nowhere"}, "^--subset=nowhere.txt: no such file, expected one with a"),
         ({"batch_size": 0}, "^--batch_size=0: expected at least 1$"),
+        (
+            {"bank": True, "checkpoint": None, "model": "words15"},
+            "^--bank: words15 comes with the package and has one, ",
+        ),
+        (
+            {"bank": True},
+            "^--bank: 30 clips of split test make none, it takes 200 labelled clips that it was not trained",
+        ),
     ],
 )
 def test_bad_input_is_said_before_the_work(place, tmp_path, changes, message):

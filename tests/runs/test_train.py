@@ -10,11 +10,13 @@ import soundfile
 
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
+from dhauds_jax.model import own_sounds
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.runs import train
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.train.loop import TrainBatch, TrainOptions, TrainState, make_view
 from dhauds_jax.train.selection import chosen
+from dhauds_jax.tta import bank as banks
 from tests.runs import tiny
 
 OPTIONS = TrainOptions(epochs=3, batch_size=8, lr=0.05)
@@ -75,6 +77,25 @@ def test_fine_tuning_the_head_leaves_the_encoder_as_it_was(place, tmp_path):
     after, _, _ = checkpoint.load(tmp_path / "out" / "checkpoint")
     assert jax.tree.all(jax.tree.map(np.array_equal, before["params"]["encoder"], after["params"]["encoder"]))
     assert not jax.tree.all(jax.tree.map(np.array_equal, before["params"]["head"], after["params"]["head"]))
+
+
+@pytest.mark.slow
+def test_a_bank_of_validation_clips_is_kept_beside_the_weights(place, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(own_sounds, "KINDS", ("white",))
+    run = a_run(place, tmp_path / "out", options=OPTIONS.replace(epochs=1))
+    train_and_save(run, "c")
+    assert (
+        "note: no bank of the model's own sounds, which advice is surer with: it takes 200 " in capsys.readouterr().out
+    )
+    monkeypatch.setattr(own_sounds, "FEWEST", 15)
+    train_and_save(run.replace(workdir=str(tmp_path / "kept")), "c")
+    bank = banks.read(tmp_path / "kept" / "checkpoint")
+    assert bank.running.means.shape[0] == 15 and -1 < bank.scrambled < 1
+    train_and_save(run.replace(workdir=str(tmp_path / "none"), bank=False), "c")
+    assert banks.read(tmp_path / "none" / "checkpoint") is None and banks.read(tmp_path / "out" / "checkpoint") is None
+    assert checkpoint.variables_hash(checkpoint.load(tmp_path / "kept" / "checkpoint")[0]) == checkpoint.variables_hash(
+        checkpoint.load(tmp_path / "none" / "checkpoint")[0]
+    )
 
 
 def test_selection_keeps_the_last_or_the_best():

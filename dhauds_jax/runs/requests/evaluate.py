@@ -29,6 +29,11 @@ class EvaluateRun(Request):
     output: str = flag("Folder of the results; those of an earlier evaluation are replaced.")
     batch_size: int = flag("Clips that are computed at once.", 64)
     worst: int = flag("Clips that the report lists: those whose truth the model believed least.", 20)
+    bank: bool = flag(
+        "Also make the bank of the model's own sounds, which classify's advice looks at, of the clean clips, and write "
+        "it into the checkpoint's folder; training makes one by itself.",
+        False,
+    )
     allow_partial: bool = like(AdaptRun, "allow_partial")
     on_bad_file: str = like(AdaptRun, "on_bad_file")
     precision: str = like(Devices, "precision")

@@ -1,0 +1,144 @@
+"""A model's own sounds as a small bank of statistics of their embeddings, and how far other sounds lie from it.
+
+The measure is the relative Mahalanobis distance: to the nearest class less that to all of the bank's sounds together.
+Class means share a covariance, and all sounds have that plus the means' own. So the two distances differ in no other
+directions than those in which the means differ, which are the only ones kept: the numbers are those of the whole
+matrices. Source: Ren et al. 2021, arXiv 2106.09022.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.files import write_atomically
+
+FILE = "bank.npz"
+"""Its file beside a checkpoint's config."""
+
+DIRECTIONS = 48
+"""Directions that are kept at most, those in which the classes differ most: 75 kB of 768 features."""
+
+RIDGE = 1e-3
+"""Share of the mean variance that is added to each feature's, so that few clips have an inverse."""
+
+
+class Space(NamedTuple):
+    """The embeddings of the model's own sounds under one kind of statistics.
+
+    Attributes:
+      projection: onto directions in which a class's own variance is 1.
+      means: of the classes that were heard.
+      centre: mean of all sounds.
+      spread: variance of all sounds along each direction.
+    """
+
+    projection: Float[np.ndarray, "features directions"]
+    means: Float[np.ndarray, "classes directions"]
+    centre: Float[np.ndarray, " directions"]
+    spread: Float[np.ndarray, " directions"]
+
+
+class Bank(NamedTuple):
+    """A model's own sounds, clean and in noise.
+
+    Attributes:
+      running: as the model is, with its own BatchNorm statistics.
+      batch: with those of batches of one kind of sounds.
+      scrambled: `tightness` of own clips that were cut into pieces and put together in another order.
+    """
+
+    running: Space
+    batch: Space
+    scrambled: float
+
+
+class Distance(NamedTuple):
+    """How far sounds lie from a bank.
+
+    Attributes:
+      running: mean `far` with the model's own statistics.
+      batch: mean `far` with the batches' statistics.
+      tight: `tightness` with the batches' statistics, less that of the bank's scrambled clips.
+    """
+
+    running: float
+    batch: float
+    tight: float
+
+
+def fit(embeddings: Float[np.ndarray, "clips features"], labels: Int[np.ndarray, " clips"]) -> Space:
+    """The space of labelled embeddings of at least two classes."""
+    x, found = np.asarray(embeddings, np.float64), np.unique(labels)
+    means = np.stack([x[labels == k].mean(0) for k in found])
+    within = x - means[np.searchsorted(found, labels)]
+    own = within.T @ within / len(x)
+    own += RIDGE * np.trace(own) / len(own) * np.eye(len(own)) + 1e-12 * np.eye(len(own))
+    centre = x.mean(0)
+    between = (means - centre) * np.sqrt(np.bincount(np.searchsorted(found, labels)) / len(x))[:, None]
+    white = np.linalg.inv(np.linalg.cholesky(own)).T
+    _, values, axes = np.linalg.svd(between @ white, full_matrices=False)
+    kept = min(len(found) - 1, x.shape[1], DIRECTIONS)
+    projection = (white @ axes[:kept].T).astype(np.float32)
+    return Space(
+        projection,
+        (means @ projection).astype(np.float32),
+        (centre @ projection).astype(np.float32),
+        (1 + values[:kept] ** 2).astype(np.float32),
+    )
+
+
+def far(space: Space, embeddings: Float[np.ndarray, "clips features"]) -> Float[np.ndarray, " clips"]:
+    """The relative Mahalanobis distance of each clip, a direction: 0 on average over the sounds that made the bank."""
+    x = np.asarray(embeddings, np.float64) @ space.projection
+    nearest = ((x[:, None] - space.means) ** 2).sum(-1).min(-1)
+    return (nearest - ((x - space.centre) ** 2 / space.spread).sum(-1)) / x.shape[1]
+
+
+def tightness(embeddings: Float[np.ndarray, "clips features"], labels: Int[np.ndarray, " clips"]) -> float:
+    """Share of the embeddings' variance that lies between the predicted classes, 1 less the adjusted rest.
+
+    The rest is adjusted for the number of classes, of which few clips would make any share.
+    """
+    x, found = np.asarray(embeddings, np.float64), np.unique(labels)
+    whole = ((x - x.mean(0)) ** 2).sum()
+    rest = sum(((x[labels == k] - x[labels == k].mean(0)) ** 2).sum() for k in found)
+    if whole < 1e-12 or len(found) < 2:
+        return 0.0
+    return float(1 - rest / whole * (len(x) - 1) / max(1, len(x) - len(found)))
+
+
+def packed(bank: Bank) -> bytes:
+    """The file's content: half precision, which changes a distance in its fourth digit."""
+    spaces = {name: getattr(bank, name)._asdict().items() for name in Bank._fields[:2]}
+    arrays = {f"{name}.{field}": values for name, space in spaces.items() for field, values in space}
+    buffer = io.BytesIO()
+    # Spreads reach beyond the largest float16.
+    halves = {k: v if k.endswith("spread") else v.astype(np.float16) for k, v in arrays.items()}
+    np.savez_compressed(buffer, **halves, scrambled=np.float64(bank.scrambled))
+    return buffer.getvalue()
+
+
+def writing(bank: Bank | None) -> Callable[[Path], object] | None:
+    """What writes the file into the folder of a checkpoint; None without a bank."""
+    return None if bank is None else lambda folder: write_atomically(folder / FILE, packed(bank))
+
+
+def read(folder: Path) -> Bank | None:
+    """The bank beside a checkpoint's config, or None where there is none; raises `BadInput` for a damaged one."""
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    try:
+        with np.load(io.BytesIO(path.read_bytes())) as stored:  # which a damaged one leaves open
+            spaces = [Space(*(stored[f"{s}.{f}"].astype(np.float32) for f in Space._fields)) for s in Bank._fields[:2]]
+            return Bank(*spaces, float(stored["scrambled"]))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise BadInput(f"{path}: cannot be read ({error}), expected what experiments.evaluate --bank writes") from error
