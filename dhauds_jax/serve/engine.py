@@ -144,7 +144,7 @@ def _classes(configs: Sequence[ClassifierConfig]) -> tuple[str, ...]:
 
 
 def _kind(config: ClassifierConfig) -> tuple[tuple[str, ...], int, int]:
-    return tuple(stacking.reported_groups(config).get("names", config.classes)), config.sample_rate, config.length
+    return config.reported, config.sample_rate, config.length
 
 
 def _offsets(views: int, step_s: float, config: ClassifierConfig) -> list[int]:

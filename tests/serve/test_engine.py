@@ -104,7 +104,7 @@ def test_copies_that_take_turns_say_the_same(monkeypatch):
     np.testing.assert_allclose(in_turn, at_once, rtol=0, atol=1e-6)
 
 
-def test_models_of_several_configs_are_weighed_by_the_model(monkeypatch):
+def test_models_of_several_configs_are_weighed_by_the_model():
     models = [a_model(0), a_model(1), a_model(2)]
     other = Model(models[2].classifier, models[2].variables, models[2].config.replace(net="another"), {})
     served = engine.serve_models([*models[:2], other], shapes=(2,))
@@ -113,10 +113,10 @@ def test_models_of_several_configs_are_weighed_by_the_model(monkeypatch):
     assert len(stacking.stacks([*models[:2], other])) == 2
 
 
-def test_groups_are_summed(monkeypatch):
-    groups = {"names": ["dog", "rest"], "of": [0, 0, 1, 1]}
-    monkeypatch.setattr(stacking, "reported_groups", lambda config: groups)
-    served = engine.serve_models([a_model()], shapes=(2,))
+def test_groups_are_summed():
+    model = a_model()
+    config = model.config.replace(groups={"names": ["dog", "rest"], "of": [0, 0, 1, 1]})
+    served = engine.serve_models([Model(model.classifier, model.variables, config)], shapes=(2,))
     found, whole = served.predict(clips()[:2], np.ones(2)), softmax(a_model().logits(clips()[:2]))
     assert served.classes == ("dog", "rest")
     np.testing.assert_allclose(found, np.stack([whole[:, :2].sum(1), whole[:, 2:].sum(1)], 1), rtol=0, atol=1e-6)
