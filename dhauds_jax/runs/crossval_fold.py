@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -162,6 +163,8 @@ def run_fold(setting: Setting, number: int, extra: Callable[[], Mapping[str, Any
     variables = found[run.selection][2]
     checkpoints.save(folder_of(run.workdir, number), variables, setting.config, extras)
     shutil.rmtree(state, ignore_errors=True)
+    with contextlib.suppress(OSError):  # another fold goes on
+        state.parent.rmdir()
 
 
 def calibration_of(setting: Setting, kept: Chosen, rows: Int[np.ndarray, " clips"]) -> Calibration:
