@@ -145,8 +145,8 @@ def _refusals(ears: Ears, before: int) -> int:
 
 def _tell(run: ListenRun, window: Window, label: Label, rate: int) -> None:
     if window.dropped:
-        windows = counted(window.dropped, "window")
-        _say(f"{windows} dropped before {window.start / rate:.3f} s: the sound comes faster than it is computed (--speed=0 waits)")
+        lost = f"{counted(window.dropped, 'window')} dropped before {window.start / rate:.3f} s"
+        _say(f"{lost}: the sound comes faster than it is computed (--speed=0 waits)")
     if label.changed or run.every:
         at = f"{window.start / rate:10.3f} {window.end / rate:10.3f}"
         print(f"{at}  {label.name}  {label.confidence:.3f}", flush=True)

@@ -23,7 +23,7 @@ from dhauds_jax.runs.listen_setup import Ears
 from dhauds_jax.runs.requests.listen import ListenRun
 from dhauds_jax.serve.contracts import Served
 from dhauds_jax.serve.engine import SourceOnly
-from dhauds_jax.serve.listening import Listener
+from dhauds_jax.serve.listening import Label, Listener, Window
 from tests.serve.serving import CLASSES, LENGTH, RATE, SHAPES, probabilities
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -154,6 +154,14 @@ def spoken():
     return (np.clip(0.3 * tone + 0.02 * draw.normal(size=len(time)), -1, 1) * 32767).astype("<i2")
 
 
+def test_late_and_dropped_windows_are_counted():
+    course, label = listen.Course(late_s=0.5), Label("a", 0.9, True)
+    course.add(Window(np.zeros(4, np.float32), 0, 4, 0.0), label, 0.5)
+    course.add(Window(np.zeros(4, np.float32), 8, 12, 0.0, dropped=3), label._replace(changed=False), 0.75)
+    assert (course.windows, course.late, course.dropped, course.changes) == (2, 1, 3, 1)
+    assert (course.longest_s, course.heard) == (0.75, 12)
+
+
 @pytest.mark.slow
 def test_windows_from_a_pipe_get_what_classify_says_of_the_file(tmp_path):
     soundfile.write(tmp_path / "spoken.wav", spoken(), 16_000, subtype="PCM_16")
@@ -173,7 +181,13 @@ def test_windows_from_a_pipe_get_what_classify_says_of_the_file(tmp_path):
 
 @pytest.mark.slow
 def test_ctrl_c_ends_a_session_that_hears_with_its_summary(tmp_path):
-    process = started("--hop=0", "--adapt=session", "--adapt_batch=2", "--every", f"--output={tmp_path / 'said.csv'}")
+    adapts = (
+        "--adapt=session",
+        "--adapt_batch=2",
+        "--update=before_next",
+        "--max_batch=2",
+    )  # the third window waits for the update
+    process = started("--hop=0", "--every", *adapts, f"--output={tmp_path / 'said.csv'}")
     try:
         opening = [process.stdout.readline() for _ in range(2)]
         assert opening[0].startswith(b"# listening to stdin; 15 classes"), process.communicate(timeout=60)
