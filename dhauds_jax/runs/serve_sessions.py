@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
+
 from dhauds_jax import registry
 from dhauds_jax.estimates import say
 from dhauds_jax.model import Model
@@ -17,8 +20,8 @@ from dhauds_jax.serve.snapshots import Snapshots
 from dhauds_jax.tta.options import parse_options
 
 
-def made(run: ServeRun, served: Served, model: Model) -> Sessions:
-    """Sessions over a served model, not compiled yet.
+def made(run: ServeRun, served: Served, model: Model, clock: Callable[[], float] = time.monotonic) -> Sessions:
+    """Sessions over a served model, not compiled yet; `clock` gives the seconds by which clips are over-frequent.
 
     Raises:
       BadInput: what cannot be adapted so.
@@ -31,7 +34,7 @@ def made(run: ServeRun, served: Served, model: Model) -> Sessions:
         say(f"note: {sessions.SHARED_WARNING}")
     labelled = None if run.canary is None else canary.read(run.canary, model, served.classes)
     snapshots = None if run.session_dir is None else Snapshots(run.session_dir, identity(run, how, model), say)
-    return Sessions(served, model, how, keeping, labelled, snapshots)
+    return Sessions(served, model, how, keeping, labelled, snapshots, clock)
 
 
 def how_of(run: ServeRun) -> Adaptation:
