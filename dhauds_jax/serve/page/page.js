@@ -143,7 +143,7 @@ function draw(picture) {
   for (let i = 0; i <= 4; i++) {
     context.fillText(Math.round((picture.hz * i) / 4), LEFT - 6, Math.max(height * (1 - i / 4) + 4, 12));
   }
-  context.fillText("Hz", LEFT - 6, height + 16);
+  context.fillText("Hz", LEFT - 24, height + 16);
   state.seconds = picture.seconds;
   canvas.setAttribute("aria-label", `Spectrogram: ${picture.seconds.toFixed(2)} s, 0 to ${picture.hz} Hz`);
   at("caption").textContent = `Seconds by Hz; brighter is louder, over ${picture.range_db} dB below the loudest.`;
