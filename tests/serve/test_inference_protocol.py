@@ -3,10 +3,13 @@
 import base64
 import json
 import struct
+import threading
 
 import numpy as np
 import pytest
 
+from dhauds_jax.serve import inference_protocol
+from dhauds_jax.serve.failures import Failure
 from tests.serve.serving import CLASSES, LENGTH, POISON, RATE, probabilities, recording, served, tone
 
 NAME = "tiny"
@@ -110,6 +113,14 @@ POISONED = np.where(np.arange(LENGTH) == 0, np.float32(POISON), WAVES)
         (asked(tensor={"shape": [2, 2**31 + 1]}), 400, "a tensor of another kind or shape"),
         (asked(tensor={"shape": [3, LENGTH]}), 400, "4000 numbers for the shape"),
         (asked(tensor={"data": ["a"]}), 400, "data that are no numbers"),
+        (asked(tensor={"data": ["0.5"] * (2 * LENGTH)}), 400, "data that are no numbers"),
+        (asked(tensor={"data": [True] * (2 * LENGTH)}), 400, "data that are no numbers"),
+        (asked(tensor={"data": [10**400] * (2 * LENGTH)}), 400, "data that are no numbers"),
+        (asked(tensor={"data": [1e300] * (2 * LENGTH)}), 400, "samples that are not finite"),
+        (asked(tensor={"data": None}), 400, "data that are no numbers"),
+        (asked(tensor={"parameters": {"binary_data_size": float("inf")}}), 400, "binary_data_size says where"),
+        (asked(tensor={"parameters": {"binary_data_size": 0.0}}), 400, "binary_data_size says where"),
+        (asked(tensor={"parameters": {"binary_data_size": "9" * 5_000}}), 400, "binary_data_size says where"),
         (asked(tensor={"data": [float("nan")] * (2 * LENGTH)}), 400, "samples that are not finite"),
         (asked(tensor={"shape": [1, 2 * RATE + 1]}), 422, "16001 samples"),
         (asked(tensor={"parameters": {"binary_data_size": 8}}), 400, "binary_data_size says where"),
@@ -118,6 +129,12 @@ POISONED = np.where(np.arange(LENGTH) == 0, np.float32(POISON), WAVES)
         (asked(parameters={"session": "../x"}), 404, "the service has no sessions"),
         ({"inputs": [{"name": "audio", "datatype": "BYTES", "shape": [1], "data": ["%"]}]}, 400, "BYTES data that are"),
         ({"inputs": [{"name": "audio", "datatype": "BYTES", "shape": [1], "data": ["UEs="]}]}, 415, ""),
+        (
+            {"inputs": [{"name": "audio", "datatype": "BYTES", "shape": [1], "data": "UEs="}]},
+            400,
+            "BYTES data that are",
+        ),
+        ({"inputs": [{"name": "audio", "datatype": "BYTES", "shape": [65], "data": []}]}, 400, "65 recordings in one"),
         (asked(POISONED), 500, "the network's probabilities are not finite"),
     ],
 )
@@ -130,8 +147,34 @@ def test_what_is_refused_is_a_text(service, request_, status, said):
 def test_a_body_that_is_no_json(service):
     for body in (b"", b"{", b"\xff\xfe", b"[" * 100_000):
         assert service("POST", INFER, body)[0] == 400
+    assert service("POST", INFER, b'{"inputs": ' + b"9" * 5_000 + b"}")[0] == 400
     assert service("POST", INFER, b"{}", {"Inference-Header-Content-Length": "-5"})[0] == 400
     one = recording(tone())
     good, bad = (base64.b64encode(x).decode() for x in (one, one[:60]))
     tensor = {"name": "audio", "datatype": "BYTES", "shape": [2], "data": [good, bad]}
     assert infer(service, {"inputs": [tensor]})[1]["error"].startswith("recording 2 of 2: ")
+
+
+def test_a_million_recordings_are_refused_before_anything_is_made_of_them(monkeypatch):
+    made = []
+    monkeypatch.setattr(inference_protocol, "Decoded", lambda *words: made.append(words))
+    tail = bytes(4 * 1_000_000)
+    tensor = {
+        "name": "wave",
+        "datatype": "FP32",
+        "shape": [1_000_000, 1],
+        "parameters": {"binary_data_size": len(tail)},
+    }
+    head = json.dumps({"inputs": [tensor]}).encode()
+    with pytest.raises(Failure, match="1000000 recordings in one request"):
+        inference_protocol.read(head + tail, str(len(head)), RATE, 2.0)
+    assert made == []
+
+
+def test_a_request_is_read_beside_the_event_loop(service, monkeypatch):
+    names, read = [], inference_protocol.read
+    monkeypatch.setattr(
+        inference_protocol, "read", lambda *words: (names.append(threading.current_thread().name), read(*words))[1]
+    )
+    assert infer(service, asked())[0] == 200
+    assert len(names) == 1 and names[0].startswith("decode")

@@ -14,9 +14,6 @@ from dhauds_jax.serve.replies import failure_of, reply
 from dhauds_jax.serve.routes import sessions
 from dhauds_jax.serve.service import Service
 
-MOST = 64
-"""Recordings of one request."""
-
 
 def name_of(service: Service) -> str:
     """The name under which the model is asked."""
@@ -50,7 +47,7 @@ async def model(service: Service, request: Any) -> Any:
 
 
 async def infer(service: Service, request: Any) -> Any:
-    """Probabilities and labels of up to `MOST` recordings; one that fails fails the request, and is named."""
+    """Probabilities and labels of one or several recordings; one that fails fails the request, and is named."""
     from starlette.responses import Response
 
     try:
@@ -76,9 +73,9 @@ async def _infer(service: Service, request: Any) -> tuple[bytes, int | None]:
 async def _inferred(service: Service, request: Any, hold: Callable[[int], Any]) -> tuple[bytes, int | None]:
     body = await bodies.read(request, service.limits.body_bytes, service.limits.body_timeout_s, hold)
     header, wanted = request.headers.get(inference_protocol.HEADER), service.wanted
-    asked = inference_protocol.read(body, header, wanted.sample_rate, wanted.longest)
-    if len(asked.recordings) > MOST:
-        raise Failure("bad_request", f"{len(asked.recordings)} recordings in one request", f"at most {MOST}")
+    words = (body, header, wanted.sample_rate, wanted.longest)
+    loop = asyncio.get_running_loop()
+    asked = await loop.run_in_executor(service.threads, inference_protocol.read, *words)
     session = sessions.checked(service, asked.session) if asked.session else ""
     found = await bodies.unless_gone(request, _all(service, asked, session, hold))
     return inference_protocol.written(asked, name_of(service), service.served.classes, np.stack(found))
