@@ -73,7 +73,7 @@ def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
     finally:
         if service.sessions is not None:
             service.compute.call(service.sessions.stop)
-        service.compute.stop(timeout=running.GRACE_S)
+        service.compute.stop(timeout=running.left_s(service))
 
 
 def check(run: ServeRun) -> None:

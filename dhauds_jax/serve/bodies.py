@@ -16,6 +16,7 @@ DISCARD_S = 1.0
 """Seconds for which it is."""
 
 CLOSE = {"Connection": "close"}
+"""The header that ends a connection with its answer."""
 
 T = TypeVar("T")
 

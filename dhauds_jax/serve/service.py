@@ -17,15 +17,13 @@ from dhauds_jax.data.audio import Decoded
 from dhauds_jax.data.recordings import per_file
 from dhauds_jax.serve import bodies, decode, wav
 from dhauds_jax.serve.batching import Batcher
+from dhauds_jax.serve.bodies import CLOSE
 from dhauds_jax.serve.compute import Compute
 from dhauds_jax.serve.contracts import Answer, Served
 from dhauds_jax.serve.counters import Counters
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.items import Item
 from dhauds_jax.serve.reading import Heard, Wanted, heard
-
-CLOSE = {"Connection": "close"}
-"""The header that ends a connection with its answer."""
 
 
 class Limits(NamedTuple):
@@ -81,8 +79,9 @@ class Service:
       idle_s: seconds after which a session that nobody asks for may be closed.
       ready: whether requests are taken; set when everything is warm.
       draining: whether the service is ending: new requests are refused.
+      ends_by: of the monotonic clock, when an end that has begun must be over; 0 where none has.
       inflight: requests that are being worked on.
-      answered: recordings that have their answer.
+      answered: requests that have their answer.
       totals: what was counted of the sessions when it was last asked for.
       threads: what reads wav files, changes rates and draws.
       memory: what requests hold.
@@ -102,6 +101,7 @@ class Service:
     idle_s: float = 900.0
     ready: bool = False
     draining: bool = False
+    ends_by: float = 0.0
     inflight: int = 0
     answered: int = 0
     totals: Mapping[str, Any] = field(default_factory=dict)
@@ -143,7 +143,9 @@ class Service:
         """
         with self.memory.hold() as hold:
             body = await bodies.read(request, self.limits.body_bytes, self.limits.body_timeout_s, hold)
-            return await bodies.unless_gone(request, self.answered_for(body, session, hold))
+            asked = await bodies.unless_gone(request, self.answered_for(body, session, hold))
+        self.answered += 1
+        return asked
 
     async def answered_for(
         self, recording: bytes | Decoded, session: str = "", hold: Callable[[int], Any] = abs
@@ -171,7 +173,6 @@ class Service:
         mean = per_file(answer.probabilities, np.zeros(windows, np.int64), 1)[0]
         ended, decode_s = time.monotonic(), decoded - began
         self.counters.seconds(decode=decode_s, queue=answer.queue_s, compute=answer.compute_s, all=ended - began)
-        self.answered += 1
         return Asked(found, answer, mean, decode_s)
 
     async def _heard(self, body: bytes | Decoded) -> Heard:

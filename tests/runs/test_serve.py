@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +22,7 @@ from dhauds_jax.serve import running
 from dhauds_jax.serve.request import ServeRun, views
 from tests.runs import tiny
 from tests.serve.malformed import http, send
-from tests.serve.serving import recording
+from tests.serve.serving import Network, recording, service_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,6 +67,16 @@ def test_a_port_that_is_taken_is_said():
         assert running.address(free) == f"http://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(ConnectionRefusedError):  # it is held, and refuses until a server listens
             socket.create_connection(free.getsockname(), timeout=10)
+
+
+def test_one_deadline_holds_for_the_whole_end(monkeypatch):
+    service = service_of(Network())
+    monkeypatch.setattr(running, "time", SimpleNamespace(monotonic=lambda: 1_000.0))
+    assert running.left_s(service) == running.GRACE_S
+    service.ends_by = 1_010.0  # 15 of the 25 s are over
+    assert running.left_s(service) == 10.0
+    service.ends_by = 999.0
+    assert running.left_s(service) == running.SAVING_S
 
 
 def test_views_and_tokens_are_read(tmp_path):

@@ -6,7 +6,7 @@ import socket
 
 import numpy as np
 
-from tests.serve.serving import CLASSES, POISON, Network, in_thread, recording, served, tone, wait_until
+from tests.serve.serving import CLASSES, POISON, FakeSessions, Network, in_thread, recording, served, tone, wait_until
 from tests.serve.test_app import GOOD, LIMITS, told
 
 
@@ -82,6 +82,16 @@ def test_requests_hold_no_more_memory_together_than_they_may():
         assert first()[0] == 200
         wait_until(lambda: running.service.memory.held == 0)
         assert running.classify(GOOD)[0] == 200
+
+
+def test_the_body_of_a_session_that_is_closed_is_held_too():
+    headers = {
+        "X-Amzn-SageMaker-Session-Id": "0" * 32,
+        "X-Amzn-SageMaker-Custom-Attributes": "close",
+    }
+    with served(FakeSessions(), limits=LIMITS._replace(memory_bytes=1_000)) as running:
+        assert told(running, "POST", "/invocations", body=GOOD, headers=headers)[:2] == (503, "full")
+        assert told(running, "POST", "/invocations", body=b"", headers=headers)[:2] == (404, "unknown_session")
 
 
 def test_what_takes_too_long_is_told_so():

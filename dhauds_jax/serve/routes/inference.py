@@ -50,24 +50,13 @@ async def infer(service: Service, request: Any) -> Any:
     """Probabilities and labels of one or several recordings; one that fails fails the request, and is named."""
     from starlette.responses import Response
 
-    try:
-        _check_name(service, request)
-        said, json_bytes = await _infer(service, request)
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:  # here an error is a text, as the protocol has it
-        failure = failure_of(error)
-        text = f"{failure.message}; expected {failure.expected}" if failure.expected else failure.message
-        return reply({"error": text}, failure.status, failure.headers)
+    _check_name(service, request)
+    with service.memory.hold() as hold:
+        said, json_bytes = await _inferred(service, request, hold)
     if json_bytes is None:
         return Response(said, media_type="application/json")
     headers = {inference_protocol.HEADER: str(json_bytes)}
     return Response(said, headers=headers, media_type="application/octet-stream")
-
-
-async def _infer(service: Service, request: Any) -> tuple[bytes, int | None]:
-    with service.memory.hold() as hold:
-        return await _inferred(service, request, hold)
 
 
 async def _inferred(service: Service, request: Any, hold: Callable[[int], Any]) -> tuple[bytes, int | None]:
@@ -78,26 +67,34 @@ async def _inferred(service: Service, request: Any, hold: Callable[[int], Any]) 
     asked = await loop.run_in_executor(service.threads, inference_protocol.read, *words)
     session = sessions.checked(service, asked.session) if asked.session else ""
     found = await bodies.unless_gone(request, _all(service, asked, session, hold))
+    service.answered += 1
     return inference_protocol.written(asked, name_of(service), service.served.classes, np.stack(found))
 
 
 async def _all(
     service: Service, asked: inference_protocol.Asked, session: str, hold: Callable[[int], Any]
 ) -> list[np.ndarray]:
+    # A session learns from them in their order; of others no more wait at once than leave room for somebody else.
+    room = asyncio.Semaphore(1 if session else max(1, service.batcher.limit // 2))
+
     async def one(index: int, recording: Any) -> np.ndarray:
         try:
-            return (await service.answered_for(recording, session, hold)).probabilities
-        except Failure as failure:
+            async with room:
+                return (await service.answered_for(recording, session, hold)).probabilities
+        except Exception as error:
             if len(asked.recordings) == 1:
                 raise
+            failure = failure_of(error)
             message = f"recording {index + 1} of {len(asked.recordings)}: {failure.message}"
-            raise Failure(failure.code, message, failure.expected) from failure
+            raise Failure(failure.code, message, failure.expected, failure.headers) from error
 
-    if session:  # a session learns from them in their order
-        return [await one(*pair) for pair in enumerate(asked.recordings)]
     tasks = [asyncio.ensure_future(one(*pair)) for pair in enumerate(asked.recordings)]
+    deadline_s = service.limits.deadline_s
     try:
-        return await asyncio.gather(*tasks)
+        async with asyncio.timeout(deadline_s):
+            return await asyncio.gather(*tasks)
+    except TimeoutError:
+        raise Failure("deadline", f"no answer within {deadline_s:g} s", "less load, or fewer recordings") from None
     finally:
         for task in tasks:
             task.cancel()
