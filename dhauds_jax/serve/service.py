@@ -23,7 +23,10 @@ from dhauds_jax.serve.contracts import Answer, Served
 from dhauds_jax.serve.counters import Counters
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.items import Item
-from dhauds_jax.serve.reading import Heard, Wanted, heard
+from dhauds_jax.serve.reading import Heard, Wanted, heard, held_bytes
+
+ROOM = 4
+"""Wav files that are read at once."""
 
 
 class Limits(NamedTuple):
@@ -85,6 +88,7 @@ class Service:
       totals: what was counted of the sessions when it was last asked for.
       threads: what reads wav files, changes rates and draws.
       memory: what requests hold.
+      rooms: for recordings that are decoded and not yet cut, of wav files and of others.
     """
 
     served: Served
@@ -108,9 +112,12 @@ class Service:
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "decode"))
 
     memory: bodies.Memory = field(init=False)
+    rooms: Mapping[bool, asyncio.Semaphore] = field(init=False)
 
     def __post_init__(self) -> None:
         self.memory = bodies.Memory(self.limits.memory_bytes)
+        # A file that hangs its decoder holds up no wav.
+        self.rooms = {True: asyncio.Semaphore(ROOM), False: asyncio.Semaphore(self.decoders.count + 1)}
 
     async def start(self) -> None:
         """Starts what decodes, in the loop that serves."""
@@ -152,7 +159,7 @@ class Service:
     ) -> Asked:
         """Decodes a recording, where it is a file's bytes, and waits for what is said of it; raises as `ask`.
 
-        `hold` is told of the bytes of its samples (`bodies.Memory.hold`).
+        `hold` is told of the bytes of its samples, before they are there (`bodies.Memory.hold`).
         """
         began = time.monotonic()
         deadline = began + self.limits.deadline_s
@@ -160,9 +167,8 @@ class Service:
         try:
             async with asyncio.timeout(self.limits.deadline_s):
                 with self.batcher.expecting():
-                    found = await self._heard(recording)
+                    found = await self._heard(recording, hold)
                     decoded = time.monotonic()
-                    hold(found.windows.nbytes + found.wave.nbytes)
                     self.batcher.submit(Item(found.windows, session, deadline, future))
                 answer = await asyncio.wrap_future(future)
         except TimeoutError:
@@ -175,14 +181,29 @@ class Service:
         self.counters.seconds(decode=decode_s, queue=answer.queue_s, compute=answer.compute_s, all=ended - began)
         return Asked(found, answer, mean, decode_s)
 
-    async def _heard(self, body: bytes | Decoded) -> Heard:
+    async def _heard(self, body: bytes | Decoded, hold: Callable[[int], Any]) -> Heard:
+        """The windows of a recording; whatever is made on the way is held before it is made."""
         loop, wanted = asyncio.get_running_loop(), self.wanted
         if isinstance(body, Decoded):
-            return await loop.run_in_executor(self.threads, heard, body, wanted)
-        if decode.kind(body) == "wav":
-            return await loop.run_in_executor(self.threads, lambda: heard(wav.read(body, wanted.longest), wanted))
-        sound = await self.decoders.decode(body, wanted.longest)
-        return await loop.run_in_executor(self.threads, heard, sound, wanted)
+            return await self._cut(body, 0, hold)
+        in_process = decode.kind(body) == "wav"
+        async with self.rooms[in_process]:  # no more are decoded and not yet cut
+            most = 4 * decode.samples(body, wanted.longest)
+            hold(most)
+            if in_process:
+                sound = await loop.run_in_executor(self.threads, wav.read, body, wanted.longest)
+            else:
+                sound = await self.decoders.decode(body, wanted.longest)
+            hold(sound.wave.nbytes - most)
+            return await self._cut(sound, sound.wave.nbytes, hold)
+
+    async def _cut(self, sound: Decoded, freed: int, hold: Callable[[int], Any]) -> Heard:
+        """The windows of a wave, of which `freed` bytes are held until then."""
+        most = held_bytes(sound, self.wanted)
+        hold(most)
+        found = await asyncio.get_running_loop().run_in_executor(self.threads, heard, sound, self.wanted)
+        hold(found.windows.nbytes + found.wave.nbytes - most - freed)
+        return found
 
     @contextlib.contextmanager
     def working(self) -> Any:

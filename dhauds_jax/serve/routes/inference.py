@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from dhauds_jax.data.audio import Decoded
 from dhauds_jax.serve import bodies, inference_protocol
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.replies import failure_of, reply
@@ -65,6 +66,7 @@ async def _inferred(service: Service, request: Any, hold: Callable[[int], Any]) 
     words = (body, header, wanted.sample_rate, wanted.longest)
     loop = asyncio.get_running_loop()
     asked = await loop.run_in_executor(service.threads, inference_protocol.read, *words)
+    hold(sum(one.wave.nbytes for one in asked.recordings if isinstance(one, Decoded)))
     session = sessions.checked(service, asked.session) if asked.session else ""
     found = await bodies.unless_gone(request, _all(service, asked, session, hold))
     service.answered += 1
