@@ -22,6 +22,10 @@ TRIES = 6
 """How often a recording is sent to a service that is full."""
 
 
+UNREAD = -1
+"""The status of a recording that could not be read."""
+
+
 class Said(NamedTuple):
     """What the service says of a recording.
 
@@ -31,7 +35,7 @@ class Said(NamedTuple):
       seconds: of the recording.
       notices: what was done to it, as sentences.
       error: the service's sentence.
-      status: of HTTP.
+      status: of HTTP; 0 where no service answered, `UNREAD` where nothing was sent.
     """
 
     label: str = ""
@@ -57,14 +61,13 @@ def ask(run: AskRun) -> str:
     with httpx.Client(base_url=run.url, headers=_token(run.token_file), timeout=run.timeout_s) as client:
         try:
             session = _opened(client, run.session)
-            answers = _answers(client, files, session, 1 if session else run.clients)
-            after = _closed(client, session, run)
-        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            said = str(error) or type(error).__name__
-            raise BadInput(
-                f"--url={run.url}: no service answers ({said}), expected experiments.serve to run there"
-            ) from None
-    write_csv(Path(run.output), [COLUMNS, *(_row(name, said) for (name, _), said in zip(files, answers))])
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise _nobody(run, _told(error)) from None
+        answers = _answers(client, files, session, 1 if session else run.clients)
+        if not any(said.status for said in answers):
+            raise _nobody(run, answers[0].error)
+        write_csv(Path(run.output), [COLUMNS, *(_row(name, said) for (name, _), said in zip(files, answers))])
+        after = _closed(client, session, run)
     bad = [(name, said) for (name, _), said in zip(files, answers) if said.error]
     if len(bad) == len(files):
         raise BadInput(
@@ -72,6 +75,14 @@ def ask(run: AskRun) -> str:
         )
     refused = f", {len(bad)} refused (the first: {bad[0][0]}: {bad[0][1].error})" if bad else ""
     return f"{counted(len(files) - len(bad), 'recording')} labelled{refused}: {run.output}{after}"
+
+
+def _nobody(run: AskRun, said: str) -> BadInput:
+    return BadInput(f"--url={run.url}: no service answers ({said}), expected experiments.serve to run there")
+
+
+def _told(error: Exception) -> str:
+    return str(error) or type(error).__name__
 
 
 def found(places: Sequence[str]) -> list[tuple[str, Path]]:
@@ -112,19 +123,41 @@ def _closed(client: Any, session: str, run: AskRun) -> str:
     """What is said of a session at the end, which is closed unless it is to be kept or was there before."""
     if not session:
         return ""
-    told = client.get(f"/v1/sessions/{session}").json()
+    import httpx
+
+    again = f"--session={session}"
+    try:
+        response = client.get(f"/v1/sessions/{session}")
+        if response.status_code != 200:
+            return f"; the session cannot be asked: {sentence(response)}"
+        told = response.json()
+        if run.session == NEW and not run.keep_session:
+            response = client.delete(f"/v1/sessions/{session}")
+            if response.status_code != 200:
+                return f"; the session could not be closed: {sentence(response)}: {again}"
+    except (httpx.TransportError, ValueError) as error:
+        return f"; of the session nothing is known ({_told(error)}): {again}"
     said = f"; the session learnt {counted(told.get('updates', 0), 'time')} and went back {told.get('rollbacks', 0)}"
     if run.session != NEW or run.keep_session:
-        return f"{said}; it stays open: --session={session}"
-    client.delete(f"/v1/sessions/{session}")
+        return f"{said}; it stays open: {again}"
     return said
 
 
 def _answers(client: Any, files: Sequence[tuple[str, Path]], session: str, clients: int) -> list[Said]:
+    import httpx
+
     headers = {"X-Session-Id": session} if session else {}
 
     def one(file: tuple[str, Path]) -> Said:
-        return answer(lambda: client.post("/v1/classify", content=file[1].read_bytes(), headers=headers))
+        """One that cannot be read or sent is a row with an error: the others keep their labels."""
+        try:
+            body = file[1].read_bytes()
+        except OSError as error:
+            return Said(error=f"it cannot be read ({error.strerror or error})", status=UNREAD)
+        try:
+            return answer(lambda: client.post("/v1/classify", content=body, headers=headers))
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            return Said(error=_told(error), status=0)
 
     with ThreadPoolExecutor(clients) as threads:
         try:

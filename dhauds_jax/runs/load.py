@@ -184,7 +184,8 @@ def _row(run: LoadRun, measured: Measured) -> dict[str, Any]:
     whole, service = joined(measured.parts), measured.service
     good = whole.status == 200
     at = np.quantile(whole.latency_s[good] * 1e3, [0.5, 0.9, 0.99, 1.0]).tolist() if good.any() else [None] * 4
-    row = {"service": service.name, "clients": run.clients, "rate": run.rate, "sent": len(whole.status)}
+    row = {"service": service.name, "clients": run.clients, "rate": run.rate, "planned": run.requests}
+    row |= {"sent": len(whole.status)}
     row |= {"answered": int(good.sum()), "lost": int((whole.status == 0).sum()), "faults": dict(whole.faults)}
     row |= {"codes": dict(sorted(Counter(whole.status[whole.status > 0].tolist()).items()))}
     row |= {"seconds": whole.wall_s, "per_s": int(good.sum()) / whole.wall_s}
@@ -212,9 +213,10 @@ def _table(run: LoadRun, rows: Sequence[dict[str, Any]], ratio: dict[str, float]
         times = ", ".join(f"{name} {row[f'{name}_ms'] or 0.0:.1f}" for name in ("p50", "p90", "p99", "max"))
         codes = {code: count for code, count in row["codes"].items() if code != 200}
         others = "".join(f", {count} with code {code}" for code, count in codes.items())
+        unsent = f" ({row['planned']} planned)" if row["sent"] < row["planned"] else ""
         lines.append(
             f"{row['service']}: {row['per_s']:.1f} answers a second, ms: {times}; {row['answered']} of {row['sent']} "
-            f"answered, {row['lost']} lost{others}"
+            f"answered{unsent}, {row['lost']} lost{others}"
         )
         per = row["core_ms_per_answer"]
         service = "" if per is None else f", the service {row['service_cores']:.2f} ({per:.2f} ms of one an answer)"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import ipaddress
 import signal
 import socket
 import sys
@@ -40,6 +41,8 @@ def serve(run: ServeRun) -> str:
     _check_packages()
     tokens = read_tokens(run.token_file)
     with running.reserved(run.host, run.port) as bound, _ends_at_sigterm():
+        if note := open_to_others(bound, tokens):
+            say(note)
         service = made(run, tokens)
         _run(run, service, bound)
     return f"stopped; {counted(service.answered, 'request')} answered"
@@ -73,7 +76,7 @@ def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
     finally:
         if service.sessions is not None:
             service.compute.call(service.sessions.stop)
-        service.compute.stop(timeout=running.GRACE_S)
+        service.compute.stop(timeout=running.left_s(service))
 
 
 def check(run: ServeRun) -> None:
@@ -116,6 +119,14 @@ def read_tokens(path: str | None) -> tuple[bytes, ...]:
     if not found:
         raise BadInput(f"--token_file={path}: holds no token, expected one on each line")
     return found
+
+
+def open_to_others(bound: socket.socket, tokens: Sequence[bytes]) -> str:
+    """What is said of a service that other machines reach, "" of one that they do not."""
+    if ipaddress.ip_address(bound.getsockname()[0].partition("%")[0]).is_loopback:
+        return ""
+    asks = "no token is asked for at /invocations" if tokens else "--token_file is not given: no token is asked for"
+    return f"--host lets other machines in, and {asks}; keep others out before it"
 
 
 def made(run: ServeRun, tokens: Sequence[bytes] = ()) -> Service:

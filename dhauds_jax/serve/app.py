@@ -8,10 +8,11 @@ import hmac
 from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
+from dhauds_jax.serve.bodies import CLOSE
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.replies import failure_of, refused
 from dhauds_jax.serve.routes import classify, inference, invocations, metrics, page, ping, sessions
-from dhauds_jax.serve.service import CLOSE, Handler, Service
+from dhauds_jax.serve.service import Handler, Service
 
 HEADER_BYTES = 32 * 1024
 """The most bytes of a request's headers."""
@@ -87,7 +88,9 @@ def create_app(service: Service) -> Any:
         StarletteRoute(path, _endpoint(service, routes), methods=[one for route in routes for one in route.methods])
         for path, routes in by_path.items()
     ]
-    return Starlette(routes=table, lifespan=lifespan, exception_handlers={HTTPException: _no_route(service)})
+    app = Starlette(routes=table, lifespan=lifespan, exception_handlers={HTTPException: _no_route(service)})
+    app.router.redirect_slashes = False  # it would send clients to whatever host they name
+    return app
 
 
 def _endpoint(service: Service, routes: list[Route]) -> Any:
@@ -108,7 +111,7 @@ def _endpoint(service: Service, routes: list[Route]) -> Any:
         except asyncio.CancelledError:
             raise
         except Exception as error:
-            response = refused(failure_of(error))
+            response = refused(failure_of(error), route.path)
         service.counters.request(route.path, response.status_code)
         if service.draining:
             response.headers["connection"] = "close"
@@ -126,7 +129,7 @@ def _no_route(service: Service) -> Any:
         else:
             failure = Failure("not_found", "there is no such route", f"one of {known}")
         service.counters.request("other", failure.status)
-        return refused(failure)
+        return refused(failure, request.url.path)
 
     return answer
 

@@ -16,6 +16,7 @@ DISCARD_S = 1.0
 """Seconds for which it is."""
 
 CLOSE = {"Connection": "close"}
+"""The header that ends a connection with its answer."""
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class Memory:
 
     @contextlib.contextmanager
     def hold(self) -> Iterator[Callable[[int], None]]:
-        """A block of one request, which is given a function to say how many bytes more it holds until its end.
+        """A block of one request, given a function to say how many bytes more (or fewer) it holds until its end.
 
         The function raises `Failure` where that would be too many.
         """
@@ -41,6 +42,9 @@ class Memory:
 
         def add(count: int) -> None:
             nonlocal mine
+            if mine + count > self.most:
+                held = f"the recording takes {(mine + count) / 2**20:.0f} MB when it is read"
+                raise Failure("too_large", held, f"at most {self.most / 2**20:.0f} MB, a shorter one", CLOSE)
             if self.held + count > self.most:
                 raise Failure("full", f"all requests together hold {self.held / 2**20:.0f} MB", "fewer at once", CLOSE)
             self.held, mine = self.held + count, mine + count

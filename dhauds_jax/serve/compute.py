@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import faulthandler
 import math
 import os
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from typing import Any, NamedTuple
 
 from dhauds_jax.serve.batching import Batch, Batcher
@@ -21,6 +23,10 @@ BEAT_S = 0.25
 
 STUCK = 4
 """The code with which a process ends whose compute thread is stuck."""
+
+
+LAST_WORDS_S = 1.5
+"""Seconds from then on in which those that wait get their answers, which say so."""
 
 
 class Ran(NamedTuple):
@@ -59,6 +65,8 @@ class Compute:
         self.predictor, self.batcher, self.clock = predictor, batcher, clock
         self._ran = ran
         self._calls: collections.deque[tuple[Callable[[], Any], Future]] = collections.deque()
+        self._running: Future | None = None
+        self._told: set[type[Exception]] = set()
         self._beat = clock()
         self._stopping, self._ended = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._loop, name="compute", daemon=True)
@@ -83,7 +91,17 @@ class Compute:
             return future
         self._calls.append((function, future))
         self.batcher.wake()
+        if self._ended.is_set() or self.stuck:  # since the look above: nobody may take it any more
+            self._give_up("the compute thread has ended")
         return future
+
+    def _give_up(self, said: str) -> None:
+        """Fails the calls that wait, and the one that runs."""
+        with contextlib.suppress(IndexError):
+            while True:
+                _fail(self._calls.popleft()[1], Stuck(said))
+        if self._running is not None:
+            _fail(self._running, Stuck(said))
 
     def stalled(self) -> float:
         """Seconds since the thread's last sign of life: a turn, or the beginning of a piece of work."""
@@ -104,7 +122,9 @@ class Compute:
                 if self._stopping.is_set():
                     return
             self.stuck = True
-            self.batcher.close(Stuck(f"the compute thread has shown no life for {self.stalled():.0f} s"))
+            said = f"the compute thread has shown no life for {self.stalled():.0f} s"
+            self.batcher.close(Stuck(said))
+            self._give_up(said)
             (then or end_process)()
 
         thread = threading.Thread(target=look, name="watchdog", daemon=True)
@@ -117,8 +137,9 @@ class Compute:
         The thread's loop; public for tests, which take turns without a thread.
         """
         self._beat = self.clock()
-        for _ in range(len(self._calls)):
-            self._call(*self._calls.popleft())
+        with contextlib.suppress(IndexError):  # the watchdog may have given them up meanwhile
+            for _ in range(len(self._calls)):
+                self._call(*self._calls.popleft())
         found = self.batcher.take()
         if isinstance(found, Batch):
             self._compute(found)
@@ -137,17 +158,19 @@ class Compute:
         finally:
             self._ended.set()
             self.batcher.close(Stuck("the compute thread has ended"))
-            while self._calls:
-                self._calls.popleft()[1].set_exception(Stuck("the compute thread has ended"))
+            self._give_up("the compute thread has ended")
 
     def _call(self, function: Callable[[], Any], future: Future) -> None:
         if not future.set_running_or_notify_cancel():
             return
+        self._running = future
         value, ran = self._timed(Ran("call", 0.0), function)
-        if ran.error is None:
-            future.set_result(value)
+        self._running = None
+        if ran.error is not None:
+            _fail(future, ran.error)
         else:
-            future.set_exception(ran.error)
+            with contextlib.suppress(InvalidStateError):  # it was given up
+                future.set_result(value)
 
     def _compute(self, batch: Batch) -> None:
         def function() -> tuple[Any, Any]:
@@ -171,6 +194,9 @@ class Compute:
             value = function()
         except Exception as raised:  # whatever it is, it is that piece's alone
             error = raised
+            if ran.kind == "work" and type(raised) not in self._told:  # nobody waits for it: it would be silent
+                self._told.add(type(raised))
+                traceback.print_exception(raised, file=sys.stderr)
         ran = ran._replace(seconds=self.clock() - start, error=error)
         self._beat = self.clock()
         if self._ran is not None:
@@ -178,8 +204,17 @@ class Compute:
         return value, ran
 
 
+def _fail(future: Future, error: Exception) -> None:
+    with contextlib.suppress(InvalidStateError):  # it has its answer, or was given up
+        future.set_exception(error)
+
+
 def end_process() -> None:
-    """Says on stderr where each thread is, and ends the process with code 4 at once: a stuck thread cannot be ended."""
+    """Says on stderr where each thread is, and ends the process with code 4: a stuck thread cannot be ended.
+
+    `LAST_WORDS_S` before that, in which clients are told.
+    """
     print("the compute thread is stuck; the process ends", file=sys.stderr, flush=True)
     faulthandler.dump_traceback(all_threads=True)
+    time.sleep(LAST_WORDS_S)
     os._exit(STUCK)

@@ -41,6 +41,9 @@ class Counters:
         self._rows = Histogram("dhauds_batch_rows", "Windows of a batch, without padding.", buckets=ROWS, **same)
         self._padding = Counter("dhauds_padding_rows", "Rows of batches that were padding.", **same)
         self._computed = Counter("dhauds_computed_rows", "Rows of batches, padding included.", **same)
+        self._failed_work = Counter(
+            "dhauds_failed_work", "Pieces of work on sessions that raised an exception.", **same
+        )
         self._failed = Counter("dhauds_failed_batches", "Batches that raised an exception.", **same)
 
     def request(self, route: str, status: int) -> None:
@@ -54,6 +57,8 @@ class Counters:
 
     def ran(self, piece: Any) -> None:
         """A `compute.Ran`: what the compute thread has done."""
+        if piece.kind == "work" and piece.error is not None:
+            self._failed_work.inc()
         if piece.kind != "batch":
             return
         self._rows.observe(piece.rows)

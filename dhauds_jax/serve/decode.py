@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from dhauds_jax.data.audio import Decoded
+from dhauds_jax.data.opening import MAX_RATE, MIN_RATE
 from dhauds_jax.serve import wav
-from dhauds_jax.serve.decoder import REPLY, REQUEST
+from dhauds_jax.serve.decoder import CPU_S, REPLY, REQUEST
 from dhauds_jax.serve.failures import Failure
 
 EXPECTED = f"a wav ({wav.KINDS}), flac or ogg file"
@@ -38,6 +39,9 @@ _OTHERS = (
     (0, b"--", "a form (multipart)"),
     (0, b"{", "JSON"),
 )
+OUT_OF_TIME = (-signal.SIGPROF, -signal.SIGXCPU)
+"""How a process ends that took more of the processor than it may."""
+
 _ROOT = str(Path(__file__).resolve().parents[2])
 _START_S = 60.0  # a machine under load may take long to start a process
 
@@ -60,6 +64,31 @@ def kind(body: bytes) -> str:
     raise Failure("format", f"the body is {found}", EXPECTED)
 
 
+def samples(body: bytes, longest: float) -> int:
+    """The samples that a body is decoded to, at most, as far as its first bytes tell.
+
+    Args:
+      body: all of a file.
+      longest: seconds that it may last.
+
+    Raises:
+      Failure: as of `kind` and, of a wav, as of `wav.samples`.
+    """
+    found = kind(body)
+    if found == "wav":
+        return wav.samples(body, longest)
+    rate, promised = MAX_RATE, 0
+    if found == "flac" and len(body) >= 26 and not body[4] & 127:  # STREAMINFO: 20 bits of rate, 36 of samples
+        rate = int.from_bytes(body[18:21]) >> 4
+        promised = int.from_bytes(body[21:26]) & (2**36 - 1)
+    elif body[26:35] == b"\1\x1e\1vorbis"[:9]:  # the first page, of one segment
+        rate = int.from_bytes(body[40:44], "little")
+    elif body[28:36] == b"OpusHead":
+        rate = 48_000
+    most = int(longest * min(max(rate, MIN_RATE), MAX_RATE))
+    return min(promised or most, most)
+
+
 class Decoders:
     """Processes that decode, one file each at a time.
 
@@ -67,8 +96,8 @@ class Decoders:
       kills: how many were ended since a file took too long or was the end of them.
     """
 
-    def __init__(self, count: int = 2, deadline_s: float = 2.0):
-        """So many of them; a file may take `deadline_s` seconds."""
+    def __init__(self, count: int = 2, deadline_s: float = 10.0):
+        """So many of them; a file may take `decoder.CPU_S` of processor, and `deadline_s` seconds on a busy machine."""
         self.count, self.deadline_s, self.kills = count, deadline_s, 0
         self._free: asyncio.Queue[asyncio.subprocess.Process | None] = asyncio.Queue()
         self._all: set[asyncio.subprocess.Process] = set()
@@ -108,19 +137,18 @@ class Decoders:
         return task
 
     async def _asked(self, process: asyncio.subprocess.Process | None, body: bytes, longest: float) -> Decoded:
+        if process is None or process.returncode is not None:
+            process = await self._anew(process)
         whole = False
         try:
-            if process is None or process.returncode is not None:
-                await self._end(process)
-                process = await self._started()
             async with asyncio.timeout(self.deadline_s):
                 said, wave = await _exchange(process, REQUEST.pack(len(body), longest), body)
             whole = True
         except TimeoutError:
-            raise Failure(
-                "decoder_time", f"decoding took longer than {self.deadline_s:g} s", "a file that decodes sooner"
-            ) from None
+            raise _slow(self.deadline_s) from None
         except (asyncio.IncompleteReadError, ConnectionError, OSError):
+            if await process.wait() in OUT_OF_TIME:
+                raise _slow(CPU_S) from None
             raise Failure("damaged", "decoding the file ended the decoder", "a file that can be played") from None
         finally:
             if whole:
@@ -131,6 +159,17 @@ class Decoders:
         if "error" in said:
             raise Failure(*said["error"])
         return Decoded(np.frombuffer(wave, "<f4"), said["rate"], said["channels"], said["peak"], said["cancels"])
+
+    async def _anew(self, process: asyncio.subprocess.Process | None) -> asyncio.subprocess.Process:
+        """A process in place of one that is none any more; where none can be started it is no file's fault."""
+        try:
+            await self._end(process)
+            return await self._started()
+        except BaseException as error:
+            self._free.put_nowait(None)
+            if not isinstance(error, OSError | TimeoutError | asyncio.IncompleteReadError):
+                raise
+            raise Failure("not_ready", "no process to decode the file could be started", "another try") from error
 
     async def _end_and_replace(self, process: asyncio.subprocess.Process | None) -> None:
         await self._end(process)
@@ -180,6 +219,10 @@ async def _exchange(process: asyncio.subprocess.Process, head: bytes, body: byte
     await process.stdin.drain()
     text, wave = REPLY.unpack(await process.stdout.readexactly(REPLY.size))
     return json.loads(await process.stdout.readexactly(text)), await process.stdout.readexactly(wave)
+
+
+def _slow(seconds: float) -> Failure:
+    return Failure("decoder_time", f"decoding took longer than {seconds:g} s", "a file that decodes sooner")
 
 
 def _looked_at(task: asyncio.Task) -> None:

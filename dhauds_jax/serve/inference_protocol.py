@@ -7,6 +7,7 @@ extension_binary_data.md.
 
 from __future__ import annotations
 
+import itertools
 import json
 import struct
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,9 @@ WAVE, AUDIO = "wave", "audio"
 
 PROBABILITIES, LABEL = "probabilities", "label"
 """The outputs."""
+
+MOST = 64
+"""Recordings of one request."""
 
 HEADER = "inference-header-content-length"
 """Where the JSON of a body with binary tensors ends."""
@@ -79,7 +83,7 @@ def read(body: bytes, header: str | None, sample_rate: int, longest: float) -> A
     end = len(body) if header is None else _number(header, "the header", len(body))
     try:
         found = json.loads(body[:end])
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+    except (ValueError, RecursionError):  # also of an integer with thousands of digits
         raise _bad("the body's JSON cannot be read", "an inference request") from None
     inputs = found.get("inputs") if isinstance(found, dict) else None
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -113,8 +117,8 @@ def _waves(tensor: Mapping[str, Any], raw: bytes | None, most: float) -> Float[n
     if shape[1] > most:
         raise Failure("too_long", f"{shape[1]} samples", f"at most {most:.0f}")
     try:
-        values = np.frombuffer(raw, "<f4") if raw is not None else np.array(tensor.get("data"), np.float32).ravel()
-    except (TypeError, ValueError):
+        values = np.frombuffer(raw, "<f4") if raw is not None else _numbers(tensor.get("data"))
+    except (TypeError, ValueError, OverflowError):
         raise _bad("data that are no numbers", "FP32 data in the order of rows") from None
     if values.size != shape[0] * shape[1]:
         raise _bad(f"{values.size} numbers for the shape {list(shape)}", f"{shape[0] * shape[1]}")
@@ -123,11 +127,20 @@ def _waves(tensor: Mapping[str, Any], raw: bytes | None, most: float) -> Float[n
     return values.astype(np.float32).reshape(shape)
 
 
+def _numbers(data: Any) -> Float[np.ndarray, " samples"]:
+    """Numbers of JSON, in rows or one after another; texts and truth values are none."""
+    flat = list(itertools.chain.from_iterable(data) if data and isinstance(data[0], list) else data)
+    if not set(map(type, flat)) <= {int, float}:
+        raise TypeError
+    with np.errstate(over="ignore"):  # infinite then, which is refused
+        return np.array(flat, np.float32)
+
+
 def _files(tensor: Mapping[str, Any], raw: bytes | None) -> list[bytes]:
     """The elements of a BYTES tensor: binary ones with their lengths, or base64 in JSON, which holds texts alone."""
     (count,) = _shape(tensor, "BYTES", 1)
     if raw is None:
-        found = _from_texts(tensor.get("data"))
+        found = _from_texts(tensor.get("data"), count)
     else:
         found, place = [], 0
         while place < len(raw) and len(found) < count:
@@ -143,9 +156,14 @@ def _files(tensor: Mapping[str, Any], raw: bytes | None) -> list[bytes]:
     return found
 
 
-def _from_texts(data: Any) -> list[bytes]:
+def _from_texts(data: Any, count: int) -> list[bytes]:
     import base64
     import binascii
+
+    if isinstance(data, list) and len(data) != count:
+        raise _bad(f"{len(data)} elements for the shape [{count}]", f"{count}")
+    if not isinstance(data, list):
+        data = (None,)
 
     try:
         return [base64.b64decode(one, validate=True) for one in data]
@@ -154,12 +172,14 @@ def _from_texts(data: Any) -> list[bytes]:
 
 
 def _shape(tensor: Mapping[str, Any], kind: str, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor of a kind; no axis may be 0."""
+    """The shape of a tensor of a kind; no axis may be 0, and the first at most `MOST`."""
     shape = tensor.get("shape")
     good = isinstance(shape, list) and len(shape) == axes
     good = good and all(isinstance(n, int) and not isinstance(n, bool) and 0 < n <= 2**31 for n in shape)
     if tensor.get("datatype") != kind or not good:
         raise _bad("a tensor of another kind or shape", f"datatype {kind} with {axes} axes, none of them 0")
+    if shape[0] > MOST:  # before anything is made of them
+        raise _bad(f"{shape[0]} recordings in one request", f"at most {MOST}")
     return tuple(shape)
 
 
@@ -218,10 +238,8 @@ def _mapping(found: Any) -> Mapping[str, Any]:
 
 
 def _number(found: Any, what: str, most: int) -> int:
-    try:
-        number = int(found)
-    except (TypeError, ValueError):
-        number = -1
+    digits = str(found) if type(found) in (int, str) and len(str(found)) < 20 else ""
+    number = int(digits) if digits.isascii() and digits.isdecimal() else -1
     if not 0 <= number <= most:
         raise _bad(f"{what} says where binary data lie, and they do not", f"0 to {most} bytes")
     return number

@@ -73,6 +73,16 @@ def heard(sound: Decoded, wanted: Wanted) -> Heard:
     return Heard(windows, where, wave, len(wave) / wanted.sample_rate, _notices(sound, wave, wanted))
 
 
+def held_bytes(sound: Decoded, wanted: Wanted) -> int:
+    """Bytes of the windows and the wave that `heard` makes of a recording, known before they are made."""
+    samples = -(-len(sound.wave) * wanted.sample_rate // sound.sample_rate)
+    last, windows = samples - wanted.length, 1
+    if last > 0:
+        hop = max(1, round(wanted.length * (1 - wanted.overlap)))
+        windows = last // hop + 1 + bool(last % hop)
+    return 4 * (samples + windows * wanted.length)
+
+
 def _notices(sound: Decoded, wave: np.ndarray, wanted: Wanted) -> tuple[tuple[str, str], ...]:
     done = done_to(sound.sample_rate, sound.channels, sound.peak, sound.cancels, wanted.sample_rate)
     found = [_coded(sentence) for sentence in done]

@@ -30,9 +30,12 @@ def reply(payload: Any, status: int = 200, headers: Mapping[str, str] | None = N
     return Response(text, status, dict(headers or {}), kind)
 
 
-def refused(failure: Failure):
-    """A response that says what a request failed of."""
-    return reply(failure.payload(), failure.status, failure.headers)
+def refused(failure: Failure, path: str = ""):
+    """A response that says what a request failed of: below /v2 a text, as the Open Inference Protocol has errors."""
+    payload: Any = failure.payload()
+    if path == "/v2" or path.startswith("/v2/"):
+        payload = {"error": "; expected ".join(filter(None, (failure.message, failure.expected)))}
+    return reply(payload, failure.status, failure.headers)
 
 
 def failure_of(error: BaseException) -> Failure:

@@ -46,7 +46,9 @@ class ServeRun(Request):
     overlap: float = flag("Share of a window that the next one of a long recording repeats, 0 up to below 1.", 0.0)
     decoders: int = flag("Processes that decode FLAC and Ogg.", 2)
     token_file: str | None = flag(
-        "A file of tokens, one on each line: /v1, /v2 and /metrics then ask for Authorization: Bearer TOKEN.", None
+        "A file of tokens, one on each line: /v1, /v2 and /metrics then ask for Authorization: Bearer TOKEN; "
+        "/invocations does not, as SageMaker passes none on.",
+        None,
     )
     profile: str = flag(
         "reference (answers of /invocations say text/json, as published) or corrected.",

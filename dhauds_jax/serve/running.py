@@ -23,6 +23,12 @@ REFUSING_S = 0.3
 KEEP_ALIVE_S = 5
 """Seconds for which a connection without requests is kept."""
 
+SAVING_S = 4.0
+"""Of the seconds until the end, those that are left to the compute thread when all connections are closed."""
+
+CONNECTIONS = 1024
+"""Connections at once; more are closed at once, so that files and memory are left to those that there are."""
+
 BACKLOG = 512
 """Connections that wait to be taken."""
 
@@ -94,13 +100,16 @@ def run(service: Service, app: Any, bound: socket.socket, opened: Callable[[], A
     asyncio.run(_server(service, config, opened).serve(sockets=[bound]))
 
 
+def left_s(service: Service) -> float:
+    """Seconds that an end may still take, `SAVING_S` at the least for what is saved; `GRACE_S` where none has begun."""
+    return max(SAVING_S, service.ends_by - time.monotonic()) if service.ends_by else GRACE_S
+
+
 def _server(service: Service, config: Any, opened: Callable[[], Any]) -> Any:
     import uvicorn
 
     class Server(uvicorn.Server):
         """Goes on listening while accepted requests are answered, and tells new ones of the end."""
-
-        ending = 0.0
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
@@ -111,13 +120,13 @@ def _server(service: Service, config: Any, opened: Callable[[], Any]) -> Any:
             if service.draining:
                 self.force_exit = self.should_exit = True
                 return
-            service.draining, self.ending = True, time.monotonic()
+            service.draining, service.ends_by = True, time.monotonic() + GRACE_S
 
         async def on_tick(self, counter: int) -> bool:
             if service.draining:
-                passed = time.monotonic() - self.ending
-                if (passed >= REFUSING_S and not service.inflight) or passed >= GRACE_S - 3:
-                    self.config.timeout_graceful_shutdown = max(1, int(GRACE_S - 1 - passed))
+                left = service.ends_by - time.monotonic()
+                if (left <= GRACE_S - REFUSING_S and not service.inflight) or left <= SAVING_S + 2:
+                    self.config.timeout_graceful_shutdown = max(1, int(left - SAVING_S))
                     return True
             return await super().on_tick(counter)
 
@@ -125,16 +134,36 @@ def _server(service: Service, config: Any, opened: Callable[[], Any]) -> Any:
 
 
 def _protocol(headers_s: float) -> type:
-    """uvicorn's protocol, which closes a connection whose first headers are not here in so many seconds."""
+    """uvicorn's protocol, which closes a connection whose next headers are not here in so many seconds.
+
+    They count from its beginning, and, after an answer, from the first byte that comes: uvicorn waits for the rest of
+    a request without end.
+    """
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class Protocol(H11Protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self.loop.call_later(headers_s, self._look)
+            self._late = self.loop.call_later(headers_s, self._look)
+            if len(self.connections) > CONNECTIONS:
+                transport.close()
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self._answering():
+                self._late.cancel()
+            elif self._late.cancelled() or self._late.when() <= self.loop.time():
+                self._late = self.loop.call_later(headers_s, self._look)
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._late.cancel()
+            super().connection_lost(exc)
+
+        def _answering(self) -> bool:
+            return self.cycle is not None and not self.cycle.response_complete
 
         def _look(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():
+            if not self._answering() and not self.transport.is_closing():
                 with contextlib.suppress(Exception):
                     self.transport.close()
 

@@ -17,15 +17,16 @@ from dhauds_jax.data.audio import Decoded
 from dhauds_jax.data.recordings import per_file
 from dhauds_jax.serve import bodies, decode, wav
 from dhauds_jax.serve.batching import Batcher
+from dhauds_jax.serve.bodies import CLOSE
 from dhauds_jax.serve.compute import Compute
 from dhauds_jax.serve.contracts import Answer, Served
 from dhauds_jax.serve.counters import Counters
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.items import Item
-from dhauds_jax.serve.reading import Heard, Wanted, heard
+from dhauds_jax.serve.reading import Heard, Wanted, heard, held_bytes
 
-CLOSE = {"Connection": "close"}
-"""The header that ends a connection with its answer."""
+ROOM = 4
+"""Wav files that are read at once."""
 
 
 class Limits(NamedTuple):
@@ -81,11 +82,13 @@ class Service:
       idle_s: seconds after which a session that nobody asks for may be closed.
       ready: whether requests are taken; set when everything is warm.
       draining: whether the service is ending: new requests are refused.
+      ends_by: of the monotonic clock, when an end that has begun must be over; 0 where none has.
       inflight: requests that are being worked on.
-      answered: recordings that have their answer.
+      answered: requests that have their answer.
       totals: what was counted of the sessions when it was last asked for.
       threads: what reads wav files, changes rates and draws.
       memory: what requests hold.
+      rooms: for recordings that are decoded and not yet cut, of wav files and of others.
     """
 
     served: Served
@@ -102,15 +105,19 @@ class Service:
     idle_s: float = 900.0
     ready: bool = False
     draining: bool = False
+    ends_by: float = 0.0
     inflight: int = 0
     answered: int = 0
     totals: Mapping[str, Any] = field(default_factory=dict)
     threads: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(2, "decode"))
 
     memory: bodies.Memory = field(init=False)
+    rooms: Mapping[bool, asyncio.Semaphore] = field(init=False)
 
     def __post_init__(self) -> None:
         self.memory = bodies.Memory(self.limits.memory_bytes)
+        # A file that hangs its decoder holds up no wav.
+        self.rooms = {True: asyncio.Semaphore(ROOM), False: asyncio.Semaphore(self.decoders.count + 1)}
 
     async def start(self) -> None:
         """Starts what decodes, in the loop that serves."""
@@ -143,14 +150,16 @@ class Service:
         """
         with self.memory.hold() as hold:
             body = await bodies.read(request, self.limits.body_bytes, self.limits.body_timeout_s, hold)
-            return await bodies.unless_gone(request, self.answered_for(body, session, hold))
+            asked = await bodies.unless_gone(request, self.answered_for(body, session, hold))
+        self.answered += 1
+        return asked
 
     async def answered_for(
         self, recording: bytes | Decoded, session: str = "", hold: Callable[[int], Any] = abs
     ) -> Asked:
         """Decodes a recording, where it is a file's bytes, and waits for what is said of it; raises as `ask`.
 
-        `hold` is told of the bytes of its samples (`bodies.Memory.hold`).
+        `hold` is told of the bytes of its samples, before they are there (`bodies.Memory.hold`).
         """
         began = time.monotonic()
         deadline = began + self.limits.deadline_s
@@ -158,9 +167,8 @@ class Service:
         try:
             async with asyncio.timeout(self.limits.deadline_s):
                 with self.batcher.expecting():
-                    found = await self._heard(recording)
+                    found = await self._heard(recording, hold)
                     decoded = time.monotonic()
-                    hold(found.windows.nbytes + found.wave.nbytes)
                     self.batcher.submit(Item(found.windows, session, deadline, future))
                 answer = await asyncio.wrap_future(future)
         except TimeoutError:
@@ -171,17 +179,31 @@ class Service:
         mean = per_file(answer.probabilities, np.zeros(windows, np.int64), 1)[0]
         ended, decode_s = time.monotonic(), decoded - began
         self.counters.seconds(decode=decode_s, queue=answer.queue_s, compute=answer.compute_s, all=ended - began)
-        self.answered += 1
         return Asked(found, answer, mean, decode_s)
 
-    async def _heard(self, body: bytes | Decoded) -> Heard:
+    async def _heard(self, body: bytes | Decoded, hold: Callable[[int], Any]) -> Heard:
+        """The windows of a recording; whatever is made on the way is held before it is made."""
         loop, wanted = asyncio.get_running_loop(), self.wanted
         if isinstance(body, Decoded):
-            return await loop.run_in_executor(self.threads, heard, body, wanted)
-        if decode.kind(body) == "wav":
-            return await loop.run_in_executor(self.threads, lambda: heard(wav.read(body, wanted.longest), wanted))
-        sound = await self.decoders.decode(body, wanted.longest)
-        return await loop.run_in_executor(self.threads, heard, sound, wanted)
+            return await self._cut(body, 0, hold)
+        in_process = decode.kind(body) == "wav"
+        async with self.rooms[in_process]:  # no more are decoded and not yet cut
+            most = 4 * decode.samples(body, wanted.longest)
+            hold(most)
+            if in_process:
+                sound = await loop.run_in_executor(self.threads, wav.read, body, wanted.longest)
+            else:
+                sound = await self.decoders.decode(body, wanted.longest)
+            hold(sound.wave.nbytes - most)
+            return await self._cut(sound, sound.wave.nbytes, hold)
+
+    async def _cut(self, sound: Decoded, freed: int, hold: Callable[[int], Any]) -> Heard:
+        """The windows of a wave, of which `freed` bytes are held until then."""
+        most = held_bytes(sound, self.wanted)
+        hold(most)
+        found = await asyncio.get_running_loop().run_in_executor(self.threads, heard, sound, self.wanted)
+        hold(found.windows.nbytes + found.wave.nbytes - most - freed)
+        return found
 
     @contextlib.contextmanager
     def working(self) -> Any:

@@ -78,6 +78,13 @@ def read(body: bytes, longest: float) -> Decoded:
     return Decoded(np.concatenate(found), form.sample_rate, form.channels, mixed.peak, mixed.cancels())
 
 
+def samples(body: bytes, longest: float) -> int:
+    """Samples that `read` gives, or those of `longest` seconds, whichever are fewer; raises as `read` at the header."""
+    form, begin, end = _found(body)
+    check(form.channels, form.sample_rate)
+    return min((end - begin) // (form.width * form.channels), int(longest * form.sample_rate))
+
+
 def check(channels: int, sample_rate: int) -> None:
     """Raises `Failure` for a number of channels or a rate that is not taken."""
     if channels > MAX_CHANNELS:

@@ -10,6 +10,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.runs import ask
 from dhauds_jax.runs.requests.ask import AskRun
 from tests.serve.serving import CLASSES, RATE, FakeSessions, served, tone
+from tests.serve.tiny_server import Tiny
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +83,40 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(asked, tmp_path):
         ask.ask(asked(tmp_path / "a.wav", url="nowhere"))
     with pytest.raises(BadInput, match=r"^--token_file=nowhere: no such file"):
         ask.ask(asked(tmp_path / "a.wav", token_file="nowhere"))
+
+
+def test_one_recording_without_an_answer_costs_its_own_row(tmp_path):
+    """The service leaves at the third recording, and knows no session."""
+    good = b'{"label": "bark", "confidence": 0.5, "seconds": 1.0, "notices": []}'
+
+    def answers(number, head, body):
+        if head.startswith("GET /v1/sessions"):
+            return b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\n{}"
+        return None if body == b"3" else b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(good), good)
+
+    for name in "123":
+        (tmp_path / f"{name}.wav").write_bytes(name.encode())
+    with Tiny(answers) as tiny:
+        run = AskRun(url=tiny.url, audio=[str(tmp_path)], output=str(tmp_path / "labels.csv"), session="abc", clients=1)
+        said = ask.ask(run)
+    assert said.startswith("2 recordings labelled, 1 refused (the first: ")
+    assert "; the session cannot be asked: HTTP 404 without a sentence" in said
+    assert [row["label"] for row in rows(run)] == ["bark", "bark", ""] and rows(run)[2]["error"]
+
+
+def test_labels_are_written_before_the_session_is_closed(tmp_path):
+    """The service is gone when it is asked about the session."""
+    good = b'{"label": "bark", "confidence": 0.5, "seconds": 1.0, "notices": []}'
+
+    def answers(number, head, body):
+        return None if number > 1 else b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(good), good)
+
+    (tmp_path / "1.wav").write_bytes(b"1")
+    with Tiny(answers) as tiny:
+        run = AskRun(url=tiny.url, audio=[str(tmp_path)], output=str(tmp_path / "labels.csv"), session="abc")
+        said = ask.ask(run)
+    assert "; of the session nothing is known (" in said and said.endswith("): --session=abc")
+    assert [row["label"] for row in rows(run)] == ["bark"]
 
 
 class Response:

@@ -25,6 +25,7 @@ def test_a_service_is_asked_and_its_numbers_are_said():
     assert said.splitlines()[0] == "2 clients, each asks again when it has its answer"
     assert "12 of 12 answered, 0 lost" in said and "the load generator took" in said
     (row,) = found["services"]
+    assert row["planned"] == 12
     assert (row["sent"], row["answered"], row["lost"], row["codes"]) == (12, 12, 0, {"200": 12})
     assert 0 < row["p50_ms"] <= row["p90_ms"] <= row["p99_ms"] <= row["max_ms"]
     assert row["per_s"] == pytest.approx(12 / row["seconds"]) and row["service_cores"] is None
@@ -33,6 +34,12 @@ def test_a_service_is_asked_and_its_numbers_are_said():
     assert len(bodies) == loading.TONES
     wave, rate = soundfile.read(io.BytesIO(min(bodies)))
     assert (len(wave), rate) == (16_000, 16_000) and 0.3 < abs(wave).max() < 0.6
+
+
+def test_requests_that_were_planned_and_not_sent_are_said():
+    with Tiny() as tiny:
+        said = loading.load(LoadRun(url=tiny.url, clients=1, requests=5, blocks=1, longest_s=1e-9), "")
+    assert "0 of 0 answered (5 planned), 0 lost" in said
 
 
 def test_two_services_are_asked_in_turn():

@@ -1,13 +1,17 @@
 """The routes over real sockets: what is answered, and the sentence of everything that is refused."""
 
 import base64
+import contextlib
 import datetime
+import http.client
 import re
+import socket
 import struct
 
 import numpy as np
 import pytest
 
+from dhauds_jax.serve import running
 from dhauds_jax.serve.failures import RETRY_AFTER_S, STATUS, Failure
 from dhauds_jax.serve.replies import failure_of
 from dhauds_jax.serve.service import Limits
@@ -29,8 +33,8 @@ LIMITS = Limits(body_bytes=200_000, body_timeout_s=0.3, deadline_s=20.0)
 
 @pytest.fixture(scope="module")
 def service():
-    with served(FakeSessions(), limits=LIMITS, decoders=1) as running:
-        yield running
+    with served(FakeSessions(), limits=LIMITS, decoders=1) as made:
+        yield made
 
 
 def told(service, *words, **more):
@@ -133,6 +137,27 @@ def test_a_slow_or_half_sent_body_is_told_so_and_holds_nothing_up(service):
     assert b" 408 " in said and b"slow_body" in said and b"100 bytes came in 0.3 s" in said
     assert service.raw(b"POST /v1/cla") == b""  # headers that never end: closed without a word
     assert service.classify(GOOD)[0] == 200
+
+
+def test_headers_that_never_end_are_closed_on_a_connection_that_was_answered(service):
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+    with contextlib.closing(connection):
+        connection.request("GET", "/ping")
+        assert connection.getresponse().read() == b"\n"
+        connection.sock.sendall(b"G")  # uvicorn alone would wait for ever
+        assert connection.sock.recv(65_536) == b""
+
+
+def test_connections_are_bounded(service, monkeypatch):
+    monkeypatch.setattr(running, "CONNECTIONS", 0)
+    with socket.create_connection(("127.0.0.1", service.port), timeout=3) as connection:
+        assert connection.recv(1) == b""
+    monkeypatch.undo()
+    assert service.classify(GOOD)[0] == 200
+
+
+def test_no_path_is_redirected(service):
+    assert told(service, "GET", "/ping/", headers={"Host": "elsewhere.example"})[:2] == (404, "not_found")
 
 
 def test_sessions_are_opened_described_reset_and_closed(service):

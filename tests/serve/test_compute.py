@@ -3,6 +3,7 @@
 import math
 import threading
 from concurrent.futures import Future
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from dhauds_jax.serve import compute as computing
 from dhauds_jax.serve.batching import Item
 from dhauds_jax.serve.contracts import Stuck
+from dhauds_jax.serve.counters import Counters
 from tests.serve.simulated import Simulated
 
 WAIT = 60
@@ -140,9 +142,43 @@ def test_an_idle_thread_shows_life(service):
     assert service.compute.stalled() == 0
 
 
-def test_ending_the_process_says_why(monkeypatch, capfd):
+def test_a_call_that_hangs_and_those_behind_it_are_given_up():
+    service = Simulated((1,))
+    hangs, release, noticed = threading.Event(), threading.Event(), threading.Event()
+    service.compute.start()
+    first = service.compute.call(lambda: (hangs.set(), release.wait(WAIT)))
+    assert hangs.wait(WAIT)
+    behind = service.compute.call(lambda: None)
+    service.compute.watch(10, noticed.set, every_s=0.001)
+    service.clock.now += 11
+    assert noticed.wait(WAIT)
+    for future in (first, behind, service.compute.call(lambda: None)):
+        with pytest.raises(Stuck):
+            future.result(WAIT)
+    release.set()
+    assert service.compute.stop(WAIT)
+
+
+def test_a_call_that_comes_in_the_moment_of_the_end_is_given_up():
+    service = Simulated((1,))
+    service.batcher.wake = service.compute._ended.set  # the thread ends between the look and the queue
+    with pytest.raises(Stuck, match="has ended"):
+        service.compute.call(lambda: None).result(0)
+
+
+def test_work_that_fails_is_counted_and_told_once(capsys):
+    service, counters = Simulated((1,)), Counters()
+    service.compute._ran = counters.ran
+    service.predictor.work = lambda: 1 / 0
+    assert [service.turn() for _ in range(3)] == [math.inf] * 3
+    assert capsys.readouterr().err.count("ZeroDivisionError: division by zero") == 1
+    assert b"dhauds_failed_work_total 3.0" in counters.text()
+
+
+def test_ending_the_process_says_why_and_leaves_clients_a_moment(monkeypatch, capfd):
     ended = []
     monkeypatch.setattr(computing.os, "_exit", ended.append)
+    monkeypatch.setattr(computing, "time", SimpleNamespace(sleep=ended.append))
     computing.end_process()
-    assert ended == [4]
+    assert ended == [1.5, 4]
     assert "the compute thread is stuck" in capfd.readouterr().err

@@ -79,6 +79,17 @@ def test_kinds_that_are_taken():
     assert [decode.kind(body) for body in (recording(tone()), FLAC, OGG)] == ["wav", "flac", "ogg"]
 
 
+def test_samples_are_bounded_before_they_are_decoded():
+    waves = [recording(tone(), subtype=subtype) for subtype in ("PCM_U8", "PCM_24", "FLOAT")]
+    assert [decode.samples(body, 10.0) for body in waves] == [2_000] * 3
+    assert [decode.samples(FLAC, 10.0), decode.samples(FLAC, 0.01)] == [4_800, 480]
+    streamed = FLAC[:21] + bytes([FLAC[21] & 0xF0]) + bytes(4) + FLAC[26:]  # its header tells no length
+    assert decode.samples(streamed, 10.0) == 480_000
+    assert decode.samples(OGG, 2.0) == decode.samples(stereo("OGG", "OPUS"), 2.0) == 96_000
+    assert decode.samples(recording(tone(), 11_025, "OGG", "VORBIS"), 2.0) == 22_050
+    assert decode.samples(b"fLaC", 2.0) == decode.samples(b"OggS", 2.0) == 768_000
+
+
 async def _code_of(work):
     try:
         return await work
@@ -109,11 +120,46 @@ def test_a_process_that_hangs_or_dies_is_replaced_and_others_go_on():
             os.kill(other.pid, signal.SIGKILL)
             await other.wait()
             assert len((await pool.decode(FLAC, 10.0)).wave) == 4_800 and pool.kills == 1  # it died alone
+            (last,) = pool._all
+            os.kill(last.pid, signal.SIGSTOP)
+            slow = asyncio.create_task(_code_of(pool.decode(FLAC, 10.0)))
+            while pool._free.qsize():
+                await asyncio.sleep(0)
+            os.kill(last.pid, signal.SIGPROF)  # as the system does when its time of the processor is over
+            os.kill(last.pid, signal.SIGCONT)
+            assert await slow == "decoder_time" and pool.kills == 2
+            assert len((await pool.decode(FLAC, 10.0)).wave) == 4_800
         finally:
             await pool.stop()
         assert not pool._all
 
     asyncio.run(main())
+
+
+def test_a_decoder_that_cannot_be_started_is_no_file_s_fault(monkeypatch):
+    async def none(*_, **__):
+        raise OSError("no process")
+
+    async def main():
+        pool = decode.Decoders(1)
+        await pool.start()
+        assert [await _code_of(pool.decode(FLAC, 10.0)) for _ in range(2)] == ["not_ready"] * 2 and pool.kills == 0
+        await pool.stop()
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", none)
+    asyncio.run(main())
+
+
+def test_a_body_has_seconds_of_the_processor_of_its_own():
+    code = (
+        "import signal, time\n"
+        "from dhauds_jax.serve import decoder\n"
+        "decoder.CPU_S = 0.05\n"
+        "decoder._limit_cpu()\n"
+        "while True: pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=300)
+    assert done.returncode == -signal.SIGPROF and done.returncode in decode.OUT_OF_TIME
 
 
 @pytest.mark.slow

@@ -6,7 +6,8 @@ import socket
 
 import numpy as np
 
-from tests.serve.serving import CLASSES, POISON, Network, in_thread, recording, served, tone, wait_until
+from dhauds_jax.serve import service as serving_of
+from tests.serve.serving import CLASSES, POISON, FakeSessions, Network, in_thread, recording, served, tone, wait_until
 from tests.serve.test_app import GOOD, LIMITS, told
 
 
@@ -82,6 +83,38 @@ def test_requests_hold_no_more_memory_together_than_they_may():
         assert first()[0] == 200
         wait_until(lambda: running.service.memory.held == 0)
         assert running.classify(GOOD)[0] == 200
+
+
+def test_the_body_of_a_session_that_is_closed_is_held_too():
+    headers = {
+        "X-Amzn-SageMaker-Session-Id": "0" * 32,
+        "X-Amzn-SageMaker-Custom-Attributes": "close",
+    }
+    with served(FakeSessions(), limits=LIMITS._replace(memory_bytes=1_000)) as running:
+        assert told(running, "POST", "/invocations", body=GOOD, headers=headers)[:2] == (413, "too_large")
+        assert told(running, "POST", "/invocations", body=b"", headers=headers)[:2] == (404, "unknown_session")
+
+
+def test_what_a_file_is_decoded_to_is_held_before_it_is_decoded(monkeypatch):
+    """A FLAC of a few kB: 20 s of silence at 96 kHz, 7.7 MB when it is decoded."""
+    bomb, asked = recording(np.zeros(1_920_000, np.float32), 96_000, "FLAC"), []
+    assert len(bomb) < 50_000
+    with served(limits=LIMITS._replace(memory_bytes=2**20)) as running:
+        monkeypatch.setattr(running.service.decoders, "decode", lambda *words: asked.append(words))
+        assert told(running, "POST", "/v1/classify", body=bomb)[:2] == (413, "too_large")
+        assert asked == [] and running.service.memory.held == 0
+
+
+def test_windows_are_counted_before_they_are_made(monkeypatch):
+    """Windows that overlap by 99.9 %: 7 s of sound are 27,001 windows of 8 kB."""
+    made = []
+    with served(limits=LIMITS._replace(memory_bytes=2**20)) as running:
+        running.service.wanted = running.service.wanted._replace(overlap=0.999)
+        monkeypatch.setattr(serving_of, "heard", lambda *words: made.append(words))
+        body = recording(tone(56_000))
+        status, said, _ = running.classify(body)
+        assert (status, said["error"]["code"], made) == (413, "too_large", [])
+        assert said["error"]["message"] == "the recording takes 207 MB when it is read"
 
 
 def test_what_takes_too_long_is_told_so():

@@ -1,12 +1,16 @@
 """The load generator: what it sends, what it counts as lost, and from when latency counts."""
 
 import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.serve import http_client
+from dhauds_jax.serve import http_client, started
 from dhauds_jax.serve import load as loads
 from dhauds_jax.serve.load import Plan
 from tests.serve.tiny_server import Tiny, ok
@@ -113,3 +117,17 @@ def test_addresses(url, place):
 def test_other_addresses_are_refused(url):
     with pytest.raises(BadInput, match="expected http://HOST:PORT"):
         http_client.place_of(url)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc")
+def test_seconds_of_processor_are_those_of_the_process_and_its_children():
+    """A child that still runs, which has burnt 0.2 s; its parent only waits."""
+    child = "import time\nwhile time.process_time() < 0.2: pass\nprint(flush=True)\ninput()"
+    parent = "import subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]])"
+    words = [sys.executable, "-c", parent, child]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+        alone = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        assert started.Started("", process, 0.0).cpu_s() >= alone + 0.15
+        process.stdin.close()

@@ -1,5 +1,6 @@
 """A hundred malformed requests: each is refused in time, a good clip is answered after each, and no file is made."""
 
+import os
 import sys
 
 import pytest
@@ -12,8 +13,10 @@ _WRITTEN: list[str] | None = None
 
 
 def _audit(event, arguments):
-    if event == "open" and _WRITTEN is not None and isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"):
-        _WRITTEN.append(str(arguments[0]))
+    if event == "open" and _WRITTEN is not None:
+        path, mode, flags = arguments
+        if set(mode or "") & set("wax+") or flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):  # os.open has no mode
+            _WRITTEN.append(str(path))
 
 
 @pytest.fixture
@@ -26,6 +29,13 @@ def written():
     _WRITTEN = []
     yield _WRITTEN
     _WRITTEN = None
+
+
+def test_files_are_seen_however_they_are_opened(written, tmp_path):
+    (tmp_path / "a").write_bytes(b"")
+    os.close(os.open(tmp_path / "b", os.O_CREAT | os.O_WRONLY))
+    (tmp_path / "a").read_bytes()
+    assert written == [str(tmp_path / "a"), str(tmp_path / "b")]
 
 
 def sent_to_one(count, written):

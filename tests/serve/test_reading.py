@@ -8,7 +8,7 @@ import soundfile
 
 from dhauds_jax.data import recordings
 from dhauds_jax.serve import wav
-from dhauds_jax.serve.reading import Wanted, heard
+from dhauds_jax.serve.reading import Wanted, heard, held_bytes
 from dhauds_jax.serve.spectrogram import BINS, FRAMES, spectrogram
 from tests.serve.serving import recording, tone
 
@@ -29,6 +29,16 @@ def test_windows_are_those_of_recordings(tmp_path, rate, resampler, seconds):
     assert np.array_equal(ours.spans, theirs.spans) and ours.seconds == theirs.seconds[0]
     said = {notice.partition(": ")[2] for notice in theirs.notices}
     assert said == {message for code, message in ours.notices if code in ("mixed_down", "resampled")}
+
+
+@pytest.mark.parametrize("overlap", [0.0, 0.3, 0.9])
+@pytest.mark.parametrize("samples", [1, 1_999, 2_000, 2_001, 16_000, 12_345])
+def test_bytes_are_known_before_they_are_made(samples, overlap):
+    wanted = Wanted(8_000, 2_000, overlap=overlap)
+    for rate in (8_000, 11_025, 4_000):
+        sound = wav.read(recording(tone(samples), rate), 10.0)
+        found, told = heard(sound, wanted), held_bytes(sound, wanted)
+        assert found.windows.nbytes + found.wave.nbytes == told
 
 
 def codes(wave, rate=8_000, subtype="FLOAT", **wanted):

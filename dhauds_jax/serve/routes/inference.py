@@ -8,14 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from dhauds_jax.data.audio import Decoded
 from dhauds_jax.serve import bodies, inference_protocol
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.replies import failure_of, reply
 from dhauds_jax.serve.routes import sessions
 from dhauds_jax.serve.service import Service
-
-MOST = 64
-"""Recordings of one request."""
 
 
 def name_of(service: Service) -> str:
@@ -50,57 +48,55 @@ async def model(service: Service, request: Any) -> Any:
 
 
 async def infer(service: Service, request: Any) -> Any:
-    """Probabilities and labels of up to `MOST` recordings; one that fails fails the request, and is named."""
+    """Probabilities and labels of one or several recordings; one that fails fails the request, and is named."""
     from starlette.responses import Response
 
-    try:
-        _check_name(service, request)
-        said, json_bytes = await _infer(service, request)
-    except asyncio.CancelledError:
-        raise
-    except Exception as error:  # here an error is a text, as the protocol has it
-        failure = failure_of(error)
-        text = f"{failure.message}; expected {failure.expected}" if failure.expected else failure.message
-        return reply({"error": text}, failure.status, failure.headers)
+    _check_name(service, request)
+    with service.memory.hold() as hold:
+        said, json_bytes = await _inferred(service, request, hold)
     if json_bytes is None:
         return Response(said, media_type="application/json")
     headers = {inference_protocol.HEADER: str(json_bytes)}
     return Response(said, headers=headers, media_type="application/octet-stream")
 
 
-async def _infer(service: Service, request: Any) -> tuple[bytes, int | None]:
-    with service.memory.hold() as hold:
-        return await _inferred(service, request, hold)
-
-
 async def _inferred(service: Service, request: Any, hold: Callable[[int], Any]) -> tuple[bytes, int | None]:
     body = await bodies.read(request, service.limits.body_bytes, service.limits.body_timeout_s, hold)
     header, wanted = request.headers.get(inference_protocol.HEADER), service.wanted
-    asked = inference_protocol.read(body, header, wanted.sample_rate, wanted.longest)
-    if len(asked.recordings) > MOST:
-        raise Failure("bad_request", f"{len(asked.recordings)} recordings in one request", f"at most {MOST}")
+    words = (body, header, wanted.sample_rate, wanted.longest)
+    loop = asyncio.get_running_loop()
+    asked = await loop.run_in_executor(service.threads, inference_protocol.read, *words)
+    hold(sum(one.wave.nbytes for one in asked.recordings if isinstance(one, Decoded)))
     session = sessions.checked(service, asked.session) if asked.session else ""
     found = await bodies.unless_gone(request, _all(service, asked, session, hold))
+    service.answered += 1
     return inference_protocol.written(asked, name_of(service), service.served.classes, np.stack(found))
 
 
 async def _all(
     service: Service, asked: inference_protocol.Asked, session: str, hold: Callable[[int], Any]
 ) -> list[np.ndarray]:
+    # A session learns from them in their order; of others no more wait at once than leave room for somebody else.
+    room = asyncio.Semaphore(1 if session else max(1, service.batcher.limit // 2))
+
     async def one(index: int, recording: Any) -> np.ndarray:
         try:
-            return (await service.answered_for(recording, session, hold)).probabilities
-        except Failure as failure:
+            async with room:
+                return (await service.answered_for(recording, session, hold)).probabilities
+        except Exception as error:
             if len(asked.recordings) == 1:
                 raise
+            failure = failure_of(error)
             message = f"recording {index + 1} of {len(asked.recordings)}: {failure.message}"
-            raise Failure(failure.code, message, failure.expected) from failure
+            raise Failure(failure.code, message, failure.expected, failure.headers) from error
 
-    if session:  # a session learns from them in their order
-        return [await one(*pair) for pair in enumerate(asked.recordings)]
     tasks = [asyncio.ensure_future(one(*pair)) for pair in enumerate(asked.recordings)]
+    deadline_s = service.limits.deadline_s
     try:
-        return await asyncio.gather(*tasks)
+        async with asyncio.timeout(deadline_s):
+            return await asyncio.gather(*tasks)
+    except TimeoutError:
+        raise Failure("deadline", f"no answer within {deadline_s:g} s", "less load, or fewer recordings") from None
     finally:
         for task in tasks:
             task.cancel()

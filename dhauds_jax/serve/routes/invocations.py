@@ -36,7 +36,8 @@ async def invocations(service: Service, request: Any) -> Any:
     sessions.checked(service, name)
     try:
         if request.headers.get(ATTRIBUTES, "").strip().lower() == CLOSE:
-            await bodies.read(request, service.limits.body_bytes, service.limits.body_timeout_s)
+            with service.memory.hold() as hold:
+                await bodies.read(request, service.limits.body_bytes, service.limits.body_timeout_s, hold)
             await service.on_compute(lambda: service.sessions.close(name))
             return reply({"closed": True}, headers={CLOSED: name})
         return _answer(service, await service.ask(request, name))
