@@ -16,13 +16,10 @@ from dhauds_jax.model.record import Model
 from dhauds_jax.serve import adaptation, canary
 from dhauds_jax.serve.adaptation import Adaptation
 from dhauds_jax.serve.canary import Canary
-from dhauds_jax.serve.contracts import Served, TooManySessions
+from dhauds_jax.serve.contracts import Served, TooManySessions, UnknownSession
 from dhauds_jax.serve.holding import Holding, Keeping
 from dhauds_jax.serve.session import Parts, Session
-from dhauds_jax.serve.snapshots import Snapshots
-
-SHARED = "0" * 32
-"""The name of the one session of `--adapt=shared`."""
+from dhauds_jax.serve.snapshots import SHARED, Snapshots
 
 SHARED_WARNING = (
     "--adapt=shared: all clients share one state, so one client can steer what the others are told; give "
@@ -84,11 +81,17 @@ class Sessions:
 
     def close(self, name: str) -> None:
         """Forgets a session, in memory and in the folder; raises as `describe`."""
-        self._holding.close(name)
+        self._holding.close(self._of_client(name))
 
     def reset(self, name: str) -> None:
         """Back to the source model: the next answer is the first one again. Raises as `describe`."""
-        self._holding.reset(name)
+        self._holding.reset(self._of_client(name))
+
+    def _of_client(self, name: str) -> str:
+        """A name as a client gave it: that of the shared session is none, nor is there any other where all share it."""
+        if self.keeping.shared or name == SHARED:
+            raise UnknownSession(name)
+        return name
 
     def describe(self, name: str) -> dict[str, Any]:
         """What is told of a session, as JSON can hold it.
@@ -121,7 +124,8 @@ class Sessions:
         """
         if not session and not self.keeping.shared:
             return self._parts.served.predict(waves, weights), None
-        found, how = self._holding.get(session or SHARED), self._parts.how
+        found = self._holding.get(self._of_client(session) if session else SHARED)
+        how = self._parts.how
         sound = waves if waves.dtype == np.float32 else waves * np.float32(2**-15)
         real = np.flatnonzero(weights > 0)
         source = self._parts.served.predict(waves, weights) if how.shadow or found.from_source else None

@@ -1,8 +1,8 @@
 """Sessions in a folder: their states by Orbax, so that they go on after a restart. No sound is ever written.
 
-A session's name becomes the name of a folder only after it was found to be 32 hexadecimal digits. States are written
-by one thread of their own; where the folder is read-only or the disk full that is said once, in a sentence, and
-sessions go on in memory.
+A session's name becomes the name of a folder only after it was found to be 32 hexadecimal digits (or `SHARED`). States
+are written by one thread of their own; where the folder is read-only or the disk full that is said once, in a sentence,
+and sessions go on in memory.
 """
 
 from __future__ import annotations
@@ -24,6 +24,9 @@ from dhauds_jax.workdir.saver import Saver
 
 _NAME = re.compile(r"[0-9a-f]{32}")
 
+SHARED = "shared"
+"""The name of the one session of `--adapt=shared`; no client can give it."""
+
 KEPT_S = 7 * 24 * 3600.0
 """Seconds for which a session that nobody asks for stays in the folder."""
 
@@ -34,8 +37,8 @@ UNREAD = "it is left alone: remove it, or give another folder"
 
 
 def is_name(name: str) -> bool:
-    """Whether a text is a session's name: 128 bits in hexadecimal digits."""
-    return _NAME.fullmatch(name) is not None
+    """Whether a text is a session's name: 128 bits in hexadecimal digits, or `SHARED`."""
+    return name == SHARED or _NAME.fullmatch(name) is not None
 
 
 class Snapshots:

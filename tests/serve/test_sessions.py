@@ -11,10 +11,11 @@ import pytest
 from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import softmax
 from dhauds_jax.serve import canary, guards
-from dhauds_jax.serve.contracts import TooManySessions, Verdict
+from dhauds_jax.serve.contracts import TooManySessions, UnknownSession, Verdict
 from dhauds_jax.serve.filters import Filters
 from dhauds_jax.serve.guards import Limits
 from dhauds_jax.serve.holding import Keeping
+from dhauds_jax.serve.routes import sessions as routes
 from dhauds_jax.serve.sessions import SHARED
 from tests.serve.adapted import SHAPES, Clock, ask, asked, offline, same_bits, sessions_of, state_of, tiny_model
 from tests.tta import tiny
@@ -268,6 +269,19 @@ def test_one_shared_session_answers_everyone():
     state, _ = offline(tiny_model(), asked(), WAVES)
     assert same_bits(state_of(sessions, SHARED), state)
     assert sessions.describe(SHARED)["updates"] == 5
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_no_client_can_end_or_reset_the_shared_session(shared):
+    """Nor ask it by its name: the routes know it for no session's, and where it is shared all names are refused."""
+    assert not routes.NAME.fullmatch(SHARED) and not routes.NAME.match(SHARED)
+    sessions = sessions_of(tiny_model(), asked(), keeping=Keeping(shared=shared), warm=True)
+    for name in (SHARED, "0" * 32):
+        for call in (sessions.close, sessions.reset, lambda name: ask(sessions, name, WAVES[:1])):
+            with pytest.raises(UnknownSession):
+                call(name)
+    if shared:
+        assert sessions.describe(SHARED)["updates"] == 0 and np.isfinite(ask(sessions, "", WAVES[:1])).all()
 
 
 def test_a_session_shares_what_does_not_move():
