@@ -50,12 +50,7 @@ def _stack(members: Sequence[Model]) -> Stack:
     found = [calibration.from_extra(model.extra) for model in members]
     temperatures = jnp.array([1.0 if one is None else one.temperature for one in found], jnp.float32)
     variables = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(model.variables for model in members))
-    return Stack(members[0].classifier.apply, reported_groups(members[0].config), variables, temperatures)
-
-
-def reported_groups(config: ClassifierConfig) -> dict[str, Any]:
-    """Which classes are reported as one: `names` and, for each class, `of`; {} where all are."""
-    return getattr(config, "groups", {})
+    return Stack(members[0].classifier.apply, members[0].config.groups, variables, temperatures)
 
 
 def probabilities(
@@ -86,7 +81,7 @@ def _of_stack(one: Stack, variables: Variables, temperatures: Array, copies: Arr
 
     def of_waves(own: Variables, temperature: Array, waves: Array) -> Array:
         logits = one.apply(own, waves, mode=EVAL)[0].logits.astype(jnp.float32)
-        return by_group(jax.nn.softmax(logits / temperature), one.groups)
+        return calibration.by_group(jax.nn.softmax(logits / temperature), one.groups)
 
     def of_member(member: tuple[Variables, Array]) -> Array:
         if views * rows <= AT_ONCE:
@@ -97,11 +92,3 @@ def _of_stack(one: Stack, variables: Variables, temperatures: Array, copies: Arr
     if len(one.temperatures) == 1:
         return of_member(jax.tree.map(lambda leaf: leaf[0], (variables, temperatures)))
     return jax.lax.map(of_member, (variables, temperatures)).mean(0)
-
-
-def by_group(values: Float[Array, "rows classes"], groups: dict[str, Any]) -> Float[Array, "rows reported"]:
-    """Probabilities of what is reported: those of a group's classes summed."""
-    if not groups:
-        return values
-    members = [[c for c, k in enumerate(groups["of"]) if k == group] for group in range(len(groups["names"]))]
-    return jnp.stack([values[:, np.array(own)].sum(-1) for own in members], -1)
