@@ -29,23 +29,24 @@ def read_views(text: str) -> int:
     return int(count)
 
 
-def shift_starts(count: int, sample_rate: int, length: int) -> tuple[int, ...]:
-    """The first sample of each copy: round(i 0.2 s sample_rate), i from 0.
+def shift_starts(count: int, sample_rate: int, length: int, step_s: float = STEP_SECONDS) -> tuple[int, ...]:
+    """The first sample of each copy: round(i step_s sample_rate), i from 0.
 
     Args:
       count: copies.
       sample_rate: Hz.
       length: samples of a clip.
+      step_s: seconds from one copy to the next.
 
     Raises:
       BadInput: the last copy would start after the clip's end.
     """
-    starts = tuple(round(k * STEP_SECONDS * sample_rate) for k in range(count))
+    starts = tuple(round(k * step_s * sample_rate) for k in range(count))
     if starts[-1] >= length:
         raise BadInput(
             f"views shift:{count}: the last copy starts {starts[-1] / sample_rate:g} s into clips of "
             f"{length / sample_rate:g} s, expected it before their end; give at most "
-            f"shift:{max(1, -(-length // round(STEP_SECONDS * sample_rate)))}"
+            f"shift:{max(1, -(-length // max(1, round(step_s * sample_rate))))}"
         )
     return starts
 

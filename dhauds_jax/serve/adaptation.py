@@ -130,6 +130,30 @@ def programs(model: Model, how: Adaptation, shapes: tuple[int, ...]) -> Programs
     first, frozen = parted(jax.tree.map(_strong, method.init(model.variables, info)), method.adapts)
     _, step_key = jax.random.split(jax.random.key(how.seed))
 
+    session_predict, session_step = _of_method(method)
+    report = reporting(model)
+
+    @exactly()
+    def predict(state: AdaptState, waves: np.ndarray) -> np.ndarray:
+        return report(np.asarray(session_predict(state, frozen, waves)))
+
+    @exactly()
+    def step(state: AdaptState, waves: np.ndarray, clips: np.ndarray, number: int) -> tuple[AdaptState, bool]:
+        # As an argument: weights of 1 that the compiler knew would be folded away, and sums would round otherwise.
+        batch = Batch(waves, np.ones(len(waves), np.float32), clips)
+        new, finite = session_step(state, frozen, batch, step_key, np.int32(number))
+        return new, bool(finite)
+
+    def measure(state: AdaptState) -> tuple[bool, float]:
+        finite, drift = _measure(state, first)
+        return bool(finite), float(drift)
+
+    return Programs(first, frozen, tuple(sorted(shapes)), predict, step, measure)
+
+
+def _of_method(method: Method) -> tuple[Callable[..., Array], Callable[..., tuple[AdaptState, Array]]]:
+    """A method's prediction and step as programs of the moving and the frozen leaves."""
+
     @jax.jit
     def session_predict(state: AdaptState, frozen: Any, waves: Array) -> Array:
         whole = joined(state, frozen)
@@ -147,43 +171,23 @@ def programs(model: Model, how: Adaptation, shapes: tuple[int, ...]) -> Programs
         finite = [jnp.isfinite(loss).all() for loss in prediction.losses.values()]
         return jax.tree.map(_strong_traced, parted(new, method.adapts)[0]), jnp.array(finite).all()
 
-    @jax.jit
-    def session_measure(state: AdaptState, first: AdaptState) -> tuple[Array, Array]:
-        leaves = [x for x in jax.tree.leaves(state.variables) if jnp.issubdtype(x.dtype, jnp.inexact)]
-        finite = jnp.array([jnp.isfinite(x).all() for x in leaves]).all()
-        return finite, distance(state.variables["params"], first.variables["params"])
+    return session_predict, session_step
 
-    report = reporting(model)
 
-    @exactly()
-    def predict(state: AdaptState, waves: np.ndarray) -> np.ndarray:
-        return report(np.asarray(session_predict(state, frozen, waves)))
-
-    @exactly()
-    def step(state: AdaptState, waves: np.ndarray, clips: np.ndarray, number: int) -> tuple[AdaptState, bool]:
-        # As an argument: weights of 1 that the compiler knew would be folded away, and sums would round otherwise.
-        batch = Batch(waves, np.ones(len(waves), np.float32), clips)
-        new, finite = session_step(state, frozen, batch, step_key, np.int32(number))
-        return new, bool(finite)
-
-    def measure(state: AdaptState) -> tuple[bool, float]:
-        finite, drift = session_measure(state, first)
-        return bool(finite), float(drift)
-
-    return Programs(first, frozen, tuple(sorted(shapes)), predict, step, measure)
+@jax.jit
+def _measure(state: AdaptState, first: AdaptState) -> tuple[Array, Array]:
+    leaves = [x for x in jax.tree.leaves(state.variables) if jnp.issubdtype(x.dtype, jnp.inexact)]
+    finite = jnp.array([jnp.isfinite(x).all() for x in leaves]).all()
+    return finite, distance(state.variables["params"], first.variables["params"])
 
 
 def reporting(model: Model) -> Callable[[np.ndarray], Float[np.ndarray, "rows classes"]]:
     """`logits -> probabilities` of what is reported: the checkpoint's temperature, and classes summed by group."""
     held = calibration.from_extra(model.extra)
     temperature = 1.0 if held is None else held.temperature
-    groups = getattr(model.config, "groups", {})
 
     def report(logits: Float[np.ndarray, "rows classes"]) -> np.ndarray:
-        p = softmax(np.asarray(logits, np.float64) / temperature)
-        if not groups:
-            return p
-        return p @ np.eye(len(groups["names"]))[np.asarray(groups["of"])]
+        return calibration.by_group(softmax(np.asarray(logits, np.float64) / temperature), model.config.groups)
 
     return report
 

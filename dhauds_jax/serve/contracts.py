@@ -77,10 +77,10 @@ class Verdict(NamedTuple):
     signs: Mapping[str, Any]
 
 
-REASONS = ("not_finite", "top_class", "information", "less_sure", "changed", "drift", "canary")
+REASONS = ("not_finite", "top_class", "information", "less_sure", "changed", "drift", "canary", "failed")
 """Why an update is refused: a number is not finite; one class gets most clips; the predictions carry less information
 than the source's; they are much less sure; too many labels changed; the weights are too far from the source's; labelled
-clips lost accuracy."""
+clips lost accuracy; it ended with an error, such as memory that did not do."""
 
 
 class UnknownSession(KeyError):

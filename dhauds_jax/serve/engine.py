@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float
 
-from dhauds_jax import calibration
 from dhauds_jax.dsp import shifts
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.model import Model
 from dhauds_jax.nets import precision as precisions
-from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.serve import stacking
 from dhauds_jax.serve.contracts import Served, UnknownSession
 from dhauds_jax.serve.items import FULL_SCALE
-from dhauds_jax.types import Calibration
 
 SHAPES = (1, 2, 4, 8, 16, 32)
 """Numbers of rows that are compiled ahead unless others are asked for."""
@@ -79,85 +79,76 @@ def serve_models(
     program = jax.jit(stacking.probabilities(stacked, _offsets(views, view_step_s, config)))
     given = [(one.variables, one.temperatures) for one in stacked]
 
-    @precisions.exactly()
-    def predict(waves: np.ndarray, weights: Float[np.ndarray, " rows"]) -> Float[np.ndarray, "rows classes"]:
-        if len(waves) not in shapes or waves.shape[1:] != (config.length,):
-            raise ValueError(f"waves of shape {waves.shape}, expected (rows, {config.length}), rows one of {shapes}")
-        # Divided on the host: so one program a shape serves both types.
-        rows = waves / np.float32(FULL_SCALE) if waves.dtype == np.int16 else waves
-        return np.asarray(program(given, np.asarray(rows, np.float32)))
-
-    def warm() -> Mapping[int, float]:
-        seconds = {}
-        for rows in shapes:
-            start = time.perf_counter()
-            predict(np.zeros((rows, config.length), np.float32), np.ones(rows, np.float32))
-            seconds[rows] = time.perf_counter() - start
-        _check_prediction(predict, shapes[0], config.length)
-        return seconds
-
+    predict = _predictor(lambda rows: program(given, rows), shapes, config.length)
+    warm = functools.partial(_warm, predict, shapes, config.length)
     return Served(config.sample_rate, config.length, classes, shapes, warm, predict)
 
 
-def threshold(
-    models: Sequence[Model], reject: float | None = None, reject_background: float | None = None
-) -> float | None:
-    """The probability below which a recording is unknown (`dhauds_jax.calibration.labels`); None: no rate is given.
+def _predictor(
+    program: Callable[[np.ndarray], Any], shapes: tuple[int, ...], length: int
+) -> Callable[[np.ndarray, np.ndarray], Float[np.ndarray, "rows classes"]]:
+    """`Served.predict` by a program of float32 rows."""
 
-    Args:
-      models: those that are served. Several must have one calibration: that of a single one says little of the mean.
-      reject: at most this share of known recordings becomes unknown.
-      reject_background: at most this share of background keeps a name.
+    @precisions.exactly()
+    def predict(waves: np.ndarray, weights: Float[np.ndarray, " rows"]) -> Float[np.ndarray, "rows classes"]:
+        if len(waves) not in shapes or waves.shape[1:] != (length,):
+            raise ValueError(f"waves of shape {waves.shape}, expected (rows, {length}), rows one of {shapes}")
+        # Divided on the host: so one program a shape serves both types.
+        rows = waves / np.float32(FULL_SCALE) if waves.dtype == np.int16 else waves
+        return np.asarray(program(np.asarray(rows, np.float32)))
 
-    Raises:
-      BadInput: no held-out scores for a rate, scores that are not probabilities, or several calibrations.
-    """
-    if reject is None and reject_background is None:
-        return None
-    found = [calibration.from_extra(model.extra) for model in models]
-    texts = {str(None if one is None else calibration.to_extra(one)) for one in found}
-    if len(texts) > 1:
-        raise BadInput(
-            f"--reject: {len(models)} checkpoints with {len(texts)} calibrations, expected one checkpoint, or several "
-            "that were calibrated together"
-        )
-    made = found[0] or Calibration(1.0, "none", "max_probability")
-    if made.score != "max_probability":
-        raise BadInput(
-            f"--reject: the calibration compares {made.score}, expected max_probability, which is what is served: "
-            "calibrate again"
-        )
-    return calibration.threshold(made, reject, reject_background)
+    return predict
+
+
+def _warm(predict: Callable[..., np.ndarray], shapes: tuple[int, ...], length: int) -> Mapping[int, float]:
+    """Compiles every shape, and makes a real prediction; seconds by shape."""
+    seconds = {}
+    for rows in shapes:
+        start = time.perf_counter()
+        predict(np.zeros((rows, length), np.float32), np.ones(rows, np.float32))
+        seconds[rows] = time.perf_counter() - start
+    _check_prediction(predict, shapes[0], length)
+    return seconds
 
 
 def _classes(configs: Sequence[ClassifierConfig]) -> tuple[str, ...]:
-    """What they report; raises `BadInput` unless all report the same of the same clips."""
-    kinds = {_kind(config): config for config in configs}
+    """What they report; raises `BadInput` unless all report the same of the same clips, read in the same way."""
+    kinds = list(dict.fromkeys(map(_kind, configs)))
     if len(kinds) > 1:
-        (classes, rate, length), (others, *other) = list(kinds)[:2]
-        which = "the same classes" if classes == others else f"{len(classes)} and {len(others)} classes"
+        one, other = kinds[:2]
+        same = one.classes == other.classes
+        which = "the same classes" if same else f"{len(one.classes)} and {len(other.classes)} classes"
+        if one[:3] == other[:3]:
+            raise BadInput(
+                f"checkpoints that do not go together: recordings read as {one.reading} and as {other.reading}, "
+                "expected one layout and resampler, for a recording is read once: serve them apart"
+            )
         raise BadInput(
-            f"checkpoints that do not go together: {which}, clips of {length} samples at {rate} Hz and of {other[1]} "
-            f"at {other[0]} Hz, expected the same classes in one order, rate and length"
+            f"checkpoints that do not go together: {which}, clips of {one.length} samples at {one.sample_rate} Hz and "
+            f"of {other.length} at {other.sample_rate} Hz, expected the same classes in one order, rate and length"
         )
-    return _kind(configs[0])[0]
+    return kinds[0].classes
 
 
-def _kind(config: ClassifierConfig) -> tuple[tuple[str, ...], int, int]:
-    return config.reported, config.sample_rate, config.length
+class _Kind(NamedTuple):
+    """What checkpoints that are served together agree in."""
+
+    classes: tuple[str, ...]
+    sample_rate: int
+    length: int
+    reading: str
 
 
-def _offsets(views: int, step_s: float, config: ClassifierConfig) -> list[int]:
+def _kind(config: ClassifierConfig) -> _Kind:
+    how = ", ".join(f"{key}={value}" for key, value in reading(config.front_end).items())
+    return _Kind(config.reported, config.sample_rate, config.length, how)
+
+
+def _offsets(views: int, step_s: float, config: ClassifierConfig) -> tuple[int, ...]:
     """Where copies begin, in samples."""
     check_number("--views", views, 1)
     check_number("step between views", step_s, 0.0, above=True)
-    offsets = [round(i * step_s * config.sample_rate) for i in range(views)]
-    if offsets[-1] >= config.length:
-        raise BadInput(
-            f"--views: {views} copies {step_s:g} s apart, the last of which begins after {offsets[-1]} of "
-            f"{config.length} samples: expected fewer, or closer together"
-        )
-    return offsets
+    return shifts.shift_starts(views, config.sample_rate, config.length, step_s)
 
 
 def _check_prediction(predict: Callable[..., np.ndarray], rows: int, length: int) -> None:

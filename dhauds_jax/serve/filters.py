@@ -1,6 +1,6 @@
 """Which clips of a session are predicted but not learnt from: silent, clipped, repeated ones, and too many at once.
 
-Nobody can make a session forget its source by sending one clip again and again, or a thousand in a second.
+Nobody can make a session forget its source by sending the same bytes again and again, or a thousand in a second.
 """
 
 from __future__ import annotations
@@ -82,20 +82,22 @@ class Sieve:
             return "silent"
         if clipped_share(wave) >= self.filters.clipped:
             return "clipped"
-        if self._repeated(wave):
+        digest = (
+            hashlib.blake2b(np.ascontiguousarray(wave), digest_size=16).digest() if self.filters.remembered else b""
+        )
+        if digest in self._seen:
+            self._seen.move_to_end(digest)
             return "repeated"
-        return "" if self._allowed(now) else "too_many"
+        if not self._allowed(now):
+            return "too_many"  # and not remembered: it may be sent again, to be learnt from
+        if digest:
+            self._remember(digest)
+        return ""
 
-    def _repeated(self, wave: np.ndarray) -> bool:
-        if not self.filters.remembered:
-            return False
-        digest = hashlib.blake2b(np.ascontiguousarray(wave), digest_size=16).digest()
-        known = digest in self._seen
+    def _remember(self, digest: bytes) -> None:
         self._seen[digest] = None
-        self._seen.move_to_end(digest)
         if len(self._seen) > self.filters.remembered:
             self._seen.popitem(last=False)
-        return known
 
     def _allowed(self, now: float) -> bool:
         """Takes one of what is left in this minute: it grows with time, up to the whole."""

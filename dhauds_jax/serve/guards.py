@@ -77,15 +77,8 @@ def judge(
 ) -> Verdict:
     """The verdict on a state, by what it and the source model say of the same clips.
 
-    The first rule that it breaks is the reason:
-    `not_finite`, a weight, a loss or a probability is not;
-    `top_class`, one class gets more than `limits.top_class` of the clips, and more than any gets by the source model;
-    `information`, the predictions carry less than the source's;
-    `less_sure`, their mean confidence is lower by more than `limits.less_sure`;
-    `changed`, more than `limits.changed` of the labels changed, for no more information, or for a top class that grew
-    by more than chance;
-    `drift`, the weights are further than `limits.max_drift` from the source's;
-    `canary`, the paired accuracy on all labelled clips fell by more than `limits.canary_drop`.
+    The first rule that it breaks is the reason: `not_finite`, where a weight, a loss or a probability is not; those of
+    `_broken`; `canary`, where the paired accuracy on all labelled clips fell by more than `limits.canary_drop`.
 
     Args:
       source: (clips, classes) probabilities by the source model.
@@ -106,19 +99,32 @@ def judge(
     signs = _signs(source, adapted, drift)
     if canary is not None:
         signs["canary"] = canary_signs(*canary, number, limits.alpha)
+    broken = _broken(signs, limits)
+    broken["canary"] = canary is not None and canary_fails(*canary, limits)
+    reason = next((name for name, is_broken in broken.items() if is_broken), "")
+    return Verdict(not reason, reason, signs)
+
+
+def _broken(signs: Mapping[str, Any], limits: Limits) -> dict[str, bool]:
+    """Which rules the signs break, in the order in which they are a reason.
+
+    `top_class`, one class gets more than `limits.top_class` of the clips, and more than any gets by the source model;
+    `information`, the predictions carry less than the source's;
+    `less_sure`, their mean confidence is lower by more than `limits.less_sure`;
+    `changed`, more than `limits.changed` of the labels changed, for no more information, or for a top class that grew
+    by more than chance;
+    `drift`, the weights are further than `limits.max_drift` from the source's.
+    """
     (top_before, top_after), (info_before, info_after) = signs["top_class"], signs["information"]
-    error = math.sqrt(sum(share * (1 - share) for share in (top_before, top_after)) / len(source))
+    error = math.sqrt(sum(share * (1 - share) for share in (top_before, top_after)) / signs["clips"])
     better = info_after > info_before and top_after <= top_before + limits.chance * error
-    broken = {
+    return {
         "top_class": top_after > max(limits.top_class, top_before),
         "information": info_after < info_before - limits.information,
         "less_sure": signs["confidence"][1] < signs["confidence"][0] - limits.less_sure,
         "changed": signs["changed"] > limits.changed and not better,
-        "drift": drift > limits.max_drift,
-        "canary": canary is not None and canary_fails(*canary, limits),
+        "drift": signs["drift"] > limits.max_drift,
     }
-    reason = next((name for name, is_broken in broken.items() if is_broken), "")
-    return Verdict(not reason, reason, signs)
 
 
 def _signs(source: Probabilities, adapted: Probabilities, drift: float) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from dhauds_jax.errors import check_number
 from dhauds_jax.serve.contracts import ClosedSession, TooManySessions, UnknownSession
 from dhauds_jax.serve.session import Session
-from dhauds_jax.serve.snapshots import Snapshots
+from dhauds_jax.serve.snapshots import TIDIED_S, Snapshots
 from dhauds_jax.types import AdaptState
 
 REMEMBERED = 10_000
@@ -23,8 +23,7 @@ class Keeping(NamedTuple):
     Attributes:
       max_sessions: in memory at once.
       idle_s: seconds after which one that nobody asks for leaves the memory.
-      spare_s: seconds of rest after which one is closed where a new one needs its place; one that is in the folder may
-        go at any time.
+      spare_s: seconds of rest after which one leaves the memory where another needs its place.
       save_s: least seconds between two times that a session is written to the folder.
       shared: whether all clients share one.
     """
@@ -53,6 +52,7 @@ class Held(NamedTuple):
       saved: when it was written last.
       written: updates that it had tried when it was written.
       before: what it had counted when it came here.
+      on_disk: whether it was ever written.
     """
 
     session: Session
@@ -60,6 +60,7 @@ class Held(NamedTuple):
     saved: float
     written: int
     before: Counter[str]
+    on_disk: bool = False
 
 
 class Holding:
@@ -86,6 +87,7 @@ class Holding:
         self._keeping, self._make, self._first, self._snapshots, self._clock = keeping, make, first, snapshots, clock
         self._held: OrderedDict[str, Held] = OrderedDict()
         self._closed: OrderedDict[str, None] = OrderedDict()
+        self._tidied = clock()
 
     @property
     def sessions(self) -> Mapping[str, Session]:
@@ -98,11 +100,11 @@ class Holding:
         Raises:
           TooManySessions: as many as are allowed are in use.
         """
-        self._expire()
+        self.expire()
         self._make_room()
         restored = self._restored(name) if name else None
         name = name or secrets.token_hex(16)
-        self._put(name, restored or self._make())
+        self._put(name, restored or self._make(), restored is not None)
         self.totals["opened"] += 1
         return name
 
@@ -111,8 +113,9 @@ class Holding:
 
         Raises:
           UnknownSession: there is none. ClosedSession: it was closed, or left alone for too long.
+          TooManySessions: it is in the folder, and as many as are allowed are in use.
         """
-        self._expire()
+        self.expire()
         if name not in self._held:
             if name in self._closed:
                 raise ClosedSession(name)
@@ -120,7 +123,7 @@ class Holding:
             if restored is None:
                 raise UnknownSession(name)
             self._make_room()
-            self._put(name, restored)
+            self._put(name, restored, on_disk=True)
         self._held[name] = self._held[name]._replace(used=self._clock())
         self._held.move_to_end(name)
         return self._held[name].session
@@ -149,6 +152,9 @@ class Holding:
         if self._snapshots is None:
             return False
         now = self._clock()
+        if now - self._tidied >= TIDIED_S:
+            self._tidied = now
+            self._snapshots.tidy(self._held)
         for name, held in self._held.items():
             if self._changed(held) and now - held.saved >= self._keeping.save_s:
                 self._write(name)
@@ -160,12 +166,13 @@ class Holding:
         if self._snapshots is None:
             return
         for name, held in list(self._held.items()):
-            if self._changed(held):
+            if self._changed(held) or not held.on_disk:
                 self._write(name)
         self._snapshots.close()
 
-    def _put(self, name: str, session: Session) -> None:
-        self._held[name] = Held(session, self._clock(), -float("inf"), session.counts["tried"], _counted(session))
+    def _put(self, name: str, session: Session, on_disk: bool = False) -> None:
+        tried, counted = session.counts["tried"], _counted(session)
+        self._held[name] = Held(session, self._clock(), -float("inf"), tried, counted, on_disk)
 
     def _changed(self, held: Held) -> bool:
         return held.session.counts["tried"] != held.written
@@ -173,7 +180,7 @@ class Holding:
     def _write(self, name: str) -> None:
         session = self._held[name].session
         self._snapshots.save(name, session.state, session.told())
-        self._held[name] = self._held[name]._replace(saved=self._clock(), written=session.counts["tried"])
+        self._held[name] = self._held[name]._replace(saved=self._clock(), written=session.counts["tried"], on_disk=True)
 
     def _unwrite(self, name: str) -> None:
         if self._snapshots is not None:
@@ -187,8 +194,8 @@ class Holding:
         session.restore(*found)
         return session
 
-    def _expire(self) -> None:
-        """Those that nobody asked for leave the memory."""
+    def expire(self) -> None:
+        """Those that nobody asked for leave the memory; to be called now and then, where nobody asks for any."""
         now = self._clock()
         for name, held in list(self._held.items()):
             if self._keeping.shared or now - held.used < self._keeping.idle_s:
@@ -198,15 +205,19 @@ class Holding:
     def _make_room(self) -> None:
         while len(self._held) >= self._keeping.max_sessions:
             name, held = next(iter(self._held.items()))
-            if self._snapshots is None and self._clock() - held.used < self._keeping.spare_s:
+            if self._clock() - held.used < self._keeping.spare_s:
                 raise TooManySessions(f"{len(self._held)} sessions are in use, as many as are allowed: try again later")
             self._put_out(name)
 
     def _put_out(self, name: str) -> None:
-        """A session leaves the memory; without a folder it is closed."""
+        """A session leaves the memory, for the folder whatever it has tried; without one it is closed.
+
+        Clips that wait are gone, for no sound is written: they count as let go.
+        """
+        self._held[name].session.let_go()
         if self._snapshots is None:
             self._remember(name)
-        elif self._changed(self._held[name]):
+        else:
             self._write(name)
         self.totals["put_out"] += 1
         self._leave(name)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Generator, Mapping
-from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
 
-from dhauds_jax.serve import adaptation, guards
+from dhauds_jax.serve import adaptation, guards, telling
 from dhauds_jax.serve.adaptation import Adaptation, Programs
 from dhauds_jax.serve.canary import Canary
 from dhauds_jax.serve.clips import Clip, exactly, in_16_bit, waves_of
@@ -123,15 +122,37 @@ class Session:
             return
         self.waiting.append(full)
 
+    def let_go(self) -> None:
+        """Drops the clips that wait, and counts their buffers, one that is not full among them."""
+        self.counts["let_go"] += len(self.waiting) + bool(self.buffer) + (self.under_way is not None)
+        self.waiting.clear()
+        self.buffer, self.under_way = [], None
+
     def work(self) -> bool:
-        """One piece of an update, at most one compiled call or two; says whether there was one to do."""
+        """One piece of an update, at most one compiled call or two; says whether there was one to do.
+
+        Raises:
+          Exception: what the update raised. It is counted as refused ("failed"), and the state stays as it was.
+        """
         if self.under_way is None:
             if not self.waiting:
                 return False
             self.under_way = self._update(self.waiting.popleft())
-        if next(self.under_way, "done") == "done":
+        try:
+            ended = next(self.under_way, "done") == "done"
+        except Exception:
+            self._failed()
+            raise
+        if ended:
             self.under_way = None
         return True
+
+    def _failed(self) -> None:
+        """An update that raised: its clips are gone, and after some in a row nothing more is tried."""
+        self.under_way = None
+        self._refused(Verdict(False, "failed", {}))
+        if self.rollbacks_in_a_row >= self.parts.how.rollbacks:
+            self._give_up()
 
     def finish(self) -> None:
         """All updates that wait."""
@@ -152,17 +173,21 @@ class Session:
             return
         source = yield from self._source_of_recent()
         verdict = yield from self._judged(shadow, source, finite)
-        self._note(verdict)
         if verdict.keep:
+            self._note(verdict)
             self._keep(shadow)
             return
-        self.reasons[verdict.reason] += 1
-        self.counts["rollbacks"] += 1
-        self.rollbacks_in_a_row += 1
+        self._refused(verdict)
         if self.rollbacks_in_a_row >= how.rollbacks:
             self._give_up()
         else:
             yield from self._back()
+
+    def _refused(self, verdict: Verdict) -> None:
+        self._note(verdict)
+        self.reasons[verdict.reason] += 1
+        self.counts["rollbacks"] += 1
+        self.rollbacks_in_a_row += 1
 
     def _keep(self, state: AdaptState) -> None:
         self.good.append(state)
@@ -234,45 +259,16 @@ class Session:
         told = {"update": self.counts["tried"], "kept": verdict.keep, "reason": verdict.reason, "signs": verdict.signs}
         self.journal.append(told)
 
-    def bytes(self) -> dict[str, int]:
-        """Bytes of its state of what it keeps to go back to (what sessions share left out), and of its clips."""
-        programs = self.parts.programs
-        beside = (programs.first, programs.frozen)
-        states = list(self.good)
-        clips = {id(clip.wave): clip.wave.nbytes for clip in [*self.buffer, *chain(*self.waiting), *self.recent]}
-        return {
-            "state": adaptation.bytes_of(states[-1:], beside),
-            "snapshots": adaptation.bytes_of(states[:-1], (beside, states[-1:])),
-            "clips": sum(clips.values()),
-        }
-
     def describe(self) -> dict[str, Any]:
         """All of it as JSON can hold it."""
-        how = self.parts.how
-        last = self.journal[-1]["signs"] if self.journal else {}
-        return {
-            "method": how.method,
-            "answers_from": "source" if self.from_source else "session",
-            "updates": self.counts["updates"],
-            "rollbacks": self.counts["rollbacks"],
-            "rollbacks_by_reason": dict(self.reasons),
-            "rollbacks_in_a_row": self.rollbacks_in_a_row,
-            "clips_learnt_from": self.counts["learnt_from"],
-            "clips_left_out": dict(self.left_out),
-            "buffers_let_go": self.counts["let_go"],
-            "clips_waiting": len(self.buffer) + sum(map(len, self.waiting)),
-            "top_class": self.top_class,
-            "signs": _plain(last),
-            "verdicts": _plain(list(self.journal)),
-            "bytes": self.bytes(),
-        }
+        return telling.described(self)
 
     def told(self) -> dict[str, Any]:
         """What is written beside its state, so that it goes on after a restart; no sound is."""
         kept = ("counts", "reasons", "left_out")
         return {
             **{name: dict(getattr(self, name)) for name in kept},
-            "journal": _plain(list(self.journal)),
+            "journal": telling.plain(list(self.journal)),
             "rollbacks_in_a_row": self.rollbacks_in_a_row,
             "from_source": self.from_source,
         }
@@ -286,12 +282,3 @@ class Session:
         self.rollbacks_in_a_row, self.from_source = told["rollbacks_in_a_row"], told["from_source"]
         if told["counts"].get("updates") and not self.from_source:
             self.good.append(state)
-
-
-def _plain(found: Any) -> Any:
-    """Tuples as lists, numbers as Python's."""
-    if isinstance(found, Mapping):
-        return {key: _plain(value) for key, value in found.items()}
-    if isinstance(found, list | tuple):
-        return [_plain(value) for value in found]
-    return found.item() if isinstance(found, np.generic) else found

@@ -6,7 +6,7 @@ All methods are called on that thread (`contracts.Predictor`). Session "" is the
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,10 @@ from dhauds_jax.model.record import Model
 from dhauds_jax.serve import adaptation, canary
 from dhauds_jax.serve.adaptation import Adaptation
 from dhauds_jax.serve.canary import Canary
-from dhauds_jax.serve.contracts import Served, TooManySessions
+from dhauds_jax.serve.contracts import Served, TooManySessions, UnknownSession
 from dhauds_jax.serve.holding import Holding, Keeping
 from dhauds_jax.serve.session import Parts, Session
-from dhauds_jax.serve.snapshots import Snapshots
-
-SHARED = "0" * 32
-"""The name of the one session of `--adapt=shared`."""
+from dhauds_jax.serve.snapshots import SHARED, Snapshots
 
 SHARED_WARNING = (
     "--adapt=shared: all clients share one state, so one client can steer what the others are told; give "
@@ -61,6 +58,8 @@ class Sessions:
         first = self._parts.programs.first
         self._holding = Holding(keeping, lambda: Session(self._parts), first, snapshots, clock)
         self._working = ""
+        self._queue: dict[str, None] = {}
+        self._failed: list[Exception] = []
 
     def warm(self) -> dict[int, float]:
         """Compiles everything that sessions need, and asks the source model of the canary; seconds by shape."""
@@ -84,11 +83,17 @@ class Sessions:
 
     def close(self, name: str) -> None:
         """Forgets a session, in memory and in the folder; raises as `describe`."""
-        self._holding.close(name)
+        self._holding.close(self._of_client(name))
 
     def reset(self, name: str) -> None:
         """Back to the source model: the next answer is the first one again. Raises as `describe`."""
-        self._holding.reset(name)
+        self._holding.reset(self._of_client(name))
+
+    def _of_client(self, name: str) -> str:
+        """A name as a client gave it: that of the shared session is none, nor is there any other where all share it."""
+        if self.keeping.shared or name == SHARED:
+            raise UnknownSession(name)
+        return name
 
     def describe(self, name: str) -> dict[str, Any]:
         """What is told of a session, as JSON can hold it.
@@ -121,7 +126,8 @@ class Sessions:
         """
         if not session and not self.keeping.shared:
             return self._parts.served.predict(waves, weights), None
-        found, how = self._holding.get(session or SHARED), self._parts.how
+        found = self._holding.get(self._of_client(session) if session else SHARED)
+        how = self._parts.how
         sound = waves if waves.dtype == np.float32 else waves * np.float32(2**-15)
         real = np.flatnonzero(weights > 0)
         source = self._parts.served.predict(waves, weights) if how.shadow or found.from_source else None
@@ -138,7 +144,7 @@ class Sessions:
         answers = np.zeros((len(sound), len(self._parts.served.classes)))
         done = 0
         while done < len(real):
-            session.finish()
+            self._finish(session)
             rows = real[done:] if session.from_source else real[done : done + session.room]
             if not session.from_source:
                 answers[rows] = adaptation.in_chunks(session.predict, sound[rows], self._parts.programs.shapes)
@@ -148,14 +154,40 @@ class Sessions:
             done += len(rows)
         return answers
 
+    def _finish(self, session: Session) -> None:
+        """All updates that wait in a session. One that fails costs no answer: `work` raises its error later on."""
+        while session.has_work:
+            try:
+                session.work()
+            except Exception as error:
+                self._failed.append(error)
+
     def work(self) -> bool:
-        """One piece of what can wait: of an update of one session, or of writing one down; whether there was any."""
+        """One piece of what can wait: of an update of one session, or of writing one down; whether there was any.
+
+        Sessions take turns, update by update, in the order in which they came to have one.
+
+        Raises:
+          Exception: what an update raised, here or before a prediction. It is counted and over.
+        """
+        if self._failed:
+            raise self._failed.pop(0)
+        self._holding.expire()
         sessions = self._holding.sessions
-        if self._working not in sessions or not sessions[self._working].has_work:
-            self._working = next((name for name, session in sessions.items() if session.has_work), "")
-        if self._working:
-            return sessions[self._working].work()
-        return self._holding.write_one()
+        if self._working not in sessions or sessions[self._working].under_way is None:
+            if self._holding.write_one():
+                return True
+            self._working = self._next(sessions)
+        return bool(self._working) and sessions[self._working].work()
+
+    def _next(self, sessions: Mapping[str, Session]) -> str:
+        """Whose turn it is: who waits longest of those that have work; "" where none has."""
+        waits = {name for name, session in sessions.items() if session.has_work}
+        self._queue = {name: None for name in self._queue if name in waits}
+        self._queue |= dict.fromkeys(name for name in sessions if name in waits and name not in self._queue)
+        found = next(iter(self._queue), "")
+        self._queue.pop(found, None)
+        return found
 
     def stop(self) -> None:
         """Writes all sessions that have changed, and waits for it; the last call."""
@@ -163,6 +195,7 @@ class Sessions:
 
     def totals(self) -> dict[str, Any]:
         """Counts over all sessions that there were, and the largest share of one class in one that is."""
+        self._holding.expire()
         sessions, total = self._holding.sessions.values(), self._holding.counted()
         by_kind = {
             kind: {key.partition(":")[2]: value for key, value in total.items() if key.startswith(kind)}

@@ -1,16 +1,20 @@
 """Sessions in a folder: their states by Orbax, so that they go on after a restart. No sound is ever written.
 
-A session's name becomes the name of a folder only after it was found to be 32 hexadecimal digits. States are written
-by one thread of their own; where the folder is read-only or the disk full that is said once, in a sentence, and
-sessions go on in memory.
+A session's name becomes the name of a folder only after it was found to be 32 hexadecimal digits (or `SHARED`). States
+are written by one thread of their own; where the folder is read-only or the disk full that is said once, in a sentence,
+and sessions go on in memory.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
+import json
+import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -23,10 +27,16 @@ from dhauds_jax.files import check_folder
 from dhauds_jax.workdir.saver import Saver
 
 _NAME = re.compile(r"[0-9a-f]{32}")
+_IDENTITY = re.compile(r"[0-9a-f]{16}")
+
+SHARED = "shared"
+"""The name of the one session of `--adapt=shared`; no client can give it."""
 
 KEPT_S = 7 * 24 * 3600.0
 """Seconds for which a session that nobody asks for stays in the folder."""
 
+TIDIED_S = 3600.0
+"""Seconds between two times that the folder is looked through for those."""
 
 UNWRITTEN = "sessions go on, but a restart will not find them: give a folder that can be written"
 UNREAD = "it is left alone: remove it, or give another folder"
@@ -34,28 +44,30 @@ UNREAD = "it is left alone: remove it, or give another folder"
 
 
 def is_name(name: str) -> bool:
-    """Whether a text is a session's name: 128 bits in hexadecimal digits."""
-    return _NAME.fullmatch(name) is not None
+    """Whether a text is a session's name: 128 bits in hexadecimal digits, or `SHARED`."""
+    return name == SHARED or _NAME.fullmatch(name) is not None
 
 
 class Snapshots:
-    """The folder of `--session_dir`.
+    """The folder of `--session_dir`: FOLDER/IDENTITY/NAME is a session, IDENTITY the digest of `identity`.
 
     Args:
       folder: made where it is absent.
-      identity: what states of other models, methods and options differ in; those are left alone.
+      identity: JSON-able, what states of other models, methods and options differ in; those lie elsewhere.
       say: is given each sentence about what cannot be written or read, once.
     """
 
     def __init__(self, folder: Path | str, identity: Mapping[str, Any], say: Callable[[str], None] = print) -> None:
         self.folder, self._identity, self._say = Path(folder), dict(identity), say
+        self._own = self.folder / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:16]
         self._said: set[str] = set()
+        self._unread: set[str] = set()
         self._writer = ThreadPoolExecutor(1, "snapshots")
         self._pending: dict[str, Future] = {}
         try:
             check_folder(self.folder, "session_dir")
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._forget_old()
+            self.tidy()
         except (BadInput, OSError) as error:
             self._tell(error, UNWRITTEN)
 
@@ -66,9 +78,13 @@ class Snapshots:
           name: of the session.
           state: a pytree of arrays, which must not change any more.
           told: JSON-able, with "counts".
+
+        What could not be read there is left alone.
         """
         saver = self._saver(name)
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(state)]
+        if name in self._unread:
+            return
         info = {**told, "position": int(told["counts"].get("tried", 0))}
         self._pending[name] = self._writer.submit(self._write, saver, leaves, info)
 
@@ -84,11 +100,14 @@ class Snapshots:
             return None
         self._finish(name)
         try:
-            return self._saver(name).load(like)
+            found = self._saver(name).load(like)
+            self._touch(name)
+            return found
         except BadInput:
             self._tell("a session of another model, method or version lies there", UNREAD)
         except Exception as error:
             self._tell(error, UNREAD)
+        self._unread.add(name)
         return None
 
     def delete(self, name: str) -> None:
@@ -115,13 +134,27 @@ class Snapshots:
     def _saver(self, name: str) -> Saver:
         if not is_name(name):
             raise ValueError("a session's name is 32 hexadecimal digits")
-        return Saver(self.folder / name, identity=self._identity)
+        return Saver(self._own / name, identity=self._identity)
 
-    def _forget_old(self) -> None:
-        """Removes the sessions that nobody asked for since `KEPT_S`."""
-        for place in self.folder.iterdir():
-            if is_name(place.name) and place.is_dir() and place.stat().st_mtime < time.time() - KEPT_S:
-                shutil.rmtree(place, ignore_errors=True)
+    def tidy(self, used: Iterable[str] = ()) -> None:
+        """Removes the sessions, of any identity, that nobody asked for since `KEPT_S`; only what a `Saver` wrote.
+
+        Args:
+          used: names of those in memory, which stay.
+        """
+        for name in used:
+            self._touch(name)
+        for record in self.folder.glob("*/*/*/info.json"):
+            place = record.parents[1]
+            ours = is_name(place.name) and _IDENTITY.fullmatch(place.parent.name) and not place.is_symlink()
+            with contextlib.suppress(OSError):  # it is gone by now, or another's
+                if ours and place.stat().st_mtime < time.time() - KEPT_S:
+                    shutil.rmtree(place, ignore_errors=True)
+
+    def _touch(self, name: str) -> None:
+        """Notes that a session was asked for."""
+        with contextlib.suppress(OSError):  # nothing is written of it, or nothing can be
+            os.utime(self._own / name)
 
     def _tell(self, fault: Exception | str, what_now: str) -> None:
         """Says a fault once; names of sessions are left out, for who knows one has the session."""

@@ -30,14 +30,14 @@ def classifier():
     return zoo.build(tiny.smallest(CLASSES))
 
 
-def a_model(seed=0, temperature=None, known=None):
+def a_model(seed=0, temperature=None):
     """A tiny network with weights of its own, as a fold of an ensemble has them."""
     config = classifier().config
     variables = tiny._variables(CLASSES, tiny.smallest)
     variables = jax.tree.map(
         lambda x: x + np.random.default_rng(seed).normal(0, 0.1, x.shape).astype(x.dtype) ** 2, variables
     )
-    made = Calibration(temperature or 1.0, "nll", "max_probability", known)
+    made = Calibration(temperature or 1.0, "nll", "max_probability")
     extra = {} if temperature is None else {"calibration": calibration.to_extra(made)}
     return Model(classifier(), jax.tree.map(jax.numpy.asarray, variables), config.replace(source={"fold": seed}), extra)
 
@@ -114,9 +114,10 @@ def test_models_of_several_configs_are_weighed_by_the_model():
 
 
 def test_groups_are_summed():
+    groups = {"names": ["dog", "rest"], "of": [0, 0, 1, 1]}
     model = a_model()
-    config = model.config.replace(groups={"names": ["dog", "rest"], "of": [0, 0, 1, 1]})
-    served = engine.serve_models([Model(model.classifier, model.variables, config)], shapes=(2,))
+    grouped = Model(model.classifier, model.variables, model.config.replace(groups=groups))
+    served = engine.serve_models([grouped], shapes=(2,))
     found, whole = served.predict(clips()[:2], np.ones(2)), softmax(a_model().logits(clips()[:2]))
     assert served.classes == ("dog", "rest")
     np.testing.assert_allclose(found, np.stack([whole[:, :2].sum(1), whole[:, 2:].sum(1)], 1), rtol=0, atol=1e-6)
@@ -155,7 +156,7 @@ def test_broken_weights_show_before_the_first_request():
         ({"classes": ("bark", "howl", "bird", "glass")}, {}, "4 and 4 classes"),
         ({"sample_rate": 8_000}, {}, "the same classes, clips of 4000 samples at 16000 Hz and of 4000 at 8000 Hz"),
         ({}, {"views": 0}, "--views=0: expected at least 1"),
-        ({}, {"views": 3}, "3 copies 0.2 s apart, the last of which begins after 6400 of 4000 samples"),
+        ({}, {"views": 3}, "views shift:3: the last copy starts 0.4 s into clips of 0.25 s"),
         ({}, {"views": 2, "view_step_s": 0.0}, "step between views=0.0: expected a finite number above 0"),
         ({}, {"shapes": ()}, r"shapes \(\)"),
     ],
@@ -167,28 +168,20 @@ def test_what_does_not_go_together_is_refused(change, options, said):
         engine.serve_models([first, second], **options)
 
 
+def test_models_that_read_recordings_in_different_ways_are_refused():
+    first = a_model()
+    for key, value in (("layout", "start"), ("resampler", "soxr_hq")):
+        config = first.config.replace(front_end={**first.config.front_end, key: value})
+        with pytest.raises(
+            BadInput, match=rf"layout=centre, resampler=sinc and as .*{key}={value}.*: serve them apart"
+        ):
+            engine.serve_models([first, Model(first.classifier, first.variables, config)])
+
+
 def test_shapes_are_powers_of_two_and_the_largest():
     assert [engine.shapes_up_to(n) for n in (1, 2, 6, 32)] == [(1,), (1, 2), (1, 2, 4, 6), engine.SHAPES]
     with pytest.raises(BadInput, match="--max_batch=0"):
         engine.shapes_up_to(0)
-
-
-def test_the_threshold_is_that_of_the_calibration():
-    known = np.linspace(0.1, 1.0, 10)
-    model = a_model(0, 2.0, known)
-    assert engine.threshold([model]) is None
-    assert engine.threshold([model], reject=0.2) == known[2]
-    assert engine.threshold([model, a_model(1, 2.0, known)], reject=0.2) == known[2]
-    with pytest.raises(BadInput, match="2 checkpoints with 2 calibrations"):
-        engine.threshold([model, a_model(1, 3.0, known)], reject=0.2)
-    with pytest.raises(BadInput, match="no held-out scores of background"):
-        engine.threshold([model], reject_background=0.2)
-    with pytest.raises(BadInput, match="no held-out scores of known"):
-        engine.threshold([a_model()], reject=0.2)
-    scores = Calibration(1.0, "none", "max_score", known)
-    other = Model(model.classifier, model.variables, model.config, {"calibration": calibration.to_extra(scores)})
-    with pytest.raises(BadInput, match="compares max_score, expected max_probability"):
-        engine.threshold([other], reject=0.2)
 
 
 def test_without_sessions_there_is_the_source_model_alone():

@@ -51,6 +51,12 @@ def test_more_clips_than_a_minute_allows_are_left_out_until_time_has_passed():
     assert [sieve.fault(noise(20 + k), 1e6) for k in range(7)] == [""] * 6 + ["too_many"]
 
 
+def test_a_clip_that_was_one_too_many_may_come_again():
+    sieve = Sieve(Filters(per_minute=6))
+    assert [sieve.fault(noise(k), 100.0) for k in range(7)] == [""] * 6 + ["too_many"]
+    assert [sieve.fault(noise(k), 110.0) for k in (0, 6, 6)] == ["repeated", "", "repeated"]
+
+
 def test_without_filters_everything_is_learnt_from():
     sieve = Sieve(NONE)
     assert {sieve.fault(np.zeros(10, np.float32), 0.0) for _ in range(1000)} == {""}

@@ -130,7 +130,7 @@ def test_the_bound_is_hoeffdings_over_all_updates():
 
 
 def test_reasons_are_those_of_the_contract():
-    assert REASONS == ("not_finite", "top_class", "information", "less_sure", "changed", "drift", "canary")
+    assert REASONS == ("not_finite", "top_class", "information", "less_sure", "changed", "drift", "canary", "failed")
 
 
 @pytest.mark.parametrize(

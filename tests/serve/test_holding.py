@@ -4,7 +4,8 @@ import pytest
 
 from dhauds_jax.serve.contracts import ClosedSession, Predictor, TooManySessions, UnknownSession
 from dhauds_jax.serve.holding import Keeping
-from tests.serve.adapted import Clock, asked, sessions_of, tiny_model
+from tests.serve.adapted import Clock, ask, asked, sessions_of, tiny_model
+from tests.tta import tiny
 
 
 def test_names_are_random_and_unknown_ones_are_said():
@@ -40,3 +41,17 @@ def test_the_least_recently_used_session_gives_way_when_it_rests():
     with pytest.raises(ClosedSession):  # left alone for 905 s
         sessions.describe(one)
     assert sessions.totals()["open"] == 1 and sessions.totals()["put_out"] == 2
+
+
+def test_what_nobody_asks_for_leaves_the_memory_of_a_quiet_service():
+    for look in ("totals", "work"):
+        clock = Clock()
+        sessions = sessions_of(tiny_model(), asked(), keeping=Keeping(idle_s=900.0), clock=clock)
+        name = sessions.open()
+        ask(sessions, name, tiny.waves()[:3])
+        clock.now += 900
+        getattr(sessions, look)()
+        assert sessions._holding.sessions == {}
+        assert sessions.totals()["put_out"] == 1 and sessions.totals()["let_go"] == 1
+        with pytest.raises(ClosedSession):
+            sessions.describe(name)

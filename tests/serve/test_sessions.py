@@ -11,10 +11,11 @@ import pytest
 from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import softmax
 from dhauds_jax.serve import canary, guards
-from dhauds_jax.serve.contracts import TooManySessions, Verdict
+from dhauds_jax.serve.contracts import TooManySessions, UnknownSession, Verdict
 from dhauds_jax.serve.filters import Filters
 from dhauds_jax.serve.guards import Limits
 from dhauds_jax.serve.holding import Keeping
+from dhauds_jax.serve.routes import sessions as routes
 from dhauds_jax.serve.sessions import SHARED
 from tests.serve.adapted import SHAPES, Clock, ask, asked, offline, same_bits, sessions_of, state_of, tiny_model
 from tests.tta import tiny
@@ -193,6 +194,65 @@ def test_after_three_rollbacks_in_a_row_the_source_answers_until_the_reset():
     assert sessions.describe(name)["clips_waiting"] == 4
 
 
+def failing(sessions, times):
+    """Patches the step of an update: it raises so many times."""
+    real, left = sessions._parts.programs.step, [times]
+
+    def step(*given):
+        left[0] -= 1
+        if left[0] >= 0:
+            raise MemoryError("no memory for an update")
+        return real(*given)
+
+    sessions._holding.get(next(iter(sessions._holding.sessions))).parts = sessions._parts._replace(
+        programs=sessions._parts.programs._replace(step=step)
+    )
+
+
+def test_an_update_that_fails_is_counted_and_told_once():
+    sessions = sessions_of(tiny_model(), asked(update="idle"))
+    name = sessions.open()
+    failing(sessions, 1)
+    ask(sessions, name, WAVES[:8])
+    with pytest.raises(MemoryError, match="for an update"):
+        sessions.work()
+    told = sessions.describe(name)
+    assert told["rollbacks_by_reason"] == {"failed": 1} and told["clips_waiting"] == 4 and told["updates"] == 0
+    assert told["verdicts"] == [{"update": 1, "kept": False, "reason": "failed", "signs": {}}]
+    while sessions.work():  # the next buffer's goes well
+        pass
+    assert sessions.describe(name)["updates"] == 1 and sessions.describe(name)["rollbacks_in_a_row"] == 0
+    assert sessions.totals()["rollbacks_by_reason"] == {"failed": 1} and sessions.totals()["rollbacks"] == 1
+
+
+def test_an_update_that_fails_before_a_prediction_costs_no_answer():
+    sessions = sessions_of(tiny_model(), asked(update="before_next"))
+    name = sessions.open()
+    failing(sessions, 3)
+    answers = [ask(sessions, name, WAVES[:8]) for _ in range(2)]  # updates before rows 5, 1 and 5
+    np.testing.assert_allclose(answers, [ask(sessions, "", WAVES[:8])] * 2, rtol=0, atol=1e-6)
+    for _ in range(3):
+        with pytest.raises(MemoryError):
+            sessions.work()
+    assert not sessions.work()
+    assert sessions.describe(name)["answers_from"] == "source"  # three in a row
+
+
+def test_sessions_take_turns_update_by_update():
+    sessions = sessions_of(tiny_model(), asked(update="idle", limits=Limits()))
+    names = [sessions.open() for _ in range(3)]
+    for name in names:
+        ask(sessions, name, WAVES[:8])
+    order = []
+    while sessions.work():
+        if sessions._working not in order[-1:]:
+            order.append(sessions._working)
+        if order == names:
+            sessions.describe(names[0])  # who asks does not come first for that
+            ask(sessions, names[0], WAVES[8:16])
+    assert order == [*names, *names, names[0]]
+
+
 @pytest.mark.parametrize("shadow", [True, False])
 def test_the_sources_answers_stand_beside_or_are_asked_for_the_verdict(shadow):
     sessions = sessions_of(tiny_model(), asked(limits=Limits(), shadow=shadow, update="idle"))
@@ -254,7 +314,7 @@ def test_methods_that_keep_nothing_are_refused_when_they_are_warmed(method):
     "changes", [{"adapt_batch": 1}, {"judged": 0}, {"update": "now"}, {"snapshots": 0}, {"rollbacks": 0}]
 )
 def test_numbers_out_of_range_are_refused(changes):
-    with pytest.raises(BadInput, match=r"^--"):
+    with pytest.raises(BadInput, match=rf"^(--)?{next(iter(changes))}="):
         sessions_of(tiny_model(), asked(**changes))
     with pytest.raises(BadInput, match=r"^--max_sessions=0"):
         sessions_of(tiny_model(), asked(), keeping=Keeping(max_sessions=0))
@@ -268,6 +328,19 @@ def test_one_shared_session_answers_everyone():
     state, _ = offline(tiny_model(), asked(), WAVES)
     assert same_bits(state_of(sessions, SHARED), state)
     assert sessions.describe(SHARED)["updates"] == 5
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_no_client_can_end_or_reset_the_shared_session(shared):
+    """Nor ask it by its name: the routes know it for no session's, and where it is shared all names are refused."""
+    assert not routes.NAME.fullmatch(SHARED) and not routes.NAME.match(SHARED)
+    sessions = sessions_of(tiny_model(), asked(), keeping=Keeping(shared=shared), warm=True)
+    for name in (SHARED, "0" * 32):
+        for call in (sessions.close, sessions.reset, lambda name: ask(sessions, name, WAVES[:1])):
+            with pytest.raises(UnknownSession):
+                call(name)
+    if shared:
+        assert sessions.describe(SHARED)["updates"] == 0 and np.isfinite(ask(sessions, "", WAVES[:1])).all()
 
 
 def test_a_session_shares_what_does_not_move():

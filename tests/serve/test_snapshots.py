@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from dhauds_jax.serve import snapshots as module
-from dhauds_jax.serve.contracts import ClosedSession, UnknownSession
+from dhauds_jax.serve.contracts import ClosedSession, TooManySessions
 from dhauds_jax.serve.holding import Keeping
-from dhauds_jax.serve.snapshots import Snapshots, is_name
+from dhauds_jax.serve.snapshots import SHARED, Snapshots, is_name
 from tests.serve.adapted import Clock, ask, asked, same_bits, sessions_of, state_of, tiny_model
 from tests.tta import tiny
 
@@ -49,7 +49,7 @@ def test_no_sound_is_written(tmp_path):
     name = sessions.open()
     learn(sessions, name)
     sessions.stop()
-    assert [place.name for place in tmp_path.iterdir()] == [name]
+    assert [place.name for place in tmp_path.glob("*/*")] == [name]
     assert sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) < 64_000  # 9 clips of 1 KiB: none
     (info,) = tmp_path.rglob("info.json")
     assert set(json.loads(info.read_text())) == {
@@ -58,16 +58,35 @@ def test_no_sound_is_written(tmp_path):
 
 
 def test_a_session_that_left_the_memory_comes_back(tmp_path):
-    sessions = sessions_in(tmp_path, keeping=Keeping(max_sessions=1))
+    """Two clients take turns where there is room for one: no session is lost, whatever it has learnt."""
+    clock = Clock()
+    sessions = sessions_in(tmp_path, keeping=Keeping(max_sessions=1, spare_s=30.0), clock=clock)
     one = sessions.open()
     learn(sessions, one)
     state = state_of(sessions, one)
-    two = sessions.open()  # at once: nothing is lost
-    assert sessions.totals()["open"] == 1
+    with pytest.raises(TooManySessions):  # it is in use
+        sessions.open()
+    assert sessions.totals()["put_out"] == 0
+    clock.now += 30
+    two = sessions.open()
+    with pytest.raises(TooManySessions):
+        sessions.describe(one)
+    learn(sessions, two, WAVES[:3])
+    clock.now += 30
     assert same_bits(state_of(sessions, one), state)
-    assert sessions.totals()["updates"] == 2 and sessions.totals()["put_out"] == 2
-    with pytest.raises(UnknownSession):  # it had learnt nothing, so nothing was written
-        sessions.describe(two)
+    clock.now += 30
+    told = sessions.describe(two)  # it had tried nothing
+    assert (told["updates"], told["clips_learnt_from"], told["clips_waiting"], told["buffers_let_go"]) == (0, 3, 0, 1)
+    assert sessions.totals()["updates"] == 2 and sessions.totals()["put_out"] == 3
+    assert sessions.totals()["let_go"] == 2  # the ninth clip of one, three of two
+    sessions.stop()
+
+
+def test_a_session_that_has_learnt_nothing_goes_on_after_a_restart(tmp_path):
+    before = sessions_in(tmp_path)
+    name = before.open()
+    before.stop()
+    assert sessions_in(tmp_path).describe(name)["updates"] == 0
 
 
 def test_sessions_are_written_when_nothing_waits_and_not_all_the_time(tmp_path):
@@ -92,7 +111,7 @@ def test_close_and_reset_remove_what_was_written(tmp_path):
         assert sessions.work()
     sessions.close(one)
     sessions.reset(two)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("*/*"))
     with pytest.raises(ClosedSession):
         sessions.describe(one)
 
@@ -112,16 +131,31 @@ def test_a_name_never_becomes_a_path(tmp_path):
 
 
 def test_states_of_another_model_are_left_alone(tmp_path):
-    sessions = sessions_in(tmp_path)
-    name = sessions.open()
-    learn(sessions, name)
+    """A service that shares one session is started with another method and saves: the first one's state stays."""
+    states, said = {}, []
+    for model in ("tiny", "another", "tiny", "another"):
+        identity = {**IDENTITY, "model": model}
+        sessions = sessions_in(tmp_path, identity, said.append, keeping=Keeping(shared=True), warm=True)
+        if model in states:
+            assert same_bits(state_of(sessions, SHARED), states[model])
+        learn(sessions, "", WAVES[:5] if model == "tiny" else WAVES[5:14])
+        states[model] = state_of(sessions, SHARED)
+        sessions.stop()
+    assert not said and len(list(tmp_path.glob("*/shared"))) == 2
+    assert not same_bits(*states.values())
+
+
+def test_what_cannot_be_read_is_left_alone(tmp_path):
+    sessions = sessions_in(tmp_path, keeping=Keeping(shared=True), warm=True)
+    learn(sessions, "")
     sessions.stop()
+    (info,) = tmp_path.rglob("info.json")
+    info.write_text("{")
     said = []
-    other = sessions_in(tmp_path, {**IDENTITY, "model": "another"}, said.append)
-    with pytest.raises(UnknownSession):
-        other.describe(name)
-    assert len(said) == 1 and "of another model, method or version" in said[0] and name not in said[0]
-    assert (tmp_path / name).is_dir()
+    other = sessions_in(tmp_path, say=said.append, keeping=Keeping(shared=True), warm=True)
+    learn(other, "")
+    other.stop()
+    assert len(said) == 1 and "it is left alone" in said[0] and info.read_text() == "{"
 
 
 @pytest.mark.parametrize("number", [errno.EROFS, errno.ENOSPC])
@@ -154,10 +188,37 @@ def test_a_folder_that_is_a_file_is_said(tmp_path):
     assert np.isfinite(ask(sessions, name, WAVES[:1])).all()
 
 
-def test_old_sessions_are_removed(tmp_path):
-    for name, age in (("a" * 32, module.KEPT_S + 3600), ("b" * 32, 3600), ("notes", module.KEPT_S + 3600)):
-        (tmp_path / name).mkdir()
-        then = module.time.time() - age
-        os.utime(tmp_path / name, (then, then))
-    Snapshots(tmp_path, IDENTITY)
-    assert sorted(place.name for place in tmp_path.iterdir()) == ["b" * 32, "notes"]
+def test_old_sessions_are_removed_and_nothing_else(tmp_path):
+    """Neither what no session wrote, though it be called like one, nor one that was read since."""
+    clock, old = Clock(), module.time.time() - module.KEPT_S - 3600
+    sessions = sessions_in(tmp_path, clock=clock)
+    names = [sessions.open() for _ in range(4)]
+    for name in names:
+        learn(sessions, name, WAVES[:5])
+    sessions.stop()
+    (own,) = tmp_path.iterdir()
+    (own / ("a" * 32)).mkdir()
+    (tmp_path / ("b" * 32)).mkdir()
+    strange = own / "notes" / "1"
+    strange.mkdir(parents=True)
+    (strange / "info.json").write_text("{}")
+
+    def left():
+        return {place.name for place in own.iterdir()} - {"a" * 32, "notes"}
+
+    def age(*ones):
+        for place in (*(own / name for name in ones), own / ("a" * 32), own / "notes", tmp_path / ("b" * 32)):
+            os.utime(place, (old, old))
+
+    age(names[0])
+    after = sessions_in(tmp_path, clock=clock)
+    assert left() == set(names[1:])
+    age(*names[1:])
+    after.describe(names[1])  # asked for: it is read
+    clock.now += module.TIDIED_S - 1
+    assert not after.work() and left() == set(names[1:])
+    clock.now += 1
+    after.work()
+    assert left() == {names[1]}
+    assert (own / ("a" * 32)).is_dir() and strange.is_dir() and (tmp_path / ("b" * 32)).is_dir()
+    after.stop()
