@@ -114,7 +114,7 @@ def with_distance(found: Row, output: Path) -> dict[str, str]:
 def signs_of(found: Row) -> Signs:
     """The signs in a row."""
     values = []
-    for name in Signs._fields:
+    for name in Signs._fields[:-1]:  # no row is of a model that had been adapted before
         if name == "far":
             each = [found.get(f"far_{field}") for field in Distance._fields]
             values.append(Distance(*map(float, each)) if all(each) else None)

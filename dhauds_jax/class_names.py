@@ -6,6 +6,9 @@ repository; UrbanSound8K and VocalSound the order of their own index files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(text.split())
@@ -49,6 +52,13 @@ TOMOFUN = _words(
     "Music_Instrument Laugh_Shout_Scream"
 )
 """Sub-classes of the Tomofun dog-sound challenge in the order of team ADEE's fifteen outputs."""
+TOMOFUN_MERGED = (*TOMOFUN[:5], "Other", *TOMOFUN[11:])
+"""The ten classes of the challenge, in the order of its labels 0 to 9."""
+TOMOFUN_GROUPS: Mapping[str, Any] = {
+    "names": list(TOMOFUN_MERGED),
+    "of": [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 6, 7, 8, 9],
+}
+"""For `ClassifierConfig.groups`: the ten classes, and which of them each sub-class is counted to."""
 VOCAL_SOUND = ("Laughter", "Sigh", "Cough", "Throat clearing", "Sneeze", "Sniff")
 _FISH = _words(
     "cascading_saw chatter chorus crackle croak damselfish dolphin double_pulse echinidae epigut grazing grouper_a "

@@ -45,13 +45,7 @@ def group_folds(
     _check(ids, labels, folds)
     owners = [group(clip) if group else clip for clip in ids]
     names, place = np.unique(np.asarray(owners, object), return_inverse=True)
-    if len(names) < folds:
-        first = f" (the first: {printable(str(names[0]))})" if len(names) else ""
-        fewer = f"--folds={len(names)} or " if len(names) > 1 else ""
-        raise BadInput(
-            f"--folds={folds}: the {counted(len(ids), 'clip')} are of {counted(len(names), 'group')}{first}, expected "
-            f"at least as many groups as folds, since a group lies in one; give {fewer}clips of more groups"
-        )
+    _check_groups(len(ids), names, folds)
     classes, label = np.unique(labels, return_inverse=True)
     table = np.zeros((len(names), len(classes)), np.int64)  # clips of each group and class
     np.add.at(table, (place, label), 1)
@@ -79,6 +73,16 @@ def _deal(table: Int[np.ndarray, "groups classes"], folds: int) -> Int[np.ndarra
 
 def _hash(seed: int, name: str) -> bytes:
     return hashlib.sha256(f"{seed}/{name}".encode("utf-8", "surrogateescape")).digest()
+
+
+def _check_groups(clips: int, names: np.ndarray, folds: int) -> None:
+    if len(names) < folds:
+        first = f" (the first: {printable(str(names[0]))})" if len(names) else ""
+        fewer = f"--folds={len(names)} or " if len(names) > 1 else ""
+        raise BadInput(
+            f"--folds={folds}: the {counted(clips, 'clip')} are of {counted(len(names), 'group')}{first}, expected "
+            f"at least as many groups as folds, since a group lies in one; give {fewer}clips of more groups"
+        )
 
 
 def _check(ids: Sequence[str], labels: np.ndarray, folds: int) -> None:

@@ -254,7 +254,8 @@ class Model:
         both = before, before if outcome.logits is outcome.before else self.predictions(found, outcome.logits)
         files, silent = tuple(one.probabilities for one in both), len(found.silent) / len(found.files)
         moved, far = how.method != "source", self._distance(how, found)
-        advice = advise(signs(files, logits, silent=silent, adapted=moved, far=far))
+        again = self.adapted is not None and self.adapted.how.method != "source"
+        advice = advise(signs(files, logits, silent=silent, adapted=moved, far=far, again=again))
         adapted = Adapted(how, method, outcome.state, outcome, both, advice)
         return replace(self, variables=variables, adapted=adapted, bank=None if moved else self.bank)
 

@@ -136,9 +136,10 @@ def _identity(run: CrossvalRun, dataset: sets.DataSet, pool: crossval_clips.Pool
     """Names a run: flags, clips and their folds, the weights it starts from, files of the user's own."""
     kept = {key: value for key, value in run.as_dict().items() if key not in _PLACES}
     clips = pool.clips
+    dealt = [pool.fold, pool.held, *([pool.shared] if pool.shared.any() else [])]  # without, that of older runs
     found = {
         "flags": kept,
-        "clips": digests.of_texts(digests.of_arrays(clips.waves, clips.labels, pool.fold, pool.held), list(clips.ids)),
+        "clips": digests.of_texts(digests.of_arrays(clips.waves, clips.labels, *dealt), list(clips.ids)),
         "weights": checkpoints.variables_hash(checkpoints.load(run.checkpoint)[0]) if run.checkpoint else None,
         "own": [source_digest(name.partition("/")[0]) for name in (run.dataset, run.net)],
     }

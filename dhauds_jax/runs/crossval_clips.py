@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 from dhauds_jax.calibration import labels_by_group
 from dhauds_jax.data import colored, pipeline, sets
@@ -17,6 +17,7 @@ from dhauds_jax.dsp.clip_layout import lay_out
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.registry import nearest
+from dhauds_jax.runs import crossval_overlap
 from dhauds_jax.runs.crossval_settings import pooled_splits, test_split
 from dhauds_jax.runs.requests.crossval import CrossvalRun
 from dhauds_jax.train.clips import open_clips
@@ -29,6 +30,7 @@ DOG = ("Barking", "Howling", "Crying")
 TEST, EXTRA, NOISE, LEFT_OVER = -1, -2, -3, -4
 """Folds of clips that are in none: those that no fold sees, and three kinds that are only trained on."""
 NO_FOLD = -9
+_EXTRA = "extra/"
 
 
 class Pool(NamedTuple):
@@ -40,6 +42,8 @@ class Pool(NamedTuple):
       held: (clips,) the fold that is not trained on a clip: its own, or that of a noise; -9 for none.
       copy: (clips,) of a noise the shifted copy of the training clips that it goes with, else 0.
       reported: (clips,) the label that is reported, of a group where there are groups.
+      shared: (clips, folds + 1) of an extra clip the folds that have its like, by samples or group, and last whether
+        the clips that no fold sees do; it is not trained on where these are held out.
     """
 
     clips: ClipSplit
@@ -47,6 +51,7 @@ class Pool(NamedTuple):
     held: Int[np.ndarray, " clips"]
     copy: Int[np.ndarray, " clips"]
     reported: Int[np.ndarray, " clips"]
+    shared: Bool[np.ndarray, "clips judgements"]
 
     def rows(self, *folds: int) -> Int[np.ndarray, " some"]:
         """Positions of the clips of some folds."""
@@ -57,7 +62,7 @@ class Pool(NamedTuple):
 
         Each copy of the clips has its own noises, which are not shifted.
         """
-        there = ~np.isin(self.held, left_out)
+        there = ~np.isin(self.held, left_out) & ~self.shared[:, [*left_out, -1]].any(1)
         own = np.flatnonzero(there & ((self.fold >= 0) | (self.fold == LEFT_OVER)))
         extra = np.flatnonzero(there & (self.fold == EXTRA))
         noise = np.flatnonzero(there & (self.fold == NOISE) & (self.copy < len(starts)))
@@ -79,16 +84,14 @@ def read(run: CrossvalRun, dataset: sets.DataSet, config: ClassifierConfig, copi
     Raises:
       BadInput: what reading a set refuses, clips that do not fit into memory, an extra set of other classes.
     """
-    parts = [_opened(run, dataset, split, config) for split in pooled_splits(run, dataset)]
-    own = _joined(parts)
+    noise = _noise(run, config, copies)
+    own = _joined([_opened(run, dataset, split, config) for split in pooled_splits(run, dataset)])
     last = test_split(run, dataset)
     test = [] if last is None else [_opened(run, dataset, last, config)]
-    extra = [] if run.extra_dataset is None else [_extra(run, dataset, config)]
-    noise = _noise(run, config, copies)
+    extra, group = ([], None) if run.extra_dataset is None else _extra(run, dataset, config)
     each = len(noise.ids) // copies if noise else 0
     fold, of_noise = _folds(run, dataset, own, each)
-    shared = [own, *test, *extra, *([noise] if noise else [])]
-    clips = _joined(shared)
+    clips = _joined([own, *test, *extra, *([noise] if noise else [])])
     kinds = [fold, *(np.full(len(p.ids), TEST) for p in test), *(np.full(len(p.ids), EXTRA) for p in extra)]
     kinds.append(np.full(each * copies, NOISE))
     kind = np.concatenate(kinds).astype(np.int64)
@@ -96,7 +99,13 @@ def read(run: CrossvalRun, dataset: sets.DataSet, config: ClassifierConfig, copi
     if noise:
         held[-len(noise.ids) :] = np.tile(of_noise, copies)
         copy[-len(noise.ids) :] = np.arange(len(noise.ids)) // each
-    return Pool(clips, kind, held, copy, labels_by_group(clips.labels, config.groups))
+    shared = np.zeros((len(clips.ids), run.folds + 1), bool)
+    for more in extra:
+        judged = np.flatnonzero((kind >= 0) | (kind == TEST))
+        found = crossval_overlap.overlaps(more, group, clips, dataset.group, judged, kind[judged], run.folds)
+        crossval_overlap.say(run.extra_dataset, found)
+        shared[kind == EXTRA] = found
+    return Pool(clips, kind, held, copy, labels_by_group(clips.labels, config.groups), shared)
 
 
 def say_absent(pool: Pool, config: ClassifierConfig) -> tuple[str, ...]:
@@ -138,10 +147,21 @@ def _joined(parts: Sequence[ClipSplit]) -> ClipSplit:
 
 
 def _noise(run: CrossvalRun, config: ClassifierConfig, copies: int) -> ClipSplit | None:
-    """Pink noise, as many clips for each copy of the training clips; None for none."""
+    """Pink noise, as many clips for each copy of the training clips; None for none.
+
+    Raises:
+      BadInput: fewer than copies.
+    """
     each = run.noise_clips // copies
-    if not each:
+    if not run.noise_clips:
         return None
+    if not each:
+        raise BadInput(
+            f"--noise_clips={run.noise_clips}: are shared out over the {copies} copies of --views={run.views}, which "
+            f"leaves none for each, expected at least {copies}, or 0 for none"
+        )
+    if run.noise_clips % copies:
+        print(f"note: --noise_clips={run.noise_clips}: {each * copies} are made, {each} for each of {copies} copies")
     made = colored.noise_clips(each * copies, config.length, seed=run.seed)
     labels = np.full(len(made.ids), config.classes.index(run.noise_class), np.int32)
     full = np.full(len(made.ids), config.length, np.int32)
@@ -167,8 +187,10 @@ def wanted(classes: Sequence[str], extra: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in classes if name in found)
 
 
-def _extra(run: CrossvalRun, dataset: sets.DataSet, config: ClassifierConfig) -> ClipSplit:
-    """The clips of the extra set that are asked for, their labels those of the set that is shared out."""
+def _extra(
+    run: CrossvalRun, dataset: sets.DataSet, config: ClassifierConfig
+) -> tuple[list[ClipSplit], crossval_overlap.Group]:
+    """The clips of the extra set that are asked for, labels those of the set that is shared out, and their groups."""
     more = sets.get(run.extra_dataset, run.extra_data_dir)
     foreign = [name for name in more.classes if name not in dataset.classes]
     if foreign:
@@ -182,19 +204,23 @@ def _extra(run: CrossvalRun, dataset: sets.DataSet, config: ClassifierConfig) ->
     kept = np.flatnonzero(np.isin(clips.labels, [more.classes.index(name) for name in names]))
     print(f"extra: {counted(len(kept), 'clip')} of {more.name} in training alone ({', '.join(run.extra)})")
     index = np.array([dataset.classes.index(name) for name in more.classes], np.int32)
-    return clips._replace(
-        ids=tuple(f"extra/{clips.ids[k]}" for k in kept),
+    found = clips._replace(
+        ids=tuple(f"{_EXTRA}{clips.ids[k]}" for k in kept),
         labels=index[clips.labels[kept]],
         lengths=clips.lengths[kept],
         waves=clips.waves[kept],
         classes=config.classes,
     )
+    group = more.group
+    return [found], group and (lambda clip: group(clip.removeprefix(_EXTRA)))
 
 
 def _folds(run: CrossvalRun, dataset: sets.DataSet, own: ClipSplit, noises: int) -> tuple[np.ndarray, np.ndarray]:
     """The fold of each clip that is shared out, from 0, and the one that is not trained on a noise, of a copy's."""
     free = np.full(noises, NO_FOLD)
     if run.fold_rule == "groups":
+        if dataset.group is None:
+            print(f"note: {dataset.name} has no groups: clips of one recording or speaker may lie in several folds")
         return group_folds(own.ids, own.labels, run.folds, group=dataset.group, seed=run.seed), free
     if run.fold_rule == "permutation":
         return permuted_folds(len(own.ids), noises, run.folds, run.seed)

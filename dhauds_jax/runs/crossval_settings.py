@@ -8,6 +8,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.dsp.shifts import read_views
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.runs.crossval_overlap import check_extra
 from dhauds_jax.runs.requests.crossval import FOLD_RULES, SELECTIONS, CrossvalRun
 from dhauds_jax.train.request import TrainOptions
 
@@ -56,6 +57,7 @@ def check(run: CrossvalRun, dataset: sets.DataSet) -> None:
             f"--noise_clips={run.noise_clips}: {dataset.name} has no class {run.noise_class!r} for them, expected "
             "--noise_class=NAME with one of its classes, or --noise_clips=0"
         )
+    check_extra(run)
     _check_splits(run, dataset)
 
 

@@ -53,8 +53,7 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     run = run.replace(split=tuple(dict.fromkeys(run.split)))
     pairs = targets.expand(run.corruption, run.level)
     model, place = model_of(run.checkpoint, run.model, run.precision)
-    if run.bank and run.checkpoint is None:
-        raise BadInput(f"--bank: {place} comes with the package and has one, expected a --checkpoint to write it into")
+    _check_bank(run, place)
     dataset = sets.get(run.dataset, run.data_dir)
     if not run.split:
         raise BadInput(f"--split: names no split, expected some of {', '.join(dataset.splits)}")
@@ -66,9 +65,7 @@ def evaluate(run: EvaluateRun, command: str) -> str:
             targets.check_noise(dataset, run.noise_dir, corruption, level, model.config.sample_rate)
     loaded = _loaded(run, model)
     loaded = subsets.only(loaded, run.subset) if run.subset else loaded
-    clips, weights = content.of_split(loaded.clips), variables_hash(model.variables)
-    about = {"dataset": run.dataset, "split": ",".join(run.split), **subsets.remark(run.subset), "content": clips}
-    about |= {"seed": run.seed, "profile": run.profile}
+    weights, about = variables_hash(model.variables), _about(run, loaded)
     say(f"work: a pass over {counted(len(loaded.clips.ids), 'clip')} for each of {counted(len(pairs), 'corruption')}")
     if run.bank:
         _write_bank(run, model, loaded)
@@ -82,6 +79,20 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     write_atomically(folder / NUMBERS, json.dumps({**numbers, "cells": found}, indent=2, allow_nan=False) + "\n")
     write_atomically(folder / REPORT, _report(run, numbers, found, command))
     return f"{len(loaded.clips.ids)} clips evaluated: {folder / REPORT} (numbers: {folder / NUMBERS})"
+
+
+def _about(run: EvaluateRun, loaded: Loaded) -> dict[str, Any]:
+    """What the numbers are of."""
+    clips = {**subsets.remark(run.subset), "content": content.of_split(loaded.clips)}
+    return {"dataset": run.dataset, "split": ",".join(run.split), **clips, "seed": run.seed, "profile": run.profile}
+
+
+def _check_bank(run: EvaluateRun, place: str) -> None:
+    """Raises `BadInput` where a bank has no place, or would be of clips that the model was trained on."""
+    if run.bank and run.checkpoint is None:
+        raise BadInput(f"--bank: {place} comes with the package and has one, expected a --checkpoint to write it into")
+    if run.bank and "train" in run.split:
+        raise BadInput(f"--bank: --split={','.join(run.split)} has clips that are trained on, {own_sounds.NEEDED}")
 
 
 def _check_fits(model: Model, dataset: sets.DataSet, place: str) -> None:

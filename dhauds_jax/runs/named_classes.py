@@ -24,6 +24,7 @@ from dhauds_jax.nets.prototypes import with_prototypes
 from dhauds_jax.runs import labels
 from dhauds_jax.runs.named_files import template_lines, text_of
 from dhauds_jax.runs.named_flags import AUTO, check, scorer_of
+from dhauds_jax.runs.named_scores import by_file
 from dhauds_jax.types import Background, Calibration, Scorer, ScorerInfo
 from dhauds_jax.wording import counted
 from dhauds_jax.zeroshot import background as backgrounds
@@ -41,6 +42,7 @@ class Named(NamedTuple):
       background: what is known of it so far (`--background_quiet` waits for the recordings).
       held: windows of the background that are kept apart for the threshold of unknown.
       heard: windows of known classes, likewise.
+      files: the file of each of these windows, from 0.
       digest: names all of this, for the identity of results.
     """
 
@@ -50,6 +52,7 @@ class Named(NamedTuple):
     background: Background | None
     held: Windows | None
     heard: Windows | None
+    files: Int[np.ndarray, " windows"] | None
     digest: str
 
 
@@ -140,7 +143,7 @@ def load(run: Any) -> Named:
         for name in ("anchors", "noisy")
     )
     model = found.classifier(np.asarray(prototypes.text(jnp.asarray(anchors))), classes)
-    background, held, heard = None, None, None
+    background, held, heard, files = None, None, None, None
     if run.background_text:
         background = backgrounds.from_text(np.stack([vectors[text] for text in asked["background"]]))
     elif run.background_dir:
@@ -150,7 +153,8 @@ def load(run: Any) -> Named:
     if run.known_dir:
         found, rows = _sounding(run, model, "known_dir", "recordings of the classes")
         heard, digest = chosen(found.waves, rows), digests.of_texts(digest, found.digest)
-    return Named(model, anchors, noisy, background, held, heard, digest)
+        files = np.unique(found.owner[rows], return_inverse=True)[1]
+    return Named(model, anchors, noisy, background, held, heard, files, digest)
 
 
 def _sounding(run: Any, model: Model, flag: str, what: str) -> tuple[Recordings, Int[np.ndarray, " windows"]]:
@@ -236,7 +240,8 @@ def calibrated(known: Named, how: Corrected, after: Model, run: Any) -> tuple[Mo
     """The adapted model and what held-out windows score, of background and of known classes, to keep a rate of unknown.
 
     They are what `after` says of these windows, or, of a scorer that is no last layer, the score of each as if it were
-    one more recording. The model keeps them where its own last layer gives such scores.
+    one more recording. The model keeps them where its own last layer gives such scores. A recording is compared by the
+    mean over its windows, so the known ones are scored a file, not a window.
     """
     if known.held is None and known.heard is None:
         return after, None
@@ -248,8 +253,10 @@ def calibrated(known: Named, how: Corrected, after: Model, run: Any) -> tuple[Mo
             return after.logits(windows, run.batch_size)
         return how.rest.beside(after.window_vectors(windows, run.batch_size))
 
-    base = Calibration(1.0, run.scale, "max_probability")
-    made = calibration.with_scores(base, known=scores(known.heard), background=scores(known.held))
+    base, heard = Calibration(1.0, run.scale, "max_probability"), scores(known.heard)
+    if heard is not None:
+        heard = by_file(base, heard, known.files)
+    made = calibration.with_scores(base, known=heard, background=scores(known.held))
     if how.rest is not None:
         return after, made
     return replace(after, extra={**after.extra, "calibration": calibration.to_extra(made)}), made

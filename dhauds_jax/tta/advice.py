@@ -84,6 +84,7 @@ class Signs(NamedTuple):
       changed: share of labels that changed.
       adapted: whether there was an adaptation.
       far: how far the sounds lie from the model's own, as it was trained; None without a bank of these.
+      again: whether what is adapted had been adapted before, and so has no bank.
     """
 
     files: int
@@ -97,6 +98,7 @@ class Signs(NamedTuple):
     changed: float
     adapted: bool
     far: Distance | None = None
+    again: bool = False
 
     @property
     def strangeness(self) -> float:
@@ -135,7 +137,8 @@ class Advice(NamedTuple):
         """Verdict and reason, and what the verdict had to do without."""
         told = self.signs
         blind = told.far is None and told.files >= FEWEST and told.silent <= SILENT
-        return f"{_HEADS[self.verdict]}: {self.reason}{f' {NO_BANK}' if blind else ''}"
+        why = NO_BANK_ADAPTED if told.again else NO_BANK
+        return f"{_HEADS[self.verdict]}: {self.reason}{f' {why}' if blind else ''}"
 
 
 NO_BANK = (
@@ -143,6 +146,12 @@ NO_BANK = (
     "--bank makes one of labelled clips.)"
 )
 """Said where there is none."""
+
+NO_BANK_ADAPTED = (
+    "(Adapted weights have no bank of the model's own sounds, so other sounds may pass for them: adapt the model as it "
+    "was trained.)"
+)
+"""Said of a model that had been adapted before."""
 
 _HEADS = {
     USE: "Use the adapted model",
@@ -159,6 +168,7 @@ def signs(
     silent: float = 0.0,
     adapted: bool = True,
     far: Distance | None = None,
+    again: bool = False,
 ) -> Signs:
     """Signs of what the source model and the adapted one say.
 
@@ -167,8 +177,11 @@ def signs(
       windows: logits of their windows, before and after.
       silent: share of files without sound.
       adapted: whether there was an adaptation; else both are of the source model.
-      far: of the recordings from the bank, where there is one.
+      far: of the recordings from the bank, where there is one; what is not finite is as none.
+      again: whether the source model had been adapted before.
     """
+    if far is not None and not np.isfinite(far).all():
+        far = None
     before, after = (p.argmax(-1) for p in files)
     return Signs(
         len(before),
@@ -182,6 +195,7 @@ def signs(
         float(np.mean(before != after)),
         adapted,
         far,
+        again,
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,9 @@ FILE = "bank.npz"
 DIRECTIONS = 48
 """Directions that are kept at most, those in which the classes differ most: 75 kB of 768 features."""
 
+LOST = 0.01
+"""Mean change of the own sounds' distances from which half precision is too coarse for a file."""
+
 RIDGE = 1e-3
 """Share of the mean variance that is added to each feature's, so that few clips have an inverse."""
 
@@ -38,12 +42,16 @@ class Space(NamedTuple):
       means: of the classes that were heard.
       centre: mean of all sounds.
       spread: variance of all sounds along each direction.
+      origin: is taken off embeddings first, so that a mean far beyond the deviations costs no digits.
+      exact: whether the file needs more than half precision.
     """
 
     projection: Float[np.ndarray, "features directions"]
     means: Float[np.ndarray, "classes directions"]
     centre: Float[np.ndarray, " directions"]
     spread: Float[np.ndarray, " directions"]
+    origin: Float[np.ndarray, " features"]
+    exact: bool = False
 
 
 class Bank(NamedTuple):
@@ -76,7 +84,9 @@ class Distance(NamedTuple):
 
 def fit(embeddings: Float[np.ndarray, "clips features"], labels: Int[np.ndarray, " clips"]) -> Space:
     """The space of labelled embeddings of at least two classes."""
-    x, found = np.asarray(embeddings, np.float64), np.unique(labels)
+    given, found = np.asarray(embeddings, np.float64), np.unique(labels)
+    origin = given.mean(0).astype(np.float32)
+    x = given - origin
     means = np.stack([x[labels == k].mean(0) for k in found])
     within = x - means[np.searchsorted(found, labels)]
     own = within.T @ within / len(x)
@@ -87,17 +97,20 @@ def fit(embeddings: Float[np.ndarray, "clips features"], labels: Int[np.ndarray,
     _, values, axes = np.linalg.svd(between @ white, full_matrices=False)
     kept = min(len(found) - 1, x.shape[1], DIRECTIONS)
     projection = (white @ axes[:kept].T).astype(np.float32)
-    return Space(
+    space = Space(
         projection,
         (means @ projection).astype(np.float32),
         (centre @ projection).astype(np.float32),
         (1 + values[:kept] ** 2).astype(np.float32),
+        origin,
     )
+    lost = np.abs(far(_unpacked(_packed(space)), given) - far(space, given)).mean()
+    return space._replace(exact=not lost <= LOST)  # nor where it is not a number
 
 
 def far(space: Space, embeddings: Float[np.ndarray, "clips features"]) -> Float[np.ndarray, " clips"]:
     """The relative Mahalanobis distance of each clip, a direction: 0 on average over the sounds that made the bank."""
-    x = np.asarray(embeddings, np.float64) @ space.projection
+    x = (np.asarray(embeddings, np.float64) - space.origin) @ space.projection
     nearest = ((x[:, None] - space.means) ** 2).sum(-1).min(-1)
     return (nearest - ((x - space.centre) ** 2 / space.spread).sum(-1)) / x.shape[1]
 
@@ -115,14 +128,34 @@ def tightness(embeddings: Float[np.ndarray, "clips features"], labels: Int[np.nd
     return float(1 - rest / whole * (len(x) - 1) / max(1, len(x) - len(found)))
 
 
+_COARSE = ("projection", "means")
+
+
+def _packed(space: Space) -> dict[str, np.ndarray]:
+    """A space's arrays as they are stored: in half precision where that is enough, those of much range scaled to 1."""
+    found = {name: np.asarray(getattr(space, name), np.float32) for name in Space._fields[:-1]}
+    for name in _COARSE:
+        scale = np.float32(np.abs(found[name]).max(initial=0) or 1)
+        found |= {name: found[name] / scale, f"{name}.scale": scale}
+        if not space.exact:
+            found[name] = found[name].astype(np.float16)
+    return found
+
+
+def _unpacked(stored: dict[str, np.ndarray]) -> Space:
+    """The space of stored arrays; those of older files have neither scales nor an origin."""
+    found = {name: stored[name].astype(np.float32) for name in Space._fields[:4]}
+    for name in _COARSE:
+        found[name] = found[name] * np.float32(stored.get(f"{name}.scale", 1))
+    origin = stored.get("origin", np.zeros(len(found["projection"])))
+    return Space(**found, origin=origin.astype(np.float32), exact=stored["projection"].dtype != np.float16)
+
+
 def packed(bank: Bank) -> bytes:
-    """The file's content: half precision, which changes a distance in its fourth digit."""
-    spaces = {name: getattr(bank, name)._asdict().items() for name in Bank._fields[:2]}
-    arrays = {f"{name}.{field}": values for name, space in spaces.items() for field, values in space}
+    """The file's content: half precision, which changes a distance in its fourth digit, or single where that loses."""
+    arrays = {f"{name}.{k}": v for name in Bank._fields[:2] for k, v in _packed(getattr(bank, name)).items()}
     buffer = io.BytesIO()
-    # Spreads reach beyond the largest float16.
-    halves = {k: v if k.endswith("spread") else v.astype(np.float16) for k, v in arrays.items()}
-    np.savez_compressed(buffer, **halves, scrambled=np.float64(bank.scrambled))
+    np.savez_compressed(buffer, **arrays, scrambled=np.float64(bank.scrambled))
     return buffer.getvalue()
 
 
@@ -138,7 +171,15 @@ def read(folder: Path) -> Bank | None:
         return None
     try:
         with np.load(io.BytesIO(path.read_bytes())) as stored:  # which a damaged one leaves open
-            spaces = [Space(*(stored[f"{s}.{f}"].astype(np.float32) for f in Space._fields)) for s in Bank._fields[:2]]
-            return Bank(*spaces, float(stored["scrambled"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise BadInput(f"{path}: cannot be read ({error}), expected what experiments.evaluate --bank writes") from error
+            arrays = dict(stored)
+        parts = [{k.removeprefix(f"{s}."): v for k, v in arrays.items() if k.startswith(f"{s}.")} for s in _SPACES]
+        return Bank(*map(_unpacked, parts), float(arrays["scrambled"]))
+    except _DAMAGED as error:
+        said = str(error) or type(error).__name__
+        raise BadInput(f"{path}: cannot be read ({said}), expected what experiments.evaluate --bank writes") from error
+
+
+_SPACES = Bank._fields[:2]
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, TypeError, zlib.error)
+_DAMAGED += (zipfile.BadZipFile,)
+"""What NumPy and zipfile raise of a file that was cut, changed or is no bank."""

@@ -132,6 +132,8 @@ def test_the_dog_sound_classifier_there_and_back(tmp_path):
     variables, config, extra = checkpoint.load(tmp_path / "out")
     assert config.head == {"kind": "attention_pool", "heads": 4, "dropout": 0.1, "mask": "none"}
     assert calibration.from_extra(extra).temperature == 5
+    assert config.classes == class_names.TOMOFUN and config.reported == class_names.TOMOFUN_MERGED
+    assert [config.reported[k] for k in config.groups["of"]][4:12] == ["GlassBreaking", *["Other"] * 6, "Doorbell"]
     jax.tree.map(np.testing.assert_array_equal, variables["params"]["head"], pool_params(state))
     np.testing.assert_array_equal(
         variables["params"]["encoder"]["conv2"]["kernel"],

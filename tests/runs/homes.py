@@ -45,3 +45,14 @@ SET = DataSet(
 )
 MORE = SET._replace(name="more_tones", splits=("more",))
 """Clips of two more homes."""
+AGAIN = SET._replace(name="same_tones")
+"""The same clips under another name."""
+
+
+def _louder(split: str, seed: int) -> Generated:
+    made = generate(split, seed)
+    return made._replace(ids=tuple(f"{clip}_b" for clip in made.ids), waves=1.5 * made.waves)
+
+
+SAME_HOMES = SET._replace(name="louder_tones", splits=("train",), generate=_louder)
+"""Other clips of homes 0 to 5."""

@@ -61,6 +61,38 @@ def test_no_home_is_in_two_folds_and_none_is_trained_on_that_is_judged(tmp_path)
     assert set(pool.clips.labels[pool.rows(NOISE)]) == {homes.CLASSES.index("Other")}
 
 
+def test_extra_clips_like_judged_ones_are_left_out_where_those_are_held_out(tmp_path, capsys):
+    """Before, 48 of 48 held-out clips were trained on."""
+    pool = pool_of(a_run(tmp_path, extra_dataset="tests.runs.homes:AGAIN", extra=("all",), noise_clips=0))
+    said = capsys.readouterr().out
+    assert "note: extra: 64 clips of tests.runs.homes:AGAIN share samples or a group with clips that are judged" in said
+    assert "held out: 16, 16, 16 of folds 1 to 3; of all folds 16, whose like no fold may see" in said
+    for left_out in ([0], [0, 1]):
+        judged = pool.rows(*left_out, TEST)
+        trained = pool.training(left_out, (0,))
+        assert not {w.tobytes() for w in trained.waves[np.arange(len(trained.ids))]} & {
+            pool.clips.waves[k].tobytes() for k in judged
+        }
+        assert len(trained.ids) == 2 * 16 * (3 - len(left_out))
+
+
+def test_extra_clips_of_a_judged_group_are_left_out(tmp_path, capsys):
+    """Other sounds of homes 0 to 5, as another manifest may cut the same videos."""
+    pool = pool_of(a_run(tmp_path, extra_dataset="tests.runs.homes:SAME_HOMES", extra=("all",), noise_clips=0))
+    assert "48 clips of" in capsys.readouterr().out
+    ids = np.array(pool.clips.ids)
+    held = {clip.partition("/")[0] for clip in ids[pool.rows(1)]}
+    extra = {clip.split("/")[1] for clip in pool.training([1], (0,)).ids if clip.startswith("extra/")}
+    assert len(held) == 2 and len(extra) == 4 and not held & extra
+
+
+def test_fewer_noises_than_copies_are_refused_and_a_rest_is_said(tmp_path, capsys):
+    with pytest.raises(BadInput, match="--noise_clips=2: are shared out over the 3 copies of --views=shift:1, which "):
+        pool_of(a_run(tmp_path, noise_clips=2), copies=3)
+    pool_of(a_run(tmp_path, noise_clips=7), copies=3)
+    assert "note: --noise_clips=7: 6 are made, 2 for each of 3 copies" in capsys.readouterr().out
+
+
 def test_every_shifted_copy_has_its_own_noises(tmp_path):
     """Of 7 noises over 3 copies each has 2; without training on copies only the first copy's are there."""
     pool = pool_of(a_run(tmp_path, noise_clips=7), copies=3)
@@ -116,6 +148,7 @@ def test_extra_classes_by_name_or_kind():
         ({"splits": ("test",), "test_split": "test"}, "--test_split=test: is among --splits"),
         ({"lost_rows": True}, "--lost_rows: the front end of .* has no examples to lose"),
         ({"batch_size": 1}, "--batch_size=1: expected at least 2"),
+        ({"extra_dataset": "tests.runs.homes:SET"}, "--extra_dataset=tests.runs.homes:SET: is --dataset, whose held"),
         ({"extra_dataset": "esc50"}, "--extra_dataset=esc50: its class 'dog' is none of tones"),
         ({"checkpoint": "words15"}, "--checkpoint=words15: holds .* expected the encoder of --net="),
     ],
@@ -134,7 +167,9 @@ def test_a_class_without_clips_is_said(tmp_path, capsys):
     few = few._replace(group=None)
     pool = crossval_clips.read(run, few, config_of(run, few), 1)
     assert crossval_clips.say_absent(pool, config_of(run, few)) == ("rest",)
-    assert "rest" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "rest" in said
+    assert "note: tones has no groups: clips of one recording or speaker may lie in several folds" in said
 
 
 @pytest.fixture(scope="module")

@@ -144,6 +144,9 @@ def test_a_bank_is_made_of_the_clips_and_stays_with_the_weights(place, tmp_path,
     adapted = model.adapt(waves, "norm", rate=model.config.sample_rate, epochs=1)
     told = adapted.adapted.advice
     assert told.signs.far.running > -0.6 and "has no bank" not in told.sentence() and adapted.bank is None
+    assert (
+        "Adapted weights have no bank" in adapted.adapt(waves, "norm", rate=16_000, epochs=1).adapted.advice.sentence()
+    )
     adapted.save(tmp_path / "adapted")
     assert not (tmp_path / "adapted" / "bank.npz").exists()
 
@@ -188,6 +191,10 @@ def test_a_place_is_called_by_its_last_name_and_any_file_name_is_written(place, 
         (
             {"bank": True, "checkpoint": None, "model": "words15"},
             "^--bank: words15 comes with the package and has one, ",
+        ),
+        (
+            {"bank": True, "split": ("test", "train")},
+            "^--bank: --split=test,train has clips that are trained on, it takes 200 labelled clips that it was not tr",
         ),
         (
             {"bank": True},

@@ -1,95 +1,20 @@
 """`classify --class_names`: what it writes is scaled cosines worked out by hand, less the background's, and no more."""
 
-import csv
 import json
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
-import soundfile
 
 from dhauds_jax.nets import checkpoint, clap_prompts
-from dhauds_jax.nets.clap_zoo import PRESETS, build_audio_text
-from dhauds_jax.runs import named_flags
+from dhauds_jax.nets.clap_zoo import build_audio_text
 from dhauds_jax.runs.classify import classify
-from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.zeroshot import templates
-from tests.nets.clap import variables_of, write_vocabulary
-
-NAMES = ("dog_bark", "rain", "siren")
-RATE = 48_000
-
-
-def tones(folder, hertz, seconds=0.6):
-    folder.mkdir()
-    draw = np.random.default_rng(0)
-    for i, f in enumerate(hertz):
-        time = np.arange(round(seconds * RATE)) / RATE
-        wave = 0.3 * np.sin(2 * np.pi * f * time) + 0.02 * draw.standard_normal(len(time))
-        soundfile.write(folder / f"{i}.wav", wave.astype(np.float32), RATE, subtype="FLOAT")
-    return folder
+from tests.runs.named import NAMES, by_hand, make_place, probabilities, run_of, softmax, table
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("named")
-    config = PRESETS["clap_test"]
-
-    def vocabulary(made):
-        write_vocabulary(made / "tokenizer")
-
-    variables = variables_of()
-    scale = {"audio": np.float32(np.log(100)), "text": np.float32(0)}
-    variables = {**variables, "params": {**variables["params"], "scale": scale}}
-    checkpoint.save(folder / "clap", variables, config, beside=vocabulary)
-    (folder / "classes.txt").write_text("\n".join(NAMES) + "\n")
-    tones(folder / "new", (300, 900, 2700, 5000))
-    tones(folder / "park", (120, 200, 350, 500), seconds=1.0)
-    return folder
-
-
-def run_of(place, output, **changes):
-    given = {
-        "checkpoint": str(place / "clap"),
-        "class_names": str(place / "classes.txt"),
-        "audio_dir": str(place / "new"),
-        "output": str(output),
-        "batch_size": 4,
-    }
-    return ClassifyRun(**{**given, **changes})
-
-
-def table(output, name="predictions.csv"):
-    with (output / name).open(newline="") as file:
-        return list(csv.DictReader(file))
-
-
-def probabilities(output):
-    return np.array([[float(row[name]) for name in NAMES] for row in table(output, "probabilities.csv")])
-
-
-def by_hand(place):
-    """Unit embeddings of the four clips and of the park's, the anchors, and the checkpoint's scale."""
-    variables, config, _ = checkpoint.load_audio_text(place / "clap")
-    towers = build_audio_text(config)
-    found = []
-    for folder in ("new", "park"):
-        rows = []
-        for path in sorted((place / folder).iterdir()):
-            wave, _ = soundfile.read(path, dtype="float32")
-            times = config.length // len(wave)
-            rows.append(np.pad(np.tile(wave, times), (0, config.length - times * len(wave))))
-        features = towers.features(jnp.asarray(np.stack(rows)))
-        raw = np.asarray(towers.audio(variables, features[:, None], jnp.zeros(len(rows), bool)), np.float64)
-        found.append(raw / np.linalg.norm(raw, axis=1, keepdims=True))
-    texts = [f"This is a sound of {name.replace('_', ' ')}" for name in NAMES]
-    anchors = clap_prompts.embed_texts(towers, variables, texts, place / "clap").astype(np.float64)
-    return *found, anchors, float(towers.scale(variables))
-
-
-def softmax(x):
-    e = np.exp(x - x.max(1, keepdims=True))
-    return e / e.sum(1, keepdims=True)
+    return make_place(tmp_path_factory.mktemp("named"))
 
 
 def test_plain_labels_are_the_nearest_sentences(place, tmp_path, capsys):
@@ -213,40 +138,6 @@ def test_methods_and_scorers_over_the_set_take_it(place, tmp_path):
     np.testing.assert_allclose(found["em"], softmax(clips @ means.T), atol=2e-5)
 
 
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"class_names": "absent.txt"}, "--class_names=absent.txt: cannot be read"),
-        ({"class_names": None, "background_text": "park"}, "--background_text: needs classes by name"),
-        ({"background_text": "park", "background_quiet": True}, "--background_text and --background_quiet: both say"),
-        ({"background_text": "park", "background_weight": "much"}, "--background_weight: 'much', expected a number"),
-        ({"background_text": "park", "scorer": "plain"}, "scorer plain takes no background off"),
-        ({"scorer": "subtract"}, "takes a background off, expected one of --background_text"),
-        ({"scorer": "treff"}, "treff needs labelled clips"),
-        ({"background_text": " "}, "--background_text: is empty"),
-        ({"background_dir": "absent"}, "--background_dir=absent: no such folder"),
-        ({"class_names": None, "template": "hf"}, "--template: needs classes by name"),
-        ({"background_weight": "0.8"}, "--background_weight: there is no background"),
-        ({"scorer": "centre", "online": True}, "--online: --scorer=centre looks at all recordings before the first"),
-        ({"scorer": "chain:whiten+em", "online": True}, r"--online: --scorer=chain:whiten\+em looks at all"),
-        ({"background_quiet": True, "online": True}, "--online: --background_quiet looks at all recordings"),
-        ({"template": "a sound"}, "unknown template 'a sound'"),
-        ({"scale": "agreement"}, "template laion is one sentence"),
-        ({"reject": 0.1}, "sentences have no held-out clips of their classes, expected --known_dir=FOLDER"),
-        ({"known_dir": "park"}, "--known_dir: sets the threshold of unknown, expected --reject=0.05"),
-        ({"reject": 0.1, "known_dir": "absent"}, "--known_dir=absent: no such folder"),
-        ({"template_weights": "entropy"}, "--template_weights=entropy: template laion is one sentence"),
-        ({"template_weights": "entropy", "online": True}, "--online: --template_weights=entropy looks at all"),
-        ({"reject_background": 0.1}, "--reject_background: needs recordings of the background"),
-        ({"checkpoint": "words15"}, "expected a folder of an audio-text model|is a classifier"),
-    ],
-)
-def test_bad_flags_are_one_sentence_before_the_work(place, tmp_path, changes, message):
-    with pytest.raises(ValueError, match=message):
-        classify(run_of(place, tmp_path / "out", **changes), "classify")
-    assert not (tmp_path / "out" / "predictions.csv").exists()
-
-
 @pytest.mark.slow
 def test_another_file_of_classes_is_another_run(place, tmp_path):
     classify(run_of(place, tmp_path / "out"), "classify")
@@ -329,32 +220,3 @@ def test_what_is_left_out_of_the_background_is_said(place, tmp_path, capsys):
         classify(run.replace(on_bad_file="stop"), "classify")
     classify(run, "classify")
     assert "note: background: 1 file skipped, the first: bad.wav" in capsys.readouterr().out
-
-
-def test_flags_that_say_nothing_name_no_results(place, tmp_path):
-    """Outputs of before these flags go on; a rate of 0 is a rate."""
-    base = ClassifyRun(checkpoint="c", audio_dir="a", output="o")
-    assert named_flags.settings(base) == {}
-    assert named_flags.settings(base.replace(reject=0.0)) == {"reject": 0.0}
-    assert named_flags.settings(run_of(place, tmp_path)) == {
-        "template": "laion",
-        "background_quiet": False,
-        "background_weight": "0.5",
-        "scale": "checkpoint",
-    }
-
-
-def test_a_template_file_is_named_in_what_is_wrong_with_it(place, tmp_path):
-    own = tmp_path / "mine.txt"
-    for text, message in (("no place\n", "no line has {}"), ("a {}\n{} and {}\n", "template 2")):
-        own.write_text(text)
-        with pytest.raises(ValueError, match=rf"--template={own}: .*{message}"):
-            classify(run_of(place, tmp_path / "out", template=str(own)), "classify")
-
-
-def test_names_are_a_list_of_texts(place):
-    import dhauds_jax
-
-    for names in ("dog",):
-        with pytest.raises(dhauds_jax.BadInput, match="expected a list of names such as"):
-            dhauds_jax.load(place / "clap", class_names=names)

@@ -225,3 +225,12 @@ def test_words15_alone_agrees_more_often_than_before_its_bank(rows):
 
 def test_a_model_of_one_class_tells_nothing():
     assert advice.information(np.ones((40, 1))) == 0.0
+
+
+def test_a_distance_that_is_no_number_is_as_no_bank():
+    """Before, NaN passed for the model's own sounds: a comparison with it is false."""
+    p = np.eye(2)[np.arange(40) % 2]
+    for far in (Distance(np.nan, 0.1, 0.1), Distance(-0.2, np.inf, 0.1)):
+        told = advice.signs((p, p), (p, p), far=far)
+        assert told.far is None and "has no bank" in advice.advise(told).sentence()
+    assert "Adapted weights have no bank" in advice.advise(advice.signs((p, p), (p, p), again=True)).sentence()

@@ -82,3 +82,53 @@ def test_a_bank_is_a_small_file_beside_a_checkpoint(tmp_path):
     (tmp_path / "bank.npz").write_bytes(b"PK\x03\x04")
     with pytest.raises(BadInput, match=r"bank\.npz: cannot be read .* experiments\.evaluate --bank writes"):
         banks.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda x: 1e-6 * x,  # whose projection is beyond half precision
+        lambda x: 5 + 1e-3 * x,  # a mean of many deviations
+        lambda x: x * np.logspace(0, -7, x.shape[1]),  # features of unlike sizes
+        lambda x: np.concatenate([x, x[:, :1] + 1e-4 * np.arange(len(x))[:, None] % 7], 1),  # nearly the same twice
+    ],
+)
+def test_the_file_keeps_the_distances_of_any_scale(tmp_path, change):
+    """Before, half precision made infinities, or means that it could not tell apart."""
+    x, labels = clouds()
+    bank = banks.Bank(banks.fit(change(x), labels), banks.fit(x, labels), 0.5)
+    banks.writing(bank)(tmp_path)
+    found, own = banks.read(tmp_path), banks.far(bank.running, change(x))
+    assert np.isfinite(own).all() and not found.batch.exact
+    assert abs(banks.far(found.running, change(x)) - own).mean() <= banks.LOST
+
+
+def test_an_older_file_has_no_origin_and_no_scales(tmp_path):
+    x, labels = clouds()
+    space = banks.fit(x, labels)._asdict()
+    space["means"], space["centre"] = (space[k] + space["origin"] @ space["projection"] for k in ("means", "centre"))
+    arrays = {f"{s}.{k}": space[k] for s in ("running", "batch") for k in ("projection", "means", "centre", "spread")}
+    np.savez_compressed(tmp_path / "bank.npz", **arrays, scrambled=0.5)
+    np.testing.assert_allclose(
+        banks.far(banks.read(tmp_path).running, x), banks.far(banks.fit(x, labels), x), atol=1e-3
+    )
+
+
+def test_every_damaged_file_is_one_sentence(tmp_path):
+    """Before, a changed byte ended in zlib.error, NotImplementedError or EOFError."""
+    x, labels = clouds()
+    whole = banks.packed(banks.Bank(banks.fit(x, labels), banks.fit(x, labels), 0.5))
+    path, random, refused = tmp_path / "bank.npz", np.random.default_rng(0), 0
+    cut = [whole[: int(k)] for k in np.linspace(0, len(whole) - 1, 15)]
+    changed = []
+    for _ in range(150):
+        changed.append(bytearray(whole))
+        for k in random.integers(0, len(whole), 4):
+            changed[-1][k] = random.integers(256)
+    for content in (*cut, *changed):
+        path.write_bytes(content)
+        try:
+            banks.read(tmp_path)
+        except BadInput:
+            refused += 1
+    assert refused > 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dhauds_jax import class_names
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_rows
@@ -17,24 +17,10 @@ CLASSES = class_names.TOMOFUN
 """The fifteen sub-classes, which a manifest calls remarks; the published code ranks those that occur (quirk T9)."""
 ALIASES: Mapping[str, str] = {"COSmoke": "CO_Smoke"}
 """The organisers' files write COSmoke, those made from AudioSet CO_Smoke."""
-MERGED = (
-    "Barking",
-    "Howling",
-    "Crying",
-    "CO_Smoke",
-    "GlassBreaking",
-    "Other",
-    "Doorbell",
-    "Bird",
-    "Music_Instrument",
-    "Laugh_Shout_Scream",
-)
-"""The ten classes of the challenge, in the order of its labels 0 to 9."""
+MERGED, GROUPS = class_names.TOMOFUN_MERGED, class_names.TOMOFUN_GROUPS
 DOG = MERGED[:3]
 """A dog's sounds; the published system did best with extra data of all other classes."""
-_OF = (0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5, 6, 7, 8, 9)
-GROUPS: Mapping[str, Any] = {"names": list(MERGED), "of": list(_OF)}
-"""For `ClassifierConfig.groups`: the ten classes, and which of them each sub-class is counted to."""
+_OF = GROUPS["of"]
 
 MANIFESTS: Mapping[str, tuple[str, str, str]] = {
     "manifest.csv": ("path", "label", "remark"),
