@@ -104,7 +104,7 @@ POISONED = np.where(np.arange(LENGTH) == 0, np.float32(POISON), WAVES)
             "BYTES data that are",
         ),
         ({"inputs": [{"name": "audio", "datatype": "BYTES", "shape": [65], "data": []}]}, 400, "65 recordings in one"),
-        (asked(POISONED), 500, "recording 1 of 2: the network's probabilities are not finite"),
+        (asked(np.stack([WAVES[0], POISONED[1]])), 500, "recording 2 of 2: the network's probabilities are not finite"),
     ],
 )
 def test_what_is_refused_is_a_text(service, request_, status, said):
