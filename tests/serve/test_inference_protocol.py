@@ -2,6 +2,7 @@
 
 import base64
 import json
+import struct
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from dhauds_jax.serve import inference_protocol
 from dhauds_jax.serve.failures import Failure
-from tests.serve.serving import LENGTH, POISON, RATE, probabilities, recording, served, tone
+from tests.serve.serving import CLASSES, LENGTH, POISON, RATE, probabilities, recording, served, tone
 
 NAME = "tiny"
 INFER = f"/v2/models/{NAME}/infer"
