@@ -2,6 +2,7 @@
 
 import base64
 import json
+import struct
 import threading
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 from dhauds_jax.serve import inference_protocol
 from dhauds_jax.serve.failures import Failure
-from tests.serve.serving import LENGTH, POISON, RATE, probabilities, recording, served, tone
+from tests.serve.serving import CLASSES, LENGTH, POISON, RATE, probabilities, recording, served, tone
 
 NAME = "tiny"
 INFER = f"/v2/models/{NAME}/infer"
@@ -67,6 +68,59 @@ def test_more_recordings_than_may_wait_are_answered_and_counted_as_one_request()
         assert running.service.answered == 1
 
 
+def test_waves_in_json(service):
+    status, said, headers = infer(service, asked(id="7"))
+    assert status == 200 and headers["content-type"] == "application/json"
+    assert (said["id"], said["model_name"], said["model_version"]) == ("7", NAME, "1")
+    found = {one["name"]: one for one in said["outputs"]}
+    assert found["probabilities"]["shape"] == [2, 3] and found["label"]["shape"] == [2]
+    assert np.abs(np.reshape(found["probabilities"]["data"], (2, 3)) - EXPECTED).max() < 1e-6
+    assert found["label"]["data"] == [CLASSES[i] for i in EXPECTED.argmax(-1)]
+
+
+def test_a_wave_of_another_rate_is_resampled(service):
+    twice = np.repeat(tone()[None], 2, 1)  # at 16 kHz as long as the wave at 8 kHz
+    said = infer(service, asked(twice, tensor={"parameters": {"sample_rate": 2 * RATE}}))[1]
+    assert said["outputs"][0]["shape"] == [1, 3]
+    status, said, _ = infer(service, asked(tensor={"parameters": {"sample_rate": 10**9}}))
+    assert status == 422 and said["error"].startswith("the sample_rate is out of range; expected ")
+
+
+def test_binary_tensors_both_ways(service):
+    tail = WAVES.astype("<f4").tobytes()
+    tensor = {"parameters": {"binary_data_size": len(tail)}}
+    request = asked(
+        tensor=tensor, outputs=[{"name": n, "parameters": {"binary_data": True}} for n in ("label", "probabilities")]
+    )
+    del request["inputs"][0]["data"]
+    status, said, headers = infer(service, request, tail)
+    assert status == 200 and headers["content-type"] == "application/octet-stream"
+    raw = said.encode("latin-1") if isinstance(said, str) else said
+    end = int(headers["inference-header-content-length"])
+    outputs = json.loads(raw[:end])["outputs"]
+    first = outputs[0]["parameters"]["binary_data_size"]
+    labels, place = [], end
+    while place < end + first:
+        (size,) = struct.unpack_from("<I", raw, place)
+        labels.append(raw[place + 4 : place + 4 + size].decode())
+        place += 4 + size
+    values = np.frombuffer(raw[end + first :], "<f4").reshape(2, 3)
+    assert labels == [CLASSES[i] for i in EXPECTED.argmax(-1)] and np.array_equal(values, np.float32(EXPECTED))
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "PCM_16"])
+def test_files_in_base64_and_binary(service, subtype):
+    file = recording(tone(), subtype=subtype)
+    expected = service.classify(file)[1]["probabilities"]
+    tensor = {"name": "audio", "datatype": "BYTES", "shape": [2]}
+    as_text = {"inputs": [tensor | {"data": [base64.b64encode(file).decode()] * 2}]}
+    tail = (struct.pack("<I", len(file)) + file) * 2
+    as_bytes = {"inputs": [tensor | {"parameters": {"binary_data_size": len(tail)}}]}
+    for status, said, _ in (infer(service, as_text), infer(service, as_bytes, tail)):
+        assert status == 200
+        assert np.allclose(said["outputs"][0]["data"], 2 * list(expected.values()), atol=1e-7)
+
+
 POISONED = np.where(np.arange(LENGTH) == 0, np.float32(POISON), WAVES)
 
 
@@ -104,7 +158,7 @@ POISONED = np.where(np.arange(LENGTH) == 0, np.float32(POISON), WAVES)
             "BYTES data that are",
         ),
         ({"inputs": [{"name": "audio", "datatype": "BYTES", "shape": [65], "data": []}]}, 400, "65 recordings in one"),
-        (asked(POISONED), 500, "recording 1 of 2: the network's probabilities are not finite"),
+        (asked(np.stack([WAVES[0], POISONED[1]])), 500, "recording 2 of 2: the network's probabilities are not finite"),
     ],
 )
 def test_what_is_refused_is_a_text(service, request_, status, said):
