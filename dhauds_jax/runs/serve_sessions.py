@@ -17,14 +17,14 @@ from dhauds_jax.serve.snapshots import Snapshots
 from dhauds_jax.tta.options import parse_options
 
 
-def made(run: ServeRun, served: Served, model: Model) -> Sessions:
-    """Sessions over a served model, not compiled yet.
+def made(run: ServeRun, served: Served, model: Model, tag: str = "") -> Sessions:
+    """Sessions over a served model, not compiled yet; `tag` is what their names begin with.
 
     Raises:
       BadInput: what cannot be adapted so.
     """
     how = how_of(run)
-    keeping = Keeping(run.max_sessions, run.idle_s, shared=run.adapt == "shared")
+    keeping = Keeping(run.max_sessions, run.idle_s, shared=run.adapt == "shared", tag=tag)
     adaptation.check(how)
     holding.check(keeping)
     if keeping.shared:

@@ -27,6 +27,7 @@ class Keeping(NamedTuple):
         go at any time.
       save_s: least seconds between two times that a session is written to the folder.
       shared: whether all clients share one.
+      tag: hexadecimal digits that new names begin with, where several replicas open sessions (`ray_routing.tag`).
     """
 
     max_sessions: int = 64
@@ -34,6 +35,7 @@ class Keeping(NamedTuple):
     spare_s: float = 30.0
     save_s: float = 5.0
     shared: bool = False
+    tag: str = ""
 
 
 def check(keeping: Keeping) -> None:
@@ -93,7 +95,7 @@ class Holding:
         return {name: held.session for name, held in self._held.items()}
 
     def open(self, name: str = "") -> str:
-        """The name of a new session, 128 random bits unless it is given; one that was written under it comes back.
+        """A new session's name, random behind `Keeping.tag`; one that was written under a given name comes back.
 
         Raises:
           TooManySessions: as many as are allowed are in use.
@@ -101,7 +103,7 @@ class Holding:
         self._expire()
         self._make_room()
         restored = self._restored(name) if name else None
-        name = name or secrets.token_hex(16)
+        name = name or (self._keeping.tag + secrets.token_hex(16))[:32]
         self._put(name, restored or self._make())
         self.totals["opened"] += 1
         return name
