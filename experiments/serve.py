@@ -15,10 +15,12 @@ flags.flags_of(ServeRun)
 
 
 def main() -> str:
-    flags.start()
+    run = flags.from_flags(ServeRun)
+    if run.engine == "local":  # else the replicas compute, and the processors are left to them
+        flags.start()
     from dhauds_jax.runs.serve import serve
 
-    return serve(flags.from_flags(ServeRun))
+    return serve(run)
 
 
 if __name__ == "__main__":

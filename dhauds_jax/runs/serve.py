@@ -39,6 +39,10 @@ def serve(run: ServeRun) -> str:
     """
     check(run)
     _check_packages()
+    if run.engine == "ray":
+        from dhauds_jax.runs import serve_ray
+
+        return serve_ray.serve(run)
     tokens = read_tokens(run.token_file)
     with running.reserved(run.host, run.port) as bound, _ends_at_sigterm():
         if note := open_to_others(bound, tokens):
@@ -84,11 +88,13 @@ def check(run: ServeRun) -> None:
     check_number("--port", run.port, 0, 65_535)
     check_number("--max_batch", run.max_batch, 1, 4_096)
     check_number("--batch_wait_ms", run.batch_wait_ms, 0.0, 10_000.0)
-    for name in ("max_queue", "decoders"):
+    for name in ("max_queue", "decoders", "replicas"):
         check_number(f"--{name}", getattr(run, name), 1)
     for name in ("max_body_mb", "max_memory_mb", "max_seconds", "body_timeout_s", "deadline_s", "stuck_s"):
         check_number(f"--{name}", getattr(run, name), 0.0, above=True)
     check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
+    if run.engine != "ray" and (run.replicas > 1 or run.ray_address != "local"):
+        raise BadInput("--replicas and --ray_address: expected with --engine=ray; one process serves without it")
     several = len(run.checkpoint) > 1 or views(run.views)[0] > 1
     if several and run.adapt != "none":
         raise BadInput(
@@ -129,12 +135,12 @@ def open_to_others(bound: socket.socket, tokens: Sequence[bytes]) -> str:
     return f"--host lets other machines in, and {asks}; keep others out before it"
 
 
-def made(run: ServeRun, tokens: Sequence[bytes] = ()) -> Service:
-    """A service whose compute thread does not run yet."""
+def made(run: ServeRun, tokens: Sequence[bytes] = (), tag: str = "") -> Service:
+    """A service whose compute thread does not run yet; `tag` is what the names of its sessions begin with."""
     models = [load(place, precision=run.precision) for place in run.checkpoint]
     copies, step_s = views(run.views)
     served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=engine.shapes_up_to(run.max_batch))
-    sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models[0])
+    sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models[0], tag)
     counters = Counters()
     batcher = Batcher(served.shapes, served.length, wait_s=run.batch_wait_ms / 1e3, limit=run.max_queue)
     compute = Compute(sessions or engine.SourceOnly(served), batcher, ran=counters.ran)

@@ -20,14 +20,18 @@ from dhauds_jax.serve.snapshots import Snapshots
 from dhauds_jax.tta.options import parse_options
 
 
-def made(run: ServeRun, served: Served, model: Model, clock: Callable[[], float] = time.monotonic) -> Sessions:
-    """Sessions over a served model, not compiled yet; `clock` gives the seconds by which clips are over-frequent.
+def made(
+    run: ServeRun, served: Served, model: Model, tag: str = "", clock: Callable[[], float] = time.monotonic
+) -> Sessions:
+    """Sessions over a served model, not compiled yet.
+
+    `tag` is what their names begin with; `clock` gives the seconds by which clips are over-frequent.
 
     Raises:
       BadInput: what cannot be adapted so.
     """
     how = how_of(run)
-    keeping = Keeping(run.max_sessions, run.idle_s, shared=run.adapt == "shared")
+    keeping = Keeping(run.max_sessions, run.idle_s, shared=run.adapt == "shared", tag=tag)
     adaptation.check(how)
     holding.check(keeping)
     if keeping.shared:

@@ -31,13 +31,14 @@ STATUS: Mapping[str, int] = {
     "internal": 500,
     "bad_answer": 500,
     "full": 503,
+    "lost": 503,
     "draining": 503,
     "not_ready": 503,
     "deadline": 504,
 }
 """Code -> HTTP status. `client_gone` is never sent: it is what the counters say of a client that did not wait."""
 
-RETRY_AFTER_S = {"full": 1, "draining": 5, "not_ready": 5, "too_many_sessions": 30}
+RETRY_AFTER_S = {"full": 1, "lost": 1, "draining": 5, "not_ready": 5, "too_many_sessions": 30}
 """Code -> seconds after which the same request may do."""
 
 

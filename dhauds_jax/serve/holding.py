@@ -26,6 +26,7 @@ class Keeping(NamedTuple):
       spare_s: seconds of rest after which one leaves the memory where another needs its place.
       save_s: least seconds between two times that a session is written to the folder.
       shared: whether all clients share one.
+      tag: hexadecimal digits that new names begin with, where several replicas open sessions (`ray_routing.tag`).
     """
 
     max_sessions: int = 64
@@ -33,6 +34,7 @@ class Keeping(NamedTuple):
     spare_s: float = 30.0
     save_s: float = 5.0
     shared: bool = False
+    tag: str = ""
 
 
 def check(keeping: Keeping) -> None:
@@ -95,7 +97,7 @@ class Holding:
         return {name: held.session for name, held in self._held.items()}
 
     def open(self, name: str = "") -> str:
-        """The name of a new session, 128 random bits unless it is given; one that was written under it comes back.
+        """A new session's name, random behind `Keeping.tag`; one that was written under a given name comes back.
 
         Raises:
           TooManySessions: as many as are allowed are in use.
@@ -103,7 +105,7 @@ class Holding:
         self.expire()
         self._make_room()
         restored = self._restored(name) if name else None
-        name = name or secrets.token_hex(16)
+        name = name or (self._keeping.tag + secrets.token_hex(16))[:32]
         self._put(name, restored or self._make(), restored is not None)
         self.totals["opened"] += 1
         return name

@@ -11,6 +11,9 @@ from dhauds_jax.requests import Devices, Request, flag, like, listed
 ADAPT = ("none", "session", "shared")
 """Whether and for whom the model adapts while it serves."""
 
+ENGINES = ("local", "ray")
+"""What serves: this process, or replicas in a cluster."""
+
 UPDATE = ("idle", "before_next")
 """When a session learns from a full buffer."""
 
@@ -83,6 +86,13 @@ class ServeRun(Request):
     filters: bool = flag("Do not learn from silent, clipped, repeated and over-frequent clips.", True)
     shadow: bool = flag("Compute the source model's answers beside a session's, and give them too.", True)
     seed: int = flag("Seed of the sessions' updates.", 0)
+    engine: str = flag(
+        "local: this process serves; ray: replicas of it in Ray Serve, on one machine or several.",
+        "local",
+        choices=ENGINES,
+    )
+    replicas: int = flag("Replicas of --engine=ray, each with a GPU or a share of the cores.", 1)
+    ray_address: str = flag("Cluster of --engine=ray: local starts one here; else its address, or auto.", "local")
 
 
 def views(text: str) -> tuple[int, float]:

@@ -17,6 +17,7 @@ from dhauds_jax.serve.guards import Limits
 from dhauds_jax.serve.holding import Keeping
 from dhauds_jax.serve.routes import sessions as routes
 from dhauds_jax.serve.sessions import SHARED
+from dhauds_jax.serve.snapshots import is_name
 from tests.serve.adapted import SHAPES, Clock, ask, asked, offline, same_bits, sessions_of, state_of, tiny_model
 from tests.tta import tiny
 
@@ -74,6 +75,12 @@ def test_more_full_buffers_than_may_wait_are_let_go():
     while sessions.work():
         pass
     assert sessions.describe(name)["updates"] == 4
+
+
+def test_names_of_new_sessions_begin_with_their_replicas_digits():
+    sessions = sessions_of(tiny_model(), asked(), keeping=Keeping(tag="0123abcd"))
+    names = {sessions.open() for _ in range(20)}
+    assert len(names) == 20 and all(is_name(name) and name.startswith("0123abcd") for name in names)
 
 
 def test_two_sessions_do_not_touch_each_other_nor_the_source():
