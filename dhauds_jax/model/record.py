@@ -18,16 +18,15 @@ from dhauds_jax.data.windows import Windows
 from dhauds_jax.model import adapting, compiled, own_sounds
 from dhauds_jax.model.adapted import Adapted
 from dhauds_jax.model.adapting import Outcome, Request
+from dhauds_jax.model.passes import passed
 from dhauds_jax.model.predictions import Predictions, predictions
 from dhauds_jax.model.sounds import Sounds, read
 from dhauds_jax.nets import boxed, checkpoint
 from dhauds_jax.nets import precision as precisions
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.progress import FIRST, progress_bar
 from dhauds_jax.tta import bank as banks
 from dhauds_jax.tta import methods, protocols, selection
 from dhauds_jax.tta.advice import FEWEST, advise, signs
-from dhauds_jax.tta.evaluation import check_finite_logits, watched
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, Variables
 from dhauds_jax.workdir.saver import Saver
 
@@ -133,12 +132,7 @@ class Model:
             predict, state = compiled.predict_adapted(self.adapted.method), self.adapted.state
             # As the protocol evaluates: in a mixed order, since labelled lists would starve a batch's statistics.
             order = protocols.evaluation_order(jax.random.key(self.adapted.how.seed), len(waves))
-        shown = {"unit": "batch", "disable": progress is None, "whole": True, "awaited": FIRST.format("batch")}
-        with progress_bar(desc=progress, total=-(-len(waves) // batch_size), **shown) as bar:
-            seen = predict if progress is None else watched(predict, bar.update)
-            logits = protocols.evaluate(seen, state, waves, batch_size, order)
-            bar.update()
-        return check_finite_logits(logits, "; expected a checkpoint of finite weights")
+        return passed(predict, state, waves, batch_size, progress, order)
 
     @precisions.exactly()
     def embed(
@@ -157,21 +151,15 @@ class Model:
         `progress` is the text of a bar, None for none; `FloatingPointError` where a number is not finite.
         """
         state, batch_size = AdaptState(self.variables, (), (), jnp.int32(0)), min(batch_size, len(waves))
-        embed = compiled.embed(self.classifier)
-        shown = {"unit": "batch", "disable": progress is None, "whole": True, "awaited": FIRST.format("batch")}
-        with progress_bar(desc=progress, total=-(-len(waves) // batch_size), **shown) as bar:
-            vectors = protocols.evaluate(
-                embed if progress is None else watched(embed, bar.update), state, waves, batch_size
-            )
-            bar.update()
-        return check_finite_logits(vectors, "; expected a checkpoint of finite weights")
+        return passed(compiled.embed(self.classifier), state, waves, batch_size, progress)
 
     def with_weights(
         self, config: ClassifierConfig, variables: Variables, extra: Mapping[str, Any], precision: str = "float32"
     ) -> Model:
         """The model with another record and its weights, such as other classes over the same embedding."""
-        made = compiled.classifier(config.to_json(), precision)
-        return Model(made, jax.tree.map(jnp.asarray, variables), config, extra)
+        return Model(
+            compiled.classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra
+        )
 
     def adapt(
         self,
@@ -274,8 +262,8 @@ class Model:
           folder: where; made with its parents.
           extra: to be kept beside what the model's own checkpoint holds.
         """
-        kept = {**self.extra, **(extra or {})}
-        return checkpoint.save(folder, self.variables, self.config, kept, banks.writing(self.bank))
+        kept, beside = {**self.extra, **(extra or {})}, banks.writing(self.bank)
+        return checkpoint.save(folder, self.variables, self.config, kept, beside)
 
 
 def load(
