@@ -185,7 +185,8 @@ def test_a_folder_that_is_a_file_is_said(tmp_path):
     name = sessions.open()
     learn(sessions, name)
     sessions.stop()
-    assert said and all(s.startswith(f"--session_dir={tmp_path / 'file'}: ") for s in said)
+    flag = f"--session_dir={tmp_path / 'file'}: "
+    assert said and all(s.startswith(flag) and s.count(flag) == 1 for s in said)
     assert np.isfinite(ask(sessions, name, WAVES[:1])).all()
 
 
