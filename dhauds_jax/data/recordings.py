@@ -22,7 +22,8 @@ from dhauds_jax.files import printable
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.wording import counted, plural
 
-_KINDS = ", ".join(formats.READ)
+EXPECTED = f"recordings ({', '.join(formats.READ)})"
+"""What a folder without a recording is told to hold."""
 
 
 class Recordings(NamedTuple):
@@ -74,19 +75,21 @@ class Listed(NamedTuple):
         return printable(path.relative_to(self.root).as_posix())
 
 
-def find(audio_dir: Path | str) -> Listed:
+def find(audio_dir: Path | str, flag: str = "audio_dir", expected: str = EXPECTED) -> Listed:
     """All recordings below a folder, by the rule of `walking`; or the one file that is given in its place.
+
+    Sentences name the flag that gave the folder, and what it is expected to hold.
 
     Raises:
       BadInput: no such folder, or no recording in it that can be read.
     """
     folder = Path(audio_dir)
     if folder.is_file() and formats.has_sound(folder.name) and not formats.can_be_read(folder.name):
-        raise BadInput(f"--audio_dir={audio_dir}: {formats.left_out([folder], folder.parent)[0]}")
+        raise BadInput(f"--{flag}={audio_dir}: {formats.left_out([folder], folder.parent)[0]}")
     if folder.is_file():
         return Listed(folder.parent, [folder])
     if not folder.is_dir():
-        raise BadInput(f"--audio_dir={audio_dir}: no such folder, expected one with recordings ({_KINDS})")
+        raise BadInput(f"--{flag}={audio_dir}: no such folder, expected one with {expected}")
     walked = walking.below(folder)
     others = [path for path in walked.files if formats.has_sound(path.name) and not formats.can_be_read(path.name)]
     said = formats.left_out(others, folder)
@@ -97,7 +100,7 @@ def find(audio_dir: Path | str) -> Listed:
     found = [path for path in walked.files if formats.can_be_read(path.name)]
     if not found:
         held = "; ".join((f"{counted(len(walked.files), 'file')} and no recording that can be read", *said))
-        raise BadInput(f"--audio_dir={audio_dir}: {held}, expected recordings ({_KINDS})")
+        raise BadInput(f"--{flag}={audio_dir}: {held}, expected {expected}")
     return Listed(folder, found, tuple(formats.kinds(others).items()), said)
 
 
@@ -112,6 +115,8 @@ def load(
     on_bad_file: str = "skip",
     spool: Path | None = None,
     reread: bool = False,
+    flag: str = "audio_dir",
+    expected: str = EXPECTED,
 ) -> Recordings:
     """Reads a file, a folder, or a list of both; a progress bar shows the files.
 
@@ -125,13 +130,14 @@ def load(
       on_bad_file: "skip" leaves unreadable files out and lists them, "stop" raises.
       spool: a file for windows that are more than fit into memory (`windows.IN_MEMORY`).
       reread: whether such windows are kept nowhere: they will be asked for in their order.
+      flag, expected: for sentences, see `find`.
 
     Raises:
       BadInput: nothing to read, an overlap out of range, a bad file, or no file that could be read.
     """
     check_on_bad_file(on_bad_file)
     check_number("--overlap", overlap, 0.0, 1.0, below=True)
-    listed = [find(sounds)] if isinstance(sounds, Path | str) else [find(one) for one in sounds]
+    listed = [find(one, flag, expected) for one in ([sounds] if isinstance(sounds, Path | str) else sounds)]
     # Of one folder the names go on from it; of several with its own name in front, which tells them apart.
     named = [
         (one.name(path) if len(listed) == 1 else printable(path.as_posix()), path)
@@ -143,7 +149,7 @@ def load(
         _check_room([path for _, path in named], spool, wanted)
     keeper = Keeper(length, spool, reread)
     try:
-        found = _read(named, keeper, wanted, on_bad_file, sounds)
+        found = _read(named, keeper, wanted, on_bad_file, f"--{flag}={sounds}")
     finally:
         keeper.close()
     unread = [notice for one in listed for notice in one.notices]
@@ -164,7 +170,7 @@ class _Wanted(NamedTuple):
 
 
 def _read(
-    named: Sequence[tuple[str, Path]], keeper: Keeper, wanted: _Wanted, on_bad_file: str, sounds: object
+    named: Sequence[tuple[str, Path]], keeper: Keeper, wanted: _Wanted, on_bad_file: str, given: str
 ) -> Recordings:
     made, said = _Made(wanted, keeper), Said()
     skipped, paths = [], []
@@ -183,7 +189,7 @@ def _read(
     if not made.files:
         first = ": ".join(skipped[0])
         none = "its only file could not" if len(named) == 1 else f"none of {len(named)} files could"
-        raise BadInput(f"--audio_dir={sounds}: {none} be read, the first: {first}")
+        raise BadInput(f"{given}: {none} be read, the first: {first}")
 
     def again(file: int) -> Iterator[np.ndarray]:
         blocks, _ = read_blocks(paths[file], wanted.sample_rate, wanted.resampler)

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dhauds_jax.data import recordings
+from dhauds_jax.data import formats, recordings
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.estimates import say
 from dhauds_jax.files import check_file, printable, write_csv
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.runs.requests.ask import NEW, AskRun
@@ -17,6 +18,15 @@ from dhauds_jax.wording import counted
 
 COLUMNS = ("file", "label", "confidence", "seconds", "notices", "error")
 """Of the csv file."""
+
+SOURCE = "source_label"
+"""One more column where a session was asked: what the source model says."""
+
+SENT = ("WAV", "FLAC", "OGG")
+"""The formats that a service takes; of folders nothing else is sent."""
+
+PARTLY = 1
+"""Exit code where some recordings got no answer; the others are labelled."""
 
 TRIES = 6
 """How often a recording is sent to a service that is full."""
@@ -35,6 +45,7 @@ class Said(NamedTuple):
       seconds: of the recording.
       notices: what was done to it, as sentences.
       error: the service's sentence.
+      source: the source model's label, where a session answered and the service gives it.
       status: of HTTP; 0 where no service answered, `UNREAD` where nothing was sent.
     """
 
@@ -44,19 +55,21 @@ class Said(NamedTuple):
     notices: str = ""
     error: str = ""
     status: int = 200
+    source: str = ""
 
 
-def ask(run: AskRun) -> str:
-    """Sends recordings, writes the labels; returns the sentence that says where they are.
+def ask(run: AskRun) -> tuple[str, int]:
+    """Sends recordings, writes the labels; returns the sentence that says where they are, and the exit code.
 
     Raises:
-      BadInput: no recordings, no service, or a service that refuses all of them.
+      BadInput: no recordings, labels that would be lost, no service, or a service that refuses all of them.
     """
     import httpx
 
     check_number("--clients", run.clients, 1, 256)
     check_number("--timeout_s", run.timeout_s, 0.0, above=True)
-    check_file(Path(run.output), "output")
+    _check_output(run)
+    _check_url(run.url)
     files = found(run.audio)
     with httpx.Client(base_url=run.url, headers=_token(run.token_file), timeout=run.timeout_s) as client:
         try:
@@ -66,15 +79,29 @@ def ask(run: AskRun) -> str:
         answers = _answers(client, files, session, 1 if session else run.clients)
         if not any(said.status for said in answers):
             raise _nobody(run, answers[0].error)
-        write_csv(Path(run.output), [COLUMNS, *(_row(name, said) for (name, _), said in zip(files, answers))])
+        bad = [(name, said) for (name, _), said in zip(files, answers) if said.error]
+        if len(bad) < len(files):  # a file without labels would only be in the way of the next try
+            write_csv(Path(run.output), _table(files, answers))
         after = _closed(client, session, run)
-    bad = [(name, said) for (name, _), said in zip(files, answers) if said.error]
     if len(bad) == len(files):
         raise BadInput(
             f"none of {counted(len(files), 'recording')} was answered, the first: {bad[0][0]}: {bad[0][1].error}"
         )
     refused = f", {len(bad)} refused (the first: {bad[0][0]}: {bad[0][1].error})" if bad else ""
-    return f"{counted(len(files) - len(bad), 'recording')} labelled{refused}: {run.output}{after}"
+    text = f"{counted(len(files) - len(bad), 'recording')} labelled{refused}: {run.output}{after}"
+    return text, PARTLY if bad else 0
+
+
+def _check_output(run: AskRun) -> None:
+    """Raises `BadInput` where nothing can be written, or labels would be lost."""
+    check_file(Path(run.output), "output")
+    if Path(run.output).exists() and not run.overwrite:
+        raise BadInput(f"--output={run.output}: is there already; give another name, or --overwrite to replace it")
+
+
+def _check_url(url: str) -> None:
+    if not url.lower().startswith(("http://", "https://")):
+        raise BadInput(f"--url={url}: expected an address with http:// before it, such as http://127.0.0.1:8080")
 
 
 def _nobody(run: AskRun, said: str) -> BadInput:
@@ -93,12 +120,24 @@ def found(places: Sequence[str]) -> list[tuple[str, Path]]:
     """
     listed = []
     for place in places:
-        one = recordings.find(place) if Path(place).is_dir() else None
-        if one is None and not Path(place).is_file():
-            raise BadInput(f"--audio={place}: no such file or folder, expected recordings")
-        paths = [Path(place)] if one is None else one.paths
+        if not Path(place).is_dir() and not Path(place).is_file():
+            raise BadInput(f"--audio={place}: no such file or folder, expected recordings (wav, flac or ogg)")
+        paths = _of_folder(place) if Path(place).is_dir() else [Path(place)]
         listed += [(printable(path.as_posix()), path) for path in paths]
     return listed
+
+
+def _of_folder(place: str) -> list[Path]:
+    """What a service takes of a folder; of the rest the kinds are said."""
+    expected = "wav, flac or ogg recordings"
+    one = recordings.find(place, "audio", expected)
+    taken = [path for path in one.paths if formats.READ.get(path.suffix.lower()) in SENT]
+    others = formats.left_out([path for path in one.paths if path not in set(taken)], one.root)
+    if not taken:
+        raise BadInput(f"--audio={place}: {'; '.join((*others, *one.notices))}, expected {expected}")
+    for notice in (*others, *one.notices):
+        say(f"note: --audio={place}: {notice}")
+    return taken
 
 
 def _token(path: str | None) -> dict[str, str]:
@@ -184,7 +223,8 @@ def answer(send: Callable[[], Any], pause: Callable[[float], Any] = time.sleep) 
         return Said(error=sentence(response), status=response.status_code)
     said = response.json()
     notices = "; ".join(notice["message"] for notice in said["notices"])
-    return Said(said["label"], said["confidence"], said["seconds"], notices)
+    source = (said.get("source") or {}).get("label", "")
+    return Said(said["label"], said["confidence"], said["seconds"], notices, source=source)
 
 
 def sentence(response: Any) -> str:
@@ -195,6 +235,14 @@ def sentence(response: Any) -> str:
         return f"{error['message']}{expected}"
     except (ValueError, KeyError, TypeError):
         return f"HTTP {response.status_code} without a sentence: is this a service of experiments.serve?"
+
+
+def _table(files: Sequence[tuple[str, Path]], answers: Sequence[Said]) -> list[tuple[object, ...]]:
+    """The rows of the csv file; the source model's labels are its last column where there are any."""
+    rows = [COLUMNS, *(_row(name, said) for (name, _), said in zip(files, answers))]
+    if not any(said.source for said in answers):
+        return rows
+    return [(*row, more) for row, more in zip(rows, (SOURCE, *(said.source for said in answers)))]
 
 
 def _row(name: str, said: Said) -> tuple[object, ...]:

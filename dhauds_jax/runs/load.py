@@ -27,6 +27,9 @@ from dhauds_jax.wording import counted
 TONES = 8
 """Recordings that are made where none are given."""
 
+UNANSWERED = 1
+"""Exit code where a service answered nothing."""
+
 MOST_BYTES = 256 * 2**20
 """Of the recordings, which are held in memory."""
 
@@ -63,8 +66,8 @@ class Measured(NamedTuple):
     cpu_s: float | None
 
 
-def load(run: LoadRun, command: str) -> str:
-    """Asks the services as the flags say; returns the table, or JSON.
+def load(run: LoadRun, command: str) -> tuple[str, int]:
+    """Asks the services as the flags say; returns the table, or JSON, and the exit code.
 
     Raises:
       BadInput: flags that do not go together, no recordings, or no service.
@@ -76,11 +79,11 @@ def load(run: LoadRun, command: str) -> str:
         measured = _measure(run, services, bodies)
     rows = [_row(run, one) for one in measured]
     ratio = _ratio(measured, rows) if len(rows) > 1 else {}
+    code = 0 if all(row["answered"] for row in rows) else UNANSWERED
     if run.json:
-        return json.dumps(
-            {"what": "load", "services": rows, "ratio": ratio, "cores": os.cpu_count(), "command": command}
-        )
-    return _table(run, rows, ratio)
+        found = {"what": "load", "services": rows, "ratio": ratio, "cores": os.cpu_count(), "command": command}
+        return json.dumps(found), code
+    return _table(run, rows, ratio), code
 
 
 def _check(run: LoadRun) -> None:
@@ -210,12 +213,13 @@ def _table(run: LoadRun, rows: Sequence[dict[str, Any]], ratio: dict[str, float]
     how = f"{run.rate:g} requests a second at random moments" if run.rate else "each asks again when it has its answer"
     lines = [f"{counted(run.clients, 'client')}, {how}"]
     for row in rows:
-        times = ", ".join(f"{name} {row[f'{name}_ms'] or 0.0:.1f}" for name in ("p50", "p90", "p99", "max"))
+        known = [(name, row[f"{name}_ms"]) for name in ("p50", "p90", "p99", "max") if row["answered"]]
+        times = ", ms: " * bool(known) + ", ".join(f"{name} {ms:.1f}" for name, ms in known)
         codes = {code: count for code, count in row["codes"].items() if code != 200}
         others = "".join(f", {count} with code {code}" for code, count in codes.items())
         unsent = f" ({row['planned']} planned)" if row["sent"] < row["planned"] else ""
         lines.append(
-            f"{row['service']}: {row['per_s']:.1f} answers a second, ms: {times}; {row['answered']} of {row['sent']} "
+            f"{row['service']}: {row['per_s']:.1f} answers a second{times}; {row['answered']} of {row['sent']} "
             f"answered{unsent}, {row['lost']} lost{others}"
         )
         per = row["core_ms_per_answer"]

@@ -26,7 +26,7 @@ from dhauds_jax.serve.compute import Compute
 from dhauds_jax.serve.counters import Counters, resident_bytes
 from dhauds_jax.serve.decode import Decoders
 from dhauds_jax.serve.reading import Wanted
-from dhauds_jax.serve.request import ServeRun, views
+from dhauds_jax.serve.request import ADAPTING, ServeRun, views
 from dhauds_jax.serve.service import Limits, Service
 from dhauds_jax.wording import counted
 
@@ -72,6 +72,8 @@ def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
         compiled = warm(service)
         service.compute.watch(run.stuck_s)
         watch(service, compiled)
+        if service.sessions is not None:
+            say(serve_sessions.told(run, service.sessions))
         from dhauds_jax.serve.app import create_app
 
         running.run(
@@ -95,11 +97,24 @@ def check(run: ServeRun) -> None:
     check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
     if run.engine != "ray" and (run.replicas > 1 or run.ray_address != "local"):
         raise BadInput("--replicas and --ray_address: expected with --engine=ray; one process serves without it")
+    _check_adapting(run)
     several = len(run.checkpoint) > 1 or views(run.views)[0] > 1
     if several and run.adapt != "none":
         raise BadInput(
             f"--adapt={run.adapt}: a session adapts one network as it is, expected one --checkpoint and --views=shift:1"
         )
+
+
+def _check_adapting(run: ServeRun) -> None:
+    """Raises `BadInput` for flags of sessions where nothing adapts: they would be ignored."""
+    defaults = ServeRun.defaults()
+    for name in ADAPTING if run.adapt == "none" else ():
+        given, default = getattr(run, name), defaults[name]
+        if (tuple(given) if name == "options" else given) != default:
+            raise BadInput(
+                f"--{name}: expected with --adapt=session (or --adapt=shared); without it nothing adapts, and the flag "
+                "would be ignored"
+            )
 
 
 def _check_packages() -> None:
@@ -226,14 +241,19 @@ def gauges(service: Service, compiled: int) -> dict[str, float | Mapping[str, fl
     return found
 
 
+def _adapts(adapt: str) -> str:
+    return {"session": "each session adapts", "shared": "one state adapts for all"}.get(adapt, "it does not adapt")
+
+
 def opening(service: Service, address: str) -> str:
     """What is said when the port is open."""
     model, classes = service.model, service.served.classes
     named = ", ".join(classes[:5]) + (f" and {len(classes) - 5} more" if len(classes) > 5 else "")
     members = f"{model['members']} checkpoints of " if model["members"] > 1 else ""
     return (
-        f"serving at {address} (POST a recording to /v1/classify or /invocations; GET /ping, /metrics)\n"
+        f"serving at {address} (POST a recording to /v1/classify or /invocations, or "
+        f"tensors to /v2/models/{model['net']}/infer; GET /ping, /metrics)\n"
         f"model: {members}{model['net']}, hash {model['hash']}; windows of {model['window_s']:g} s at "
-        f"{model['sample_rate']} Hz; {counted(len(classes), 'class', 'classes')}: {named}\n"
+        f"{model['sample_rate']} Hz; {_adapts(model['adapt'])}; {counted(len(classes), 'class', 'classes')}: {named}\n"
         "Ctrl-C (or SIGTERM) stops it when what was accepted is answered"
     )

@@ -43,7 +43,13 @@ def read(folder: Path | str, model: Model, classes: tuple[str, ...]) -> Canary:
     """
     config = model.config
     found = recordings.load(
-        folder, sample_rate=config.sample_rate, length=config.length, on_bad_file="stop", **reading(config.front_end)
+        folder,
+        sample_rate=config.sample_rate,
+        length=config.length,
+        on_bad_file="stop",
+        flag="canary",
+        expected=f"CLASS/*.wav, a folder a class and at least {guards.FEWEST_CANARIES} recordings in all",
+        **reading(config.front_end),
     )
     firsts = np.searchsorted(found.owner, np.arange(len(found.files)))
     names = [name.rpartition("/")[0].rpartition("/")[2] for name in found.files]

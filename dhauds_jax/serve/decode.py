@@ -36,7 +36,7 @@ _OTHERS = (
     (0, b"RF64", "an RF64 file"),
     (0, b"RIFX", "a RIFX file"),
     (0, b"PK", "a zip archive"),
-    (0, b"--", "a form (multipart)"),
+    (0, b"--", "a form (multipart; curl: --data-binary @FILE in place of -F)"),
     (0, b"{", "JSON"),
 )
 OUT_OF_TIME = (-signal.SIGPROF, -signal.SIGXCPU)

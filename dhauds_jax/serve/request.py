@@ -14,6 +14,12 @@ ADAPT = ("none", "session", "shared")
 ENGINES = ("local", "ray")
 """What serves: this process, or replicas in a cluster."""
 
+ADAPTING = (
+    "method", "options", "adapt_batch", "update", "max_sessions", "idle_s", "session_dir", "canary", "canary_drop",
+    "max_drift", "filters", "shadow", "seed",
+)  # fmt: skip
+"""Flags that say nothing without `--adapt`."""
+
 UPDATE = ("idle", "before_next")
 """When a session learns from a full buffer."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import socket
 import time
@@ -55,6 +56,11 @@ def reserved(host: str, port: int) -> socket.socket:
         found.bind(address)
     except OSError as error:
         found.close()
+        if error.errno == errno.EADDRNOTAVAIL:
+            raise BadInput(
+                f"--host={host}: is no address of this machine ({error.strerror}), expected one that is, such as "
+                "127.0.0.1, or 0.0.0.0 for all"
+            ) from None
         raise BadInput(
             f"--port={port}: cannot be used at {host} ({error.strerror or error}), expected a free port, such as "
             "--port=0 for any"

@@ -109,8 +109,8 @@ class Session:
                 self.left_out[fault] += 1
                 continue
             source = None if sources is None else np.array(sources[row])
-            clip = Clip(exactly(wave), self.counts["learnt_from"], source)
-            self.counts["learnt_from"] += 1
+            clip = Clip(exactly(wave), self.counts["taken"], source)
+            self.counts["taken"] += 1
             self.buffer.append(clip)
             if not self.room:
                 self._wait()
@@ -169,13 +169,13 @@ class Session:
         self.recent.extend(map(in_16_bit, clips))
         yield
         if how.limits is None:
-            self._keep(shadow)
+            self._keep(shadow, len(clips))
             return
         source = yield from self._source_of_recent()
         verdict = yield from self._judged(shadow, source, finite)
         if verdict.keep:
             self._note(verdict)
-            self._keep(shadow)
+            self._keep(shadow, len(clips))
             return
         self._refused(verdict)
         if self.rollbacks_in_a_row >= how.rollbacks:
@@ -189,9 +189,10 @@ class Session:
         self.counts["rollbacks"] += 1
         self.rollbacks_in_a_row += 1
 
-    def _keep(self, state: AdaptState) -> None:
+    def _keep(self, state: AdaptState, clips: int) -> None:
         self.good.append(state)
         self.counts["updates"] += 1
+        self.counts["learnt_from"] += clips
         self.rollbacks_in_a_row = 0
 
     def _back(self) -> Generator[None, None, None]:
@@ -278,6 +279,7 @@ class Session:
         self._begin()
         for name in ("counts", "reasons", "left_out"):
             getattr(self, name).update(told[name])
+        self.counts.setdefault("taken", self.counts["learnt_from"])  # older ones counted what they took as learnt from
         self.journal.extend(told["journal"])
         self.rollbacks_in_a_row, self.from_source = told["rollbacks_in_a_row"], told["from_source"]
         if told["counts"].get("updates") and not self.from_source:

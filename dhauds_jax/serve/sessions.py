@@ -53,13 +53,18 @@ class Sessions:
         snapshots: Snapshots | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.keeping, self._clock = keeping, clock
+        self.keeping, self.snapshots, self._clock = keeping, snapshots, clock
         self._parts = Parts(how, adaptation.programs(model, how, served.shapes), served, labelled)
         first = self._parts.programs.first
         self._holding = Holding(keeping, lambda: Session(self._parts), first, snapshots, clock)
         self._working = ""
         self._queue: dict[str, None] = {}
         self._failed: list[Exception] = []
+
+    @property
+    def canary(self) -> Canary | None:
+        """The labelled clips that updates are held to."""
+        return self._parts.canary
 
     def warm(self) -> dict[int, float]:
         """Compiles everything that sessions need, and asks the source model of the canary; seconds by shape."""

@@ -136,6 +136,13 @@ class Snapshots:
             raise ValueError("a session's name is 32 hexadecimal digits")
         return Saver(self._own / name, identity=self._identity)
 
+    def count(self) -> tuple[int, int]:
+        """How many sessions lie there of this identity, and how many of others, whose names are unknown here."""
+        places = {record.parents[1] for record in self.folder.glob("*/*/*/info.json")}
+        ours = [one for one in places if is_name(one.name) and _IDENTITY.fullmatch(one.parent.name)]
+        own = sum(one.parent == self._own for one in ours)
+        return own, len(ours) - own
+
     def tidy(self, used: Iterable[str] = ()) -> None:
         """Removes the sessions, of any identity, that nobody asked for since `KEPT_S`; only what a `Saver` wrote.
 
@@ -160,7 +167,8 @@ class Snapshots:
         """Says a fault once; names of sessions are left out, for who knows one has the session."""
         said = fault if isinstance(fault, str) else sentence(fault) or f"{type(fault).__name__}: {fault}"
         said = _NAME.sub("SESSION", " ".join(said.split()))
-        text = f"--session_dir={self.folder}: {said}; {what_now}"
+        flag = f"--session_dir={self.folder}: "
+        text = f"{flag}{said.removeprefix(flag)}; {what_now}"
         if text not in self._said:
             self._said.add(text)
             self._say(text)

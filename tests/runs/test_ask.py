@@ -24,7 +24,11 @@ def asked(service, tmp_path):
     def request(*audio, **more):
         token = tmp_path / "token"
         token.write_text("secret\nanother\n")
-        places = {"url": f"http://127.0.0.1:{service.port}", "output": str(tmp_path / "out" / "labels.csv")}
+        places = {
+            "url": f"http://127.0.0.1:{service.port}",
+            "output": str(tmp_path / "out" / "labels.csv"),
+            "overwrite": True,
+        }
         return AskRun(**{**places, "token_file": str(token), "audio": [str(one) for one in audio], **more})
 
     return request
@@ -41,7 +45,8 @@ def test_files_and_folders_become_a_table(asked, tmp_path):
         soundfile.write(tmp_path / name, tone(1_500, seed), 2 * RATE)
     (tmp_path / "a" / "bad.wav").write_bytes(b"no sound")
     run = asked(tmp_path / "1.wav", tmp_path / "a")
-    said = ask.ask(run)
+    said, code = ask.ask(run)
+    assert code == 1
     assert said.startswith("3 recordings labelled, 1 refused (the first: ") and said.endswith(f": {run.output}")
     found = rows(run)
     assert [row["file"].rpartition("/")[2] for row in found] == ["1.wav", "2.wav", "3.wav", "bad.wav"]
@@ -56,13 +61,14 @@ def test_a_session_is_opened_asked_in_order_and_closed(asked, service, tmp_path)
         soundfile.write(tmp_path / f"{number}.wav", tone(seed=number), RATE)
     network = service.service.compute.predictor
     before = len(network.batches)
-    assert "; the session learnt 3 times and went back 1" in ask.ask(asked(tmp_path, session="new"))
+    assert "; the session learnt 3 times and went back 1" in ask.ask(asked(tmp_path, session="new"))[0]
     name = next(iter(network.closed))
     assert [batch for batch in network.batches[before:]] == [(name, 1, 1)] * 3
-    said = ask.ask(asked(tmp_path, session="new", keep_session=True))
+    said, code = ask.ask(asked(tmp_path, session="new", keep_session=True))
+    assert code == 0
     kept = said.rpartition("--session=")[2]
     assert kept in network.names
-    assert ask.ask(asked(tmp_path, session=kept)).endswith(f"it stays open: --session={kept}")
+    assert ask.ask(asked(tmp_path, session=kept))[0].endswith(f"it stays open: --session={kept}")
     with pytest.raises(
         BadInput, match=r"none of 3 recordings was answered, the first: .*0\.wav: the session is closed"
     ):
@@ -71,7 +77,9 @@ def test_a_session_is_opened_asked_in_order_and_closed(asked, service, tmp_path)
 
 def test_what_cannot_be_asked_is_said_in_one_sentence(asked, tmp_path):
     soundfile.write(tmp_path / "a.wav", np.zeros(100), RATE)
-    with pytest.raises(BadInput, match=r"^--audio=.*nowhere: no such file or folder, expected recordings$"):
+    with pytest.raises(
+        BadInput, match=r"^--audio=.*nowhere: no such file or folder, expected recordings \(wav, flac or ogg\)$"
+    ):
         ask.ask(asked(tmp_path / "nowhere"))
     with pytest.raises(BadInput, match=r"no token that is known here, expected the header Authorization: Bearer TOKEN"):
         ask.ask(asked(tmp_path / "a.wav", token_file=None))
@@ -79,8 +87,8 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(asked, tmp_path):
         BadInput, match=r"^--url=http://127\.0\.0\.1:1: no service answers \(.*\), expected experiments"
     ):
         ask.ask(asked(tmp_path / "a.wav", url="http://127.0.0.1:1"))
-    with pytest.raises(BadInput, match=r"^--url=nowhere: no service answers"):
-        ask.ask(asked(tmp_path / "a.wav", url="nowhere"))
+    with pytest.raises(BadInput, match=r"^--url=127\.0\.0\.1:1: expected an address with http:// before it"):
+        ask.ask(asked(tmp_path / "a.wav", url="127.0.0.1:1"))
     with pytest.raises(BadInput, match=r"^--token_file=nowhere: no such file"):
         ask.ask(asked(tmp_path / "a.wav", token_file="nowhere"))
 
@@ -98,7 +106,7 @@ def test_one_recording_without_an_answer_costs_its_own_row(tmp_path):
         (tmp_path / f"{name}.wav").write_bytes(name.encode())
     with Tiny(answers) as tiny:
         run = AskRun(url=tiny.url, audio=[str(tmp_path)], output=str(tmp_path / "labels.csv"), session="abc", clients=1)
-        said = ask.ask(run)
+        said, _ = ask.ask(run)
     assert said.startswith("2 recordings labelled, 1 refused (the first: ")
     assert "; the session cannot be asked: HTTP 404 without a sentence" in said
     assert [row["label"] for row in rows(run)] == ["bark", "bark", ""] and rows(run)[2]["error"]
@@ -114,9 +122,36 @@ def test_labels_are_written_before_the_session_is_closed(tmp_path):
     (tmp_path / "1.wav").write_bytes(b"1")
     with Tiny(answers) as tiny:
         run = AskRun(url=tiny.url, audio=[str(tmp_path)], output=str(tmp_path / "labels.csv"), session="abc")
-        said = ask.ask(run)
+        said, code = ask.ask(run)
     assert "; of the session nothing is known (" in said and said.endswith("): --session=abc")
-    assert [row["label"] for row in rows(run)] == ["bark"]
+    assert [row["label"] for row in rows(run)] == ["bark"] and code == 0
+    with pytest.raises(BadInput, match=r"^--output=.*labels\.csv: is there already; .*--overwrite to replace it$"):
+        ask.ask(run)
+
+
+def test_what_a_service_does_not_take_is_said_and_not_sent(tmp_path, capsys):
+    for name in ("a.wav", "b.mp3", "c.mp3", "d.aiff", "e.m4a"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for _, path in ask.found([str(tmp_path)])] == ["a.wav"]
+    said = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2].partition(": ")[2].partition(" (")[0] for line in said] == [
+        "2 .mp3 files were left out", "1 .aiff file was left out", "1 .m4a file was left out",
+    ]  # fmt: skip
+    (tmp_path / "a.wav").unlink()
+    with pytest.raises(BadInput, match=r"^--audio=.*2 \.mp3 files .*, expected wav, flac or ogg recordings$"):
+        ask.found([str(tmp_path)])
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(BadInput, match=r"^--audio=.*empty: 0 files and no .*, expected wav, flac or ogg recordings$"):
+        ask.found([str(tmp_path / "empty")])
+
+
+def test_the_source_models_label_is_a_column_where_a_session_says_it(tmp_path):
+    good = b'{"label": "bark", "confidence": 0.5, "seconds": 1.0, "notices": [], "source": {"label": "meow"}}'
+    (tmp_path / "1.wav").write_bytes(b"1")
+    with Tiny(lambda *_: b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(good), good)) as tiny:
+        run = AskRun(url=tiny.url, audio=[str(tmp_path)], output=str(tmp_path / "labels.csv"), session="abc")
+        ask.ask(run)
+    assert [(row["label"], row[ask.SOURCE]) for row in rows(run)] == [("bark", "meow")]
 
 
 class Response:

@@ -18,12 +18,12 @@ PROGRAM = (sys.executable, "-m", "tests.serve.tiny_server")
 
 def test_a_service_is_asked_and_its_numbers_are_said():
     with Tiny() as tiny:
-        said = loading.load(LoadRun(url=tiny.url, clients=2, requests=12, blocks=3), "the command")
+        said, code = loading.load(LoadRun(url=tiny.url, clients=2, requests=12, blocks=3), "the command")
         found = json.loads(
-            loading.load(LoadRun(url=tiny.url, clients=2, requests=12, json=True, rate=1e4), "the command")
+            loading.load(LoadRun(url=tiny.url, clients=2, requests=12, json=True, rate=1e4), "the command")[0]
         )
     assert said.splitlines()[0] == "2 clients, each asks again when it has its answer"
-    assert "12 of 12 answered, 0 lost" in said and "the load generator took" in said
+    assert code == 0 and "12 of 12 answered, 0 lost" in said and "the load generator took" in said
     (row,) = found["services"]
     assert row["planned"] == 12
     assert (row["sent"], row["answered"], row["lost"], row["codes"]) == (12, 12, 0, {"200": 12})
@@ -38,8 +38,8 @@ def test_a_service_is_asked_and_its_numbers_are_said():
 
 def test_requests_that_were_planned_and_not_sent_are_said():
     with Tiny() as tiny:
-        said = loading.load(LoadRun(url=tiny.url, clients=1, requests=5, blocks=1, longest_s=1e-9), "")
-    assert "0 of 0 answered (5 planned), 0 lost" in said
+        said, code = loading.load(LoadRun(url=tiny.url, clients=1, requests=5, blocks=1, longest_s=1e-9), "")
+    assert "0.0 answers a second; 0 of 0 answered (5 planned), 0 lost" in said and code == loading.UNANSWERED == 1
 
 
 def test_two_services_are_asked_in_turn():
@@ -48,17 +48,17 @@ def test_two_services_are_asked_in_turn():
 
     with Tiny() as first, Tiny(refuses) as second:
         run = LoadRun(url=first.url, compare=second.url, clients=1, requests=6, blocks=2)
-        said = loading.load(run, "")
-        assert f"{second.url}: 0.0 answers a second" in said and "6 with code 503" in said
+        said, code = loading.load(run, "")
+        assert f"{second.url}: 0.0 answers a second; 0 of 6" in said and "6 with code 503" in said and code == 1
         assert "the first to the second" not in said
-        said = loading.load(run.replace(compare=first.url), "")
+        said, code = loading.load(run.replace(compare=first.url), "")
     assert "the first to the second: " in said and " x the answers a second" in said and " x the p99" in said
 
 
 def test_services_are_started_with_a_flag_that_differs(monkeypatch):
     monkeypatch.setattr(started, "PROGRAM", PROGRAM)
     run = LoadRun(serve="max_batch=32", compare="max_batch:1", clients=2, requests=8, json=True)
-    found = json.loads(loading.load(run, ""))
+    found = json.loads(loading.load(run, "")[0])
     assert [row["service"] for row in found["services"]] == ["the service", "--max_batch=1"]
     assert all(row["answered"] == 8 and row["start_s"] > 0 for row in found["services"])
     assert found["ratio"]["per_s"] > 0

@@ -17,10 +17,12 @@ import soundfile
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model import load
-from dhauds_jax.runs import serve
-from dhauds_jax.serve import running
+from dhauds_jax.runs import serve, serve_sessions
+from dhauds_jax.serve import canary, running
 from dhauds_jax.serve.request import ServeRun, views
+from dhauds_jax.serve.snapshots import Snapshots
 from tests.runs import tiny
+from tests.serve.adapted import asked, sessions_of, tiny_model
 from tests.serve.malformed import http, send
 from tests.serve.serving import Network, recording, service_of
 
@@ -44,6 +46,14 @@ ROOT = Path(__file__).resolve().parents[2]
             r"--adapt=session: a session adapts one",
         ),
         ({"checkpoint": ("nowhere",), "port": 0}, r"nowhere"),
+        ({"method": "tent"}, r"^--method: expected with --adapt=session .* the flag would be ignored$"),
+        ({"options": ["lr=1"]}, r"^--options: expected with --adapt=session"),
+        ({"canary": "canary"}, r"^--canary: expected with --adapt=session"),
+        ({"filters": False}, r"^--filters: expected with --adapt=session"),
+        (
+            {"adapt": "session", "session_dir": "/dev/null/sessions", "port": 0},
+            r"^--session_dir=/dev/null/sessions: (?!--session_dir)",
+        ),
         pytest.param(
             {"adapt": "session", "method": "shot", "port": 0}, r"--method=shot: it looks at", marks=pytest.mark.slow
         ),
@@ -67,6 +77,33 @@ def test_a_port_that_is_taken_is_said():
         assert running.address(free) == f"http://127.0.0.1:{free.getsockname()[1]}"
         with pytest.raises(ConnectionRefusedError):  # it is held, and refuses until a server listens
             socket.create_connection(free.getsockname(), timeout=10)
+
+
+def test_an_address_of_another_machine_is_said_of_the_host():
+    with pytest.raises(BadInput, match=r"^--host=192\.0\.2\.1: is no address of this machine \(Cannot assign"):
+        running.reserved("192.0.2.1", 0)  # of documentation (RFC 5737): nobody has it
+
+
+def test_how_sessions_adapt_is_told(tmp_path):
+    how, labels = asked("tent"), np.zeros(40, np.int32)
+    right = canary.Canary(np.zeros((40, 256), np.float32), labels, np.arange(40) < 10)
+    run = ServeRun(checkpoint=("x",), adapt="session", method="tent", session_dir=str(tmp_path), canary="room")
+    for model in ("another", "this"):
+        kept = sessions_of(tiny_model(), how, labelled=right, snapshots=Snapshots(tmp_path, {"model": model}))
+        if model == "another":
+            kept.open()
+            kept.stop()
+    assert serve_sessions.told(run, kept) == (
+        "adapts by tent, 16 clips an update; canary: 40 clips of room, the source model has 25.0 % of them right; "
+        f"sessions are kept in {tmp_path} (0 found, and 1 of another model, method or options, which are unknown here)"
+    )
+    kept.open()
+    kept.stop()
+    assert kept.snapshots.count() == (1, 1)
+    alone = serve_sessions.told(run.replace(session_dir=None), sessions_of(tiny_model(), how))
+    assert alone.endswith(
+        "canary: none (--canary); sessions are in memory alone (--session_dir keeps them over a restart)"
+    )
 
 
 def test_one_deadline_holds_for_the_whole_end(monkeypatch):

@@ -122,6 +122,11 @@ def test_what_is_refused_has_its_status_and_sentence(service, method, path, body
     assert service.classify(GOOD)[0] == 200
 
 
+def test_a_form_is_told_how_to_send_a_file(service):
+    status, said, _ = service("POST", "/v1/classify", body=b"--x\r\nContent-Disposition: form-data\r\n")
+    assert status == 415 and "--data-binary @FILE" in said["error"]["message"]
+
+
 def test_a_length_that_is_missing_or_false_does_not_help(service):
     head = b"POST /v1/classify HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
     piece = b"ffff\r\n" + bytes(65_535) + b"\r\n"

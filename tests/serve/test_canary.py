@@ -37,3 +37,12 @@ def test_few_clips_and_strange_folders_are_refused(tmp_path):
     (tmp_path / "few" / "class0").rename(tmp_path / "few" / "other")
     with pytest.raises(BadInput, match=r"other/00\.wav lies in no class's folder"):
         canary.read(tmp_path / "few", model, model.classes)
+
+
+@pytest.mark.parametrize("make", [True, False])
+def test_a_folder_without_recordings_is_said_of_the_canary(tmp_path, make):
+    if make:
+        (tmp_path / "empty").mkdir()
+    said = rf"^--canary={tmp_path}/empty: .*, expected (one with )?CLASS/\*\.wav, .* at least 40 recordings in all$"
+    with pytest.raises(BadInput, match=said):
+        canary.read(tmp_path / "empty", tiny_model(), ())

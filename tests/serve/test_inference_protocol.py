@@ -38,7 +38,8 @@ def infer(service, request, tail=b"", headers=()):
 def test_health_and_metadata(service):
     assert service("GET", "/v2/health/live")[0] == service("GET", "/v2/health/ready")[0] == 200
     assert service("GET", f"/v2/models/{NAME}/ready")[0] == service("GET", f"/v2/models/{NAME}/versions/1")[0] == 200
-    assert service("GET", "/v2")[1]["name"] == "dhauds_jax"
+    said = service("GET", "/v2")[1]
+    assert (said["name"], said["models"]) == ("dhauds_jax", [NAME])
     said = service("GET", f"/v2/models/{NAME}")[1]
     assert (said["name"], said["versions"], said["outputs"][0]["shape"]) == (NAME, ["1"], [-1, 3])
     assert [(one["name"], one["datatype"]) for one in said["inputs"]] == [("wave", "FP32"), ("audio", "BYTES")]

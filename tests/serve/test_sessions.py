@@ -297,7 +297,9 @@ def test_clips_that_filters_leave_out_are_predicted_and_counted():
     answers = one_by_one(sessions, name, np.concatenate([WAVES[:2], np.zeros((1, 256), np.float32), WAVES[:1]]))
     assert answers.shape == (4, 4) and np.allclose(answers.sum(1), 1)
     assert sessions.describe(name)["clips_left_out"] == {"silent": 1, "repeated": 1}
-    assert sessions.describe(name)["clips_learnt_from"] == 2
+    assert sessions.describe(name)["clips_learnt_from"] == 0 and sessions.describe(name)["clips_waiting"] == 2
+    one_by_one(sessions, name, WAVES[2:7])
+    assert sessions.describe(name)["clips_learnt_from"] == 4 and sessions.describe(name)["clips_waiting"] == 3
     assert sessions.totals()["left_out"] == {"silent": 1, "repeated": 1}
 
 

@@ -16,8 +16,11 @@ class AskRun(Request):
     """The flags of `experiments.ask`."""
 
     url: str = flag("Address of a service of experiments.serve.", "http://127.0.0.1:8080")
-    audio: Sequence[str] = flag("Recordings, and folders that are searched with their folders, comma between.")
+    audio: Sequence[str] = flag(
+        "Recordings (wav, flac or ogg), and folders that are searched with their folders, comma between."
+    )
     output: str = flag("A csv file with a row for each recording.", "labels.csv")
+    overwrite: bool = flag("Replace --output if it is there.", False)
     session: str = flag(
         "new opens a session, which adapts to these recordings, one after the other in the order of their names; or "
         "the name of one that is open; empty asks the model as it is.",

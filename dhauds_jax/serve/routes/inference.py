@@ -35,10 +35,17 @@ async def ready(service: Service, request: Any) -> Any:
 
 
 async def server(service: Service, request: Any) -> Any:
-    """What the server is."""
+    """What the server is; beside what the protocol names, the models that it has."""
     from dhauds_jax import __version__
 
-    return reply({"name": "dhauds_jax", "version": __version__, "extensions": ["binary_tensor_data"]})
+    return reply(
+        {
+            "name": "dhauds_jax",
+            "version": __version__,
+            "extensions": ["binary_tensor_data"],
+            "models": [name_of(service)],
+        }
+    )
 
 
 async def model(service: Service, request: Any) -> Any:
