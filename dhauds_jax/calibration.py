@@ -231,21 +231,23 @@ def threshold(
     ends = []
     if reject is not None:
         check_number("--reject", reject, 0.0, 1.0, below=True)
-        known = _needed(calibration.known, "--reject", "known classes")
+        known = _needed(
+            calibration.known, "--reject", "known classes", "known_dir", ", or of a checkpoint of experiments.crossval"
+        )
         ends.append(float(known[int(reject * len(known) + 1e-9)]))
     if reject_background is not None:
         check_number("--reject_background", reject_background, 0.0, 1.0)
-        loud = _needed(calibration.background, "--reject_background", "background alone")[::-1]
+        loud = _needed(calibration.background, "--reject_background", "background alone", "background_dir")[::-1]
         kept = int(reject_background * len(loud) + 1e-9)
         ends.append(math.nextafter(float(loud[kept]), math.inf) if kept < len(loud) else -math.inf)
     return max(ends) if ends else None
 
 
-def _needed(values: np.ndarray | None, flag: str, what: str) -> np.ndarray:
+def _needed(values: np.ndarray | None, flag: str, what: str, folder: str, also: str = "") -> np.ndarray:
     if values is None:
         raise BadInput(
-            f"{flag}: the calibration has no held-out scores of {what}, expected some: calibrate with recordings of "
-            "it, or leave the flag out"
+            f"{flag}: the calibration has no held-out scores of {what}, expected those of --class_names with "
+            f"--{folder}{also}, or the flag left out"
         )
     return np.sort(np.asarray(values, np.float64))
 

@@ -60,10 +60,10 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], obj
         temporary.unlink(missing_ok=True)  # there only when something went wrong
 
 
-def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
-    """Writes a table in one piece, its first row the names of the columns."""
+def write_csv(path: Path, rows: Iterable[Sequence[object]], end: str = "\r\n") -> None:
+    """Writes a table in one piece, its first row the names of the columns, each row with `end` behind."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    csv.writer(text, lineterminator=end).writerows(rows)
     write_atomically(path, text.getvalue())
 
 

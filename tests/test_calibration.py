@@ -88,7 +88,11 @@ def test_both_rates_give_the_higher_threshold_and_none_no_threshold():
 @pytest.mark.parametrize(
     ("rates", "sentence"),
     [
-        ({"reject": 0.1}, "--reject: the calibration has no held-out scores of known classes"),
+        (
+            {"reject": 0.1},
+            "--reject: the calibration has no held-out scores of known classes, expected those of --class_names with "
+            "--known_dir, or of a checkpoint of experiments.crossval, or the flag left out",
+        ),
         ({"reject_background": 0.1}, "--reject_background: the calibration has no held-out scores of background alone"),
         ({"reject": 1.0}, "--reject=1.0: expected a finite number of at least 0 and below 1"),
         ({"reject_background": 1.5}, "--reject_background=1.5: expected a finite number of at least 0 and at most 1"),

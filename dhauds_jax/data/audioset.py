@@ -91,7 +91,7 @@ def read_names(path: Path) -> dict[str, str]:
     return names
 
 
-def read_events(path: Path, mapping: Mapping[str, str]) -> list[Event]:
+def read_events(path: Path, mapping: Mapping[str, str], others: Counter[str] | None = None) -> list[Event]:
     """The events of a table of strong labels that a mapping knows, in its order; others are passed over.
 
     Times in the table are counted from the beginning of the ten labelled seconds, which the segment's id ends with (in
@@ -101,6 +101,7 @@ def read_events(path: Path, mapping: Mapping[str, str]) -> list[Event]:
     Args:
       path: columns segment_id, start_time_seconds, end_time_seconds and label, separated by tabs.
       mapping: machine id -> remark.
+      others: counts the events that are passed over, by machine id.
 
     Raises:
       BadInput: other columns, or a line whose id, times or label are none; in lines of other labels too.
@@ -125,6 +126,8 @@ def read_events(path: Path, mapping: Mapping[str, str]) -> list[Event]:
         if fields[3] in mapping:
             begin = int(segment[2])
             events.append(Event(segment[1], begin + times[0], begin + times[1], mapping[fields[3]]))
+        elif others is not None:
+            others[fields[3]] += 1
     return events
 
 

@@ -72,6 +72,11 @@ def _heard(classifier: Classifier, variables: Variables, waves: Windows, seed: i
     return [np.concatenate(values)[back] for values in zip(*found, strict=True)]
 
 
+def enough(labels: Int[np.ndarray, "clips *several"]) -> bool:
+    """Whether clips with these labels make a bank: `NEEDED`."""
+    return len(labels) >= FEWEST and np.ndim(labels) == 1 and len(np.unique(labels)) >= 2
+
+
 def made(
     classifier: Classifier,
     variables: Variables,
@@ -84,7 +89,7 @@ def made(
     None where there are fewer than `FEWEST` clips, fewer than two classes, or several labels a clip. Noises are the
     embedded corpus's; which clips, pieces of noise and orders are drawn follows from the seed.
     """
-    if len(waves) < FEWEST or np.ndim(labels) != 1 or len(np.unique(labels)) < 2:
+    if not enough(labels):
         return None
     begun, random = time.perf_counter(), np.random.default_rng(seed)
     order = random.permutation(len(waves))[:CLIPS]

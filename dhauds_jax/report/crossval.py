@@ -15,8 +15,9 @@ RUN = ("profile", "selection", "chosen_by", "folds", "fold_rule", "views", "nois
 
 _INTRODUCTION = (
     "Every number comes from the records in crossval.jsonl. *AUC*: one-vs-rest area, weighted by the clips of each "
-    "class, mean over the folds with the epoch and temperature that were chosen; *oracle*: those that are best on the "
-    "reported fold itself; *gap*: what that adds. *ECE*: calibration error at temperature 1 and at the chosen one. "
+    "class, mean over the folds with the epoch and temperature that were chosen; *largest class*: its share of the "
+    "clips, the accuracy of who always says it; *oracle*: those that are best on the reported fold itself; *gap*: what "
+    "that adds. *ECE*: calibration error at temperature 1 and at the chosen one. "
     "Values in % (± standard deviation over seeds)."
 )
 _PREDICTORS = {
@@ -25,6 +26,8 @@ _PREDICTORS = {
     "folds": "all folds",
     "folds_views": "all folds, shifted copies",
 }
+_ONE = ("", "shift:1")
+"""Values of `--views` with one copy: the clip as it is."""
 
 
 def _lines(found: Sequence[Record]) -> list[list[Record]]:
@@ -45,11 +48,14 @@ def words(record: Mapping[str, Any]) -> str:
 
 def runs_table(found: Sequence[Record]) -> str:
     """A line a run: AUC, accuracy, calibration, the oracle and the gap."""
-    header = ["run", "folds", "seeds", "AUC", "accuracy", "ECE before", "ECE", "NLL (nats)", "oracle AUC", "gap"]
+    header = ["run", "folds", "seeds", "AUC", "accuracy", "largest class"]
+    header += ["ECE before", "ECE", "NLL (nats)", "oracle AUC", "gap"]
     rows = []
     for some in _lines(found):
         first = some[0]
-        numbers = [mean_and_spread([r[key] for r in some]) for key in ("auc", "accuracy", "ece_before", "ece")]
+        numbers = [mean_and_spread([r[key] for r in some]) for key in ("auc", "accuracy")]
+        numbers.append(_largest(first))
+        numbers += [mean_and_spread([r[key] for r in some]) for key in ("ece_before", "ece")]
         numbers.append(mean_and_spread([r["nll"] for r in some], 1.0, 2))
         numbers.append(mean_and_spread([r["oracle_auc"] for r in some]))
         gap = "-" if first["gap"] is None else mean_and_spread([r["gap"] for r in some])
@@ -57,30 +63,39 @@ def runs_table(found: Sequence[Record]) -> str:
     return table(header, rows)
 
 
+def _largest(found: Record) -> str:
+    """The share of the largest class; records of before do not say it."""
+    return f"{100 * found['majority']:.1f}" if "majority" in found else "-"
+
+
 def test_table(found: Sequence[Record]) -> str:
     """A line a run: AUC of the clips that no fold saw, of single models and of ensembles; "" where there are none."""
     tested = [record for record in found if record["test"]]
     if not tested:
         return ""
-    header = ["run", "clips", *(f"AUC, {name}" for name in _PREDICTORS.values()), "accuracy, one model", "of all"]
+    copied = any(record["views"] not in _ONE for record in tested)
+    columns = {key: name for key, name in _PREDICTORS.items() if copied or not key.endswith("_views")}
+    header = ["run", "clips", *(f"AUC, {name}" for name in columns.values()), "accuracy, one model", "of all"]
+    header.append("largest class")
     rows = []
     for some in _lines(tested):
         tests = [record["test"] for record in some]
-        areas = [mean_and_spread([test[key]["auc"] for test in tests]) for key in _PREDICTORS]
+        areas = [mean_and_spread([test[key]["auc"] for test in tests]) for key in columns]
         right = [mean_and_spread([test[key]["accuracy"] for test in tests]) for key in ("single", "folds_views")]
-        rows.append([words(some[0]), str(tests[0]["n"]), *areas, *right])
+        rows.append([words(some[0]), str(tests[0]["n"]), *areas, *right, _largest(tests[0])])
     return table(header, rows)
 
 
 def folds_table(record: Mapping[str, Any]) -> str:
     """The folds of one run."""
-    header = ["fold", "clips", "trained on", "epoch", "temperature", "AUC", "accuracy", "ECE", "oracle AUC (epoch, T)"]
+    header = ["fold", "clips", "trained on", "epoch", "temperature", "AUC", "accuracy", "largest class"]
+    header += ["ECE", "oracle AUC (epoch, T)"]
     rows = []
     for one in record["by_fold"]:
-        percent = [f"{100 * one[key]:.1f}" for key in ("auc", "accuracy", "ece")]
+        auc, accuracy, ece = (f"{100 * one[key]:.1f}" for key in ("auc", "accuracy", "ece"))
         oracle = f"{100 * one['oracle_auc']:.1f} ({one['oracle_epoch']}, {one['oracle_temperature']:g})"
         place = [one["fold"], one["n"], one["trained_on"], one["epoch"], f"{one['temperature']:g}"]
-        rows.append([*map(str, place), *percent, oracle])
+        rows.append([*map(str, place), auc, accuracy, _largest(one), ece, oracle])
     return table(header, rows)
 
 

@@ -25,20 +25,23 @@ def make_lists(run: AudiosetRun) -> str:
     mapping = audioset.MAPPINGS[run.mapping]
     names = audioset.read_names(Path(run.names))
     if nameless := [mid for mid in mapping if mid not in names]:
-        raise BadInput(
-            f"--names={run.names}: has no {nameless[0]} ({mapping[nameless[0]]}), expected all of AudioSet's"
-        )
-    clips, notices = audioset.clips_of(audioset.read_events(Path(run.strong), mapping), run.overlap)
+        absent = ", ".join(f"{mid} ({mapping[mid]})" for mid in nameless)
+        raise BadInput(f"--names={run.names}: has no {absent}, expected all of AudioSet's")
+    others: Counter[str] = Counter()
+    clips, notices = audioset.clips_of(audioset.read_events(Path(run.strong), mapping, others), run.overlap)
     if not clips:
         raise BadInput(f"--strong={run.strong}: no clip of the {len(mapping)} classes of {run.mapping}, expected some")
     for notice in notices:
         print(f"note: {notice}")
+    if others:
+        what = f"{counted(others.total(), 'event')} of {counted(len(others), 'label')}"
+        print(f"note: {what} that --mapping={run.mapping} does not map passed over")
     found = Counter(clip.remark for clip in clips)
     for remark in dict.fromkeys(mapping.values()):
         of = ", ".join(names[mid] for mid in mapping if mapping[mid] == remark)
         print(f"{remark}: {counted(found[remark], 'clip')} ({of})")
-    files.write_csv(output, audioset.manifest_rows(clips))
-    files.write_csv(fetch_list, audioset.fetch_rows(clips))
+    files.write_csv(output, audioset.manifest_rows(clips), end="\n")
+    files.write_csv(fetch_list, audioset.fetch_rows(clips), end="\n")
     videos = len({clip.video for clip in clips})
     return (
         f"{counted(len(clips), 'clip')} of {counted(videos, 'video')}: {output}; what to fetch, with a tool of yours, "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,8 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.recipes import training as recipes
 from dhauds_jax.registry import source_digest
 from dhauds_jax.runs import crossval_clips, crossval_settings
-from dhauds_jax.runs.crossval_fold import Setting, folder_of, is_done, run_fold
-from dhauds_jax.runs.crossval_records import OUT_OF_FOLD, record_of
+from dhauds_jax.runs.crossval_fold import Setting, folder_of, is_done, read, run_fold
+from dhauds_jax.runs.crossval_records import OUT_OF_FOLD, of_fold, record_of
 from dhauds_jax.runs.requests.crossval import CrossvalRun
 from dhauds_jax.train.evaluation import make_evaluator
 from dhauds_jax.train.lost_rows import with_lost_rows
@@ -64,6 +64,7 @@ def crossval(run: CrossvalRun, command: str) -> str:
             print(f"fold {number} of {run.folds}: finished before")
             continue
         run_fold(setting, number, functools.partial(_origin, command, time.perf_counter()))
+        print(fold_line(of_fold(setting, *read(setting, number))))
     left = [number for number in range(1, run.folds + 1) if not is_done(setting, number)]
     if left:
         said = ", ".join(map(str, left))
@@ -150,26 +151,36 @@ def _origin(command: str, begun: float) -> dict[str, Any]:
     return {"training": {"seconds": time.perf_counter() - begun, **block(command)}}
 
 
+def _largest(found: Mapping[str, Any]) -> str:
+    """What an accuracy is to be compared with; nothing of a record of before."""
+    return f" (largest class {100 * found['majority']:.1f} %)" if "majority" in found else ""
+
+
+def fold_line(one: Mapping[str, Any]) -> str:
+    """The figures of a finished fold."""
+    return (
+        f"fold {one['fold']}: AUC {one['auc']:.4f}, accuracy {100 * one['accuracy']:.1f} %{_largest(one)}, calibration "
+        f"error {one['ece']:.3f} (epoch {one['epoch']}, temperature {one['temperature']:g}; oracle: "
+        f"{one['oracle_auc']:.4f}, epoch {one['oracle_epoch']}, temperature {one['oracle_temperature']:g})"
+    )
+
+
 def summary(run: CrossvalRun, found: dict[str, Any]) -> str:
     """The closing lines."""
-    lines = [
-        f"fold {one['fold']}: AUC {one['auc']:.4f}, accuracy {100 * one['accuracy']:.1f} %, calibration error "
-        f"{one['ece']:.3f} (epoch {one['epoch']}, temperature {one['temperature']:g}; oracle: {one['oracle_auc']:.4f}, "
-        f"epoch {one['oracle_epoch']}, temperature {one['oracle_temperature']:g})"
-        for one in found["by_fold"]
-    ]
+    lines = list(map(fold_line, found["by_fold"]))
     gap = "chosen on the fold that is reported, so no gap" if found["gap"] is None else f"gap {found['gap']:.4f}"
     lines.append(
         f"mean of {run.folds} folds: AUC {found['auc']:.4f} (of all out-of-fold clips {found['pooled_auc']:.4f}), "
-        f"accuracy {100 * found['accuracy']:.1f} %, calibration error {found['ece_before']:.3f} at temperature 1, "
-        f"{found['ece']:.3f} at the chosen one; oracle AUC {found['oracle_auc']:.4f}, {gap}"
+        f"accuracy {100 * found['accuracy']:.1f} %{_largest(found)}, calibration error {found['ece_before']:.3f} at "
+        f"temperature 1, {found['ece']:.3f} at the chosen one; oracle AUC {found['oracle_auc']:.4f}, {gap}"
     )
     if found["test"]:
         one, all_of_them = found["test"]["single"], found["test"]["folds_views"]
+        views = run.views or "none"
         lines.append(
             f"{found['test']['n']} clips that no fold saw: one model AUC {one['auc']:.4f}, accuracy "
-            f"{100 * one['accuracy']:.1f} %, all {run.folds} with --views={run.views or 'none'}: AUC "
-            f"{all_of_them['auc']:.4f}, accuracy {100 * all_of_them['accuracy']:.1f} %"
+            f"{100 * one['accuracy']:.1f} %{_largest(found['test'])}, all {run.folds} with "
+            f"--views={views}: AUC {all_of_them['auc']:.4f}, accuracy {100 * all_of_them['accuracy']:.1f} %"
         )
     place = Path(run.workdir)
     lines.append(

@@ -160,8 +160,12 @@ def _noise(run: CrossvalRun, config: ClassifierConfig, copies: int) -> ClipSplit
             f"--noise_clips={run.noise_clips}: are shared out over the {copies} copies of --views={run.views}, which "
             f"leaves none for each, expected at least {copies}, or 0 for none"
         )
-    if run.noise_clips % copies:
-        print(f"note: --noise_clips={run.noise_clips}: {each * copies} are made, {each} for each of {copies} copies")
+    if run.noise_clips != (each * copies if run.train_shifts else each):
+        why = "" if run.train_shifts else f"; {each} trained on: without --train_shifts there is one copy in training"
+        print(
+            f"note: --noise_clips={run.noise_clips}: {each * copies} are made, {each} for each of {copies} copies of "
+            f"--views={run.views}{why}"
+        )
     made = colored.noise_clips(each * copies, config.length, seed=run.seed)
     labels = np.full(len(made.ids), config.classes.index(run.noise_class), np.int32)
     full = np.full(len(made.ids), config.length, np.int32)

@@ -27,6 +27,7 @@ from dhauds_jax.train.copies import copies
 from dhauds_jax.train.loop import train
 from dhauds_jax.train.statistics import of_clips
 from dhauds_jax.types import Calibration, Classifier, Variables
+from dhauds_jax.wording import counted
 from dhauds_jax.workdir.saver import Saver
 
 Logits = Float[np.ndarray, "copies clips classes"]
@@ -188,6 +189,8 @@ def _trained(
     saver = Saver(state / "train", run.save_every_s, identity)
     settings = {"seed": 100 * run.seed + number, "saver": saver, "whole_batches": bool(run.whole_batches)}
     print(f"fold {number} of {run.folds}: {len(training.ids):,} clips to train on, {len(rows['oracle']):,} reported")
+    if done := len(saver.info().get("history", ())):
+        print(f"fold {number} of {run.folds}: goes on, {done} of {counted(run.epochs, 'epoch')} are done")
     for epoch in train(setting.classifier, variables, training, judged, options, **settings):
         if epoch.logits is not None:
             kept.add(epoch.index, epoch.logits, epoch.state.variables)

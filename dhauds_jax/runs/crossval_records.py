@@ -29,6 +29,11 @@ def scores(probabilities: Probabilities, labels: Int[np.ndarray, " clips"]) -> d
     }
 
 
+def majority(labels: Int[np.ndarray, " clips"]) -> float:
+    """The share of the largest class: the accuracy of who always says that one."""
+    return float(np.bincount(labels).max() / len(labels))
+
+
 def of_fold(setting: Setting, about: Mapping[str, Any], found: Mapping[str, Chosen]) -> dict[str, Any]:
     """The numbers of one fold: as chosen, as the oracle would, before the temperature, without shifted copies."""
     groups, pool = setting.config.groups, setting.pool
@@ -47,6 +52,7 @@ def of_fold(setting: Setting, about: Mapping[str, Any], found: Mapping[str, Chos
         "oracle_epoch": oracle.epoch,
         "oracle_temperature": oracle.temperature,
         **scores(p, labels),
+        "majority": majority(labels),
         "ece_before": calibration.error_of(before, labels),
         "oracle_auc": metrics.weighted_roc_auc(best, labels),
         "single_view": scores(single, labels),
@@ -82,6 +88,7 @@ def record_of(setting: Setting, absent: Sequence[str], origin: Mapping[str, Any]
         "classes": list(setting.config.reported),
         "absent": list(absent),
         "by_fold": by_fold,
+        "majority": majority(pool.reported[shared]),
         **means,
         "gap": means["oracle_auc"] - means["auc"] if run.selection == "nested" else None,
         "pooled_auc": metrics.weighted_roc_auc(p, pool.reported[shared]),
@@ -113,6 +120,7 @@ def _of_test(setting: Setting, kept: Sequence[Chosen]) -> dict[str, Any]:
 
     return {
         "n": len(rows),
+        "majority": majority(labels),
         "single": mean(plain),
         "single_views": mean(models),
         "folds": scores(plain.mean(0), labels),
@@ -133,4 +141,4 @@ def _write(setting: Setting, name: str, rows: Int[np.ndarray, " clips"], probabi
         lines.append(
             (printable(pool.clips.ids[row]), fold, own, names[pool.reported[row]], said, *(f"{x:.6f}" for x in p))
         )
-    write_csv(Path(setting.run.workdir) / name, lines)
+    write_csv(Path(setting.run.workdir) / name, lines, end="\n")

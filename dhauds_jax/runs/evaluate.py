@@ -65,6 +65,9 @@ def evaluate(run: EvaluateRun, command: str) -> str:
             targets.check_noise(dataset, run.noise_dir, corruption, level, model.config.sample_rate)
     loaded = _loaded(run, model)
     loaded = subsets.only(loaded, run.subset) if run.subset else loaded
+    if run.bank and not own_sounds.enough(np.asarray(loaded.labels)):
+        clips = counted(len(loaded.clips.ids), "clip")
+        raise BadInput(f"--bank: {clips} of split {','.join(run.split)} make none, {own_sounds.NEEDED}")
     weights, about = variables_hash(model.variables), _about(run, loaded)
     say(f"work: a pass over {counted(len(loaded.clips.ids), 'clip')} for each of {counted(len(pairs), 'corruption')}")
     if run.bank:
@@ -116,9 +119,6 @@ def _loaded(run: EvaluateRun, model: Model) -> Loaded:
 def _write_bank(run: EvaluateRun, model: Model, loaded: Loaded) -> None:
     """The bank of the model's own sounds, beside its weights."""
     made = own_sounds.made(model.classifier, model.variables, targets.laid_out(loaded)[0], np.asarray(loaded.labels))
-    if made is None:
-        clips = counted(len(loaded.clips.ids), "clip")
-        raise BadInput(f"--bank: {clips} of split {','.join(run.split)} make none, {own_sounds.NEEDED}")
     banks.writing(made)(checkpoint.place_of(run.checkpoint))
 
 

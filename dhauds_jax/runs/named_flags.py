@@ -33,6 +33,11 @@ def check(run: Any) -> None:
         raise BadInput("--background_text: is empty, expected a word or two such as park, or the flag left out")
     changed = [name for name, default in NamedClasses.defaults().items() if getattr(run, name) != default]
     if run.class_names is None:
+        if changed == ["known_dir"]:
+            raise BadInput(
+                "--known_dir: is for classes by name, expected --class_names=FILE beside it; other classifiers have "
+                "held-out scores for --reject where experiments.crossval made the checkpoint"
+            )
         if changed:
             raise BadInput(f"--{changed[0]}: needs classes by name, expected --class_names=FILE beside it")
         return

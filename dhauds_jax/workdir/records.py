@@ -125,6 +125,7 @@ CROSSVAL_KEYS = (
     "classes",
     "absent",
     "by_fold",
+    "majority",
     "auc",
     "accuracy",
     "ece",
@@ -144,8 +145,9 @@ CROSSVAL_KEYS = (
     "command",
 )
 """Of a whole cross-validation: `auc`, `accuracy`, `ece` and `nll` are means over the folds, each with the epoch and the
-temperature that `selection` chose; `ece_before` at temperature 1; `oracle_auc` with those that are best on the fold
-itself, `gap` what that adds (None where the oracle chose), `test` what models and ensemble say of unseen clips."""
+temperature that `selection` chose; `ece_before` at temperature 1; `majority` the share of the largest class;
+`oracle_auc` with those that are best on the fold itself, `gap` what that adds (None where the oracle chose), `test`
+what models and ensemble say of unseen clips."""
 _CROSSVAL_ALWAYS = ("dataset", "net", "profile", "metric", "seed", "selection", "folds", "auc", "by_fold", "options")
 
 KINDS = {

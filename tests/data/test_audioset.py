@@ -1,5 +1,8 @@
 """AudioSet's strong labels: whose times count from where, what overlaps, ids as they are; what no table is."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from dhauds_jax.data.sets import tomofun
 from dhauds_jax.errors import BadInput
 
 BARK, HOWL, CAT, LAUGH, BELLY, SPEECH = "/m/05tny_", "/m/07qf0zm", "/m/01yrx", "/m/01j3sz", "/m/07sq110", "/m/09x0r"
+ROOT = Path(__file__).parents[2]
 MAPPING = A.MAPPINGS["tomofun"]
 HEADER = "segment_id\tstart_time_seconds\tend_time_seconds\tlabel"
 
@@ -24,6 +28,12 @@ def clips(tmp_path, *rows, overlap="drop"):
 
 def test_the_mapping_is_the_published_one():
     assert len(MAPPING) == 17 and set(MAPPING.values()) == set(tomofun.CLASSES) - {"Music_Instrument", "Other"}
+
+
+def test_the_documentation_lists_what_is_mapped():
+    text = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `(/\w/\w+)` \| [^|]+ \| (\w+) \|$", text, re.MULTILINE)
+    assert len(found) == 17 and dict(found) == MAPPING
 
 
 def test_times_count_from_the_labelled_seconds_and_are_cut_from_the_video(tmp_path):

@@ -91,6 +91,11 @@ def test_fewer_noises_than_copies_are_refused_and_a_rest_is_said(tmp_path, capsy
         pool_of(a_run(tmp_path, noise_clips=2), copies=3)
     pool_of(a_run(tmp_path, noise_clips=7), copies=3)
     assert "note: --noise_clips=7: 6 are made, 2 for each of 3 copies" in capsys.readouterr().out
+    pool_of(a_run(tmp_path, noise_clips=6), copies=3)
+    assert "2 trained on: without --train_shifts there is one copy in training" in capsys.readouterr().out
+    for same in ({"noise_clips": 6, "train_shifts": True}, {"noise_clips": 0}):
+        pool_of(a_run(tmp_path, **same), copies=3)
+        assert "--noise_clips" not in capsys.readouterr().out
 
 
 def test_every_shifted_copy_has_its_own_noises(tmp_path):
@@ -207,6 +212,8 @@ def test_the_numbers_are_those_of_the_tables(finished):
         assert one["epoch"] == int(np.argmax(one["curve"])) + 1
     assert f"oracle AUC {record['oracle_auc']:.4f}, gap {record['gap']:.4f}" in said
     assert f"fold 1: AUC {record['by_fold'][0]['auc']:.4f}" in said
+    assert record["majority"] == np.bincount(truth).max() / 48 and "% (largest class " in said
+    assert b"\r" not in (folder / "out_of_fold.csv").read_bytes()
     rows, p = table(folder / "test.csv")
     truth = np.array([names.index(row["truth"]) for row in rows])
     assert record["test"]["folds_views"]["auc"] == pytest.approx(metrics.weighted_roc_auc(p, truth), abs=1e-9)
@@ -262,13 +269,14 @@ def test_a_finished_run_is_read_and_another_is_refused(finished, capsys):
     text = write_report([str(folder)], formats=("csv",))
     assert text.startswith("1 record reported")
     page = (folder / "report" / "report.md").read_text()
+    assert "| largest class |" in page and "shifted copies" not in page
     assert "corrected, nested by auc, 3 noise clips" in page and f"| {100 * record['auc']:.1f} |" in page
     assert len((folder / "report" / "tables" / "crossval.csv").read_text().splitlines()) == 4
 
 
 @pytest.mark.slow
-def test_a_killed_fold_goes_on_and_folds_may_be_trained_apart(finished, tmp_path, monkeypatch):
-    folder, _, _ = finished
+def test_a_killed_fold_goes_on_and_folds_may_be_trained_apart(finished, tmp_path, monkeypatch, capsys):
+    folder, first, _ = finished
     original = crossval_fold.train
 
     def dies(*args, **kwargs):
@@ -284,6 +292,9 @@ def test_a_killed_fold_goes_on_and_folds_may_be_trained_apart(finished, tmp_path
             crossval(run, "c")
     assert not (tmp_path / "fold2").exists()
     assert crossval(run, "c").startswith("folds 2 are done; left: 1, 3")
+    told = capsys.readouterr().out
+    assert "fold 2 of 3: goes on, 1 of 3 epochs are done" in told
+    assert first.splitlines()[1] in told.splitlines()
     whole, again = (checkpoint.load(place / "fold2")[0] for place in (folder, tmp_path))
     assert checkpoint.variables_hash(whole) == checkpoint.variables_hash(again)
     kinds = [

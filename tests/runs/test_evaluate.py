@@ -140,7 +140,7 @@ def test_a_bank_is_made_of_the_clips_and_stays_with_the_weights(place, tmp_path,
     assert len(model.bank.running.means) == 15 and (tmp_path / "checkpoint" / "bank.npz").stat().st_size < 50_000
     model.save(tmp_path / "copy")
     assert load(tmp_path / "copy").bank.scrambled == model.bank.scrambled
-    waves = np.random.default_rng(0).standard_normal((30, model.config.length)).astype(np.float32)
+    waves = np.random.default_rng(0).uniform(-1, 1, (30, model.config.length)).astype(np.float32)
     adapted = model.adapt(waves, "norm", rate=model.config.sample_rate, epochs=1)
     told = adapted.adapted.advice
     assert told.signs.far.running > -0.6 and "has no bank" not in told.sentence() and adapted.bank is None
@@ -149,6 +149,14 @@ def test_a_bank_is_made_of_the_clips_and_stays_with_the_weights(place, tmp_path,
     )
     adapted.save(tmp_path / "adapted")
     assert not (tmp_path / "adapted" / "bank.npz").exists()
+
+
+def test_too_few_clips_for_a_bank_are_said_before_the_pass(place, tmp_path, capsys):
+    """Before, the pass was announced, and the sentence came after it."""
+    with pytest.raises(BadInput, match="--bank: 30 clips of split test make none, it takes 200 labelled clips"):
+        evaluate(a_run(place, tmp_path / "out", bank=True), "c")
+    assert "work:" not in capsys.readouterr().err
+    assert str(own_sounds.FEWEST) in EvaluateRun.__dataclass_fields__["bank"].metadata["flag"].help
 
 
 def test_a_place_is_called_by_its_last_name_and_any_file_name_is_written(place, tmp_path):

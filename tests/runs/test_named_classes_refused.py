@@ -32,6 +32,10 @@ def place(tmp_path_factory):
         ({"background_quiet": True, "online": True}, "--online: --background_quiet looks at all recordings"),
         ({"template": "a sound"}, "unknown template 'a sound'"),
         ({"scale": "agreement"}, "template laion is one sentence"),
+        (
+            {"class_names": None, "reject": 0.1, "known_dir": "park"},
+            "--known_dir: is for classes by name, expected --class_names=FILE beside it; other classifiers have",
+        ),
         ({"reject": 0.1}, "sentences have no held-out clips of their classes, expected --known_dir=FOLDER"),
         ({"known_dir": "park"}, "--known_dir: sets the threshold of unknown, expected --reject=0.05"),
         ({"reject": 0.1, "known_dir": "absent"}, "--known_dir=absent: no such folder"),

@@ -34,12 +34,12 @@ class ClassifyRun(NamedClasses):
     criterion: str = flag("Label-free choice of the epoch (see docs/methods.md).", "information", names="criterion")
     reject: float | None = flag(
         "Call recordings unknown so that at most this share of held-out ones of the known classes is lost, 0 up to 1; "
-        "with --known_dir, or a checkpoint that has such scores.",
+        "with --class_names and --known_dir, or a checkpoint that has such scores, as those of experiments.crossval.",
         None,
     )
     reject_background: float | None = flag(
         "Call recordings unknown so that at most this share of held-out windows of background keeps a name, 0 to 1; "
-        "with --background_dir, or a checkpoint that has such scores.",
+        "with --class_names and --background_dir, or a checkpoint that has such scores.",
         None,
     )
     seed: int = flag("Seed of the adaptation.", 0)

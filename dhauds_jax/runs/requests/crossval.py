@@ -39,7 +39,7 @@ class CrossvalRun(ClipsOfRun):
         "corrected",
         choices=PROFILES,
     )
-    folds: int = flag("Folds.", 5)
+    folds: int = flag("Folds, at least 3, or 2 with --selection=oracle.", 5)
     only_folds: Sequence[int] = flag("Train these folds alone, such as 1,2 (the others later, or elsewhere).", ())
     splits: Sequence[str] = flag("Splits that are shared out over the folds (default: all but test).", ())
     test_split: str | None = flag(
@@ -80,7 +80,7 @@ class CrossvalRun(ClipsOfRun):
     )
     noise_clips: int = flag(
         "Clips of pink noise in training as class --noise_class, shared out over the copies of --views: of 250 each "
-        "copy of the training clips has 50 of its own.",
+        "copy of the training clips has 50 of its own (without --train_shifts one copy, and 50, are trained on).",
         0,
     )
     noise_class: str = flag("Class of the noise clips.", "Other")

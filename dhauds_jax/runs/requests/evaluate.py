@@ -31,7 +31,8 @@ class EvaluateRun(Request):
     worst: int = flag("Clips that the report lists: those whose truth the model believed least.", 20)
     bank: bool = flag(
         "Also make the bank of the model's own sounds, which classify's advice looks at, of the clean clips, and write "
-        "it into the checkpoint's folder; training makes one by itself.",
+        "it into the checkpoint's folder; it takes at least 200 clips that were not trained on. Training makes one by "
+        "itself.",
         False,
     )
     allow_partial: bool = like(AdaptRun, "allow_partial")
