@@ -26,6 +26,7 @@ OF_OTHERS = {
     "dhauds_jax/command/app.py": {"install", "name"},  # of wsl, and a name for any
     "experiments/__main__.py": {"flag"},  # any
     "experiments/serve.py": {"data"},  # --data-binary of curl
+    "dhauds_jax/serve/decode.py": {"data"},  # likewise
     "dhauds_jax/model/onnx.py": {"no"},  # --no-deps of pip
     "dhauds_jax/runs/requests/export.py": {"no"},  # likewise
     "dhauds_jax/train/epoch_log.py": {"logdir"},  # of tensorboard
