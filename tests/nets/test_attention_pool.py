@@ -111,4 +111,5 @@ def test_prototypes_over_it_hear_the_same_examples():
     np.testing.assert_allclose(run(changed, theirs).embedding, before.embedding, atol=1e-6)
     unmasked = run(config.replace(head={**config.head, "mask": "none"}), variables)
     np.testing.assert_allclose(unmasked.embedding[0], before.embedding[0], atol=1e-6)
-    assert largest_error(unmasked.embedding[1], before.embedding[1]) > 1e-3
+    # A hundred times what the unmasked clip may differ by: the random net of this size moves by 3e-4.
+    assert largest_error(unmasked.embedding[1], before.embedding[1]) > 1e-4
