@@ -50,17 +50,20 @@ class Answer(NamedTuple):
 
 @runtime_checkable
 class Predictor(Protocol):
-    """What the compute thread asks; nothing else calls it.
-
-    `predict` takes a batch of one session ("" is the source model), its rows padded to one of the shapes; `work` does
-    one piece of what can wait (an update), and says whether there was any.
-    """
+    """What the compute thread asks; nothing else calls it."""
 
     def predict(
         self, session: str, waves: np.ndarray, weights: Float[np.ndarray, " rows"], /
-    ) -> tuple[np.ndarray, np.ndarray | None]: ...
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Probabilities (rows, classes) of a batch of one session ("": the source model), and the source's beside them.
 
-    def work(self) -> bool: ...
+        The number of rows is one of the shapes; those of weight 0 are padding. The second is None where it is not asked.
+        """
+        ...
+
+    def work(self) -> bool:
+        """Does one piece of what can wait (an update), and says whether there was any."""
+        ...
 
 
 class Verdict(NamedTuple):

@@ -63,7 +63,7 @@ def bad_sources(tmp_path):
         "amaut as hubert": ("hubert", [save_torch(tmp_path / "aut.pt", small).name], {}, ["aut.pt", "AMAuT encoder"]),
         "swapped": ("hubert_classifier", ["head.pt", "good.pt"], {}, ["head.pt", "holds head", "HuBERT encoder"]),
         "one of two": ("hubert_classifier", ["good.pt"], {}, ["1 path", "takes 2", "encoder and head"]),
-        "family": ("yamnet", ["good.pt"], {}, ["'yamnet'", "hubert_classifier"]),
+        "family": ("quux", ["good.pt"], {}, ["'quux'", "hubert_classifier"]),
         "preset": ("hubert", ["good.pt"], {"preset": "amaut_sc2"}, ["'amaut_sc2'", "no hubert network", "--list"]),
         "left over": ("hubert", [extra.name], {}, ["1 key left over", "encoder.strange.weight"]),
         "missing": (
