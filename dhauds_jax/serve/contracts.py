@@ -57,7 +57,7 @@ class Predictor(Protocol):
     ) -> tuple[np.ndarray, np.ndarray | None]:
         """Probabilities (rows, classes) of a batch of one session ("": the source model), and the source's beside them.
 
-        The number of rows is one of the shapes; those of weight 0 are padding. The second is None where it is not asked.
+        The number of rows is one of the shapes; rows of weight 0 are padding. The second is None where not asked.
         """
         ...
 
