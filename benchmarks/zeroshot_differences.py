@@ -14,7 +14,6 @@ OUTPUT/differences.csv; `--fill` renders the tables of a page from docs/records/
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from benchmarks.zeroshot_differences_table import COLUMNS, fill
-from benchmarks.zeroshot_speech import CROPS, SNRS, clips_of, embedded, halves, mixed, recordings
+from benchmarks.zeroshot_speech import CROPS, SNRS, arguments, clips_of, embedded, halves, mixed, recordings
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.files import write_csv
 from dhauds_jax.model.record import Model, load
@@ -145,13 +144,7 @@ def measure(data: Path, output: Path, checkpoint: str, seeds: Sequence[int], com
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--output", type=Path)
-    parser.add_argument("--checkpoint", default="words15")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--fill", type=Path)
-    given = parser.parse_args()
+    given = arguments(__doc__).parse_args()
     if given.fill:
         print(fill(given.fill))
         return

@@ -172,16 +172,22 @@ def rows_of(
     return found
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description: str | None) -> argparse.ArgumentParser:
+    """What this benchmark and those over the same recordings are asked for."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--checkpoint", default="words15")
     parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--fill", type=Path)
+    return parser
+
+
+def main() -> None:
+    parser = arguments(__doc__)
     parser.add_argument("--backgrounds", default="", help="some of the ten; all by default")
     parser.add_argument("--tta", default="", help="methods whose adapted weights are tried too")
     parser.add_argument("--tta_only", action="store_true")
-    parser.add_argument("--fill", type=Path)
     given = parser.parse_args()
     if given.fill:
         print(fill(given.fill))

@@ -17,7 +17,6 @@ docs/records/zeroshot_unknown/rows.csv.
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,7 +24,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.zeroshot_speech import clips_of, embedded, halves, mixed, recordings
+from benchmarks.zeroshot_speech import arguments, clips_of, embedded, halves, mixed, recordings
 from benchmarks.zeroshot_unknown_table import COLUMNS, fill
 from dhauds_jax import calibration, metrics
 from dhauds_jax.data import sets
@@ -179,13 +178,7 @@ def measure(data: Path, output: Path, checkpoint: str, seeds: Sequence[int]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path)
-    parser.add_argument("--output", type=Path)
-    parser.add_argument("--checkpoint", default="words15")
-    parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--fill", type=Path)
-    given = parser.parse_args()
+    given = arguments(__doc__).parse_args()
     if given.fill:
         print(fill(given.fill))
         return
