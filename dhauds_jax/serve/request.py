@@ -107,13 +107,14 @@ def views(text: str) -> tuple[int, float]:
     Raises:
       BadInput: another text.
     """
+    from dhauds_jax.dsp.shifts import STEP_SECONDS
     from dhauds_jax.errors import BadInput
 
     words = text.split(":")
     try:
         if words[0] != "shift" or not 2 <= len(words) <= 3:
             raise ValueError
-        found = int(words[1]), float(words[2]) if len(words) == 3 else 0.2
+        found = int(words[1]), float(words[2]) if len(words) == 3 else STEP_SECONDS
         if found[0] < 1 or not 0 < found[1] < 60:
             raise ValueError
     except ValueError:
