@@ -179,3 +179,12 @@ SCORERS: Mapping[str, str] = {
 
 LONG_RULES = ("windows", "first", "random_crop", "fusion_fixed", "fusion_random")
 """How an audio-text model lays out recordings longer than its clip (docs/zeroshot.md)."""
+
+_LEARNERS = "dhauds_jax.incremental.learners"
+LEARNERS: Mapping[str, str] = {
+    "prototype": f"{_LEARNERS}.prototype:prototype",
+}
+"""Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
+
+READS = ("embedding", "layers", "tokens", "wave")
+"""What a learner may read of a network; all but the wave by `Classifier.tap`."""

@@ -11,7 +11,18 @@ from dhauds_jax.types.classifier import (
     Normaliser,
     Outputs,
     Running,
+    Tap,
     Variables,
+)
+from dhauds_jax.types.incremental import (
+    Learn,
+    LearnedHead,
+    Learner,
+    LearnerInfo,
+    LearnerInit,
+    LearnerPredict,
+    LearnerState,
+    Shots,
 )
 from dhauds_jax.types.method import (
     AdaptState,
@@ -51,6 +62,13 @@ __all__ = [
     "Head",
     "Init",
     "Layout",
+    "Learn",
+    "LearnedHead",
+    "Learner",
+    "LearnerInfo",
+    "LearnerInit",
+    "LearnerPredict",
+    "LearnerState",
     "Linear",
     "Method",
     "Mode",
@@ -65,7 +83,9 @@ __all__ = [
     "ScorerInfo",
     "ScorerInit",
     "ScorerStep",
+    "Shots",
     "SourceData",
     "Step",
+    "Tap",
     "Variables",
 ]

@@ -114,6 +114,18 @@ class Head(Protocol):
     def __call__(self, variables: Variables, /) -> Linear: ...
 
 
+@runtime_checkable
+class Tap(Protocol):
+    """What later learning reads of the network, evaluated as in a prediction: pure, row by row.
+
+    `features` is the front end's output, `what` one of "embedding", (batch, width), the input of the last linear layer;
+    "layers", (batch, depth, width), of every block the mean of its normed tokens; "tokens", (batch, tokens, width), the
+    encoder's tokens before its last norm. Raises `BadInput` for a network that has none of these.
+    """
+
+    def __call__(self, variables: Variables, features: Array, what: str, /) -> Array: ...
+
+
 class Classifier(NamedTuple):
     """A network as pure functions over a variables tree.
 
@@ -124,6 +136,7 @@ class Classifier(NamedTuple):
       apply_features: as `apply`, from the front end's output.
       head: `variables -> Linear`.
       config: the `ClassifierConfig` that made it and that travels with its checkpoints.
+      tap: `(variables, features, what) -> array`, what learners read; None for classifiers made without one.
     """
 
     init: ClassifierInit
@@ -132,3 +145,4 @@ class Classifier(NamedTuple):
     apply_features: Apply
     head: Head
     config: Any
+    tap: Tap | None = None

@@ -5,14 +5,13 @@ A name is one of ours, "my_package.my_module:factory" of the user's own, or "cha
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from jaxtyping import Array, Float
 
-from dhauds_jax import names, registry
-from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax import factory_options, names, registry
+from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Background, Linear, Scorer
 from dhauds_jax.zeroshot.scorers import chained
 
@@ -54,8 +53,7 @@ def default_options(name: str) -> dict[str, Any]:
     found = members(name)
     if len(found) > 1:
         return {f"{one}.{key}": value for one in found for key, value in default_options(one).items()}
-    signature = inspect.signature(factory(name)).parameters
-    return {key: p.default for key, p in signature.items() if isinstance(p.default, bool | int | float | str)}
+    return factory_options.defaults(factory(name))
 
 
 def resolve_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,24 +72,8 @@ def resolve_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
             valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
             raise BadInput(f"scorer {name} has no option {key!r}: valid ones with their values are {valid}")
         for place in places:
-            options[place] = _converted(name, key, value, options[place])
+            options[place] = factory_options.converted(f"scorer {name}", key, value, options[place])
     return options
-
-
-def _converted(name: str, key: str, text: Any, default: Any) -> Any:
-    value = text
-    if isinstance(text, str) and not isinstance(default, str):
-        try:
-            if isinstance(default, bool):
-                value = {"true": True, "1": True, "false": False, "0": False}[text.lower()]
-            else:
-                value = type(default)(text)
-        except (KeyError, ValueError):
-            kind = type(default).__name__
-            raise BadInput(f"scorer {name}: option {key} is {text!r}, expected a {kind} such as {default}") from None
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        check_number(f"scorer {name}: option {key}", value)
-    return value
 
 
 def make(name: str, options: Mapping[str, Any] | None = None) -> Scorer:

@@ -1,0 +1,42 @@
+"""Options of a plug-in: its factory's keyword arguments that have a number, a text or a truth value as default."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from dhauds_jax.errors import BadInput, check_number
+
+
+def defaults(factory: Callable[..., Any]) -> dict[str, Any]:
+    """A factory's options with their values."""
+    signature = inspect.signature(factory).parameters
+    return {key: p.default for key, p in signature.items() if isinstance(p.default, bool | int | float | str)}
+
+
+def converted(whose: str, key: str, given: Any, default: Any) -> Any:
+    """The value of an option, a text converted by the default's type.
+
+    Args:
+      whose: for the sentence, such as "scorer em".
+      key: the option.
+      given: a text or a value.
+      default: the option's own value.
+
+    Raises:
+      BadInput: a value of the wrong kind, or a number that is not finite.
+    """
+    value = given
+    if isinstance(given, str) and not isinstance(default, str):
+        try:
+            if isinstance(default, bool):
+                value = {"true": True, "1": True, "false": False, "0": False}[given.lower()]
+            else:
+                value = type(default)(given)
+        except (KeyError, ValueError):
+            kind = type(default).__name__
+            raise BadInput(f"{whose}: option {key} is {given!r}, expected a {kind} such as {default}") from None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        check_number(f"{whose}: option {key}", value)
+    return value
