@@ -183,6 +183,8 @@ LONG_RULES = ("windows", "first", "random_crop", "fusion_fixed", "fusion_random"
 _LEARNERS = "dhauds_jax.incremental.learners"
 LEARNERS: Mapping[str, str] = {
     "prototype": f"{_LEARNERS}.prototype:prototype",
+    "ridge": f"{_LEARNERS}.ridge:ridge",
+    "ranpac": f"{_LEARNERS}.ranpac:ranpac",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 
