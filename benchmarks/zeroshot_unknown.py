@@ -143,12 +143,12 @@ def row_of(place: Place, kernel: np.ndarray, bias: np.ndarray) -> dict[str, floa
             "background": calibration.threshold(how, reject_background=RATE),
         }
         for kind in ("words", "noise"):
-            row[f"auroc_{kind}_{ends}"] = abstain.auroc(sure["known"], sure[kind])
+            row[f"auroc_{kind}_{ends}"] = metrics.auroc(sure["known"], sure[kind])
         for rate, end in least.items():
             row |= {f"{rate}_{kind}_{ends}": abstain.accepted(sure[kind], end) for kind in recorded}
         row[f"ece_{ends}"] = metrics.ece(scores["known"] / warm, place.labels)
     for kind in ("words", "noise"):
-        row[f"auroc_{kind}_score"] = abstain.auroc(scores["known"].max(-1), scores[kind].max(-1))
+        row[f"auroc_{kind}_score"] = metrics.auroc(scores["known"].max(-1), scores[kind].max(-1))
     return row
 
 

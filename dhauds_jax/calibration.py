@@ -21,8 +21,8 @@ from dhauds_jax.types import Calibration
 HOW = ("none", "checkpoint", "agreement", "nll")
 """Choices of the temperature; only `nll` looks at labels."""
 
-SCORES = ("max_probability", "max_score")
-"""What may be compared with a threshold."""
+SCORES = ("max_probability", "max_score", "energy")
+"""What may be compared with a threshold (`compared`)."""
 
 MOST = 1000
 """Held-out scores that a calibration keeps."""
@@ -43,6 +43,7 @@ def temperature(
     scale: float | None = None,
     halves: tuple[Scores, Scores] | None = None,
     labels: Int[np.ndarray, " clips"] | None = None,
+    doubt: float = 0.0,
 ) -> float:
     """What scores are divided by before the softmax.
 
@@ -53,6 +54,8 @@ def temperature(
       scale: what the model multiplies cosines by; 1 for logits.
       halves: the scores of the same clips by two halves of the prompts or by two windows, (clips, classes) each.
       labels: (clips,) class indices of held-out clips.
+      doubt: share of each label that `nll` spreads evenly over the other classes; 0: none, and where the labels are all
+        the best class no temperature is low enough.
 
     Raises:
       BadInput: an unknown way, or what it needs is missing.
@@ -78,6 +81,8 @@ def temperature(
         share = (agreed + 0.5) / (len(scores) + 1)
         return _solved(scores, lambda beta: float(softmax(beta * scores).max(-1).mean() - share))
     own = scores[np.arange(len(scores)), labels]
+    if doubt:
+        own = (1 - doubt) * own + doubt * (scores.sum(-1) - own) / max(1, scores.shape[-1] - 1)
     return _solved(scores, lambda beta: float(((softmax(beta * scores) * scores).sum(-1) - own).mean()))
 
 
@@ -174,17 +179,32 @@ def error_of(probabilities: Scores, labels: Int[np.ndarray, " clips"]) -> float:
     return ece(log_probabilities(probabilities), labels)
 
 
-def sureness(calibration: Calibration, scores: Scores) -> np.ndarray:
-    """What is compared with a threshold, (clips,): the largest probability, or the largest score as it is.
+def compared(calibration: Calibration, scores: Scores) -> Float[np.ndarray, "clips some"]:
+    """What is averaged over a file's windows, and its largest then compared with a threshold, in float64.
+
+    The probabilities (clips, classes), the scores as they are, or the energy `T log sum_k exp(s_k / T)` (clips, 1).
 
     Raises:
       BadInput: a calibration that names another score.
+
+    Source: Hendrycks and Gimpel 2017, arXiv 1610.02136 (probability); Hendrycks et al. 2022, arXiv 1911.11132 (score);
+    Liu et al. 2020, arXiv 2010.03759 (energy, its sign turned).
     """
     if calibration.score == "max_probability":
-        return probabilities(calibration, scores).max(-1)
+        return probabilities(calibration, scores)
+    scores = np.asarray(scores, np.float64)
     if calibration.score == "max_score":
-        return np.asarray(scores, np.float64).max(-1)
+        return scores
+    if calibration.score == "energy":
+        largest = scores.max(-1, keepdims=True)
+        above = np.exp((scores - largest) / calibration.temperature).sum(-1, keepdims=True)
+        return largest + calibration.temperature * np.log(above)
     raise BadInput(f"calibration: compares {calibration.score!r}, expected one of {', '.join(SCORES)}: calibrate again")
+
+
+def sureness(calibration: Calibration, scores: Scores) -> np.ndarray:
+    """What is compared with a threshold, (clips,): the largest of what is `compared`; raises `BadInput` as that."""
+    return compared(calibration, scores).max(-1)
 
 
 def held_out(values: Float[Array | np.ndarray, " clips"]) -> np.ndarray:
@@ -232,7 +252,11 @@ def threshold(
     if reject is not None:
         check_number("--reject", reject, 0.0, 1.0, below=True)
         known = _needed(
-            calibration.known, "--reject", "known classes", "known_dir", ", or of a checkpoint of experiments.crossval"
+            calibration.known,
+            "--reject",
+            "known classes",
+            "known_dir",
+            ", or of a checkpoint of experiments.crossval or experiments.learn",
         )
         ends.append(float(known[int(reject * len(known) + 1e-9)]))
     if reject_background is not None:
@@ -303,6 +327,6 @@ def from_extra(extra: Mapping[str, Any]) -> Calibration | None:
     if not good:
         raise BadInput(
             "the checkpoint's calibration is broken, expected a temperature above 0, a score of "
-            f"{' or '.join(SCORES)} and lists of held-out scores: calibrate again"
+            f"{', '.join(SCORES[:-1])} or {SCORES[-1]} and lists of held-out scores: calibrate again"
         )
     return made

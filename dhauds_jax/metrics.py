@@ -87,6 +87,22 @@ def weighted_roc_auc(scores: np.ndarray, labels: np.ndarray) -> float:
     return float(np.average(areas, weights=positive))
 
 
+def auroc(known: np.ndarray, unknown: np.ndarray) -> float:
+    """Area under the ROC curve of telling known from unknown clips by how sure a model is, ties half.
+
+    Args:
+      known: (clips,) sureness of clips of the known classes.
+      unknown: (others,) that of other sounds and of background alone.
+
+    Raises:
+      BadInput: clips of one kind alone.
+    """
+    if not len(known) or not len(unknown):
+        raise BadInput(f"AUROC: {len(known)} known and {len(unknown)} unknown clips, expected some of both")
+    sure = np.concatenate([np.asarray(known, np.float64), np.asarray(unknown, np.float64)])
+    return macro_roc_auc(sure[:, None], (np.arange(len(sure)) < len(known))[:, None])
+
+
 def _roc_areas(scores: np.ndarray, rows: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Area under the curve of every class that has one, and how many clips these have."""
     positive = rows.sum(0)

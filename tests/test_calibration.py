@@ -91,7 +91,7 @@ def test_both_rates_give_the_higher_threshold_and_none_no_threshold():
         (
             {"reject": 0.1},
             "--reject: the calibration has no held-out scores of known classes, expected those of --class_names with "
-            "--known_dir, or of a checkpoint of experiments.crossval, or the flag left out",
+            "--known_dir, or of a checkpoint of experiments.crossval or experiments.learn, or the flag left out",
         ),
         ({"reject_background": 0.1}, "--reject_background: the calibration has no held-out scores of background alone"),
         ({"reject": 1.0}, "--reject=1.0: expected a finite number of at least 0 and below 1"),
@@ -229,3 +229,18 @@ def test_bad_temperatures_are_one_sentence(by, candidates, message):
     scores, labels = drawn(clips=20)
     with pytest.raises(BadInput, match=f"^{re.escape(message)}"):
         calibration.best_temperature(by, candidates, scores[None], labels, {})
+
+
+def test_the_energy_is_the_soft_maximum_at_the_temperature():
+    scores = np.array([[1.0, 3.0, 2.0], [1000.0, 1000.0, -1000.0]])
+    made = Calibration(0.5, "nll", "energy")
+    first = 0.5 * np.log(np.exp(2) + np.exp(6) + np.exp(4))
+    np.testing.assert_allclose(calibration.sureness(made, scores), [first, 1000 + 0.5 * np.log(2)], rtol=1e-12)
+    assert calibration.compared(made, scores).shape == (2, 1)
+
+
+def test_doubt_keeps_the_temperature_above_nothing():
+    scores = np.array([[4.0, 0.0, 0.0], [0.0, 4.0, 0.0]])
+    found = calibration.temperature("nll", scores, labels=np.array([0, 1]), doubt=0.25)
+    # exp(4 / t) / (exp(4 / t) + 2) = 3 / 4
+    assert found == pytest.approx(4 / np.log(6), rel=1e-9)

@@ -189,3 +189,11 @@ def test_weighted_roc_auc_leaves_out_classes_that_do_not_occur():
     assert metrics.weighted_roc_auc(scores[[0, 1, 3]], labels[[0, 1, 3]]) == 1.0
     with pytest.raises(BadInput, match="weighted_roc_auc: no class has clips with and without it"):
         metrics.weighted_roc_auc(scores, np.zeros(4, int))
+
+
+def test_auroc_of_known_and_unknown_by_pairs():
+    known, unknown = np.array([0.9, 0.5, 0.5, 0.7]), np.array([0.5, 0.1, 0.8])
+    pairs = [(k > u) + 0.5 * (k == u) for k in known for u in unknown]
+    assert metrics.auroc(known, unknown) == pytest.approx(np.mean(pairs), abs=1e-12)
+    with pytest.raises(BadInput, match="AUROC: 4 known and 0 unknown clips, expected some of both"):
+        metrics.auroc(known, unknown[:0])

@@ -133,13 +133,15 @@ def _write(
     write_atomically(folder / RUN, json.dumps({**about, "finished": False}, indent=2) + "\n")
     before, now = after.adapted.predictions
     lines = () if named is None else named.said(after.predictions(found, named.plain).labels, before.labels)
-    least, sure = _least(run, made), None
+    least, sure, moments = _least(run, made), None, None
     if least is not None:
-        sure = per_file(_sure(made, outcome.logits, after), found.owner, len(found.files)).max(-1)
+        windows = _sure(made, outcome.logits, after)
+        sure = per_file(windows, found.owner, len(found.files)).max(-1)
+        moments = None if made.score == "max_probability" else windows.max(-1)  # else a stretch's own confidence
         count = int((sure < least).sum())
         lines = (*lines, f"{count} of {counted(len(now.files), 'file')} unknown: less sure than {least:.4f}")
         lines += () if known is None else (truth.of_named(known, now, sure >= least),)
-    result = labels.Result(before, now, outcome, least, sure, lines)
+    result = labels.Result(before, now, outcome, least, sure, lines, moments)
     scores = None if known is None else truth.scores(known, result.before, result.after)
     labels.write(run, found, after, result, scores, about["command"])
     advice = after.adapted.advice
@@ -160,11 +162,10 @@ def _least(run: ClassifyRun, made: Calibration | None) -> float | None:
 
 def _sure(
     made: Calibration, logits: Float[np.ndarray, "windows classes"], model: Model
-) -> Float[np.ndarray, "windows reported"]:
-    """What the calibration compares with a threshold, window by window: probabilities at its temperature, or logits."""
-    if made.score == "max_score":
-        return logits
-    return calibration.by_group(calibration.probabilities(made, logits), model.config.groups)
+) -> Float[np.ndarray, "windows some"]:
+    """What the calibration compares with a threshold, window by window; probabilities are those of what is reported."""
+    found = calibration.compared(made, logits)
+    return calibration.by_group(found, model.config.groups) if made.score == "max_probability" else found
 
 
 def model_of(checkpoint: str | None, model: str | None, precision: str = "float32") -> tuple[Model, str]:

@@ -15,7 +15,7 @@ from dhauds_jax.data.recordings import Recordings
 from dhauds_jax.digests import of_text
 from dhauds_jax.files import write_atomically, write_csv
 from dhauds_jax.model.adapting import Outcome
-from dhauds_jax.model.predictions import Predictions
+from dhauds_jax.model.predictions import Predictions, Segment
 from dhauds_jax.model.record import Model
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.runs.requests.classify import ClassifyRun
@@ -46,6 +46,7 @@ class Result(NamedTuple):
       least: files that are less sure, and stretches of less confidence, are unknown; None: all keep their class.
       sure: (files,) what is compared with it.
       lines: what else is to be said, a sentence a line.
+      moments: (windows,) what is compared for a stretch of time, the mean over its windows; None: its confidence.
     """
 
     before: Predictions
@@ -54,6 +55,15 @@ class Result(NamedTuple):
     least: float | None = None
     sure: Float[np.ndarray, " files"] | None = None
     lines: tuple[str, ...] = ()
+    moments: Float[np.ndarray, " windows"] | None = None
+
+    def sure_of(self, stretch: Segment) -> float:
+        """How sure the label of a stretch of a file is."""
+        if self.moments is None:
+            return stretch.confidence
+        spans = self.after.spans
+        inside = (self.after.owner == stretch.file) & (spans[:, 1] > stretch.start) & (spans[:, 0] < stretch.end)
+        return float(self.moments[inside].mean())
 
     def named(self, label: str, confidence: float) -> str:
         """The label, or that of what is unknown."""
@@ -139,7 +149,7 @@ def _probability_rows(after: Predictions) -> list[tuple[Any, ...]]:
 def _write_segments(folder: Path, result: Result) -> None:
     """Labels over time: `segments.csv`, and a label track for Audacity for every recording of several windows."""
     after, found = result.after, result.after.segments()
-    labels = [result.named(after.classes[s.label], s.confidence) for s in found]
+    labels = [result.named(after.classes[s.label], result.sure_of(s)) for s in found]
     rows = [
         (after.files[s.file], f"{s.start:.3f}", f"{s.end:.3f}", label, f"{s.confidence:.4f}")
         for s, label in zip(found, labels, strict=True)

@@ -36,7 +36,7 @@ def check(run: Any) -> None:
         if changed == ["known_dir"]:
             raise BadInput(
                 "--known_dir: is for classes by name, expected --class_names=FILE beside it; other classifiers have "
-                "held-out scores for --reject where experiments.crossval made the checkpoint"
+                "held-out scores for --reject where experiments.crossval or experiments.learn made the checkpoint"
             )
         if changed:
             raise BadInput(f"--{changed[0]}: needs classes by name, expected --class_names=FILE beside it")

@@ -1,4 +1,4 @@
-"""How good it is to be silent: known against unknown clips, and the risk of what is named against its share."""
+"""How good it is to be silent: the share that keeps a name, and the risk of what is named against its share."""
 
 from __future__ import annotations
 
@@ -7,26 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Array, Bool, Float
 
-from dhauds_jax import metrics
-from dhauds_jax.errors import BadInput
-
 Sureness = Float[Array | np.ndarray, " clips"]
-
-
-def auroc(known: Sureness, unknown: Float[Array | np.ndarray, " others"]) -> float:
-    """Area under the ROC curve of telling known from unknown clips by how sure the model is, ties half.
-
-    Args:
-      known: (clips,) sureness of clips of the known classes.
-      unknown: (clips,) that of other sounds and of background alone.
-
-    Raises:
-      BadInput: clips of one kind alone.
-    """
-    if not len(known) or not len(unknown):
-        raise BadInput(f"AUROC: {len(known)} known and {len(unknown)} unknown clips, expected some of both")
-    sure = np.concatenate([np.asarray(known, np.float64), np.asarray(unknown, np.float64)])
-    return metrics.macro_roc_auc(sure[:, None], (np.arange(len(sure)) < len(known))[:, None])
 
 
 def accepted(sure: Sureness, least: float | None) -> float:
