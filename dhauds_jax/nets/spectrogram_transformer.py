@@ -158,7 +158,8 @@ class SpectrogramTransformer(nn.Module):
     def setup(self) -> None:
         values, dtype = self.patch[0] * self.patch[1], self.compute.dtype
         self.patch_embed = Dense(self.width, kernel_init=torch_uniform(values), dtype=dtype)
-        self.cls_token = self.param("cls_token", _small, (self.width,))
+        if self.prefix:
+            self.cls_token = self.param("cls_token", _small, (self.width,))
         if self.prefix == 2:
             self.dist_token = self.param("dist_token", _small, (self.width,))
         self.positions = self.param("positions", _small, (self.prefix + self.grid[0] * self.grid[1], self.width))
@@ -216,8 +217,11 @@ class SpectrogramTransformer(nn.Module):
     ) -> Encoded:
         """The tokens from the patches' embeddings and, if wanted, of every block's output all or a function of it."""
         dtype = self.compute.dtype or jnp.float32
-        ends = [self.cls_token, self.dist_token] if self.prefix == 2 else [self.cls_token]
-        ends = jnp.broadcast_to(jnp.stack(ends).astype(dtype), (embedded.shape[0], self.prefix, self.width))
-        x = jnp.concatenate([ends, embedded.astype(dtype)], 1) + self.positions.astype(dtype)[None]
+        x = embedded.astype(dtype)
+        if self.prefix:
+            ends = [self.cls_token, self.dist_token] if self.prefix == 2 else [self.cls_token]
+            ends = jnp.broadcast_to(jnp.stack(ends).astype(dtype), (embedded.shape[0], self.prefix, self.width))
+            x = jnp.concatenate([ends, x], 1)
+        x = x + self.positions.astype(dtype)[None]
         x, layers = self.blocks(x, keep)
         return Encoded(self.layer_norm(x), x, layers)
