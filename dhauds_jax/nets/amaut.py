@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.layers import Attention, Bottleneck, Dense, Dropout, Stem, gelu, xavier_uniform
+from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.types import Mode
 
 
@@ -81,7 +82,6 @@ class AMAuT(nn.Module):
     mlp_norm: str = "discarded"
     compute: Compute = Compute()
 
-    @nn.compact
     def __call__(
         self,
         features: Float[Array, "batch frames mels"],
@@ -90,6 +90,24 @@ class AMAuT(nn.Module):
         weights: Float[Array, " batch"] | None = None,
         axis_name: str | None = None,
     ) -> Float[Array, "batch tokens embed"]:
+        """The tokens after the last norm."""
+        return self.encode(features, mode=mode, weights=weights, axis_name=axis_name)
+
+    def tap(self, features: Float[Array, "batch frames mels"], what: str) -> Array:
+        """What `types.Tap` calls "layers" (means over the frames, without cls and tail) or "tokens"."""
+        return self.encode(features, mode=EVAL, what=what)
+
+    @nn.compact
+    def encode(
+        self,
+        features: Float[Array, "batch frames mels"],
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+        what: str = "frames",
+    ) -> Array:
+        """The tokens after the last norm ("frames"), or what `tap` gives."""
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
         dtype = self.compute.dtype
 
@@ -114,9 +132,14 @@ class AMAuT(nn.Module):
         x = jnp.concatenate([jnp.broadcast_to(cls, ends), x, jnp.broadcast_to(tail, ends)], 1)
         x = x + self.param("positions", _tokens_init, x.shape[1:])[None]
         x = Dropout(self.token_dropout, name="token_dropout")(x, active=mode.dropout, axis_name=axis_name)
+        norm, means = nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm"), []
         for i in range(self.depth):
             x = run(TransformerBlock(self.heads, self.mlp, self.mlp_norm, dtype, name=f"layer{i}"), x)
-        return nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm")(x)
+            if what == "layers":
+                means.append(norm(x[:, 1:-1]).mean(1))
+        if what == "layers":
+            return jnp.stack(means, 1)
+        return x if what == "tokens" else norm(x)
 
 
 def tokens(config: ClassifierConfig, frames: int) -> int:

@@ -10,7 +10,7 @@ padding mask.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -23,6 +23,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.dropout import drop_rows
 from dhauds_jax.nets.hubert_front_end import FrontEnd, Norm
 from dhauds_jax.nets.layers import ACTIVATIONS, Dense, xavier_uniform
+from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.nets.positional_conv import PositionalConv
 from dhauds_jax.types import Mode
 
@@ -51,25 +52,32 @@ class Compute(NamedTuple):
     positional: str = "auto"
 
 
+Keep = bool | Callable[[Array], Array]
+"""What of a block's output is given beside it."""
+
+
 class Encoded(NamedTuple):
     """What the encoder gives.
 
     Attributes:
       frames: (batch, frames, width), the last hidden state, or the weighted sum of all where `layer_sum` says so.
-      layers: (depth, batch, frames, width), every block's output before any final norm, or None.
+      layers: (depth, ...), what was kept of every block's output, by default all of it before any final norm, or None.
       conv_features: (batch, frames, channels), the front end's output.
+      raw: (batch, frames, width), the last block's output before any final norm.
     """
 
     frames: Array
     layers: Array | None
     conv_features: Array
+    raw: Array
 
 
 class Block(nn.Module):
     """A transformer block: attention and feed-forward, each with a residual; post-norm or pre-norm.
 
-    `key` (None: everything kept) gives the dropout masks and the one draw that skips the block for the whole batch.
-    Queries, keys and values are one product.
+    `key` (None: everything kept) gives the dropout masks and the one draw that skips the block for the whole batch;
+    `keep` is what of its output is given beside it: nothing, all of it, or a function of it. Queries, keys and values
+    are one product.
     """
 
     heads: int
@@ -108,7 +116,7 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(
-        self, x: Float[Array, "batch frames width"], key: Array | None, keep: bool
+        self, x: Float[Array, "batch frames width"], key: Array | None, keep: Keep
     ) -> tuple[Array, Array | None]:
         attention_norm, final_norm = (
             Norm(epsilon=self.epsilon, name=name) for name in ("attention_layer_norm", "final_layer_norm")
@@ -122,6 +130,8 @@ class Block(nn.Module):
         if key is not None and self.layer_drop > 0.0:
             # PyTorch skips where its draw in [0, 1) is at most the rate; one draw for the whole batch.
             y = jnp.where(jax.random.uniform(jax.random.fold_in(key, 0)) > self.layer_drop, y, x)
+        if callable(keep):
+            return y, keep(y)
         return y, (y if keep else None)
 
 
@@ -177,11 +187,25 @@ class Hubert(nn.Module):
         """The last hidden state. No statistic couples the batch, so `weights` is not used."""
         return self.encode(wave, mode=mode, axis_name=axis_name).frames
 
+    def tap(self, wave: Float[Array, "batch time"], what: str) -> Array:
+        """What `types.Tap` calls "layers" or "tokens"; post-norm blocks have normed theirs already."""
+        if what == "tokens":
+            return self.encode(wave, mode=EVAL).raw.astype(jnp.float32)
+        return jnp.swapaxes(self.encode(wave, mode=EVAL, means=True).layers, 0, 1)
+
     @nn.compact
     def encode(
-        self, wave: Float[Array, "batch time"], *, mode: Mode, axis_name: str | None = None, keep_all: bool = False
+        self,
+        wave: Float[Array, "batch time"],
+        *,
+        mode: Mode,
+        axis_name: str | None = None,
+        keep_all: bool = False,
+        means: bool = False,
     ) -> Encoded:
-        """The last hidden state with the front end's output and, if `keep_all`, every block's output."""
+        """The last hidden state with the front end's output and, if wanted, every block's output, or of each, normed as
+        the last one is, the mean over frames (`means`, whatever `layer_sum` is).
+        """
         _check_length(wave.shape[-1], self.convs)
         dtype, key = self.compute.dtype, self.make_rng("dropout") if mode.dropout else None
 
@@ -201,19 +225,29 @@ class Hubert(nn.Module):
         x = x + ACTIVATIONS[self.conv_activation](positions)
         last_norm = Norm(epsilon=self.epsilon, name="layer_norm")
         first = drop(x if self.pre_norm else last_norm(x), self.depth + 1, self.dropout)
-        x, layers = self._blocks(first, key, axis_name, keep_all or self.layer_sum != "none")
-        x = last_norm(x) if self.pre_norm else x
+        if means:
+            kept = self._mean_of_normed(last_norm)
+            x, layers = self._blocks(first, key, axis_name, kept)
+            return Encoded(x, layers, conv_features, x)
+        raw, layers = self._blocks(first, key, axis_name, keep_all or self.layer_sum != "none")
+        x = last_norm(raw) if self.pre_norm else raw
         if self.layer_sum != "none":
             last = x if self.layer_sum == "states" else layers[-1]
             x = self._weighted(jnp.concatenate([first[None], layers[:-1], last[None]]))
-        return Encoded(x.astype(jnp.float32), layers if keep_all else None, conv_features)
+        return Encoded(x.astype(jnp.float32), layers if keep_all else None, conv_features, raw)
+
+    def _mean_of_normed(self, last_norm: Norm) -> Callable[[Array], Array]:
+        if not self.pre_norm:
+            return lambda x: x.astype(jnp.float32).mean(1)
+        params, norm = {"params": last_norm.variables["params"]}, last_norm.clone(parent=None)
+        return lambda x: norm.apply(params, x).astype(jnp.float32).mean(1)
 
     def _weighted(self, states: Array) -> Array:
         """The sum of (depth + 1, batch, frames, width) with the softmax of learned weights (Yang et al., SUPERB)."""
         weights = self.param("layer_weights", nn.initializers.constant(1 / (self.depth + 1)), (self.depth + 1,))
         return jnp.einsum("l,lbtc->btc", jax.nn.softmax(weights), states.astype(jnp.float32))
 
-    def _blocks(self, x: Array, key: Array | None, axis_name: str | None, keep_all: bool) -> tuple[Array, Array | None]:
+    def _blocks(self, x: Array, key: Array | None, axis_name: str | None, keep: Keep) -> tuple[Array, Array | None]:
         """The stack, its parameters (depth, ...) either way; both ways draw the same masks."""
         keys = None if key is None else jax.vmap(lambda site: jax.random.fold_in(key, site))(jnp.arange(self.depth))
         sizes = {name: getattr(self, name) for name in BLOCK_SIZES}
@@ -227,7 +261,7 @@ class Hubert(nn.Module):
                 in_axes=(nn.broadcast if key is None else 0, nn.broadcast),
                 length=self.depth,
             )
-            return stack(**sizes, **options, name="blocks")(x, keys, keep_all)
+            return stack(**sizes, **options, name="blocks")(x, keys, keep)
         stacked = self.variables["params"]["blocks"]
         leaves, tree = jax.tree.flatten(stacked)
         # A split's gradient is one concatenation; indexing's would be `depth` sums of whole stacks.
@@ -235,9 +269,9 @@ class Hubert(nn.Module):
         block, kept = cls(**sizes, **options, parent=None), []
         for i, part in enumerate(parts):
             params = jax.tree.unflatten(tree, [p[0] for p in part])
-            x, y = block.apply({"params": params}, x, None if keys is None else keys[i], keep_all)
+            x, y = block.apply({"params": params}, x, None if keys is None else keys[i], keep)
             kept.append(y)
-        return x, (jnp.stack(kept) if keep_all else None)
+        return x, (jnp.stack(kept) if keep else None)
 
 
 def frames_of(samples: int, convs: Sequence[Sequence[int]]) -> int:

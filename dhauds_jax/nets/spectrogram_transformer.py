@@ -8,6 +8,7 @@ The reference has no dropout.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import flax.linen as nn
@@ -49,10 +50,12 @@ class Encoded(NamedTuple):
 
     Attributes:
       tokens: (batch, prefix + patches, width), after the last norm.
-      layers: (depth, batch, prefix + patches, width), every block's output before that norm, or None.
+      raw: the same before that norm.
+      layers: (depth, ...), what was kept of every block's output, by default all of it before that norm, or None.
     """
 
     tokens: Array
+    raw: Array
     layers: Array | None
 
 
@@ -93,7 +96,10 @@ def layer_norm(epsilon: float, dtype: DTypeLike | None, name: str | None = None)
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block: attention (queries, keys and values in one product) and feed-forward."""
+    """A pre-norm transformer block: attention (queries, keys and values in one product) and feed-forward.
+
+    `keep` is what of its output is given beside it: nothing, all of it, or a function of it.
+    """
 
     heads: int
     mlp: int
@@ -116,13 +122,17 @@ class Block(nn.Module):
         return self._dense(width, "out")(mixed.reshape(batch, tokens, width))
 
     @nn.compact
-    def __call__(self, x: Float[Array, "batch tokens width"], keep: bool) -> tuple[Array, Array | None]:
+    def __call__(
+        self, x: Float[Array, "batch tokens width"], keep: bool | Callable[[Array], Array]
+    ) -> tuple[Array, Array | None]:
         def norm(name: str) -> nn.LayerNorm:
             return layer_norm(self.epsilon, self.compute.dtype, name)
 
         x = x + self._attend(norm("layer_norm1")(x))
         hidden = ACTIVATIONS[self.activation](self._dense(self.mlp, "mlp1")(norm("layer_norm2")(x)))
         x = x + self._dense(x.shape[-1], "mlp2")(hidden)
+        if callable(keep):
+            return x, keep(x)
         return x, (x if keep else None)
 
 
@@ -190,11 +200,24 @@ class SpectrogramTransformer(nn.Module):
             )
         return self.patch_embed(unfold(features, self.patch, self.stride))
 
-    def encode(self, embedded: Float[Array, "batch patches width"], keep_all: bool = False) -> Encoded:
-        """The tokens from the patches' embeddings and, if `keep_all`, every block's output."""
+    def tap(self, features: Float[Array, "batch frames mels"], what: str) -> Array:
+        """What `types.Tap` calls "layers" (means over the patches alone) or "tokens"; no block's tokens are kept."""
+        embedded = self.embed(features)
+        if what == "tokens":
+            return self.encode(embedded).raw.astype(jnp.float32)
+        # Inside the scan a module of outside cannot be called.
+        params = {"params": self.layer_norm.variables["params"]}
+        norm = self.layer_norm.clone(parent=None)
+        means = self.encode(embedded, lambda x: norm.apply(params, x[:, self.prefix :]).mean(1)).layers
+        return jnp.swapaxes(means, 0, 1)
+
+    def encode(
+        self, embedded: Float[Array, "batch patches width"], keep: bool | Callable[[Array], Array] = False
+    ) -> Encoded:
+        """The tokens from the patches' embeddings and, if wanted, of every block's output all or a function of it."""
         dtype = self.compute.dtype or jnp.float32
         ends = [self.cls_token, self.dist_token] if self.prefix == 2 else [self.cls_token]
         ends = jnp.broadcast_to(jnp.stack(ends).astype(dtype), (embedded.shape[0], self.prefix, self.width))
         x = jnp.concatenate([ends, embedded.astype(dtype)], 1) + self.positions.astype(dtype)[None]
-        x, layers = self.blocks(x, keep_all)
-        return Encoded(self.layer_norm(x), layers)
+        x, layers = self.blocks(x, keep)
+        return Encoded(self.layer_norm(x), x, layers)

@@ -17,14 +17,17 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from dhauds_jax import digests, registry
 from dhauds_jax.errors import BadInput
-from dhauds_jax.names import FAMILIES
+from dhauds_jax.names import FAMILIES, READS
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.family import Family
 from dhauds_jax.nets.front_ends import front_end
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.nets.precision import precision_of_products
-from dhauds_jax.types import Classifier, Linear, Mode, Outputs, Variables
+from dhauds_jax.types import Apply, Classifier, Linear, Mode, Outputs, Tap, Variables
+
+TAPPED = tuple(what for what in READS if what != "wave")
+"""What `Classifier.tap` gives."""
 
 
 def family(name: str) -> Family:
@@ -210,7 +213,28 @@ def build(config: ClassifierConfig, *, matmul_precision: str | None = None, **co
     def last_layer(variables: Variables) -> Linear:
         return head.linear(jax.tree.map(jnp.asarray, variables["params"]["head"]))
 
-    return Classifier(_init_of(net, features), apply, features, apply_features, last_layer, config)
+    tap = _tap_of(net.encoder, apply_features, config, matmul_precision)
+    return Classifier(_init_of(net, features), apply, features, apply_features, last_layer, config, tap)
+
+
+def _tap_of(encoder: nn.Module, apply_features: Apply, config: ClassifierConfig, matmul_precision: str | None) -> Tap:
+    """What learners read; encoders that have more than an embedding to give have a method `tap(features, what)`."""
+
+    def tap(variables: Variables, features: Float[Array, "batch ..."], what: str) -> Array:
+        if what == "embedding":
+            return apply_features(variables, features, mode=EVAL)[0].embedding
+        if what not in TAPPED:
+            raise BadInput(f"net: {what!r} cannot be read of a network, expected one of {', '.join(TAPPED)}")
+        if not hasattr(encoder, "tap"):
+            raise BadInput(
+                f"net {config.net!r}: family {config.family!r} has no {what} to read, expected a spectrogram "
+                "transformer, an AMAuT or a HuBERT: take a learner that reads embeddings"
+            )
+        own = {kind: tree["encoder"] for kind, tree in variables.items() if "encoder" in tree}
+        with precision_of_products(matmul_precision):
+            return encoder.apply(jax.tree.map(jnp.asarray, own), features, what, method="tap")
+
+    return tap
 
 
 def shapes(classifier: Classifier) -> Variables:

@@ -105,3 +105,17 @@ def least_p(count: int) -> float:
 def seeds_needed(p: float) -> int:
     """How many differences it takes for `least_p` to be below a p-value, such as 6 for 0.05."""
     return next(count for count in range(1, EXACT + 1) if least_p(count) < p)
+
+
+def student(values: Sequence[float] | np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
+    """Mean and half width of Student's interval, `t s / sqrt(n)`; None of fewer than two values.
+
+    For few values that are about normal, such as one number a seed: of six, t is 2.57.
+
+    Source: Student 1908.
+    """
+    values = np.asarray(values, np.float64)
+    if len(values) < 2:
+        return None
+    t = stats.t.ppf((1 + level) / 2, len(values) - 1)
+    return float(values.mean()), float(t * values.std(ddof=1) / np.sqrt(len(values)))

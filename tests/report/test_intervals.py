@@ -51,3 +51,10 @@ def test_many_groups_are_sampled():
 def test_no_common_cell_is_refused():
     with pytest.raises(ValueError, match="no cell in common"):
         intervals.compare({(0, "a"): 1.0}, {(1, "a"): 1.0})
+
+
+def test_the_interval_of_student_over_few_seeds():
+    mean, half = intervals.student([0.5, 0.6, 0.7, 0.5, 0.6, 0.7])
+    assert mean == pytest.approx(0.6)
+    assert half == pytest.approx(2.570582 * 0.0894427 / 6**0.5, rel=1e-5)  # t of five degrees; sqrt(0.04 / 5)
+    assert intervals.student([0.5]) is None

@@ -1,4 +1,7 @@
-"""Free Spoken Digit Dataset: ten digits, 50 times each by six speakers, at 8 kHz; split by the take's number."""
+"""Free Spoken Digit Dataset: ten digits, 50 times each by six speakers, at 8 kHz; split by the take's number.
+
+The classes are the digits, or (`/pairs`) each digit of each speaker, 60 of them.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ CLASSES = class_names.AUDIO_MNIST
 SPEAKERS = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
 TAKES = {"train": range(10, 50), "val": range(5, 10), "test": range(5)}
 """Published: takes 0-4 are the test split, 5-49 train. No validation split is, so takes 5-9 are kept out of train."""
+PAIRS = tuple(f"{digit}_{speaker}" for digit in CLASSES for speaker in SPEAKERS)
+PAIR_TAKES = {"train": range(5, 25), "test": range(5)}
+"""Of pairs no split is validated on; takes beyond 24 are left out, so that a copy of half of the takes is whole."""
 _NAME = re.compile(rf"(\d)_({'|'.join(SPEAKERS)})_([1-4]?\d)\.wav")
 
 
@@ -33,6 +39,24 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
     """
     check_split(DATA_SET, split)
     root = find_root(data_dir, INSIDE, "*_*_*.wav", DATA_SET.name)
+    return _listed(root, TAKES[split], allow_partial)
+
+
+def listing_pairs(
+    data_dir: Path | str | None, split: str, allow_partial: bool
+) -> tuple[list[ClipRef], tuple[str, ...]]:
+    """Lists a split's clips with digit and speaker as the class; arguments as `listing`.
+
+    Its splits are "train" (takes 5-24) and "test" (0-4).
+    """
+    check_split(BY_PAIR, split)
+    root = find_root(data_dir, INSIDE, "*_*_*.wav", BY_PAIR.name)
+    refs, notices = _listed(root, PAIR_TAKES[split], allow_partial)
+    return [ref._replace(label=PAIRS.index(ref.path.name.rpartition("_")[0])) for ref in refs], notices
+
+
+def _listed(root: Path, takes: range, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
+    """The clips of some takes, labelled by their digit."""
     refs, speakers = [], set()
     for path in files_in(root):
         fields = _NAME.fullmatch(path.name)
@@ -41,11 +65,11 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
                 f"{path}: expected the name <digit>_<speaker>_<take>.wav, digit 0 to 9, take 0 to 49, "
                 f"speaker {', '.join(SPEAKERS)}"
             )
-        if int(fields[3]) in TAKES[split]:
+        if int(fields[3]) in takes:
             refs.append(ClipRef(f"recordings/{path.name}", path, CLASSES.index(fields[1])))
             speakers.add(fields[2])
     digits = {CLASSES[ref.label] for ref in refs}
-    where = root / f"*_<{TAKES[split].start}-{TAKES[split].stop - 1}>.wav"
+    where = root / f"*_<{takes.start}-{takes.stop - 1}>.wav"
     said = check_groups(digits, CLASSES, what="digits", source=where, allow_partial=allow_partial)
     return refs, (*said, *check_groups(speakers, SPEAKERS, what="speakers", source=where, allow_partial=allow_partial))
 
@@ -74,4 +98,15 @@ DATA_SET = DataSet(
     seconds=(0.1, 2.5),
     group=group_of,
 )
-DATA_SETS = (DATA_SET,)
+BY_PAIR = DATA_SET._replace(
+    name="free_spoken_digit/pairs",
+    classes=PAIRS,
+    splits=tuple(PAIR_TAKES),
+    listing=listing_pairs,
+    layout="recordings/<digit>_<speaker>_<take>.wav   takes 0-4 test, 5-24 train",
+    counts={split: len(PAIRS) * len(takes) for split, takes in PAIR_TAKES.items()},
+    class_counts={split: dict.fromkeys(PAIRS, len(takes)) for split, takes in PAIR_TAKES.items()},
+    group=None,
+)
+"""Digit and speaker as the class, so a speaker is no group that shots and tests could be kept apart by."""
+DATA_SETS = (DATA_SET, BY_PAIR)

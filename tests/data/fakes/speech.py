@@ -57,14 +57,14 @@ def speech_commands_noise(folder: Path) -> dict[str, int]:
     return {"all": 6}
 
 
-def free_spoken_digit(folder: Path) -> dict[str, int]:
+def free_spoken_digit(folder: Path, *, pairs: bool = False) -> dict[str, int]:
     """Takes 0 (test), 5 (val), 10 and 49 (train) of every digit, by the six speakers in turn, 0.15 s."""
     speakers = ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
     for digit in range(10):
         for take in (0, 5, 10, 49):
             path = folder / "recordings" / f"{digit}_{speakers[digit % 6]}_{take}.wav"
             write_clip(path, 100 * digit + take, rate=8_000, seconds=0.15)
-    return {"train": 20, "val": 10, "test": 10}
+    return {"train": 20, "test": 10} if pairs else {"train": 20, "val": 10, "test": 10}
 
 
 def split_folders(folder: Path) -> dict[str, int]:
@@ -116,23 +116,26 @@ _v1 = functools.partial(speech_commands, words=class_names.SPEECH_COMMANDS_V1)
 _v2 = functools.partial(speech_commands, words=class_names.SPEECH_COMMANDS_V2)
 
 
-def arabic_speech_commands(folder: Path) -> dict[str, int]:
-    """Two clips a word in train, one in val and test, 0.25 s each, and the lists."""
+def arabic_speech_commands(folder: Path, *, first: int = 0, by_speaker: bool = False) -> dict[str, int]:
+    """Two clips a word in train, one in val and test, 0.25 s each, and the lists; a speaker a list, from `first`."""
     counts = {"train": 2, "val": 1, "test": 1}
     for number, (split, count) in enumerate(counts.items()):
         rows = []
         for label, word in enumerate(class_names.ARABIC_SPEECH_COMMANDS):
             for take in range(count):
-                name = f"dataset/{word}/{number:08d}_NO_{take:02d}.wav"
+                name = f"dataset/{word}/{number + first:08d}_NO_{take:02d}.wav"
                 write_clip(folder / name, 1000 * number + 10 * label + take, rate=16_000, seconds=0.25)
                 rows.append((name, word))
         with (folder / f"{split}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("file", "class"), *rows])
+    if by_speaker:  # ten words of train, five of test, by the speakers of all lists
+        return {"train": 40, "test": 20}
     return {split: 15 * count for split, count in counts.items()}
 
 
 FAKES = {
     "arabic_speech_commands": arabic_speech_commands,
+    "arabic_speech_commands/speakers": functools.partial(arabic_speech_commands, first=1, by_speaker=True),
     "audio_mnist": audio_mnist,
     **{f"audio_mnist/fold{k}": audio_mnist for k in range(1, 5)},
     "audio_mnist/german_accent": functools.partial(audio_mnist, by_accent=True),
@@ -140,6 +143,7 @@ FAKES = {
     "speech_commands_v2": _v2,
     "speech_commands_v2/amaut": _v2,
     "free_spoken_digit": free_spoken_digit,
+    "free_spoken_digit/pairs": functools.partial(free_spoken_digit, pairs=True),
     "folder": split_folders,
     "qut_noise": qut_noise,
     "demand": demand,
