@@ -34,7 +34,7 @@ class ClassifyRun(NamedClasses):
     criterion: str = flag("Label-free choice of the epoch (see docs/methods.md).", "information", names="criterion")
     reject: float | None = flag(
         "Call recordings unknown so that at most this share of held-out ones of the known classes is lost, 0 up to 1; "
-        "with --class_names and --known_dir, or a checkpoint that has such scores, as of crossval and learn.",
+        "with --class_names and --known_dir, or a checkpoint that has such scores, as of crossval or learn.",
         None,
     )
     reject_background: float | None = flag(
