@@ -155,7 +155,7 @@ def _arrivals(classes: Sequence[str], order: str, seed: int) -> list[int]:
 
 def _drawn(*key: object) -> bytes:
     """What is drawn for a key, alike on every machine: it is compared with others."""
-    return hashlib.sha256(repr(key).encode()).digest()
+    return hashlib.sha256("\0".join(map(str, key)).encode("utf-8", "surrogateescape")).digest()
 
 
 def _of_class(

@@ -32,6 +32,9 @@ from dhauds_jax.workdir import locks, provenance, records
 KIND = "incremental"
 ALL = "all"
 
+AT_ONCE = 1 << 20
+"""Numbers that are read of the clips of one prediction, where their batches are not smaller than the network's."""
+
 
 class Inputs(NamedTuple):
     """What courses are made from.
@@ -69,6 +72,9 @@ def incremental(run: IncrementalRun, command: str) -> str:
             there += len(cells) - len(left)
             if left:
                 _run(run, inputs, course, left, command, adapting, bar)
+            else:  # perhaps of a run that was killed after its last record
+                saver_of(Path(run.workdir), course).clear()
+                bar.update(len(course.plan))
             written += len(left)
     before = f", {counted(there, 'was', 'were')} there already" if there else ""
     return f"{counted(written, 'record')} written{before}{done.note}: {Path(run.workdir) / records.KINDS[KIND].file}"
@@ -227,7 +233,7 @@ def _courses(run: IncrementalRun, inputs: Inputs, name: str, adapting: Mapping[s
                     carried=carried,
                     pools=pools,
                     reject=run.reject,
-                    batch_size=run.batch_size,
+                    batch_size=max(run.batch_size, min(AT_ONCE // int(np.prod(info.shape)), 1024)),
                     key="",
                 )
                 found.append(course._replace(key=course_key(run, inputs.pool, inputs.backbone, course)))
@@ -241,7 +247,8 @@ def _cells(
     wanted = course.tta if not course.carried else [name for name in course.tta if name != NONE]
     places = [Place(head, one, tta) for head in course.heads for one in course.conditions for tta in wanted]
     draws = {one: inputs.readings.draw(one) for one in course.conditions}
+    tests = inputs.pool.digest(np.concatenate([one.tests for one in course.plan]))
     return {
-        place: cell_of(run, course, course.key, place, draws[place.condition], adapting.get(place.tta, {}))
+        place: cell_of(run, course, tests, place, draws[place.condition], adapting.get(place.tta, {}))
         for place in places
     }

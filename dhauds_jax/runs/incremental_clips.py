@@ -39,7 +39,6 @@ class Pool(NamedTuple):
       plans: of every seed.
       loaded: waves, of a set; None for embeddings.
       vectors: embeddings (clips, width); None for a set.
-      digest: names clips and labels by what they hold.
     """
 
     name: str
@@ -47,7 +46,13 @@ class Pool(NamedTuple):
     plans: Plans
     loaded: Loaded | None
     vectors: np.ndarray | None
-    digest: str
+
+    def digest(self, rows: Int[np.ndarray, " rows"]) -> str:
+        """Names some of the clips by their names, classes and what they hold."""
+        clips = self.clips
+        held = self.vectors if self.loaded is None else self.loaded.clips.waves
+        names = [[clips.ids[k], clips.classes[clips.labels[k]]] for k in rows]
+        return digests.of_texts(names, digests.of_arrays(held[rows]))
 
 
 def plans_of(run: IncrementalRun, clips: sessions.Clips) -> Plans:
@@ -160,8 +165,7 @@ def _of_set(run: IncrementalRun, config: ClassifierConfig, pools: bool) -> Pool:
             break
         gone |= skipped  # and planned again: a class may now have too few
     clips = _some(some, wanted)
-    digest = digests.of_texts(list(clips.ids), clips.labels.tolist(), digests.of_arrays(loaded.clips.waves))
-    return Pool(dataset.name, clips, _moved(plans, wanted, pools), loaded, None, digest)
+    return Pool(dataset.name, clips, _moved(plans, wanted, pools), loaded, None)
 
 
 def _load(
@@ -236,8 +240,7 @@ def _of_vectors(run: IncrementalRun, pools: bool) -> Pool:
     plans = plans_of(run, some)
     wanted = _wanted(plans, pools)
     kept, clips = np.asarray(found.vectors[rows[wanted]], np.float32), _some(some, wanted)
-    digest = digests.of_texts(list(clips.ids), clips.labels.tolist(), digests.of_arrays(kept))
-    return Pool(_name_of(found), clips, _moved(plans, wanted, pools), None, kept, digest)
+    return Pool(_name_of(found), clips, _moved(plans, wanted, pools), None, kept)
 
 
 def _name_of(found: Vectors) -> str:

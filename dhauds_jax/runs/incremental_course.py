@@ -82,7 +82,7 @@ class Now(NamedTuple):
       state: the learner's.
       variables: the network's, as session 0 or adaptations left them; None: as it was loaded.
       sessions: of each session learnt so far what was measured (`incremental_measures`), by `named(place)`.
-      seconds: of each session, learning alone.
+      seconds: of each session, learning alone: neither reading the network nor measuring.
     """
 
     state: LearnerState
@@ -123,15 +123,13 @@ def _is_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def shots_of(
-    course: Course, rows: Int[np.ndarray, " shots"], new: Int[np.ndarray, " shots"], inputs: np.ndarray, room: int
-) -> Shots:
-    """Clips as a learner takes them, filled up to `room` rows of weight 0."""
+def shots_of(course: Course, rows: Int[np.ndarray, " shots"], inputs: np.ndarray, room: int) -> Shots:
+    """Clips of new classes as a learner takes them, filled up to `room` rows of weight 0."""
     count = len(rows)
     padded = np.zeros((room, *inputs.shape[1:]), np.float32)
     padded[:count] = inputs
     labels, weights, fresh, clip = (np.zeros(room, kind) for kind in (np.int32, np.float32, np.float32, np.int32))
-    labels[:count], weights[:count], fresh[:count] = course.labels[rows], 1.0, new
+    labels[:count], weights[:count], fresh[:count] = course.labels[rows], 1.0, 1.0
     clip[:] = -1
     clip[:count] = rows
     return Shots(*map(jnp.asarray, (padded, labels, weights, fresh, clip)))
@@ -141,19 +139,21 @@ def session_shots(course: Course, readings: Readings, variables: Variables | Non
     """The shots of a session, as the learner reads them (or their waves)."""
     rows = course.plan[number].shots
     inputs = readings.of(what, course.shots, variables).take(rows)
-    return shots_of(course, rows, np.ones(len(rows)), inputs, course.info.max_rows)
+    return shots_of(course, rows, inputs, course.info.max_rows)
 
 
 def step(course: Course, backbone: Backbone, readings: Readings, now: Now) -> Now:
     """Learns the next session; nothing is measured yet."""
     number, made = len(now.sessions), course.made
     key = jax.random.fold_in(jax.random.key(course.seed), number + 1)
-    begin, state, variables = time.perf_counter(), now.state, now.variables
+    state, variables, began = now.state, now.variables, time.perf_counter()
     if number == 0 and made.prepare is not None:
         waves = session_shots(course, readings, None, 0, "wave")
         variables, state = made.prepare(backbone.variables, state, waves, jax.random.fold_in(key, 1))
         variables = jax.tree.map(jnp.asarray, dict(variables))
+    prepared = time.perf_counter() - began
     read = session_shots(course, readings, variables, number, made.reads)
+    began = time.perf_counter() - prepared
     state, losses = made.learn(state, read, key)
     _check_finite(course, number, losses)
     if made.remember is not None and course.info.memory > 0:
@@ -162,10 +162,10 @@ def step(course: Course, backbone: Backbone, readings: Readings, now: Now) -> No
             rows = course.plan[number].pool
             inputs = readings.of(made.reads, course.shots, variables).take(rows)
             room = max(len(one.pool) for one in course.plan)
-            pool = shots_of(course, rows, np.ones(len(rows)), inputs, room)
+            pool = shots_of(course, rows, inputs, room)
         state = made.remember(state, pool, jax.random.fold_in(key, 2))
     jax.block_until_ready(state)
-    return Now(state, variables, now.sessions, [*now.seconds, time.perf_counter() - begin])
+    return Now(state, variables, now.sessions, [*now.seconds, time.perf_counter() - began])
 
 
 def _check_finite(course: Course, number: int, losses: Mapping[str, Any]) -> None:

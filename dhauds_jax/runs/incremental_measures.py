@@ -61,7 +61,7 @@ def held_out(course: Course, readings: Readings, now: Now) -> dict[str, Calibrat
         for head in [head for head in course.heads if head in said]:
             logits[head].append(np.asarray(said[head], np.float64)[:count])
         labels.append(np.asarray(shots.labels)[:count])
-    seen, found = np.asarray(now.state.seen), {}
+    seen, found = np.asarray(now.state.seen, np.float32), {}
     for head, parts in logits.items():
         if parts and all(np.isfinite(part[:, seen > 0]).all() for part in parts):
             made = rejection.calibrated(np.concatenate(parts), np.concatenate(labels), seen, SCORE)
@@ -95,7 +95,7 @@ def of_session(
     }
     if number == len(course.plan) - 1:
         found["reliability"] = metrics.reliability(own, place)
-    return {**found, **_unknown(course, seen, known, logits[count:], held), **_calibrated(own, place, held)}
+    return {**found, **_unknown(course, now, known, logits[count:], held), **_calibrated(own, place, held)}
 
 
 def _calibrated(own: np.ndarray, place: np.ndarray, held: Calibration | None) -> dict[str, Any]:
@@ -111,11 +111,12 @@ def _calibrated(own: np.ndarray, place: np.ndarray, held: Calibration | None) ->
 
 
 def _unknown(
-    course: Course, seen: np.ndarray, known: np.ndarray, others: np.ndarray, held: Calibration | None
+    course: Course, now: Now, known: np.ndarray, others: np.ndarray, held: Calibration | None
 ) -> dict[str, Any]:
     """How clips of classes not yet learnt are told from the others, and what the shots' threshold accepts."""
     least = None if held is None else calibration.threshold(held, course.reject)
     found: dict[str, Any] = dict.fromkeys(("auroc_unknown", "fpr_unknown", "accepted", "accepted_unknown", "roc"))
+    seen = np.asarray(now.state.seen, np.float32)
     sure = rejection.sureness(SCORE, known, seen)
     if least is not None:
         found["accepted"] = float(np.mean(sure >= least))

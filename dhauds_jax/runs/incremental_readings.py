@@ -12,7 +12,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from dhauds_jax import digests
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import title
 from dhauds_jax.errors import BadInput
@@ -113,6 +112,7 @@ class Readings:
         folder = Path(run.cache_dir) if run.cache_dir else Path(run.workdir) / FOLDER
         self.cache = Cache(run.memory_budget_mb, folder, bool(run.cache_dir))
         self._waves: dict[Condition, tuple[np.ndarray, targets.Corrupted]] = {}
+        self._digests: dict[int, str] = {}
         tests = [one.tests for plan in pool.plans for one in plan]
         self._tests = np.unique(np.concatenate(tests))
 
@@ -183,12 +183,16 @@ class Readings:
             "what": what,
             "weights": weights,
             "net": json.loads(config.replace(classes=("-",), source={}, groups={}).to_json()),
-            "clips": self._pool.digest,
-            "rows": digests.of_arrays(rows),
+            "clips": self._digest(rows),
             "corruption": list(condition),
             "draw": self.draw(condition),
             "precision": self._run.precision,
         }
+
+    def _digest(self, rows: Int[np.ndarray, " rows"]) -> str:
+        if len(rows) not in self._digests:  # all clips, or those that are tested
+            self._digests[len(rows)] = self._pool.digest(rows)
+        return self._digests[len(rows)]
 
     def drop(self, what: str, condition: Condition, variables: Variables) -> None:
         """Lets go of what was read of a network that is not asked again."""

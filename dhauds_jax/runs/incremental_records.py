@@ -43,14 +43,13 @@ PER_SESSION = (
 
 def course_key(run: IncrementalRun, pool: Pool, backbone: Backbone, course: Course) -> str:
     """Sixteen hexadecimal digits that name a course: all that its learner's states follow from."""
-    shots = [one.shots.tolist() for one in course.plan]
     named = {
         "format": FORMAT,
-        "clips": pool.digest,
+        "clips": [pool.digest(one.pool if course.pools else one.shots) for one in course.plan],
         "weights": [backbone.weights, backbone.net, run.precision],
         "learner": [course.learner, registry.source_digest(course.learner), sorted(course.options.items())],
         "seed": course.seed,
-        "shots": [shots, [one.pool.tolist() for one in course.plan] if course.pools else None, course.shots],
+        "shots": [[[pool.clips.ids[k] for k in one.shots] for one in course.plan], course.shots],
         "memory": course.info.memory,
         "room": list(course.info),
         "profile": run.profile,
@@ -60,21 +59,20 @@ def course_key(run: IncrementalRun, pool: Pool, backbone: Backbone, course: Cour
 
 
 def cell_of(
-    run: IncrementalRun, course: Course, key: str, place: Place, draw: Mapping[str, Any], options: Mapping[str, Any]
+    run: IncrementalRun, course: Course, tests: str, place: Place, draw: Mapping[str, Any], options: Mapping[str, Any]
 ) -> str:
     """Names a record: the course, and what is tested how.
 
     Args:
       run: the flags.
       course: the course.
-      key: its `course_key`.
+      tests: digest of the clips that are tested.
       place: head, corruption, adaptation.
       draw: of the corruption.
       options: of the adaptation.
     """
-    tests = [one.tests.tolist() for one in course.plan]
     adapted = [place.tta, run.tta_reset, run.tta_batch_size, sorted(options.items())] if place.tta != "none" else None
-    found = [key, list(place), tests, sorted(draw.items()), course.reject, adapted]
+    found = [course.key, list(place), tests, sorted(draw.items()), course.reject, adapted]
     return digests.of_text(repr(found))
 
 
