@@ -138,6 +138,7 @@ HEADS: Mapping[str, str] = {
     "projected_mean": f"{_NETS}.heads:ProjectedMean",
     "projected_tokens": f"{_NETS}.clap:ProjectedTokens",
     "prototypes": f"{_NETS}.prototypes:Prototypes",
+    "random_projection": f"{_NETS}.random_projection:RandomProjection",
     "token_pool": f"{_NETS}.heads:TokenPool",
 }
 """Classification heads: linen modules over an encoder's tokens."""
