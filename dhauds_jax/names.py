@@ -134,6 +134,8 @@ HEADS: Mapping[str, str] = {
     "bottleneck": f"{_NETS}.heads:BottleneckClassifier",
     "fce": f"{_NETS}.heads:FCEClassifier",
     "hub_classifier": f"{_NETS}.heads:HuBClassifier",
+    "joined": f"{_NETS}.dual_embedding:Joined",
+    "levels": f"{_NETS}.levels:Levels",
     "linear": f"{_NETS}.heads:LinearHead",
     "projected_mean": f"{_NETS}.heads:ProjectedMean",
     "projected_tokens": f"{_NETS}.clap:ProjectedTokens",
