@@ -201,16 +201,29 @@ class SpectrogramTransformer(nn.Module):
             )
         return self.patch_embed(unfold(features, self.patch, self.stride))
 
-    def tap(self, features: Float[Array, "batch frames mels"], what: str) -> Array:
-        """What `types.Tap` calls "layers" (means over the patches alone) or "tokens"; no block's tokens are kept."""
+    def tap(
+        self,
+        features: Float[Array, "batch frames mels"],
+        what: str,
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Array, Array]:
+        """The tokens, and what `types.Tap` calls "layers" (means over the patches alone) or "tokens".
+
+        No block's tokens are kept. The other arguments are not used, as in a call.
+        """
         embedded = self.embed(features)
         if what == "tokens":
-            return self.encode(embedded).raw.astype(jnp.float32)
-        # Inside the scan a module of outside cannot be called.
-        params = {"params": self.layer_norm.variables["params"]}
-        norm = self.layer_norm.clone(parent=None)
-        means = self.encode(embedded, lambda x: norm.apply(params, x[:, self.prefix :]).mean(1)).layers
-        return jnp.swapaxes(means, 0, 1)
+            encoded = self.encode(embedded)
+            return encoded.tokens, encoded.raw.astype(jnp.float32)
+        # Inside the scan a module of outside cannot be called; there are no parameters before the first call.
+        if self.is_initializing():
+            self.layer_norm(embedded)
+        params, norm = {"params": self.layer_norm.variables["params"]}, self.layer_norm.clone(parent=None)
+        encoded = self.encode(embedded, lambda x: norm.apply(params, x[:, self.prefix :]).mean(1))
+        return encoded.tokens, jnp.swapaxes(encoded.layers, 0, 1)
 
     def encode(
         self, embedded: Float[Array, "batch patches width"], keep: bool | Callable[[Array], Array] = False

@@ -230,6 +230,7 @@ def test_every_name_stands_for_what_it_should():
         "projected_mean": ["features"],
         "projected_tokens": ["hidden", "features"],
         "prototypes": ["inner", "unit", "scale"],
+        "random_projection": ["inner", "features", "unit", "scale"],
         "token_pool": ["pool", "prefix", "epsilon"],
     }
     assert {kind: registry.resolve(place).required for kind, place in names.FRONT_ENDS.items()} == {
