@@ -188,6 +188,7 @@ LEARNERS: Mapping[str, str] = {
     "prototype": f"{_LEARNERS}.prototype:prototype",
     "ridge": f"{_LEARNERS}.ridge:ridge",
     "ranpac": f"{_LEARNERS}.ranpac:ranpac",
+    "mar": f"{_LEARNERS}.mar:mar",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 
