@@ -191,6 +191,7 @@ LEARNERS: Mapping[str, str] = {
     "fecam": f"{_LEARNERS}.fecam:fecam",
     "ridge": f"{_LEARNERS}.ridge:ridge",
     "ranpac": f"{_LEARNERS}.ranpac:ranpac",
+    "mar": f"{_LEARNERS}.mar:mar",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 
