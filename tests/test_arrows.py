@@ -17,7 +17,7 @@ GROUND = {
     "class_names": (),
     "names": (),
     "errors": (),
-    "requests": (),
+    "requests": ("errors",),
     "files": ("errors",),
     "interrupts": (),
     "digests": (),
