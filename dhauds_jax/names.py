@@ -186,6 +186,9 @@ LONG_RULES = ("windows", "first", "random_crop", "fusion_fixed", "fusion_random"
 _LEARNERS = "dhauds_jax.incremental.learners"
 LEARNERS: Mapping[str, str] = {
     "prototype": f"{_LEARNERS}.prototype:prototype",
+    "teen": f"{_LEARNERS}.teen:teen",
+    "slda": f"{_LEARNERS}.slda:slda",
+    "fecam": f"{_LEARNERS}.fecam:fecam",
     "ridge": f"{_LEARNERS}.ridge:ridge",
     "ranpac": f"{_LEARNERS}.ranpac:ranpac",
     "mar": f"{_LEARNERS}.mar:mar",
