@@ -85,6 +85,7 @@ DATA_SETS: Mapping[str, str] = {
     "tut_sed": f"{_SETS}.tut_sed:DATA_SETS",
     "home_sounds": f"{_SETS}.home_sounds:DATA_SETS",
     "tomofun": f"{_SETS}.tomofun:DATA_SETS",
+    "soundfont_notes": f"{_SETS}.soundfont_notes:DATA_SETS",
 }
 """Data sets: tuples of `DataSet`, the set itself and its variants, which are called "set/variant" (docs/data.md)."""
 
