@@ -104,6 +104,7 @@ def test_after_ctrl_c_a_command_promises_what_it_keeps():
             "classify",
             "crossval",
             "embed",
+            "incremental",
             "leaderboard",
             "pretrain",
             "quickstart",
