@@ -97,7 +97,7 @@ def encoder_leaves(geometry: Mapping[str, Any], style: str) -> list[Leaf]:
     """The leaves of the encoder (a config's `geometry`), source keys as in the file without `module.`."""
     names, ours, depth = STYLES[style], "params/encoder", geometry["depth"]
     leaves = [
-        leaf(f"{ours}/cls_token", names.tokens[0], _VECTOR),
+        *([leaf(f"{ours}/cls_token", names.tokens[0], _VECTOR)] if geometry["prefix"] else []),
         *([leaf(f"{ours}/dist_token", names.tokens[1], _VECTOR)] if geometry["prefix"] == 2 else []),
         leaf(f"{ours}/positions", names.positions, _TABLE),
         leaf(f"{ours}/patch_embed/kernel", f"{names.patch}.weight", _patch(tuple(geometry["patch"]))),
@@ -192,7 +192,7 @@ def inferred_geometry(state: StateDict, style: str) -> dict[str, Any]:
         "depth": depth,
         "mlp": shape(f"{names.block.format(0)}.{names.mlp[0]}.weight")[0],
         "patch": [bins, frames],
-        "prefix": 2 if names.top + names.tokens[1] in state else 1,
+        "prefix": sum(names.top + token in state for token in names.tokens),
     }
 
 

@@ -1,9 +1,13 @@
-"""Options of a plug-in: its factory's keyword arguments that have a number, a text or a truth value as default."""
+"""Options of a plug-in: its factory's keyword arguments that have a number, a text or a truth value as default.
+
+An argument whose name would be a word of Python's has an underscore behind it, its option has none: `lambda_`.
+"""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import keyword
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dhauds_jax.errors import BadInput, check_number
@@ -11,8 +15,13 @@ from dhauds_jax.errors import BadInput, check_number
 
 def defaults(factory: Callable[..., Any]) -> dict[str, Any]:
     """A factory's options with their values."""
-    signature = inspect.signature(factory).parameters
-    return {key: p.default for key, p in signature.items() if isinstance(p.default, bool | int | float | str)}
+    signature = inspect.signature(factory).parameters.items()
+    return {key.rstrip("_"): p.default for key, p in signature if isinstance(p.default, bool | int | float | str)}
+
+
+def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options as a factory's keyword arguments."""
+    return {f"{key}_" if keyword.iskeyword(key) else key: value for key, value in options.items()}
 
 
 def converted(whose: str, key: str, given: Any, default: Any) -> Any:

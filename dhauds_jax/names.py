@@ -134,10 +134,13 @@ HEADS: Mapping[str, str] = {
     "bottleneck": f"{_NETS}.heads:BottleneckClassifier",
     "fce": f"{_NETS}.heads:FCEClassifier",
     "hub_classifier": f"{_NETS}.heads:HuBClassifier",
+    "joined": f"{_NETS}.dual_embedding:Joined",
+    "levels": f"{_NETS}.levels:Levels",
     "linear": f"{_NETS}.heads:LinearHead",
     "projected_mean": f"{_NETS}.heads:ProjectedMean",
     "projected_tokens": f"{_NETS}.clap:ProjectedTokens",
     "prototypes": f"{_NETS}.prototypes:Prototypes",
+    "random_projection": f"{_NETS}.random_projection:RandomProjection",
     "token_pool": f"{_NETS}.heads:TokenPool",
 }
 """Classification heads: linen modules over an encoder's tokens."""
@@ -183,6 +186,8 @@ LONG_RULES = ("windows", "first", "random_crop", "fusion_fixed", "fusion_random"
 _LEARNERS = "dhauds_jax.incremental.learners"
 LEARNERS: Mapping[str, str] = {
     "prototype": f"{_LEARNERS}.prototype:prototype",
+    "ridge": f"{_LEARNERS}.ridge:ridge",
+    "ranpac": f"{_LEARNERS}.ranpac:ranpac",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 

@@ -31,9 +31,10 @@ class MelSpec(NamedTuple):
       pad_mode: how the clip's ends are extended, as in `stft`.
       amin: the smallest power before the logarithm.
       top_db: floor in dB below the clip's maximum, or None.
-      divisor: the dB are divided by it.
+      divisor: the dB are divided by it, `offset` added before.
       frames: number of frames wanted, or None. Longer ones are cut; shorter ones are right-padded with 0 *after* the dB
         (0 dB is louder than nearly every bin: a quirk of DHAuDS, lib/component.py, that trained weights depend on).
+      offset: dB that are added before the division.
     """
 
     sample_rate: int
@@ -51,6 +52,7 @@ class MelSpec(NamedTuple):
     top_db: float | None = 80.0
     divisor: float = 1.0
     frames: int | None = None
+    offset: float = 0.0
 
 
 _SLANEY_STEP = 200.0 / 3.0
@@ -143,20 +145,24 @@ def decibels(
     return jnp.maximum(db, db.max((-2, -1), keepdims=True) - top_db)
 
 
+def _normalised(db: Array, spec: MelSpec) -> Array:
+    return (db + spec.offset if spec.offset else db) / spec.divisor
+
+
 def log_mel(wave: Float[Array, "*batch time"], spec: MelSpec) -> Float[Array, "*batch frames mels"]:
-    """Log-mel features: mel spectrogram, decibels, divided by `spec.divisor`, cut or padded to `spec.frames`.
+    """Log-mel features: mel spectrogram, (dB + `offset`) / `divisor` of `spec`, cut or padded to `spec.frames`.
 
     Args:
       wave: (..., time) samples at `spec.sample_rate` Hz.
       spec: the constants.
 
     Returns:
-      (..., frames, mels) dB / divisor; padded frames hold 0.
+      (..., frames, mels) (dB + offset) / divisor; padded frames hold 0.
 
     Raises:
       BadInput: bad constants, or a clip too short to be reflected.
     """
-    features = decibels(mel_spectrogram(wave, spec), amin=spec.amin, top_db=spec.top_db) / spec.divisor
+    features = _normalised(decibels(mel_spectrogram(wave, spec), amin=spec.amin, top_db=spec.top_db), spec)
     if spec.frames is None:
         return features
     features = features[..., : spec.frames, :]
@@ -178,7 +184,7 @@ def ragged_log_mel(
       spec: the constants.
 
     Returns:
-      (batch, frames, mels) dB / divisor; frames behind a clip's end hold 0.
+      (batch, frames, mels) (dB + offset) / divisor; frames behind a clip's end hold 0.
 
     Raises:
       BadInput: ends that are not reflected.
@@ -193,6 +199,6 @@ def ragged_log_mel(
     inside = (jnp.arange(power.shape[1])[None] <= lengths // spec.hop)[..., None]
     # Frames outside count as silence, which is never above a clip's maximum.
     db = decibels(jnp.where(inside, power, 0.0), amin=spec.amin, top_db=spec.top_db)
-    features = jnp.where(inside, db / spec.divisor, 0.0)
+    features = jnp.where(inside, _normalised(db, spec), 0.0)
     wanted = spec.frames or 1 + time // spec.hop
     return jnp.pad(features[:, :wanted], [(0, 0), (0, max(0, wanted - features.shape[1])), (0, 0)])

@@ -15,7 +15,6 @@ from jaxtyping import Array, Float
 
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.layers import Attention, Bottleneck, Dense, Dropout, Stem, gelu, xavier_uniform
-from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.types import Mode
 
 
@@ -91,11 +90,22 @@ class AMAuT(nn.Module):
         axis_name: str | None = None,
     ) -> Float[Array, "batch tokens embed"]:
         """The tokens after the last norm."""
-        return self.encode(features, mode=mode, weights=weights, axis_name=axis_name)
+        return self.encode(features, mode=mode, weights=weights, axis_name=axis_name)[0]
 
-    def tap(self, features: Float[Array, "batch frames mels"], what: str) -> Array:
-        """What `types.Tap` calls "layers" (means over the frames, without cls and tail) or "tokens"."""
-        return self.encode(features, mode=EVAL, what=what)
+    def tap(
+        self,
+        features: Float[Array, "batch frames mels"],
+        what: str,
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Array, Array]:
+        """The tokens, and what `types.Tap` calls "layers" (means over the frames, without cls and tail) or "tokens"."""
+        tokens, raw, means = self.encode(
+            features, mode=mode, weights=weights, axis_name=axis_name, means=what == "layers"
+        )
+        return tokens, raw if means is None else means
 
     @nn.compact
     def encode(
@@ -105,9 +115,9 @@ class AMAuT(nn.Module):
         mode: Mode,
         weights: Float[Array, " batch"] | None = None,
         axis_name: str | None = None,
-        what: str = "frames",
-    ) -> Array:
-        """The tokens after the last norm ("frames"), or what `tap` gives."""
+        means: bool = False,
+    ) -> tuple[Array, Array, Array | None]:
+        """The tokens after the last norm, before it, and, if `means`, of every block the mean of its normed frames."""
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
         dtype = self.compute.dtype
 
@@ -132,14 +142,12 @@ class AMAuT(nn.Module):
         x = jnp.concatenate([jnp.broadcast_to(cls, ends), x, jnp.broadcast_to(tail, ends)], 1)
         x = x + self.param("positions", _tokens_init, x.shape[1:])[None]
         x = Dropout(self.token_dropout, name="token_dropout")(x, active=mode.dropout, axis_name=axis_name)
-        norm, means = nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm"), []
+        norm, kept = nn.LayerNorm(1e-6, use_fast_variance=False, name="layer_norm"), []
         for i in range(self.depth):
             x = run(TransformerBlock(self.heads, self.mlp, self.mlp_norm, dtype, name=f"layer{i}"), x)
-            if what == "layers":
-                means.append(norm(x[:, 1:-1]).mean(1))
-        if what == "layers":
-            return jnp.stack(means, 1)
-        return x if what == "tokens" else norm(x)
+            if means:
+                kept.append(norm(x[:, 1:-1]).mean(1))
+        return norm(x), x, jnp.stack(kept, 1) if means else None
 
 
 def tokens(config: ClassifierConfig, frames: int) -> int:

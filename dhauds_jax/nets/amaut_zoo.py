@@ -9,7 +9,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.amaut import AMAuT, Compute
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.family import Family, preset
-from dhauds_jax.nets.front_ends import log_mel
+from dhauds_jax.nets.front_ends import FEW_SHOT_SETS, few_shot_log_mel, log_mel
 
 GEOMETRY = ("width", "stages", "embed", "depth", "heads", "mlp", "token_dropout", "mlp_norm")
 """The sizes of an AMAuT, see `AMAuT`."""
@@ -95,6 +95,10 @@ _AMAUT: dict[str, tuple[Any, ...]] = {
     "amaut_small_2s": (None, log_mel(16000, 1024, 640, 320, 64), 32000, 32, (1, 1), _SMALL_HEAD, _SMALL),
     "amaut_small_5s": (None, log_mel(16000, 2048, 1280, 640, 64), 80000, 32, (1, 1), _SMALL_HEAD, _SMALL),
     "amaut_small_10s": (None, log_mel(16000, 2048, 1600, 800, 64), 160000, 32, (1, 1), _SMALL_HEAD, _SMALL),
+    **{
+        f"amaut_small_{name}": (None, few_shot_log_mel(name), length, 32, (1, 1), _SMALL_HEAD, _SMALL)
+        for name, (_, length, _, _) in FEW_SHOT_SETS.items()
+    },
     "amaut_mini": (None, log_mel(16000, 512, 400, 250, 40), 16000, 16, (0,), _MINI_HEAD, _MINI),
     "amaut_tiny": (None, log_mel(16000, 512, 400, 250, 24), 4000, 8, (0, 0), _TINY_HEAD, _TINY),
 }

@@ -77,6 +77,25 @@ def log_mel(
     }
 
 
+FEW_SHOT_SETS = {
+    "ls100": (16000, 32000, 400, 160),
+    "nsynth100": (16000, 64000, 2048, 1024),
+    "fsc89": (44100, 44100, 2048, 1024),
+}
+"""LS-100, NSynth-100 and FSC-89: rate (Hz), samples of a clip, of a window and between frames (201, 63, 44 frames)."""
+
+
+def few_shot_log_mel(name: str) -> dict[str, Any]:
+    """The record of the front end that EDE and MAR have for one of `FEW_SHOT_SETS`: (dB + 4.26) / 9.14, no floor.
+
+    The constants are AST's for AudioSet's filter banks, which are natural logarithms; decibels are 4.3 times as large.
+    Source: YongjieSi/EDE, utils/inc_net.py:196-265 (torchlibrosa's filters: Slaney's scale and norm).
+    """
+    rate, _, window, hop = FEW_SHOT_SETS[name]
+    record = log_mel(rate, window, window, hop, 128)
+    return {**record, "norm": "slaney", "top_db": None, "divisor": 2 * 4.57, "offset": 4.26}
+
+
 def _without_default(spec: type) -> tuple[str, ...]:
     return tuple(name for name in spec._fields if name not in spec._field_defaults)
 

@@ -262,7 +262,7 @@ class TokenPool(nn.Module):
     @staticmethod
     def check(pool: str, prefix: int, epsilon: float) -> None:
         """Raises `BadInput` for options that the head does not take."""
-        _check_choice("pool", pool, ("average", "cls"))
+        _check_choice("pool", pool, ("average", "cls") if prefix else ("average",))
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

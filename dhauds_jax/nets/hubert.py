@@ -23,7 +23,6 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.dropout import drop_rows
 from dhauds_jax.nets.hubert_front_end import FrontEnd, Norm
 from dhauds_jax.nets.layers import ACTIVATIONS, Dense, xavier_uniform
-from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.nets.positional_conv import PositionalConv
 from dhauds_jax.types import Mode
 
@@ -187,11 +186,20 @@ class Hubert(nn.Module):
         """The last hidden state. No statistic couples the batch, so `weights` is not used."""
         return self.encode(wave, mode=mode, axis_name=axis_name).frames
 
-    def tap(self, wave: Float[Array, "batch time"], what: str) -> Array:
-        """What `types.Tap` calls "layers" or "tokens"; post-norm blocks have normed theirs already."""
+    def tap(
+        self,
+        wave: Float[Array, "batch time"],
+        what: str,
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Array, Array]:
+        """The last hidden state, and what `types.Tap` calls "layers" or "tokens"; post-norm blocks norm theirs."""
+        encoded = self.encode(wave, mode=mode, axis_name=axis_name, means=what == "layers")
         if what == "tokens":
-            return self.encode(wave, mode=EVAL).raw.astype(jnp.float32)
-        return jnp.swapaxes(self.encode(wave, mode=EVAL, means=True).layers, 0, 1)
+            return encoded.frames, encoded.raw.astype(jnp.float32)
+        return encoded.frames, jnp.swapaxes(encoded.layers, 0, 1)
 
     @nn.compact
     def encode(
@@ -203,8 +211,8 @@ class Hubert(nn.Module):
         keep_all: bool = False,
         means: bool = False,
     ) -> Encoded:
-        """The last hidden state with the front end's output and, if wanted, every block's output, or of each, normed as
-        the last one is, the mean over frames (`means`, whatever `layer_sum` is).
+        """The last hidden state with the front end's output and, if wanted, every block's output (`keep_all`), or of
+        each, normed as the last one is, the mean over frames (`means`).
         """
         _check_length(wave.shape[-1], self.convs)
         dtype, key = self.compute.dtype, self.make_rng("dropout") if mode.dropout else None
@@ -225,20 +233,21 @@ class Hubert(nn.Module):
         x = x + ACTIVATIONS[self.conv_activation](positions)
         last_norm = Norm(epsilon=self.epsilon, name="layer_norm")
         first = drop(x if self.pre_norm else last_norm(x), self.depth + 1, self.dropout)
-        if means:
-            kept = self._mean_of_normed(last_norm)
-            x, layers = self._blocks(first, key, axis_name, kept)
-            return Encoded(x, layers, conv_features, x)
-        raw, layers = self._blocks(first, key, axis_name, keep_all or self.layer_sum != "none")
+        mean = self._mean_of_normed(last_norm, first) if means else None
+        keep = keep_all or self.layer_sum != "none" or mean or False
+        raw, layers = self._blocks(first, key, axis_name, keep)
         x = last_norm(raw) if self.pre_norm else raw
         if self.layer_sum != "none":
             last = x if self.layer_sum == "states" else layers[-1]
             x = self._weighted(jnp.concatenate([first[None], layers[:-1], last[None]]))
-        return Encoded(x.astype(jnp.float32), layers if keep_all else None, conv_features, raw)
+            layers = jax.vmap(mean)(layers) if means else layers
+        return Encoded(x.astype(jnp.float32), layers if keep_all or means else None, conv_features, raw)
 
-    def _mean_of_normed(self, last_norm: Norm) -> Callable[[Array], Array]:
+    def _mean_of_normed(self, last_norm: Norm, like: Array) -> Callable[[Array], Array]:
         if not self.pre_norm:
             return lambda x: x.astype(jnp.float32).mean(1)
+        if self.is_initializing():  # it has no parameters before its first call
+            last_norm(like)
         params, norm = {"params": last_norm.variables["params"]}, last_norm.clone(parent=None)
         return lambda x: norm.apply(params, x).astype(jnp.float32).mean(1)
 

@@ -23,7 +23,7 @@ from dhauds_jax.types import Variables
 
 FAMILY = "spectrogram_transformer"
 SHARED = ("width", "depth", "heads", "mlp", "patch", "prefix", "epsilon")
-"""What must be equal in two geometries; strides may differ."""
+"""What must be equal in two geometries; strides may differ, and the target may have no prefix."""
 
 
 class Cut(NamedTuple):
@@ -143,7 +143,7 @@ def for_clips(
     differing = [
         f"{name} {source.geometry[name]} there and {target.geometry[name]} here"
         for name in SHARED
-        if source.geometry[name] != target.geometry[name]
+        if source.geometry[name] != target.geometry[name] and not (name == "prefix" and target.geometry[name] == 0)
     ]
     if differing:
         raise BadInput(f"weights of {source.net!r} do not fit {target.net!r}: {'; '.join(differing)}")
@@ -151,7 +151,11 @@ def for_clips(
     cut = CUTS[profile if made_by_pretraining else "corrected"]
     encoder = jax.tree.map(np.asarray, dict(variables["params"]["encoder"]))
     grids = config_grid(source), config_grid(target)
-    encoder["positions"] = fit_positions(encoder["positions"], source.geometry["prefix"], *grids, cut)
+    prefix = source.geometry["prefix"]
+    encoder["positions"] = fit_positions(encoder["positions"], prefix, *grids, cut)
+    if prefix and not target.geometry["prefix"]:
+        encoder = {name: leaf for name, leaf in encoder.items() if name not in ("cls_token", "dist_token")}
+        encoder["positions"] = encoder["positions"][prefix:]
     if keeps_head(variables, source, target):
         head = jax.tree.map(np.asarray, dict(variables["params"]["head"]))
     else:

@@ -158,7 +158,8 @@ class SpectrogramTransformer(nn.Module):
     def setup(self) -> None:
         values, dtype = self.patch[0] * self.patch[1], self.compute.dtype
         self.patch_embed = Dense(self.width, kernel_init=torch_uniform(values), dtype=dtype)
-        self.cls_token = self.param("cls_token", _small, (self.width,))
+        if self.prefix:
+            self.cls_token = self.param("cls_token", _small, (self.width,))
         if self.prefix == 2:
             self.dist_token = self.param("dist_token", _small, (self.width,))
         self.positions = self.param("positions", _small, (self.prefix + self.grid[0] * self.grid[1], self.width))
@@ -200,24 +201,40 @@ class SpectrogramTransformer(nn.Module):
             )
         return self.patch_embed(unfold(features, self.patch, self.stride))
 
-    def tap(self, features: Float[Array, "batch frames mels"], what: str) -> Array:
-        """What `types.Tap` calls "layers" (means over the patches alone) or "tokens"; no block's tokens are kept."""
+    def tap(
+        self,
+        features: Float[Array, "batch frames mels"],
+        what: str,
+        *,
+        mode: Mode,
+        weights: Float[Array, " batch"] | None = None,
+        axis_name: str | None = None,
+    ) -> tuple[Array, Array]:
+        """The tokens, and what `types.Tap` calls "layers" (means over the patches alone) or "tokens".
+
+        No block's tokens are kept. The other arguments are not used, as in a call.
+        """
         embedded = self.embed(features)
         if what == "tokens":
-            return self.encode(embedded).raw.astype(jnp.float32)
-        # Inside the scan a module of outside cannot be called.
-        params = {"params": self.layer_norm.variables["params"]}
-        norm = self.layer_norm.clone(parent=None)
-        means = self.encode(embedded, lambda x: norm.apply(params, x[:, self.prefix :]).mean(1)).layers
-        return jnp.swapaxes(means, 0, 1)
+            encoded = self.encode(embedded)
+            return encoded.tokens, encoded.raw.astype(jnp.float32)
+        # Inside the scan a module of outside cannot be called; there are no parameters before the first call.
+        if self.is_initializing():
+            self.layer_norm(embedded)
+        params, norm = {"params": self.layer_norm.variables["params"]}, self.layer_norm.clone(parent=None)
+        encoded = self.encode(embedded, lambda x: norm.apply(params, x[:, self.prefix :]).mean(1))
+        return encoded.tokens, jnp.swapaxes(encoded.layers, 0, 1)
 
     def encode(
         self, embedded: Float[Array, "batch patches width"], keep: bool | Callable[[Array], Array] = False
     ) -> Encoded:
         """The tokens from the patches' embeddings and, if wanted, of every block's output all or a function of it."""
         dtype = self.compute.dtype or jnp.float32
-        ends = [self.cls_token, self.dist_token] if self.prefix == 2 else [self.cls_token]
-        ends = jnp.broadcast_to(jnp.stack(ends).astype(dtype), (embedded.shape[0], self.prefix, self.width))
-        x = jnp.concatenate([ends, embedded.astype(dtype)], 1) + self.positions.astype(dtype)[None]
+        x = embedded.astype(dtype)
+        if self.prefix:
+            ends = [self.cls_token, self.dist_token] if self.prefix == 2 else [self.cls_token]
+            ends = jnp.broadcast_to(jnp.stack(ends).astype(dtype), (embedded.shape[0], self.prefix, self.width))
+            x = jnp.concatenate([ends, x], 1)
+        x = x + self.positions.astype(dtype)[None]
         x, layers = self.blocks(x, keep)
         return Encoded(self.layer_norm(x), x, layers)

@@ -11,6 +11,7 @@ from dhauds_jax.dsp.kaldi import FbankSpec, frame_count
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.family import Family, Preset, preset
+from dhauds_jax.nets.front_ends import FEW_SHOT_SETS, few_shot_log_mel
 from dhauds_jax.nets.layers import check_activations
 from dhauds_jax.nets.spectrogram_transformer import ATTENTION, Compute, SpectrogramTransformer, grid_of
 
@@ -44,7 +45,7 @@ def geometry(
       mlp: width inside their feed-forward, None for four times `width`.
       patch: bins of frequency and frames of time in a patch.
       stride: distance of patches along both.
-      prefix: 2 for a cls and a distillation token, 1 for a cls token alone (base_nokd).
+      prefix: 2 for a cls and a distillation token, 1 for a cls token alone (base_nokd), 0 for patches alone (MAR).
       epsilon: of the layer norms: 1e-6 in the original AST and in SSAST, 1e-12 in Hugging Face's AST.
     """
     values = {**locals(), "mlp": mlp or 4 * width}
@@ -126,8 +127,8 @@ def build_encoder(config: ClassifierConfig, **compute: Any) -> SpectrogramTransf
     check_activations(sizes, ("activation",))
     if sizes["width"] % sizes["heads"]:
         raise BadInput(f"config geometry: width {sizes['width']} is no multiple of {sizes['heads']} heads")
-    if sizes["prefix"] not in (1, 2):
-        raise BadInput(f"config geometry: prefix is {sizes['prefix']}, expected 1 (cls) or 2 (cls and distillation)")
+    if sizes["prefix"] not in (0, 1, 2):
+        raise BadInput(f"config geometry: prefix is {sizes['prefix']}, expected 0, 1 (cls) or 2 (cls and distillation)")
     if config.head.get("prefix", sizes["prefix"]) != sizes["prefix"]:
         raise BadInput(f"config: head.prefix is {config.head['prefix']}, geometry.prefix {sizes['prefix']}")
     options = Compute(**compute)
@@ -180,12 +181,28 @@ def _presets() -> dict[str, Preset]:
     published, pooled = geometry(**SIZES["base"], epsilon=1e-12), head("cls", epsilon=1e-12)
     table["ast_sc2"] = _preset("ast_sc2", published, pooled, _TASKS["sc2"])
     table["ast_audioset"] = _preset("ast_audioset", published, pooled, _AUDIOSET)
+    table |= _few_shot_presets()
     # For tests: 4000 samples, 5 x 3 patches, two blocks of width 16.
     sizes, front_end = (
         geometry(width=16, heads=2, depth=2, patch=(8, 8), stride=(6, 6)),
         fbank(None, "audioset", n_mels=32),
     )
     table["ssast_test"] = preset("ssast_test", "spectrogram_transformer", None, sizes, head(), front_end, 4000)
+    return table
+
+
+def _few_shot_presets() -> dict[str, Preset]:
+    """AST as EDE has it for its three sets, the same without prefix as MAR has it, and a small twin."""
+    twins = {
+        "ast_base_{}": (geometry(**SIZES["base"]), head("cls")),
+        "ast_base_{}_patches": (geometry(**SIZES["base"], prefix=0), head(prefix=0)),
+        "ssast_tiny_{}": (geometry(**SIZES["tiny"]), head()),
+    }
+    table = {}
+    for name, (rate, length, _, _) in FEW_SHOT_SETS.items():
+        for form, (sizes, pooled) in twins.items():
+            net, front_end = form.format(name), few_shot_log_mel(name)
+            table[net] = preset(net, "spectrogram_transformer", None, sizes, pooled, front_end, length, rate)
     return table
 
 

@@ -19,6 +19,7 @@ from dhauds_jax import digests, registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import FAMILIES, READS
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.dual_embedding import INITIAL
 from dhauds_jax.nets.family import Family
 from dhauds_jax.nets.front_ends import front_end
 from dhauds_jax.nets.heads import build_head
@@ -122,13 +123,18 @@ def own_settings(config: ClassifierConfig) -> str | None:
 
 
 class _Net(nn.Module):
+    """The encoder and its head; `initial` is a second, frozen encoder for heads that join two (`dual_embedding`)."""
+
     encoder: nn.Module
     head: nn.Module
     aux: nn.Module | None = None
     beside: bool = False
+    initial: nn.Module | None = None
 
     def __call__(self, features: Array, *, mode: Mode, weights: Array | None, axis_name: str | None) -> Outputs:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
+        if reads := getattr(self.head, "reads", None):
+            return self._read(features, reads, batch)
         encoded = self.encoder(features, **batch)
         tokens, shared = (encoded, None) if self.aux is None else encoded
         beside = {"features": features} if self.beside else {}
@@ -137,6 +143,13 @@ class _Net(nn.Module):
             return Outputs(logits, embedding, tokens)
         aux_mode = mode if mode.aux is None else mode._replace(norm=mode.aux)
         return Outputs(logits, embedding, tokens, self.aux(shared, **{**batch, "mode": aux_mode}))
+
+    def _read(self, features: Array, reads: str, batch: dict[str, Any]) -> Outputs:
+        """With a head that reads more than the tokens."""
+        tokens, read = self.encoder.tap(features, reads, **batch)
+        first = tokens if self.initial is None else self.initial(features, **{**batch, "mode": EVAL})
+        logits, embedding = self.head(first, **batch, read=read)
+        return Outputs(logits, embedding, tokens)
 
 
 def _exact(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
@@ -181,7 +194,11 @@ def build(config: ClassifierConfig, *, matmul_precision: str | None = None, **co
         raise BadInput(f"net: family {config.family!r} has no options {foreign}, only {kind.compute}")
     head = build_head(config.head, len(config.classes), compute.get("dtype"))
     beside = getattr(head, "needs_features", False)
-    net = _Net(kind.build_encoder(config, **compute), head, kind.build_aux(config), beside)
+    encoder = kind.build_encoder(config, **compute)
+    if reads := getattr(head, "reads", None):
+        _check_tapped(encoder, config, reads)
+    initial = kind.build_encoder(config, **compute) if getattr(head, INITIAL, False) else None
+    net = _Net(encoder, head, kind.build_aux(config), beside, initial)
     features = _exact(front_end(config))
 
     def apply_features(
@@ -213,28 +230,40 @@ def build(config: ClassifierConfig, *, matmul_precision: str | None = None, **co
     def last_layer(variables: Variables) -> Linear:
         return head.linear(jax.tree.map(jnp.asarray, variables["params"]["head"]))
 
-    tap = _tap_of(net.encoder, apply_features, config, matmul_precision)
+    tap = _tap_of(encoder, apply_features, config, matmul_precision)
     return Classifier(_init_of(net, features), apply, features, apply_features, last_layer, config, tap)
 
 
 def _tap_of(encoder: nn.Module, apply_features: Apply, config: ClassifierConfig, matmul_precision: str | None) -> Tap:
-    """What learners read; encoders that have more than an embedding to give have a method `tap(features, what)`."""
+    """What learners read, evaluated as in a prediction; encoders with more than an embedding have a method `tap`."""
 
     def tap(variables: Variables, features: Float[Array, "batch ..."], what: str) -> Array:
         if what == "embedding":
             return apply_features(variables, features, mode=EVAL)[0].embedding
         if what not in TAPPED:
             raise BadInput(f"net: {what!r} cannot be read of a network, expected one of {', '.join(TAPPED)}")
-        if not hasattr(encoder, "tap"):
-            raise BadInput(
-                f"net {config.net!r}: family {config.family!r} has no {what} to read, expected a spectrogram "
-                "transformer, an AMAuT or a HuBERT: take a learner that reads embeddings"
-            )
-        own = {kind: tree["encoder"] for kind, tree in variables.items() if "encoder" in tree}
+        _check_tapped(encoder, config, what)
+
+        def run(name: str, *given: Any, **method: Any) -> Any:
+            own = {kind: jax.tree.map(jnp.asarray, tree[name]) for kind, tree in variables.items() if name in tree}
+            return encoder.apply(own, features, *given, mode=EVAL, **method)
+
         with precision_of_products(matmul_precision):
-            return encoder.apply(jax.tree.map(jnp.asarray, own), features, what, method="tap")
+            read = run("encoder", what, method="tap")[1]
+            if what == "tokens" and INITIAL in variables["params"]:
+                read = jnp.concatenate([read, run(INITIAL).mean(1, keepdims=True)], 1)
+        return read
 
     return tap
+
+
+def _check_tapped(encoder: nn.Module, config: ClassifierConfig, what: str) -> None:
+    """Raises `BadInput` unless the encoder gives more than an embedding."""
+    if not hasattr(encoder, "tap"):
+        raise BadInput(
+            f"net {config.net!r}: family {config.family!r} has no {what} to read, expected a spectrogram "
+            "transformer, an AMAuT or a HuBERT: take a learner that reads embeddings"
+        )
 
 
 def shapes(classifier: Classifier) -> Variables:

@@ -117,10 +117,40 @@ def test_frames_are_padded_with_zero_after_the_decibels_or_cut():
     np.testing.assert_array_equal(log_mel(wave, AMAUT._replace(frames=50)), free[:, :50])
 
 
+@pytest.mark.parametrize(("name", "row"), [("ls100", 0), ("nsynth100", 1), ("fsc89", 2)])
+def test_few_shot_front_ends_are_torchlibrosas(name, row):
+    """EDE's and MAR's, (dB + 4.26) / 9.14 without a floor; the waves end the 80 dB that others keep."""
+    with np.load(GOLDEN.with_name("torchlibrosa_log_mel.npz")) as arrays:
+        found = dict(arrays)
+    rate, samples, window, hop, mels, low, high = (int(n) for n in found["constants"][row])
+    spec = MelSpec(rate, window, window, hop, mels, low, high, "slaney", "slaney", top_db=None)
+    wave = jnp.asarray(found[f"{name}_wave"])
+    assert wave.shape == (2, samples)
+    assert found[f"{name}_db"].min() == -100.0
+    wanted = found[f"{name}_db"]
+    with jax.enable_x64(True):
+        exact = LOG_MEL(jnp.asarray(found[f"{name}_wave"], jnp.float64), spec)
+    np.testing.assert_allclose(exact, wanted, atol=1e-5)
+    ours = LOG_MEL(wave, spec)
+    # A float32 FFT (SciPy's has the same bits) is 2e-3 dB off in a few bins 50 dB below the loudest of their frame.
+    loud = wanted > wanted.max(-1, keepdims=True) - 50
+    np.testing.assert_allclose(ours[loud], wanted[loud], atol=1e-3)
+    np.testing.assert_allclose(ours, wanted, atol=2.5e-3)
+    normed = LOG_MEL(wave, spec._replace(divisor=9.14, offset=4.26))[:, ::8]
+    np.testing.assert_allclose(normed[loud[:, ::8]], found[f"{name}_normed_every8"][loud[:, ::8]], atol=2e-4)
+
+
+def test_offset_is_added_before_the_division_and_not_to_the_padding():
+    wave = noise(1, 4000)
+    moved = LOG_MEL(wave, AMAUT._replace(offset=4.26, frames=30))
+    np.testing.assert_allclose(moved[:, :26], LOG_MEL(wave, AMAUT) + 4.26 / 40, atol=1e-6)
+    assert not np.any(moved[:, 26:])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("frames", [None, 12, 30])
 def test_clips_of_several_lengths_are_each_as_if_alone(frames):
-    spec = MelSpec(16000, 512, 400, 154, 20, 0.0, 8000.0, "slaney", divisor=40.0, frames=frames)
+    spec = MelSpec(16000, 512, 400, 154, 20, 0.0, 8000.0, "slaney", divisor=40.0, frames=frames, offset=3.0)
     lengths = [300, 1540, 2001, 3000]
     rng = np.random.default_rng(0)
     waves = rng.normal(size=(4, 3000)).astype(np.float32) * np.array([[1e-4], [1.0], [0.1], [1.0]], np.float32)

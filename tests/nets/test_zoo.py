@@ -206,12 +206,12 @@ def test_every_name_stands_for_what_it_should():
     """The tables of `dhauds_jax.names`: families that hold their own presets, heads and front ends."""
     counts = {name: len(zoo.family(name).presets) for name in names.FAMILIES}
     assert counts == {
-        "amaut": 14,
+        "amaut": 17,
         "conmix": 6,
         "hubert": 23,
         "resnet": 8,
         "cnn": 3,
-        "spectrogram_transformer": 48,
+        "spectrogram_transformer": 57,
         "clap": 4,
         "vggish": 2,
     }
@@ -230,6 +230,7 @@ def test_every_name_stands_for_what_it_should():
         "projected_mean": ["features"],
         "projected_tokens": ["hidden", "features"],
         "prototypes": ["inner", "unit", "scale"],
+        "random_projection": ["inner", "features", "unit", "scale"],
         "token_pool": ["pool", "prefix", "epsilon"],
     }
     assert {kind: registry.resolve(place).required for kind, place in names.FRONT_ENDS.items()} == {

@@ -55,7 +55,7 @@ def make(name: str, classifier: Classifier | None, options: Mapping[str, Any] | 
     Raises:
       BadInput: as `factory` and `resolve_options`, or what the factory refuses.
     """
-    made = factory(name)(classifier, **resolve_options(name, options or {}))
+    made = factory(name)(classifier, **factory_options.arguments(resolve_options(name, options or {})))
     if not isinstance(made, Learner):
         raise BadInput(f"learner {name}: its factory returned a {type(made).__name__}, expected a types.Learner")
     if made.reads not in names.READS:

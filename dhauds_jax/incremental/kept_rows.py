@@ -1,0 +1,76 @@
+"""Labelled rows that a learner keeps, in a room of fixed size: free places have weight 0 and hold zeros."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from dhauds_jax.types import LearnerInfo, Shots
+
+
+class KeptRows(NamedTuple):
+    """Rows of sessions so far, those that are there in the order in which they came.
+
+    Attributes:
+      inputs: (room, ...) of each row what the learner reads.
+      labels: (room,) its class.
+      weights: (room,) 1 where there is a row, 0 where there is none.
+    """
+
+    inputs: Array
+    labels: Int[Array, " room"]
+    weights: Float[Array, " room"]
+
+
+def empty(info: LearnerInfo, room: int) -> KeptRows:
+    """No rows, and room for so many of the shape that `info` says."""
+    return KeptRows(
+        jnp.zeros((room, *info.shape), jnp.float32), jnp.zeros(room, jnp.int32), jnp.zeros(room, jnp.float32)
+    )
+
+
+def added(kept: KeptRows, rows: Shots | KeptRows) -> KeptRows:
+    """With more rows, in the first free places; what has no room is lost, so whoever calls sees to it that there is."""
+    real = rows.weights > 0
+    shape = (-1, *[1] * (kept.inputs.ndim - 1))
+    new = KeptRows(
+        jnp.where(real.reshape(shape), rows.inputs, 0).astype(kept.inputs.dtype),
+        jnp.where(real, rows.labels, 0).astype(kept.labels.dtype),
+        real.astype(kept.weights.dtype),
+    )
+    both = KeptRows(*(jnp.concatenate(pair) for pair in zip(kept, new)))
+    first = jnp.argsort(-both.weights, stable=True)[: len(kept.weights)]
+    return KeptRows(*(leaf[first] for leaf in both))
+
+
+def without(kept: KeptRows, which: Int[Array, ""]) -> KeptRows:
+    """Without the rows of one class."""
+    stays = (kept.labels != which).astype(kept.weights.dtype) * kept.weights
+    shape = (-1, *[1] * (kept.inputs.ndim - 1))
+    inputs = jnp.where(stays.reshape(shape) > 0, kept.inputs, 0)
+    return KeptRows(inputs, jnp.where(stays > 0, kept.labels, 0), stays)
+
+
+def joined(kept: KeptRows, other: KeptRows, labels: Int[Array, " max_classes"]) -> KeptRows:
+    """With another's rows, whose classes are called what `labels` says."""
+    return added(kept, other._replace(labels=labels[other.labels]))
+
+
+def members(labels: Int[Array, " rows"], weights: Float[Array, " rows"], classes: int, dtype: Any) -> Array:
+    """(rows, classes): 1 where a row is of a class; rows of weight 0 are of none."""
+    same = labels[:, None] == jnp.arange(classes)[None]
+    return (same & (weights[:, None] > 0)).astype(dtype)
+
+
+def counts(kept: KeptRows, classes: int) -> Float[Array, " classes"]:
+    """Rows of each class."""
+    return members(kept.labels, kept.weights, classes, jnp.float32).sum(0)
+
+
+def nbytes(kept: KeptRows) -> int:
+    """Of the rows that are there, their labels included; on the host."""
+    real = int(np.asarray(kept.weights).sum())
+    return real * (int(np.prod(kept.inputs.shape[1:])) * kept.inputs.dtype.itemsize + 4)
