@@ -104,6 +104,16 @@ def test_copies_that_take_turns_say_the_same(monkeypatch):
     np.testing.assert_allclose(in_turn, at_once, rtol=0, atol=1e-6)
 
 
+def test_large_matrices_lie_transposed_and_say_the_same(monkeypatch):
+    models, waves = [a_model(0), a_model(1)], clips()[:2]
+    expected = engine.serve_models(models, shapes=(2,)).predict(waves, np.ones(2))
+    monkeypatch.setattr(stacking, "LARGE", 64)
+    turned, own = (jax.tree.leaves(tree) for tree in (stacking.stacks(models)[0].members[1][0], models[1].variables))
+    assert any(a.shape == b.shape[::-1] != b.shape for a, b in zip(turned, own, strict=True))
+    found = engine.serve_models(models, shapes=(2,)).predict(waves, np.ones(2))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
 def test_models_of_several_configs_are_weighed_by_the_model():
     models = [a_model(0), a_model(1), a_model(2)]
     other = Model(models[2].classifier, models[2].variables, models[2].config.replace(net="another"), {})
