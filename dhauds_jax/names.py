@@ -163,6 +163,9 @@ centre of silence, is repeated as often as it fits, silence behind, or comes fir
 RESAMPLERS = ("sinc", "soxr_hq", "kaiser_best")
 """How a recording gets the network's rate (`front_end.resampler`, the first where there is none)."""
 
+CONVOLUTIONS = ("direct", "winograd")
+"""How 3 by 3 convolutions are computed (`nets.vggish`)."""
+
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""
 
