@@ -85,6 +85,7 @@ HEAVY = {
     "prometheus_client": ("serve", "runs.serve"),
     "httpx": ("runs.ask",),
     "ray": ("serve.ray_app", "serve.ray_cluster", "serve.ray_router"),
+    "tinysoundfont": ("data.soundfont",),
 }
 """Packages, and the only places that may import them."""
 

@@ -194,10 +194,11 @@ INCREMENTAL_KEYS = (
     "device",
     "command",
 )
-"""Of a course of sessions, one learner with one seed, for one head, corruption and adaptation. `per_session` has of
+"""Of a course of sessions, one learner with one seed, for one head, corruption and adaptation: `per_session` has of
 each number a list with an entry a session (`per_class` by the class's name), None where there is nothing to measure;
-`AA` is the mean over sessions of `all`, `PD` its first minus its last, `last` the last; `ece` and `nll` are those after
-the last session; `labels_used` counts the distinct labelled clips that were looked at, `bytes_held` what is kept."""
+`AA` is the mean over sessions of `all`, `PD` its first minus its last, `last` the last; `ece` and `nll` are those
+after the last session; `labels_used` counts the distinct labelled clips that were looked at, `bytes_held` what is
+kept."""
 _INCREMENTAL_ALWAYS = ("dataset", "corruption", "level", "net", "seed", "learner", "head", "tta", "per_session", "AA")
 
 KINDS = {
