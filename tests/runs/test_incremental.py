@@ -295,3 +295,17 @@ def test_a_process_that_was_killed_goes_on_to_the_same_records(finished, points,
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert without_times(records.read(tmp_path, "incremental")) == without_times(finished[2])
+
+
+def test_recipes_are_the_published_protocols():
+    from dhauds_jax.runs import incremental_recipes as recipes
+
+    assert len(recipes.RECIPES) == 12
+    run = recipes.expanded(IncrementalRun(recipe="ffcac:mar_fsc89_50", workdir="x", memory=5))
+    assert (run.dataset, run.learner, run.net) == ("fsc_89", ("mar",), "ast_base_fsc89_patches")
+    assert (run.way, run.shot, run.sessions, run.order, run.profile) == (5, 5, 10, "identity", "reference")
+    assert run.memory == 5 and run.seeds == (0, 1, 2, 3, 4, 5)
+    with pytest.raises(BadInput, match=r"unknown recipe 'ffcac:ede_ls10'"):
+        recipes.expanded(IncrementalRun(recipe="ffcac:ede_ls10", workdir="x"))
+    with pytest.raises(BadInput, match=r"names its own set, expected it without --dataset"):
+        recipes.expanded(IncrementalRun(recipe="ffcac:ede_ls100", workdir="x", dataset="synthetic"))
