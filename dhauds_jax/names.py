@@ -196,6 +196,7 @@ LEARNERS: Mapping[str, str] = {
     "ridge": f"{_LEARNERS}.ridge:ridge",
     "ranpac": f"{_LEARNERS}.ranpac:ranpac",
     "mar": f"{_LEARNERS}.mar:mar",
+    "ede": f"{_LEARNERS}.ede:ede",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 
