@@ -191,6 +191,9 @@ LEARNERS: Mapping[str, str] = {
     "fecam": f"{_LEARNERS}.fecam:fecam",
     "ridge": f"{_LEARNERS}.ridge:ridge",
     "ranpac": f"{_LEARNERS}.ranpac:ranpac",
+    "finetune": f"{_LEARNERS}.finetune:finetune",
+    "replay": f"{_LEARNERS}.replay:replay",
+    "joint": f"{_LEARNERS}.joint:joint",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 

@@ -13,7 +13,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.types import Classifier, Learner, LearnerState, Variables
 
 OF_CLASSES = ("kernel", "bias")
-"""Parameters of a learnt head whose last axis is its classes; others serve all classes."""
+"""Parameters of a learnt head itself, not of its parts, whose last axis is its classes; others serve all classes."""
 
 
 def as_classifier(
@@ -81,8 +81,9 @@ def _check(
 
 
 def _of(name: str, leaf: Any, places: np.ndarray) -> Any:
+    """A parameter of the head, or of a part of it, in float32; of the chosen classes where it has an axis of them."""
     if isinstance(leaf, Mapping):
-        return {key: _of(key, inner, places) for key, inner in leaf.items()}
+        return jax.tree.map(lambda inner: np.asarray(inner, np.float32), dict(leaf))
     leaf = np.asarray(leaf, np.float32)
     return leaf[..., places] if name in OF_CLASSES else leaf
 
