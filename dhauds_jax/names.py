@@ -85,6 +85,7 @@ DATA_SETS: Mapping[str, str] = {
     "tut_sed": f"{_SETS}.tut_sed:DATA_SETS",
     "home_sounds": f"{_SETS}.home_sounds:DATA_SETS",
     "tomofun": f"{_SETS}.tomofun:DATA_SETS",
+    "soundfont_notes": f"{_SETS}.soundfont_notes:DATA_SETS",
 }
 """Data sets: tuples of `DataSet`, the set itself and its variants, which are called "set/variant" (docs/data.md)."""
 
@@ -162,6 +163,9 @@ centre of silence, is repeated as often as it fits, silence behind, or comes fir
 RESAMPLERS = ("sinc", "soxr_hq", "kaiser_best")
 """How a recording gets the network's rate (`front_end.resampler`, the first where there is none)."""
 
+CONVOLUTIONS = ("direct", "winograd")
+"""How 3 by 3 convolutions are computed (`nets.vggish`)."""
+
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""
 
@@ -194,6 +198,7 @@ LEARNERS: Mapping[str, str] = {
     "finetune": f"{_LEARNERS}.finetune:finetune",
     "replay": f"{_LEARNERS}.replay:replay",
     "joint": f"{_LEARNERS}.joint:joint",
+    "mar": f"{_LEARNERS}.mar:mar",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 

@@ -22,6 +22,7 @@ KINDS: Mapping[str, Mapping[str, str] | str] = {
     "protocol": names.PROTOCOLS,
     "criterion": {**names.CRITERIA, **names.CRITERIA_WITH_VIEWS},
     "scorer": names.SCORERS,
+    "learner": names.LEARNERS,
     "recipe": "dhauds_jax.recipes.training:names",
 }
 """Kind -> its names with their places, or the place of a function that gives the names (perhaps with a line each)."""

@@ -13,7 +13,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.types import Classifier, Learner, LearnerState, Variables
 
 OF_CLASSES = ("kernel", "bias")
-"""Parameters of a learnt head itself, not of its parts, whose last axis is its classes; others serve all classes."""
+"""Parameters of a learnt head whose last axis is its classes; others serve all classes."""
 
 
 def as_classifier(
@@ -45,11 +45,13 @@ def as_classifier(
     if learner.reads == "wave":
         variables = state.params
     places = np.asarray(list(classes.values()))
-    params = {name: _of(name, leaf, places) for name, leaf in learnt.params.items()}
+    # Layers inside a head have kernels of their own, which serve all classes.
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), dict(learnt.params))
+    params |= {name: params[name][..., places] for name in OF_CLASSES if name in params}
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         raise BadInput(f"head {head}: some learnt numbers are not finite, expected finite ones: look at the embeddings")
     record = {"kind": learnt.kind, "inner": inner_of(classifier.config.head), **learnt.options}
-    if classifier.config.head.get("unit"):  # what was read had length 1 already
+    if "unit" in record and classifier.config.head.get("unit"):  # what was read had length 1 already
         record["unit"] = True
     config = classifier.config.replace(head=record, classes=tuple(classes), groups={})
     return zoo.build(config, **compute), _with_head(classifier.config.head, variables, params)
@@ -78,14 +80,6 @@ def _check(
     strange = [name for name, place in classes.items() if not 0 <= place < len(seen) or not seen[place]]
     if strange or not classes:
         raise BadInput(f"classes {strange} have not been learnt, expected at least one and only learnt ones")
-
-
-def _of(name: str, leaf: Any, places: np.ndarray) -> Any:
-    """A parameter of the head, or of a part of it, in float32; of the chosen classes where it has an axis of them."""
-    if isinstance(leaf, Mapping):
-        return jax.tree.map(lambda inner: np.asarray(inner, np.float32), dict(leaf))
-    leaf = np.asarray(leaf, np.float32)
-    return leaf[..., places] if name in OF_CLASSES else leaf
 
 
 def _with_head(head: Mapping[str, Any], variables: Variables, params: Mapping[str, Any]) -> Variables:

@@ -32,7 +32,11 @@ Sureness = Float[Array | np.ndarray, " clips"]
 
 
 def calibrated(
-    logits: Logits, labels: Int[np.ndarray, " clips"], seen: Float[Array | np.ndarray, " max_classes"], score: str
+    logits: Logits,
+    labels: Int[np.ndarray, " clips"],
+    seen: Float[Array | np.ndarray, " max_classes"],
+    score: str,
+    owner: Int[np.ndarray, " clips"] | None = None,
 ) -> Calibration:
     """Temperature and held-out scores from the logits of left-out shots.
 
@@ -44,6 +48,7 @@ def calibrated(
       labels: (clips,) indices into the room of classes.
       seen: (max_classes,) 1 for a class that has been learnt.
       score: of `SCORES`.
+      owner: of clips in windows (a row each), the clip of each window; the scores are then the clips'.
 
     Raises:
       BadInput: an unknown score, no clip, or a logit of a seen class that is not finite.
@@ -51,8 +56,20 @@ def calibrated(
     Source: Platt 1999 (the doubt, (n + 1) / (n + 2) for a label); Guo et al. 2017, arXiv 1706.04599.
     """
     kept, own = of_seen(logits, labels, seen)
-    heat = calibration.temperature("nll", kept, labels=own, doubt=1 / (len(own) + 2))
-    return calibration.with_scores(Calibration(heat, "nll of left-out shots", _named(score)), known=kept)
+    clips = len(own) if owner is None else len(np.unique(owner))
+    heat = calibration.temperature("nll", kept, labels=own, doubt=1 / (clips + 2))
+    made = Calibration(heat, "nll of left-out shots", _named(score))
+    found = calibration.compared(made, kept)
+    sure = (found if owner is None else by_clip(found, owner)).max(-1)
+    return made._replace(known=calibration.held_out(sure))
+
+
+def by_clip(rows: Float[np.ndarray, "rows some"], owner: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "clips some"]:
+    """The mean over each clip's windows, in the order of the clips' numbers."""
+    _, own = np.unique(owner, return_inverse=True)
+    sums = np.zeros((own.max() + 1, rows.shape[1]))
+    np.add.at(sums, own, rows)
+    return sums / np.bincount(own)[:, None]
 
 
 def of_seen(

@@ -1,0 +1,231 @@
+"""Learning new classes from a folder of a few clips each: a classifier of these, and how far it can be trusted."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from dhauds_jax import calibration, digests, files
+from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.incremental import rooms, stored
+from dhauds_jax.incremental.rooms import Learned
+from dhauds_jax.model.record import load
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import precision as precisions
+from dhauds_jax.registry import nearest
+from dhauds_jax.runs import learn_begun, learn_clips, learn_report
+from dhauds_jax.runs.classify import model_of
+from dhauds_jax.runs.learn_network import Network, classifier_of, without_head
+from dhauds_jax.runs.requests.learn import LearnRun
+from dhauds_jax.wording import counted
+from dhauds_jax.workdir import locks, provenance
+
+CHECKPOINT, CLASSES, REPORT, RUN = "checkpoint", "classes.csv", "report.md", "run.json"
+OWN = (CHECKPOINT, CLASSES, REPORT, RUN, locks.FILE)
+"""All that an output holds."""
+
+Taught = tuple[Learned, Network, list[str], tuple[tuple[str, str], ...]]
+"""The learner, its network, what was done in sentences, and the clips that were left out."""
+
+
+@precisions.exactly()
+@locks.holding("output")
+def learn(run: LearnRun, command: str) -> str:
+    """Learns, forgets or joins; returns the sentence that says where the results are.
+
+    Raises:
+      BadInput: bad input, in one sentence, before anything is written. FloatingPointError: what the network says of a
+        clip is not finite.
+    """
+    _check(run)
+    learned, network, facts, skipped = _removed(run) if run.remove else _merged(run) if run.merge else _taught(run)
+    found = learn_report.forecast(learned, run.score)
+    facts.append(
+        f"the learner {learned.name} holds {learned.learner.bytes_held(learned.state):,} bytes of what it learnt; the "
+        f"checkpoint also keeps what it read of each clip, {learned.rows.inputs.nbytes:,} bytes"
+    )
+    _write(run, learned, network, found, facts, skipped, command)
+    print("\n".join((*(f"note: {fact}" for fact in facts), *_listed(skipped), learn_report.sentence(found))))
+    print(learn_report.advice(found))
+    print(learn_report.unknown(found, run.reject))
+    return (
+        f"{counted(len(learned.known), 'class', 'classes')} known: {Path(run.output) / CHECKPOINT} "
+        f"(report: {Path(run.output) / REPORT})"
+    )
+
+
+def _listed(skipped: Sequence[tuple[str, str]]) -> list[str]:
+    if not skipped:
+        return []
+    name, reason = skipped[0]
+    return [f"note: {counted(len(skipped), 'clip')} not learnt, the first: {name}: {reason}"]
+
+
+def _check(run: LearnRun) -> None:
+    given = [name for name in ("audio_dir", "remove", "merge") if getattr(run, name)]
+    if len(given) != 1:
+        said = "none of them is" if not given else f"--{' and --'.join(given)} are"
+        raise BadInput(f"--audio_dir, --remove, --merge: {said} given, expected one of them: what is to be done")
+    check_number("--reject", run.reject, 0.0, 1.0, below=True)
+    check_number("--min_clips", run.min_clips, 1)
+    check_number("--base_clips", run.base_clips, 1)
+    check_number("--max_classes", run.max_classes, 2)
+    check_number("--memory", run.memory, 0)
+    check_number("--batch_size", run.batch_size, 1)
+    if (run.keep == "clips") != bool(run.base_dir):
+        found = "is given" if run.base_dir else "is not given"
+        raise BadInput(f"--base_dir: {found}, expected it with --keep=clips, and only there")
+    if run.merge and (len(run.merge) != 2 or run.checkpoint or run.model):
+        raise BadInput(
+            f"--merge={','.join(run.merge)}: {counted(len(run.merge), 'checkpoint')}"
+            f"{' and --checkpoint or --model' if run.checkpoint or run.model else ''}, expected two, and neither beside"
+        )
+    fresh = [name for name in ("learner", "head", "keep", "options") if getattr(run, name)]
+    if fresh and not run.audio_dir:
+        raise BadInput(f"--{fresh[0]}: is for a first session, expected it with --audio_dir alone")
+    _check_output(run, {"settings": settings_of(run)})
+
+
+def settings_of(run: LearnRun) -> str:
+    """Names what results follow from beside what checkpoints and folders hold."""
+    left_out = ("output", "overwrite", "batch_size")
+    return digests.of_texts({name: value for name, value in run.as_dict().items() if name not in left_out})
+
+
+def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
+    """Raises `BadInput` where the output holds what would be lost."""
+    folder = Path(run.output)
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in there if name not in OWN]
+    if foreign:
+        raise BadInput(
+            f"--output={run.output}: holds {foreign[0]}, which experiments.learn did not write and which would go, "
+            "expected a folder of its own"
+        )
+    if run.overwrite or RUN not in there:
+        return
+    there_ = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    if any(there_.get(name) != about[name] for name in about):
+        raise BadInput(
+            f"--output={run.output}: holds what another run learnt ({there_.get('command')}); give another folder, or "
+            "--overwrite to replace it"
+        )
+
+
+def _taught(run: LearnRun) -> Taught:
+    model, place = model_of(run.checkpoint, run.model, run.precision)
+    network = without_head(model.config, model.variables, run.precision)
+    entry = model.extra.get("learner")
+    if entry is None:
+        learned, facts, skipped = learn_begun.first(run, model, network)
+    else:
+        learned, facts, skipped = learn_begun.later(run, entry, network, place), [], ()
+    clips = learn_clips.read(
+        run.audio_dir,
+        network.config,
+        flag="audio_dir",
+        known=learned.known,
+        least=run.min_clips,
+        max_classes=run.max_classes,
+        on_bad_file=run.on_bad_file,
+    )
+    clips = learn_clips.without(clips, (clip.digest for clip in learned.clips))
+    if not clips.names:
+        raise BadInput(f"--audio_dir={run.audio_dir}: all its clips were learnt before, expected some that were not")
+    _check_output(run, {"settings": settings_of(run), "clips": digests.of_texts(*clips.digests)})
+    before = learned.known
+    learned, said = learn_begun.session(run, learned, network, clips)
+    new = [name for name in learned.known if name not in before]
+    more = [name for name in dict.fromkeys(clips.labels) if name in before]
+    facts += [f"learnt {counted(len(new), 'class', 'classes')}: {_some(new)}"] if new else []
+    facts += [f"added clips to {_some(more)}"] if more else []
+    facts += [*clips.notices, *([said] if said else [])]
+    return learned, network, facts, (*skipped, *clips.skipped)
+
+
+def _removed(run: LearnRun) -> Taught:
+    model, place = model_of(run.checkpoint, run.model, run.precision)
+    network = without_head(model.config, model.variables, run.precision)
+    learned = learn_begun.stored_learner(model.extra.get("learner"), network, place)
+    names = tuple(dict.fromkeys(run.remove))
+    for name in names:
+        if name not in learned.known:
+            raise BadInput(
+                f"--remove={name}: {place} knows {nearest(name, learned.known)}, expected one of its classes"
+            )
+    if len(learned.known) - len(names) < 2:
+        raise BadInput(
+            f"--remove={','.join(names)}: leaves {len(learned.known) - len(names)} of {len(learned.known)} classes, "
+            "expected at least two to tell apart"
+        )
+    for name in names:
+        learned = rooms.without(learned, name)
+    return learned, network, [f"{_some(names)} forgotten, as if never learnt"], ()
+
+
+def _merged(run: LearnRun) -> Taught:
+    models = [load(place, precision=run.precision) for place in run.merge]
+    networks = [without_head(model.config, model.variables, run.precision) for model in models]
+    if networks[0].hash != networks[1].hash:
+        raise BadInput(
+            f"--merge={','.join(run.merge)}: their networks are {networks[0].hash} and {networks[1].hash}, expected "
+            "two that learnt on one network"
+        )
+    first, other = (
+        learn_begun.stored_learner(model.extra.get("learner"), networks[0], place)
+        for model, place in zip(models, run.merge, strict=True)
+    )
+    own = [(one.name, dict(one.options), one.head) for one in (first, other)]
+    if own[0] != own[1]:
+        said = " and ".join(f"{name}{learn_begun.said_options(options)}, head {head}" for name, options, head in own)
+        raise BadInput(
+            f"--merge={','.join(run.merge)}: they learn by {said}, expected one learner with one set of options"
+        )
+    learn_clips.check_alike(f"--merge={','.join(run.merge)}", first.known, other.known)
+    both = [name for name in other.known if name in first.known]
+    learned, said = rooms.joined(first, other)
+    if len(learned.known) > run.max_classes:
+        raise BadInput(
+            f"--merge={','.join(run.merge)}: {len(learned.known):,} classes together, expected at most "
+            f"{run.max_classes:,}; a larger --max_classes takes them"
+        )
+    facts = [f"{counted(len(first.known), 'class', 'classes')} and {len(other.known)} are now {len(learned.known)}"]
+    facts += [f"both know {_some(both)}, each now from the clips of both"] if both else []
+    return learned, networks[0], [*facts, *([said] if said else [])], ()
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:10]) + (f" and {len(names) - 10:,} more" if len(names) > 10 else "")
+
+
+def _write(
+    run: LearnRun,
+    learned: Learned,
+    network: Network,
+    found: learn_report.Forecast,
+    facts: Sequence[str],
+    skipped: Sequence[tuple[str, str]],
+    command: str,
+) -> None:
+    """Writes all of the output into a folder beside it, which then takes its place."""
+    config, variables = classifier_of(learned, network)
+    extra = {
+        "learner": stored.to_extra(learned, network.hash),
+        "learned": {"command": command, "versions": provenance.versions()},
+    }
+    if found.calibration is not None:
+        extra["calibration"] = calibration.to_extra(found.calibration)
+    folder = Path(run.output).absolute()
+    temporary = files.temporary_beside(folder)
+    try:
+        checkpoints.save(temporary / CHECKPOINT, variables, config, extra)
+        files.write_csv(temporary / CLASSES, learn_report.class_rows(found))
+        text = learn_report.text(found, facts, skipped, run.reject, command)
+        files.write_atomically(temporary / REPORT, text)
+        about = {"settings": settings_of(run), "clips": digests.of_texts(*(c.digest for c in learned.clips))}
+        files.write_atomically(temporary / RUN, json.dumps({**about, "command": command}, indent=2) + "\n")
+        files.put_in_place(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # there only when something went wrong

@@ -1,0 +1,98 @@
+"""The network under a learner: what it reads, whatever head is on it, and the classifier that it becomes."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from dhauds_jax import digests
+from dhauds_jax.errors import BadInput
+from dhauds_jax.incremental.rooms import Learned
+from dhauds_jax.model import compiled
+from dhauds_jax.nets import prototypes, zoo
+from dhauds_jax.nets.checkpoint import variables_hash
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.types import Classifier, Variables
+
+NOBODY = ("nobody",)
+"""The one class of a network that has no last layer."""
+
+
+class Network(NamedTuple):
+    """A classifier without its last layer.
+
+    Attributes:
+      classifier: pure functions; its embedding is that of the head below the last layer.
+      variables: weights, on the device.
+      hash: of weights and sizes, sixteen hexadecimal digits: learners on the same network have the same.
+    """
+
+    classifier: Classifier
+    variables: Variables
+    hash: str
+
+    @property
+    def config(self) -> ClassifierConfig:
+        """Its record."""
+        return self.classifier.config
+
+
+def without_head(config: ClassifierConfig, variables: Variables, precision: str) -> Network:
+    """The network of a classifier, of a trained one and of one that was learnt alike.
+
+    Raises:
+      BadInput: a head whose embedding is not the input of its last layer.
+    """
+    params = dict(variables["params"])
+    head, old = config.head, dict(params.pop("head"))
+    stats = dict(variables.get("batch_stats", {}))
+    if "inner" in head:
+        inner, kept = head["inner"], old.get("inner", {})
+    else:
+        inner, kept = head, {name: leaf for name, leaf in old.items() if name != "classifier"}
+        if "head" in stats:
+            stats["head"] = {"inner": stats["head"]}
+    bare = config.replace(
+        head={"kind": prototypes.KIND, "inner": inner, "unit": False, "scale": 1.0}, classes=NOBODY, groups={}
+    )
+    classifier = compiled.classifier(bare.to_json(), precision)
+    width = zoo.shapes(classifier)["params"]["head"]["kernel"].shape[0]
+    params["head"] = {"kernel": np.zeros((width, 1), np.float32), "bias": np.zeros(1, np.float32)}
+    params["head"] |= {"inner": kept} if kept else {}
+    own = {**variables, "params": params, "batch_stats": stats}
+    settings = bare.replace(source={}, net="").to_json()
+    name = digests.of_texts(settings, variables_hash(own))
+    return Network(classifier, jax.tree.map(jnp.asarray, own), name)
+
+
+def classifier_of(learned: Learned, network: Network) -> tuple[ClassifierConfig, Variables]:
+    """The record and variables of a classifier of the learnt classes, in the order of `Learned.known`.
+
+    Raises:
+      BadInput: a learner whose state is no head.
+    """
+    check_head(learned.learner, learned.name)
+    head = learned.learner.as_head(learned.state, learned.head)
+    places = learned.places
+    params = {name: np.asarray(jax.device_get(leaf)) for name, leaf in head.params.items()}
+    return prototypes.with_prototypes(
+        network.config,
+        network.variables,
+        params["kernel"][:, places],
+        params["bias"][places],
+        learned.known,
+        scale=head.options["scale"],
+        unit=head.options["unit"],
+    )
+
+
+def check_head(learner, name: str) -> None:
+    """Raises `BadInput` for a learner that cannot be the head of a classifier."""
+    if learner.as_head is None:
+        raise BadInput(
+            f"--learner={name}: what it learns is no head of a classifier, so recordings could not be labelled by it; "
+            "expected another one (docs/incremental.md), or experiments.incremental, which measures it"
+        )
