@@ -21,15 +21,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax.model import Model
+from dhauds_jax.names import CONVOLUTIONS
 from dhauds_jax.nets import zoo
 from dhauds_jax.serve import compilations, engine
 
 
-def models_of(net: str, members: int, head: Mapping[str, Any] | None = None) -> list[Model]:
+def models_of(
+    net: str, members: int, head: Mapping[str, Any] | None = None, convolution: str = "direct"
+) -> list[Model]:
     """Members of a net of fifteen classes with random weights; `head` are changes of its head's record."""
     config = zoo.preset(net, tuple(f"class{k}" for k in range(15)))
     config = config.replace(head={**config.head, **(head or {})})
-    classifier = zoo.build(config)
+    classifier = zoo.build(config, **({} if convolution == "direct" else {"convolution": convolution}))
     wave = jnp.zeros((1, config.length))
     return [Model(classifier, classifier.init(jax.random.key(k), wave), config) for k in range(members)]
 
@@ -48,8 +51,11 @@ def main() -> None:
     ap.add_argument("--rounds", type=int, default=15)
     ap.add_argument("--members", type=int, default=1)
     ap.add_argument("--views", type=int, default=1)
+    ap.add_argument("--convolution", default="direct", choices=CONVOLUTIONS)
     args = ap.parse_args()
-    served = engine.serve_models(models_of(args.net, args.members), views=args.views, shapes=(1, args.rows))
+    served = engine.serve_models(
+        models_of(args.net, args.members, convolution=args.convolution), views=args.views, shapes=(1, args.rows)
+    )
     compilations.count()
     warm = served.warm()
     before = compilations.count()
@@ -64,7 +70,12 @@ def main() -> None:
     found = [(*seconds_of(singly), *seconds_of(served.predict, waves, weights)) for _ in range(args.rounds)]
     alone, alone_core, batch, batch_core = np.array(found).T
     row = {"what": "serve_engine", "net": args.net, "device": jax.devices()[0].device_kind, "rows": args.rows}
-    row |= {"members": args.members, "views": args.views, "clip_seconds": served.length / served.sample_rate}
+    row |= {
+        "convolution": args.convolution,
+        "members": args.members,
+        "views": args.views,
+        "clip_seconds": served.length / served.sample_rate,
+    }
     row |= {"one_s": float(np.median(alone)) / args.rows, "batch_s": float(np.median(batch))}
     row |= {"ratio": float(np.median(alone / batch)), "quartiles": np.quantile(alone / batch, [0.25, 0.75]).tolist()}
     row |= {"core_ratio": float(np.median(alone_core / batch_core)), "batch_core_s": float(np.median(batch_core))}

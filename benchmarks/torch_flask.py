@@ -4,7 +4,7 @@
 Random weights, a 5 s clip at 16 kHz, no HTTP: only what a request computes. Three ways, in turn, round by round:
   published   a pass a fold and copy, gradients recorded, as the challenge's Flask service does it
   batched     no gradients, the copies of a fold in one pass
-  ours        `serve.engine`: folds and copies in one program
+  ours        `serve.engine`: folds take turns in one program, copies in a batch; `--convolution` is that of `serve`
 The log-mel examples of PyTorch's ways are NumPy's, made once a copy. Prints one JSON object: seconds of each (median),
 seconds of a core of each, and the ratios of the others to ours, medians over rounds.
 
@@ -26,6 +26,7 @@ import torch
 from benchmarks import torch_vggish
 from benchmarks.serve_engine import models_of
 from dhauds_jax.dsp import vggish
+from dhauds_jax.names import CONVOLUTIONS
 from dhauds_jax.serve import engine
 
 RATE, SECONDS, STEP_S = 16_000, 5, 0.2
@@ -77,10 +78,11 @@ def main() -> None:
     ap.add_argument("--rounds", type=int, default=5)
     ap.add_argument("--folds", type=int, default=5)
     ap.add_argument("--copies", type=int, default=5)
+    ap.add_argument("--convolution", default="direct", choices=CONVOLUTIONS)
     args = ap.parse_args()
     torch.set_num_threads(len(os.sched_getaffinity(0)))
     made = [torch.nn.Sequential(torch_vggish.VGGish(args.net), torch_vggish.Head(15)).eval() for _ in range(args.folds)]
-    models = models_of(args.net, args.folds, head={"mask": "none"})
+    models = models_of(args.net, args.folds, head={"mask": "none"}, convolution=args.convolution)
     served = engine.serve_models(models, views=args.copies, view_step_s=STEP_S, shapes=(1,))
     del models
     wave = np.random.default_rng(0).normal(scale=0.1, size=SECONDS * RATE).astype(np.float32)
@@ -101,6 +103,7 @@ def main() -> None:
         "net": args.net,
         "folds": args.folds,
         "copies": args.copies,
+        "convolution": args.convolution,
         "torch": torch.__version__,
     }
     row |= {"device": jax.devices()[0].device_kind, "threads": torch.get_num_threads()}

@@ -85,6 +85,7 @@ DATA_SETS: Mapping[str, str] = {
     "tut_sed": f"{_SETS}.tut_sed:DATA_SETS",
     "home_sounds": f"{_SETS}.home_sounds:DATA_SETS",
     "tomofun": f"{_SETS}.tomofun:DATA_SETS",
+    "soundfont_notes": f"{_SETS}.soundfont_notes:DATA_SETS",
 }
 """Data sets: tuples of `DataSet`, the set itself and its variants, which are called "set/variant" (docs/data.md)."""
 
@@ -162,6 +163,9 @@ centre of silence, is repeated as often as it fits, silence behind, or comes fir
 RESAMPLERS = ("sinc", "soxr_hq", "kaiser_best")
 """How a recording gets the network's rate (`front_end.resampler`, the first where there is none)."""
 
+CONVOLUTIONS = ("direct", "winograd")
+"""How 3 by 3 convolutions are computed (`nets.vggish`)."""
+
 PROFILES = ("reference", "corrected")
 """reference: the quirks of the PyTorch systems are on; corrected: they are off (docs/fidelity.md)."""
 
@@ -186,8 +190,12 @@ LONG_RULES = ("windows", "first", "random_crop", "fusion_fixed", "fusion_random"
 _LEARNERS = "dhauds_jax.incremental.learners"
 LEARNERS: Mapping[str, str] = {
     "prototype": f"{_LEARNERS}.prototype:prototype",
+    "teen": f"{_LEARNERS}.teen:teen",
+    "slda": f"{_LEARNERS}.slda:slda",
+    "fecam": f"{_LEARNERS}.fecam:fecam",
     "ridge": f"{_LEARNERS}.ridge:ridge",
     "ranpac": f"{_LEARNERS}.ranpac:ranpac",
+    "mar": f"{_LEARNERS}.mar:mar",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 

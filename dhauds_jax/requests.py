@@ -1,6 +1,6 @@
 """Requests: what a command is asked for, as records whose fields are its flags (`dhauds_jax.command.flags`).
 
-Only the standard library is imported, so a command's `--help` answers at once. A request is a frozen dataclass; a field
+Nothing heavy is imported, so a command's `--help` answers at once. A request is a frozen dataclass; a field
 made by `flag` says its help, and with its type and default is all that there is to know about the flag.
 """
 
@@ -10,6 +10,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass
 from typing import Any, NamedTuple, TypeVar
+
+from dhauds_jax.errors import BadInput
 
 R = TypeVar("R", bound="Request")
 
@@ -74,6 +76,43 @@ class Request:
     def defaults(cls) -> dict[str, Any]:
         """Field -> default, of those that have one."""
         return {field.name: field.default for field in dataclasses.fields(cls) if field.default is not MISSING}
+
+
+JOIN = "+"
+"""What stands between the names of joined data sets: `A+B`."""
+
+APART = "apart"
+"""The last word of the name of joined sets whose classes stay apart: `A+B+apart`."""
+
+JOINS = ("by_name", APART)
+"""Values of `OfDataSet.join`."""
+
+
+def set_names(dataset: str) -> tuple[str, ...]:
+    """The sets that a `--dataset` names, without their variants: one, or the parts of joined ones."""
+    return tuple(part.partition("/")[0] for part in dataset.split(JOIN) if part != APART)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfDataSet(Request):
+    """A request with a `dataset`. How sets are joined goes into its text, and so into all that is named by it."""
+
+    join: str = flag(
+        "Data sets with + between them (--dataset=A+B --data_dir=X,Y) are one: by_name, classes of equal name are the "
+        "same; apart, each set has its own, called set/class (docs/data.md).",
+        JOINS[0],
+        choices=JOINS,
+    )
+
+    def __post_init__(self) -> None:
+        dataset = getattr(self, "dataset", None)
+        if self.join != APART or not dataset:
+            return
+        if JOIN not in dataset:
+            raise BadInput(f"--join={APART}: --dataset={dataset} is one set, expected several, such as A{JOIN}B")
+        if dataset.split(JOIN)[-1] != APART:
+            object.__setattr__(self, "dataset", f"{dataset}{JOIN}{APART}")
+        object.__setattr__(self, "join", JOINS[0])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ GROUND = {
     "class_names": (),
     "names": (),
     "errors": (),
-    "requests": (),
+    "requests": ("errors",),
     "files": ("errors",),
     "interrupts": (),
     "digests": (),
@@ -85,6 +85,7 @@ HEAVY = {
     "prometheus_client": ("serve", "runs.serve"),
     "httpx": ("runs.ask",),
     "ray": ("serve.ray_app", "serve.ray_cluster", "serve.ray_router"),
+    "tinysoundfont": ("data.soundfont",),
 }
 """Packages, and the only places that may import them."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dhauds_jax import names
 from dhauds_jax.names import CLEAN, PROFILES
-from dhauds_jax.requests import ON_BAD_FILE, Devices, Request, flag, like, listed
+from dhauds_jax.requests import ON_BAD_FILE, Devices, OfDataSet, flag, like, listed
 
 DRAWS = ("two", "single")
 """Draws of a corruption: one to adapt to and another to report (offline), or one for both."""
@@ -16,7 +16,7 @@ SHIFT_EXAMPLES = "SCN:running_tap@10dB, CLP:vocal_sound@3dB, UNI:0.005"
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaptRun(Request):
+class AdaptRun(OfDataSet):
     """The flags of `experiments.adapt`."""
 
     dataset: str = flag(

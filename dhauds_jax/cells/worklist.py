@@ -24,6 +24,7 @@ from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.parallel import writes
+from dhauds_jax.requests import set_names
 from dhauds_jax.tta import protocols
 
 GRADES = ("L1", "L2", "L1")
@@ -230,7 +231,7 @@ def own_content(
 ) -> dict[str, str]:
     """The part of a cell's content that is known without data: files of plug-ins, and `zoo.own_settings`."""
     foreign = {
-        "dataset": [run.dataset.partition("/")[0]],
+        "dataset": set_names(run.dataset),
         "corruption": corruptions,
         "method": [method],
         "protocol": [protocol],

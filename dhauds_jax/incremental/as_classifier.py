@@ -45,7 +45,9 @@ def as_classifier(
     if learner.reads == "wave":
         variables = state.params
     places = np.asarray(list(classes.values()))
-    params = {name: _of(name, leaf, places) for name, leaf in learnt.params.items()}
+    # Layers inside a head have kernels of their own, which serve all classes.
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), dict(learnt.params))
+    params |= {name: params[name][..., places] for name in OF_CLASSES if name in params}
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         raise BadInput(f"head {head}: some learnt numbers are not finite, expected finite ones: look at the embeddings")
     record = {"kind": learnt.kind, "inner": inner_of(classifier.config.head), **learnt.options}
@@ -78,13 +80,6 @@ def _check(
     strange = [name for name, place in classes.items() if not 0 <= place < len(seen) or not seen[place]]
     if strange or not classes:
         raise BadInput(f"classes {strange} have not been learnt, expected at least one and only learnt ones")
-
-
-def _of(name: str, leaf: Any, places: np.ndarray) -> Any:
-    if isinstance(leaf, Mapping):
-        return {key: _of(key, inner, places) for key, inner in leaf.items()}
-    leaf = np.asarray(leaf, np.float32)
-    return leaf[..., places] if name in OF_CLASSES else leaf
 
 
 def _with_head(head: Mapping[str, Any], variables: Variables, params: Mapping[str, Any]) -> Variables:

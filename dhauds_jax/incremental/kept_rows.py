@@ -70,6 +70,12 @@ def counts(kept: KeptRows, classes: int) -> Float[Array, " classes"]:
     return members(kept.labels, kept.weights, classes, jnp.float32).sum(0)
 
 
+def nearest(kept: KeptRows, row: Array, label: Int[Array, ""]) -> Int[Array, ""]:
+    """Place of the kept row of that class that is nearest: of a row that is kept, its own."""
+    distance = jnp.square(kept.inputs - row[None]).sum(1)
+    return jnp.argmin(jnp.where((kept.labels == label) & (kept.weights > 0), distance, jnp.inf))
+
+
 def nbytes(kept: KeptRows) -> int:
     """Of the rows that are there, their labels included; on the host."""
     real = int(np.asarray(kept.weights).sum())

@@ -96,30 +96,6 @@ def backward_transfer(a: Matrix) -> float | None:
     return _mean([float(a[last, j] - a[j, j]) for j in range(last)])
 
 
-def unknown_area(known: Float[np.ndarray, " known"], unknown: Float[np.ndarray, " unknown"]) -> float | None:
-    """AUROC: how often a clip of a known class scores above one of an unknown class, ties half; None without either.
-
-    Args:
-      known: scores of clips of the classes seen, larger meaning surer.
-      unknown: of other clips.
-    """
-    if not len(known) or not len(unknown):
-        return None
-    scores = np.concatenate([known, unknown])[:, None]
-    rows = (np.arange(len(scores)) < len(known))[:, None]
-    return metrics.macro_roc_auc(scores, rows)
-
-
-def false_at(
-    known: Float[np.ndarray, " known"], unknown: Float[np.ndarray, " unknown"], accepted: float = 0.95
-) -> float | None:
-    """FPR: the share of unknown clips that score at least what the best `accepted` of the known ones do."""
-    if not len(known) or not len(unknown):
-        return None
-    least = np.sort(known)[int((1 - accepted) * len(known) + 1e-9)]
-    return float(np.mean(unknown >= least))
-
-
 def curve_of(
     known: Float[np.ndarray, " known"], unknown: Float[np.ndarray, " unknown"], points: int = 25
 ) -> list[list[float]]:

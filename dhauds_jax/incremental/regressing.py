@@ -237,13 +237,8 @@ class _Regression(NamedTuple):
         made, targets, _ = self._read(state, state.memory)
         found = regression.spectrum(_product(made, made.T))
         coefficients, diagonal = regression.dual_coefficients(found, targets, state.params.penalty)
-
-        def place(row: Array, label: Array) -> Array:
-            distance = jnp.square(state.memory.inputs - row[None]).sum(1)
-            same = (state.memory.labels == label) & (state.memory.weights > 0)
-            return jnp.argmin(jnp.where(same, distance, jnp.inf))
-
-        places = jax.lax.map(lambda pair: place(*pair), (shots.inputs, shots.labels))
+        pairs = (shots.inputs, shots.labels)
+        places = jax.lax.map(lambda pair: kept_rows.nearest(state.memory, *pair), pairs)
         return coefficients[places] / diagonal[places][:, None]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -54,6 +55,23 @@ class Session(NamedTuple):
     shots: Int[np.ndarray, " shots"]
     tests: Int[np.ndarray, " tests"]
     pool: Int[np.ndarray, " pool"]
+
+
+def check_classes(classes: Sequence[str], most: int) -> None:
+    """Raises `BadInput` for one class alone, more than `most`, or names that differ by case or Unicode form only."""
+    if len(classes) < 2:
+        raise BadInput(f"classes: there is {len(classes)} ({', '.join(classes)}), expected at least two to tell apart")
+    if len(classes) > most:
+        raise BadInput(f"classes: there are {len(classes):,}, expected at most --max_classes={most}; raise it")
+    seen: dict[str, str] = {}
+    for name in classes:
+        like = unicodedata.normalize("NFKC", name).casefold()
+        if like in seen:
+            raise BadInput(
+                f"classes: {seen[like]!r} and {name!r} are one name, or differ by case or Unicode form only, expected "
+                "names that can be told apart; rename one, or put their clips together"
+            )
+        seen[like] = name
 
 
 def plan(
@@ -137,7 +155,7 @@ def _arrivals(classes: Sequence[str], order: str, seed: int) -> list[int]:
 
 def _drawn(*key: object) -> bytes:
     """What is drawn for a key, alike on every machine: it is compared with others."""
-    return hashlib.sha256(repr(key).encode()).digest()
+    return hashlib.sha256("\0".join(map(str, key)).encode("utf-8", "surrogateescape")).digest()
 
 
 def _of_class(

@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision as precisions
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
@@ -16,9 +17,18 @@ from dhauds_jax.types import AdaptState, Batch, Classifier, Method
 
 
 @functools.lru_cache(maxsize=4)
-def classifier(config: str, precision: str) -> Classifier:
-    """One classifier a configuration: models that share it share what was compiled for it."""
-    return zoo.build(ClassifierConfig.from_json(config, "config"), **precisions.compute_options(precision))
+def classifier(config: str, precision: str, convolution: str = "direct") -> Classifier:
+    """One classifier a configuration: models that share it share what was compiled for it.
+
+    Raises:
+      BadInput: a `convolution` (of `names.CONVOLUTIONS`) other than "direct" of a network that has none of them.
+    """
+    made, how = ClassifierConfig.from_json(config, "config"), precisions.compute_options(precision)
+    if convolution != "direct":
+        if "convolution" not in zoo.family(made.family).compute:
+            raise BadInput(f"--convolution={convolution}: {made.net} has no 3 by 3 convolutions, expected direct")
+        how["convolution"] = convolution
+    return zoo.build(made, **how)
 
 
 @functools.lru_cache(maxsize=4)

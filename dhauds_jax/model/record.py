@@ -270,6 +270,7 @@ def load(
     place: str | Path,
     *,
     precision: str = "float32",
+    convolution: str = "direct",
     class_names: Sequence[str] | None = None,
     template: str = "laion",
 ) -> Model:
@@ -279,6 +280,7 @@ def load(
       place: folder of `experiments.train`, `converters.convert`, `experiments.classify` or `Model.save`; or a name of
         `boxed.names()`, such as "words15", where there is no folder of that name.
       precision: of the network's products, "float32", "tf32" or "bfloat16".
+      convolution: of VGGish, "direct" or "winograd", see `nets.vggish.VGGish`.
       class_names: of an audio-text model, which has no classes of its own: at least two.
       template: the sentence of a class, see `model.named.load_named`.
 
@@ -291,7 +293,8 @@ def load(
         return load_named(place, class_names, template=template, precision=precision)
     precisions.check_precision(precision)
     variables, config, extra = checkpoint.load(place)
-    made, bank = compiled.classifier(config.to_json(), precision), banks.read(checkpoint.place_of(place))
+    made = compiled.classifier(config.to_json(), precision, convolution)
+    bank = banks.read(checkpoint.place_of(place))
     return Model(made, jax.tree.map(jnp.asarray, variables), config, extra, None, bank)
 
 

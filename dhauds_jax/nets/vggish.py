@@ -18,9 +18,6 @@ from dhauds_jax.nets import winograd
 from dhauds_jax.nets.layers import BatchNorm, Dense, torch_uniform
 from dhauds_jax.types import Mode
 
-CONVOLUTIONS = ("direct", "winograd")
-"""How convolutions are computed, see `VGGish`."""
-
 LEAST_CHANNELS = 16
 """Fewer are convolved directly."""
 

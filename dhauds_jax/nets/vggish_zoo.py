@@ -12,9 +12,10 @@ from jax.typing import DTypeLike
 from dhauds_jax import class_names
 from dhauds_jax.dsp import vggish
 from dhauds_jax.errors import BadInput
+from dhauds_jax.names import CONVOLUTIONS
 from dhauds_jax.nets.config import ClassifierConfig, take
 from dhauds_jax.nets.family import Family, preset
-from dhauds_jax.nets.vggish import CONVOLUTIONS, VGGish
+from dhauds_jax.nets.vggish import VGGish
 
 NAME = "vggish"
 """The family's name in `names.FAMILIES`, and the kind of its front end."""

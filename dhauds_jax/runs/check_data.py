@@ -15,9 +15,11 @@ from absl import logging
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.checking import Report, check_copy
+from dhauds_jax.data.sets import joined
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
+from dhauds_jax.requests import JOIN
 from dhauds_jax.runs.requests.check_data import CheckRun
 from dhauds_jax.wording import counted
 
@@ -25,9 +27,17 @@ from dhauds_jax.wording import counted
 def check(run: CheckRun) -> tuple[str, bool]:
     """Checks a copy, prints its findings and prepares it if it can serve; returns a summary and whether it can.
 
+    Of joined sets each is checked by itself, and all must serve.
+
     Raises:
       BadInput: an unknown set, or a folder of which no split can be listed.
     """
+    if JOIN in run.dataset:
+        sets.get(run.dataset, run.data_dir)
+        texts, _ = joined.names_of(run.dataset)
+        folders = joined.folders_of(run.dataset, run.data_dir)
+        found = [check(run.replace(dataset=text, data_dir=where)) for text, where in zip(texts, folders)]
+        return "\n".join(said for said, _ in found), all(serves for _, serves in found)
     report = check_copy(run.dataset, run.data_dir, splits=run.split, allow_partial=run.allow_partial)
     for finding in report.findings:
         print(json.dumps(finding._asdict()) if run.json else finding)

@@ -193,7 +193,14 @@ _NO_RECORD = f" with a {cell_files.RECORD}, expected what experiments.corrupt ha
 def _dataset(run: CorruptRun) -> sets.DataSet:
     if not run.dataset:
         raise BadInput("--dataset: missing, expected a data set (--verify=checksum alone needs none)")
-    return sets.get(run.dataset, run.data_dir)
+    dataset = sets.get(run.dataset, run.data_dir)
+    for what, kinds in (("Hz", {p.sample_rate for p in dataset.parts}), ("samples", {p.length for p in dataset.parts})):
+        if len(kinds) > 1:
+            raise BadInput(
+                f"--dataset={run.dataset}: clips of its parts have {' and '.join(map(str, sorted(kinds)))} {what}, "
+                "expected the same, as a -C set is drawn and written at one; write one of each part"
+            )
+    return dataset
 
 
 def _is_there(cell: CellSpec, output: str) -> bool:

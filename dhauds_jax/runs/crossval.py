@@ -22,6 +22,7 @@ from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.recipes import training as recipes
 from dhauds_jax.registry import source_digest
+from dhauds_jax.requests import set_names
 from dhauds_jax.runs import crossval_clips, crossval_settings
 from dhauds_jax.runs.crossval_fold import Setting, folder_of, is_done, read, run_fold
 from dhauds_jax.runs.crossval_records import OUT_OF_FOLD, of_fold, record_of
@@ -129,7 +130,7 @@ def _given(run: CrossvalRun, config: ClassifierConfig) -> dict[str, dict[str, An
 
 
 _PLACES = ("data_dir", "extra_data_dir", "workdir", "cache_dir", "save_every_s", "memory_budget_mb", "only_folds")
-_PLACES += ("checkpoint", "on_bad_file", "allow_partial")
+_PLACES += ("checkpoint", "on_bad_file", "allow_partial", "join")
 """Flags that name no run: where things lie, how they are held."""
 
 
@@ -142,7 +143,7 @@ def _identity(run: CrossvalRun, dataset: sets.DataSet, pool: crossval_clips.Pool
         "flags": kept,
         "clips": digests.of_texts(digests.of_arrays(clips.waves, clips.labels, *dealt), list(clips.ids)),
         "weights": checkpoints.variables_hash(checkpoints.load(run.checkpoint)[0]) if run.checkpoint else None,
-        "own": [source_digest(name.partition("/")[0]) for name in (run.dataset, run.net)],
+        "own": [source_digest(name) for name in (*set_names(run.dataset), run.net.partition("/")[0])],
     }
     return json.loads(json.dumps(found))
 

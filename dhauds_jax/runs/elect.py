@@ -30,6 +30,7 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.requests import set_names
 from dhauds_jax.runs.requests.elect import ElectRun
 from dhauds_jax.tta import election
 from dhauds_jax.tta.evaluation import check_finite_logits
@@ -208,7 +209,7 @@ def _named(
     own = digests.together(zoo.own_settings(s.classifier.config) for s in sources)
     content = {"clips": clips, "noise": drawn.noise, "config": own}
     content = {name: digest for name, digest in content.items() if digest}
-    parts = [run.dataset.partition("/")[0], names[0], *(n for s in sources for n in s.classifier.config.places())]
+    parts = [*set_names(run.dataset), names[0], *(n for s in sources for n in s.classifier.config.places())]
     content |= {name: digest for name in parts if (digest := registry.source_digest(name))}
     named = [run.dataset, run.split, names, mode, run.profile, run.seed, options, content, hashes]
     cell = digests.of_texts(records.FORMAT, *named)

@@ -152,7 +152,8 @@ def open_to_others(bound: socket.socket, tokens: Sequence[bytes]) -> str:
 
 def made(run: ServeRun, tokens: Sequence[bytes] = (), tag: str = "") -> Service:
     """A service whose compute thread does not run yet; `tag` is what the names of its sessions begin with."""
-    models = [load(place, precision=run.precision) for place in run.checkpoint]
+    how = {"precision": run.precision, "convolution": run.convolution}
+    models = [load(place, **how) for place in run.checkpoint]
     copies, step_s = views(run.views)
     served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=engine.shapes_up_to(run.max_batch))
     sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models[0], tag)

@@ -59,8 +59,8 @@ def serve_models(
 ) -> Served:
     """The predictor of some checkpoints: the mean over them and over shifted copies of the probabilities they report.
 
-    Each member's softmax has the temperature of its checkpoint's calibration; groups of classes are summed. All copies
-    and members are one dispatch (`stacking`).
+    Each member's softmax has the temperature of its checkpoint's calibration; groups of classes are summed. Members of
+    one config share a program, in which all copies are one dispatch (`stacking`).
 
     Args:
       models: at least one, which report the same classes of clips of one rate and length.
@@ -75,11 +75,14 @@ def serve_models(
     if not models or not shapes or shapes[0] < 1:
         raise BadInput(f"{len(models)} models and shapes {shapes}: expected at least one of each, and rows from 1 on")
     config, classes = models[0].config, _classes([model.config for model in models])
-    stacked = stacking.stacks(models)
-    program = jax.jit(stacking.probabilities(stacked, _offsets(views, view_step_s, config)))
-    given = [(one.variables, one.temperatures) for one in stacked]
+    offsets = _offsets(views, view_step_s, config)
+    programs = [(jax.jit(stacking.probabilities(one, offsets)), one.members) for one in stacking.stacks(models)]
 
-    predict = _predictor(lambda rows: program(given, rows), shapes, config.length)
+    def mean(rows: np.ndarray) -> np.ndarray:
+        total = sum(np.asarray(program(*member, rows)) for program, members in programs for member in members)
+        return total / np.float32(len(models))
+
+    predict = _predictor(mean, shapes, config.length)
     warm = functools.partial(_warm, predict, shapes, config.length)
     return Served(config.sample_rate, config.length, classes, shapes, warm, predict)
 

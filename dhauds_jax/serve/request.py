@@ -65,6 +65,12 @@ class ServeRun(Request):
         choices=names.PROFILES,
     )
     precision: str = like(Devices, "precision")
+    convolution: str = flag(
+        "How VGGish's convolutions are computed: direct; or winograd, faster on a CPU and as exact as float32 is, but "
+        "each shape takes some seconds longer to compile.",
+        "direct",
+        choices=names.CONVOLUTIONS,
+    )
     adapt: str = flag(
         "none; session: each client that opens a session has a model that adapts to it; shared: one adapting model "
         "for all, whom one client can mislead.",

@@ -1,4 +1,4 @@
-"""Several checkpoints and several shifted copies as one program: members of one config share it."""
+"""Several checkpoints and several shifted copies: members of one config share a program, and take turns in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Float
 
 from dhauds_jax import calibration
@@ -21,6 +20,9 @@ AT_ONCE = 32
 """Copies of windows that a network is given at once; where there would be more, the copies take turns: 5 copies of 32
 clips of 5 s would take 1.3 GB in VGGish's first layer alone, and are no faster."""
 
+LARGE = 2**22
+"""Weights of a matrix from which on it is kept transposed, see `turned`."""
+
 
 class Stack(NamedTuple):
     """Models of one config.
@@ -28,14 +30,12 @@ class Stack(NamedTuple):
     Attributes:
       apply: their network.
       groups: which of its classes are reported as one.
-      variables: theirs, each leaf with a first axis of members.
-      temperatures: (members,) what logits are divided by.
+      members: variables, `turned`, and the temperature that logits are divided by, of each.
     """
 
     apply: Apply
     groups: dict[str, Any]
-    variables: Variables
-    temperatures: Float[Array, " members"]
+    members: tuple[tuple[Variables, Float[Array, ""]], ...]
 
 
 def stacks(models: Sequence[Model]) -> list[Stack]:
@@ -46,48 +46,44 @@ def stacks(models: Sequence[Model]) -> list[Stack]:
     return [_stack(members) for members in together.values()]
 
 
-def _stack(members: Sequence[Model]) -> Stack:
-    temperatures = jnp.array([model.temperature for model in members], jnp.float32)
-    variables = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(model.variables for model in members))
-    return Stack(members[0].classifier.apply, members[0].config.groups, variables, temperatures)
+def _stack(models: Sequence[Model]) -> Stack:
+    members = tuple((turned(model.variables), jnp.float32(model.temperature)) for model in models)
+    return Stack(models[0].classifier.apply, models[0].config.groups, members)
+
+
+def turned(variables: Variables) -> Variables:
+    """Variables whose matrices of `LARGE` weights and more are transposed; of such variables, the original ones.
+
+    A few rows times a large matrix are bound by how the matrix is read: along its first axis a processor is two to
+    four times slower than along its last one, and the product sums over the first one.
+    """
+    return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 and leaf.size >= LARGE else leaf, variables)
 
 
 def probabilities(
-    stacked: Sequence[Stack], offsets: Sequence[int]
-) -> Callable[[list[tuple[Variables, Array]], Float[Array, "rows time"]], Float[Array, "rows reported"]]:
-    """A pure function of the stacks' variables with temperatures, and of waves: the mean over members and copies.
+    stack: Stack, offsets: Sequence[int]
+) -> Callable[[Variables, Float[Array, ""], Float[Array, "rows time"]], Float[Array, "rows reported"]]:
+    """A pure function of a member and of waves: the mean over shifted copies of what the member reports.
 
-    Members take turns in a loop inside the program rather than side by side under `vmap`: products of many kernels at
-    once are slower on a CPU, convolutions by 2.7 times, and a loop compiles as fast.
+    Members take turns in it rather than side by side under `vmap`: products of many kernels at once are slower on a
+    CPU, convolutions by 2.7 times. Nor do they in a loop inside the program, whose body would copy each member's
+    weights and get fewer threads.
 
     Args:
-      stacked: of `stacks`.
+      stack: of `stacks`.
       offsets: samples that the copies leave out.
     """
 
-    def function(given: list[tuple[Variables, Array]], waves: Array) -> Array:
-        copies = shifts.shifted(waves, tuple(offsets))
-        means = [_of_stack(one, *own, copies) for one, own in zip(stacked, given, strict=True)]
-        counts = np.array([len(one.temperatures) for one in stacked])
-        return sum(mean * share for mean, share in zip(means, counts / counts.sum(), strict=True))
+    def of_waves(variables: Variables, temperature: Array, waves: Array) -> Array:
+        logits = stack.apply(variables, waves, mode=EVAL)[0].logits.astype(jnp.float32)
+        return calibration.by_group(jax.nn.softmax(logits / temperature), stack.groups)
+
+    def function(variables: Variables, temperature: Array, waves: Array) -> Array:
+        variables, copies = turned(variables), shifts.shifted(waves, tuple(offsets))
+        views, rows, _ = copies.shape
+        if views * rows <= AT_ONCE:
+            flat = of_waves(variables, temperature, copies.reshape(views * rows, -1))
+            return flat.reshape(views, rows, -1).mean(0)
+        return jax.lax.map(lambda waves: of_waves(variables, temperature, waves), copies).mean(0)
 
     return function
-
-
-def _of_stack(one: Stack, variables: Variables, temperatures: Array, copies: Array) -> Array:
-    """The mean over a stack's members and the copies, (copies, rows, time) to (rows, reported)."""
-    views, rows, _ = copies.shape
-
-    def of_waves(own: Variables, temperature: Array, waves: Array) -> Array:
-        logits = one.apply(own, waves, mode=EVAL)[0].logits.astype(jnp.float32)
-        return calibration.by_group(jax.nn.softmax(logits / temperature), one.groups)
-
-    def of_member(member: tuple[Variables, Array]) -> Array:
-        if views * rows <= AT_ONCE:
-            flat = of_waves(*member, copies.reshape(views * rows, -1))
-            return flat.reshape(views, rows, -1).mean(0)
-        return jax.lax.map(lambda waves: of_waves(*member, waves), copies).mean(0)
-
-    if len(one.temperatures) == 1:
-        return of_member(jax.tree.map(lambda leaf: leaf[0], (variables, temperatures)))
-    return jax.lax.map(of_member, (variables, temperatures)).mean(0)

@@ -17,6 +17,7 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.registry import source_digest
+from dhauds_jax.requests import set_names
 from dhauds_jax.train.optimisers import FALL_OVER_EPOCHS
 from dhauds_jax.train.request import PretrainRun, TrainRun
 from dhauds_jax.wording import differing
@@ -34,7 +35,7 @@ def of_flags(run: TrainRun | PretrainRun, names: Sequence[str], *configs: Classi
     named = {name: getattr(run, name) for name in names}
     places = dict.fromkeys(place for config in configs for place in config.places())
     net = together(map(source_digest, places))
-    own = {"dataset_source": source_digest(run.dataset.partition("/")[0]), "net_source": net}
+    own = {"dataset_source": together(map(source_digest, set_names(run.dataset))), "net_source": net}
     own["config"] = together(map(zoo.own_settings, configs))
     named |= {name: digest for name, digest in own.items() if digest}
     return json.loads(json.dumps({**named, "options": run.options.as_dict()}))

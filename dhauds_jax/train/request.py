@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dhauds_jax.names import PROFILES
-from dhauds_jax.requests import ON_BAD_FILE, Devices, Request, flag, like
+from dhauds_jax.requests import ON_BAD_FILE, Devices, OfDataSet, Request, flag, like
 
 OPTIMISERS = ("sgd", "adamw", "multistep", "adam")
 """Values of `TrainOptions.optimiser`."""
@@ -115,7 +115,7 @@ class TrainOptions(Request):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ClipsOfRun(Request):
+class ClipsOfRun(OfDataSet):
     """Flags that training and pretraining share: where the clips come from and how they are held."""
 
     data_dir: str | None = flag("Folder of the data set (not for synthetic).", None)

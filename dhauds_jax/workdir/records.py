@@ -150,12 +150,64 @@ temperature that `selection` chose; `ece_before` at temperature 1; `majority` th
 what models and ensemble say of unseen clips."""
 _CROSSVAL_ALWAYS = ("dataset", "net", "profile", "metric", "seed", "selection", "folds", "auc", "by_fold", "options")
 
+INCREMENTAL_KEYS = (
+    "dataset",
+    "corruption",
+    "level",
+    "net",
+    "profile",
+    "metric",
+    "n",
+    "seed",
+    "learner",
+    "head",
+    "tta",
+    "tta_reset",
+    "shots_corruption",
+    "way",
+    "shot",
+    "sessions",
+    "base_way",
+    "base_shot",
+    "order",
+    "memory",
+    "exemplars_from",
+    "labels_used",
+    "bytes_held",
+    "classes",
+    "per_session",
+    "AA",
+    "PD",
+    "last",
+    "forgetting",
+    "bwt",
+    "matrix",
+    "ece",
+    "nll",
+    "seconds",
+    "peak_memory_mb",
+    "options",
+    "backbone",
+    "source_checkpoint",
+    "git_revision",
+    "versions",
+    "device",
+    "command",
+)
+"""Of a course of sessions, one learner with one seed, for one head, corruption and adaptation: `per_session` has of
+each number a list with an entry a session (`per_class` by the class's name), None where there is nothing to measure;
+`AA` is the mean over sessions of `all`, `PD` its first minus its last, `last` the last; `ece` and `nll` are those
+after the last session; `labels_used` counts the distinct labelled clips that were looked at, `bytes_held` what is
+kept."""
+_INCREMENTAL_ALWAYS = ("dataset", "corruption", "level", "net", "seed", "learner", "head", "tta", "per_session", "AA")
+
 KINDS = {
     "results": Kind("results.jsonl", KEYS, _ALWAYS, _UNKNOWN),
     "zeroshot": Kind(
         "zeroshot.jsonl", ZEROSHOT_KEYS, (*_ALWAYS, "scorer", "prototypes", "background", "weight", "uses"), _UNKNOWN
     ),
     "crossval": Kind("crossval.jsonl", CROSSVAL_KEYS, _CROSSVAL_ALWAYS, {}),
+    "incremental": Kind("incremental.jsonl", INCREMENTAL_KEYS, _INCREMENTAL_ALWAYS, {}),
 }
 FILE = KINDS["results"].file
 BAD_FILES = "bad_files.txt"

@@ -60,18 +60,9 @@ def test_every_class_counts_alike_however_many_clips_it_has():
     assert metrics.parts(found, ((0, 1),), 0)["all"] == 0.375
 
 
-def test_the_area_of_unknowns_counts_ties_half():
-    # of the six pairs (3, 2), (3, 1), (2, 1), (1, 0.5)... : 3 beats both, 2 ties with 2 and beats 1, 1 ties with 1
-    assert metrics.unknown_area(np.array([3.0, 2.0, 1.0]), np.array([2.0, 1.0])) == pytest.approx((2 + 1.5 + 0.5) / 6)
-    assert metrics.unknown_area(np.array([1.0]), np.zeros(0)) is None
-
-
-def test_unknown_clips_kept_where_95_percent_of_the_known_are():
-    known = np.arange(100.0)
-    assert metrics.false_at(known, np.array([4.0, 5.0, 6.0, -1.0])) == 0.5  # 5 and above keep 95 of 100
-    curve = metrics.curve_of(known, np.array([4.0, 5.0, 6.0, -1.0]))
-    assert curve[0] == [0.0, 0.0]
-    assert curve[-1] == [1.0, 1.0]
+def test_the_curve_of_unknowns_goes_from_corner_to_corner():
+    curve = metrics.curve_of(np.array([3.0, 2.0, 1.0]), np.array([2.0, 1.0]))
+    assert curve == [[0, 0], [0, pytest.approx(1 / 3)], [0.5, pytest.approx(2 / 3)], [1, 1]]
 
 
 def test_calibration_is_of_the_classes_seen_alone():

@@ -226,6 +226,8 @@ def test_every_name_stands_for_what_it_should():
         "bottleneck": ["features"],
         "fce": ["pair"],
         "hub_classifier": ["stages"],
+        "joined": ["inner", "adapters", "heads", "mlp", "epsilon", "unit", "scale", "first", "initial"],
+        "levels": ["inner", "levels", "scale"],
         "linear": ["softmax_output"],
         "projected_mean": ["features"],
         "projected_tokens": ["hidden", "features"],

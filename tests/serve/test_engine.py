@@ -12,8 +12,8 @@ import pytest
 from dhauds_jax import calibration
 from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import softmax
-from dhauds_jax.model import Model
-from dhauds_jax.nets import zoo
+from dhauds_jax.model import Model, load
+from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.serve import compilations, engine, stacking
 from dhauds_jax.serve.batching import Batcher, Item
 from dhauds_jax.serve.compute import Compute
@@ -102,6 +102,37 @@ def test_copies_that_take_turns_say_the_same(monkeypatch):
     monkeypatch.setattr(stacking, "AT_ONCE", 4)
     in_turn = engine.serve_models(models, views=2, view_step_s=0.1, shapes=(4,)).predict(waves, np.ones(4))
     np.testing.assert_allclose(in_turn, at_once, rtol=0, atol=1e-6)
+
+
+def test_large_matrices_lie_transposed_and_say_the_same(monkeypatch):
+    models, waves = [a_model(0), a_model(1)], clips()[:2]
+    expected = engine.serve_models(models, shapes=(2,)).predict(waves, np.ones(2))
+    monkeypatch.setattr(stacking, "LARGE", 64)
+    turned, own = (jax.tree.leaves(tree) for tree in (stacking.stacks(models)[0].members[1][0], models[1].variables))
+    assert any(a.shape == b.shape[::-1] != b.shape for a, b in zip(turned, own, strict=True))
+    found = engine.serve_models(models, shapes=(2,)).predict(waves, np.ones(2))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_winograds_convolutions_answer_within_1e_5_of_the_direct_ones(tmp_path):
+    config = zoo.preset("vggish_small", CLASSES).replace(length=16_000)
+    config = config.replace(geometry={**config.geometry, "widths": [16, 32], "convs": [1, 2], "dense": [8]})
+    variables = zoo.build(config).init(jax.random.key(0), jax.numpy.zeros((1, config.length)))
+    variables["params"]["head"]["classifier"]["kernel"] *= 30  # so that clips are told apart
+    checkpoint.save(tmp_path / "net", variables, config)
+    waves = np.stack([tiny.tone(k, k, config.length) for k in (0, 9)]).astype(np.float32)
+    direct, winograd = (
+        engine.serve_models([load(tmp_path / "net", convolution=how)], shapes=(2,)).predict(waves, np.ones(2))
+        for how in ("direct", "winograd")
+    )
+    assert np.abs(direct[0] - direct[1]).max() > 0.01 and not np.array_equal(winograd, direct)
+    np.testing.assert_allclose(winograd, direct, rtol=0, atol=1e-5)
+
+
+def test_winograds_convolutions_are_refused_where_there_are_none():
+    with pytest.raises(BadInput, match="winograd: amaut_arabic15 has no 3 by 3 convolutions, expected direct"):
+        load("words15", convolution="winograd")
 
 
 def test_models_of_several_configs_are_weighed_by_the_model():

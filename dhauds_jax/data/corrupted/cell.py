@@ -12,6 +12,7 @@ from dhauds_jax.data.corrupted.layouts import cell_path, clip_length, layout_of
 from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.sets.base import DataSet, draw_name
+from dhauds_jax.requests import set_names
 
 
 class CellSpec(NamedTuple):
@@ -54,7 +55,7 @@ def identity(cell: CellSpec) -> dict[str, Any]:
 
 def plug_ins(dataset: str, corruption: str) -> str | None:
     """The digest of the user's own files behind a data set's and a corruption's name; None where both are ours."""
-    return digests.together(map(registry.source_digest, (dataset.partition("/")[0], corruption)))
+    return digests.together(map(registry.source_digest, (*set_names(dataset), corruption)))
 
 
 def content_of(cell: CellSpec, source: ClipSource, bank: NoiseBank | None) -> dict[str, str]:

@@ -111,7 +111,7 @@ class Choose(Protocol):
         quirks: Quirks,
         noise_lengths: Numbers | None,
         length: int | None,
-        both_ways: bool,
+        both_ways: bool | None,
     ) -> Mapping[str, Numbers]:
         """What is drawn, by name: fields of `Draw`, every other name goes into its `choices`.
 
@@ -122,7 +122,7 @@ class Choose(Protocol):
           quirks: of the profile.
           noise_lengths: samples of each recording, only where recordings are mixed in.
           length: samples of the clip, only where recordings are mixed in.
-          both_ways: whether the data set's clips may become slower too.
+          both_ways: whether the data set's clips may become slower too; None where joined sets differ.
         """
 
 

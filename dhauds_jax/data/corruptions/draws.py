@@ -15,6 +15,7 @@ from jaxtyping import Array, Int, Key
 
 from dhauds_jax.data.corruptions.base import NEUTRAL, Draw, Numbers, Quirks, each, neutral, quirks_of
 from dhauds_jax.data.corruptions.lookup import check_cell, get, needs_noise, public
+from dhauds_jax.data.sets.base import drawn_as
 
 _IMPL = "threefry2x32"  # fixed, so that a user's default generator does not change the draws
 _CHUNK = 1024  # clips in one compiled program, so that sets of all sizes share it
@@ -25,13 +26,14 @@ def clip_keys(seed: int, dataset: str, corruption: str, level: str, ids: Sequenc
     """Keys (clips,): the first 64 bits of SHA-256 of "seed / data set / corruption / level / clip id".
 
     Nothing else enters, so batches, order, workers, devices and profiles do not change a clip's key. Variants of a data
-    set ("name/variant") share their keys: only what stands before the "/" counts.
+    set ("name/variant") share their keys: only what stands before the "/" counts. A clip of joined sets has the key
+    that it has in its own.
     """
     check_cell(corruption, level)
-    dataset = dataset.partition("/")[0]
     words = np.zeros((len(ids), 2), np.uint32)
     for row, clip_id in enumerate(ids):
-        text = json.dumps([int(seed), dataset, public(corruption), level, clip_id])
+        name, own = drawn_as(dataset, clip_id)
+        text = json.dumps([int(seed), name, public(corruption), level, own])
         words[row] = np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], ">u4")
     return jax.random.wrap_key_data(jnp.asarray(words), impl=_IMPL)
 
@@ -49,7 +51,7 @@ def draw(
     profile: str | Quirks = "reference",
     noise_lengths: Int[Array | np.ndarray, " recordings"] | None = None,
     length: int | None = None,
-    stretch_both_ways: bool = False,
+    stretch_both_ways: bool | None = False,
 ) -> Draw:
     """Draws one clip's corruption; pure, `vmap` it over keys.
 
@@ -89,7 +91,7 @@ def _choose(
     quirks: Quirks,
     noise_lengths: Numbers | None,
     length: int | None,
-    both_ways: bool,
+    both_ways: bool | None,
 ) -> Draw:
     """Turns (..., 4) random bits into choices, with jax.numpy (`draw`) or on the host with numpy (`draw_set`)."""
     found = check_cell(corruption, level)
@@ -113,7 +115,7 @@ def draw_set(
     profile: str | Quirks = "reference",
     noise_lengths: np.ndarray | None = None,
     length: int | None = None,
-    stretch_both_ways: bool = False,
+    stretch_both_ways: bool | None = False,
 ) -> Draw:
     """Draws for all clips of a set; fields are NumPy arrays (clips,), the keys a key array. Arguments as `draw`."""
     keys = clip_keys(seed, dataset, corruption, level, ids)

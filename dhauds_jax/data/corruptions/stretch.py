@@ -20,6 +20,7 @@ from dhauds_jax.data.corruptions.base import Corruption, Draw, Numbers, Quirks, 
 from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.dsp.ragged_stretch import Plan, plan_stretch, time_stretch_ragged
 from dhauds_jax.dsp.stretch import start_in_square, time_stretch, time_stretch_frames
+from dhauds_jax.errors import BadInput
 
 RATE_OFFSETS = {"L1": (0.04, 0.05, 0.06), "L2": (0.08, 0.09, 0.10, 0.11, 0.12)}
 """Nominal offsets r of the time stretch; the rate is 1+r (faster) or 1-r (slower)."""
@@ -47,9 +48,14 @@ def nominal_rate(rate: Any) -> float:
 
 
 def choose(
-    xp: ModuleType, bits: Numbers, level: str, *, quirks: Quirks, both_ways: bool, **_: Any
+    xp: ModuleType, bits: Numbers, level: str, *, quirks: Quirks, both_ways: bool | None, **_: Any
 ) -> dict[str, Numbers]:
     """The rate, uniformly: 1+r, or with probability 1/2 (`both_ways`) 1-r."""
+    if both_ways is None:
+        raise BadInput(
+            "TST: of the joined sets some may be slowed down and others (isolated words) not, expected sets of one "
+            "kind; corrupt each by itself"
+        )
     offsets = rate_offsets(level, quirks)
     faster = pick(xp, bits[..., 0], [1 + r for r in offsets])
     if not both_ways:

@@ -2,6 +2,7 @@
 
 A new set is its file here, with `DATA_SETS` (the set, then its variants), its line in `dhauds_jax.names` and its row in
 docs/data.md. "module:attribute" is a set of a user's own code: a `DataSet`, or a tuple of a set and its variants.
+"A+B" joins sets (`sets.joined`).
 """
 
 from __future__ import annotations
@@ -9,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from dhauds_jax.data.sets import joined
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Generated, Order, draw_name
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import DATA_SETS
 from dhauds_jax.registry import find, is_foreign, unknown
+from dhauds_jax.requests import JOIN
 
 __all__ = ["REGISTRY", "ClipRef", "DataSet", "Generated", "Order", "all_names", "get"]
 
@@ -21,13 +24,16 @@ def get(name: str, data_dir: Path | str | None = None) -> DataSet:
     """The data set of that name, as it lies in `data_dir` if its classes are found on disk.
 
     Args:
-      name: one of ours, "set/variant", or a user's own "module:attribute" or "module:attribute/variant".
-      data_dir: the set's folder.
+      name: one of ours, "set/variant", or a user's own "module:attribute" or "module:attribute/variant"; several of
+        them with "+" between them, see `sets.joined`.
+      data_dir: the set's folder; of joined sets one for all, or one for each, separated by commas.
 
     Raises:
       BadInput: an unknown name (the nearest ones are given), an attribute that is no data set, or a folder in which
         such a set is not found.
     """
+    if JOIN in name:
+        return joined.join(name, data_dir, get)
     found = _find(name)
     return found.at(data_dir) if found.at and data_dir else found
 
@@ -72,7 +78,7 @@ class _Registry(Mapping[str, DataSet]):
 
     def __getitem__(self, name: str) -> DataSet:
         try:
-            return _find(name)
+            return get(name)
         except BadInput as error:
             raise KeyError(name) from error
 

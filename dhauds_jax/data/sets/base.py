@@ -15,6 +15,7 @@ import numpy as np
 from dhauds_jax.data import walking
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import nearest
+from dhauds_jax.requests import JOIN, set_names
 
 
 class ClipRef(NamedTuple):
@@ -71,10 +72,11 @@ class Order(NamedTuple):
     one the head); the stretch acts on the clip as recorded, and its result is laid out.
 
     Attributes:
-      stretch_both_ways: whether TST also draws slower speeds (rate 1-r); sets of isolated words use 1+r only.
+      stretch_both_ways: whether TST also draws slower speeds (rate 1-r); sets of isolated words use 1+r only. None
+        where joined sets differ: TST is refused there.
     """
 
-    stretch_both_ways: bool = True
+    stretch_both_ways: bool | None = True
 
 
 class Generated(NamedTuple):
@@ -114,6 +116,7 @@ class DataSet(NamedTuple):
       class_groups: groups of classes by which probabilities are reported, `{"names": [...], "of": [group of each
         class]}` as `ClassifierConfig.groups` has them; None where each class stands for itself.
       at: `data_dir -> DataSet` for a set whose classes, splits, rate and length are found on disk; `sets.get` calls it.
+      parts: the sets that it joins (`sets.joined`); none for all others.
     """
 
     name: str
@@ -139,6 +142,7 @@ class DataSet(NamedTuple):
     group: Callable[[str], str] | None = None
     chunks: Chunks | None = None
     class_groups: Mapping[str, Any] | None = None
+    parts: tuple[DataSet, ...] = ()
 
 
 def multi_hot(dataset: DataSet, labels: np.ndarray) -> np.ndarray:
@@ -150,8 +154,16 @@ def multi_hot(dataset: DataSet, labels: np.ndarray) -> np.ndarray:
 
 
 def draw_name(dataset: DataSet) -> str:
-    """The name that keys the corruption draws: all variants of a set share it."""
-    return dataset.name.partition("/")[0]
+    """The name that keys the corruption draws: all variants of a set share it (of a join: see `drawn_as`)."""
+    return JOIN.join(set_names(dataset.name))
+
+
+def drawn_as(dataset: str, clip: str) -> tuple[str, str]:
+    """The set's name and the clip's id that key a clip's draws: of a join those of the part that the clip is from."""
+    if JOIN not in dataset:
+        return dataset.partition("/")[0], clip
+    prefix, _, own = clip.partition("/")
+    return prefix.partition("~")[0], own
 
 
 USUAL = ("train", "val", "test")

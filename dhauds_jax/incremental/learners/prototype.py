@@ -52,13 +52,13 @@ def prototype(classifier: Classifier | None, *, scale: float = 16.0, unit: bool 
         return {HEAD: jnp.where(state.seen[None] > 0, logits, -jnp.inf)}
 
     def held_out(state: LearnerState, shots: Shots) -> dict[str, Array]:
-        kept = rows(shots.inputs)
-        own = unit_rows(state.memory.total[shots.labels] - kept)
+        own = unit_rows(state.memory.total[shots.labels] - rows(shots.inputs))
         x = unit_rows(shots.inputs)
         logits = jnp.matmul(x, unit_rows(state.memory.total).T, precision="highest")
         mine = shots.labels[:, None] == jnp.arange(len(state.seen))[None]
         logits = scale * jnp.where(mine, (x * own).sum(-1, keepdims=True), logits)
-        return {HEAD: jnp.where(state.seen[None] > 0, logits, -jnp.inf)}
+        known = state.memory.count[None] - mine > 0  # a class is not where the shot is its only one
+        return {HEAD: jnp.where(known, logits, -jnp.inf)}
 
     def forget(state: LearnerState, which: Int[Array, ""]) -> LearnerState:
         stays = jnp.arange(len(state.seen)) != which

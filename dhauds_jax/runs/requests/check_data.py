@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dhauds_jax.requests import Request, flag
+from dhauds_jax.requests import OfDataSet, flag
 
 
 @dataclass(frozen=True, kw_only=True)
-class CheckRun(Request):
+class CheckRun(OfDataSet):
     """The flags of `experiments.check_data`."""
 
     dataset: str = flag("Data set or noise corpus (--list names them).", names="data set")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from dhauds_jax.cells.request import SHIFT_EXAMPLES, AdaptRun
 from dhauds_jax.names import CORRUPTIONS, LEVELS, PROFILES, SHIFTS
-from dhauds_jax.requests import ON_BAD_FILE, Request, flag, like, listed
+from dhauds_jax.requests import ON_BAD_FILE, OfDataSet, flag, like, listed
 from dhauds_jax.train.request import TrainRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class CorruptRun(Request):
+class CorruptRun(OfDataSet):
     """The flags of `experiments.corrupt`."""
 
     dataset: str = flag(

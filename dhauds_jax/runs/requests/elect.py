@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dhauds_jax.requests import Request, flag, like
+from dhauds_jax.requests import OfDataSet, flag, like
 from dhauds_jax.runs.requests.tune import TuneRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class ElectRun(Request):
+class ElectRun(OfDataSet):
     """The flags of `experiments.elect`."""
 
     dataset: str = like(TuneRun, "dataset")

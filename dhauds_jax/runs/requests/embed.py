@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.names import CLEAN, LONG_RULES
-from dhauds_jax.requests import Devices, Request, flag, like, listed
+from dhauds_jax.requests import Devices, OfDataSet, flag, like, listed
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedRun(Request):
+class EmbedRun(OfDataSet):
     """The flags of `experiments.embed`."""
 
     checkpoint: str = flag(

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.names import CLEAN
-from dhauds_jax.requests import Devices, Request, flag, like
+from dhauds_jax.requests import Devices, OfDataSet, flag, like
 from dhauds_jax.runs.requests.classify import ClassifyRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class EvaluateRun(Request):
+class EvaluateRun(OfDataSet):
     """The flags of `experiments.evaluate`."""
 
     checkpoint: str | None = like(ClassifyRun, "checkpoint")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dhauds_jax.cells.request import AdaptRun
-from dhauds_jax.requests import Request, flag, like
+from dhauds_jax.requests import OfDataSet, flag, like
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyRun(Request):
+class StudyRun(OfDataSet):
     """The flags of `experiments.study`; what it does not have is as `AdaptRun` has it by default."""
 
     dataset: str = like(AdaptRun, "dataset", help="Data set, as in experiments.adapt.")

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.names import PROFILES
-from dhauds_jax.requests import Request, flag, like
+from dhauds_jax.requests import OfDataSet, flag, like
 
 
 @dataclass(frozen=True, kw_only=True)
-class TuneRun(Request):
+class TuneRun(OfDataSet):
     """The flags of `experiments.tune`."""
 
     dataset: str = flag("Data set, as in experiments.adapt.", names="data set")

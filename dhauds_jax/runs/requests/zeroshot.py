@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.names import CLEAN
-from dhauds_jax.requests import Devices, flag, like
+from dhauds_jax.requests import Devices, OfDataSet, flag, like
 from dhauds_jax.runs.requests.embed import EmbedRun
 from dhauds_jax.zeroshot.request import ZeroshotGrid
 
 
 @dataclass(frozen=True, kw_only=True)
-class ZeroshotRun(ZeroshotGrid):
+class ZeroshotRun(ZeroshotGrid, OfDataSet):
     """The flags of `experiments.zeroshot`: the grid's, and those of what is embedded on the way."""
 
     checkpoint: str | None = flag(

@@ -37,3 +37,7 @@ def test_left_out_shots_meet_the_mean_of_the_others():
     without_first = np.array([0.8, 1.6]) / np.hypot(0.8, 1.6)
     assert logits[0, 0] == pytest.approx(16 * without_first[0], rel=1e-6)
     assert logits[3, 2] == pytest.approx(16 * 0.6, rel=1e-6)  # (-1, 0) against (-0.6, 0.8) alone
+    single = shots._replace(weights=jnp.float32([1, 1, 1, 1, 0, 0]))
+    state = learner.learn(learner.init({}, LearnerInfo(4, 3, 6, (2,)), KEY), single, KEY)[0]
+    logits = np.asarray(learner.held_out(state, single)["prototype"])
+    assert np.isneginf(logits[3]).tolist() == [False, True, True, True]  # its only shot is left out

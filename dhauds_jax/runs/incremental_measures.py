@@ -1,0 +1,150 @@
+"""What is measured of a course after a session: accuracies, calibration, and what is told from unknown classes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from dhauds_jax import calibration, metrics
+from dhauds_jax.incremental import metrics as of_sessions
+from dhauds_jax.incremental import rejection
+from dhauds_jax.types import Calibration
+
+if TYPE_CHECKING:
+    from dhauds_jax.runs.incremental_course import Course, Now
+    from dhauds_jax.runs.incremental_readings import Condition, Readings
+
+SCORE = "max_logit"
+"""What is compared with the threshold of `--reject`."""
+
+
+def tests_of(course: Course) -> Int[np.ndarray, " tests"]:
+    """All clips that any session tests, session by session: a session's come before those of later ones."""
+    return np.concatenate([one.tests for one in course.plan])
+
+
+def seen_tests(course: Course, now: Now) -> int:
+    """How many of `tests_of` are of classes that have been learnt."""
+    return sum(len(one.tests) for one in course.plan[: int(now.state.session)])
+
+
+def logits_of(
+    course: Course, readings: Readings, now: Now, condition: Condition
+) -> dict[str, Float[np.ndarray, "tests max_classes"]]:
+    """What every head says of all tests, those of later sessions too, in batches of one shape."""
+    read, rows = readings.of(course.made.reads, condition, now.variables), tests_of(course)
+    found: dict[str, list[np.ndarray]] = {head: [] for head in course.heads}
+    for first in range(0, len(rows), course.batch_size):
+        some = rows[first : first + course.batch_size]
+        inputs = read.take(np.resize(some, course.batch_size))
+        said = course.made.predict(now.state, inputs)
+        for head in course.heads:
+            found[head].append(np.asarray(said[head], np.float64)[: len(some)])
+    return {head: np.concatenate(parts) for head, parts in found.items()}
+
+
+def held_out(course: Course, readings: Readings, now: Now) -> dict[str, Calibration]:
+    """By head, temperature and scores from shots of which each was left out; {} without a closed form for that."""
+    from dhauds_jax.runs.incremental_course import session_shots
+
+    if course.made.held_out is None:
+        return {}
+    logits: dict[str, list[np.ndarray]] = {head: [] for head in course.heads}
+    labels = []
+    for number in range(int(now.state.session)):
+        shots = session_shots(course, readings, now.variables, number, course.made.reads)
+        count = len(course.plan[number].shots)
+        said = course.made.held_out(now.state, shots)
+        for head in [head for head in course.heads if head in said]:
+            logits[head].append(np.asarray(said[head], np.float64)[:count])
+        labels.append(np.asarray(shots.labels)[:count])
+    seen, found = np.asarray(now.state.seen, np.float32), {}
+    for head, parts in logits.items():
+        if parts and all(np.isfinite(part[:, seen > 0]).all() for part in parts):
+            made = rejection.calibrated(np.concatenate(parts), np.concatenate(labels), seen, SCORE)
+            found[head] = made
+    return found
+
+
+def of_session(
+    course: Course, now: Now, logits: Float[np.ndarray, "tests max_classes"], held: Calibration | None
+) -> dict[str, Any]:
+    """The numbers of one head after a session, JSON-able; None where there is nothing to measure.
+
+    Args:
+      course: whose plan says which clips are known.
+      now: after the session.
+      logits: of all tests, in the order of `tests_of`.
+      held: what the left-out shots say.
+    """
+    labels, count = course.labels[tests_of(course)], seen_tests(course, now)
+    seen, known, number = np.asarray(now.state.seen) > 0, logits[:count], int(now.state.session) - 1
+    per_class = of_sessions.of_classes(known.argmax(-1), labels[:count])
+    classes = [[int(c) for c in np.unique(course.labels[one.tests])] for one in course.plan]
+    own = known[:, seen]
+    place = (np.cumsum(seen) - 1)[labels[:count]]
+    found = {
+        "per_class": {str(c): value for c, value in per_class.items()},
+        **of_sessions.parts(per_class, classes, number),
+        "ece": metrics.ece(own, place),
+        "nll": metrics.nll(own, place),
+        "n": count,
+    }
+    if number == len(course.plan) - 1:
+        found["reliability"] = metrics.reliability(own, place)
+    return {**found, **_unknown(course, now, known, logits[count:], held), **_calibrated(own, place, held)}
+
+
+def _calibrated(own: np.ndarray, place: np.ndarray, held: Calibration | None) -> dict[str, Any]:
+    """ECE and NLL at the temperature that the left-out shots chose."""
+    if held is None:
+        return dict.fromkeys(("temperature", "ece_calibrated", "nll_calibrated"))
+    warm = own / held.temperature
+    return {
+        "temperature": held.temperature,
+        "ece_calibrated": metrics.ece(warm, place),
+        "nll_calibrated": metrics.nll(warm, place),
+    }
+
+
+def _unknown(
+    course: Course, now: Now, known: np.ndarray, others: np.ndarray, held: Calibration | None
+) -> dict[str, Any]:
+    """How clips of classes not yet learnt are told from the others, and what the shots' threshold accepts."""
+    least = None if held is None else calibration.threshold(held, course.reject)
+    found: dict[str, Any] = dict.fromkeys(("auroc_unknown", "fpr_unknown", "accepted", "accepted_unknown", "roc"))
+    seen = np.asarray(now.state.seen, np.float32)
+    sure = rejection.sureness(SCORE, known, seen)
+    if least is not None:
+        found["accepted"] = float(np.mean(sure >= least))
+    if len(others):
+        unsure = rejection.sureness(SCORE, others, seen)
+        told = rejection.measured(sure, unsure, least)
+        found |= {"auroc_unknown": told.auroc, "fpr_unknown": told.fpr}
+        found |= {"accepted_unknown": None if least is None else told.unknown}
+        found |= {"auroc_energy": _energy(known, others, seen, held)}
+        found["roc"] = of_sessions.curve_of(sure, unsure)
+    return found
+
+
+def _energy(known: np.ndarray, others: np.ndarray, seen: np.ndarray, held: Calibration | None) -> float:
+    heat = 1.0 if held is None else held.temperature
+    return metrics.auroc(*(rejection.sureness("energy", logits, seen, heat) for logits in (known, others)))
+
+
+def whole(sessions: list[Mapping[str, Any]], plan_classes: list[list[int]]) -> dict[str, Any]:
+    """AA, PD, last, forgetting, BWT and the matrix of a finished course, from the sessions' numbers."""
+    over = [one["all"] for one in sessions]
+    per_class = [{int(c): value for c, value in one["per_class"].items()} for one in sessions]
+    matrix = of_sessions.matrix(per_class, plan_classes)
+    return {
+        "AA": of_sessions.average(over),
+        "PD": of_sessions.dropped(over),
+        "last": over[-1],
+        "forgetting": of_sessions.forgetting(matrix),
+        "bwt": of_sessions.backward_transfer(matrix),
+        "matrix": [[None if np.isnan(x) else float(x) for x in row] for row in matrix],
+    }

@@ -1,0 +1,200 @@
+"""What learners read of the clips: of the network, under every corruption, once for all seeds and learners."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, Int
+
+from dhauds_jax.cells import targets
+from dhauds_jax.cells.request import title
+from dhauds_jax.errors import BadInput
+from dhauds_jax.model import taps
+from dhauds_jax.names import CLEAN
+from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.nets import precision, spectrogram_transfer, zoo
+from dhauds_jax.runs import incremental_clips
+from dhauds_jax.runs.incremental_cache import FOLDER, Cache
+from dhauds_jax.runs.incremental_clips import Pool
+from dhauds_jax.runs.requests.incremental import IncrementalRun
+from dhauds_jax.types import Classifier, Variables
+
+Condition = tuple[str, str]
+"""A corruption and its level."""
+
+CLEAN_ONE: Condition = (CLEAN, "-")
+
+
+class Backbone(NamedTuple):
+    """The network that is read, or what made the embeddings.
+
+    Attributes:
+      classifier: None for embeddings, as the next one.
+      variables: its weights.
+      weights: their hash; of embeddings that of the encoder, "unknown" where nothing says it.
+      net: its name.
+      trained_on: the data set it was trained on, as its checkpoint says.
+      classes: those that it was trained to tell apart; none after a pretraining without labels.
+    """
+
+    classifier: Classifier | None
+    variables: Variables
+    weights: str
+    net: str
+    trained_on: str
+    classes: tuple[str, ...]
+
+    def about(self, classes: tuple[str, ...]) -> dict[str, Any]:
+        """What a record says of it; of classes that are learnt, how many it was trained to know."""
+        knew = sorted({name.casefold() for name in self.classes} & {name.casefold() for name in classes})
+        return {"hash": self.weights, "trained_on": self.trained_on, "knew_these_classes": len(knew)}
+
+
+def load(run: IncrementalRun) -> Backbone:
+    """The network of `--checkpoint`, its position table fitted to `--net`.
+
+    Raises:
+      BadInput: none, or weights that do not fit.
+    """
+    if run.checkpoint is None:
+        raise BadInput("--dataset: needs a network to read its clips, expected --checkpoint=FOLDER")
+    variables, config, extra = checkpoints.load(run.checkpoint)
+    classes = () if "pretraining" in extra else config.classes
+    training = extra.get("training", {}) if isinstance(extra.get("training"), Mapping) else {}
+    trained_on = str(training.get("identity", {}).get("dataset", "unknown"))
+    if run.net is not None and run.net != config.net:
+        target = zoo.preset(run.net, config.classes)
+        variables = spectrogram_transfer.for_clips(variables, config, target, jax.random.key(0), run.profile)
+        front_end = {**target.front_end, **{k: config.front_end[k] for k in ("mean", "std") if k in config.front_end}}
+        config = target.replace(front_end=front_end)
+    classifier = zoo.build(config, **precision.compute_options(run.precision, False))
+    variables = jax.tree.map(jnp.asarray, dict(variables))
+    return Backbone(classifier, variables, checkpoints.variables_hash(variables), config.net, trained_on, classes)
+
+
+def of_embeddings(run: IncrementalRun) -> Backbone:
+    """What is known of what made the vectors: their manifest, where they have one."""
+    from dhauds_jax.workdir import vectors
+
+    encoder = vectors.read(run.embeddings).manifest.get("encoder", {})
+    weights, net = str(encoder.get("hash", "unknown")), str(encoder.get("net", Path(run.embeddings).stem))
+    return Backbone(None, {}, weights, net, "unknown", ())
+
+
+class Read(NamedTuple):
+    """What was read of some clips: `take` gives that of positions in the pool."""
+
+    array: np.ndarray
+    place: Int[np.ndarray, " pool"]
+
+    def take(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows ..."]:
+        """A copy of what was read of clips, by their positions in the pool."""
+        return np.asarray(self.array[self.place[rows]], np.float32)
+
+
+class Readings:
+    """Reads clips when they are asked for.
+
+    Args:
+      run: the flags.
+      pool: the clips.
+      backbone: the network.
+    """
+
+    def __init__(self, run: IncrementalRun, pool: Pool, backbone: Backbone) -> None:
+        self._run, self._pool, self._backbone = run, pool, backbone
+        folder = Path(run.cache_dir) if run.cache_dir else Path(run.workdir) / FOLDER
+        self.cache = Cache(run.memory_budget_mb, folder, bool(run.cache_dir))
+        self._waves: dict[Condition, tuple[np.ndarray, targets.Corrupted]] = {}
+        self._digests: dict[int, str] = {}
+        tests = [one.tests for plan in pool.plans for one in plan]
+        self._tests = np.unique(np.concatenate(tests))
+
+    def shape(self, what: str) -> tuple[int, ...]:
+        """What is read of one clip; raises `BadInput` where the network has no such thing."""
+        if self._backbone.classifier is None:
+            if what != "embedding":
+                raise BadInput(f"reads {what} of a network, and --embeddings has vectors alone")
+            return self._pool.vectors.shape[1:]
+        return taps.shape_of(self._backbone.classifier, self._backbone.variables, what)
+
+    def _condition(self, condition: Condition) -> tuple[np.ndarray, targets.Corrupted]:
+        """The positions of the clips that are there under a condition, and their waves."""
+        if condition not in self._waves:
+            every = condition == CLEAN_ONE or self._run.shots_corruption == "same"
+            rows = np.arange(len(self._pool.clips.ids)) if every else self._tests
+            noise = targets.once(lambda: targets.noise_for(self._pool.loaded, self._run.noise_dir, *condition))
+            self._waves[condition] = rows, incremental_clips.waves_of(self._pool, rows, condition, self._run, noise)
+        return self._waves[condition]
+
+    def draw(self, condition: Condition) -> dict[str, Any]:
+        """What names a condition's draw; {} where nothing is drawn."""
+        if self._pool.loaded is None or condition == CLEAN_ONE:
+            return {}
+        made = self._condition(condition)[1]
+        return {**dict(made.draw), **({"noise": made.noise} if made.noise else {})}
+
+    def waves(self, condition: Condition) -> Read:
+        """The laid-out clips."""
+        return self.of("wave", condition)
+
+    def of(self, what: str, condition: Condition, variables: Variables | None = None) -> Read:
+        """What is read of the clips under a condition.
+
+        Args:
+          what: of `names.READS`.
+          condition: corruption and level.
+          variables: of the network as a learner's session 0 or an adaptation left it; None: as it was loaded.
+        """
+        if self._pool.vectors is not None:
+            return Read(self._pool.vectors, np.arange(len(self._pool.vectors)))
+        rows, made = self._condition(condition)
+        place = np.full(len(self._pool.clips.ids), len(rows), int)  # beyond the end: a clip that is not there
+        place[rows] = np.arange(len(rows))
+        if what == taps.WAVE:
+            return Read(made.waves(), place)
+        known, held = self._known(what, condition, rows, variables), variables or self._backbone.variables
+        name = f"{what} of {self._pool.name}{'' if condition == CLEAN_ONE else f' {title(*condition)}'}"
+        fill = self._filler(what, made.waves, held, name)
+        return Read(self.cache.of(known, (len(rows), *self.shape(what)), fill), place)
+
+    def _filler(
+        self, what: str, waves: Callable[[], np.ndarray], variables: Variables, name: str
+    ) -> Callable[[np.ndarray], Any]:
+        options = {"batch_size": self._run.batch_size, "progress": name}
+
+        def fill(out: np.ndarray) -> None:
+            taps.read(self._backbone.classifier, variables, waves(), what, out=out, **options)
+
+        return fill
+
+    def _known(
+        self, what: str, condition: Condition, rows: Int[np.ndarray, " rows"], variables: Variables | None
+    ) -> dict[str, Any]:
+        config = self._backbone.classifier.config
+        weights = self._backbone.weights if variables is None else checkpoints.variables_hash(variables)
+        return {
+            "what": what,
+            "weights": weights,
+            "net": json.loads(config.replace(classes=("-",), source={}, groups={}).to_json()),
+            "clips": self._digest(rows),
+            "corruption": list(condition),
+            "draw": self.draw(condition),
+            "precision": self._run.precision,
+        }
+
+    def _digest(self, rows: Int[np.ndarray, " rows"]) -> str:
+        if len(rows) not in self._digests:  # all clips, or those that are tested
+            self._digests[len(rows)] = self._pool.digest(rows)
+        return self._digests[len(rows)]
+
+    def drop(self, what: str, condition: Condition, variables: Variables) -> None:
+        """Lets go of what was read of a network that is not asked again."""
+        if self._pool.vectors is None and what != taps.WAVE:
+            self.cache.drop(self._known(what, condition, self._condition(condition)[0], variables))

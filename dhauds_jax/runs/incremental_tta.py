@@ -1,0 +1,172 @@
+"""Test-time adaptation between sessions: after each, the classifier that was learnt adapts to unlabelled test clips."""
+
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.incremental.request import NONE
+from dhauds_jax.nets import precision, zoo
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.runs import incremental_measures as measures
+from dhauds_jax.runs.incremental_course import Course, Now, Place, named
+from dhauds_jax.runs.incremental_readings import Backbone, Condition, Readings
+from dhauds_jax.runs.requests.incremental import IncrementalRun
+from dhauds_jax.tta import methods, protocols
+from dhauds_jax.tta.evaluation import check_finite_logits
+from dhauds_jax.tta.options import given_for
+from dhauds_jax.types import AdaptState, Classifier, Learner, RunInfo, Variables
+
+CHECKED = "after adaptation; lower its learning rate (--options=NAME.lr=...)"
+
+
+def adapting(run: IncrementalRun) -> dict[str, Mapping[str, Any]]:
+    """Adaptation -> its options, resolved; without "none".
+
+    Raises:
+      BadInput: none named, an unknown method, or options that it does not have.
+    """
+    if not run.tta:
+        raise BadInput(f"--tta: names nothing, expected {NONE} or methods")
+    check_number("--tta_batch_size", run.tta_batch_size, 2, because="batch statistics need two clips")
+    found = {}
+    for name in dict.fromkeys(run.tta):
+        if name == NONE:
+            continue
+        methods.factory(name)
+        texts = [text for text in run.options if text.partition("=")[0].rpartition(".")[0] == name]
+        try:
+            found[name] = methods.resolve_options(name, run.profile, given_for(name, texts, [name]))
+        except BadInput as error:
+            raise BadInput(f"--options: {error}") from None
+    return found
+
+
+def check(run: IncrementalRun, made: Mapping[str, Learner]) -> None:
+    """Raises `BadInput` for learners that cannot be adapted so, before anything is learnt."""
+    if all(name == NONE for name in run.tta):
+        return
+    for name, learner in made.items():
+        if learner.as_head is None:
+            raise BadInput(
+                f"--tta={','.join(run.tta)}: --learner={name} cannot be the last layer of a classifier, which is what "
+                f"adapts, expected another learner, or --tta={NONE}"
+            )
+        if run.tta_reset == "never" and (learner.reads == "wave" or learner.prepare is not None):
+            raise BadInput(
+                f"--tta_reset=never: --learner={name} trains the network itself, so no adapted one can be carried on, "
+                "expected --tta_reset=session, or a learner of embeddings"
+            )
+
+
+def together(run: IncrementalRun, conditions: tuple[Condition, ...]) -> list[tuple[tuple[str, ...], bool, Any]]:
+    """What may be measured in one course: adaptations, whether the network is carried on, and corruptions."""
+    names = tuple(dict.fromkeys(run.tta))
+    if run.tta_reset == "session":
+        return [(names, False, conditions)]
+    plain = [((NONE,), False, conditions)] if NONE in names else []
+    return plain + [((name,), True, (one,)) for name in names if name != NONE for one in conditions]
+
+
+def adapted(
+    run: IncrementalRun,
+    course: Course,
+    backbone: Backbone,
+    readings: Readings,
+    now: Now,
+    options: Mapping[str, Mapping[str, Any]],
+) -> Now:
+    """What the session that was learnt last comes to after each adaptation, measured beside what it was before.
+
+    A carried course goes on with the adapted network; what was read of the old one is let go.
+    """
+    found, carried = dict(now.sessions[-1]), now.variables
+    for name in [name for name in course.tta if name != NONE]:
+        for condition in course.conditions:
+            for head in course.heads:
+                began = time.perf_counter()
+                logits, variables = _after(run, course, backbone, readings, now, Place(head, condition, name), options)
+                before = found[named(Place(head, condition, NONE))]["all"]
+                one = measures.of_session(course, now, logits, None)
+                one |= {"before_all": before, "seconds_tta": time.perf_counter() - began}
+                found[named(Place(head, condition, name))] = one
+                if course.carried and head == course.heads[0]:
+                    carried = variables
+    if course.carried and now.variables is not None:
+        for condition in {course.shots, *course.conditions}:
+            readings.drop(course.made.reads, condition, now.variables)
+    return now._replace(sessions=[*now.sessions[:-1], found], variables=carried)
+
+
+@functools.lru_cache(maxsize=32)
+def _shared(config: str, how: str) -> Classifier:
+    """One classifier for all seeds whose sessions have as many classes: they share what is compiled for it."""
+    made = ClassifierConfig.from_json(config, "config")
+    return zoo.build(made, **precision.compute_options(how, False))
+
+
+@functools.lru_cache(maxsize=32)
+def _program(name: str, classifier: Classifier, options: tuple[tuple[str, Any], ...], clips: int) -> protocols.Compiled:
+    return protocols.compiled(methods.make(name, classifier, dict(options)))
+
+
+def _after(
+    run: IncrementalRun,
+    course: Course,
+    backbone: Backbone,
+    readings: Readings,
+    now: Now,
+    place: Place,
+    options: Mapping[str, Mapping[str, Any]],
+) -> tuple[Float[np.ndarray, "tests max_classes"], Variables]:
+    """Logits of all tests after one pass over those of the classes seen, and the network that gives them."""
+    from dhauds_jax.incremental.as_classifier import as_classifier
+
+    source = now.variables if now.variables is not None else backbone.variables
+    places = np.flatnonzero(np.asarray(now.state.seen) > 0)
+    classes = {str(k): int(k) for k in places}
+    made, variables = as_classifier(backbone.classifier, source, course.made, now.state, place.head, classes)
+    classifier = _shared(made.config.to_json(), run.precision)
+    rows, count = measures.tests_of(course), measures.seen_tests(course, now)
+    waves = readings.waves(place.condition)
+    chosen = tuple(sorted(options[place.tta].items()))
+    program = _program(place.tta, classifier, chosen, count)
+    steps = protocols.steps_per_epoch(count, run.tta_batch_size)
+    info = RunInfo(steps, count, len(classes), batch_size=run.tta_batch_size)
+    variables = jax.tree.map(jnp.asarray, dict(variables))
+    methods.check_needs(place.tta, program.method, variables, info)
+    key = jax.random.fold_in(jax.random.key(course.seed), 1000 + int(now.state.session))
+    last = None
+    for epoch in protocols.offline(
+        program,
+        program.method.init(variables, info),
+        waves.take(rows[:count]),
+        epochs=1,
+        batch_size=run.tta_batch_size,
+        key=key,
+    ):
+        last = epoch
+    logits = check_finite_logits(last.logits, CHECKED)
+    others = _others(program, last.state, waves.take(rows[count:]), run.tta_batch_size, logits.shape[1])
+    found = np.full((len(rows), course.info.max_classes), -np.inf)
+    found[:, places] = np.concatenate([logits, others])
+    head = backbone.variables["params"]["head"]
+    carried = {**last.state.variables, "params": {**last.state.variables["params"], "head": head}}
+    return found, carried
+
+
+def _others(
+    program: protocols.Compiled, state: AdaptState, waves: Float[np.ndarray, "clips time"], size: int, classes: int
+) -> Float[np.ndarray, "clips classes"]:
+    """What the adapted classifier says of clips of classes not yet learnt, to which it was not adapted."""
+    if not len(waves):
+        return np.zeros((0, classes), np.float32)
+    return check_finite_logits(protocols.evaluate(program.predict, state, waves, size), CHECKED)

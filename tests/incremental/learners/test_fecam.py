@@ -1,0 +1,63 @@
+"""FeCAM against numpy, which makes and inverts a matrix a class."""
+
+import numpy as np
+import pytest
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.incremental import learners
+from tests.incremental.learning import begun, embeddings, info_for, shots, taught, three_sessions
+
+ROWS, LABELS = embeddings()
+TESTED = embeddings(seed=5)[0]
+SESSIONS = three_sessions(LABELS)
+
+
+def prepared(x, tukey, unit):
+    x = x.astype(np.float64)
+    x = np.maximum(x, 0) ** tukey if tukey else x
+    return x / np.linalg.norm(x, axis=1, keepdims=True) if unit else x
+
+
+def logits_of(rows, labels, tested, gamma1=1.0, gamma2=1.0, tukey=0.0, unit=True):
+    rows, tested = prepared(rows, tukey, unit), prepared(tested, tukey, unit)
+    out, d = np.full((len(tested), 8), -np.inf), rows.shape[1]
+    for k in np.unique(labels):
+        mine = rows[labels == k]
+        covariance = np.cov(mine.T) if len(mine) > 1 else np.eye(d)
+        off = (covariance.sum() - np.trace(covariance)) / (d * (d - 1))
+        shrunk = covariance + gamma1 * np.trace(covariance) / d * np.eye(d) + gamma2 * off * (1 - np.eye(d))
+        deviations = np.sqrt(np.diag(shrunk))
+        away = tested - mine.mean(0)
+        out[:, k] = -np.einsum("rd,de,re->r", away, np.linalg.inv(shrunk / np.outer(deviations, deviations)), away)
+    return out
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"gamma1": 2.0, "gamma2": 0.5, "unit": False}, {"gamma1": 0.3, "gamma2": 0.0, "tukey": 0.5}],
+    ids=str,
+)
+def test_distances_are_those_of_a_matrix_a_class(options):
+    learner, state = begun("fecam", info_for(24), **options)
+    chosen = [*SESSIONS[:2], SESSIONS[2][:5]]  # of the last class a single clip
+    state, _ = taught(learner, state, ROWS, LABELS, chosen)
+    learnt = np.concatenate(chosen)
+    wanted = logits_of(ROWS[learnt], LABELS[learnt], TESTED, **options)
+    np.testing.assert_allclose(learner.predict(state, TESTED)["mahalanobis"], wanted, rtol=1e-7, atol=1e-7)
+
+
+def test_left_out_clips_are_measured_without_them():
+    learner, state = begun("fecam", info_for(24))
+    state, _ = taught(learner, state, ROWS, LABELS, SESSIONS[:2])
+    chosen, learnt = SESSIONS[1], np.concatenate(SESSIONS[:2])
+    logits = np.asarray(learner.held_out(state, shots(ROWS[chosen], LABELS[chosen], 10))["mahalanobis"])
+    for row, i in enumerate(chosen):
+        rest = learnt[learnt != i]
+        wanted = logits_of(ROWS[rest], LABELS[rest], ROWS[i : i + 1])[0]
+        np.testing.assert_allclose(logits[row], wanted, rtol=1e-7, atol=1e-7)
+
+
+@pytest.mark.parametrize(("option", "value"), [("gamma1", "0"), ("gamma2", "2"), ("tukey", "-1")])
+def test_options_that_make_no_covariance(option, value):
+    with pytest.raises(BadInput, match=f"learner fecam: option {option}"):
+        learners.make("fecam", None, {option: value})
