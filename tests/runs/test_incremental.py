@@ -11,6 +11,7 @@ import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import LEARNERS
+from dhauds_jax.nets import zoo
 from dhauds_jax.runs import incremental as runner
 from dhauds_jax.runs import incremental_course
 from dhauds_jax.runs.incremental import incremental
@@ -274,6 +275,33 @@ def test_the_report_has_the_courses_and_their_figures(finished, tmp_path):
     assert (tmp_path / "incremental-matrix-1.png").stat().st_size > 1000
     assert "data:image/png" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "tables" / "incremental.csv").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["reference", "corrected"])
+def test_a_course_that_trains_the_network_goes_on_to_the_same_records(profile, tones, tmp_path, monkeypatch):
+    """In profile reference session 0 moves the network, whose variables are then kept with the state."""
+    place = tiny.make_checkpoint(tmp_path / "checkpoint", of=lambda classes: zoo.preset("ssast_test", classes))
+    options = {"checkpoint": str(place), "learner": ("ede",), "options": ("ede.epochs=2",), "profile": profile}
+    incremental(of_tones(tones, tmp_path / "whole", **options), "the command")
+    whole = records.read(tmp_path / "whole", "incremental")
+    assert {one["head"] for one in whole} == {"prototype", "linear", "nme"}
+    assert [one["exemplars_from"] for one in whole] == [{"reference": "all", "corrected": "shots"}[profile]] * 3
+    assert whole[0]["labels_used"] == {"reference": 90, "corrected": 45}[profile]
+    keep, calls = runner.keep, []
+
+    def ending(*args):
+        keep(*args)
+        calls.append(None)
+        if len(calls) == 2:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "keep", ending)
+        with pytest.raises(Killed):
+            incremental(of_tones(tones, tmp_path / "killed", **options), "the command")
+    incremental(of_tones(tones, tmp_path / "killed", **options), "the command")
+    assert without_times(records.read(tmp_path / "killed", "incremental")) == without_times(whole)
 
 
 @pytest.mark.slow
