@@ -199,6 +199,7 @@ LEARNERS: Mapping[str, str] = {
     "replay": f"{_LEARNERS}.replay:replay",
     "joint": f"{_LEARNERS}.joint:joint",
     "mar": f"{_LEARNERS}.mar:mar",
+    "ede": f"{_LEARNERS}.ede:ede",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 
