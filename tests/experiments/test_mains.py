@@ -113,7 +113,19 @@ def test_after_ctrl_c_a_command_promises_what_it_keeps():
             "tune",
         },
         "THE_REST": {"corrupt", "elect", "soundscapes", "study", "zeroshot"},
-        "": {"ask", "audioset", "benchmark", "check_data", "evaluate", "export", "learn", "listen", "load", "report", "serve"},
+        "": {
+            "ask",
+            "audioset",
+            "benchmark",
+            "check_data",
+            "evaluate",
+            "export",
+            "learn",
+            "listen",
+            "load",
+            "report",
+            "serve",
+        },
     }
     code = (
         "from dhauds_jax.command import app\n"
