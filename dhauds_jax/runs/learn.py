@@ -41,6 +41,7 @@ def learn(run: LearnRun, command: str) -> str:
     """
     _check(run)
     learned, network, facts, skipped = _removed(run) if run.remove else _merged(run) if run.merge else _taught(run)
+    _check_output(run, _identity(run, learned, network))
     found = learn_report.forecast(learned, run.score)
     facts.append(
         f"the learner {learned.name} holds {learned.learner.bytes_held(learned.state):,} bytes of what it learnt; the "
@@ -94,6 +95,12 @@ def settings_of(run: LearnRun) -> str:
     return digests.of_texts({name: value for name, value in run.as_dict().items() if name not in left_out})
 
 
+def _identity(run: LearnRun, learned: Learned, network: Network) -> dict[str, str]:
+    """Names what is written: flags, the network, and every clip that was learnt."""
+    clips = digests.of_texts(*(clip.digest for clip in learned.clips))
+    return {"settings": settings_of(run), "network": network.hash, "clips": clips}
+
+
 def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
     """Raises `BadInput` where the output holds what would be lost."""
     folder = Path(run.output)
@@ -106,10 +113,10 @@ def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
         )
     if run.overwrite or RUN not in there:
         return
-    there_ = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    if any(there_.get(name) != about[name] for name in about):
+    kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    if any(kept.get(name) != about[name] for name in about):
         raise BadInput(
-            f"--output={run.output}: holds what another run learnt ({there_.get('command')}); give another folder, or "
+            f"--output={run.output}: holds what another run learnt ({kept.get('command')}); give another folder, or "
             "--overwrite to replace it"
         )
 
@@ -134,7 +141,6 @@ def _taught(run: LearnRun) -> Taught:
     clips = learn_clips.without(clips, (clip.digest for clip in learned.clips))
     if not clips.names:
         raise BadInput(f"--audio_dir={run.audio_dir}: all its clips were learnt before, expected some that were not")
-    _check_output(run, {"settings": settings_of(run), "clips": digests.of_texts(*clips.digests)})
     before = learned.known
     learned, said = learn_begun.session(run, learned, network, clips)
     new = [name for name in learned.known if name not in before]
@@ -224,8 +230,8 @@ def _write(
         files.write_csv(temporary / CLASSES, learn_report.class_rows(found))
         text = learn_report.text(found, facts, skipped, run.reject, command)
         files.write_atomically(temporary / REPORT, text)
-        about = {"settings": settings_of(run), "clips": digests.of_texts(*(c.digest for c in learned.clips))}
-        files.write_atomically(temporary / RUN, json.dumps({**about, "command": command}, indent=2) + "\n")
+        about = {**_identity(run, learned, network), "command": command}
+        files.write_atomically(temporary / RUN, json.dumps(about, indent=2) + "\n")
         files.put_in_place(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # there only when something went wrong

@@ -10,12 +10,13 @@ import numpy as np
 
 from dhauds_jax import digests
 from dhauds_jax.errors import BadInput
+from dhauds_jax.incremental.as_classifier import as_classifier
 from dhauds_jax.incremental.rooms import Learned
 from dhauds_jax.model import compiled
 from dhauds_jax.nets import prototypes, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.types import Classifier, Variables
+from dhauds_jax.types import Classifier, Learner, Variables
 
 NOBODY = ("nobody",)
 """The one class of a network that has no last layer."""
@@ -75,21 +76,14 @@ def classifier_of(learned: Learned, network: Network) -> tuple[ClassifierConfig,
       BadInput: a learner whose state is no head.
     """
     check_head(learned.learner, learned.name)
-    head = learned.learner.as_head(learned.state, learned.head)
-    places = learned.places
-    params = {name: np.asarray(jax.device_get(leaf)) for name, leaf in head.params.items()}
-    return prototypes.with_prototypes(
-        network.config,
-        network.variables,
-        params["kernel"][:, places],
-        params["bias"][places],
-        learned.known,
-        scale=head.options["scale"],
-        unit=head.options["unit"],
+    classes = dict(zip(learned.known, learned.places.tolist(), strict=True))
+    made, variables = as_classifier(
+        network.classifier, network.variables, learned.learner, learned.state, learned.head, classes
     )
+    return made.config, variables
 
 
-def check_head(learner, name: str) -> None:
+def check_head(learner: Learner, name: str) -> None:
     """Raises `BadInput` for a learner that cannot be the head of a classifier."""
     if learner.as_head is None:
         raise BadInput(

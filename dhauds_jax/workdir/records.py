@@ -194,10 +194,11 @@ INCREMENTAL_KEYS = (
     "device",
     "command",
 )
-"""Of a course of sessions, one learner with one seed, for one head, corruption and adaptation: `per_session` has of each
-number a list with an entry a session (`per_class` by the class's name), None where there is nothing to measure; `AA` is
-the mean over sessions of `all`, `PD` its first minus its last, `last` the last; `ece` and `nll` are those after the last
-session; `labels_used` counts the distinct labelled clips that were looked at, `bytes_held` what is kept."""
+"""Of a course of sessions, one learner with one seed, for one head, corruption and adaptation: `per_session` has of
+each number a list with an entry a session (`per_class` by the class's name), None where there is nothing to measure;
+`AA` is the mean over sessions of `all`, `PD` its first minus its last, `last` the last; `ece` and `nll` are those
+after the last session; `labels_used` counts the distinct labelled clips that were looked at, `bytes_held` what is
+kept."""
 _INCREMENTAL_ALWAYS = ("dataset", "corruption", "level", "net", "seed", "learner", "head", "tta", "per_session", "AA")
 
 KINDS = {
@@ -209,6 +210,7 @@ KINDS = {
     "incremental": Kind("incremental.jsonl", INCREMENTAL_KEYS, _INCREMENTAL_ALWAYS, {}),
 }
 FILE = KINDS["results"].file
+_OTHERS = ", experiments.zeroshot, experiments.crossval or experiments.incremental"
 BAD_FILES = "bad_files.txt"
 """Beside the results: what `--on_bad_file=skip` left out, one line a file."""
 
@@ -334,7 +336,7 @@ def read_all(folders: Iterable[Path], expected: str = FILE) -> list[dict[str, An
         if not found:
             raise BadInput(
                 f"no records in {folder}: expected a {expected} there, as experiments.adapt"
-                f"{', experiments.zeroshot or experiments.crossval' if expected != FILE else ''} writes it"
+                f"{_OTHERS if expected != FILE else ''} writes it"
             )
         records += found
     return records
