@@ -195,7 +195,11 @@ LEARNERS: Mapping[str, str] = {
     "fecam": f"{_LEARNERS}.fecam:fecam",
     "ridge": f"{_LEARNERS}.ridge:ridge",
     "ranpac": f"{_LEARNERS}.ranpac:ranpac",
+    "finetune": f"{_LEARNERS}.finetune:finetune",
+    "replay": f"{_LEARNERS}.replay:replay",
+    "joint": f"{_LEARNERS}.joint:joint",
     "mar": f"{_LEARNERS}.mar:mar",
+    "ede": f"{_LEARNERS}.ede:ede",
 }
 """Class-incremental learners: factories `(classifier, *, options...) -> Learner` (docs/incremental.md)."""
 

@@ -51,7 +51,7 @@ def as_classifier(
     if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
         raise BadInput(f"head {head}: some learnt numbers are not finite, expected finite ones: look at the embeddings")
     record = {"kind": learnt.kind, "inner": inner_of(classifier.config.head), **learnt.options}
-    if classifier.config.head.get("unit"):  # what was read had length 1 already
+    if "unit" in record and classifier.config.head.get("unit"):  # what was read had length 1 already
         record["unit"] = True
     config = classifier.config.replace(head=record, classes=tuple(classes), groups={})
     return zoo.build(config, **compute), _with_head(classifier.config.head, variables, params)

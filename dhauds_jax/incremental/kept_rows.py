@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from dhauds_jax.types import LearnerInfo, Shots
 
@@ -18,40 +18,47 @@ class KeptRows(NamedTuple):
       inputs: (room, ...) of each row what the learner reads.
       labels: (room,) its class.
       weights: (room,) 1 where there is a row, 0 where there is none.
+      clip: (room,) its position in its set, -1 where there is none.
     """
 
     inputs: Array
     labels: Int[Array, " room"]
     weights: Float[Array, " room"]
+    clip: Int[Array, " room"]
 
 
 def empty(info: LearnerInfo, room: int) -> KeptRows:
     """No rows, and room for so many of the shape that `info` says."""
     return KeptRows(
-        jnp.zeros((room, *info.shape), jnp.float32), jnp.zeros(room, jnp.int32), jnp.zeros(room, jnp.float32)
+        jnp.zeros((room, *info.shape), jnp.float32),
+        jnp.zeros(room, jnp.int32),
+        jnp.zeros(room, jnp.float32),
+        jnp.full(room, -1, jnp.int32),
     )
 
 
 def added(kept: KeptRows, rows: Shots | KeptRows) -> KeptRows:
     """With more rows, in the first free places; what has no room is lost, so whoever calls sees to it that there is."""
-    real = rows.weights > 0
-    shape = (-1, *[1] * (kept.inputs.ndim - 1))
-    new = KeptRows(
-        jnp.where(real.reshape(shape), rows.inputs, 0).astype(kept.inputs.dtype),
-        jnp.where(real, rows.labels, 0).astype(kept.labels.dtype),
-        real.astype(kept.weights.dtype),
-    )
-    both = KeptRows(*(jnp.concatenate(pair) for pair in zip(kept, new)))
+    both = KeptRows(*(jnp.concatenate(pair) for pair in zip(kept, as_kept(rows))))
     first = jnp.argsort(-both.weights, stable=True)[: len(kept.weights)]
     return KeptRows(*(leaf[first] for leaf in both))
 
 
+def as_kept(rows: Shots | KeptRows) -> KeptRows:
+    """Rows of a session, nothing left of what stands in free places."""
+    return masked(KeptRows(rows.inputs, rows.labels, rows.weights, rows.clip), rows.weights > 0)
+
+
+def masked(kept: KeptRows, stays: Bool[Array, " room"]) -> KeptRows:
+    """With those rows alone that stay, in their places."""
+    inputs = jnp.where(stays.reshape(-1, *[1] * (kept.inputs.ndim - 1)), kept.inputs, 0).astype(jnp.float32)
+    labels, clip = jnp.where(stays, kept.labels, 0), jnp.where(stays, kept.clip, -1)
+    return KeptRows(inputs, labels.astype(jnp.int32), stays.astype(jnp.float32), clip.astype(jnp.int32))
+
+
 def without(kept: KeptRows, which: Int[Array, ""]) -> KeptRows:
     """Without the rows of one class."""
-    stays = (kept.labels != which).astype(kept.weights.dtype) * kept.weights
-    shape = (-1, *[1] * (kept.inputs.ndim - 1))
-    inputs = jnp.where(stays.reshape(shape) > 0, kept.inputs, 0)
-    return KeptRows(inputs, jnp.where(stays > 0, kept.labels, 0), stays)
+    return masked(kept, (kept.weights > 0) & (kept.labels != which))
 
 
 def joined(kept: KeptRows, other: KeptRows, labels: Int[Array, " max_classes"]) -> KeptRows:

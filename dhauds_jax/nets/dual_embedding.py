@@ -68,7 +68,7 @@ def untrained(config: ClassifierConfig) -> tuple[str, ...]:
 
 
 def mean_of_normed(
-    tokens: Float[Array, "*batch tokens width"], norm: Mapping[str, Array] | None, epsilon: float
+    tokens: Float[Array, "*batch tokens width"], norm: Mapping[str, Any] | None, epsilon: float
 ) -> Float[Array, "*batch width"]:
     """The first part of the embedding."""
     if norm is not None:

@@ -18,7 +18,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.model import taps
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import precision, spectrogram_transfer, zoo
+from dhauds_jax.nets import precision, twins, zoo
 from dhauds_jax.runs import incremental_clips
 from dhauds_jax.runs.incremental_cache import FOLDER, Cache
 from dhauds_jax.runs.incremental_clips import Pool
@@ -69,10 +69,7 @@ def load(run: IncrementalRun) -> Backbone:
     training = extra.get("training", {}) if isinstance(extra.get("training"), Mapping) else {}
     trained_on = str(training.get("identity", {}).get("dataset", "unknown"))
     if run.net is not None and run.net != config.net:
-        target = zoo.preset(run.net, config.classes)
-        variables = spectrogram_transfer.for_clips(variables, config, target, jax.random.key(0), run.profile)
-        front_end = {**target.front_end, **{k: config.front_end[k] for k in ("mean", "std") if k in config.front_end}}
-        config = target.replace(front_end=front_end)
+        config, variables = twins.twin(variables, config, run.net, jax.random.key(0))
     classifier = zoo.build(config, **precision.compute_options(run.precision, False))
     variables = jax.tree.map(jnp.asarray, dict(variables))
     return Backbone(classifier, variables, checkpoints.variables_hash(variables), config.net, trained_on, classes)

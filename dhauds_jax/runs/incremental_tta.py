@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.incremental.as_classifier import as_classifier
 from dhauds_jax.incremental.request import NONE
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
@@ -128,8 +129,6 @@ def _after(
     options: Mapping[str, Mapping[str, Any]],
 ) -> tuple[Float[np.ndarray, "tests max_classes"], Variables]:
     """Logits of all tests after one pass over those of the classes seen, and the network that gives them."""
-    from dhauds_jax.incremental.as_classifier import as_classifier
-
     source = now.variables if now.variables is not None else backbone.variables
     places = np.flatnonzero(np.asarray(now.state.seen) > 0)
     classes = {str(k): int(k) for k in places}

@@ -12,6 +12,7 @@ from dhauds_jax.report import (
     comparisons,
     crossval,
     figures,
+    incremental,
     looks,
     paper,
     published,
@@ -48,6 +49,7 @@ _INTRODUCTION = (
     "tables show. "
     "Values in % (± standard deviation over seeds)."
 )
+_OTHERS = tuple(kind for kind in records.KINDS if kind != "results")
 _FILES = " or ".join(kind.file for kind in records.KINDS.values())
 _PUBLISHED = (
     "Published values stand beside the records of `experiments.sweep`; the published adapted value is that of the best "
@@ -158,7 +160,7 @@ def write_report(
     """Writes `report.md` and its figures; returns what is to be printed: where, after the published tables if any.
 
     Args:
-      workdirs: folders with results.jsonl, zeroshot.jsonl or crossval.jsonl.
+      workdirs: folders with results.jsonl, zeroshot.jsonl, crossval.jsonl or incremental.jsonl.
       output: the report's folder; by default `report/` in the first work folder.
       html: also write `report.html`, which holds everything.
       formats: of `paper.KINDS`: also write every table so, into `tables/` of the folder.
@@ -169,7 +171,8 @@ def write_report(
     """
     rows = [row for w in workdirs for row in records.read(Path(w), "zeroshot")]
     validated = [row for w in workdirs for row in records.read(Path(w), "crossval")]
-    others = [{w for w in workdirs if records.read(Path(w), kind)} for kind in ("zeroshot", "crossval")]
+    courses = [row for w in workdirs for row in records.read(Path(w), "incremental")]
+    others = [{w for w in workdirs if records.read(Path(w), kind)} for kind in _OTHERS]
     with_results = [Path(w) for w in workdirs if not any(w in some for some in others) or records.read(Path(w))]
     found = of_one_make(latest(records.read_all(with_results, _FILES)))
     named = with_variants(found)
@@ -179,6 +182,7 @@ def write_report(
     texts = [render(found, folder, [Path(w) for w in workdirs], compared)] if found else []
     texts += [zeroshot.render(rows, folder)] if rows else []
     texts += [crossval.render(validated)] if validated else []
+    texts += [incremental.render(courses, folder)] if courses else []
     text = "\n".join(texts)
     written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
     tables = paper.files(found, formats, compared) if found else {}
@@ -186,13 +190,16 @@ def write_report(
         tables["zeroshot.csv"] = tidy.text(zeroshot.tidy_rows(rows))
     if validated and "csv" in formats:
         tables["crossval.csv"] = tidy.text(crossval.tidy_rows(validated))
+    if courses and "csv" in formats:
+        tables["incremental.csv"] = tidy.text(incremental.tidy_rows(courses))
     for name, content in {**written, **{f"tables/{name}": content for name, content in tables.items()}}.items():
         # A byte of a file name that is no character stands in a command of older records: it is written as an escape.
         write_atomically(folder / name, "\n".join(map(printable, content.split("\n"))))
     said = [f"{title(one.place)}\n\n{comparisons.as_markdown(one)}" for one in compared]
     if any(published.has_published(r) for r in found):
         said += [published.beside_published(named), published.overview(named)]
-    last = f"{counted(len(found) + len(rows) + len(validated), 'record')} reported: {folder / list(written)[-1]}"
+    count = sum(map(len, (found, rows, validated, courses)))
+    last = f"{counted(count, 'record')} reported: {folder / list(written)[-1]}"
     if tables:
         last += f", {counted(len(tables), 'table')} in {folder / 'tables'}"
     return "\n".join([*said, last])

@@ -210,6 +210,7 @@ KINDS = {
     "incremental": Kind("incremental.jsonl", INCREMENTAL_KEYS, _INCREMENTAL_ALWAYS, {}),
 }
 FILE = KINDS["results"].file
+_OTHERS = ", experiments.zeroshot, experiments.crossval or experiments.incremental"
 BAD_FILES = "bad_files.txt"
 """Beside the results: what `--on_bad_file=skip` left out, one line a file."""
 
@@ -335,7 +336,7 @@ def read_all(folders: Iterable[Path], expected: str = FILE) -> list[dict[str, An
         if not found:
             raise BadInput(
                 f"no records in {folder}: expected a {expected} there, as experiments.adapt"
-                f"{', experiments.zeroshot or experiments.crossval' if expected != FILE else ''} writes it"
+                f"{_OTHERS if expected != FILE else ''} writes it"
             )
         records += found
     return records

@@ -29,7 +29,7 @@ CHEAP = {"epochs": 2, "base_epochs": 0, "batch": 3, "M": 40}
 
 NETS = {
     "embeddings": None,
-    "linear": lambda: tiny.tiny_classifier("batch_norm"),
+    "linear": lambda: tiny.tiny_classifier("layer_norm"),
     "amaut_tiny": lambda: tiny.from_zoo("amaut_tiny", stages=[0]),
     "ssast_test": lambda: tiny.from_zoo("ssast_test"),
 }
@@ -228,7 +228,9 @@ def test_seeds_side_by_side_are_seeds_one_by_one(name, net):
         alone = of.begun(key)
         for number in range(2):
             alone = of.session(alone, given[seed][number], number, key)
-        of.close(alone, seed_of(states, seed), tolerance=1e-5)
+        # A bias before BatchNorm has no gradient but rounding, which Adam makes whole steps of, in any direction.
+        stepped = of.plain.reads == "wave" and jax.tree.leaves(of.variables["batch_stats"])
+        of.close(alone, seed_of(states, seed), tolerance=5e-3 if stepped else 1e-5)
 
 
 @ROWS

@@ -14,6 +14,7 @@ from dhauds_jax.names import LEARNERS
 from dhauds_jax.runs import incremental as runner
 from dhauds_jax.runs import incremental_course
 from dhauds_jax.runs.incremental import incremental
+from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.types import Learner
 from dhauds_jax.workdir import records
@@ -260,6 +261,19 @@ def by_levels(classifier) -> Learner:
     from dhauds_jax.incremental import learners
 
     return learners.make("prototype", classifier)._replace(reads="layers")
+
+
+def test_the_report_has_the_courses_and_their_figures(finished, tmp_path):
+    workdir, _, found = finished
+    said = write_report([str(workdir)], str(tmp_path), html=True, formats=("csv",))
+    assert "reported: " in said
+    text = (tmp_path / "report.md").read_text()
+    assert "3 sessions of 2 classes, 3 clips each" in text
+    two = [f"{100 * np.mean([one['AA'] for one in found if one['shot'] == 3][:2]):.1f}"]
+    assert any(f"| prototype | 2 | {mean} ±" in text for mean in two)
+    assert (tmp_path / "incremental-matrix-1.png").stat().st_size > 1000
+    assert "data:image/png" in (tmp_path / "report.html").read_text()
+    assert (tmp_path / "tables" / "incremental.csv").is_file()
 
 
 @pytest.mark.slow

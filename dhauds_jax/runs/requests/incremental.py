@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.incremental.request import IncrementalGrid
 from dhauds_jax.names import CLEAN
-from dhauds_jax.requests import Devices, flag, like
+from dhauds_jax.requests import Devices, OfDataSet, flag, like
 from dhauds_jax.runs.requests.embed import EmbedRun
 
 
 @dataclass(frozen=True, kw_only=True)
-class IncrementalRun(IncrementalGrid):
+class IncrementalRun(IncrementalGrid, OfDataSet):
     """The flags of `experiments.incremental`: the grid's, and those of the clips and the network."""
 
     dataset: str | None = like(AdaptRun, "dataset", default=None)

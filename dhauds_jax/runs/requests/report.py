@@ -13,7 +13,8 @@ class ReportRun(Request):
     """The flags of `experiments.report`."""
 
     workdir: Sequence[str] | None = flag(
-        "Folders with results.jsonl, zeroshot.jsonl or crossval.jsonl, comma-separated; all records are put together.",
+        "Folders with results.jsonl, zeroshot.jsonl, crossval.jsonl or incremental.jsonl, comma-separated; all records "
+        "are put together.",
         None,
     )
     output: str | None = flag("Folder for the report (default: report/ in the first work folder).", None)

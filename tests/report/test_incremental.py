@@ -1,0 +1,69 @@
+"""Tables of class-incremental courses: seeds in one line with Student's interval, and what adaptation changed."""
+
+import pytest
+
+from dhauds_jax.report import incremental
+
+
+def record(seed=0, last=0.5, **more):
+    over = [0.9, last]
+    session = {"all": over, "former": [None, last - 0.1], "current": [0.9, last + 0.1], "base": over, "novel": over}
+    session |= {"ece": [0.1, 0.2], "ece_calibrated": [0.05, 0.1], "nll": [1.0, 1.0], "accepted": [0.9, 0.92]}
+    session |= {"auroc_unknown": [0.8, None], "seconds": [0.1, 0.2], "per_class": [{"a": 0.9}, {"a": 0.9, "b": last}]}
+    whole = {"AA": (0.9 + last) / 2, "PD": 0.9 - last, "last": last, "forgetting": 0.1, "bwt": -0.1}
+    place = {"dataset": "birds", "net": "tiny", "way": 1, "shot": 5, "sessions": 2, "base_way": 1, "base_shot": "5"}
+    line = {"learner": "ridge", "head": "ridge", "profile": "corrected", "order": "random", "memory": 0}
+    line |= {"exemplars_from": None, "shots_corruption": "clean", "tta": "none", "tta_reset": None, "options": {}}
+    found = {**place, **line, **whole, "per_session": session, "seed": seed, "corruption": "clean", "level": "-"}
+    found |= {"labels_used": 10, "bytes_held": 2048, "seconds": 0.3, "source_checkpoint": "abc", "classes": ["a", "b"]}
+    return {**found, **more}
+
+
+def cells(text, row=0):
+    return [cell.strip() for cell in text.splitlines()[2 + row].strip("|").split("|")]
+
+
+def test_seeds_stand_in_one_line_with_students_interval():
+    found = [record(seed, last) for seed, last in enumerate((0.5, 0.6, 0.7, 0.5, 0.6, 0.7))]
+    text = incremental.lines_table(found)
+    assert len(text.splitlines()) == 3
+    row = cells(text)
+    assert row[:3] == ["ridge", "6", "75.0 ± 4.7"]
+    assert row[4] == "60.0 ± 9.4"  # 2.571 of 8.944 over the root of six
+    assert row[9:] == ["80.0 ± 0.0", "91.0 ± 0.0", "10", "2.05 kB", "0.3"]
+
+
+def test_lines_are_named_by_what_differs():
+    found = [record(), record(memory=5), record(options={"lambda": "loo"}), record(head="linear", tta="t3a")]
+    names = [line.name for line in incremental.lines_of(found)]
+    assert names == [
+        "ridge [memory=0]",
+        "ridge [memory=5]",
+        "ridge [memory=0, lambda=loo]",
+        "ridge (linear) + t3a [memory=0]",
+    ]
+
+
+def test_adaptation_is_compared_with_the_same_course_without_it():
+    found = [record(seed, 0.5) for seed in range(2)]
+    found += [record(seed, 0.6 + 0.02 * seed, tta="tent", tta_reset="session") for seed in range(2)]
+    row = cells(incremental.adaptation_table(found))
+    assert row[:4] == ["ridge + tent", "clean", "2", "50.0 ± 0.0"]
+    assert row[4].startswith("11.0 ±") and row[5].startswith("11.0 ±")
+    assert incremental.adaptation_table(found[:2]) == ""
+
+
+def test_one_seed_has_no_interval_and_nothing_to_measure_is_a_dash():
+    assert incremental.with_student([0.5]) == "50.0"
+    assert incremental.with_student([None, None]) == "-"
+
+
+@pytest.mark.parametrize(("count", "said"), [(12, "12 B"), (2048, "2.05 kB"), (3_100_000, "3.1 MB")])
+def test_sizes_in_powers_of_ten(count, said):
+    assert incremental.size(count) == said
+
+
+def test_a_row_a_session_for_tables():
+    rows = incremental.tidy_rows([record(cell="x")])
+    assert [row["session"] for row in rows] == [0, 1]
+    assert [row["all"] for row in rows] == [0.9, 0.5]
