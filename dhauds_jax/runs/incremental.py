@@ -251,7 +251,8 @@ def _cells(
     """The records of a course: of every head, corruption and adaptation, and what names each."""
     wanted = course.tta if not course.carried else [name for name in course.tta if name != NONE]
     places = [Place(head, one, tta) for head in course.heads for one in course.conditions for tta in wanted]
-    draws = {one: inputs.readings.draw(one) for one in course.conditions}
+    beside = {"background": "measured"} if inputs.readings.has_background else {}
+    draws = {one: {**inputs.readings.draw(one), **beside} for one in course.conditions}
     tests = inputs.pool.digest(np.concatenate([one.tests for one in course.plan]))
     return {
         place: cell_of(run, course, tests, place, draws[place.condition], adapting.get(place.tta, {}))

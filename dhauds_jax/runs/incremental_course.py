@@ -191,14 +191,16 @@ def _check_finite(course: Course, number: int, losses: Mapping[str, Any]) -> Non
 
 def measured(course: Course, readings: Readings, now: Now) -> Now:
     """What the course comes to after the session that was learnt last, of every head and corruption."""
-    held = measures.held_out(course, readings, now)
+    held, background = measures.held_out(course, readings, now), measures.background_of(course, readings, now)
     found: dict[str, Any] = {}
     for condition in course.conditions:
         logits = measures.logits_of(course, readings, now, condition)
         apart = {"auroc_distance": measures.told_by_distance(course, readings, now, condition)}
         for head in course.heads:
             place = Place(head, condition, "none")
-            found[named(place)] = {**measures.of_session(course, now, logits[head], held.get(head)), **apart}
+            noises = measures.of_background(course, now, logits[head], background.get(head), held.get(head))
+            one = measures.of_session(course, now, logits[head], held.get(head))
+            found[named(place)] = {**one, **apart, **noises}
     return now._replace(sessions=[*now.sessions, found])
 
 

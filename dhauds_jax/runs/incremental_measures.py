@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,12 +35,24 @@ def logits_of(
     course: Course, readings: Readings, now: Now, condition: Condition
 ) -> dict[str, Float[np.ndarray, "tests max_classes"]]:
     """What every head says of all tests, those of later sessions too, in batches of one shape."""
-    read, rows = readings.of(course.made.reads, condition, now.variables), tests_of(course)
+    read = readings.of(course.made.reads, condition, now.variables)
+    return _said(course, now, read.take, tests_of(course))
+
+
+def background_of(course: Course, readings: Readings, now: Now) -> dict[str, Float[np.ndarray, "windows max_classes"]]:
+    """What every head says of background alone; {} where there is none."""
+    noises = readings.noises(course.made.reads, now.variables)
+    return {} if noises is None else _said(course, now, noises.__getitem__, np.arange(len(noises)))
+
+
+def _said(
+    course: Course, now: Now, take: Callable[[np.ndarray], np.ndarray], rows: Int[np.ndarray, " rows"]
+) -> dict[str, Float[np.ndarray, "rows max_classes"]]:
+    """The logits of every head for what `take` gives of some rows, in batches of one shape."""
     found: dict[str, list[np.ndarray]] = {head: [] for head in course.heads}
     for first in range(0, len(rows), course.batch_size):
         some = rows[first : first + course.batch_size]
-        inputs = read.take(np.resize(some, course.batch_size))
-        said = course.made.predict(now.state, inputs)
+        said = course.made.predict(now.state, take(np.resize(some, course.batch_size)))
         for head in course.heads:
             found[head].append(np.asarray(said[head], np.float64)[: len(some)])
     return {head: np.concatenate(parts) for head, parts in found.items()}
@@ -128,6 +140,23 @@ def _unknown(
         found |= {"auroc_energy": _energy(known, others, seen, held)}
         found["roc"] = of_sessions.curve_of(sure, unsure)
     return found
+
+
+def of_background(
+    course: Course,
+    now: Now,
+    logits: Float[np.ndarray, "tests max_classes"],
+    noises: Float[np.ndarray, "windows max_classes"] | None,
+    held: Calibration | None,
+) -> dict[str, Any]:
+    """How windows of background alone are told from clips of known classes; nothing where there are none."""
+    if noises is None:
+        return {}
+    seen = np.asarray(now.state.seen, np.float32)
+    least = None if held is None else calibration.threshold(held, course.reject)
+    sure = [rejection.sureness(SCORE, each, seen) for each in (logits[: seen_tests(course, now)], noises)]
+    told = rejection.measured(*sure, least)
+    return {"auroc_background": told.auroc, "accepted_background": None if least is None else told.unknown}
 
 
 def _energy(known: np.ndarray, others: np.ndarray, seen: np.ndarray, held: Calibration | None) -> float:

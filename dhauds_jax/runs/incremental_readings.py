@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from jaxtyping import Float, Int
 
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import title
+from dhauds_jax.dsp.clip_layout import cut
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model import taps
 from dhauds_jax.names import CLEAN
@@ -84,6 +86,20 @@ def of_embeddings(run: IncrementalRun) -> Backbone:
     return Backbone(None, {}, weights, net, "unknown", ())
 
 
+BACKGROUND = "_background_noise_"
+"""In `--noise_dir`: Speech Commands' recordings of background, which are of no class."""
+
+MOST_WINDOWS = 240
+
+
+def _windows(loaded: targets.Loaded, noise_dir: str) -> Float[np.ndarray, "windows time"]:
+    """Windows of background of a clip's length, of every recording equally many at the most."""
+    bank = targets.bank_for(loaded.dataset, noise_dir, "ENSC", "L2", loaded.clips.sample_rate)
+    each = max(1, MOST_WINDOWS // len(bank.waves))
+    found = [list(itertools.islice(cut([np.asarray(w, np.float32)], loaded.length, 0.0), each)) for w in bank.waves]
+    return np.stack([window for some in found for window in some])
+
+
 class Read(NamedTuple):
     """What was read of some clips: `take` gives that of positions in the pool."""
 
@@ -111,6 +127,7 @@ class Readings:
         self._waves: dict[Condition, tuple[np.ndarray, targets.Corrupted]] = {}
         self._digests: dict[int, str] = {}
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._noises: dict[tuple[str, str], np.ndarray] = {}
         self._moved: tuple[Variables, str] | None = None
         tests = [one.tests for plan in pool.plans for one in plan]
         self._tests = np.unique(np.concatenate(tests))
@@ -177,6 +194,23 @@ class Readings:
         fill = self._filler(what, made.waves, held, name)
         shape = self._shape(what, held, known["weights"])
         return Read(self.cache.of(known, (len(rows), *shape), fill), place)
+
+    @property
+    def has_background(self) -> bool:
+        """Whether there are recordings of background alone to measure."""
+        place = self._run.noise_dir
+        return self._pool.loaded is not None and place is not None and (Path(place) / BACKGROUND).is_dir()
+
+    def noises(self, what: str, variables: Variables | None = None) -> Float[np.ndarray, "windows ..."] | None:
+        """What is read of windows of background alone, those of `--noise_dir`; None where it has none."""
+        if not self.has_background:
+            return None
+        key = what, self._weights(variables)
+        if key not in self._noises:
+            classifier, held = self._backbone.classifier, variables or self._backbone.variables
+            waves = _windows(self._pool.loaded, self._run.noise_dir)
+            self._noises = {key: taps.read(classifier, held, waves, what, batch_size=self._run.batch_size)}
+        return self._noises[key]
 
     def _filler(
         self, what: str, waves: Callable[[], np.ndarray], variables: Variables, name: str

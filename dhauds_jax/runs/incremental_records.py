@@ -88,7 +88,11 @@ def record_of(
     held = {key: [one.get(key) for one in sessions] for key in PER_SESSION}
     held["per_class"] = [{names[int(c)]: v for c, v in one["per_class"].items()} for one in sessions]
     kept = {key: value for key, value in sessions[-1].items() if key in ("reliability", "before")}
-    extra = [key for key in ("seconds_tta", "before_all") if any(key in one for one in sessions)]
+    extra = [
+        key
+        for key in ("seconds_tta", "before_all", "auroc_background", "accepted_background")
+        if any(key in one for one in sessions)
+    ]
     held |= {key: [one.get(key) for one in sessions] for key in extra}
     return {
         **_asked(run, pool, backbone, course, place),

@@ -23,7 +23,7 @@ from tests.runs import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 CLASSES, EACH, WIDTH = 8, 12, 6
-TIMES = ("seconds", "peak_memory_mb", "command")
+TIMES = ("seconds", "peak_memory_mb", "command", "git_revision")  # a commit may come between two runs
 
 
 def blobs(path, spread=0.7, names=None, each=EACH, splits=True):
@@ -232,6 +232,7 @@ def tones(tmp_path_factory):
     place = tmp_path_factory.mktemp("tones")
     tiny.make_arabic(place / "data", {"train": 6, "val": 1, "test": 4})
     tiny.make_checkpoint(place / "checkpoint")
+    tiny.make_noises(place / "noise")
     return place
 
 
@@ -247,12 +248,15 @@ def of_tones(tones, workdir, **changes):
 
 
 def test_tones_are_learnt_from_a_network_under_noise_too(tones, tmp_path, capsys):
-    incremental(of_tones(tones, tmp_path, corruption=("clean", "WHN")), "the command")
+    noise = {"noise_dir": str(tones / "noise")}
+    incremental(of_tones(tones, tmp_path, corruption=("clean", "WHN"), **noise), "the command")
     clean, noisy = records.read(tmp_path, "incremental")
     assert (clean["corruption"], noisy["corruption"], noisy["level"]) == ("clean", "WHN", "L2")
     assert clean["AA"] > 0.9  # three sessions of five: chance is 0.12
     assert clean["shots_corruption"] == "clean" and "draw_checksum" in noisy
     assert clean["backbone"]["knew_these_classes"] == 15
+    assert min(clean["per_session"]["auroc_background"]) > 0.95  # noises are no tones
+    assert max(clean["per_session"]["accepted_background"]) < 0.2
     said = capsys.readouterr().out
     assert "prototype seed 0 session 3/3: 15 classes, all " in said
 
