@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import ctypes
 import io
 import itertools
 import os
@@ -68,14 +69,31 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]], end: str = "\r\n") -
 
 
 def put_in_place(temporary: Path, folder: Path) -> None:
-    """Renames a finished folder to `folder`; an older one stays whole until then and is removed after."""
+    """Renames a finished folder to `folder`; an older one stays whole until then and is removed after.
+
+    Where the system can exchange two names in one step (Linux), there is no moment without a folder of that name.
+    """
     if not folder.exists():
         os.rename(temporary, folder)
         return
-    old = temporary_beside(folder)
-    os.rename(folder, old)
-    os.rename(temporary, folder)
+    old = temporary
+    if not _exchanged(temporary, folder):
+        old = temporary_beside(folder)
+        os.rename(folder, old)
+        os.rename(temporary, folder)
     shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchanged(one: Path, other: Path) -> bool:
+    """Whether two paths could be exchanged in one step, which some systems and disks cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return renameat2(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0
+
+
+_HERE, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
 @contextlib.contextmanager

@@ -2,7 +2,11 @@
 
 import csv
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -15,6 +19,8 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.runs.classify import classify
 from dhauds_jax.runs.learn import learn
 from dhauds_jax.runs.requests.classify import ClassifyRun
+from dhauds_jax.serve import engine
+from tests.children import ROOT
 from tests.runs import tiny
 from tests.runs.learn_sounds import PITCHES, a_run, later, sounds
 
@@ -164,7 +170,7 @@ def test_windows_of_long_clips_and_what_cannot_be_used(place, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_what_it_learnt_is_a_classifier_to_every_command(place, learnt, tmp_path):
-    """classify says unknown, methods adapt it, and the adapted network is no longer one to learn on."""
+    """classify says unknown, a service answers alike, methods adapt it; the adapted one is not to learn on."""
     model = load(learnt / "checkpoint")
     sounds(tmp_path / "in", ["dog", "low", "mid", "high"], range(10, 13))
     for method in ("source", "t3a"):
@@ -187,6 +193,12 @@ def test_what_it_learnt_is_a_classifier_to_every_command(place, learnt, tmp_path
     least = calibration.threshold(made, reject=0.05)
     assert [rows[name]["label"] == "unknown" for name in names] == (sure < least).tolist()
     assert all(row["best"] in model.classes for row in rows.values())
+    served = engine.serve_models([model], shapes=(len(names),))
+    answers = served.predict(waves, np.ones(len(names), np.float32))
+    with (tmp_path / "source" / "probabilities.csv").open(newline="") as file:
+        written = {row["file"]: row for row in csv.DictReader(file)}
+    labelled = [[float(written[name][label]) for label in served.classes] for name in names]
+    np.testing.assert_allclose(answers, labelled, atol=2e-6)  # which are written with six digits
     adapted = model.adapt(tmp_path / "in", "tent", epochs=1, online=True, options={"lr": 0.1}, batch_size=4)
     adapted.save(tmp_path / "moved")
     with pytest.raises(BadInput, match=r"is not the one that it learnt on .* as after an adaptation, expected"):
@@ -221,3 +233,35 @@ def test_old_classes_are_kept_by_clips_or_as_rows_of_the_last_layer(place, tmp_p
     kernel = np.asarray(before.classifier.head(before.variables).kernel)
     own = np.asarray(model.variables["params"]["head"]["kernel"])[:, :2]
     np.testing.assert_allclose(own, kernel / np.linalg.norm(kernel, axis=0), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_a_killed_run_leaves_the_old_output_or_the_new_one(place, learnt, tmp_path):
+    """Killed while it writes, before the folders are exchanged, and before the old one is removed."""
+    given = repr(a_run(place, "OUTPUT", audio_dir=str(place / "new"), overwrite=True))
+    here = "files._exchanged = lambda *given: ({}, os.kill(os.getpid(), signal.SIGKILL))"
+    moments = {
+        "files.write_csv = lambda *given: os.kill(os.getpid(), signal.SIGKILL)": False,
+        here.format("None"): False,
+        f"real = files._exchanged; {here.format('real(*given)')}": True,
+    }
+    running = []
+    for number, moment in enumerate(moments):
+        shutil.copytree(learnt, tmp_path / str(number))
+        (tmp_path / f"kill_{number}.py").write_text(
+            "import os, signal\n"
+            "from dhauds_jax import files\n"
+            "from dhauds_jax.runs.learn import learn\n"
+            "from dhauds_jax.runs.requests.learn import LearnRun\n"
+            f"{moment}\n"
+            f"learn({given.replace('OUTPUT', str(tmp_path / str(number)))}, 'c')\n"
+        )
+        where = {**os.environ, "PYTHONPATH": str(ROOT)}
+        running.append(subprocess.Popen([sys.executable, tmp_path / f"kill_{number}.py"], cwd=ROOT, env=where))
+    for number, (process, new) in enumerate(zip(running, moments.values(), strict=True)):
+        assert process.wait(timeout=600) == -signal.SIGKILL, number
+        found = sorted(load(tmp_path / str(number) / "checkpoint").classes)
+        assert found == [row["class"] for row in table(tmp_path / str(number))]
+        assert ("top" in found) == new, number
+    learn(a_run(place, tmp_path / "0", audio_dir=str(place / "new"), overwrite=True), "c")
+    assert len(table(tmp_path / "0")) == 4

@@ -94,7 +94,7 @@ HERE = "tests.runs.test_learn_refused"
             "--keep=head: learner .* does not compare angles, so rows of",
         ),
         (
-            {"merge": ["a", "b"], "audio_dir": None, "learner": None},
+            {"merge": ["a", "b"], "checkpoint": "x", "audio_dir": None, "learner": None},
             "--merge=a,b: 2 checkpoints and --checkpoint or --model, expected two",
         ),
         (
