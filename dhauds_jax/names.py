@@ -86,6 +86,9 @@ DATA_SETS: Mapping[str, str] = {
     "home_sounds": f"{_SETS}.home_sounds:DATA_SETS",
     "tomofun": f"{_SETS}.tomofun:DATA_SETS",
     "soundfont_notes": f"{_SETS}.soundfont_notes:DATA_SETS",
+    "librispeech_100": f"{_SETS}.librispeech_100:DATA_SETS",
+    "nsynth_100": f"{_SETS}.nsynth_100:DATA_SETS",
+    "fsc_89": f"{_SETS}.fsc_89:DATA_SETS",
 }
 """Data sets: tuples of `DataSet`, the set itself and its variants, which are called "set/variant" (docs/data.md)."""
 

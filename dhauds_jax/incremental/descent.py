@@ -33,10 +33,12 @@ class Descent(NamedTuple):
     drop: float = 0.1
 
 
-def draw_orders(key: Array, weights: Float[Array, " rows"], epochs: int) -> Int[Array, "epochs rows"]:
-    """Of each epoch a random order of the rows, those of weight 0 last."""
-    drawn = jax.random.uniform(key, (epochs, len(weights)), jnp.float32)
-    return jnp.argsort(drawn + 2.0 * (weights <= 0)[None].astype(jnp.float32), axis=1).astype(jnp.int32)
+def draw_orders(
+    key: Array, ids: Int[Array, " rows"], weights: Float[Array, " rows"], epochs: int
+) -> Int[Array, "epochs rows"]:
+    """Of each epoch a random order of the rows, those of weight 0 last; drawn by the rows' ids, wherever they stand."""
+    drawn = jax.vmap(lambda own: jax.random.uniform(jax.random.fold_in(key, own), (epochs,), jnp.float32))(ids)
+    return jnp.argsort(drawn.T + 2.0 * (weights <= 0)[None].astype(jnp.float32), axis=1).astype(jnp.int32)
 
 
 def descend(

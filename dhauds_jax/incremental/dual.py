@@ -77,7 +77,9 @@ def adapted(params: Any, sizes: Sizes, tokens: Float[Array, "rows tokens width"]
 
 
 def adapted_in_chunks(params: Any, sizes: Sizes, tokens: Float[Array, "rows tokens width"]) -> Array:
-    """The same, a few rows at a time."""
+    """The same, a few rows at a time; there may be none."""
+    if not len(tokens):
+        return jnp.zeros((0, tokens.shape[-1]), jnp.float32)
     if len(tokens) <= CHUNK:
         return adapted(params, sizes, tokens)
     return jax.lax.map(lambda clip: adapted(params, sizes, clip[None])[0], tokens, batch_size=CHUNK)

@@ -50,9 +50,14 @@ def dual_errors(
 ) -> Float[Array, " lambdas"]:
     """For every lambda of the grid the squared leave-one-out residuals' sum over rows of weight 1."""
 
+    turned = jnp.matmul(found.vectors.T, targets, precision="highest")
+    squares = jnp.square(found.vectors)
+
     def error(penalty: Float[Array, ""]) -> Float[Array, ""]:
-        coefficients, diagonal = dual_coefficients(found, targets, penalty)
-        return (jnp.square(coefficients / diagonal[:, None]).sum(1) * weights).sum()
+        inverse = 1.0 / (found.values + penalty)
+        coefficients = jnp.matmul(found.vectors, inverse[:, None] * turned, precision="highest")
+        left_out = jnp.square(coefficients).sum(1) / jnp.square((squares * inverse[None]).sum(1))
+        return (left_out * weights).sum()
 
     return jax.lax.map(error, grid(targets.dtype))
 
@@ -82,10 +87,14 @@ def primal_errors(
 ) -> Float[Array, " lambdas"]:
     """As `dual_errors`, of the rows that are given: some of those that F has."""
 
+    rows = jnp.matmul(features, found.vectors, precision="highest")
+    turned = jnp.matmul(found.vectors.T, products, precision="highest")
+
     def error(penalty: Float[Array, ""]) -> Float[Array, ""]:
-        fitted = jnp.matmul(features, primal_weights(found, products, penalty), precision="highest")
-        residuals = (targets - fitted) / (1.0 - leverages(found, features, penalty))[:, None]
-        return (jnp.square(residuals).sum(1) * weights).sum()
+        inverse = 1.0 / (found.values + penalty)
+        residuals = targets - jnp.matmul(rows, inverse[:, None] * turned, precision="highest")
+        share = 1.0 - (jnp.square(rows) * inverse[None]).sum(1)
+        return (jnp.square(residuals).sum(1) / jnp.square(share) * weights).sum()
 
     return jax.lax.map(error, grid(targets.dtype))
 

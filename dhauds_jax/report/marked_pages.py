@@ -1,8 +1,8 @@
 """Tables inside pages: what stands between two marks is rendered from records, so a page cannot drift from them.
 
 A mark is `<!-- table: summary | records: docs/records/NAME | protocol: offline -->`, and the table ends at
-`<!-- end -->`. Kinds of table are the keys of `TABLES`; every further word of a mark keeps only the records with that
-value, or one of several (`a/b`, unless a record's value is just that).
+`<!-- end -->`. Kinds of table are the keys of `TABLES` and `OF_COURSES`; every further word of a mark keeps only the
+records with that value, or one of several (`a/b`, unless a record's value is just that).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
-from dhauds_jax.report import published, rankings
+from dhauds_jax.report import incremental, published, rankings
 from dhauds_jax.report.tables import detail_table, latest, of_one_make, provenance, summary_table, with_variants
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
@@ -29,6 +29,13 @@ TABLES = {
     "criteria": rankings.criteria,
 }
 
+OF_COURSES = {
+    "courses": incremental.lines_table,
+    "courses_by_session": incremental.sessions_table,
+    "courses_adapted": incremental.adaptation_table,
+}
+"""Tables of class-incremental courses, from incremental.jsonl."""
+
 _BLOCK = re.compile(r"(<!-- (table: [^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -42,19 +49,23 @@ def render_mark(mark: str, root: Path) -> str:
     parts = [part.strip().partition(": ") for part in mark.split("|")]
     words = {key: value for key, _, value in parts}
     kind, folder = words.pop("table", None), words.pop("records", None)
-    if kind not in TABLES or folder is None or not all(colon for _, colon, _ in parts):
+    if kind not in {**TABLES, **OF_COURSES} or folder is None or not all(colon for _, colon, _ in parts):
+        known = ", ".join((*TABLES, *OF_COURSES))
         raise BadInput(
-            f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {', '.join(TABLES)}, and conditions "
+            f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {known}, and conditions "
             "such as `protocol: offline` after a | each"
         )
-    found = of_one_make(latest(records.read_all([root / folder])))
+    if kind in OF_COURSES:
+        found = latest(records.read(root / folder, "incremental"))
+    else:
+        found = of_one_make(latest(records.read_all([root / folder])))
     kept = found
     for key, value in words.items():
         whole = [r for r in kept if str(r.get(key)) == value]  # names such as audio_mnist/fold1 have a / of their own
         kept = whole or [r for r in kept if str(r.get(key)) in value.split("/")]
     if not kept:
         raise BadInput(f"mark {mark!r}: none of the {len(found)} records in {folder} fits")
-    return TABLES[kind](with_variants(kept))
+    return OF_COURSES[kind](kept) if kind in OF_COURSES else TABLES[kind](with_variants(kept))
 
 
 def render_page(text: str, root: Path) -> str:

@@ -38,6 +38,8 @@ def check(run: CheckRun) -> tuple[str, bool]:
         folders = joined.folders_of(run.dataset, run.data_dir)
         found = [check(run.replace(dataset=text, data_dir=where)) for text, where in zip(texts, folders)]
         return "\n".join(said for said, _ in found), all(serves for _, serves in found)
+    if run.build:
+        build(run)
     report = check_copy(run.dataset, run.data_dir, splits=run.split, allow_partial=run.allow_partial)
     for finding in report.findings:
         print(json.dumps(finding._asdict()) if run.json else finding)
@@ -45,6 +47,22 @@ def check(run: CheckRun) -> tuple[str, bool]:
     if run.json:
         return _as_json(report, prepared), report.serves
     return _as_text(report, run, prepared), report.serves
+
+
+def build(run: CheckRun) -> None:
+    """Makes the copy from the raw corpus and prints what is not as published.
+
+    Raises:
+      BadInput: a set that is not made from a raw corpus, or what its builder refuses.
+    """
+    dataset = sets.get(run.dataset)
+    if dataset.build is None:
+        raise BadInput(
+            f"--build: {run.dataset} is not made from a raw corpus, expected librispeech_100, nsynth_100 or fsc_89; "
+            "leave the flag out"
+        )
+    for notice in dataset.build(run.build, run.data_dir):
+        print(f"note: {notice}", file=sys.stderr)
 
 
 def prepare(run: CheckRun) -> Path:

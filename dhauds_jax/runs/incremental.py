@@ -18,7 +18,7 @@ from dhauds_jax.incremental.request import NONE
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import precision
 from dhauds_jax.progress import progress_bar
-from dhauds_jax.runs import incremental_clips, incremental_readings, incremental_tta
+from dhauds_jax.runs import incremental_clips, incremental_readings, incremental_recipes, incremental_tta
 from dhauds_jax.runs.incremental_clips import Pool
 from dhauds_jax.runs.incremental_course import Course, Place, begun, keep, measured, saver_of, step
 from dhauds_jax.runs.incremental_readings import CLEAN_ONE, Backbone, Condition, Readings
@@ -61,6 +61,8 @@ def incremental(run: IncrementalRun, command: str) -> str:
       BadInput: bad input, in one sentence, before anything is learnt. FloatingPointError: a loss or what was read of
         the network is not finite. KeyboardInterrupt: Ctrl-C; the same command goes on after the last session.
     """
+    if run.recipe:
+        run = incremental_recipes.expanded(run)
     inputs = _inputs(run)
     adapting = incremental_tta.adapting(run)
     done, written, there = records.done(Path(run.workdir), KIND), 0, 0

@@ -101,13 +101,26 @@ def saver_of(workdir: Path, course: Course) -> Saver:
 def begun(course: Course, backbone: Backbone, saver: Saver) -> Now:
     """The course as it was kept, or before its first session."""
     state = course.made.init(backbone.variables, course.info, jax.random.fold_in(jax.random.key(course.seed), 0))
-    like = (_bare(state), dict(backbone.variables) if course.moves else {})
+    if not saver.info():
+        return Now(state, None, [], [])
+    like = (_bare(state), _moved(course, backbone, state) if course.moves else {})
     with jax.enable_x64(course.made.double):
         found = saver.load(like)
     if found is None:
         return Now(state, None, [], [])
     (kept, variables), info = found
     return Now(_keyed(kept, state), variables if course.moves else None, info["sessions"], info["seconds"])
+
+
+def _moved(course: Course, backbone: Backbone, state: LearnerState) -> Variables:
+    """Variables of the network's form after session 0, of which a learner may make another one."""
+    if course.made.prepare is None:
+        return backbone.variables
+    waves = np.zeros((0, backbone.classifier.config.length), np.float32)
+    shots = shots_of(course, np.zeros(0, int), waves, course.info.max_rows)
+    given = (backbone.variables, state, shots, jax.random.key(0))
+    form = jax.eval_shape(course.made.prepare, *given)[0]
+    return jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), form)
 
 
 def _bare(state: LearnerState) -> Any:

@@ -159,7 +159,8 @@ class Readings:
         known, held = self._known(what, condition, rows, variables), variables or self._backbone.variables
         name = f"{what} of {self._pool.name}{'' if condition == CLEAN_ONE else f' {title(*condition)}'}"
         fill = self._filler(what, made.waves, held, name)
-        return Read(self.cache.of(known, (len(rows), *self.shape(what)), fill), place)
+        shape = taps.shape_of(self._backbone.classifier, held, what)  # a learner may have the network give more
+        return Read(self.cache.of(known, (len(rows), *shape), fill), place)
 
     def _filler(
         self, what: str, waves: Callable[[], np.ndarray], variables: Variables, name: str

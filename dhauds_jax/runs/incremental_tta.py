@@ -157,9 +157,19 @@ def _after(
     others = _others(program, last.state, waves.take(rows[count:]), run.tta_batch_size, logits.shape[1])
     found = np.full((len(rows), course.info.max_classes), -np.inf)
     found[:, places] = np.concatenate([logits, others])
-    head = backbone.variables["params"]["head"]
-    carried = {**last.state.variables, "params": {**last.state.variables["params"], "head": head}}
-    return found, carried
+    return found, _with_old_head(last.state.variables, source)
+
+
+def _with_old_head(adapted: Variables, source: Variables) -> Variables:
+    """The adapted network with the last layer it had before anything was learnt; what lies before that is adapted."""
+    made = {}
+    for kind in ("params", "batch_stats"):
+        tree, old = dict(adapted.get(kind, {})), dict(source.get(kind, {}))
+        if "head" in old:
+            inner = dict(tree["head"].get("inner", {}))
+            tree["head"] = {**old["head"], **({"inner": inner} if "inner" in old["head"] else inner)}
+        made[kind] = tree
+    return made
 
 
 def _others(

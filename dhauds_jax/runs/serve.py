@@ -76,9 +76,11 @@ def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
             say(serve_sessions.told(run, service.sessions))
         from dhauds_jax.serve.app import create_app
 
-        running.run(
-            service, create_app(service), bound, lambda: print(opening(service, running.address(bound)), flush=True)
-        )
+        def opened() -> None:
+            running.freeze()
+            print(opening(service, running.address(bound)), flush=True)
+
+        running.run(service, create_app(service), bound, opened)
     finally:
         if service.sessions is not None:
             service.compute.call(service.sessions.stop)

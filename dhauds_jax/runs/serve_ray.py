@@ -98,6 +98,7 @@ def service_of(run: ServeRun, tokens: Sequence[bytes], tag: str) -> Service:
     compiled = one.warm(service)
     service.compute.watch(run.stuck_s)
     one.watch(service, compiled)
+    running.freeze()
     return service
 
 

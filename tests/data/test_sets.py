@@ -45,7 +45,7 @@ def load(data_dir, **options):
 
 
 def test_unknown_names_list_the_valid_ones():
-    with pytest.raises(ValueError, match=r"unknown data set 'nope': expected .* \(20 names: --list\)"):
+    with pytest.raises(ValueError, match=r"unknown data set 'nope': expected .* \(23 names: --list\)"):
         sets.get("nope")
     with pytest.raises(ValueError, match=r"unknown split 'dev' of synthetic: expected train, val or test"):
         load_split("synthetic", None, "dev", sample_rate=16_000, length=16_000)

@@ -2,7 +2,10 @@
 
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.report import incremental
+from dhauds_jax.report.marked_pages import render_page
+from dhauds_jax.workdir import records
 
 
 def record(seed=0, last=0.5, **more):
@@ -67,3 +70,12 @@ def test_a_row_a_session_for_tables():
     rows = incremental.tidy_rows([record(cell="x")])
     assert [row["session"] for row in rows] == [0, 1]
     assert [row["all"] for row in rows] == [0.9, 0.5]
+
+
+def test_a_page_has_its_tables_from_the_records(tmp_path):
+    found = {**dict.fromkeys(records.INCREMENTAL_KEYS), **record(cell="x")}
+    records.append(tmp_path / "some", found, "incremental")
+    page = "<!-- table: courses | records: some | learner: ridge -->\nold\n<!-- end -->"
+    assert "| ridge | 1 | 70.0 |" in render_page(page, tmp_path)
+    with pytest.raises(BadInput, match="none of the 1 records in some fits"):
+        render_page(page.replace("ridge", "slda"), tmp_path)

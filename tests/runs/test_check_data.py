@@ -13,9 +13,10 @@ import soundfile
 
 from dhauds_jax.data import sets
 from dhauds_jax.data.sets import arabic_speech_commands
+from dhauds_jax.errors import BadInput
 from dhauds_jax.runs import check_data
 from dhauds_jax.runs.check_data import CheckRun, check
-from tests.data.fakes import FAKES
+from tests.data.fakes import FAKES, few_shot
 from tests.runs.tiny import RATE, make_arabic, tone
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -222,3 +223,26 @@ def test_a_noise_corpus_has_no_common_length_but_a_usual_one(tmp_path, capsys):
     assert serves and text.splitlines()[-2] == "found: 6 off-length"
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 6 and lines[0].endswith("doing_the_dishes.wav: 0.500 s, expected 60 to 96 s")
+
+
+def test_a_copy_is_built_from_the_raw_corpus_first(tmp_path, capsys):
+    few_shot.nsynth_raw(tmp_path)
+    run = CheckRun(dataset="nsynth_100", data_dir=str(tmp_path), build=str(tmp_path), allow_partial=True)
+    text, serves = check(run)
+    said = capsys.readouterr()
+    assert not serves and "nsynth_100: 9 files (train 9 of 15,500)" in text  # so few notes fill no other split
+    assert "note: 100 instruments have fewer notes than published (the first: guitar_electronic_017)\n" in said.err
+    assert "list: val: --data_dir" in said.out
+    with pytest.raises(BadInput, match=r"--build: esc50 is not made from a raw corpus, expected librispeech_100"):
+        check(run.replace(dataset="esc50"))
+
+
+def test_of_joined_sets_each_is_checked(copy, tmp_path, capsys):
+    FAKES["free_spoken_digit"](tmp_path / "digits")
+    run = CheckRun(dataset="arabic_speech_commands+free_spoken_digit", data_dir=f"{copy},{tmp_path / 'digits'}")
+    text, serves = check(run)
+    assert not serves and "count: train: 20 clips, expected 2400" in capsys.readouterr().out
+    assert [line for line in text.splitlines() if "the copy" in line] == [
+        f"the copy can serve: {copy}",
+        f"the copy cannot serve: {tmp_path / 'digits'}",
+    ]

@@ -11,6 +11,7 @@ import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import LEARNERS
+from dhauds_jax.nets import zoo
 from dhauds_jax.runs import incremental as runner
 from dhauds_jax.runs import incremental_course
 from dhauds_jax.runs.incremental import incremental
@@ -277,6 +278,33 @@ def test_the_report_has_the_courses_and_their_figures(finished, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("profile", ["reference", "corrected"])
+def test_a_course_that_trains_the_network_goes_on_to_the_same_records(profile, tones, tmp_path, monkeypatch):
+    """In profile reference session 0 moves the network, whose variables are then kept with the state."""
+    place = tiny.make_checkpoint(tmp_path / "checkpoint", of=lambda classes: zoo.preset("ssast_test", classes))
+    options = {"checkpoint": str(place), "learner": ("ede",), "options": ("ede.epochs=2",), "profile": profile}
+    incremental(of_tones(tones, tmp_path / "whole", **options), "the command")
+    whole = records.read(tmp_path / "whole", "incremental")
+    assert {one["head"] for one in whole} == {"prototype", "linear", "nme"}
+    assert [one["exemplars_from"] for one in whole] == [{"reference": "all", "corrected": "shots"}[profile]] * 3
+    assert whole[0]["labels_used"] == {"reference": 90, "corrected": 45}[profile]
+    keep, calls = runner.keep, []
+
+    def ending(*args):
+        keep(*args)
+        calls.append(None)
+        if len(calls) == 2:
+            raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "keep", ending)
+        with pytest.raises(Killed):
+            incremental(of_tones(tones, tmp_path / "killed", **options), "the command")
+    incremental(of_tones(tones, tmp_path / "killed", **options), "the command")
+    assert without_times(records.read(tmp_path / "killed", "incremental")) == without_times(whole)
+
+
+@pytest.mark.slow
 def test_a_process_that_was_killed_goes_on_to_the_same_records(finished, points, tmp_path):
     words = ["-m", "experiments.incremental", f"--embeddings={points}", "--way=2", "--shot=3", "--sessions=3"]
     words += ["--seeds=0,1", f"--workdir={tmp_path}"]
@@ -295,3 +323,17 @@ def test_a_process_that_was_killed_goes_on_to_the_same_records(finished, points,
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert without_times(records.read(tmp_path, "incremental")) == without_times(finished[2])
+
+
+def test_recipes_are_the_published_protocols():
+    from dhauds_jax.runs import incremental_recipes as recipes
+
+    assert len(recipes.RECIPES) == 12
+    run = recipes.expanded(IncrementalRun(recipe="ffcac:mar_fsc89_50", workdir="x", memory=5))
+    assert (run.dataset, run.learner, run.net) == ("fsc_89", ("mar",), "ast_base_fsc89_patches")
+    assert (run.way, run.shot, run.sessions, run.order, run.profile) == (5, 5, 10, "identity", "reference")
+    assert run.memory == 5 and run.seeds == (0, 1, 2, 3, 4, 5)
+    with pytest.raises(BadInput, match=r"unknown recipe 'ffcac:ede_ls10'"):
+        recipes.expanded(IncrementalRun(recipe="ffcac:ede_ls10", workdir="x"))
+    with pytest.raises(BadInput, match=r"names its own set, expected it without --dataset"):
+        recipes.expanded(IncrementalRun(recipe="ffcac:ede_ls100", workdir="x", dataset="synthetic"))

@@ -11,7 +11,8 @@ from tests.runs.test_incremental import of_tones, tones, without_times
 
 __all__ = ["tones"]
 
-NOISY = {"corruption": ("WHN",), "sessions": 2, "options": ("tent.lr=0.05",)}
+NOISY = {"corruption": ("WHN",), "sessions": 2}
+FAST = {"options": ("tent.lr=0.05",)}
 
 
 def by_tta(workdir):
@@ -21,7 +22,7 @@ def by_tta(workdir):
 @pytest.fixture(scope="module")
 def adapted(tones, tmp_path_factory):
     workdir = tmp_path_factory.mktemp("adapted")
-    incremental(of_tones(tones, workdir, tta=("none", "t3a", "tent"), **NOISY), "the command")
+    incremental(of_tones(tones, workdir, tta=("none", "t3a", "tent"), **NOISY, **FAST), "the command")
     return workdir
 
 
@@ -47,7 +48,7 @@ def test_a_network_that_is_carried_on_is_read_anew(adapted, tones, tmp_path, mon
         "of",
         lambda self, what, c, variables=None: seen.append((what, variables is None)) or of(self, what, c, variables),
     )
-    incremental(of_tones(tones, tmp_path, tta=("tent",), tta_reset="never", **NOISY), "the command")
+    incremental(of_tones(tones, tmp_path, tta=("tent",), tta_reset="never", **NOISY, **FAST), "the command")
     (found,) = records.read(tmp_path, "incremental")
     reset = by_tta(adapted)["tent"]["per_session"]["all"]
     assert found["tta_reset"] == "never"

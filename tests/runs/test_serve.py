@@ -1,6 +1,7 @@
 """The command that serves: what it refuses before it compiles, and a process that starts, answers and ends well."""
 
 import csv
+import gc
 import os
 import re
 import signal
@@ -114,6 +115,18 @@ def test_one_deadline_holds_for_the_whole_end(monkeypatch):
     assert running.left_s(service) == 10.0
     service.ends_by = 999.0
     assert running.left_s(service) == running.SAVING_S
+
+
+def test_what_is_there_when_the_port_opens_is_not_looked_at_by_the_garbage_collector():
+    gc.unfreeze()
+    kept = [[number] for number in range(10)]
+    try:
+        running.freeze()
+        assert gc.get_freeze_count() > 10
+        assert not any(one is kept for one in gc.get_objects())
+    finally:
+        gc.unfreeze()
+    assert any(one is kept for one in gc.get_objects())
 
 
 def test_who_lets_other_machines_in_is_told_so():

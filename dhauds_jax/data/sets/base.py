@@ -117,6 +117,8 @@ class DataSet(NamedTuple):
         class]}` as `ClassifierConfig.groups` has them; None where each class stands for itself.
       at: `data_dir -> DataSet` for a set whose classes, splits, rate and length are found on disk; `sets.get` calls it.
       parts: the sets that it joins (`sets.joined`); none for all others.
+      build: `(raw_dir, data_dir) -> notices`, makes the set's clips or tables in `data_dir` from the raw corpus; None
+        for a set that is published as it is.
     """
 
     name: str
@@ -143,6 +145,7 @@ class DataSet(NamedTuple):
     chunks: Chunks | None = None
     class_groups: Mapping[str, Any] | None = None
     parts: tuple[DataSet, ...] = ()
+    build: Callable[[Path | str, Path | str], tuple[str, ...]] | None = None
 
 
 def multi_hot(dataset: DataSet, labels: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float
 
 from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.errors import BadInput, check_number
-from dhauds_jax.incremental import dual
+from dhauds_jax.incremental import base_training, dual
 from dhauds_jax.incremental.descent import Descent, cross_entropy, descend, draw_orders
 from dhauds_jax.incremental.dual import Exemplars, Heads, Rows
 from dhauds_jax.incremental.herding import herding
@@ -26,9 +26,11 @@ CHOICES = {"head": ("linear", "prototype"), "prototypes": ("replaced", "kept"), 
 
 HEADS = ("prototype", "linear", "nme")
 
+EXEMPLAR = 2**30
+"""What exemplars are numbered from, where clips have their own numbers."""
+
 DESCENT = Descent(lr=1e-3, momentum=0.9, decay=2e-4, batch=25, drops=(80,), drop=0.1)
-BASE_DESCENT = DESCENT._replace(drops=(40, 80, 120, 160))
-"""Of session 0."""
+"""Of every session but the first."""
 
 
 def ede(
@@ -157,7 +159,9 @@ class _Ede(NamedTuple):
         }
         rows, new = dual.both(given, kept), jnp.concatenate([shots.new * given.weights, jnp.zeros_like(kept.weights)])
         targets = dual.auxiliary(rows.labels, new, seen - state.seen)
-        trained, losses = self._train(start, rows, targets, session, seen, seen - state.seen, ordering)
+        ids = jnp.concatenate([shots.clip, EXEMPLAR + jnp.arange(len(kept.weights))])
+        orders = draw_orders(ordering, ids, rows.weights, max(self.epochs, self.first_epochs))
+        trained, losses = self._train(start, rows, targets, session, seen, seen - state.seen, orders)
         adapters = jax.tree.map(lambda leaf, own: leaf.at[session].set(own), adapters, trained["adapter"])
         heads = heads._replace(kernel=trained["kernel"], bias=trained["bias"])
         given, kept = (self._with_part(one, trained["adapter"], session) for one in (given, kept))
@@ -207,41 +211,9 @@ class _Ede(NamedTuple):
     def prepare(
         self, variables: Variables, state: LearnerState, shots: Shots, key: Array
     ) -> tuple[Variables, LearnerState]:
-        """Session 0: the encoder's parameters that its tokens depend on, A_0 and the linear head, by CE alone."""
         assert self.classifier is not None
-        config, encoder = self.classifier.config, dict(variables["params"]["encoder"])
-        fixed = {name: encoder.pop(name) for name in dual_embedding.untrained(config) if name in encoder}
-        real = shots.weights.astype(jnp.float32)
-        shape = (-1, *[1] * (shots.inputs.ndim - 1))
-        features = self.classifier.features(jnp.where(real.reshape(shape) > 0, shots.inputs, 0.0))
-        labels = jnp.where(real > 0, shots.labels, 0)
-        seen = (jax.nn.one_hot(labels, len(state.seen)) * real[:, None]).max(0)
-        drawing, ordering = jax.random.split(key)
-        drawn, _ = dual.draw_heads(drawing, state.heads, state.session)
-        kernel, bias = dual.extended(state.heads, drawn, state.session, state.seen, seen)
-        sizes = self._sizes(kernel.shape[1])
-
-        def loss(params: Any, batch: Array, weights: Array) -> tuple[Array, dict[str, Array]]:
-            moved = {**variables, "params": {"encoder": {**params["encoder"], **fixed}}}
-            tokens = self.classifier.tap(moved, features[batch], "tokens")
-            made = dual.adapted(params["adapter"], sizes, tokens)
-            logits = jnp.matmul(made, params["kernel"][0]) + params["bias"][None]
-            value = cross_entropy(jnp.where(seen[None] > 0, logits, -jnp.inf), labels[batch], weights)
-            return value, {"loss": value}
-
-        start = {
-            "encoder": jax.tree.map(jnp.asarray, encoder),
-            "adapter": dual.one_of(state.params["adapters"], 0),
-            "kernel": kernel,
-            "bias": bias,
-        }
-        orders = draw_orders(ordering, real, self.base_epochs)
-        trained, _ = descend(loss, start, orders, real, BASE_DESCENT, self.base_epochs)
-        adapters = jax.tree.map(lambda leaf, own: leaf.at[0].set(own), state.params["adapters"], trained["adapter"])
-        params = {**state.params, "adapters": adapters, "prepared": jnp.float32(1)}
-        heads = state.heads._replace(kernel=trained["kernel"], bias=trained["bias"])
-        moved = dual_embedding.with_initial(variables, {**trained["encoder"], **fixed})
-        return moved, state._replace(params=params, heads=heads)
+        sizes = self._sizes(state.heads.kernel.shape[1])
+        return base_training.trained(self.classifier, sizes, variables, state, shots, key, self.base_epochs)
 
     def bytes_held(self, state: LearnerState) -> int:
         """Adapters so far, the heads' part of known classes, and exemplars as audio."""
@@ -303,7 +275,7 @@ class _Ede(NamedTuple):
         return rows._replace(vectors=rows.vectors.at[:, session + 1].set(made))
 
     def _train(
-        self, start: Any, rows: Rows, targets: Array, session: Array, seen: Array, fresh: Array, key: Array
+        self, start: Any, rows: Rows, targets: Array, session: Array, seen: Array, fresh: Array, orders: Array
     ) -> tuple[Any, dict[str, Array]]:
         sizes = self._sizes(rows.tokens.shape[-1])
         known = jnp.arange(1 + len(seen)) <= fresh.sum()
@@ -318,6 +290,5 @@ class _Ede(NamedTuple):
             aux = cross_entropy(jnp.where(known[None], aux_logits, -jnp.inf), targets[batch], weights)
             return value + alpha * aux, {"loss": value, "aux": aux}
 
-        most = max(self.epochs, self.first_epochs)
         epochs = jnp.where(session == 0, self.first_epochs, self.epochs)
-        return descend(loss, start, draw_orders(key, rows.weights, most), rows.weights, DESCENT, epochs)
+        return descend(loss, start, orders, rows.weights, DESCENT, epochs)

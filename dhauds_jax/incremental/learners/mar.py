@@ -160,7 +160,7 @@ class _Mar(NamedTuple):
 
         start = {"fusion": state.params["fusion"], "rows": rows}
         epochs = jnp.where(state.session == 0, self.epochs, 0)
-        params, told = descend(loss, start, draw_orders(order, real, self.epochs), real, DESCENT, epochs)
+        params, told = descend(loss, start, draw_orders(order, shots.clip, real, self.epochs), real, DESCENT, epochs)
         return params["fusion"], told
 
     def _fused(self, fusion: Any, shots: Shots) -> Shots:

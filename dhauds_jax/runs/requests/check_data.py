@@ -17,4 +17,8 @@ class CheckRun(OfDataSet):
     split: Sequence[str] = flag("Splits to check (default: all of the set's).", ())
     allow_partial: bool = flag("Absent files, missing classes and other counts are warnings only.", False)
     json: bool = flag("Print one JSON object a finding, and a last one with the summary.", False)
+    build: str | None = flag(
+        "First make the copy in --data_dir from the raw corpus in this folder (librispeech_100, nsynth_100, fsc_89).",
+        None,
+    )
     prepare: str | None = flag("If the copy can serve, build its TFDS cache (TFRecord files) in this folder.", None)

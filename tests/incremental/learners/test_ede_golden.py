@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.incremental import dual
+from dhauds_jax.incremental import base_training, dual
 from dhauds_jax.incremental.learners import ede
 from dhauds_jax.nets import zoo
 from dhauds_jax.types import Shots
@@ -79,9 +79,7 @@ def test_session_0_is_the_published_update(monkeypatch):
     classifier = zoo.build(given.config())._replace(features=lambda inputs: inputs)
     learner = learner._replace(prepare=learner.prepare.__self__._replace(classifier=classifier).prepare)
     monkeypatch.setattr(dual, "extended", lambda heads, *rest: (heads.kernel, heads.bias))
-    monkeypatch.setattr(
-        ede, "draw_orders", lambda key, weights, epochs: jnp.asarray(wanted["base_order"][None], jnp.int32)
-    )
+    monkeypatch.setattr(base_training, "draw_orders", lambda *given: jnp.asarray(wanted["base_order"][None], jnp.int32))
     labels = jnp.asarray(wanted["labels"][:25], jnp.int32)
     shots = Shots(given.features()[:25], labels, jnp.ones(25), jnp.ones(25), jnp.arange(25))
     variables = given.encoder("TaskAgnosticExtractor")
@@ -157,7 +155,7 @@ def test_old_prototypes_are_replaced_by_one_exemplar_as_published():
 
 def learnt(monkeypatch, batches, epochs):
     """Session 1 over given batches."""
-    monkeypatch.setattr(ede, "draw_orders", lambda key, weights, epochs: orders_of(batches))
+    monkeypatch.setattr(ede, "draw_orders", lambda *given: orders_of(batches))
     learner, state = given.learner(epochs=epochs)
     state = given.after_session_0(learner, state)
     return learner, state, *jax.jit(learner.learn)(state, session_1(), KEY)

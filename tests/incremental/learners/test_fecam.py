@@ -1,5 +1,6 @@
 """FeCAM against numpy, which makes and inverts a matrix a class."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -32,13 +33,18 @@ def logits_of(rows, labels, tested, gamma1=1.0, gamma2=1.0, tukey=0.0, unit=True
     return out
 
 
+FEW, MANY = info_for(24), info_for(24, sessions=10)
+"""Rooms in which the clips are kept, and in which a matrix a class is smaller."""
+
+
+@pytest.mark.parametrize("info", [FEW, MANY], ids=["rows kept", "sums kept"])
 @pytest.mark.parametrize(
     "options",
     [{}, {"gamma1": 2.0, "gamma2": 0.5, "unit": False}, {"gamma1": 0.3, "gamma2": 0.0, "tukey": 0.5}],
     ids=str,
 )
-def test_distances_are_those_of_a_matrix_a_class(options):
-    learner, state = begun("fecam", info_for(24), **options)
+def test_distances_are_those_of_a_matrix_a_class(options, info):
+    learner, state = begun("fecam", info, **options)
     chosen = [*SESSIONS[:2], SESSIONS[2][:5]]  # of the last class a single clip
     state, _ = taught(learner, state, ROWS, LABELS, chosen)
     learnt = np.concatenate(chosen)
@@ -46,8 +52,9 @@ def test_distances_are_those_of_a_matrix_a_class(options):
     np.testing.assert_allclose(learner.predict(state, TESTED)["mahalanobis"], wanted, rtol=1e-7, atol=1e-7)
 
 
-def test_left_out_clips_are_measured_without_them():
-    learner, state = begun("fecam", info_for(24))
+@pytest.mark.parametrize("info", [FEW, MANY], ids=["rows kept", "sums kept"])
+def test_left_out_clips_are_measured_without_them(info):
+    learner, state = begun("fecam", info)
     state, _ = taught(learner, state, ROWS, LABELS, SESSIONS[:2])
     chosen, learnt = SESSIONS[1], np.concatenate(SESSIONS[:2])
     logits = np.asarray(learner.held_out(state, shots(ROWS[chosen], LABELS[chosen], 10))["mahalanobis"])
@@ -55,6 +62,22 @@ def test_left_out_clips_are_measured_without_them():
         rest = learnt[learnt != i]
         wanted = logits_of(ROWS[rest], LABELS[rest], ROWS[i : i + 1])[0]
         np.testing.assert_allclose(logits[row], wanted, rtol=1e-7, atol=1e-7)
+
+
+def test_sums_forget_and_join_as_rows_do():
+    learner, state = begun("fecam", MANY)
+    empty = state
+    state, _ = taught(learner, state, ROWS, LABELS, SESSIONS)
+    other, _ = taught(learner, empty, ROWS, LABELS, SESSIONS[:2])
+    rest = np.flatnonzero(LABELS != 1)
+    wanted = logits_of(ROWS[rest], LABELS[rest], TESTED)
+    forgotten = learner.forget(state, jnp.int32(1))
+    np.testing.assert_allclose(learner.predict(forgotten, TESTED)["mahalanobis"], wanted, rtol=1e-7, atol=1e-7)
+    last, _ = taught(learner, empty, ROWS, LABELS - 4, SESSIONS[2:])
+    joined = learner.merge(other, last, jnp.asarray([4, 5, 2, 3, 0, 1, 6, 7], jnp.int32))
+    wanted = logits_of(ROWS, LABELS, TESTED)
+    np.testing.assert_allclose(learner.predict(joined, TESTED)["mahalanobis"], wanted, rtol=1e-7, atol=1e-7)
+    assert learner.bytes_held(joined) == 6 * 8 * (24 * 25 // 2 + 25)
 
 
 @pytest.mark.parametrize(("option", "value"), [("gamma1", "0"), ("gamma2", "2"), ("tukey", "-1")])
