@@ -223,7 +223,7 @@ def _write(
     }
     if found.calibration is not None:
         extra["calibration"] = calibration.to_extra(found.calibration)
-    folder = Path(run.output).absolute()
+    folder = Path(run.output).resolve()
     temporary = files.temporary_beside(folder)
     try:
         checkpoints.save(temporary / CHECKPOINT, variables, config, extra)

@@ -14,7 +14,7 @@ KEEPS = ("none", "clips", "head")
 SCORES = ("max_logit", "energy", "max_probability")
 """Values of `LearnRun.score`, keys of `incremental.rejection.SCORES`."""
 
-LEARNER = "ridge"
+LEARNER = "prototype"
 """The learner of a first session, unless another is named."""
 
 
