@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dhauds_jax import calibration, digests
+from dhauds_jax.dsp.shifts import read_views
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.estimates import say
 from dhauds_jax.model import Model, load
@@ -26,7 +27,7 @@ from dhauds_jax.serve.compute import Compute
 from dhauds_jax.serve.counters import Counters, resident_bytes
 from dhauds_jax.serve.decode import Decoders
 from dhauds_jax.serve.reading import Wanted
-from dhauds_jax.serve.request import ADAPTING, ServeRun, views
+from dhauds_jax.serve.request import ADAPTING, ServeRun
 from dhauds_jax.serve.service import Limits, Service
 from dhauds_jax.wording import counted
 
@@ -100,7 +101,7 @@ def check(run: ServeRun) -> None:
     if run.engine != "ray" and (run.replicas > 1 or run.ray_address != "local"):
         raise BadInput("--replicas and --ray_address: expected with --engine=ray; one process serves without it")
     _check_adapting(run)
-    several = len(run.checkpoint) > 1 or views(run.views)[0] > 1
+    several = len(run.checkpoint) > 1 or read_views(run.views)[0] > 1
     if several and run.adapt != "none":
         raise BadInput(
             f"--adapt={run.adapt}: a session adapts one network as it is, expected one --checkpoint and --views=shift:1"
@@ -156,7 +157,7 @@ def made(run: ServeRun, tokens: Sequence[bytes] = (), tag: str = "") -> Service:
     """A service whose compute thread does not run yet; `tag` is what the names of its sessions begin with."""
     how = {"precision": run.precision, "convolution": run.convolution}
     models = [load(place, **how) for place in run.checkpoint]
-    copies, step_s = views(run.views)
+    copies, step_s = read_views(run.views)
     served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=engine.shapes_up_to(run.max_batch))
     sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models[0], tag)
     counters = Counters()
@@ -193,7 +194,7 @@ def facts(run: ServeRun, models: Sequence[Model]) -> dict[str, Any]:
         "net": models[0].config.net,
         "hash": (hashes[0] if len(hashes) == 1 else digests.of_texts(*hashes))[:16],
         "members": len(models),
-        "views": views(run.views)[0],
+        "views": read_views(run.views)[0],
         "temperature": [1.0 if one is None else float(one.temperature) for one in found],
         "sample_rate": models[0].config.sample_rate,
         "window_s": models[0].config.length / models[0].config.sample_rate,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dhauds_jax import names
-from dhauds_jax.requests import Devices, Request, flag, like, listed
+from dhauds_jax.requests import Devices, Request, flag, like
 
 ADAPT = ("none", "session", "shared")
 """Whether and for whom the model adapts while it serves."""
@@ -105,24 +105,3 @@ class ServeRun(Request):
     )
     replicas: int = flag("Replicas of --engine=ray, each with a GPU or a share of the cores.", 1)
     ray_address: str = flag("Cluster of --engine=ray: local starts one here; else its address, or auto.", "local")
-
-
-def views(text: str) -> tuple[int, float]:
-    """The number of copies and the seconds between them, of `--views`.
-
-    Raises:
-      BadInput: another text.
-    """
-    from dhauds_jax.dsp.shifts import STEP_SECONDS
-    from dhauds_jax.errors import BadInput
-
-    words = text.split(":")
-    try:
-        if words[0] != "shift" or not 2 <= len(words) <= 3:
-            raise ValueError
-        found = int(words[1]), float(words[2]) if len(words) == 3 else STEP_SECONDS
-        if found[0] < 1 or not 0 < found[1] < 60:
-            raise ValueError
-    except ValueError:
-        raise BadInput(f"--views={text}: expected {listed(('shift:N', 'shift:N:SECONDS'))}, N from 1 on") from None
-    return found

@@ -20,7 +20,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.model import load
 from dhauds_jax.runs import serve, serve_sessions
 from dhauds_jax.serve import canary, running
-from dhauds_jax.serve.request import ServeRun, views
+from dhauds_jax.serve.request import ServeRun
 from dhauds_jax.serve.snapshots import Snapshots
 from tests.runs import tiny
 from tests.serve.adapted import asked, sessions_of, tiny_model
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"max_body_mb": 0.0}, r"--max_body_mb=0\.0: expected a finite number above 0"),
         ({"batch_wait_ms": -1.0}, r"--batch_wait_ms=-1\.0"),
         ({"overlap": 1.0}, r"--overlap=1\.0"),
-        ({"views": "flip:2"}, r"--views=flip:2: expected shift:N, shift:N:SECONDS, N from 1 on"),
+        ({"views": "flip:2"}, r"--views=flip:2: expected shift:N or shift:N:SECONDS, N copies"),
         ({"views": "shift:0"}, r"--views=shift:0"),
         ({"token_file": "nowhere"}, r"--token_file=nowhere: no such file"),
         ({"host": "no.such.host.invalid"}, r"--host=no\.such\.host\.invalid: .*, expected a name or an address"),
@@ -136,8 +136,7 @@ def test_who_lets_other_machines_in_is_told_so():
         assert "no token is asked for at /invocations; keep" in serve.open_to_others(everybody, (b"alpha",))
 
 
-def test_views_and_tokens_are_read(tmp_path):
-    assert views("shift:5") == (5, 0.2) and views("shift:3:0.5") == (3, 0.5)
+def test_tokens_are_read(tmp_path):
     (tmp_path / "tokens").write_text("one\n\n two \n")
     assert serve.read_tokens(str(tmp_path / "tokens")) == (b"one", b"two")
     (tmp_path / "tokens").write_text("\n")
