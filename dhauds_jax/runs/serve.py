@@ -95,7 +95,15 @@ def check(run: ServeRun) -> None:
     check_number("--batch_wait_ms", run.batch_wait_ms, 0.0, 10_000.0)
     for name in ("max_queue", "decoders", "replicas"):
         check_number(f"--{name}", getattr(run, name), 1)
-    for name in ("max_body_mb", "max_memory_mb", "max_seconds", "body_timeout_s", "deadline_s", "stuck_s"):
+    for name in (
+        "max_body_mb",
+        "max_memory_mb",
+        "session_dir_mb",
+        "max_seconds",
+        "body_timeout_s",
+        "deadline_s",
+        "stuck_s",
+    ):
         check_number(f"--{name}", getattr(run, name), 0.0, above=True)
     check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
     if run.engine != "ray" and (run.replicas > 1 or run.ray_address != "local"):
@@ -237,6 +245,7 @@ def gauges(service: Service, compiled: int) -> dict[str, float | Mapping[str, fl
             "sessions": totals["open"],
             "sessions_opened_total": totals["opened"],
             "sessions_from_source": totals["from_source"],
+            "sessions_removed_total": totals["removed"],
             "updates_total": totals["updates"],
             "rollbacks_total": totals["rollbacks_by_reason"],
             "clips_left_out_total": totals["left_out"],

@@ -15,8 +15,8 @@ ENGINES = ("local", "ray")
 """What serves: this process, or replicas in a cluster."""
 
 ADAPTING = (
-    "method", "options", "adapt_batch", "update", "max_sessions", "idle_s", "session_dir", "canary", "canary_drop",
-    "max_drift", "filters", "shadow", "seed",
+    "method", "options", "adapt_batch", "update", "max_sessions", "idle_s", "session_dir", "session_dir_mb", "canary",
+    "canary_drop", "max_drift", "filters", "shadow", "seed",
 )  # fmt: skip
 """Flags that say nothing without `--adapt`."""
 
@@ -89,6 +89,9 @@ class ServeRun(Request):
     max_sessions: int = flag("Sessions in memory at once.", 64)
     idle_s: float = flag("Seconds after which a session that nobody asks for leaves the memory.", 900.0)
     session_dir: str | None = flag("Folder in which sessions survive a restart.", None)
+    session_dir_mb: float = flag(
+        "Megabytes that --session_dir may hold; beyond, sessions that were asked for longest ago are removed.", 4096.0
+    )
     canary: str | None = flag("Folder of labelled recordings, one folder a class, that every update is held to.", None)
     canary_drop: float = flag("Accuracy on the canary that an update may lose, 0 to 1.", 0.05)
     max_drift: float = flag(
