@@ -31,6 +31,9 @@ from dhauds_jax.serve.request import ADAPTING, ServeRun
 from dhauds_jax.serve.service import Limits, Service
 from dhauds_jax.wording import counted
 
+COMPILING_S = 2.0
+"""Seconds that the compute thread gets to end in before the port was open: nobody waits for an answer."""
+
 
 def serve(run: ServeRun) -> str:
     """Loads, compiles, opens the port and serves until it is told to stop; returns what it has done.
@@ -68,6 +71,7 @@ def _ends_at_sigterm() -> Iterator[None]:
 
 def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
     """Compiles, serves, and ends what computes."""
+    was_open = False
     service.compute.start()
     try:
         compiled = warm(service)
@@ -78,6 +82,8 @@ def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
         from dhauds_jax.serve.app import create_app
 
         def opened() -> None:
+            nonlocal was_open
+            was_open = True
             running.freeze()
             print(opening(service, running.address(bound)), flush=True)
 
@@ -85,7 +91,9 @@ def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
     finally:
         if service.sessions is not None:
             service.compute.call(service.sessions.stop)
-        service.compute.stop(timeout=running.left_s(service))
+        ended = service.compute.stop(timeout=running.left_s(service) if was_open else COMPILING_S)
+        if not (ended or was_open) and isinstance(sys.exc_info()[1], SystemExit):
+            running.leave()  # it compiles, which cannot be broken off: Python would end with SIGABRT
 
 
 def check(run: ServeRun) -> None:

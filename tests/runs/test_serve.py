@@ -117,6 +117,28 @@ def test_one_deadline_holds_for_the_whole_end(monkeypatch):
     assert running.left_s(service) == running.SAVING_S
 
 
+def test_a_start_that_is_told_to_stop_while_it_compiles_ends_with_0(monkeypatch):
+    class Left(Exception):
+        """The process has ended."""
+
+    def leave():
+        raise Left
+
+    stopped = []
+    compute = SimpleNamespace(start=lambda: None, stop=lambda timeout: stopped.append(timeout) or False)
+    monkeypatch.setattr(serve, "warm", lambda service: sys.exit(0))  # as the handler of SIGTERM does
+    monkeypatch.setattr(running, "leave", leave)
+    service = service_of(Network())
+    service.compute = compute
+    with running.reserved("127.0.0.1", 0) as bound, pytest.raises(Left):
+        serve._run(ServeRun(checkpoint=("x",)), service, bound)
+    assert stopped == [serve.COMPILING_S]
+    compute.stop = lambda timeout: True
+    with running.reserved("127.0.0.1", 0) as bound, pytest.raises(SystemExit) as ended:
+        serve._run(ServeRun(checkpoint=("x",)), service, bound)
+    assert ended.value.code == 0
+
+
 def test_what_is_there_when_the_port_opens_is_not_looked_at_by_the_garbage_collector():
     gc.unfreeze()
     kept = [[number] for number in range(10)]
