@@ -20,7 +20,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.model import taps
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import precision, twins, zoo
+from dhauds_jax.nets import precision, time_statistics, twins, zoo
 from dhauds_jax.runs import incremental_clips
 from dhauds_jax.runs.incremental_cache import FOLDER, Cache
 from dhauds_jax.runs.incremental_clips import Pool
@@ -72,9 +72,11 @@ def load(run: IncrementalRun) -> Backbone:
     trained_on = str(training.get("identity", {}).get("dataset", "unknown"))
     if run.net is not None and run.net != config.net:
         config, variables = twins.twin(variables, config, run.net, jax.random.key(0))
+    config, variables = time_statistics.with_reading(config, variables, run.reading)
+    net = config.net if run.reading == time_statistics.NETWORK else f"{config.net}, {run.reading}"
     classifier = zoo.build(config, **precision.compute_options(run.precision, False))
     variables = jax.tree.map(jnp.asarray, dict(variables))
-    return Backbone(classifier, variables, checkpoints.variables_hash(variables), config.net, trained_on, classes)
+    return Backbone(classifier, variables, checkpoints.variables_hash(variables), net, trained_on, classes)
 
 
 def of_embeddings(run: IncrementalRun) -> Backbone:

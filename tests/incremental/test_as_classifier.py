@@ -57,6 +57,7 @@ def test_the_classifiers_logits_are_the_learners(name):
     np.testing.assert_allclose(again, wanted, atol=1e-5 * max(1, np.abs(wanted).max()))
 
 
+@pytest.mark.slow
 def test_it_is_read_as_before_and_learnt_anew():
     classifier, variables, waves = net()
     learner, state, rows = learnt("ranpac", classifier, variables, waves, M=30)
@@ -74,6 +75,7 @@ def test_it_is_read_as_before_and_learnt_anew():
         as_classifier(made, changed, learner, state, "ridge", CLASSES)
 
 
+@pytest.mark.slow
 def test_unit_embeddings_stay_unit():
     """A zero-shot classifier brings embeddings to length 1, and they are learnt so."""
     classifier, variables, waves = net()

@@ -212,6 +212,7 @@ def test_padding_and_order_of_rows_change_nothing(name, net):
     of.close(state, turned)
 
 
+@pytest.mark.slow
 @ROWS
 def test_seeds_side_by_side_are_seeds_one_by_one(name, net):
     of = row(name, net)
@@ -272,6 +273,7 @@ def test_two_learners_are_joined_as_if_one_had_learnt_all(name, net):
     assert int(joined.session) == SESSIONS
 
 
+@pytest.mark.slow
 @ROWS
 def test_left_out_logits_know_what_is_left(name, net):
     """A class's only shot leaves no class behind; of others every class is known."""

@@ -192,6 +192,7 @@ class _Ede(NamedTuple):
             rows.weights,
             max_classes=classes,
             count=count,
+            ids=pool.clip,
         )
         lacking = memory.weights.max(1) == 0
 

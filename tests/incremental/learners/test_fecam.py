@@ -40,7 +40,11 @@ FEW, MANY = info_for(24), info_for(24, sessions=10)
 @pytest.mark.parametrize("info", [FEW, MANY], ids=["rows kept", "sums kept"])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"gamma1": 2.0, "gamma2": 0.5, "unit": False}, {"gamma1": 0.3, "gamma2": 0.0, "tukey": 0.5}],
+    [
+        pytest.param({}, marks=pytest.mark.slow),
+        {"gamma1": 2.0, "gamma2": 0.5, "unit": False},
+        pytest.param({"gamma1": 0.3, "gamma2": 0.0, "tukey": 0.5}, marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_distances_are_those_of_a_matrix_a_class(options, info):
@@ -64,6 +68,7 @@ def test_left_out_clips_are_measured_without_them(info):
         np.testing.assert_allclose(logits[row], wanted, rtol=1e-7, atol=1e-7)
 
 
+@pytest.mark.slow
 def test_sums_forget_and_join_as_rows_do():
     learner, state = begun("fecam", MANY)
     empty = state

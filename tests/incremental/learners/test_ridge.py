@@ -32,7 +32,7 @@ def left_out_error(penalty, rows=X, targets=Y):
     return total
 
 
-@pytest.mark.parametrize("penalty", [1e-6, 0.1, 10.0])
+@pytest.mark.parametrize("penalty", [pytest.param(1e-6, marks=pytest.mark.slow), 0.1])
 def test_three_sessions_are_one_fit_and_acils_recursion(penalty):
     """Kept clips (3 x 7 of them are fewer than 24 features) and sums of clips."""
     narrow = info_for(24, sessions=3, rows=7)
@@ -166,7 +166,7 @@ def test_the_published_rule_at_its_width():
     assert np.abs(cosines - golden["ridge_logits_2_f32"]).max() < 1e-4  # measured 8e-6: two float32 solves
 
 
-@pytest.mark.parametrize("session", [1, 2])
+@pytest.mark.parametrize("session", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_published_weights_are_those_of_the_dual(session):
     """The golden's float64 weights at the lambda that it chose, from kept rows."""
     golden = np.load(GOLDEN)

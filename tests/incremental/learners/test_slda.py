@@ -28,7 +28,7 @@ def logits_of(rows, labels, tested, share=None):
     return out, share
 
 
-@pytest.mark.parametrize("shrinkage", ["oas", "0.2", "1e-4"])
+@pytest.mark.parametrize("shrinkage", ["oas", pytest.param("1e-4", marks=pytest.mark.slow)])
 def test_means_and_covariance_run_through_sessions(shrinkage):
     learner, state = begun("slda", info_for(24), shrinkage=shrinkage)
     state, losses = taught(learner, state, ROWS, LABELS, SESSIONS)
@@ -37,7 +37,7 @@ def test_means_and_covariance_run_through_sessions(shrinkage):
     np.testing.assert_allclose(learner.predict(state, TESTED)["lda"], wanted, rtol=1e-7, atol=1e-7)
 
 
-@pytest.mark.parametrize("shrinkage", ["oas", "0.05"])
+@pytest.mark.parametrize("shrinkage", ["oas", pytest.param("0.05", marks=pytest.mark.slow)])
 def test_left_out_clips_are_predicted_as_without_them(shrinkage):
     chosen = np.append(SESSIONS[0], SESSIONS[1][:1])  # of the third class a single clip
     learner, state = begun("slda", info_for(24), shrinkage=shrinkage)

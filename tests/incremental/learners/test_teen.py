@@ -29,7 +29,7 @@ def logits_of(rows, labels, tested, alpha=0.5, temperature=16.0):
     return out
 
 
-@pytest.mark.parametrize("alpha", [0.5, 1.0])
+@pytest.mark.parametrize("alpha", [0.5, pytest.param(1.0, marks=pytest.mark.slow)])
 def test_later_prototypes_are_pulled_to_those_of_the_first_session(alpha):
     learner, state = begun("teen", info_for(24), alpha=alpha)
     state, _ = taught(learner, state, ROWS, LABELS, SESSIONS)

@@ -73,7 +73,8 @@ def sessions(name, memory=0, **options):
     return learner, state, shots(waves[5:], LABELS[5:], 5, first=5)
 
 
-@pytest.mark.parametrize("name", [pytest.param("replay", marks=pytest.mark.slow), "joint"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["replay", "joint"])
 def test_kept_clips_enter_the_loss(name):
     """A label flipped in the memory makes another loss; the session's own clips are the same."""
     learner, state, later = sessions(name, memory=1 if name == "replay" else 0)
