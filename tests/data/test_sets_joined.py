@@ -6,10 +6,13 @@ import pytest
 
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import sets
-from dhauds_jax.data.corruptions import clip_keys, draw_set
+from dhauds_jax.data.corruptions import CORRECTED, clip_keys
+from dhauds_jax.data.corruptions.stretch import choose
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.requests import set_names
+from dhauds_jax.runs.corrupt import write_set
+from dhauds_jax.runs.requests.corrupt import CorruptRun
 from dhauds_jax.train.request import PretrainRun
 from tests.data.fakes import FAKES
 
@@ -85,13 +88,12 @@ def test_a_clip_keeps_its_group_and_its_draws(places):
 
 
 def test_stretches_of_sets_that_differ_in_kind_are_refused():
-    both = {"dataset": "esc50+tau_urban_2019", "corruption": "TST", "level": "L2", "seed": 0}
     order = sets.get("esc50/fold1+urban_sound_8k").order
     assert order.stretch_both_ways is True
     mixed = sets.get("esc50/fold1+audio_mnist").order
     assert mixed.stretch_both_ways is None
     with pytest.raises(BadInput, match=r"TST: of the joined sets some may be slowed down .*corrupt each by itself"):
-        draw_set(["esc50/a"], **both, stretch_both_ways=mixed.stretch_both_ways)
+        choose(np, np.zeros((1, 4), np.uint32), "L2", quirks=CORRECTED, both_ways=mixed.stretch_both_ways)
 
 
 def test_each_file_is_read_at_its_own_rate(places):
@@ -138,3 +140,9 @@ def test_a_request_says_in_its_set_how_sets_are_joined():
     assert set_names("audio_mnist/fold1+my.sets:HUMS/low+apart") == ("audio_mnist", "my.sets:HUMS")
     with pytest.raises(BadInput, match=r"--join=apart: --dataset=esc50 is one set, expected several, such as A\+B"):
         AdaptRun(dataset="esc50", join="apart", checkpoint="c", corruption=("WHN",), workdir="w")
+
+
+def test_a_corrupted_set_is_written_of_parts_at_one_rate_alone(places):
+    run = CorruptRun(dataset="audio_mnist+free_spoken_digit", data_dir=places, corruption=("WHN",), output="out")
+    with pytest.raises(BadInput, match=r"clips of its parts have 8000 and 48000 Hz, expected the same, .*each part"):
+        write_set(run)
