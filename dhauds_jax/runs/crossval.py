@@ -138,6 +138,7 @@ _PLACES += ("checkpoint", "on_bad_file", "allow_partial", "join")
 def _identity(run: CrossvalRun, dataset: sets.DataSet, pool: crossval_clips.Pool) -> dict[str, Any]:
     """Names a run: flags, clips and their folds, the weights it starts from, files of the user's own."""
     kept = {key: value for key, value in run.as_dict().items() if key not in _PLACES}
+    kept |= {"refit": True} if kept.pop("refit") else {}  # without, that of older runs
     clips = pool.clips
     dealt = [pool.fold, pool.held, *([pool.shared] if pool.shared.any() else [])]  # without, that of older runs
     found = {

@@ -148,6 +148,11 @@ def run_fold(setting: Setting, number: int, extra: Callable[[], Mapping[str, Any
         epoch, curve, variables = found[kind]
         seen = next((one for one in choices.values() if one.epoch == epoch), None)  # not to be predicted twice
         choices[kind] = _chosen(setting, rows[kind], rows["oracle"], Chosen(epoch, 1.0, curve), variables, seen)
+    if run.refit:
+        training, variables = _refitted(setting, number, choices["nested"].epoch, state)
+        found["nested"] = (*found["nested"][:2], variables)
+        said_of = (_logits(setting, variables, some) for some in (rows["oracle"], pool.rows(TEST)))
+        choices["nested"] = choices["nested"]._replace(**dict(zip(("reported", "test"), said_of, strict=True)))
     said = {k: {"epoch": c.epoch, "temperature": c.temperature, "curve": list(c.curve)} for k, c in choices.items()}
     about = {
         "fold": number,
@@ -195,6 +200,21 @@ def _trained(
         if epoch.logits is not None:
             kept.add(epoch.index, epoch.logits, epoch.state.variables)
     return kept.found()
+
+
+def _refitted(setting: Setting, number: int, epoch: int, state: Path) -> tuple[ClipSplit, Variables]:
+    """All clips but the fold's own, the part that was chosen by among them, and the variables after so many epochs."""
+    run, pool = setting.run, setting.pool
+    training = pool.training([number - 1], setting.starts if run.train_shifts else (0,))
+    options = crossval_settings.train_options(run).replace(epochs=epoch)
+    variables = normalising(setting.first(number), of_clips(setting.config, training, options))
+    scored = copies(pool.clips, pool.rows(number - 1)[:1], (0,))  # `train` scores something, and nothing goes by it
+    saver = Saver(state / "refit", run.save_every_s, {**setting.identity, "fold": number, "refit": epoch})
+    settings = {"seed": 100 * run.seed + number, "saver": saver, "whole_batches": bool(run.whole_batches)}
+    print(f"fold {number} of {run.folds}: anew, on {len(training.ids):,} clips for {counted(epoch, 'epoch')}")
+    for done in train(setting.classifier, variables, training, scored, options, **settings):
+        variables = done.state.variables
+    return training, variables
 
 
 class _Kept:
@@ -260,17 +280,18 @@ def _chosen(
       seen: what was predicted with these already.
     """
     run, pool = setting.run, setting.pool
-    on_device = jax.tree.map(jnp.asarray, variables)
-
-    def logits(some: np.ndarray) -> Logits:
-        if not len(some):
-            return np.zeros((len(setting.starts), 0, len(setting.config.classes)), np.float32)
-        found = setting.score(on_device, copies(pool.clips, some, setting.starts))
-        return found.reshape(len(setting.starts), len(some), -1).astype(np.float32)
-
-    own = logits(reported) if seen is None else seen.reported
-    judged = own if np.array_equal(by, reported) else logits(by)
+    own = _logits(setting, variables, reported) if seen is None else seen.reported
+    judged = own if np.array_equal(by, reported) else _logits(setting, variables, by)
     truth = pool.reported[by]
     temperature, _ = calibration.best_temperature(run.chosen_by, run.temperatures, judged, truth, setting.config.groups)
-    unseen = logits(pool.rows(TEST)) if seen is None else seen.test
+    unseen = _logits(setting, variables, pool.rows(TEST)) if seen is None else seen.test
     return begun._replace(temperature=temperature, reported=own, test=unseen)
+
+
+def _logits(setting: Setting, variables: Variables, rows: Int[np.ndarray, " clips"]) -> Logits:
+    """Of clips at some positions, by all copies."""
+    if not len(rows):
+        return np.zeros((len(setting.starts), 0, len(setting.config.classes)), np.float32)
+    on_device = jax.tree.map(jnp.asarray, variables)
+    found = setting.score(on_device, copies(setting.pool.clips, rows, setting.starts))
+    return found.reshape(len(setting.starts), len(rows), -1).astype(np.float32)

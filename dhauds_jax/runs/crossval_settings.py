@@ -48,6 +48,8 @@ def check(run: CrossvalRun, dataset: sets.DataSet) -> None:
     for name, known in (("selection", SELECTIONS), ("fold_rule", FOLD_RULES)):
         if getattr(run, name) not in known:
             raise BadInput(f"--{name}={getattr(run, name)}: expected one of {', '.join(known)}")
+    if run.refit and run.selection != "nested":
+        raise BadInput(f"--refit: with --selection={run.selection} no part was kept to choose by, expected nested")
     if run.fold_rule == "published" and dataset.fold is None:
         raise BadInput(f"--fold_rule=published: {dataset.name} has no published folds, expected --fold_rule=groups")
     if dataset.label_rows is not None:

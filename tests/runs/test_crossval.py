@@ -147,6 +147,7 @@ def test_extra_classes_by_name_or_kind():
         ({"temperatures": ()}, "--temperatures=: expected at least one, such as 1"),
         ({"views": "shift"}, "--views=shift: expected shift:N"),
         ({"only_folds": (4,)}, "--only_folds=4: expected folds from 1 to 3"),
+        ({"refit": True, "selection": "oracle"}, "--refit: with --selection=oracle no part was kept to choose by"),
         ({"fold_rule": "published"}, "tones has no published folds, expected --fold_rule=groups"),
         ({"noise_class": "Noise"}, "--noise_clips=3: tones has no class 'Noise' for them"),
         ({"test_split": "val"}, "there is no split 'val' of tones, expected some of train, test"),
@@ -218,6 +219,21 @@ def test_the_numbers_are_those_of_the_tables(finished):
     truth = np.array([names.index(row["truth"]) for row in rows])
     assert record["test"]["folds_views"]["auc"] == pytest.approx(metrics.weighted_roc_auc(p, truth), abs=1e-9)
     assert record["test"]["n"] == 16
+
+
+@pytest.mark.slow
+def test_a_refit_trains_anew_on_the_part_that_was_chosen_by_as_well(finished, tmp_path):
+    places = finished[0], tmp_path
+    crossval(a_run(tmp_path, refit=True, only_folds=(1,)), "c")
+    before, after = (json.loads((place / "fold1" / "extra.json").read_text())["crossval"] for place in places)
+    assert after["nested"] == before["nested"] and after["oracle"] == before["oracle"]
+    assert after["clips"] - before["clips"] == 16 and after["identity"]["flags"]["refit"]
+    assert "refit" not in before["identity"]["flags"]  # or runs of before would be others
+    stored = [dict(np.load(place / "predictions" / "fold1.npz")) for place in places]
+    assert not np.array_equal(stored[0]["nested_test"], stored[1]["nested_test"])
+    assert np.array_equal(stored[0]["oracle_test"], stored[1]["oracle_test"])
+    logits = load(tmp_path / "fold1").logits(homes.generate("test", 0).waves)
+    np.testing.assert_allclose(stored[1]["nested_test"][0], logits, atol=1e-4)
 
 
 @pytest.mark.slow

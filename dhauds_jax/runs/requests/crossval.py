@@ -58,6 +58,11 @@ class CrossvalRun(ClipsOfRun):
         None,
         choices=SELECTIONS,
     )
+    refit: bool = flag(
+        "With nested choice, train each fold anew for the chosen number of epochs, on the part that it chose by as "
+        "well, and report that.",
+        False,
+    )
     chosen_by: str = flag("What epoch and temperature are chosen by, of that part.", "auc", choices=CHOSEN_BY)
     temperatures: Sequence[float] = flag(
         "Temperatures to choose from; the epoch is chosen at the first.", (1.0, 0.5, 2.0, 5.0, 10.0)
