@@ -265,3 +265,17 @@ def test_a_killed_run_leaves_the_old_output_or_the_new_one(place, learnt, tmp_pa
         assert ("top" in found) == new, number
     learn(a_run(place, tmp_path / "0", audio_dir=str(place / "new"), overwrite=True), "c")
     assert len(table(tmp_path / "0")) == 4
+
+
+@pytest.mark.slow
+def test_what_was_learnt_of_levels_is_loaded_again_and_learns_more(place, tmp_path):
+    """The head over levels uses nothing of the old head, which its checkpoint then does not hold."""
+    tiny.make_checkpoint(tmp_path / "net", of=tiny.levelled)
+    given = {"learner": "mar", "options": ["fusion=random", "epochs=1"], "checkpoint": str(tmp_path / "net")}
+    learn(a_run(place, tmp_path / "one", **given), "c")
+    learn(
+        later(place, tmp_path / "two", checkpoint=str(tmp_path / "one" / "checkpoint"), audio_dir=str(place / "more")),
+        "c",
+    )
+    assert load(tmp_path / "two" / "checkpoint").config.head["kind"] == "levels"
+    assert len(table(tmp_path / "two")) == 4
