@@ -101,7 +101,7 @@ def settings_of(run: LearnRun) -> str:
 def _identity(run: LearnRun, learned: Learned, network: Network) -> dict[str, str]:
     """Names what is written: flags, the network, and every clip that was learnt."""
     clips = digests.of_texts(*(clip.digest for clip in learned.clips))
-    return {"settings": settings_of(run), "network": network.hash, "clips": clips}
+    return {"settings": settings_of(run), "network": network.hash(learned.learner.reads), "clips": clips}
 
 
 def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
@@ -196,15 +196,16 @@ def _removed(run: LearnRun) -> Taught:
 def _merged(run: LearnRun) -> Taught:
     models = [load(place, precision=run.precision) for place in run.merge]
     networks = [without_head(model.config, model.variables, run.precision) for model in models]
-    if networks[0].hash != networks[1].hash:
-        raise BadInput(
-            f"--merge={','.join(run.merge)}: their networks are {networks[0].hash} and {networks[1].hash}, expected "
-            "two that learnt on one network"
-        )
     first, other = (
-        learn_begun.stored_learner(model.extra.get("learner"), networks[0], place)
-        for model, place in zip(models, run.merge, strict=True)
+        learn_begun.stored_learner(model.extra.get("learner"), network, place)
+        for model, network, place in zip(models, networks, run.merge, strict=True)
     )
+    hashes = [network.hash(first.learner.reads) for network in networks]
+    if hashes[0] != hashes[1]:
+        raise BadInput(
+            f"--merge={','.join(run.merge)}: their networks are {hashes[0]} and {hashes[1]}, expected two that learnt "
+            "on one network"
+        )
     own = [(one.name, dict(one.options), one.head) for one in (first, other)]
     if own[0] != own[1]:
         said = " and ".join(f"{name}{learn_begun.said_options(options)}, head {head}" for name, options, head in own)
@@ -240,7 +241,7 @@ def _write(
     """Writes all of the output into a folder beside it, which then takes its place."""
     config, variables = classifier_of(learned, network)
     extra = {
-        "learner": stored.to_extra(learned, network.hash),
+        "learner": stored.to_extra(learned, network.hash(learned.learner.reads)),
         "learned": {"command": command, "versions": provenance.versions()},
     }
     if found.calibration is not None:

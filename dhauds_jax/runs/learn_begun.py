@@ -133,12 +133,14 @@ def stored_learner(entry: Any, network: Network, place: str) -> Learned:
     """The learner of a checkpoint's `extra`; raises `BadInput` where there is none, or one of another network."""
     if entry is None:
         raise BadInput(f"checkpoint {place}: has learnt nothing, expected one of experiments.learn")
-    if entry.get("backbone") != network.hash:
+    learned = stored.from_extra(entry, lambda name, options: made(name, options, network), network.variables)
+    found = network.hash(learned.learner.reads)
+    if entry.get("backbone") != found:
         raise BadInput(
-            f"checkpoint {place}: its network ({network.hash}) is not the one that it learnt on "
-            f"({entry.get('backbone')}), as after an adaptation, expected the checkpoint of experiments.learn itself"
+            f"checkpoint {place}: its network ({found}) is not the one that it learnt on ({entry.get('backbone')}), as "
+            "after an adaptation, expected the checkpoint of experiments.learn itself"
         )
-    return stored.from_extra(entry, lambda name, options: made(name, options, network), network.variables)
+    return learned
 
 
 def session(run: LearnRun, learned: Learned, network: Network, clips: Clips) -> tuple[Learned, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import jax
@@ -28,17 +29,23 @@ class Network(NamedTuple):
     Attributes:
       classifier: pure functions; its embedding is that of the head below the last layer.
       variables: weights, on the device.
-      hash: of weights and sizes, sixteen hexadecimal digits: learners on the same network have the same.
+      encoder: a hash of sizes and of the encoder's weights, sixteen hexadecimal digits.
+      inner: likewise of what lies between the encoder and the last layer.
     """
 
     classifier: Classifier
     variables: Variables
-    hash: str
+    encoder: str
+    inner: str
 
     @property
     def config(self) -> ClassifierConfig:
         """Its record."""
         return self.classifier.config
+
+    def hash(self, reads: str) -> str:
+        """Names all that decides what a learner reads: learners on the same network have the same."""
+        return digests.of_texts(self.encoder, self.inner) if reads == "embedding" else self.encoder
 
 
 def without_head(config: ClassifierConfig, variables: Variables, precision: str) -> Network:
@@ -64,9 +71,11 @@ def without_head(config: ClassifierConfig, variables: Variables, precision: str)
     params["head"] = {"kernel": np.zeros((width, 1), np.float32), "bias": np.zeros(1, np.float32)}
     params["head"] |= {"inner": kept} if kept else {}
     own = {**variables, "params": params, "batch_stats": stats}
+    encoder = {kind: {k: v for k, v in tree.items() if k not in ("head", "aux")} for kind, tree in own.items()}
+    below = {"params": kept, "batch_stats": stats.get("head", {}).get("inner", {})}
     settings = bare.replace(source={}, net="").to_json()
-    name = digests.of_texts(settings, variables_hash(own))
-    return Network(classifier, jax.tree.map(jnp.asarray, own), name)
+    names = digests.of_texts(settings, variables_hash(encoder)), variables_hash(below)[: digests.DIGITS]
+    return Network(classifier, jax.tree.map(jnp.asarray, own), *names)
 
 
 def classifier_of(learned: Learned, network: Network) -> tuple[ClassifierConfig, Variables]:
@@ -80,7 +89,14 @@ def classifier_of(learned: Learned, network: Network) -> tuple[ClassifierConfig,
     made, variables = as_classifier(
         network.classifier, network.variables, learned.learner, learned.state, learned.head, classes
     )
-    return made.config, variables
+    return made.config, _only(variables, zoo.shapes(made))
+
+
+def _only(tree: Variables, shapes: Variables) -> Variables:
+    """Without leaves that the network does not have: heads over levels or tokens use nothing of the old head."""
+    return {
+        name: _only(tree[name], below) if isinstance(below, Mapping) else tree[name] for name, below in shapes.items()
+    }
 
 
 def check_head(learner: Learner, name: str) -> None:

@@ -279,3 +279,17 @@ def test_another_reading_is_kept_by_the_checkpoint(place, tmp_path):
         learn(later(place, tmp_path / "other", reading="rows", **taught), "the command")
     with pytest.raises(BadInput, match=r"--reading=bands: rows of the last layer are of the network's own embedding"):
         learn(a_run(place, tmp_path / "kept", reading="bands", keep="head", learner="prototype"), "the command")
+
+
+@pytest.mark.slow
+def test_what_was_learnt_of_levels_is_loaded_again_and_learns_more(place, tmp_path):
+    """The head over levels uses nothing of the old head, which its checkpoint then does not hold."""
+    tiny.make_checkpoint(tmp_path / "net", of=tiny.levelled)
+    given = {"learner": "mar", "options": ["fusion=random", "epochs=1"], "checkpoint": str(tmp_path / "net")}
+    learn(a_run(place, tmp_path / "one", **given), "c")
+    learn(
+        later(place, tmp_path / "two", checkpoint=str(tmp_path / "one" / "checkpoint"), audio_dir=str(place / "more")),
+        "c",
+    )
+    assert load(tmp_path / "two" / "checkpoint").config.head["kind"] == "levels"
+    assert len(table(tmp_path / "two")) == 4

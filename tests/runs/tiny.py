@@ -88,6 +88,11 @@ def residual(classes: tuple[str, ...] | None) -> ClassifierConfig:
     return config.replace(geometry={**config.geometry, "stages": [0], "depth": 0})
 
 
+def levelled(classes: tuple[str, ...] | None) -> ClassifierConfig:
+    """`amaut_tiny` as it is, whose transformer has levels to read."""
+    return zoo.preset("amaut_tiny", classes)
+
+
 def smallest_net(classes: tuple[str, ...] | None) -> ClassifierConfig:
     """The preset `NET`."""
     return smallest(classes).replace(net=NET)
