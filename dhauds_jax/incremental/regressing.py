@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.incremental import kept_rows, regression
+from dhauds_jax.incremental.descent import draw_orders
 from dhauds_jax.incremental.kept_rows import KeptRows
 from dhauds_jax.types import LearnedHead, Learner, LearnerInfo, LearnerState, Shots, Variables
 
@@ -19,6 +20,9 @@ RULES = ("loo", "last_fifth")
 """How lambda is chosen, where it is not a number."""
 
 HEAD = "ridge"
+
+ORDER = 17
+"""Folded into the key of `learn` for the order of a session's clips, of which `last_fifth` judges the last."""
 
 
 class Moments(NamedTuple):
@@ -144,7 +148,10 @@ class _Regression(NamedTuple):
         )
         found = None if self.rule == "last_fifth" else regression.spectrum(memory.gram)
         if self.rule == "last_fifth":
-            memory = memory._replace(errors=regression.last_fifth_errors(made, targets, weights))
+            # As published, of a shuffled batch: rows come class by class, and the last ones are of the last class alone.
+            order = draw_orders(jax.random.fold_in(key, ORDER), shots.clip, shots.weights, 1)[0]
+            errors = regression.last_fifth_errors(made[order], targets[order], weights[order])
+            memory = memory._replace(errors=errors)
         elif self.rule == "loo":
             errors = regression.primal_errors(found, memory.products, made, targets, weights)
             memory = memory._replace(errors=memory.errors + errors)

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax.incremental import learners
+from dhauds_jax.incremental import learners, regressing
+from dhauds_jax.incremental.descent import draw_orders
 from dhauds_jax.incremental.precision import compiled
 from dhauds_jax.types import LearnerInfo, Shots
 
@@ -49,6 +50,13 @@ def taught(learner, state, rows, labels, sessions, room=10):
     for number, chosen in enumerate(sessions):
         state, losses = learner.learn(state, shots(rows[chosen], labels[chosen], room), jax.random.fold_in(KEY, number))
     return state, losses
+
+
+def placed_to_be_drawn(order, key, first=0):
+    """The rows so placed that `last_fifth`, with this key, looks at them in the given order."""
+    ids = jnp.arange(first, first + len(order), dtype=jnp.int32)
+    drawn = draw_orders(jax.random.fold_in(key, regressing.ORDER), ids, jnp.ones(len(order)), 1)[0]
+    return np.asarray(order)[np.argsort(drawn)]
 
 
 def three_sessions(labels):

@@ -19,8 +19,9 @@ def ridge(classifier: Classifier | None, *, lambda_: str = "loo", scale: float =
     Args:
       classifier: not needed.
       lambda_: `loo`: of 10^-8, 10^-7 ... 10^8 the one with the least squared leave-one-out error over all clips kept
-        (in the primal each session's clips are judged when they come); `last_fifth`: the published rule, the first 80 %
-        of a session's clips fitted and the others judged, in float32 and the primal; or a number.
+        (in the primal each session's clips are judged when they come); `last_fifth`: the published rule, 80 % of a
+        session's clips, drawn by the key of `learn`, fitted and the others judged, in float32 and the primal; or a
+        number.
       scale: what regression values, mostly between 0 and 1, are multiplied by, so that a softmax of them is not flat.
 
     Raises:

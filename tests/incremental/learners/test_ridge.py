@@ -9,7 +9,16 @@ import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.incremental import learners, regression
-from tests.incremental.learning import begun, embeddings, info_for, shots, taught, three_sessions
+from tests.incremental.learning import (
+    KEY,
+    begun,
+    embeddings,
+    info_for,
+    placed_to_be_drawn,
+    shots,
+    taught,
+    three_sessions,
+)
 
 GOLDEN = Path(__file__).parents[2] / "goldens" / "mar_small.npz"
 ROWS, LABELS = embeddings()
@@ -122,6 +131,39 @@ def test_a_lambda_at_the_end_of_the_grid_is_said():
     assert float(losses["log10_lambda"]) == 8.0 and float(losses["lambda_at_end"]) == 1.0
 
 
+def judged_by_last_fifth(name, rows, labels, order, room, first=0, **options):
+    """The errors that the state has after one session, its rows in an order, their clip numbers with them."""
+    learner, state = begun(name, info_for(24, sessions=1, rows=room), lambda_="last_fifth", **options)
+    given = shots(rows, labels, room, first=first)
+    given = given._replace(**{field: getattr(given, field)[order] for field in given._fields})
+    return learner.learn(state, given, KEY)[0].memory.errors
+
+
+@pytest.mark.parametrize(("name", "options"), [("ridge", {}), ("ranpac", {"M": 20})])
+def test_the_last_fifth_is_one_of_clips_and_not_of_places(name, options):
+    """Rows that come class by class, turned round, and with padding between: one judgement; not on one class alone."""
+    rows, labels = embeddings(5, 5)
+    sorted_rows = judged_by_last_fifth(name, rows, labels, np.arange(25), 25, **options)
+    turned = judged_by_last_fifth(name, rows, labels, np.arange(25)[::-1], 25, **options)
+    spread = judged_by_last_fifth(name, rows, labels, np.r_[25:31, 20:25, 31:35, 0:20], 35, **options)
+    for other in (turned, spread):  # of small lambdas float32 knows the size of the error alone
+        heavy = np.asarray(regression.LAMBDAS) >= 0.09
+        np.testing.assert_allclose(np.asarray(sorted_rows)[heavy], np.asarray(other)[heavy], rtol=1e-4)
+    draws = [set(labels[placed_to_be_drawn(np.arange(25), jax.random.key(k)).argsort()[20:]]) for k in range(4)]
+    assert all(len(judged) > 1 for judged in draws)
+
+
+def test_classes_that_come_one_after_another_are_not_judged_unfitted():
+    """Sorted shots of five well separated classes: the published rule on the last class alone takes 10^5."""
+    rows, labels = embeddings(5, 5, width=64, spread=0.3)
+    learner, state = begun("ridge", info_for(64, sessions=1, rows=25), lambda_="last_fifth", scale=1.0)
+    _, losses = learner.learn(state, shots(rows, labels, 25), KEY)
+    assert float(losses["log10_lambda"]) <= 1
+    targets = jnp.eye(8)[labels]
+    sorted_errors = regression.last_fifth_errors(jnp.asarray(rows), targets, jnp.ones(25))
+    assert float(regression.best(sorted_errors)[0]) >= 1e3
+
+
 def test_the_published_rule_on_a_small_net():
     """`small_*` of the golden: two sessions through MAR's `replace_fc`, float64 primal, and in float32 as it runs."""
     golden = np.load(GOLDEN)
@@ -132,7 +174,8 @@ def test_the_published_rule_on_a_small_net():
             targets = jnp.eye(50, dtype=jnp.float64)[labels[order]]
             errors = regression.last_fifth_errors(jnp.asarray(golden["embedding"][order]), targets, jnp.ones(25))
         np.testing.assert_allclose(errors, golden[f"small_val_mse_{session}"], rtol=1e-5)
-        state, losses = learner.learn(state, shots(rows[order], labels[order], 25), jax.random.key(0))
+        order = placed_to_be_drawn(order, KEY)
+        state, losses = learner.learn(state, shots(rows[order], labels[order], 25), KEY)
         penalty = float(golden[f"small_lambda_{session}_f32"])
         assert 10 ** float(losses["log10_lambda"]) == pytest.approx(penalty, rel=1e-5)
     assert state.heads.dtype == jnp.float32
@@ -154,7 +197,8 @@ def test_the_published_rule_at_its_width():
     learner, state = begun("ridge", info_for(768, classes=50, sessions=3, rows=25), lambda_="last_fifth", scale=1.0)
     heavy = np.asarray(regression.LAMBDAS) >= 0.09  # below, float32 is rounding
     for session, order in enumerate(orders):
-        state, losses = learner.learn(state, shots(rows[order], labels[order], 25), jax.random.key(0))
+        order = placed_to_be_drawn(order, KEY)
+        state, losses = learner.learn(state, shots(rows[order], labels[order], 25), KEY)
         wanted = golden[f"ridge_val_mse_{session}_f32"]
         np.testing.assert_allclose(np.asarray(state.memory.errors)[heavy], wanted[heavy], rtol=1e-3)
         if session:  # session 0 is flat to the left: its lambda is rounding
