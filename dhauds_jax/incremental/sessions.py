@@ -48,7 +48,8 @@ class Session(NamedTuple):
       classes: labels of those that come with it, in their order.
       shots: positions of the clips that it is learnt from, class by class.
       tests: positions of the clips that test its classes, rising.
-      pool: positions of all clips that may be learnt from, class by class: reference memories choose among them.
+      pool: positions of all clips that may be learnt from, class by class, of which none tests: reference memories
+        choose among them.
     """
 
     classes: tuple[int, ...]
@@ -183,7 +184,7 @@ def _of_class(
             f"class {name}: has {counted(len(own), 'clip')} and {why}{apart}, expected at least one; ask for fewer "
             "shots, or leave the class out"
         )
-    return shots, tests, pool
+    return shots, tests, np.setdiff1d(pool, tests)
 
 
 def _tests(clips: Clips, own: Int[np.ndarray, " own"], shots: Int[np.ndarray, " shots"]) -> Int[np.ndarray, " tests"]:

@@ -147,15 +147,52 @@ def test_a_run_that_was_ended_goes_on_to_the_same_records(where, finished, point
     assert not list((tmp_path / "states").iterdir())
 
 
-def test_an_unfinished_course_with_other_flags_begins_anew(points, tmp_path, monkeypatch):
-    """What was measured of its first sessions is not what these flags ask for."""
+def killed_after_a_session(monkeypatch, run):
     with monkeypatch.context() as patched:
         patched.setattr(runner, "line_of", lambda *args: (_ for _ in ()).throw(Killed))
         with pytest.raises(Killed):
-            incremental(a_run(points, tmp_path, seeds=(0,)), "the command")
-    incremental(a_run(points, tmp_path, seeds=(0,), reject=0.5), "the command")
-    (found,) = records.read(tmp_path, "incremental")
-    assert found["reject"] == 0.5 and len(found["per_session"]["all"]) == 3
+            incremental(run, "the command")
+
+
+def two_heads(classifier) -> Learner:
+    from dhauds_jax.incremental import learners
+
+    made = learners.make("prototype", classifier)
+
+    def predict(state, inputs):
+        said = made.predict(state, inputs)
+        return {**said, "other": -said["prototype"]}
+
+    return made._replace(heads=("prototype", "other"), predict=predict)
+
+
+@pytest.mark.parametrize("changes", [{"reject": 0.5}, {"head": ("all",)}, {"embeddings": "others"}])
+def test_an_unfinished_course_with_other_flags_begins_anew(changes, points, tmp_path, monkeypatch):
+    """What was measured of its first sessions is not what these flags ask for: they give what a fresh run gives."""
+    monkeypatch.setitem(LEARNERS, "two_heads", "tests.runs.test_incremental:two_heads")
+    if "embeddings" in changes:  # the same clips by name, the tests among them others
+        given = dict(np.load(points))
+        given["vectors"][given["splits"] == "test"] += 1
+        np.savez(tmp_path / "others.npz", **given)
+        changes = {"embeddings": str(tmp_path / "others.npz")}
+    run = a_run(points, tmp_path / "out", seeds=(0,), learner=("two_heads",), head=("prototype",))
+    killed_after_a_session(monkeypatch, run)
+    for workdir in ("out", "fresh"):
+        incremental(run.replace(workdir=str(tmp_path / workdir), **changes), "the command")
+    again, fresh = (without_times(records.read(tmp_path / name, "incremental")) for name in ("out", "fresh"))
+    assert again == fresh and len(fresh) == 1 + ("head" in changes)
+    assert fresh[0]["reject"] == changes.get("reject", 0.05) and len(fresh[0]["per_session"]["all"]) == 3
+
+
+@pytest.mark.parametrize(
+    "changes", [{"corruption": ("clean", "WHN")}, pytest.param({"tta": ("none", "t3a")}, marks=pytest.mark.slow)]
+)
+def test_an_unfinished_course_with_more_conditions_begins_anew(changes, tones, tmp_path, monkeypatch):
+    run = of_tones(tones, tmp_path, sessions=2)
+    killed_after_a_session(monkeypatch, run)
+    incremental(run.replace(**changes), "the command")
+    found = records.read(tmp_path, "incremental")
+    assert len(found) == 2 and all(len(one["per_session"]["all"]) == 2 for one in found)
 
 
 def test_other_flags_are_other_cells(finished, points):
