@@ -22,7 +22,7 @@ from dhauds_jax.runs import incremental_clips, incremental_readings, incremental
 from dhauds_jax.runs.incremental_clips import Pool
 from dhauds_jax.runs.incremental_course import Course, Place, begun, keep, measured, saver_of, step
 from dhauds_jax.runs.incremental_readings import CLEAN_ONE, Backbone, Condition, Readings
-from dhauds_jax.runs.incremental_records import cell_of, course_key, line_of, record_of
+from dhauds_jax.runs.incremental_records import cell_of, course_key, line_of, record_of, tests_digest
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.tta.options import given_for
 from dhauds_jax.types import Learner, LearnerInfo
@@ -107,7 +107,8 @@ def _run(
     about = provenance.block(command)
     for place, cell in left.items():
         draw = inputs.readings.draw(place.condition)
-        found = record_of(run, inputs.pool, inputs.backbone, course, now, place, draw)
+        options = adapting.get(place.tta, {})
+        found = record_of(run, inputs.pool, inputs.backbone, course, now, place, draw, options)
         records.append(Path(run.workdir), {**found, **about, "cell": cell}, KIND)
     saver.clear()
 
@@ -253,7 +254,7 @@ def _cells(
     places = [Place(head, one, tta) for head in course.heads for one in course.conditions for tta in wanted]
     beside = {"background": "measured"} if inputs.readings.has_background else {}
     draws = {one: {**inputs.readings.draw(one), **beside} for one in course.conditions}
-    tests = inputs.pool.digest(np.concatenate([one.tests for one in course.plan]))
+    tests = tests_digest(inputs.pool, course)
     return {
         place: cell_of(run, course, tests, place, draws[place.condition], adapting.get(place.tta, {}))
         for place in places
