@@ -194,7 +194,7 @@ def render(found: Sequence[Record], folder: Path) -> str:
     kept = latest(found)
     parts = ["# Class-incremental learning", "", _INTRODUCTION, ""]
     for number, (place, members) in enumerate(grouped(kept, PLACE).items(), 1):
-        parts += [f"## {title(place)}", "", _of_place(members[0]), ""]
+        parts += [f"## {title(place)}", "", _of_place(members), ""]
         for (corruption, level), some in grouped(members, CONDITION).items():
             where = "As recorded" if corruption == CLEAN else f"Tested under {corruption}-{level}"
             parts += [f"{where}:", "", lines_table(some)]
@@ -205,12 +205,19 @@ def render(found: Sequence[Record], folder: Path) -> str:
     return "\n".join([*parts, "## Provenance of the courses", "", _provenance(kept) + _left_out(kept)])
 
 
-def _of_place(record: Record) -> str:
-    backbone = record["backbone"]
+def _of_place(found: Sequence[Record]) -> str:
+    """What is tested, and of every network among the records whether it knew these classes beforehand."""
+    clips = f"{found[0]['n']:,} test clips of {len(found[0]['classes'])} classes"
+    networks = {record["source_checkpoint"]: record["backbone"] for record in found}
+    return f"{clips}; {'; '.join(map(_of_network, networks.values()))}."
+
+
+def _of_network(backbone: Mapping[str, Any]) -> str:
     knew = backbone["knew_these_classes"]
     heard = f"was trained to tell {knew} of these classes apart" if knew else "was not trained on these classes"
-    clips = f"{record['n']:,} test clips of {len(record['classes'])} classes"
-    return f"{clips}; the network {heard} (trained on: {backbone['trained_on']}, {backbone['hash'][:12]})."
+    if knew is None:
+        heard = "knew an unknown number of these classes beforehand"
+    return f"the network {heard} (trained on: {backbone['trained_on']}, {backbone['hash'][:12]})"
 
 
 def _left_out(kept: Sequence[Record]) -> str:
@@ -223,7 +230,7 @@ def _left_out(kept: Sequence[Record]) -> str:
 
 def _figures(lines: Sequence[Line], number: int, folder: Path) -> list[str]:
     """The figures of one place, as Markdown."""
-    made = {line.name: line.members for line in lines}
+    made = [(line.name, line.members) for line in lines]
     figures.over_sessions(made, folder / f"incremental-sessions-{number}.png")
     figures.matrices(made, folder / f"incremental-matrix-{number}.png")
     figures.sureness(made, folder / f"incremental-sureness-{number}.png")

@@ -47,7 +47,7 @@ def course_key(run: IncrementalRun, pool: Pool, backbone: Backbone, course: Cour
     named = {
         "format": FORMAT,
         "clips": [pool.digest(one.pool if course.pools else one.shots) for one in course.plan],
-        "weights": [backbone.weights, backbone.net, run.precision],
+        "weights": [backbone.weights, backbone.net, backbone.described(), run.precision],
         "learner": [course.learner, registry.source_digest(course.learner), sorted(course.options.items())],
         "seed": course.seed,
         "shots": [[[pool.clips.ids[k] for k in one.shots] for one in course.plan], course.shots],

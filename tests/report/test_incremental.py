@@ -64,6 +64,20 @@ def test_what_was_run_otherwise_is_no_further_seed(more, mark):
     assert mark in lines[1].name and lines[0].name != lines[1].name
 
 
+def test_two_checkpoints_of_one_network_are_two_lines_and_both_are_said():
+    heard = {"trained_on": "birds", "knew_these_classes": 2}
+    found = [record(n=40, backbone={"hash": "abcdef0123456789", **heard}, source_checkpoint="abcdef0123456789")]
+    unknown = {"hash": "9876543210fedcba", "trained_on": "unknown", "knew_these_classes": None}
+    found.append(record(n=40, backbone=unknown, source_checkpoint="9876543210fedcba"))
+    names = [line.name for line in incremental.lines_of(found)]
+    assert names == ["ridge [source_checkpoint=abcdef01]", "ridge [source_checkpoint=98765432]"]
+    assert incremental._of_place(found) == (
+        "40 test clips of 2 classes; the network was trained to tell 2 of these classes apart (trained on: birds, "
+        "abcdef012345); the network knew an unknown number of these classes beforehand (trained on: unknown, "
+        "9876543210fe)."
+    )
+
+
 def test_a_seed_counts_once(tmp_path):
     found = [{**record(seed, last), "cell": f"{seed}{last}"} for seed, last in ((0, 0.5), (1, 0.6), (0, 0.8))]
     (line,) = incremental.lines_of(found)

@@ -15,6 +15,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.runs import incremental as runner
 from dhauds_jax.runs import incremental_course
 from dhauds_jax.runs.incremental import incremental
+from dhauds_jax.runs.incremental_readings import Backbone
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.types import Learner
@@ -80,7 +81,7 @@ def test_a_record_a_seed_with_every_number(finished, points):
     for score in ("auroc_unknown", "auroc_energy", "auroc_distance"):
         assert 0.5 < one["per_session"][score][0] <= 1
     assert one["per_session"]["auroc_distance"] == pytest.approx(one["per_session"]["auroc_unknown"])  # cosines both
-    assert one["backbone"] == {"hash": "unknown", "trained_on": "unknown", "knew_these_classes": 0}
+    assert one["backbone"] == {"hash": "unknown", "trained_on": "unknown", "knew_these_classes": None}
     assert len(set(one["classes"])) == 6
 
 
@@ -273,6 +274,14 @@ def tones(tmp_path_factory):
     return place
 
 
+def test_a_class_of_a_joined_set_is_known_by_its_own_name():
+    def knew(classes):
+        found = Backbone(None, {}, "abc", "tiny", "birds", classes).about(("birds/Owl", "birds/wren", "cats/lynx"))
+        return found["knew_these_classes"]
+
+    assert [knew(classes) for classes in (("owl", "lynx", "jay"), ("x/wren",), (), None)] == [2, 1, 0, None]
+
+
 def of_tones(tones, workdir, **changes):
     run = IncrementalRun(
         dataset="arabic_speech_commands",
@@ -296,6 +305,25 @@ def test_tones_are_learnt_from_a_network_under_noise_too(tones, tmp_path, capsys
     assert max(clean["per_session"]["accepted_background"]) < 0.2
     said = capsys.readouterr().out
     assert "prototype seed 0 session 3/3: 15 classes, all " in said
+
+
+def test_the_same_weights_with_another_front_end_are_another_course(tones, tmp_path, monkeypatch):
+    """Not told by the weights' hash, nor by the network's name."""
+    run, keys = of_tones(tones, tmp_path, sessions=1), []
+    key_of = runner.course_key
+    monkeypatch.setattr(runner, "course_key", lambda *args: keys.append(key_of(*args)) or keys[-1])
+    load = runner.incremental_readings.load
+
+    def louder(run):
+        found = load(run)
+        front = {**found.classifier.config.front_end, "said": "louder"}
+        config = found.classifier.config.replace(front_end=front)
+        return found._replace(classifier=found.classifier._replace(config=config))
+
+    for loading in (load, louder):
+        monkeypatch.setattr(runner.incremental_readings, "load", loading)
+        runner._courses(run, runner._inputs(run), "prototype")
+    assert len(set(keys)) == 2
 
 
 def test_shots_under_the_same_noise_are_other_shots(tones, tmp_path):
