@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,15 +56,20 @@ class Inputs(NamedTuple):
 
 @precision.exactly()
 @locks.holding()
-def incremental(run: IncrementalRun, command: str) -> str:
+def incremental(run: IncrementalRun, command: str, given: Collection[str] = ()) -> str:
     """Runs every course that has records left to make; returns the sentence that says where they are.
+
+    Args:
+      run: the flags.
+      command: the words that started it, for the records.
+      given: the flags that were given, which a recipe does not change.
 
     Raises:
       BadInput: bad input, in one sentence, before anything is learnt. FloatingPointError: a loss or what was read of
         the network is not finite. KeyboardInterrupt: Ctrl-C; the same command goes on after the last session.
     """
     if run.recipe:
-        run = incremental_recipes.expanded(run)
+        run = incremental_recipes.expanded(run, given)
     adapting = incremental_tta.adapting(run)
     inputs = _inputs(run)
     done, written, there = records.done(Path(run.workdir), KIND), 0, 0

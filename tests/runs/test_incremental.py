@@ -73,6 +73,9 @@ def test_a_record_a_seed_with_every_number(finished, points):
     assert set(records.INCREMENTAL_KEYS) <= set(one)
     assert (one["learner"], one["head"], one["tta"], one["memory"]) == ("prototype", "prototype", "none", 0)
     assert (one["labels_used"], one["sessions"], one["n"]) == (18, 3, 36)
+    assert (one["tta_options"], one["tta_batch_size"], one["precision"]) == (None, None, "float32")
+    assert len(one["tests"]) == 16 and found[1]["tests"] != one["tests"]  # six of eight classes, which the seed draws
+    assert len(one["listing"]) == 16 and found[1]["listing"] == one["listing"]
     assert one["bytes_held"] == 6 * (WIDTH + 1) * 4
     over = one["per_session"]["all"]
     assert one["AA"] == pytest.approx(np.mean(over)) and one["PD"] == pytest.approx(over[0] - over[-1])
@@ -415,6 +418,8 @@ def test_recipes_are_the_published_protocols():
     assert (run.dataset, run.learner, run.net) == ("fsc_89", ("mar",), "ast_base_fsc89_patches")
     assert (run.way, run.shot, run.sessions, run.order, run.profile) == (5, 5, 10, "identity", "reference")
     assert run.memory == 5 and run.seeds == (0, 1, 2, 3, 4, 5)
+    run = recipes.expanded(IncrementalRun(recipe="ffcac:ede_ls100", workdir="x"), {"profile", "seeds"})
+    assert (run.profile, run.seeds, run.order, run.sessions) == ("corrected", (0,), "identity", 5)
     with pytest.raises(BadInput, match=r"unknown recipe 'ffcac:ede_ls10'"):
         recipes.expanded(IncrementalRun(recipe="ffcac:ede_ls10", workdir="x"))
     with pytest.raises(BadInput, match=r"names its own set, expected it without --dataset"):
