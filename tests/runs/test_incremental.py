@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -14,6 +15,7 @@ from dhauds_jax.names import LEARNERS
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs import incremental as runner
 from dhauds_jax.runs import incremental_course
+from dhauds_jax.runs import incremental_measures as measures
 from dhauds_jax.runs.incremental import incremental
 from dhauds_jax.runs.incremental_readings import Backbone
 from dhauds_jax.runs.report import write_report
@@ -327,6 +329,20 @@ def test_the_same_weights_with_another_front_end_are_another_course(tones, tmp_p
         monkeypatch.setattr(runner.incremental_readings, "load", loading)
         runner._courses(run, runner._inputs(run), "prototype")
     assert len(set(keys)) == 2
+
+
+def test_shots_that_were_learnt_from_another_network_calibrate_nothing(points, tmp_path):
+    """A network that adaptation moved reads them otherwise, so that none can be left out of the state."""
+    run = a_run(points, tmp_path, seeds=(0,))
+    inputs = runner._inputs(run)
+    (course,) = runner._courses(run, inputs, "prototype")
+    now = incremental_course.Now(course.made.init({}, course.info, jax.random.key(0)), None, [], [])
+    carried, found = course._replace(carried=True), []
+    for _ in range(2):
+        now = incremental_course.step(course, inputs.backbone, inputs.readings, now)
+        found.append([len(measures.held_out(one, inputs.readings, now)) for one in (course, carried)])
+        now = now._replace(sessions=[*now.sessions, {}])
+    assert found == [[1, 1], [1, 0]]
 
 
 def test_shots_under_the_same_noise_are_other_shots(tones, tmp_path):
