@@ -70,6 +70,7 @@ def incremental(run: IncrementalRun, command: str, given: Collection[str] = ()) 
     """
     if run.recipe:
         run = incremental_recipes.expanded(run, given)
+    run = run.replace(learner=tuple(dict.fromkeys(run.learner)), seeds=tuple(dict.fromkeys(run.seeds)))
     adapting = incremental_tta.adapting(run)
     inputs = _inputs(run)
     done, written, there = records.done(Path(run.workdir), KIND), 0, 0
@@ -154,6 +155,10 @@ def _check(run: IncrementalRun) -> None:
         raise BadInput(f"--embeddings and --dataset: {given} given, expected one of the two")
     if not run.learner or not run.seeds or not run.head:
         raise BadInput("--learner, --seeds, --head: one of them names nothing, expected at least one name or number")
+    for flag, value, least in (("batch_size", run.batch_size, 1), ("memory_budget_mb", run.memory_budget_mb, 0)):
+        check_number(f"--{flag}", value, least)
+    for seed in run.seeds:
+        check_number("--seeds", seed, 0)
     check_number("--memory", run.memory, 0)
     check_number("--reject", run.reject, 0.0, 1.0, below=True)
     for name in run.learner:

@@ -201,6 +201,12 @@ def test_an_unfinished_course_with_more_conditions_begins_anew(changes, tones, t
     assert len(found) == 2 and all(len(one["per_session"]["all"]) == 2 for one in found)
 
 
+def test_what_is_named_twice_is_run_once(points, tmp_path):
+    twice = {"learner": ("prototype", "prototype"), "seeds": (1, 1)}
+    said = incremental(a_run(points, tmp_path, sessions=1, **twice), "the command")
+    assert said.startswith("1 record written: ")
+
+
 def test_other_flags_are_other_cells(finished, points):
     workdir, _, found = finished
     before = len(records.read(workdir, "incremental"))
@@ -229,6 +235,9 @@ def test_other_flags_are_other_cells(finished, points):
         ({"split": ("train", "test")}, r"expected splits that have none in common, or the same ones"),
         ({"reject": 1.0}, r"--reject=1.0: expected"),
         ({"seeds": ()}, r"names nothing"),
+        ({"seeds": (0, -1)}, r"--seeds=-1: expected"),
+        ({"batch_size": 0}, r"--batch_size=0: expected"),
+        ({"memory_budget_mb": -1.0}, r"--memory_budget_mb=-1.0: expected"),
         ({"base_shot": "most"}, r"--base_shot=most: expected a number of clips"),
     ],
 )
