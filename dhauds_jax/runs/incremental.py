@@ -117,6 +117,7 @@ def _run(
         found = record_of(run, inputs.pool, inputs.backbone, course, now, place, draw, options)
         records.append(Path(run.workdir), {**found, **about, "cell": cell}, KIND)
     saver.clear()
+    inputs.readings.drop_moved()
 
 
 def _inputs(run: IncrementalRun) -> Inputs:

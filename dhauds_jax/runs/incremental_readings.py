@@ -148,6 +148,7 @@ class Readings:
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
         self._noises: dict[tuple[str, str], np.ndarray] = {}
         self._moved: tuple[Variables, str] | None = None
+        self._of_moved: dict[str, Mapping[str, Any]] = {}
         tests = [one.tests for plan in pool.plans for one in plan]
         self._tests = np.unique(np.concatenate(tests))
 
@@ -209,6 +210,8 @@ class Readings:
         if what == taps.WAVE:
             return Read(made.waves(), place)
         known, held = self._known(what, condition, rows, variables), variables or self._backbone.variables
+        if known["weights"] != self._backbone.weights:
+            self._of_moved[json.dumps(known, sort_keys=True)] = known
         name = f"{what} of {self._pool.name}{'' if condition == CLEAN_ONE else f' {title(*condition)}'}"
         fill = self._filler(what, made.waves, held, name)
         shape = self._shape(what, held, known["weights"])
@@ -258,6 +261,12 @@ class Readings:
         if len(rows) not in self._digests:  # all clips, or those that are tested
             self._digests[len(rows)] = self._pool.digest(rows)
         return self._digests[len(rows)]
+
+    def drop_moved(self) -> None:
+        """Lets go of all that was read of networks that a course moved: no checkpoint has their weights."""
+        for known in self._of_moved.values():
+            self.cache.drop(known)
+        self._of_moved, self._moved = {}, None
 
     def drop(self, what: str, condition: Condition, variables: Variables) -> None:
         """Lets go of what was read of a network that is not asked again."""
