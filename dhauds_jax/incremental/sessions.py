@@ -187,6 +187,13 @@ def _of_class(
     return shots, tests, np.setdiff1d(pool, tests)
 
 
+def sharing(plan: Sequence[Session], clips: Clips) -> int:
+    """Tests of a group that gave a shot of their class: clips of one speaker or recording on both sides."""
+    of = [(int(label), group) for label, group in zip(clips.labels, clips.groups or (), strict=True)]
+    taken = {of[k] for one in plan for k in one.shots}
+    return sum(of[k] in taken for one in plan for k in one.tests)
+
+
 def _tests(clips: Clips, own: Int[np.ndarray, " own"], shots: Int[np.ndarray, " shots"]) -> Int[np.ndarray, " tests"]:
     tests = np.setdiff1d(own, shots) if clips.held is None else own[clips.held[own]]
     if clips.groups is None:

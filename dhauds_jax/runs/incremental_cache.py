@@ -89,14 +89,13 @@ class Cache:
             out.flush()
             del out
             kept = {"known": known, "shape": list(shape), "sha256": _digest(own)}
-            found = np.load(own, mmap_mode="r")
             manifest.unlink(missing_ok=True)  # first: without it no array counts
             own.replace(path)
         finally:
             own.unlink(missing_ok=True)
         self.made += 1
         write_atomically(manifest, json.dumps(kept))
-        return found
+        return np.load(path, mmap_mode="r")
 
 
 def _wrong(path: Path, manifest: Path, known: Any, shape: tuple[int, ...]) -> str | None:

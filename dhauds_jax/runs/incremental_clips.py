@@ -116,6 +116,15 @@ def _listing(clips: sessions.Clips, *held: np.ndarray) -> str:
     return digests.of_texts(repr(names), digests.of_arrays(*held) if held else "")
 
 
+def _say_shared(plans: Plans, clips: sessions.Clips) -> None:
+    """Says how many tests are of a speaker or recording that gave a shot of their class, where splits do not part."""
+    if most := max(sessions.sharing(plan, clips) for plan in plans):
+        print(
+            f"note: --train_split and --split share speakers or recordings: {counted(most, 'test clip')} of a seed at "
+            "the most of one that gave a shot of the class; the same splits for both keep them apart"
+        )
+
+
 class _Listed(NamedTuple):
     """A set's clips before any is read: of each its split, and its file where it has one."""
 
@@ -174,6 +183,8 @@ def _of_set(run: IncrementalRun, config: ClassifierConfig, pools: bool) -> Pool:
             break
         gone |= skipped  # and planned again: a class may now have too few
     clips = _some(some, wanted)
+    if dataset.group is not None and clips.groups is None:
+        _say_shared(plans, some._replace(groups=tuple(map(dataset.group, some.ids))))
     return Pool(dataset.name, clips, _moved(plans, wanted, pools), loaded, None, _listing(some))
 
 
@@ -248,6 +259,8 @@ def _of_vectors(run: IncrementalRun, pools: bool) -> Pool:
     some = _some(labelled, rows)._replace(held=None if held is None else held[rows])
     plans = plans_of(run, some)
     wanted = _wanted(plans, pools)
+    if found.groups is not None and some.groups is None:
+        _say_shared(plans, some._replace(groups=tuple(found.groups[k] for k in rows)))
     kept, clips = np.asarray(found.vectors[rows[wanted]], np.float32), _some(some, wanted)
     listing = _listing(some, found.vectors[rows])
     return Pool(_name_of(found), clips, _moved(plans, wanted, pools), None, kept, listing)

@@ -75,6 +75,13 @@ def test_tests_are_of_groups_that_gave_no_shot():
         assert len(session.tests) == 8 - 2 * len(groups[0])
 
 
+def test_splits_that_share_speakers_are_counted():
+    made = clips(groups=True, held=np.arange(8) >= 4)  # four speakers, each on both sides of each class
+    plan = sessions.plan(made._replace(groups=None), way=2, shot=2)
+    assert sessions.sharing(plan, made) == 6 * 2  # of six classes the second clips of two speakers
+    assert sessions.sharing(sessions.plan(made, way=2, shot=2), made) == 0
+
+
 def test_held_clips_only_test():
     held = np.arange(8) >= 5
     for session in sessions.plan(clips(held=held), way=2, shot=4):

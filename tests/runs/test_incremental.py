@@ -260,6 +260,14 @@ def test_names_that_differ_by_form_alone_are_refused(names, sentence, tmp_path):
         incremental(a_run(place, tmp_path / "out"), "the command")
 
 
+def test_speakers_on_both_sides_of_the_splits_are_said(points, tmp_path, capsys):
+    given = dict(np.load(points))
+    numbers = [int(name.rpartition("/")[2]) for name in given["ids"]]
+    np.savez(tmp_path / "points.npz", **given, groups=np.array([f"speaker{k // 2}" for k in numbers]))
+    incremental(a_run(tmp_path / "points.npz", tmp_path / "out", sessions=1), "the command")
+    assert "share speakers or recordings: 6 test clips of a seed at the most" in capsys.readouterr().out
+
+
 def test_without_splits_the_tests_are_what_the_shots_leave_over(tmp_path):
     incremental(a_run(blobs(tmp_path / "points.npz", splits=False), tmp_path / "out", seeds=(0,)), "the command")
     (found,) = records.read(tmp_path / "out", "incremental")
@@ -352,6 +360,30 @@ def test_shots_that_were_learnt_from_another_network_calibrate_nothing(points, t
         found.append([len(measures.held_out(one, inputs.readings, now)) for one in (course, carried)])
         now = now._replace(sessions=[*now.sessions, {}])
     assert found == [[1, 1], [1, 0]]
+
+
+def test_keys_of_a_session_are_of_one_use(points, tmp_path):
+    """What a learner splits its key into are the keys that folding it gives: none of them may serve twice."""
+    inputs = runner._inputs(a_run(points, tmp_path))
+    course = runner._courses(a_run(points, tmp_path), inputs, "prototype")[0]
+    seen = []
+
+    def taking(function):
+        return lambda *args: (seen.append(args[-1]), function(*args))[1]
+
+    made = course.made._replace(
+        learn=taking(course.made.learn),
+        prepare=taking(lambda variables, state, shots, key: (variables, state)),
+        remember=taking(lambda state, pool, key: state),
+    )
+    readings = inputs.readings
+    course, real = course._replace(made=made), readings.of
+    readings.of = lambda what, condition, variables=None: real("embedding", condition)
+    now = incremental_course.Now(course.made.init({}, course.info, jax.random.key(0)), None, [], [])
+    incremental_course.step(course, inputs.backbone, readings, now)
+    every = [key for one in seen for key in (one, *jax.random.split(one, 4))]
+    assert len(seen) == 3
+    assert len({np.asarray(jax.random.key_data(key)).tobytes() for key in every}) == len(every)
 
 
 def test_shots_under_the_same_noise_are_other_shots(tones, tmp_path):
