@@ -21,7 +21,7 @@ def main() -> str:
     flags.start()
     from dhauds_jax.runs.incremental import incremental
 
-    return incremental(flags.from_flags(IncrementalRun), app.command())
+    return incremental(flags.from_flags(IncrementalRun), app.command(), flags.given(IncrementalRun))
 
 
 if __name__ == "__main__":

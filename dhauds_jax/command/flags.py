@@ -63,6 +63,11 @@ def from_flags(record: type[R], values: flags.FlagValues = FLAGS) -> R:
     return record(**found)
 
 
+def given(record: type[Request], values: flags.FlagValues = FLAGS) -> frozenset[str]:
+    """The names of the record's flags that the command line has, whatever their values."""
+    return frozenset(field.name for field, _, _ in _fields(record) if values[field.name].present)
+
+
 def start(values: flags.FlagValues = FLAGS) -> None:
     """Joins the processes that the flags of `Processes` name, before anything computes, and says on what and with
     which seed it will be computed.

@@ -48,7 +48,8 @@ class Session(NamedTuple):
       classes: labels of those that come with it, in their order.
       shots: positions of the clips that it is learnt from, class by class.
       tests: positions of the clips that test its classes, rising.
-      pool: positions of all clips that may be learnt from, class by class: reference memories choose among them.
+      pool: positions of all clips that may be learnt from, class by class, of which none tests: reference memories
+        choose among them.
     """
 
     classes: tuple[int, ...]
@@ -183,7 +184,14 @@ def _of_class(
             f"class {name}: has {counted(len(own), 'clip')} and {why}{apart}, expected at least one; ask for fewer "
             "shots, or leave the class out"
         )
-    return shots, tests, pool
+    return shots, tests, np.setdiff1d(pool, tests)
+
+
+def sharing(plan: Sequence[Session], clips: Clips) -> int:
+    """Tests of a group that gave a shot of their class: clips of one speaker or recording on both sides."""
+    of = [(int(label), group) for label, group in zip(clips.labels, clips.groups or (), strict=True)]
+    taken = {of[k] for one in plan for k in one.shots}
+    return sum(of[k] in taken for one in plan for k in one.tests)
 
 
 def _tests(clips: Clips, own: Int[np.ndarray, " own"], shots: Int[np.ndarray, " shots"]) -> Int[np.ndarray, " tests"]:

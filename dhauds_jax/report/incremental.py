@@ -12,6 +12,7 @@ from dhauds_jax.names import CLEAN
 from dhauds_jax.report import incremental_figures as figures
 from dhauds_jax.report.intervals import student
 from dhauds_jax.report.tables import Record, grouped, latest, table
+from dhauds_jax.wording import counted
 
 PLACE = ("dataset", "net", "way", "shot", "sessions", "base_way", "base_shot")
 """What must be equal for courses to stand in one table."""
@@ -19,11 +20,18 @@ PLACE = ("dataset", "net", "way", "shot", "sessions", "base_way", "base_shot")
 CONDITION = ("corruption", "level")
 
 _LINE = ("learner", "head", "profile", "order", "memory", "exemplars_from", "shots_corruption", "tta", "tta_reset")
+_LINE = (*_LINE, "tta_batch_size", "tta_options", "reject", "precision", "noise", "listing")
 _LINE = (*_LINE, "source_checkpoint", "options")
 """What names a line: its seeds are averaged."""
 
-_NAMED = ("learner", "head", "tta", "source_checkpoint")
-"""Of these, what always stands in the line's name, or says nothing to a reader."""
+_HASHES = ("source_checkpoint", "listing", "noise")
+"""Of these, what a name has the first digits of; `listing` names all clips that shots and tests are drawn from."""
+
+_NAMED = ("learner", "head", "tta", "options", "tta_options")
+"""Of these, what stands in the line's name in another way."""
+
+_MAY_LACK = ("tta_batch_size", "noise", "reject", "precision", "listing")
+"""Of these, what does not differ between a line that has it and one that lacks it."""
 
 NONE = "none"
 
@@ -40,7 +48,7 @@ _INTRODUCTION = (
 
 
 class Line(NamedTuple):
-    """Courses that differ in their seed alone."""
+    """Courses that differ in their seed alone: of each seed the record that was written last."""
 
     name: str
     members: list[Record]
@@ -53,23 +61,31 @@ class Line(NamedTuple):
 
 def lines_of(found: Sequence[Record]) -> list[Line]:
     """The lines of a table, each named by its learner and head, and by what else differs between some of them."""
-    same: dict[str, list[Record]] = {}
+    same: dict[str, dict[str, Record]] = {}
     for record in found:
-        same.setdefault(repr([record.get(key) for key in _LINE]), []).append(record)
-    lines = list(same.values())
-    varying = [key for key in _LINE if key not in (*_NAMED, "options") and len({str(m[0].get(key)) for m in lines}) > 1]
-    named = [Line(_name(members[0], varying, lines), members) for members in lines]
-    return named
+        of_seed = repr([record.get(key) for key in (*PLACE, *CONDITION, "seed")])
+        same.setdefault(repr([record.get(key) for key in _LINE]), {})[of_seed] = record
+    lines = [list(members.values()) for members in same.values()]
+    varying = [key for key in _LINE if key not in _NAMED and len(_values(lines, key)) > 1]
+    return [Line(_name(members[0], varying, lines), members) for members in lines]
+
+
+def _values(lines: Sequence[Sequence[Record]], key: str) -> set[str]:
+    """What lines have under a key."""
+    found = [members[0].get(key) for members in lines]
+    return {str(value) for value in found if value is not None or key not in _MAY_LACK}
 
 
 def _name(record: Record, varying: Sequence[str], lines: Sequence[Sequence[Record]]) -> str:
     """Learner, head where it has another name, adaptation, and what differs between lines."""
     head = f" ({record['head']})" if record["head"] != record["learner"] else ""
     adapted = f" + {record['tta']}" if record["tta"] != NONE else ""
-    marks = [f"{key}={record.get(key)}" for key in varying if record.get(key) is not None]
-    others = [m[0]["options"] for m in lines if m[0]["learner"] == record["learner"]]
-    options = record["options"]
-    marks += [f"{k}={v}" for k, v in options.items() if any(other.get(k) != v for other in others)]
+    known = {key: record[key] for key in varying if record.get(key) is not None}
+    marks = [f"{key}={str(value)[:8] if key in _HASHES else value}" for key, value in known.items()]
+    for named, key, before in (("learner", "options", ""), ("tta", "tta_options", f"{record['tta']}.")):
+        others = [m[0].get(key) or {} for m in lines if m[0][named] == record[named]]
+        own = (record.get(key) or {}).items()
+        marks += [f"{before}{k}={v}" for k, v in own if any(other.get(k) != v for other in others)]
     return f"{record['learner']}{head}{adapted}" + (f" [{', '.join(marks)}]" if marks else "")
 
 
@@ -124,7 +140,8 @@ def adaptation_table(found: Sequence[Record]) -> str:
     """What adaptation changed after the last session, in points; "" where there was none."""
     plain = {_twin(record): record for record in found if record["tta"] == NONE}
     rows = []
-    for line in lines_of([record for record in found if record["tta"] != NONE]):
+    adapted = grouped([record for record in found if record["tta"] != NONE], CONDITION)
+    for line in [line for some in adapted.values() for line in lines_of(some)]:
         pairs = [(plain.get(_twin(r)), r) for r in line.members]
         pairs = [(before, after) for before, after in pairs if before is not None]
         row = [line.name, f"{line.first['corruption']}-{line.first['level']}".removesuffix("--"), str(len(pairs))]
@@ -138,7 +155,7 @@ def adaptation_table(found: Sequence[Record]) -> str:
 
 
 def _twin(record: Record) -> tuple[Any, ...]:
-    keys = [key for key in (*PLACE, *CONDITION, *_LINE, "seed") if key not in ("tta", "tta_reset")]
+    keys = [key for key in (*PLACE, *CONDITION, *_LINE, "seed") if not key.startswith("tta")]
     return tuple(repr(record.get(key)) for key in keys)
 
 
@@ -177,7 +194,7 @@ def render(found: Sequence[Record], folder: Path) -> str:
     kept = latest(found)
     parts = ["# Class-incremental learning", "", _INTRODUCTION, ""]
     for number, (place, members) in enumerate(grouped(kept, PLACE).items(), 1):
-        parts += [f"## {title(place)}", "", _of_place(members[0]), ""]
+        parts += [f"## {title(place)}", "", _of_place(members), ""]
         for (corruption, level), some in grouped(members, CONDITION).items():
             where = "As recorded" if corruption == CLEAN else f"Tested under {corruption}-{level}"
             parts += [f"{where}:", "", lines_table(some)]
@@ -185,20 +202,35 @@ def render(found: Sequence[Record], folder: Path) -> str:
             parts += ["Changes by adaptation after the last session, in points:", "", said]
         shown = next(iter(grouped([r for r in members if r["tta"] == NONE] or members, CONDITION).values()))
         parts += [*_figures(lines_of(shown), number, folder), "After each session:", "", sessions_table(shown)]
-    return "\n".join([*parts, "## Provenance of the courses", "", _provenance(kept)])
+    return "\n".join([*parts, "## Provenance of the courses", "", _provenance(kept) + _left_out(kept)])
 
 
-def _of_place(record: Record) -> str:
-    backbone = record["backbone"]
+def _of_place(found: Sequence[Record]) -> str:
+    """What is tested, and of every network among the records whether it knew these classes beforehand."""
+    clips = f"{found[0]['n']:,} test clips of {len(found[0]['classes'])} classes"
+    networks = {record["source_checkpoint"]: record["backbone"] for record in found}
+    return f"{clips}; {'; '.join(map(_of_network, networks.values()))}."
+
+
+def _of_network(backbone: Mapping[str, Any]) -> str:
     knew = backbone["knew_these_classes"]
     heard = f"was trained to tell {knew} of these classes apart" if knew else "was not trained on these classes"
-    clips = f"{record['n']:,} test clips of {len(record['classes'])} classes"
-    return f"{clips}; the network {heard} (trained on: {backbone['trained_on']}, {backbone['hash'][:12]})."
+    if knew is None:
+        heard = "knew an unknown number of these classes beforehand"
+    return f"the network {heard} (trained on: {backbone['trained_on']}, {backbone['hash'][:12]})"
+
+
+def _left_out(kept: Sequence[Record]) -> str:
+    """Says how many records were written anew for a seed of a line, so that they count once; "" where none was."""
+    shown = sum(len(line.members) for some in grouped(kept, (*PLACE, *CONDITION)).values() for line in lines_of(some))
+    older = len(kept) - shown
+    said = f"{counted(older, 'record')} of a seed that was run again later: the last one counts"
+    return f"* left out: {said}\n" if older else ""
 
 
 def _figures(lines: Sequence[Line], number: int, folder: Path) -> list[str]:
     """The figures of one place, as Markdown."""
-    made = {line.name: line.members for line in lines}
+    made = [(line.name, line.members) for line in lines]
     figures.over_sessions(made, folder / f"incremental-sessions-{number}.png")
     figures.matrices(made, folder / f"incremental-matrix-{number}.png")
     figures.sureness(made, folder / f"incremental-sureness-{number}.png")
@@ -222,12 +254,20 @@ def _provenance(found: Sequence[Record]) -> str:
 
 def tidy_rows(found: Sequence[Record]) -> list[Mapping[str, object]]:
     """A row a session of every course for a csv file, numbers in full."""
-    keys = (*PLACE[:-1], *CONDITION, "seed", *(key for key in _LINE if key != "options"), "labels_used", "bytes_held")
+    keys = (
+        *PLACE[:-1],
+        *CONDITION,
+        "seed",
+        *(k for k in _LINE if not k.endswith("options")),
+        "labels_used",
+        "bytes_held",
+    )
     own = ("all", "former", "current", "base", "novel", "ece", "nll", "auroc_unknown", "accepted", "seconds")
     return [
         {
             **{key: record.get(key) for key in keys},
             "options": " ".join(f"{k}={v}" for k, v in record["options"].items()),
+            "tta_options": " ".join(f"{k}={v}" for k, v in (record.get("tta_options") or {}).items()),
             "session": number,
             **{key: record["per_session"][key][number] for key in own},
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,16 +18,17 @@ MOST = 14
 MAPS = 6
 """Learners whose matrix is drawn."""
 
-Lines = Mapping[str, Sequence[Record]]
+Lines = Sequence[tuple[str, Sequence[Record]]]
+"""Names, of which two may be alike, and records."""
 
 
 def _shown(lines: Lines, most: int = MOST) -> list[tuple[int, str, Sequence[Record]]]:
-    return [(index, name, members) for index, (name, members) in enumerate(list(lines.items())[:most])]
+    return [(index, name, members) for index, (name, members) in enumerate(lines[:most])]
 
 
 def _height(lines: Lines, width: float, axes: float) -> float:
     """Inches for axes of that height and a legend below them."""
-    names = list(lines)[:MOST]
+    names = [name for name, _ in lines[:MOST]]
     columns = max(1, int(width * 10 / (max(map(len, names)) + 8)))
     return axes + 0.22 * -(-len(names) // columns)
 

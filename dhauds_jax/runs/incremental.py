@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +22,7 @@ from dhauds_jax.runs import incremental_clips, incremental_readings, incremental
 from dhauds_jax.runs.incremental_clips import Pool
 from dhauds_jax.runs.incremental_course import Course, Place, begun, keep, measured, saver_of, step
 from dhauds_jax.runs.incremental_readings import CLEAN_ONE, Backbone, Condition, Readings
-from dhauds_jax.runs.incremental_records import cell_of, course_key, line_of, record_of
+from dhauds_jax.runs.incremental_records import cell_of, course_key, line_of, record_of, tests_digest
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.tta.options import given_for
 from dhauds_jax.types import Learner, LearnerInfo
@@ -56,15 +56,21 @@ class Inputs(NamedTuple):
 
 @precision.exactly()
 @locks.holding()
-def incremental(run: IncrementalRun, command: str) -> str:
+def incremental(run: IncrementalRun, command: str, given: Collection[str] = ()) -> str:
     """Runs every course that has records left to make; returns the sentence that says where they are.
+
+    Args:
+      run: the flags.
+      command: the words that started it, for the records.
+      given: the flags that were given, which a recipe does not change.
 
     Raises:
       BadInput: bad input, in one sentence, before anything is learnt. FloatingPointError: a loss or what was read of
         the network is not finite. KeyboardInterrupt: Ctrl-C; the same command goes on after the last session.
     """
     if run.recipe:
-        run = incremental_recipes.expanded(run)
+        run = incremental_recipes.expanded(run, given)
+    run = run.replace(learner=tuple(dict.fromkeys(run.learner)), seeds=tuple(dict.fromkeys(run.seeds)))
     adapting = incremental_tta.adapting(run)
     inputs = _inputs(run)
     done, written, there = records.done(Path(run.workdir), KIND), 0, 0
@@ -107,9 +113,11 @@ def _run(
     about = provenance.block(command)
     for place, cell in left.items():
         draw = inputs.readings.draw(place.condition)
-        found = record_of(run, inputs.pool, inputs.backbone, course, now, place, draw)
+        options = adapting.get(place.tta, {})
+        found = record_of(run, inputs.pool, inputs.backbone, course, now, place, draw, options)
         records.append(Path(run.workdir), {**found, **about, "cell": cell}, KIND)
     saver.clear()
+    inputs.readings.drop_moved()
 
 
 def _inputs(run: IncrementalRun) -> Inputs:
@@ -148,6 +156,10 @@ def _check(run: IncrementalRun) -> None:
         raise BadInput(f"--embeddings and --dataset: {given} given, expected one of the two")
     if not run.learner or not run.seeds or not run.head:
         raise BadInput("--learner, --seeds, --head: one of them names nothing, expected at least one name or number")
+    for flag, value, least in (("batch_size", run.batch_size, 1), ("memory_budget_mb", run.memory_budget_mb, 0)):
+        check_number(f"--{flag}", value, least)
+    for seed in run.seeds:
+        check_number("--seeds", seed, 0)
     check_number("--memory", run.memory, 0)
     check_number("--reject", run.reject, 0.0, 1.0, below=True)
     for name in run.learner:
@@ -253,7 +265,7 @@ def _cells(
     places = [Place(head, one, tta) for head in course.heads for one in course.conditions for tta in wanted]
     beside = {"background": "measured"} if inputs.readings.has_background else {}
     draws = {one: {**inputs.readings.draw(one), **beside} for one in course.conditions}
-    tests = inputs.pool.digest(np.concatenate([one.tests for one in course.plan]))
+    tests = tests_digest(inputs.pool, course)
     return {
         place: cell_of(run, course, tests, place, draws[place.condition], adapting.get(place.tta, {}))
         for place in places

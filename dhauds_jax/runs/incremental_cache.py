@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,13 @@ class Cache:
         return found
 
     def drop(self, known: Mapping[str, Any]) -> None:
-        """Lets go of an array that is not asked for again; a file of it stays."""
-        found = self._held.pop(digests.of_text(json.dumps(known, sort_keys=True)), None)
+        """Lets go of an array that is not asked for again, and of its file."""
+        key = digests.of_text(json.dumps(known, sort_keys=True))
+        found = self._held.pop(key, None)
         if found is not None and not isinstance(found, np.memmap):
             self._left += found.nbytes
+        for path in (self._folder / f"{key}.json", self._folder / f"{key}.npy"):
+            path.unlink(missing_ok=True)
 
     def _in_file(self, key: str, known: Any, shape: tuple[int, ...], fill: Callable[[np.ndarray], Any]) -> np.ndarray:
         path, manifest = self._folder / f"{key}.npy", self._folder / f"{key}.json"
@@ -78,13 +82,18 @@ class Cache:
         if wrong:
             print(f"note: {path} {wrong}: it is made anew")
         self._folder.mkdir(parents=True, exist_ok=True)
-        manifest.unlink(missing_ok=True)  # first: without it no array counts
-        out = np.lib.format.open_memmap(path, "w+", np.float32, shape)
-        fill(out)
-        out.flush()
-        del out
+        own = path.with_name(f"{key}.{os.getpid()}.tmp")  # another run may read or fill the same array now
+        try:
+            out = np.lib.format.open_memmap(own, "w+", np.float32, shape)
+            fill(out)
+            out.flush()
+            del out
+            kept = {"known": known, "shape": list(shape), "sha256": _digest(own)}
+            manifest.unlink(missing_ok=True)  # first: without it no array counts
+            own.replace(path)
+        finally:
+            own.unlink(missing_ok=True)
         self.made += 1
-        kept = {"known": known, "shape": list(shape), "sha256": _digest(path)}
         write_atomically(manifest, json.dumps(kept))
         return np.load(path, mmap_mode="r")
 

@@ -39,6 +39,7 @@ class Pool(NamedTuple):
       plans: of every seed.
       loaded: waves, of a set; None for embeddings.
       vectors: embeddings (clips, width); None for a set.
+      listing: names all clips that any seed could have had: alike for seeds of one protocol.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Pool(NamedTuple):
     plans: Plans
     loaded: Loaded | None
     vectors: np.ndarray | None
+    listing: str = ""
 
     def digest(self, rows: Int[np.ndarray, " rows"]) -> str:
         """Names some of the clips by their names, classes and what they hold."""
@@ -107,6 +109,22 @@ def _some(clips: sessions.Clips, rows: Int[np.ndarray, " rows"]) -> sessions.Cli
     return sessions.Clips(clips.labels[rows], clips.classes, tuple(clips.ids[k] for k in rows), groups, held)
 
 
+def _listing(clips: sessions.Clips, *held: np.ndarray) -> str:
+    """Names clips, their classes and which of them test, and what they hold where that has been read."""
+    tests = None if clips.held is None else clips.held.tolist()
+    names = [clips.ids, [clips.classes[c] for c in clips.labels], tests]
+    return digests.of_texts(repr(names), digests.of_arrays(*held) if held else "")
+
+
+def _say_shared(plans: Plans, clips: sessions.Clips) -> None:
+    """Says how many tests are of a speaker or recording that gave a shot of their class, where splits do not part."""
+    if most := max(sessions.sharing(plan, clips) for plan in plans):
+        print(
+            f"note: --train_split and --split share speakers or recordings: {counted(most, 'test clip')} of a seed at "
+            "the most of one that gave a shot of the class; the same splits for both keep them apart"
+        )
+
+
 class _Listed(NamedTuple):
     """A set's clips before any is read: of each its split, and its file where it has one."""
 
@@ -165,7 +183,9 @@ def _of_set(run: IncrementalRun, config: ClassifierConfig, pools: bool) -> Pool:
             break
         gone |= skipped  # and planned again: a class may now have too few
     clips = _some(some, wanted)
-    return Pool(dataset.name, clips, _moved(plans, wanted, pools), loaded, None)
+    if dataset.group is not None and clips.groups is None:
+        _say_shared(plans, some._replace(groups=tuple(map(dataset.group, some.ids))))
+    return Pool(dataset.name, clips, _moved(plans, wanted, pools), loaded, None, _listing(some))
 
 
 def _load(
@@ -239,8 +259,11 @@ def _of_vectors(run: IncrementalRun, pools: bool) -> Pool:
     some = _some(labelled, rows)._replace(held=None if held is None else held[rows])
     plans = plans_of(run, some)
     wanted = _wanted(plans, pools)
+    if found.groups is not None and some.groups is None:
+        _say_shared(plans, some._replace(groups=tuple(found.groups[k] for k in rows)))
     kept, clips = np.asarray(found.vectors[rows[wanted]], np.float32), _some(some, wanted)
-    return Pool(_name_of(found), clips, _moved(plans, wanted, pools), None, kept)
+    listing = _listing(some, found.vectors[rows])
+    return Pool(_name_of(found), clips, _moved(plans, wanted, pools), None, kept, listing)
 
 
 def _name_of(found: Vectors) -> str:

@@ -23,6 +23,10 @@ STATES = "states"
 """In the work folder: of unfinished courses."""
 
 
+_LEARN, _PREPARE, _REMEMBER = range(3)
+"""Numbers of a session's keys: what splits one of them never meets another."""
+
+
 class Place(NamedTuple):
     """What a number of a course belongs to."""
 
@@ -158,16 +162,16 @@ def session_shots(course: Course, readings: Readings, variables: Variables | Non
 def step(course: Course, backbone: Backbone, readings: Readings, now: Now) -> Now:
     """Learns the next session; nothing is measured yet."""
     number, made = len(now.sessions), course.made
-    key = jax.random.fold_in(jax.random.key(course.seed), number + 1)
+    session = jax.random.fold_in(jax.random.key(course.seed), number + 1)
     state, variables, began = now.state, now.variables, time.perf_counter()
     if number == 0 and made.prepare is not None:
         waves = session_shots(course, readings, None, 0, "wave")
-        variables, state = made.prepare(backbone.variables, state, waves, jax.random.fold_in(key, 1))
+        variables, state = made.prepare(backbone.variables, state, waves, jax.random.fold_in(session, _PREPARE))
         variables = jax.tree.map(jnp.asarray, dict(variables))
     prepared = time.perf_counter() - began
     read = session_shots(course, readings, variables, number, made.reads)
     began = time.perf_counter() - prepared
-    state, losses = made.learn(state, read, key)
+    state, losses = made.learn(state, read, jax.random.fold_in(session, _LEARN))
     _check_finite(course, number, losses)
     if made.remember is not None and course.info.memory > 0:
         pool = read
@@ -176,7 +180,7 @@ def step(course: Course, backbone: Backbone, readings: Readings, now: Now) -> No
             inputs = readings.of(made.reads, course.shots, variables).take(rows)
             room = max(len(one.pool) for one in course.plan)
             pool = shots_of(course, rows, inputs, room)
-        state = made.remember(state, pool, jax.random.fold_in(key, 2))
+        state = made.remember(state, pool, jax.random.fold_in(session, _REMEMBER))
     jax.block_until_ready(state)
     return Now(state, variables, now.sessions, [*now.seconds, time.perf_counter() - began])
 

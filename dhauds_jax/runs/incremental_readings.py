@@ -42,7 +42,8 @@ class Backbone(NamedTuple):
       weights: their hash; of embeddings that of the encoder, "unknown" where nothing says it.
       net: its name.
       trained_on: the data set it was trained on, as its checkpoint says.
-      classes: those that it was trained to tell apart; none after a pretraining without labels.
+      classes: those that it was trained to tell apart; none after a pretraining without labels, None where nothing
+        says them.
     """
 
     classifier: Classifier | None
@@ -50,12 +51,28 @@ class Backbone(NamedTuple):
     weights: str
     net: str
     trained_on: str
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] | None
 
     def about(self, classes: tuple[str, ...]) -> dict[str, Any]:
-        """What a record says of it; of classes that are learnt, how many it was trained to know."""
-        knew = sorted({name.casefold() for name in self.classes} & {name.casefold() for name in classes})
-        return {"hash": self.weights, "trained_on": self.trained_on, "knew_these_classes": len(knew)}
+        """What a record says of it; of classes that are learnt, how many it was trained to know (None: not known).
+
+        Of joined sets, which name a class "part/class", the class's own name counts.
+        """
+        knew = None
+        if self.classes is not None:
+            known = {_own_name(name) for name in self.classes}
+            knew = sum(_own_name(name) in known for name in classes)
+        return {"hash": self.weights, "trained_on": self.trained_on, "knew_these_classes": knew}
+
+    def described(self) -> dict[str, Any] | None:
+        """The network as it reads clips: front end, geometry and options, without its classes; None for embeddings."""
+        if self.classifier is None:
+            return None
+        return json.loads(self.classifier.config.replace(classes=("-",), source={}, groups={}).to_json())
+
+
+def _own_name(name: str) -> str:
+    return name.rpartition("/")[2].casefold()
 
 
 def load(run: IncrementalRun) -> Backbone:
@@ -85,7 +102,7 @@ def of_embeddings(run: IncrementalRun) -> Backbone:
 
     encoder = vectors.read(run.embeddings).manifest.get("encoder", {})
     weights, net = str(encoder.get("hash", "unknown")), str(encoder.get("net", Path(run.embeddings).stem))
-    return Backbone(None, {}, weights, net, "unknown", ())
+    return Backbone(None, {}, weights, net, "unknown", None)
 
 
 BACKGROUND = "_background_noise_"
@@ -131,6 +148,7 @@ class Readings:
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
         self._noises: dict[tuple[str, str], np.ndarray] = {}
         self._moved: tuple[Variables, str] | None = None
+        self._of_moved: dict[str, Mapping[str, Any]] = {}
         tests = [one.tests for plan in pool.plans for one in plan]
         self._tests = np.unique(np.concatenate(tests))
 
@@ -192,6 +210,8 @@ class Readings:
         if what == taps.WAVE:
             return Read(made.waves(), place)
         known, held = self._known(what, condition, rows, variables), variables or self._backbone.variables
+        if known["weights"] != self._backbone.weights:
+            self._of_moved[json.dumps(known, sort_keys=True)] = known
         name = f"{what} of {self._pool.name}{'' if condition == CLEAN_ONE else f' {title(*condition)}'}"
         fill = self._filler(what, made.waves, held, name)
         shape = self._shape(what, held, known["weights"])
@@ -227,11 +247,10 @@ class Readings:
     def _known(
         self, what: str, condition: Condition, rows: Int[np.ndarray, " rows"], variables: Variables | None
     ) -> dict[str, Any]:
-        config = self._backbone.classifier.config
         return {
             "what": what,
             "weights": self._weights(variables),
-            "net": json.loads(config.replace(classes=("-",), source={}, groups={}).to_json()),
+            "net": self._backbone.described(),
             "clips": self._digest(rows),
             "corruption": list(condition),
             "draw": self.draw(condition),
@@ -242,6 +261,12 @@ class Readings:
         if len(rows) not in self._digests:  # all clips, or those that are tested
             self._digests[len(rows)] = self._pool.digest(rows)
         return self._digests[len(rows)]
+
+    def drop_moved(self) -> None:
+        """Lets go of all that was read of networks that a course moved: no checkpoint has their weights."""
+        for known in self._of_moved.values():
+            self.cache.drop(known)
+        self._of_moved, self._moved = {}, None
 
     def drop(self, what: str, condition: Condition, variables: Variables) -> None:
         """Lets go of what was read of a network that is not asked again."""

@@ -6,7 +6,7 @@ seeds 0 to 5, one clip of each class kept. Neither has a table of numbers that c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -46,8 +46,12 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 """Name -> flags: `ffcac:ede_ls100` has 25 classes in five sessions, `ffcac:ede_ls100_50` 50 in ten."""
 
 
-def expanded(run: IncrementalRun) -> IncrementalRun:
-    """The run that a recipe stands for; flags that were given another value than their default stay as given.
+def expanded(run: IncrementalRun, given: Collection[str] = ()) -> IncrementalRun:
+    """The run that a recipe stands for; what was given stays, and what has another value than its default.
+
+    Args:
+      run: the flags.
+      given: names of those that were given, perhaps with their default's value.
 
     A checkpoint of another family or size than the recipe's AST is taken as it is: its own network is read.
 
@@ -65,5 +69,6 @@ def expanded(run: IncrementalRun) -> IncrementalRun:
         if config.family != "spectrogram_transformer" or size != (768, 12):
             print(f"note: --checkpoint={run.checkpoint} holds {config.net}, no AST base: its own front end is used")
             wanted.pop("net")
-    changes = {name: value for name, value in wanted.items() if getattr(run, name) == defaults[name]}
+    free = [name for name in wanted if name not in given and getattr(run, name) == defaults[name]]
+    changes = {name: wanted[name] for name in free}
     return run.replace(**changes)

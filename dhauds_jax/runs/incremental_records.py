@@ -47,7 +47,7 @@ def course_key(run: IncrementalRun, pool: Pool, backbone: Backbone, course: Cour
     named = {
         "format": FORMAT,
         "clips": [pool.digest(one.pool if course.pools else one.shots) for one in course.plan],
-        "weights": [backbone.weights, backbone.net, run.precision],
+        "weights": [backbone.weights, backbone.net, backbone.described(), run.precision],
         "learner": [course.learner, registry.source_digest(course.learner), sorted(course.options.items())],
         "seed": course.seed,
         "shots": [[[pool.clips.ids[k] for k in one.shots] for one in course.plan], course.shots],
@@ -78,9 +78,19 @@ def cell_of(
 
 
 def record_of(
-    run: IncrementalRun, pool: Pool, backbone: Backbone, course: Course, now: Now, place: Place, draw: Mapping[str, Any]
+    run: IncrementalRun,
+    pool: Pool,
+    backbone: Backbone,
+    course: Course,
+    now: Now,
+    place: Place,
+    draw: Mapping[str, Any],
+    options: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """The record of a finished course for one head, corruption and adaptation, but for where its numbers come from."""
+    """The record of a finished course for one head, corruption and adaptation, but for where its numbers come from.
+
+    Its arguments are those of `cell_of`, and where the course stands.
+    """
     sessions = [one[named(place)] for one in now.sessions]
     names = [pool.clips.classes[c] for one in course.plan for c in one.classes]
     ends = np.cumsum([0, *(len(one.classes) for one in course.plan)])
@@ -95,7 +105,7 @@ def record_of(
     ]
     held |= {key: [one.get(key) for one in sessions] for key in extra}
     return {
-        **_asked(run, pool, backbone, course, place),
+        **_asked(run, pool, backbone, course, place, options),
         "classes": names,
         "per_session": {**held, "seconds": now.seconds},
         **measures.whole(sessions, classes),
@@ -108,8 +118,16 @@ def record_of(
     }
 
 
-def _asked(run: IncrementalRun, pool: Pool, backbone: Backbone, course: Course, place: Place) -> dict[str, Any]:
+def tests_digest(pool: Pool, course: Course) -> str:
+    """Names all clips that a course tests."""
+    return pool.digest(measures.tests_of(course))
+
+
+def _asked(
+    run: IncrementalRun, pool: Pool, backbone: Backbone, course: Course, place: Place, options: Mapping[str, Any]
+) -> dict[str, Any]:
     """What a record says of the protocol."""
+    adapted = place.tta != "none"
     remembers = course.made.remember is not None and course.info.memory > 0
     return {
         "dataset": pool.name,
@@ -123,7 +141,9 @@ def _asked(run: IncrementalRun, pool: Pool, backbone: Backbone, course: Course, 
         "head": place.head,
         "heads": list(course.heads),
         "tta": place.tta,
-        "tta_reset": run.tta_reset if place.tta != "none" else None,
+        "tta_reset": run.tta_reset if adapted else None,
+        "tta_batch_size": run.tta_batch_size if adapted else None,
+        "tta_options": dict(options) if adapted else None,
         "shots_corruption": run.shots_corruption,
         "way": run.way,
         "shot": run.shot,
@@ -138,6 +158,8 @@ def _asked(run: IncrementalRun, pool: Pool, backbone: Backbone, course: Course, 
         "reject": course.reject,
         "source_checkpoint": backbone.weights,
         "precision": run.precision,
+        "tests": tests_digest(pool, course),
+        "listing": pool.listing,
     }
 
 

@@ -11,7 +11,7 @@ from absl import flags
 
 from dhauds_jax import requests
 from dhauds_jax.cells.request import AdaptRun
-from dhauds_jax.command.flags import flags_of, from_flags
+from dhauds_jax.command.flags import flags_of, from_flags, given
 from dhauds_jax.data import pipeline
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision
@@ -55,6 +55,10 @@ def test_defaults_of_flags_are_those_of_the_record():
     assert from_flags(Outer, values) == Outer(name="x")
     assert values["words"].value == ["a"] and values["choice"].value is None
     assert "hidden" not in values and "list" not in values
+
+
+def test_a_flag_that_is_given_its_default_is_given():
+    assert given(Outer, parsed(Outer, "--name=x", "--rate=0.5", "--noloud")) == {"name", "rate", "loud"}
 
 
 @pytest.mark.parametrize(

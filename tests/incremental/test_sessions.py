@@ -32,7 +32,7 @@ def named(clips, plan):
 def test_sessions_take_the_classes_one_after_the_other():
     plan = sessions.plan(clips(), way=2, shot=3)
     assert [len(s.classes) for s in plan] == [2, 2, 2]  # as many as there are classes for
-    assert all(len(s.shots) == 6 and len(s.tests) == 10 and len(s.pool) == 16 for s in plan)
+    assert all(len(s.shots) == 6 and len(s.tests) == 10 and len(s.pool) == 6 for s in plan)
     assert len({c for s in plan for c in s.classes}) == 6
     assert not any(set(s.shots) & set(s.tests) for s in plan)
 
@@ -75,6 +75,13 @@ def test_tests_are_of_groups_that_gave_no_shot():
         assert len(session.tests) == 8 - 2 * len(groups[0])
 
 
+def test_splits_that_share_speakers_are_counted():
+    made = clips(groups=True, held=np.arange(8) >= 4)  # four speakers, each on both sides of each class
+    plan = sessions.plan(made._replace(groups=None), way=2, shot=2)
+    assert sessions.sharing(plan, made) == 6 * 2  # of six classes the second clips of two speakers
+    assert sessions.sharing(sessions.plan(made, way=2, shot=2), made) == 0
+
+
 def test_held_clips_only_test():
     held = np.arange(8) >= 5
     for session in sessions.plan(clips(held=held), way=2, shot=4):
@@ -82,6 +89,15 @@ def test_held_clips_only_test():
         assert (session.tests % EACH >= 5).all()
         assert len(session.tests) == 6
         assert (session.pool % EACH < 5).all()
+
+
+@pytest.mark.parametrize("profile", ["reference", "corrected"])
+@pytest.mark.parametrize("groups", [False, True])
+def test_no_memory_may_choose_among_tests(profile, groups):
+    """Where one split gives both, what the shots leave over tests: nothing that is learnt may be taken from it."""
+    for session in sessions.plan(clips(groups=groups), way=2, shot=2, profile=profile):
+        assert not set(session.pool) & set(session.tests)
+        assert set(session.shots) <= set(session.pool)
 
 
 @pytest.mark.parametrize(

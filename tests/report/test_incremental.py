@@ -47,6 +47,57 @@ def test_lines_are_named_by_what_differs():
     ]
 
 
+@pytest.mark.parametrize(
+    ("more", "mark"),
+    [
+        ({"reject": 0.3}, "reject=0.3"),
+        ({"precision": "bf16"}, "precision=bf16"),
+        ({"listing": "fedcba9876543210"}, "listing=fedcba98"),
+        ({"tta_options": {"lr": 1e-3}}, "tent.lr=0.001"),
+        ({"tta_batch_size": 8}, "tta_batch_size=8"),
+    ],
+)
+def test_what_was_run_otherwise_is_no_further_seed(more, mark):
+    same = {"tta": "tent", "tta_options": {"lr": 1e-4}, "tta_batch_size": 32, "reject": 0.05, "precision": "float32"}
+    lines = incremental.lines_of([record(**same, listing="abcdef0123456789"), record(1, **{**same, **more})])
+    assert [len(line.members) for line in lines] == [1, 1]
+    assert mark in lines[1].name and lines[0].name != lines[1].name
+
+
+def test_two_checkpoints_of_one_network_are_two_lines_and_both_are_said():
+    heard = {"trained_on": "birds", "knew_these_classes": 2}
+    found = [record(n=40, backbone={"hash": "abcdef0123456789", **heard}, source_checkpoint="abcdef0123456789")]
+    unknown = {"hash": "9876543210fedcba", "trained_on": "unknown", "knew_these_classes": None}
+    found.append(record(n=40, backbone=unknown, source_checkpoint="9876543210fedcba"))
+    names = [line.name for line in incremental.lines_of(found)]
+    assert names == ["ridge [source_checkpoint=abcdef01]", "ridge [source_checkpoint=98765432]"]
+    assert incremental._of_place(found) == (
+        "40 test clips of 2 classes; the network was trained to tell 2 of these classes apart (trained on: birds, "
+        "abcdef012345); the network knew an unknown number of these classes beforehand (trained on: unknown, "
+        "9876543210fe)."
+    )
+
+
+def test_a_seed_counts_once(tmp_path):
+    found = [{**record(seed, last), "cell": f"{seed}{last}"} for seed, last in ((0, 0.5), (1, 0.6), (0, 0.8))]
+    (line,) = incremental.lines_of(found)
+    assert sorted(one["last"] for one in line.members) == [0.6, 0.8]
+    assert (
+        incremental._left_out(found) == "* left out: 1 record of a seed that was run again later: the last one counts\n"
+    )
+    assert incremental._left_out(found[:2]) == ""
+
+
+def test_an_adaptation_under_two_corruptions_is_two_rows():
+    found = [record(0, last, tta=tta, corruption=name, level="L2") for name, last, tta in (
+        ("WHN", 0.5, "none"), ("WHN", 0.6, "tent"), ("ENSC", 0.3, "none"), ("ENSC", 0.1, "tent"))]  # fmt: skip
+    text = incremental.adaptation_table(found)
+    assert [cells(text, row)[1:5] for row in range(2)] == [
+        ["WHN-L2", "1", "50.0", "10.0"],
+        ["ENSC-L2", "1", "30.0", "-20.0"],
+    ]
+
+
 def test_adaptation_is_compared_with_the_same_course_without_it():
     found = [record(seed, 0.5) for seed in range(2)]
     found += [record(seed, 0.6 + 0.02 * seed, tta="tent", tta_reset="session") for seed in range(2)]

@@ -43,6 +43,39 @@ def test_the_budget_is_of_all_arrays_together(tmp_path):
     assert not isinstance(cache.of({**KNOWN, "k": 2}, SHAPE, fill), np.memmap)
 
 
+def test_what_another_run_fills_meanwhile_harms_nothing(tmp_path):
+    """Two runs share a folder: the second finds no manifest yet and fills the same array, the first reads on."""
+    _, first = of(tmp_path, budget_mb=1e-5)
+    next(tmp_path.glob("*.json")).unlink()
+    seen = []
+
+    def filling(out):
+        seen.append(np.array_equal(first, NUMBERS))
+        fill(out)
+
+    second = Cache(1e-5, tmp_path, True).of(KNOWN, SHAPE, filling)
+    assert seen == [True] and np.array_equal(first, NUMBERS) and np.array_equal(second, NUMBERS)
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json", ".npy"]
+    assert of(tmp_path)[0].made == 0
+
+
+def test_a_fill_that_fails_leaves_nothing(tmp_path):
+    def failing(out):
+        raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        Cache(1.0, tmp_path, True).of(KNOWN, SHAPE, failing)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_let_go_leaves_no_file(tmp_path):
+    cache, _ = of(tmp_path, budget_mb=1e-5)
+    cache.drop(KNOWN)
+    assert not list(tmp_path.iterdir())
+    cache.of(KNOWN, SHAPE, fill)
+    assert cache.made == 2
+
+
 def test_the_next_command_finds_it(tmp_path):
     of(tmp_path)
     cache, found = of(tmp_path)

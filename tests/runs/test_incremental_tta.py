@@ -1,11 +1,13 @@
 """Adaptation between sessions: before and after stand side by side, and what is carried on is read anew."""
 
+import jax
 import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.runs import incremental as runner
 from dhauds_jax.runs.incremental import incremental
-from dhauds_jax.runs.incremental_readings import Readings
+from dhauds_jax.runs.incremental_readings import CLEAN_ONE, Readings
 from dhauds_jax.workdir import records
 from tests.runs.test_incremental import of_tones, tones, without_times
 
@@ -57,6 +59,16 @@ def test_a_network_that_is_carried_on_is_read_anew(adapted, tones, tmp_path, mon
     assert found["per_session"]["all"][0] == reset[0]  # until then nothing differs
     assert ("embedding", True) in seen and ("embedding", False) in seen
     assert np.isfinite(found["per_session"]["all"]).all()
+
+
+def test_what_was_read_of_a_moved_network_leaves_no_file(tones, tmp_path):
+    readings = runner._inputs(of_tones(tones, tmp_path, sessions=1, memory_budget_mb=0.0)).readings
+    moved = jax.tree.map(lambda leaf: 1.01 * leaf, readings._backbone.variables)
+    for variables in (None, moved):
+        readings.of("embedding", CLEAN_ONE, variables)
+    files = [len(list((tmp_path / "cache").glob("*.npy")))]
+    readings.drop_moved()
+    assert [*files, len(list((tmp_path / "cache").iterdir()))] == [2, 2]  # an array and its manifest are left
 
 
 def test_a_learner_that_cannot_be_adapted_is_left_out_with_a_note(tones, tmp_path, capsys):
