@@ -31,12 +31,14 @@ def factory(name: str) -> Callable[..., Learner]:
 def resolve_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """A learner's options, its defaults overlaid with `given`, whose texts are converted by the default's type.
 
+    The underscore behind an argument that would be a word of Python's is not part of the option: `lambda`.
+
     Raises:
       BadInput: an option that the learner does not have (the valid ones are listed), a value of the wrong kind, a
         number that is not finite.
     """
     options = factory_options.defaults(factory(name))
-    for key, value in given.items():
+    for key, value in ((key.rstrip("_"), value) for key, value in given.items()):
         if key not in options:
             valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
             raise BadInput(f"learner {name} has no option {key!r}: valid ones with their values are {valid}")

@@ -9,6 +9,7 @@ import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.incremental import learners, regression
+from dhauds_jax.types import Learner
 from tests.incremental.learning import (
     KEY,
     begun,
@@ -39,6 +40,14 @@ def left_out_error(penalty, rows=X, targets=Y):
         rest = np.arange(len(rows)) != i
         total += np.square(targets[i] - rows[i] @ batch_fit(rows[rest], targets[rest], penalty)).sum()
     return total
+
+
+def test_its_lambda_is_an_option_without_pythons_underscore():
+    for written in ("lambda", "lambda_"):
+        assert learners.resolve_options("ridge", {written: "0.5"}) == {"lambda": "0.5", "scale": 16.0}
+    with pytest.raises(BadInput, match=r"no option 'lamda': .* lambda=loo"):
+        learners.resolve_options("ridge", {"lamda": "1"})
+    assert isinstance(learners.make("ridge", None, {"lambda": "0.5"}), Learner)
 
 
 @pytest.mark.parametrize("penalty", [pytest.param(1e-6, marks=pytest.mark.slow), 0.1])
