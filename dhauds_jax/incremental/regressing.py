@@ -148,7 +148,7 @@ class _Regression(NamedTuple):
         )
         found = None if self.rule == "last_fifth" else regression.spectrum(memory.gram)
         if self.rule == "last_fifth":
-            # As published, of a shuffled batch: rows come class by class, and the last ones are of the last class alone.
+            # A shuffled batch, as published: rows come class by class, the last ones of the last class alone.
             order = draw_orders(jax.random.fold_in(key, ORDER), shots.clip, shots.weights, 1)[0]
             errors = regression.last_fifth_errors(made[order], targets[order], weights[order])
             memory = memory._replace(errors=errors)

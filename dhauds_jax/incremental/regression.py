@@ -105,8 +105,8 @@ def last_fifth_errors(
     """For every lambda the mean squared error on the last 20 % of the rows of a fit to those before.
 
     The rows stand in a random order, as the published code has them: sorted by class, the last fifth would be of
-    classes that were not fitted. The primal system is solved for each lambda by itself, as published. In float32 the answers for small lambdas are
-    rounding (their errors are large), so the lower third of the grid is never chosen.
+    classes that were not fitted. The primal system is solved for each lambda by itself, as published. In float32 the
+    answers for small lambdas are rounding (their errors are large), so the lower third of the grid is never chosen.
 
     Source: RanPAC's and MAR's choice (arXiv 2307.02251, 2506.18406; MAR, models/ast_finetune.py:104).
     """
