@@ -19,8 +19,8 @@ from dhauds_jax.dsp.clip_layout import cut
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model import taps
 from dhauds_jax.names import CLEAN
+from dhauds_jax.nets import boxed, precision, time_statistics, twins, zoo
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import precision, time_statistics, twins, zoo
 from dhauds_jax.runs import incremental_clips
 from dhauds_jax.runs.incremental_cache import FOLDER, Cache
 from dhauds_jax.runs.incremental_clips import Pool
@@ -87,6 +87,8 @@ def load(run: IncrementalRun) -> Backbone:
     classes = () if "pretraining" in extra else config.classes
     training = extra.get("training", {}) if isinstance(extra.get("training"), Mapping) else {}
     trained_on = str(training.get("identity", {}).get("dataset", "unknown"))
+    if boxed.is_one(str(run.checkpoint)) and trained_on == "unknown":
+        trained_on = f"what the card of {run.checkpoint} says"
     if run.net is not None and run.net != config.net:
         config, variables = twins.twin(variables, config, run.net, jax.random.key(0))
     config, variables = time_statistics.with_reading(config, variables, run.reading)

@@ -189,5 +189,7 @@ def line_of(course: Course, now: Now, readings: Readings) -> str:
     words += [", ".join(some) for some in (others, shifted) if some]
     unknown = "" if own["auroc_unknown"] is None else f"unknown AUROC {own['auroc_unknown']:.2f}, "
     held = course.made.bytes_held(now.state) / 1e6
+    if own.get("accepted") is not None:
+        unknown += f"accepted {100 * own['accepted']:.0f} %, "
     words.append(f"ECE {100 * own['ece']:.1f}, {unknown}holds {held:.2g} MB, {now.seconds[-1]:.2g} s")
     return "; ".join(words)

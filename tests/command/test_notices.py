@@ -28,6 +28,7 @@ OF_OTHERS = {
     "experiments/serve.py": {"data"},  # --data-binary of curl
     "dhauds_jax/serve/decode.py": {"data"},  # likewise
     "dhauds_jax/model/onnx.py": {"no"},  # --no-deps of pip
+    "dhauds_jax/data/soundfont.py": {"no"},  # likewise
     "dhauds_jax/runs/requests/export.py": {"no"},  # likewise
     "dhauds_jax/train/epoch_log.py": {"logdir"},  # of tensorboard
     "dhauds_jax/zeroshot/reference.py": {"mode", "modality", "temperature"},  # of the published script

@@ -185,7 +185,7 @@ def changed(section, **values):
     ("config", "compute", "message"),
     [
         (changed("geometry", heads=3), {}, "width 16 is no multiple of 3 heads"),
-        (changed("geometry", prefix=3), {}, "prefix is 3, expected 1"),
+        (changed("geometry", prefix=3), {}, "prefix is 3, expected 0, 1"),
         (changed("geometry", prefix=1), {}, "head.prefix is 2, geometry.prefix 1"),
         (changed("geometry", patch=[64, 8]), {}, "32 mels and 23 frames, expected at least one patch of 64 x 8"),
         (changed("geometry", colour=1), {}, r"foreign keys \['colour'\]"),

@@ -222,6 +222,7 @@ def test_every_name_stands_for_what_it_should():
     heads = {kind: head_sizes(registry.resolve(place)) for kind, place in names.HEADS.items()}
     assert {kind: list(sizes) for kind, sizes in heads.items()} == {
         "attention_pool": ["heads", "dropout", "mask"],
+        "band_statistics": ["segments"],
         "audio_classifier": ["hidden", "features"],
         "bottleneck": ["features"],
         "fce": ["pair"],
@@ -233,6 +234,7 @@ def test_every_name_stands_for_what_it_should():
         "projected_tokens": ["hidden", "features"],
         "prototypes": ["inner", "unit", "scale"],
         "random_projection": ["inner", "features", "unit", "scale"],
+        "row_statistics": ["level"],
         "token_pool": ["pool", "prefix", "epsilon"],
     }
     assert {kind: registry.resolve(place).required for kind, place in names.FRONT_ENDS.items()} == {

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from dhauds_jax.data.sets import joined
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Generated, Order, draw_name
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import DATA_SETS
@@ -33,6 +32,8 @@ def get(name: str, data_dir: Path | str | None = None) -> DataSet:
         such a set is not found.
     """
     if JOIN in name:
+        from dhauds_jax.data.sets import joined  # which most runs do without
+
         return joined.join(name, data_dir, get)
     found = _find(name)
     return found.at(data_dir) if found.at and data_dir else found
