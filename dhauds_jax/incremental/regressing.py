@@ -184,12 +184,17 @@ class _Regression(NamedTuple):
         state = state._replace(session=state.session + other.session)
         if isinstance(state.memory, KeptRows):
             return self._of_rows(state._replace(memory=kept_rows.joined(state.memory, other.memory, labels)))[0]
+        if self.rule == "loo":
+            raise BadInput(
+                "ridge learners: the two states keep sums of clips, on which lambda cannot be judged together, "
+                "expected states that keep their clips, or a number as lambda: learn the clips of both anew"
+            )
         mine, theirs = state.memory, other.memory
         memory = Moments(
             mine.gram + theirs.gram,
             mine.products.at[:, labels].add(theirs.products),
             mine.count.at[labels].add(theirs.count),
-            mine.errors + theirs.errors,
+            jnp.where(other.session > 0, theirs.errors, mine.errors),  # of the last session, which is the second's
         )
         found = None if self.rule == "last_fifth" else regression.spectrum(memory.gram)
         return self._of_moments(state._replace(memory=memory), found)[0]

@@ -14,13 +14,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Learner, LearnerInfo, LearnerState, Shots, Variables
 
 CLASSES, SESSIONS, ROWS = 1000, 20, 32
 """Room of a new learner."""
+
+KEYS = 2**31 - 1
+"""Folded into the key of a learner's seed for the keys of its sessions."""
 
 FREE = ""
 """The name of a place in the room that no class has."""
@@ -227,7 +230,8 @@ def _session(learned: Learned, state: LearnerState, number: int, kept: np.ndarra
     mine = rows.session == number
     weights = rows.weights if kept is None else rows.weights * kept
     new = ~np.isin(rows.labels[mine], rows.labels[rows.session < number])
-    key = jax.random.fold_in(learned.key, number)
+    # Not the numbers that learners fold into the key of `init`; and a key of its own for each function.
+    learning, remembering = jax.random.split(jax.random.fold_in(jax.random.fold_in(learned.key, KEYS), number))
     size = learned.info.max_rows
     shots = Shots(
         padded(rows.inputs[mine], size),
@@ -236,9 +240,9 @@ def _session(learned: Learned, state: LearnerState, number: int, kept: np.ndarra
         padded(new.astype(np.float32), size),
         padded(rows.clip[mine], size, -1),
     )
-    state, _ = learned.learner.learn(state, shots, key)
+    state, _ = learned.learner.learn(state, shots, learning)
     if learned.learner.remember is not None and learned.info.memory:
-        state = learned.learner.remember(state, shots, jax.random.fold_in(key, 1))
+        state = learned.learner.remember(state, shots, remembering)
     return state
 
 
@@ -284,14 +288,14 @@ def without(learned: Learned, name: str) -> Learned:
 def joined(first: Learned, other: Learned) -> tuple[Learned, str]:
     """As if one learner had learnt what both have: classes of one name become one.
 
-    Clips that both have learnt count once; all sessions are then learnt again. The two are expected to be of one
-    network, learner and options.
+    Clips that both have learnt count once. All sessions are learnt again for that, where the two drew by other seeds,
+    and where a state has not kept what joining takes. The two are expected to be of one network, learner and options.
 
     Returns:
       The learner, and a sentence on what had to be done for it ("": nothing).
 
     Raises:
-      BadInput: the learner cannot do that exactly.
+      BadInput: the learner cannot do that exactly; a clip that the two know under two classes.
     """
     if first.learner.merge is None:
         raise BadInput(
@@ -305,8 +309,7 @@ def joined(first: Learned, other: Learned) -> tuple[Learned, str]:
     }
     (first, said), (other, _) = _moved(first, sizes), _moved(other, sizes)
     labels = _places_in(classes, other.classes, first.info.max_classes)
-    there = {clip.digest for clip in first.clips}
-    again = np.array([clip.digest in there for clip in other.clips], bool)
+    again = _known_to(first, other)
     stays = ~again[other.rows.clip]
     rows = other.rows._replace(
         labels=labels[other.rows.labels],
@@ -318,7 +321,47 @@ def joined(first: Learned, other: Learned) -> tuple[Learned, str]:
     if again.any():
         said = f"{again.sum()} of the second's clips are the first's as well and count once: all was learnt again"
         return replace(after, state=relearnt(after)), said
-    return replace(after, state=first.learner.merge(first.state, other.state, jnp.asarray(labels))), said
+    if first.seed != other.seed:  # what is drawn by the one's key is nothing to the other's sums
+        return replace(after, state=relearnt(after)), f"all was learnt again with the first's seed, {first.seed}"
+    try:
+        return replace(after, state=first.learner.merge(first.state, other.state, jnp.asarray(labels))), said
+    except BadInput:  # sums of a regression, on which lambda cannot be judged
+        return replace(after, state=relearnt(after)), said
+
+
+def _known_to(first: Learned, other: Learned) -> Bool[np.ndarray, " clips"]:
+    """Which clips of the second the first has too: the same samples, or a last layer's same row of the same class.
+
+    Raises:
+      BadInput: the two know a clip under two classes.
+    """
+    samples = {clip.digest: place for place, clip in enumerate(first.clips) if clip.digest}
+    mine, theirs = class_of_clips(first), class_of_clips(other)
+    layer = {_row_of(first, place, mine) for place, clip in enumerate(first.clips) if not clip.digest}
+    again = np.zeros(len(other.clips), bool)
+    for number, clip in enumerate(other.clips):
+        if not clip.digest:
+            again[number] = _row_of(other, number, theirs) in layer
+            continue
+        place = samples.get(clip.digest)
+        again[number] = place is not None
+        if place is not None and mine[place] != theirs[number]:
+            raise BadInput(
+                f"{clip.name} of the second and {first.clips[place].name} of the first are the same recording in two "
+                f"classes, {theirs[number]} and {mine[place]}, expected it in one: learn anew without it"
+            )
+    return again
+
+
+def _row_of(learned: Learned, clip: int, classes: Sequence[str]) -> tuple[str, bytes]:
+    return classes[clip], learned.rows.inputs[learned.rows.clip == clip].tobytes()
+
+
+def class_of_clips(learned: Learned) -> list[str]:
+    """The class of each clip, by its number."""
+    numbers, rows = np.unique(learned.rows.clip, return_index=True)
+    found = dict(zip(numbers.tolist(), learned.rows.labels[rows].tolist(), strict=True))
+    return [learned.classes[found[number]] for number in range(len(learned.clips))]
 
 
 def _places_in(classes: Sequence[str], others: Sequence[str], room: int) -> Int[np.ndarray, " max_classes"]:

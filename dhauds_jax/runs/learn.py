@@ -160,7 +160,9 @@ def _taught(run: LearnRun) -> Taught:
         max_classes=run.max_classes,
         on_bad_file=run.on_bad_file,
     )
-    clips = learn_clips.without(clips, (clip.digest for clip in learned.clips))
+    of_class = zip(learned.clips, rooms.class_of_clips(learned), strict=True)
+    there = {clip.digest: (clip.name, name) for clip, name in of_class if clip.digest}
+    clips = learn_clips.without(clips, there, f"--audio_dir={run.audio_dir}")
     if not clips.names:
         raise BadInput(f"--audio_dir={run.audio_dir}: all its clips were learnt before, expected some that were not")
     before = learned.known
@@ -214,7 +216,10 @@ def _merged(run: LearnRun) -> Taught:
         )
     learn_clips.check_alike(f"--merge={','.join(run.merge)}", first.known, other.known)
     both = [name for name in other.known if name in first.known]
-    learned, said = rooms.joined(first, other)
+    try:
+        learned, said = rooms.joined(first, other)
+    except BadInput as error:
+        raise BadInput(f"--merge={','.join(run.merge)}: {error}") from None
     if len(learned.known) > run.max_classes:
         raise BadInput(
             f"--merge={','.join(run.merge)}: {len(learned.known):,} classes together, expected at most "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -266,9 +266,26 @@ def _read(folder: str, config: ClassifierConfig, chosen: dict[str, list[Path]], 
     )
 
 
-def without(clips: Clips, digests: Iterable[str]) -> Clips:
-    """Without clips that were learnt before, which are listed as skipped."""
-    there = set(digests)
+def without(clips: Clips, there: Mapping[str, tuple[str, str]], where: str) -> Clips:
+    """Without clips that were learnt before, which are listed as skipped.
+
+    So a class loses clips only where it is known already, and a new one has as many as were counted.
+
+    Args:
+      clips: that were read.
+      there: digest -> (name, class) of each clip that was learnt.
+      where: the flag and its value.
+
+    Raises:
+      BadInput: a clip that was learnt as one of another class.
+    """
+    for name, label, digest in zip(clips.names, clips.labels, clips.digests, strict=True):
+        before, known = there.get(digest, ("", label))
+        if known != label:
+            raise BadInput(
+                f"{where}: {name} is the same recording as {before}, which was learnt as {known}, expected it in one "
+                f"class: take it away, or --remove={known} first"
+            )
     stays = [number for number, digest in enumerate(clips.digests) if digest not in there]
     if len(stays) == len(clips.names):
         return clips

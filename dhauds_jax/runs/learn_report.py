@@ -169,7 +169,10 @@ def text(found: Forecast, facts: Sequence[str], skipped: Sequence[tuple[str, str
     """
     lines = ["# Learning from a folder", "", f"**{sentence(found)}**", "", *(f"- {fact}" for fact in facts), ""]
     measured = f"How it was measured: {found.how}, on the clips of the folders alone; what was recorded elsewhere or by"
+    chosen = "The temperature, the threshold of --reject and, where the learner chooses one, lambda come of these same"
+    counts = "left-out clips, and clips of one recording, room or day count as independent of each other, though they"
     lines += [f"{measured} other means may be labelled worse.", ""]
+    lines += [f"{chosen} {counts} are not: the forecast is a little too good for both reasons.", ""]
     lines += ["| class | clips | right when left out | nearest other class |", "|---|---:|---:|---|"]
     for name, clips, right, judged, nearest in class_rows(found)[1:]:
         lines.append(f"| {_cell(name)} | {clips} | {f'{right} of {judged}' if judged else '-'} | {_cell(nearest)} |")

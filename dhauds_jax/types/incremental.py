@@ -127,7 +127,7 @@ class Learner(NamedTuple):
         after a session with its shots (or, in profile reference, with all training clips). None: it keeps none.
       forget: `(state, class) -> state`, as if the class had never been learnt. None: not exact, and refused.
       merge: `(state, other, labels) -> state`, as if one learner had learnt what both have; `labels` (max_classes,)
-        says which class of the first each of the other is. None: not exact, and refused.
+        says which class of the first each of the other is; both began with one key. None: not exact, and refused.
       held_out: `(state, shots) -> {head: logits (rows, max_classes)}`: of clips that the state has learnt, each as if
         it alone had been left out, by a closed form. None: there is none.
       as_head: `(state, head) -> LearnedHead`. None: it cannot be the head of a classifier.

@@ -23,9 +23,9 @@ def clips(names, count=3, seed=0, windows=1):
     return np.float32(inputs), rows, np.int32(owner), made
 
 
-def begun(name="prototype", **about):
-    learner = precision.compiled(learners.make(name, None))
-    options = learners.resolve_options(name, {})
+def begun(name="prototype", given=None, **about):
+    options = learners.resolve_options(name, given or {})
+    learner = precision.compiled(learners.make(name, None, options))
     return rooms.begun(name, options, learner.heads[0], learner, {}, (WIDTH,), **about)
 
 

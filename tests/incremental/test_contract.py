@@ -303,3 +303,39 @@ def test_a_head_on_waves_says_what_the_learner_says(name, net):
         said = np.asarray(jax.jit(lambda v, w, made=made: made.apply(v, w, mode=EVAL)[0].logits)(variables, clips))
         wanted = of.logits(state)[head][:, [3, 0, 5]]
         np.testing.assert_allclose(said, wanted, rtol=0, atol=1e-5 * max(1.0, np.abs(wanted).max()))
+
+
+def varied(name, options, width):
+    """A learner of other options on narrower vectors, which leave no room for rows: sums are kept."""
+    of = Row.__new__(Row)
+    of.classifier, of.variables, of.inputs = None, {}, embeddings(CLASSES, EACH, width)[0]
+    of.plain = learners.make(name, None, options)
+    of.learner, of.traced, of.exact = compiled(of.plain), [], of.plain.merge is not None
+    of.info = LearnerInfo(max_classes=CLASSES + 2, max_sessions=SESSIONS, max_rows=ROOM, shape=(width,))
+    return of
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "tolerance"),
+    [
+        ("ridge", {"lambda": "loo"}, 1e-6),
+        ("ridge", {"lambda": "0.5"}, 1e-6),
+        ("ridge", {"lambda": "last_fifth"}, 1e-3),  # a float32 solve of sums in another order
+        ("ranpac", {"M": "8", "lambda": "last_fifth"}, 1e-3),
+    ],
+)
+def test_sums_of_clips_know_no_order_and_are_joined_or_refused(name, options, tolerance):
+    of = varied(name, options, 8)
+    state, turned = of.taught(), of.begun()
+    for number, chosen in enumerate(BY_SESSION):
+        given = of.shots(chosen, junk=-7.0)
+        turned = of.session(turned, Shots(*(leaf[np.array([4, 2, 3, 0, 1])] for leaf in given)), number)
+    assert float(state.params.penalty) == pytest.approx(float(turned.params.penalty), rel=1e-9)
+    of.close(state, turned, tolerance)
+    other = of.session(of.begun(), of.shots(BY_SESSION[2]), 2)
+    labels, halfway = jnp.arange(CLASSES + 2), of.taught(BY_SESSION[:2])
+    if options["lambda"] == "loo":
+        with pytest.raises(BadInput, match="keep sums of clips, on which lambda cannot be judged together"):
+            of.learner.merge(halfway, other, labels)
+        return
+    of.close(state, of.learner.merge(halfway, other, labels), tolerance)

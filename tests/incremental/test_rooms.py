@@ -1,5 +1,8 @@
 """What is forgotten was never learnt, what is added was learnt at once, what is joined was learnt together."""
 
+from dataclasses import replace
+
+import jax
 import numpy as np
 import pytest
 
@@ -50,6 +53,57 @@ def test_clips_that_two_have_in_common_count_once():
     learned, said = rooms.joined(first, other)
     assert said.startswith("6 of the second's clips are the first's as well and count once")
     np.testing.assert_allclose(logits(learned), logits(other), **EXACT)
+
+
+def test_projections_of_two_seeds_are_not_added_up():
+    """Twenty random features in sums: the second's clips are learnt again by the first's."""
+    options = {"M": "20", "lambda": "0.1"}
+    first, other = (taught(begun("ranpac", options, seed=k), names) for k, names in ((0, "ab"), (1, "cd")))
+    learned, said = rooms.joined(first, other)
+    assert said == "all was learnt again with the first's seed, 0"
+    np.testing.assert_allclose(logits(learned), logits(taught(first, "cd")), **EXACT)
+
+
+def test_sums_on_which_lambda_was_judged_apart_are_learnt_again():
+    first, other = taught(begun("ridge"), "abd"), taught(begun("ridge"), "ce", seed=1)
+    labels = np.arange(first.info.max_classes, dtype=np.int32)
+    with pytest.raises(BadInput, match="keep sums of clips, on which lambda cannot be judged together, expected"):
+        first.learner.merge(first.state, other.state, labels)
+    np.testing.assert_allclose(logits(rooms.joined(first, other)[0]), logits(taught(first, "ce", seed=1)), **EXACT)
+
+
+def of_layer(learned, names):
+    """With rows of a last layer, one a class, which have no samples."""
+    inputs, rows, owner, _ = clips(names, 1, seed=4)
+    nameless = [rooms.Clip(f"the last layer's row of {name}", "") for name in names]
+    return rooms.taught(learned, inputs, rows, np.ones(len(rows), np.float32), owner, nameless)[0]
+
+
+def test_rows_of_two_last_layers_are_one_where_class_and_row_are():
+    learned, said = rooms.joined(of_layer(begun(), "ab"), of_layer(begun(), "cd"))
+    assert (said, learned.known, len(learned.rows.labels)) == ("", ("a", "b", "c", "d"), 4)
+    learned, said = rooms.joined(of_layer(begun(), "ab"), of_layer(begun(), "bc"))
+    assert said.startswith("1 of the second's clips are the first's as well") and len(learned.rows.labels) == 3
+    np.testing.assert_allclose(logits(learned), logits(of_layer(of_layer(begun(), "ab"), "c")), **EXACT)
+
+
+def test_a_clip_of_two_classes_is_not_joined():
+    first, other = taught(begun(), "ab"), taught(begun(), "cd")
+    other = replace(other, clips=(rooms.Clip("c/again", first.clips[4].digest), *other.clips[1:]))
+    with pytest.raises(BadInput, match="c/again of the second and b/1 of the first are the same recording in two cl"):
+        rooms.joined(first, other)
+
+
+def test_no_key_serves_two_uses():
+    given, learned = [], begun(memory=1)
+    shown = lambda state, shots, key: given.append(key) or state  # noqa: E731
+    learn = lambda state, shots, key: (shown(state, shots, key), {})  # noqa: E731
+    learner = learned.learner._replace(learn=learn, remember=shown)
+    taught(taught(replace(learned, learner=learner), "a"), "b")
+    keys = [learned.key, *given]
+    used = [jax.random.key_data(key).tolist() for key in keys]
+    used += [jax.random.key_data(jax.random.fold_in(key, k)).tolist() for key in keys for k in range(4)]
+    assert len(given) == 4 and len(set(map(tuple, used))) == 5 * 5
 
 
 def test_a_full_room_is_left_for_one_twice_as_large():

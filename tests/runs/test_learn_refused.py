@@ -208,6 +208,19 @@ def test_a_new_class_is_not_a_known_one_in_other_letters(place, learnt, tmp_path
         learn(later(place, tmp_path / "out", **given), "c")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["top", "low"])
+def test_a_clip_that_was_learnt_as_another_class_is_not_lost(place, learnt, tmp_path, name):
+    """In a new class, which would vanish or have a clip less, and in a known one."""
+    sounds(tmp_path / "in", [name], range(7, 9))
+    shutil.copy(place / "first" / "high" / "0.wav", tmp_path / "in" / name / "again.wav")
+    given = {"checkpoint": str(learnt / "checkpoint"), "audio_dir": str(tmp_path / "in")}
+    message = f"--audio_dir=.*: {name}/again.wav is the same recording as high/0.wav, which was learnt as high, expect"
+    with pytest.raises(BadInput, match=message):
+        learn(later(place, tmp_path / "out", **given), "c")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_checkpoint_that_learnt_nothing_forgets_nothing(place, tmp_path):
     given = {"checkpoint": str(place / "checkpoint"), "remove": ["low"]}
     with pytest.raises(BadInput, match=r"has learnt nothing, expected one of experiments.learn"):
