@@ -19,7 +19,7 @@ PLACEHOLDERS = {
     "extending.md": {
         *(
             f"my_sounds/{name}.py"
-            for name in ("methods", "corruptions", "sets", "nets", "protocols", "criteria", "scorers")
+            for name in ("methods", "corruptions", "sets", "nets", "protocols", "criteria", "scorers", "learners")
         ),
         "dhauds_jax/tta/methods/tilt.py",
         "dhauds_jax/data/corruptions/gap.py",
@@ -27,6 +27,7 @@ PLACEHOLDERS = {
         "dhauds_jax/nets/hums.py",
         "dhauds_jax/zeroshot/scorers/louder.py",
         "dhauds_jax/nets/hums_zoo.py",
+        "dhauds_jax/incremental/learners/nearest.py",
     },
 }
 """Files that a page tells its reader to write."""

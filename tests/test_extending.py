@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -17,15 +18,20 @@ from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.data import corruptions as C
 from dhauds_jax.data.loading import load_split
 from dhauds_jax.errors import BadInput
+from dhauds_jax.incremental import learners
+from dhauds_jax.incremental.precision import compiled
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.runs.learn import learn
 from dhauds_jax.runs.report import write_report
+from dhauds_jax.runs.requests.learn import LearnRun
 from dhauds_jax.runs.train import train_and_save
 from dhauds_jax.runs.zeroshot import zeroshot
 from dhauds_jax.train.request import TrainOptions, TrainRun
 from dhauds_jax.tta import protocols, selection
 from dhauds_jax.workdir import records
+from tests.incremental.learning import KEY, embeddings, info_for, shots
 from tests.runs import zeroshot_sets
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,6 +44,7 @@ METHOD, GAP, HUMS, NET = (
     "my_sounds.nets:tiny",
 )
 BACKWARDS, MARGIN = "my_sounds.protocols:BACKWARDS", "my_sounds.criteria:margin"
+LEARNER = "my_sounds.learners:nearest"
 HERTZ = {"low": 300, "middle": 900, "high": 2_000}
 TAKES = {"train": 4, "val": 2, "test": 3}
 
@@ -93,10 +100,10 @@ def digest(package, name):
 
 
 def test_the_page_has_an_example_of_every_kind_and_true_places():
-    assert list(FILES) == ["methods", "corruptions", "sets", "nets", "protocols", "criteria", "scorers"]
+    assert list(FILES) == ["methods", "corruptions", "sets", "nets", "protocols", "criteria", "scorers", "learners"]
     for table in re.findall(r"\| `([A-Z_]+)`", PAGE):
         assert hasattr(names, table), table
-    for name in (METHOD, f"{GAP}:long", HUMS, NET, BACKWARDS, MARGIN):
+    for name in (METHOD, f"{GAP}:long", HUMS, NET, BACKWARDS, MARGIN, LEARNER):
         assert f"={name} " in PAGE or f",{name} " in PAGE, name
 
 
@@ -172,6 +179,41 @@ def test_the_scorer(package, tmp_path):
     row = zeroshot_sets.rows(tmp_path / "out")[1]
     assert row["folds"] == pytest.approx(right) and row["uses"] == ["set", "train_labels"]
     assert row["options"] == {"share": 1.0} and row["scorer_source"] == digest(package, "scorers")
+
+
+def test_the_learner_takes_the_nearest_mean_in_the_plane(package):
+    learner = compiled(learners.make(LEARNER, None, {"sharpness": "2"}))
+    rows, labels = embeddings(classes=3, each=4, width=5)
+    state = learner.init({}, info_for(5, classes=4), KEY)
+    for number, chosen in enumerate((labels < 2, labels == 2)):
+        state, _ = learner.learn(state, shots(rows[chosen], labels[chosen], 10), jax.random.fold_in(KEY, number))
+    found = np.asarray(learner.predict(state, rows)["nearest"], np.float64)
+    assert np.isneginf(found[:, 3]).all() and state.seen.tolist() == [1, 1, 1, 0]
+    means = np.stack([rows[labels == k].mean(0) for k in range(3)]).astype(np.float64)
+    distances = np.square(rows[:, None] - means).sum(-1)
+    wanted = np.square(rows.astype(np.float64)).sum(-1, keepdims=True) - distances  # 2 (x . m - |m|^2 / 2)
+    np.testing.assert_allclose(found[:, :3], wanted, atol=1e-4)
+    head = learner.as_head(state, "nearest")
+    made = rows @ np.asarray(head.params["kernel"]) + np.asarray(head.params["bias"])
+    np.testing.assert_allclose(made[:, :3], wanted, atol=1e-4)
+    assert learner.bytes_held(state) == 3 * 4 * 6
+
+
+def test_what_the_learner_learnt_is_a_checkpoint(package, hums, untrained, tmp_path):
+    for file in (hums / "train").glob("*.wav"):
+        (tmp_path / "in" / file.stem.partition("_")[0]).mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, tmp_path / "in" / file.stem.partition("_")[0])
+    run = LearnRun(
+        checkpoint=str(untrained),
+        audio_dir=str(tmp_path / "in"),
+        learner=LEARNER,
+        options=["sharpness=0.5"],
+        output=str(tmp_path / "out"),
+    )
+    assert learn(run, "c").startswith("3 classes known: ")
+    _, config, extra = checkpoint.load(tmp_path / "out" / "checkpoint")
+    assert config.classes == ("high", "low", "middle") and config.head["kind"] == "prototypes"
+    assert (extra["learner"]["name"], extra["learner"]["options"]) == (LEARNER, {"sharpness": 0.5})
 
 
 @pytest.mark.slow

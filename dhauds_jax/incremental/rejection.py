@@ -18,6 +18,9 @@ from dhauds_jax.types import Calibration
 SCORES = {"max_logit": "max_score", "energy": "energy", "max_probability": "max_probability"}
 """Scores that logits give, each with its name in a `types.Calibration`."""
 
+WORDS = {"max_logit": "largest logit", "energy": "energy", "max_probability": "largest probability"}
+"""The same scores in words."""
+
 DISTANCE = "distance"
 """The score that takes what was read: minus the distance to the nearest class's mean (`distance`)."""
 
@@ -94,6 +97,18 @@ def _named(score: str) -> str:
     if score not in SCORES:
         raise BadInput(f"score {score!r}: expected one of {', '.join(SCORES)}")
     return SCORES[score]
+
+
+def flag_of(made: Calibration) -> str:
+    """The score that a calibration compares, by its name in `SCORES`, which is that of `--score`.
+
+    Raises:
+      BadInput: a calibration of another score.
+    """
+    for name, own in SCORES.items():
+        if own == made.score:
+            return name
+    raise BadInput(f"calibration: compares {made.score!r}, expected one of {', '.join(SCORES.values())}")
 
 
 def sureness(

@@ -17,6 +17,7 @@ from dhauds_jax.data.recordings import per_file
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.estimates import say
 from dhauds_jax.files import write_atomically
+from dhauds_jax.incremental import rejection
 from dhauds_jax.interrupts import KEPT
 from dhauds_jax.model import adapting
 from dhauds_jax.model.adapting import Request
@@ -139,7 +140,9 @@ def _write(
         sure = per_file(windows, found.owner, len(found.files)).max(-1)
         moments = None if made.score == "max_probability" else windows.max(-1)  # else a stretch's own confidence
         count = int((sure < least).sum())
-        lines = (*lines, f"{count} of {counted(len(now.files), 'file')} unknown: less sure than {least:.4f}")
+        score = rejection.flag_of(made)
+        by = f"by their {rejection.WORDS[score]} ({score}) less sure than {least:.4f}"
+        lines = (*lines, f"{count} of {counted(len(now.files), 'file')} unknown: {by}")
         lines += () if known is None else (truth.of_named(known, now, sure >= least),)
     result = labels.Result(before, now, outcome, least, sure, lines, moments)
     scores = None if known is None else truth.scores(known, result.before, result.after)

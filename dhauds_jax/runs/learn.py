@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import shutil
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,6 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision as precisions
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.time_statistics import NETWORK, with_reading
-from dhauds_jax.registry import nearest
 from dhauds_jax.runs import learn_begun, learn_clips, learn_report
 from dhauds_jax.runs.classify import model_of
 from dhauds_jax.runs.learn_network import Network, classifier_of, without_head
@@ -182,8 +182,10 @@ def _removed(run: LearnRun) -> Taught:
     names = tuple(dict.fromkeys(run.remove))
     for name in names:
         if name not in learned.known:
+            close = difflib.get_close_matches(name, learned.known, n=1)
             raise BadInput(
-                f"--remove={name}: {place} knows {nearest(name, learned.known)}, expected one of its classes"
+                f"--remove={name}: {place} has no class {name}, expected {close[0] if close else 'one that it knows'} "
+                f"(it knows {_some(learned.known)})"
             )
     if len(learned.known) - len(names) < 2:
         raise BadInput(

@@ -18,7 +18,7 @@ from dhauds_jax.digests import of_arrays
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
 from dhauds_jax.nets.config import ClassifierConfig, reading
-from dhauds_jax.wording import counted, plural
+from dhauds_jax.wording import counted
 
 SHORTEST_S = 0.02
 """Seconds that a clip must have: a window of a spectrogram."""
@@ -251,19 +251,36 @@ def _read(folder: str, config: ClassifierConfig, chosen: dict[str, list[Path]], 
     heard = (waves.max(1) - waves.min(1) >= SILENT).astype(np.float32)
     names = [found.files[number] for number in stays]
     notices = [str(text) for text in found.notices if "silent" not in text]
-    if (quiet := int((heard == 0).sum())) > 0:
-        are = plural(quiet, "is", "are")
-        notices.append(f"{counted(quiet, 'window')} of clips that have sound elsewhere {are} silent and not learnt")
+    owner, labels = np.searchsorted(stays, found.owner[windows]).astype(np.int32), [label_of[name] for name in names]
+    notices += _quiet(heard, owner, labels)
     return Clips(
         waves,
-        np.searchsorted(stays, found.owner[windows]).astype(np.int32),
+        owner,
         heard,
         tuple(map(short, names)),
-        tuple(label_of[name] for name in names),
+        tuple(labels),
         tuple(digests),
         tuple(sorted(skipped)),
         tuple(notices),
     )
+
+
+def _quiet(heard: np.ndarray, owner: np.ndarray, labels: Sequence[str]) -> list[str]:
+    """The sentence on silent windows of clips that have sound: how many of how many, class by class."""
+    clips = np.unique(owner[heard == 0])
+    if not len(clips):
+        return []
+    silent, windows = Counter(), Counter()
+    for clip in clips:
+        mine = heard[owner == clip]
+        silent[labels[clip]] += int((mine == 0).sum())
+        windows[labels[clip]] += len(mine)
+    named = [f"{silent[name]} of {windows[name]} of {printable(name)}" for name in sorted(silent)[:_NAMED]]
+    more = f", and of {len(silent) - _NAMED:,} more classes" if len(silent) > _NAMED else ""
+    return [
+        f"silent windows of clips that have sound elsewhere are not learnt: {silent.total():,} of the "
+        f"{windows.total():,} windows of {counted(len(clips), 'clip')} ({', '.join(named)}{more})"
+    ]
 
 
 def without(clips: Clips, there: Mapping[str, tuple[str, str]], where: str) -> Clips:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -19,6 +20,9 @@ from dhauds_jax.wording import counted, plural
 PAIRS = 10
 """Pairs of classes that are listed at most."""
 
+NAMED = 3
+"""Classes that a class's clips were taken for, of which so many are named."""
+
 ADVISED = 3
 """Classes of which more clips are advised at most."""
 
@@ -32,7 +36,7 @@ class Forecast(NamedTuple):
       judged: (classes,) how many of them were left out in turn.
       right: (classes,) how many of these were then right.
       confusion: (classes, classes) left-out clips by class and by what they were taken for.
-      nearest: of each class the other one that its left-out clips are likeliest to be taken for; "": none was judged.
+      nearest: of each class the other one of the highest mean probability over its left-out clips; "": none was judged.
       calibration: temperature and held-out scores; None where no clip was left out.
       how: in words.
     """
@@ -84,14 +88,21 @@ def _nearest(shares: np.ndarray, labels: np.ndarray, names: Sequence[str]) -> tu
     return tuple(found)
 
 
+def taken_for(found: Forecast, place: int) -> str:
+    """The other classes that a class's left-out clips were taken for, the most frequent first; "" for none."""
+    row = [0 if k == place else int(count) for k, count in enumerate(found.confusion[place])]
+    order = sorted(range(len(row)), key=lambda k: -row[k])[:NAMED]
+    return ", ".join(f"{found.classes[k]} {row[k]}" for k in order if row[k])
+
+
 def class_rows(found: Forecast) -> list[tuple[Any, ...]]:
     """The lines of `classes.csv`."""
     lines = zip(found.classes, found.clips, found.judged, found.right, found.nearest, strict=True)
     rows = [
-        (name, clips, "" if not judged else int(right), int(judged), nearest)
-        for name, clips, judged, right, nearest in lines
+        (name, clips, "" if not judged else int(right), int(judged), taken_for(found, place), nearest)
+        for place, (name, clips, judged, right, nearest) in enumerate(lines)
     ]
-    return [("class", "clips", "left_out_right", "left_out", "nearest_other"), *rows]
+    return [("class", "clips", "left_out_right", "left_out", "taken_for", "nearest_other"), *rows]
 
 
 def sentence(found: Forecast) -> str:
@@ -119,18 +130,28 @@ def pairs(found: Forecast) -> list[str]:
 
 
 def advice(found: Forecast) -> str:
-    """Of which classes more clips would help most."""
+    """Of which classes more clips would help most: those that are right less often than all clips together."""
     wrong = found.judged - found.right
+    total = int(found.judged.sum())
+    below = wrong * total > wrong.sum() * found.judged
     order = sorted(range(len(wrong)), key=lambda k: (-wrong[k] / max(found.judged[k], 1), -wrong[k], found.clips[k]))
     unjudged = [found.classes[k] for k in range(len(wrong)) if not found.judged[k]]
     worst = [
-        f"{found.classes[k]} ({int(found.right[k])} of {int(found.judged[k])} right, next to {found.nearest[k]})"
-        for k in order[:ADVISED]
-        if wrong[k]
+        f"{found.classes[k]} ({int(found.right[k])} of {int(found.judged[k])} right, taken for {taken_for(found, k)})"
+        for k in order
+        if below[k]
     ]
     if worst:
-        said = f"Record more clips of {', '.join(worst)}."
-    elif found.judged.sum():
+        share = 100 * int(found.right.sum()) / total
+        rest = len(worst) - ADVISED
+        more = f", as {plural(rest, 'is', 'are')} {counted(rest, 'class', 'classes')} more" if rest > 0 else ""
+        said = (
+            f"Record more clips of {', '.join(worst[:ADVISED])}: less often right than all clips together "
+            f"({share:.0f} %){more}."
+        )
+    elif wrong.any():
+        said = "All classes are right equally often, so more clips of each help alike."
+    elif total:
         fewest = min(range(len(wrong)), key=lambda k: found.clips[k] if found.judged[k] else 10**9)
         said = (
             f"No left-out clip is wrong; more clips narrow the interval, first of {found.classes[fewest]} "
@@ -150,10 +171,16 @@ def unknown(found: Forecast, reject: float) -> str:
     count = len(found.calibration.known)
     least = calibration.threshold(found.calibration, reject)
     lost = int((np.asarray(found.calibration.known) < least).sum())
-    coarse = "" if reject * count >= 1 else f": {counted(count, 'clip')} cannot say where {reject:g} lies, none is lost"
+    score = rejection.flag_of(found.calibration)
+    coarse = ""
+    if reject > 0 and reject * count < 1 - 1e-9:
+        needed = math.ceil(1 / reject - 1e-9)
+        coarse = (
+            f": this is the lowest left-out score, and only {needed:,} or more such clips can say where {reject:g} lies"
+        )
     return (
-        f"--reject={reject:g} calls a recording unknown below {least:.4g} ({found.calibration.score}), which loses "
-        f"{lost} of {counted(count, 'left-out clip')}{coarse}."
+        f"--reject={reject:g} calls a recording unknown whose {rejection.WORDS[score]} (--score={score}) is below "
+        f"{least:.4g}, which loses {lost} of {counted(count, 'left-out clip')}{coarse}."
     )
 
 
@@ -170,12 +197,18 @@ def text(found: Forecast, facts: Sequence[str], skipped: Sequence[tuple[str, str
     lines = ["# Learning from a folder", "", f"**{sentence(found)}**", "", *(f"- {fact}" for fact in facts), ""]
     measured = f"How it was measured: {found.how}, on the clips of the folders alone; what was recorded elsewhere or by"
     chosen = "The temperature, the threshold of --reject and, where the learner chooses one, lambda come of these same"
-    counts = "left-out clips, and clips of one recording, room or day count as independent of each other, though they"
+    alone = "left-out clips, and clips of one recording, room or day count as independent of each other, though they"
     lines += [f"{measured} other means may be labelled worse.", ""]
-    lines += [f"{chosen} {counts} are not: the forecast is a little too good for both reasons.", ""]
-    lines += ["| class | clips | right when left out | nearest other class |", "|---|---:|---:|---|"]
-    for name, clips, right, judged, nearest in class_rows(found)[1:]:
-        lines.append(f"| {_cell(name)} | {clips} | {f'{right} of {judged}' if judged else '-'} | {_cell(nearest)} |")
+    lines += [f"{chosen} {alone} are not: the forecast is a little too good for both reasons.", ""]
+    lines += ["| class | clips | right when left out | taken for | nearest other class |", "|---|---:|---:|---|---|"]
+    for name, clips, right, judged, taken, nearest in class_rows(found)[1:]:
+        counts = f"{right} of {judged}" if judged else "-"
+        lines.append(f"| {_cell(name)} | {clips} | {counts} | {_cell(taken) or '-'} | {_cell(nearest)} |")
+    lines += [
+        "",
+        "Taken for: the classes of the left-out clips that were wrong, and how many. Nearest: the other class",
+    ]
+    lines += ["with the highest mean probability over all left-out clips of the class, right ones too."]
     confused = pairs(found)
     lines += ["", "## Pairs that will be confused", ""]
     lines += [f"- {line}" for line in confused] or ["None among the left-out clips."]

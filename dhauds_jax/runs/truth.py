@@ -14,7 +14,7 @@ from dhauds_jax.data.sets.base import read_rows
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model.predictions import Predictions
 from dhauds_jax.report import evaluation
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, plural
 
 COLUMNS = ("file", "label")
 
@@ -101,11 +101,16 @@ def check(truth: Truth, files: Sequence[str]) -> None:
 
 def of_named(truth: Truth, after: Predictions, kept: Bool[np.ndarray, " files"]) -> str:
     """How many of the files that keep a name have the right one; accuracies count the best class of every file."""
-    rows = [i for i, name in enumerate(after.files) if name in truth.labels and kept[i]]
+    known = [i for i, name in enumerate(after.files) if name in truth.labels]
+    rows = [i for i in known if kept[i]]
     right = sum(after.labels[i] == truth.labels[after.files[i]] for i in rows)
-    share = f" ({100 * right / len(rows):.1f} %)" if rows else ""
+    told = (
+        f", and {right} of these {plural(right, 'is', 'are')} right ({100 * right / len(rows):.1f} %)" if rows else ""
+    )
+    keep = plural(len(rows), "keeps", "keep")
     return (
-        f"of {counted(len(rows), 'file')} of the truth that keep a name {right} are right{share}; accuracies count all"
+        f"{len(rows):,} of {counted(len(known), 'file')} with a truth {keep} a name{told}; the accuracy counts all "
+        f"{len(known):,}, those called unknown by their best class"
     )
 
 

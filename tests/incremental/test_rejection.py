@@ -36,7 +36,7 @@ def test_the_temperature_is_the_likeliest_for_labels_that_are_doubted():
 
     assert loss(made.temperature) < min(loss(made.temperature * factor) for factor in (0.99, 1.01))
     np.testing.assert_allclose(made.known, [2, 3, 4])
-    assert made.score == "max_score"
+    assert made.score == "max_score" and rejection.flag_of(made) == "max_logit"
     assert calibration.threshold(made, reject=0.34) == 3.0  # one of three is lost
 
 

@@ -74,7 +74,7 @@ def test_a_folder_becomes_a_classifier_with_a_forecast(place, learnt, capsys):
     right = sum(int(row["left_out_right"]) for row in rows)
     report = (learnt / "report.md").read_text()
     assert f"**{right} of 12 clips are right when left out: " in report and "(95 % interval)" in report
-    assert "--reject=0.05 calls a recording unknown below " in report and "`the command`" in report
+    assert "unknown whose largest logit (--score=max_logit) is below " in report and "`the command`" in report
     _, config, extra = checkpoints.load(learnt / "checkpoint")
     assert config.classes == ("high", "low", "mid") and config.head["kind"] == "prototypes"
     assert extra["learner"]["name"] == "prototype" and extra["learner"]["options"] == {"scale": 16.0, "unit": True}
@@ -160,7 +160,8 @@ def test_windows_of_long_clips_and_what_cannot_be_used(place, tmp_path, capsys):
         "- `low/broken.wav`: ",
         "- `low/copy.wav`: the same recording as low/0.wav\n",
         "- `mid/silent.wav`: silent\n",
-        "- 4 windows of clips that have sound elsewhere are silent and not learnt\n",
+        "- silent windows of clips that have sound elsewhere are not learnt: 4 of the 8 windows of 1 clip (4 of 8 of "
+        "mid)\n",
     ):
         assert line in report
     rows = checkpoints.load(tmp_path / "out" / "checkpoint")[2]["learner"]["rows"]

@@ -182,7 +182,14 @@ def test_folders_that_cannot_be_learnt(place, tmp_path, change, message):
             r"--options: .* learns by prototype \(scale=16.0, unit=True\), expected the same, or",
         ),
         ({}, "--audio_dir=.*: all its clips were learnt before, expected some that were not"),
-        ({"audio_dir": None, "remove": ["loud"]}, "--remove=loud: .* knows .*low.*, expected one of its classes"),
+        (
+            {"audio_dir": None, "remove": ["midd"]},
+            r"--remove=midd: .* has no class midd, expected mid \(it knows high, low, mid\)",
+        ),
+        (
+            {"audio_dir": None, "remove": ["xyz"]},
+            r"no class xyz, expected one that it knows \(it knows high, low, mid\)",
+        ),
         (
             {"audio_dir": None, "remove": ["low", "mid"]},
             "--remove=low,mid: leaves 1 of 3 classes, expected at least two",

@@ -87,7 +87,12 @@ def test_the_weight_is_chosen_and_unknown_named_without_labels(place, tmp_path, 
     rows = table(tmp_path / "out")
     named = [k for k, row in enumerate(rows) if row["label"] != "unknown"]
     right = sum(NAMES[wanted[k].argmax()] == NAMES[k % 3] for k in named)
-    assert f"of {len(named)} file{'s' * (len(named) != 1)} of the truth that keep a name {right} are right" in said
+    assert f"{len(named)} of 4 files with a truth keep{'s' * (len(named) == 1)} a name" in said
+    if named:
+        verb = "is" if right == 1 else "are"
+        assert f" a name, and {right} of these {verb} right ({100 * right / len(named):.1f} %); the accuracy " in said
+    assert "; the accuracy counts all 4, those called unknown by their best class\n" in said
+    assert "unknown: by their largest probability (max_probability) less sure than " in said
     assert [row["best"] for row in rows] == [NAMES[k] for k in wanted.argmax(1)]
     assert [row["label"] == "unknown" for row in rows] == (wanted.max(1) <= least + 1e-6).tolist()
     kept = json.loads((tmp_path / "out/checkpoint/extra.json").read_text())["calibration"]
