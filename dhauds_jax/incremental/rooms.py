@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Float, Int
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Learner, LearnerInfo, LearnerState, Shots, Variables
@@ -154,20 +154,20 @@ def with_room(learned: Learned, classes: int, rows: int, sessions: int) -> tuple
       classes, rows, sessions: for how much there has to be room; rows are those of one session.
     """
     wanted = {"max_classes": classes, "max_rows": rows, "max_sessions": sessions}
-    return _moved(learned, {name: doubled(getattr(learned.info, name), least) for name, least in wanted.items()})
+    return moved(learned, {name: doubled(getattr(learned.info, name), least) for name, least in wanted.items()})
 
 
-def _moved(learned: Learned, sizes: Mapping[str, int]) -> tuple[Learned, str]:
+def moved(learned: Learned, sizes: Mapping[str, int]) -> tuple[Learned, str]:
     """The same in a room of these sizes, learnt again where they are others."""
     info = learned.info
     larger = {name: size for name, size in sizes.items() if size != getattr(info, name)}
     if not larger:
         return learned, ""
-    moved = replace(learned, info=info._replace(**larger))
+    roomier = replace(learned, info=info._replace(**larger))
     what = {"max_classes": "classes", "max_sessions": "sessions", "max_rows": "clips at once"}
     told = ", ".join(f"{larger[name]:,} {called}" for name, called in what.items() if name in larger)
     said = f"the room was full: it is now for {told}, and is compiled once more"
-    return replace(moved, state=relearnt(moved)), said
+    return replace(roomier, state=relearnt(roomier)), said
 
 
 def doubled(size: int, least: int) -> int:
@@ -285,90 +285,8 @@ def without(learned: Learned, name: str) -> Learned:
         return replace(after, state=relearnt(after))
 
 
-def joined(first: Learned, other: Learned) -> tuple[Learned, str]:
-    """As if one learner had learnt what both have: classes of one name become one.
-
-    Clips that both have learnt count once. All sessions are learnt again for that, where the two drew by other seeds,
-    and where a state has not kept what joining takes. The two are expected to be of one network, learner and options.
-
-    Returns:
-      The learner, and a sentence on what had to be done for it ("": nothing).
-
-    Raises:
-      BadInput: the learner cannot do that exactly; a clip that the two know under two classes.
-    """
-    if first.learner.merge is None:
-        raise BadInput(
-            f"learner {first.name}: two of it cannot be joined exactly, expected one that can (docs/incremental.md "
-            "lists them), or the clips of both in one folder"
-        )
-    classes = placed(first.classes, other.known)
-    least = {"max_classes": len(classes), "max_rows": 1, "max_sessions": first.taken + other.taken}
-    sizes = {
-        name: doubled(max(getattr(first.info, name), getattr(other.info, name)), need) for name, need in least.items()
-    }
-    (first, said), (other, _) = _moved(first, sizes), _moved(other, sizes)
-    labels = _places_in(classes, other.classes, first.info.max_classes)
-    again = _known_to(first, other)
-    stays = ~again[other.rows.clip]
-    rows = other.rows._replace(
-        labels=labels[other.rows.labels],
-        clip=other.rows.clip + np.int32(len(first.clips)),
-        session=other.rows.session + np.int32(first.sessions),
-    )
-    rows = Rows(*(np.concatenate([a, b[stays]]) for a, b in zip(first.rows, rows, strict=True)))
-    after = replace(first, classes=classes, rows=rows, clips=(*first.clips, *other.clips))
-    if again.any():
-        said = f"{again.sum()} of the second's clips are the first's as well and count once: all was learnt again"
-        return replace(after, state=relearnt(after)), said
-    if first.seed != other.seed:  # what is drawn by the one's key is nothing to the other's sums
-        return replace(after, state=relearnt(after)), f"all was learnt again with the first's seed, {first.seed}"
-    try:
-        return replace(after, state=first.learner.merge(first.state, other.state, jnp.asarray(labels))), said
-    except BadInput:  # sums of a regression, on which lambda cannot be judged
-        return replace(after, state=relearnt(after)), said
-
-
-def _known_to(first: Learned, other: Learned) -> Bool[np.ndarray, " clips"]:
-    """Which clips of the second the first has too: the same samples, or a last layer's same row of the same class.
-
-    Raises:
-      BadInput: the two know a clip under two classes.
-    """
-    samples = {clip.digest: place for place, clip in enumerate(first.clips) if clip.digest}
-    mine, theirs = class_of_clips(first), class_of_clips(other)
-    layer = {_row_of(first, place, mine) for place, clip in enumerate(first.clips) if not clip.digest}
-    again = np.zeros(len(other.clips), bool)
-    for number, clip in enumerate(other.clips):
-        if not clip.digest:
-            again[number] = _row_of(other, number, theirs) in layer
-            continue
-        place = samples.get(clip.digest)
-        again[number] = place is not None
-        if place is not None and mine[place] != theirs[number]:
-            raise BadInput(
-                f"{clip.name} of the second and {first.clips[place].name} of the first are the same recording in two "
-                f"classes, {theirs[number]} and {mine[place]}, expected it in one: learn anew without it"
-            )
-    return again
-
-
-def _row_of(learned: Learned, clip: int, classes: Sequence[str]) -> tuple[str, bytes]:
-    return classes[clip], learned.rows.inputs[learned.rows.clip == clip].tobytes()
-
-
 def class_of_clips(learned: Learned) -> list[str]:
     """The class of each clip, by its number."""
     numbers, rows = np.unique(learned.rows.clip, return_index=True)
     found = dict(zip(numbers.tolist(), learned.rows.labels[rows].tolist(), strict=True))
     return [learned.classes[found[number]] for number in range(len(learned.clips))]
-
-
-def _places_in(classes: Sequence[str], others: Sequence[str], room: int) -> Int[np.ndarray, " max_classes"]:
-    """The place among `classes` of each place of another room of that size; free ones get what is left, each once."""
-    found = np.full(room, -1, np.int32)
-    for place, name in enumerate(others):
-        if name != FREE:
-            found[place] = classes.index(name)
-    found[found < 0] = np.setdiff1d(np.arange(room, dtype=np.int32), found)
-    return found

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dhauds_jax import calibration, digests, files
 from dhauds_jax.errors import BadInput, check_number
-from dhauds_jax.incremental import rooms, stored
+from dhauds_jax.incremental import joining, rooms, stored
 from dhauds_jax.incremental.rooms import Learned
 from dhauds_jax.model.record import Model, load
 from dhauds_jax.nets import checkpoint as checkpoints
@@ -219,7 +219,7 @@ def _merged(run: LearnRun) -> Taught:
     learn_clips.check_alike(f"--merge={','.join(run.merge)}", first.known, other.known)
     both = [name for name in other.known if name in first.known]
     try:
-        learned, said = rooms.joined(first, other)
+        learned, said = joining.joined(first, other)
     except BadInput as error:
         raise BadInput(f"--merge={','.join(run.merge)}: {error}") from None
     if len(learned.known) > run.max_classes:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.incremental import rooms
+from dhauds_jax.incremental import joining, rooms
 from dhauds_jax.incremental.rooms import FREE
 from tests.incremental.points import begun, clips, logits, taught
 
@@ -41,16 +41,16 @@ def test_clips_that_are_added_might_have_been_learnt_at_once():
 
 def test_two_that_are_joined_have_learnt_together():
     first, other = taught(begun(), "abd"), taught(taught(begun(), "cb", seed=1), "e")
-    learned, said = rooms.joined(first, other)
+    learned, said = joining.joined(first, other)
     assert said == "" and learned.known == ("a", "b", "d", "c", "e") and learned.sessions == 3
     together = taught(taught(taught(begun(), "abd"), "cb", seed=1), "e")
     np.testing.assert_allclose(logits(learned), logits(together), **EXACT)
-    np.testing.assert_allclose(logits(learned), logits(rooms.joined(other, first)[0]), **EXACT)
+    np.testing.assert_allclose(logits(learned), logits(joining.joined(other, first)[0]), **EXACT)
 
 
 def test_clips_that_two_have_in_common_count_once():
     first, other = taught(begun(), "ab"), taught(taught(begun(), "ab"), "c")
-    learned, said = rooms.joined(first, other)
+    learned, said = joining.joined(first, other)
     assert said.startswith("6 of the second's clips are the first's as well and count once")
     np.testing.assert_allclose(logits(learned), logits(other), **EXACT)
 
@@ -59,7 +59,7 @@ def test_projections_of_two_seeds_are_not_added_up():
     """Twenty random features in sums: the second's clips are learnt again by the first's."""
     options = {"M": "20", "lambda": "0.1"}
     first, other = (taught(begun("ranpac", options, seed=k), names) for k, names in ((0, "ab"), (1, "cd")))
-    learned, said = rooms.joined(first, other)
+    learned, said = joining.joined(first, other)
     assert said == "all was learnt again with the first's seed, 0"
     np.testing.assert_allclose(logits(learned), logits(taught(first, "cd")), **EXACT)
 
@@ -69,7 +69,7 @@ def test_sums_on_which_lambda_was_judged_apart_are_learnt_again():
     labels = np.arange(first.info.max_classes, dtype=np.int32)
     with pytest.raises(BadInput, match="keep sums of clips, on which lambda cannot be judged together, expected"):
         first.learner.merge(first.state, other.state, labels)
-    np.testing.assert_allclose(logits(rooms.joined(first, other)[0]), logits(taught(first, "ce", seed=1)), **EXACT)
+    np.testing.assert_allclose(logits(joining.joined(first, other)[0]), logits(taught(first, "ce", seed=1)), **EXACT)
 
 
 def of_layer(learned, names):
@@ -80,9 +80,9 @@ def of_layer(learned, names):
 
 
 def test_rows_of_two_last_layers_are_one_where_class_and_row_are():
-    learned, said = rooms.joined(of_layer(begun(), "ab"), of_layer(begun(), "cd"))
+    learned, said = joining.joined(of_layer(begun(), "ab"), of_layer(begun(), "cd"))
     assert (said, learned.known, len(learned.rows.labels)) == ("", ("a", "b", "c", "d"), 4)
-    learned, said = rooms.joined(of_layer(begun(), "ab"), of_layer(begun(), "bc"))
+    learned, said = joining.joined(of_layer(begun(), "ab"), of_layer(begun(), "bc"))
     assert said.startswith("1 of the second's clips are the first's as well") and len(learned.rows.labels) == 3
     np.testing.assert_allclose(logits(learned), logits(of_layer(of_layer(begun(), "ab"), "c")), **EXACT)
 
@@ -91,7 +91,7 @@ def test_a_clip_of_two_classes_is_not_joined():
     first, other = taught(begun(), "ab"), taught(begun(), "cd")
     other = replace(other, clips=(rooms.Clip("c/again", first.clips[4].digest), *other.clips[1:]))
     with pytest.raises(BadInput, match="c/again of the second and b/1 of the first are the same recording in two cl"):
-        rooms.joined(first, other)
+        joining.joined(first, other)
 
 
 def test_no_key_serves_two_uses():
@@ -114,7 +114,7 @@ def test_a_full_room_is_left_for_one_twice_as_large():
     assert learned.info[:3] == (4, 2, 8)
     large = taught(taught(begun(), "a"), "bcd", count=2)
     np.testing.assert_allclose(logits(learned), logits(large), **EXACT)
-    joined, _ = rooms.joined(learned, taught(begun(), "e"))
+    joined, _ = joining.joined(learned, taught(begun(), "e"))
     np.testing.assert_allclose(logits(joined), logits(taught(large, "e")), **EXACT)
 
 
@@ -130,7 +130,7 @@ def test_sessions_that_were_forgotten_still_take_room():
         ("forget", lambda one: rooms.without(one, "a"), "learner prototype: cannot forget a class exactly, expected"),
         (
             "merge",
-            lambda one: rooms.joined(one, one),
+            lambda one: joining.joined(one, one),
             "learner prototype: two of it cannot be joined exactly, expected",
         ),
     ],
