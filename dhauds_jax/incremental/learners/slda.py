@@ -179,17 +179,29 @@ def _nothing(d: int, classes: int) -> Moments:
 
 
 def _within(memory: Moments | KeptRows, classes: int) -> Within:
-    """Of sums in the embedding's axes, of rows in those that a QR decomposition finds of the space they span."""
+    """Of sums in the embedding's axes, of rows in the principal ones of the space they span."""
     if isinstance(memory, KeptRows):
-        axes, turned = jnp.linalg.qr(memory.inputs.astype(jnp.float64).T)
+        axes, turned = _spanned(memory.inputs.astype(jnp.float64))
         belongs = members(memory.labels, memory.weights, classes, jnp.float64)
         count = belongs.sum(0)
-        means = _product(belongs.T, turned.T) / jnp.maximum(count, 1.0)[:, None]
-        away = turned.T - _product(belongs, means)
+        means = _product(belongs.T, turned) / jnp.maximum(count, 1.0)[:, None]
+        away = turned - _product(belongs, means)
         return Within(_product(away.T, away), means, count, axes)
     means = memory.total / jnp.maximum(memory.count, 1.0)[:, None]
     scatter = memory.second - _product((memory.count[:, None] * means).T, means)
     return Within(scatter, means, memory.count, None)
+
+
+def _spanned(x: Float[Array, "rows width"]) -> tuple[Float[Array, "width rows"], Float[Array, "rows rows"]]:
+    """Orthonormal axes of the space of the rows, and the rows in them, from the spectrum of `X X^T`.
+
+    That is a tenth of the work of a QR decomposition; axes of rounding alone are zeros.
+    """
+    values, vectors = jnp.linalg.eigh(_product(x, x.T))
+    there = values > 8 * len(x) * jnp.finfo(x.dtype).eps * values[-1]
+    length = jnp.sqrt(jnp.where(there, values, 1.0))[None]
+    vectors = jnp.where(there[None], vectors, 0.0)
+    return _product(x.T, vectors / length), vectors * length
 
 
 def _oas(covariance: Array, d: int, observations: Array) -> Array:
