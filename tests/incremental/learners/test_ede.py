@@ -46,6 +46,7 @@ def first_session(learner, state):
     return learner.remember(state, given, KEY)
 
 
+@pytest.mark.slow
 def test_a_session_copies_the_last_adapter_and_leaves_the_older_ones_and_what_they_said():
     learner, state = made()
     start = jax.tree.leaves(state.params["adapters"])
