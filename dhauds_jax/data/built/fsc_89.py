@@ -43,6 +43,7 @@ class Event(NamedTuple):
 
     @property
     def source(self) -> str:
+        """The soundscape's place among all."""
         return f"{self.folder}/{self.soundscape}"
 
 
