@@ -61,7 +61,7 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], obj
         temporary.unlink(missing_ok=True)  # there only when something went wrong
 
 
-def write_csv(path: Path, rows: Iterable[Sequence[object]], end: str = "\r\n") -> None:
+def write_csv(path: Path, rows: Iterable[Sequence[object]], end: str = "\n") -> None:
     """Writes a table in one piece, its first row the names of the columns, each row with `end` behind."""
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=end).writerows(rows)

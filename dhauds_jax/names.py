@@ -135,6 +135,7 @@ FAMILIES: Mapping[str, str] = {
 HEADS: Mapping[str, str] = {
     "attention_pool": f"{_NETS}.attention_pool:AttentionPool",
     "audio_classifier": f"{_NETS}.heads:AudioClassifier",
+    "band_statistics": f"{_NETS}.time_statistics:BandStatistics",
     "bottleneck": f"{_NETS}.heads:BottleneckClassifier",
     "fce": f"{_NETS}.heads:FCEClassifier",
     "hub_classifier": f"{_NETS}.heads:HuBClassifier",
@@ -145,6 +146,7 @@ HEADS: Mapping[str, str] = {
     "projected_tokens": f"{_NETS}.clap:ProjectedTokens",
     "prototypes": f"{_NETS}.prototypes:Prototypes",
     "random_projection": f"{_NETS}.random_projection:RandomProjection",
+    "row_statistics": f"{_NETS}.time_statistics:RowStatistics",
     "token_pool": f"{_NETS}.heads:TokenPool",
 }
 """Classification heads: linen modules over an encoder's tokens."""

@@ -47,7 +47,7 @@ ROOMS = {
     "model": ("cells.input_statistics", "data", "dsp.mixing", "nets", "tta", "workdir.saver", "zeroshot"),
     "train": ("nets", "data", "dsp", "tta", "workdir"),
     "serve": ("nets", "data", "dsp", "tta", "model", "workdir"),
-    "benchmark": ("nets", "data", "dsp", "tta", "command"),
+    "benchmark": ("nets", "data", "dsp", "tta", "incremental", "command"),
     "recipes": ("cells.request", "nets", "data", "tta"),
     "report": ("workdir.records", "tta.selection"),
     "runs": (

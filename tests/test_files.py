@@ -88,3 +88,8 @@ def test_cores_are_counted_where_the_system_does_not_say_which_are_ours(monkeypa
 def test_names_are_escaped_where_no_text_can_hold_them_and_stay_different(name, expected):
     assert files.printable(name) == expected
     expected.encode("utf-8")
+
+
+def test_tables_have_unix_line_ends(tmp_path):
+    files.write_csv(tmp_path / "table.csv", [("name", "value"), ("a, b", 1.5)])
+    assert (tmp_path / "table.csv").read_bytes() == b'name,value\n"a, b",1.5\n'

@@ -13,20 +13,27 @@ STEP_SECONDS = 0.2
 """From the start of one copy to that of the next; team ADEE's five copies start at 0 to 0.8 s."""
 
 
-def read_views(text: str) -> int:
-    """The number of copies that `--views` asks for: n of "shift:n", 1 of "" (the clip as it is).
+def read_views(text: str) -> tuple[int, float]:
+    """The copies that `--views` asks for, and the seconds from one to the next.
+
+    Args:
+      text: "shift:N", "shift:N:SECONDS", or "", which is the clip as it is.
 
     Raises:
       BadInput: anything else.
     """
-    if not text:
-        return 1
-    name, _, count = text.partition(":")
-    if name != "shift" or not (count.isascii() and count.isdecimal()) or int(count) < 1:
+    words = (text or "shift:1").split(":")
+    try:
+        name, count, seconds = words if len(words) == 3 else (*words, STEP_SECONDS)
+        step_s = float(seconds)
+        if name != "shift" or not (count.isascii() and count.isdecimal()) or int(count) < 1 or not 0 < step_s < 60:
+            raise ValueError
+    except ValueError:
         raise BadInput(
-            f"views {text!r}: expected shift:N, N copies that start {STEP_SECONDS:g} s apart, such as shift:5"
-        )
-    return int(count)
+            f"--views={text}: expected shift:N or shift:N:SECONDS, N copies from 1 on that start {STEP_SECONDS:g} s "
+            "or so many seconds apart, such as shift:5"
+        ) from None
+    return int(count), step_s
 
 
 def shift_starts(count: int, sample_rate: int, length: int, step_s: float = STEP_SECONDS) -> tuple[int, ...]:

@@ -10,6 +10,9 @@ from jaxtyping import Array, Float, Int
 
 from dhauds_jax.dsp.unit_rows import unit_rows
 
+EQUAL = 1e-6
+"""Squared distances of unit vectors that differ by less differ by rounding."""
+
 
 class Herd(NamedTuple):
     """The chosen clips.
@@ -30,6 +33,7 @@ def herding(
     *,
     max_classes: int,
     count: int,
+    ids: Int[Array, " rows"] | None = None,
 ) -> Herd:
     """`count` clips of each class, one after the other, whose mean stays nearest to the mean of all.
 
@@ -37,7 +41,8 @@ def herding(
 
         p_k = argmin_{v not chosen} | mu - (v + p_1 + ... + p_{k-1}) / k |,
 
-    the first of equal ones; `count` 1 gives the clip nearest to the mean. The mean is not brought to length 1.
+    of equal ones (as both of two clips are) the one of the lowest id; `count` 1 gives the clip nearest to the mean. The
+    mean is not brought to length 1.
 
     Args:
       vectors: (rows, width) embeddings of any length.
@@ -45,6 +50,7 @@ def herding(
       weights: (rows,) 1 for a clip, 0 for padding, which is never chosen.
       max_classes: room for classes.
       count: clips of each class.
+      ids: (rows,) numbers of the clips; None: their positions.
 
     Source: Rebuffi et al. 2017, iCaRL (arXiv 1611.07725), algorithm 4; YongjieSi/EDE, models/base.py:426-448.
     """
@@ -54,11 +60,15 @@ def herding(
     number = jnp.maximum(mine.sum(1), 1)[:, None]
     mean = jnp.matmul(mine.astype(unit.dtype), unit, precision="highest") / number
     safe = jnp.clip(labels, 0, max_classes - 1)
+    ids = jnp.arange(len(labels)) if ids is None else ids
     total, free, rows, filled = jnp.zeros_like(mean), real, [], []
     for k in range(1, count + 1):
         distance = jnp.square(mean[safe] - (unit + total[safe]) / k).sum(-1)
         distances = jnp.where(mine & free[None], distance[None], jnp.inf)
-        chosen, there = distances.argmin(1), jnp.isfinite(distances.min(1))
+        least = distances.min(1, keepdims=True)
+        equal = distances <= least + EQUAL
+        chosen = jnp.where(equal, ids[None], jnp.iinfo(ids.dtype).max).argmin(1)
+        there = jnp.isfinite(least[:, 0])
         total = total + jnp.where(there[:, None], unit[chosen], 0.0)
         taken = jax.nn.one_hot(chosen, len(labels), dtype=bool) & there[:, None]
         free = free & ~taken.any(0)

@@ -196,8 +196,9 @@ def taught(
       The learner after it, and a sentence where its room had to grow ("": it had not).
     """
     classes = placed(learned.classes, names)
-    learned, said = with_room(learned, len(classes), len(names), learned.taken + 1)
     number = learned.sessions
+    learned, grew = with_room(learned, len(classes), len(names), learned.taken + 1)
+    said = grew if number else ""  # a first session chooses its room
     labels = np.array([classes.index(name) for name in names], np.int32)
     session = Rows(
         np.asarray(inputs, np.float32),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -12,13 +12,19 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision as precisions
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.lost_rows import with_lost_rows
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method
 
 
+def lost_rows(extra: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint's network was trained with `nets.lost_rows`, as profile reference of crossval does."""
+    return bool(extra.get("crossval", {}).get("identity", {}).get("flags", {}).get("lost_rows"))
+
+
 @functools.lru_cache(maxsize=4)
-def classifier(config: str, precision: str, convolution: str = "direct") -> Classifier:
-    """One classifier a configuration: models that share it share what was compiled for it.
+def classifier(config: str, precision: str, convolution: str = "direct", lost: bool = False) -> Classifier:
+    """One classifier a configuration: models that share it share what was compiled for it; `lost` as of `lost_rows`.
 
     Raises:
       BadInput: a `convolution` (of `names.CONVOLUTIONS`) other than "direct" of a network that has none of them.
@@ -28,7 +34,8 @@ def classifier(config: str, precision: str, convolution: str = "direct") -> Clas
         if "convolution" not in zoo.family(made.family).compute:
             raise BadInput(f"--convolution={convolution}: {made.net} has no 3 by 3 convolutions, expected direct")
         how["convolution"] = convolution
-    return zoo.build(made, **how)
+    found = zoo.build(made, **how)
+    return with_lost_rows(found) if lost else found
 
 
 @functools.lru_cache(maxsize=4)

@@ -157,9 +157,8 @@ class Model:
         self, config: ClassifierConfig, variables: Variables, extra: Mapping[str, Any], precision: str = "float32"
     ) -> Model:
         """The model with another record and its weights, such as other classes over the same embedding."""
-        return Model(
-            compiled.classifier(config.to_json(), precision), jax.tree.map(jnp.asarray, variables), config, extra
-        )
+        made = compiled.classifier(config.to_json(), precision, lost=compiled.lost_rows(extra))
+        return Model(made, jax.tree.map(jnp.asarray, variables), config, extra)
 
     def adapt(
         self,
@@ -293,7 +292,7 @@ def load(
         return load_named(place, class_names, template=template, precision=precision)
     precisions.check_precision(precision)
     variables, config, extra = checkpoint.load(place)
-    made = compiled.classifier(config.to_json(), precision, convolution)
+    made = compiled.classifier(config.to_json(), precision, convolution, compiled.lost_rows(extra))
     bank = banks.read(checkpoint.place_of(place))
     return Model(made, jax.tree.map(jnp.asarray, variables), config, extra, None, bank)
 

@@ -284,3 +284,9 @@ class Attention(nn.Module):
         probabilities = Dropout(self.dropout, name="dropout")(probabilities, active=active, axis_name=axis_name)
         mixed = jnp.einsum("bhqk,bkhd->bqhd", probabilities.astype(v.dtype), v).reshape(batch, tokens, width)
         return Dense(width, True, self.out_kernel_init, self.bias_init, self.dtype, name="o")(mixed)
+
+
+def deviation(x: Array, axis: int) -> Array:
+    """The standard deviation along an axis, whose derivative is finite where nothing varies."""
+    variance = jnp.square(x - x.mean(axis, keepdims=True)).mean(axis)
+    return jnp.where(variance > 0, jnp.sqrt(jnp.where(variance > 0, variance, 1.0)), 0.0)

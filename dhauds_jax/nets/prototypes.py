@@ -40,6 +40,11 @@ class Prototypes(nn.Module):
         """Whether the inner head has to be given the front end's output."""
         return getattr(build_head(self.inner, 0), "needs_features", False)
 
+    @property
+    def reads(self) -> str | None:
+        """What of `Classifier.tap` the inner head has to be given."""
+        return getattr(build_head(self.inner, 0), "reads", None)
+
     @nn.compact
     def __call__(
         self,

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float
 
 from dhauds_jax.dsp.stft import frame
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets.layers import ACTIVATIONS, Dense, torch_uniform
+from dhauds_jax.nets.layers import ACTIVATIONS, Dense, deviation, torch_uniform
 from dhauds_jax.types import Mode
 
 _zeros = nn.initializers.zeros_init()
@@ -212,18 +212,26 @@ class SpectrogramTransformer(nn.Module):
     ) -> tuple[Array, Array]:
         """The tokens, and what `types.Tap` calls "layers" (means over the patches alone) or "tokens".
 
-        No block's tokens are kept. The other arguments are not used, as in a call.
+        Or "rows", (batch, depth, rows of frequency, 2 width): the mean and the deviation over time of each row of
+        patches after every block. No block's tokens are kept. The other arguments are not used, as in a call.
         """
         embedded = self.embed(features)
         if what == "tokens":
             encoded = self.encode(embedded)
             return encoded.tokens, encoded.raw.astype(jnp.float32)
+        if what == "rows":
+            encoded = self.encode(embedded, self._rows)
+            return encoded.tokens, jnp.swapaxes(encoded.layers, 0, 1)
         # Inside the scan a module of outside cannot be called; there are no parameters before the first call.
         if self.is_initializing():
             self.layer_norm(embedded)
         params, norm = {"params": self.layer_norm.variables["params"]}, self.layer_norm.clone(parent=None)
         encoded = self.encode(embedded, lambda x: norm.apply(params, x[:, self.prefix :]).mean(1))
         return encoded.tokens, jnp.swapaxes(encoded.layers, 0, 1)
+
+    def _rows(self, x: Float[Array, "batch tokens width"]) -> Float[Array, "batch rows statistics"]:
+        patches = x[:, self.prefix :].astype(jnp.float32).reshape(len(x), *self.grid, self.width)
+        return jnp.concatenate([patches.mean(2), deviation(patches, 2)], -1)
 
     def encode(
         self, embedded: Float[Array, "batch patches width"], keep: bool | Callable[[Array], Array] = False

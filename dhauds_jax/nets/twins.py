@@ -14,6 +14,9 @@ from dhauds_jax.nets import spectrogram_transfer, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Variables
 
+STATISTICS = ("mean", "std")
+"""Constants of filter banks that go with the weights."""
+
 
 def twin(
     variables: Mapping[str, Any], source: ClassifierConfig, name: str, key: PRNGKeyArray
@@ -33,7 +36,7 @@ def twin(
     Raises:
       BadInput: another family, or sizes that differ.
     """
-    config = zoo.preset(name, source.classes)
+    config = _with_statistics(zoo.preset(name, source.classes), source)
     if config.family != source.family:
         raise BadInput(
             f"net {name!r} is of family {config.family!r}, the checkpoint of {source.family!r} ({source.net}), "
@@ -42,6 +45,13 @@ def twin(
     if config.family == spectrogram_transfer.FAMILY:
         return config, spectrogram_transfer.for_clips(variables, source, config, key)
     return config, _along_time(variables, source, config)
+
+
+def _with_statistics(config: ClassifierConfig, source: ClassifierConfig) -> ClassifierConfig:
+    """Filter banks are normalised as the weights have known them, not as the preset of the twin has it."""
+    if {config.front_end["kind"], source.front_end["kind"]} != {"kaldi_fbank"}:
+        return config
+    return config.replace(front_end={**config.front_end, **{name: source.front_end[name] for name in STATISTICS}})
 
 
 def _along_time(variables: Mapping[str, Any], source: ClassifierConfig, config: ClassifierConfig) -> Variables:

@@ -123,18 +123,23 @@ def own_settings(config: ClassifierConfig) -> str | None:
 
 
 class _Net(nn.Module):
-    """The encoder and its head; `initial` is a second, frozen encoder for heads that join two (`dual_embedding`)."""
+    """The encoder and its head.
+
+    `initial` is a second, frozen encoder for heads that join two (`dual_embedding`); `reads` says what of the encoder
+    the head is given beside the tokens.
+    """
 
     encoder: nn.Module
     head: nn.Module
     aux: nn.Module | None = None
     beside: bool = False
     initial: nn.Module | None = None
+    reads: str | None = None
 
     def __call__(self, features: Array, *, mode: Mode, weights: Array | None, axis_name: str | None) -> Outputs:
         batch = {"mode": mode, "weights": weights, "axis_name": axis_name}
-        if reads := getattr(self.head, "reads", None):
-            return self._read(features, reads, batch)
+        if self.reads:
+            return self._read(features, self.reads, batch)
         encoded = self.encoder(features, **batch)
         tokens, shared = (encoded, None) if self.aux is None else encoded
         beside = {"features": features} if self.beside else {}
@@ -195,10 +200,11 @@ def build(config: ClassifierConfig, *, matmul_precision: str | None = None, **co
     head = build_head(config.head, len(config.classes), compute.get("dtype"))
     beside = getattr(head, "needs_features", False)
     encoder = kind.build_encoder(config, **compute)
-    if reads := getattr(head, "reads", None):
+    reads = getattr(head, "reads", None)
+    if reads:
         _check_tapped(encoder, config, reads)
     initial = kind.build_encoder(config, **compute) if getattr(head, INITIAL, False) else None
-    net = _Net(encoder, head, kind.build_aux(config), beside, initial)
+    net = _Net(encoder, head, kind.build_aux(config), beside, initial, reads)
     features = _exact(front_end(config))
 
     def apply_features(
@@ -263,6 +269,11 @@ def _check_tapped(encoder: nn.Module, config: ClassifierConfig, what: str) -> No
         raise BadInput(
             f"net {config.net!r}: family {config.family!r} has no {what} to read, expected a spectrogram "
             "transformer, an AMAuT or a HuBERT: take a learner that reads embeddings"
+        )
+    if what == "rows" and not hasattr(encoder, "grid"):
+        raise BadInput(
+            f"net {config.net!r}: family {config.family!r} has no rows of patches to read, expected a spectrogram "
+            "transformer: read its bands, or the network"
         )
 
 

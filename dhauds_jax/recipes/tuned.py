@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import write_atomically
+from dhauds_jax.files import write_csv
 from dhauds_jax.recipes.table import text_of
 from dhauds_jax.tta import methods
 
@@ -52,9 +51,7 @@ def space(method: str, profile: str) -> list[dict[str, Any]]:
 
 def write(path: Path, rows: Sequence[Tuned]) -> None:
     """Writes tuned options as csv, in one piece."""
-    text = io.StringIO(newline="")
-    csv.writer(text).writerows([Tuned._fields, *((*row[:3], f"{row.score:.4f}") for row in rows)])
-    write_atomically(path, text.getvalue())
+    write_csv(path, [Tuned._fields, *((*row[:3], f"{row.score:.4f}") for row in rows)])
 
 
 def read(path: Path | str) -> dict[str, list[str]]:

@@ -10,29 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dhauds_jax import metrics
-from dhauds_jax.report.plotting import save, subplots
 
 SMALL = 40
 """Up to this many classes, a figure of confusions writes the numbers and names into its squares."""
-
-
-class Interval(NamedTuple):
-    """A share with its 95 % interval."""
-
-    share: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{100 * self.share:.1f} % ({100 * self.low:.1f} to {100 * self.high:.1f})"
-
-
-def share(hits: int, of: int) -> Interval:
-    """A share of independent clips with Wilson's 95 % interval (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    found = binomtest(hits, of).proportion_ci(0.95, "wilson")
-    return Interval(hits / of, float(found.low), float(found.high))
 
 
 class ClassLine(NamedTuple):
@@ -79,6 +59,8 @@ def confusions(found: Int[np.ndarray, "classes classes"], classes: Sequence[str]
 
 def draw_confusion(found: Int[np.ndarray, "classes classes"], classes: Sequence[str], path: Path) -> None:
     """The table as a picture: rows (true classes) in shares of their clips, with the clips written in."""
+    from dhauds_jax.report.plotting import save, subplots  # matplotlib takes a second
+
     side = 0.34 * min(len(classes), 60)
     figure, axes = subplots(figsize=(2.5 + side, 2.2 + side))
     shares = found / np.maximum(found.sum(-1, keepdims=True), 1)
@@ -101,6 +83,8 @@ def draw_calibration(bins: Sequence[tuple[float, float, float]], path: Path) -> 
       bins: of `metrics.reliability`.
       path: where.
     """
+    from dhauds_jax.report.plotting import save, subplots  # matplotlib takes a second
+
     figure, axes = subplots(figsize=(4.6, 4.4))
     share_, right, said = np.array(bins).T
     axes.plot([0, 1], [0, 1], color="0.72", linewidth=1)

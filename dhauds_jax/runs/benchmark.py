@@ -22,7 +22,7 @@ from dhauds_jax.tta import methods
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import provenance
 
-WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts", "clap", "soundscapes")
+WHATS = ("forward", "adapt", "corrupt", "pipeline", "compile", "parts", "clap", "soundscapes", "incremental")
 
 
 def sizes_of(run: Benchmark) -> programs.Sizes:
@@ -89,11 +89,30 @@ def checked(run: Benchmark) -> Benchmark:
         clap.check(run.net, run.vs_torch)
         if list(run.what) != ["clap"]:
             raise BadInput("--what=clap: its nets are pairs of towers, expected it alone")
+    elif "incremental" in run.what:
+        _check_incremental(run)
     elif run.vs_torch:
         if run.torch_compile and run.layer_drop is None and all("hubert" in net for net in run.net):
             run = run.replace(layer_drop=0.0)  # a skipped block is a Python branch, which breaks the compiled graph
         pytorch.check(run.what, run.net, run.method, sizes_of(run))
     return run
+
+
+def _check_incremental(run: Benchmark) -> None:
+    from dhauds_jax.benchmark import incremental
+
+    if list(run.what) != ["incremental"]:
+        raise BadInput("--what=incremental: its networks are read, not timed, expected it alone")
+    for name in ("seeds", "tests"):
+        check_number(f"--{name}", getattr(run, name), 1)
+    nets = [programs.build(net, sizes_of(run)) for net in run.net]
+    incremental.check(_shape_of(run), nets, run.learner, run.options, run.vs_torch)
+
+
+def _shape_of(run: Benchmark) -> Any:
+    from dhauds_jax.benchmark.incremental import Shape
+
+    return Shape(run.classes, run.tests, run.seeds)
 
 
 def benchmark(run: Benchmark) -> str:
@@ -134,6 +153,11 @@ def benchmark(run: Benchmark) -> str:
             from dhauds_jax.benchmark import pipeline
 
             _print_rows(pipeline.rows(run.seconds, run.batch, run.rounds), run)
+        if "incremental" in run.what:
+            from dhauds_jax.benchmark import incremental
+
+            asked = (run.net, run.learner, run.options, sizes_of(run), _shape_of(run), run.rounds, run.vs_torch)
+            _print_rows(incremental.rows(*asked), run)
         if "soundscapes" in run.what:
             from dhauds_jax.benchmark import soundscapes
 
@@ -199,7 +223,9 @@ def _print_rows(rows: Iterator[dict[str, Any]], run: Benchmark) -> None:
 
 
 def _sentence(row: dict[str, Any]) -> str:
-    name = " ".join(str(row[k]) for k in ("what", "part", "of", "net", "method", "corruption", "stage") if k in row)
+    name = " ".join(
+        str(row[k]) for k in ("what", "part", "of", "learner", "net", "method", "corruption", "stage") if k in row
+    )
     if "reason" in row:
         return f"{name}: not measured, {row['reason']}"
     if row["what"] == "compile":
@@ -216,6 +242,12 @@ def _sentence(row: dict[str, Any]) -> str:
     )
     if row["what"] == "soundscapes":
         sentence += f", {row['ms_per_clip']:.1f} ms of processor time each"
+    if row["what"] == "incremental":
+        sentence += f", {row['forwards']:,} forwards of the network (published {row['published_forwards']:,})"
+        ways = {key.removeprefix("vs_torch_"): row[key] for key in row if key.startswith("vs_torch_")}
+        sentence += "".join(f"; PyTorch {way} takes {ratio:.2f} times as long" for way, ratio in ways.items())
+        if "seeds" in row:
+            sentence += f"; {row['seeds']} seeds at once in {row['together_s']:.2f} s, alone {row['alone_s']:.2f} s"
     if row.get("peak_share") is not None:
         sentence += f", {row['tflops']:.3g} TFLOP/s, {100 * row['peak_share']:.0f} % of a large product"
     if "cells_per_s" in row:

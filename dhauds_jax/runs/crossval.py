@@ -20,6 +20,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.lost_rows import with_lost_rows
 from dhauds_jax.recipes import training as recipes
 from dhauds_jax.registry import source_digest
 from dhauds_jax.requests import set_names
@@ -28,7 +29,6 @@ from dhauds_jax.runs.crossval_fold import Setting, folder_of, is_done, read, run
 from dhauds_jax.runs.crossval_records import OUT_OF_FOLD, of_fold, record_of
 from dhauds_jax.runs.requests.crossval import CrossvalRun
 from dhauds_jax.train.evaluation import make_evaluator
-from dhauds_jax.train.lost_rows import with_lost_rows
 from dhauds_jax.train.options import check_options
 from dhauds_jax.types import Classifier, Variables
 from dhauds_jax.workdir import locks, records
@@ -52,7 +52,8 @@ def crossval(run: CrossvalRun, command: str) -> str:
     run = crossval_settings.settled(run, config)
     crossval_settings.check(run, dataset)
     check_options(crossval_settings.train_options(run), None)
-    starts = shift_starts(read_views(run.views), config.sample_rate, config.length)
+    copies, step_s = read_views(run.views)
+    starts = shift_starts(copies, config.sample_rate, config.length, step_s)
     classifier, first = network(run, config)
     pool = crossval_clips.read(run, dataset, classifier.config, len(starts))
     identity = _identity(run, dataset, pool)

@@ -141,4 +141,4 @@ def _write(setting: Setting, name: str, rows: Int[np.ndarray, " clips"], probabi
         lines.append(
             (printable(pool.clips.ids[row]), fold, own, names[pool.reported[row]], said, *(f"{x:.6f}" for x in p))
         )
-    write_csv(Path(setting.run.workdir) / name, lines, end="\n")
+    write_csv(Path(setting.run.workdir) / name, lines)

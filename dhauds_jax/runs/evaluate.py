@@ -25,7 +25,7 @@ from dhauds_jax.model import Model, own_sounds
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint, precision
 from dhauds_jax.nets.checkpoint import variables_hash
-from dhauds_jax.report import evaluation
+from dhauds_jax.report import evaluation, shares
 from dhauds_jax.runs.classify import model_of
 from dhauds_jax.runs.requests.evaluate import EvaluateRun
 from dhauds_jax.tta import bank as banks
@@ -158,7 +158,7 @@ def _of_cell(run: EvaluateRun, model: Model, loaded: Loaded, corruption: str, le
         table = evaluation.confusion(logits, labels)
         write_csv(place / "confusion.csv", [("truth", *classes), *zip(classes, *table.T.tolist(), strict=True)])
         evaluation.draw_confusion(table, classes, place / "confusion.png")
-        cell["accuracy_interval"] = list(evaluation.share(int(table.trace()), len(logits)))
+        cell["accuracy_interval"] = list(shares.share(int(table.trace()), len(logits)))
         cell["mistakes"] = evaluation.confusions(table, classes, MISTAKES)
     print(f"{name}: {_headline(cell)}")
     return cell
@@ -187,7 +187,7 @@ def _headline(cell: dict[str, Any]) -> str:
     """The numbers of a cell in one line."""
     accuracy = f"accuracy {100 * cell['accuracy']:.1f} %"
     if "accuracy_interval" in cell:
-        accuracy = f"accuracy {evaluation.Interval(*cell['accuracy_interval'])}"
+        accuracy = f"accuracy {shares.Interval(*cell['accuracy_interval'])}"
     auc = f", macro ROC AUC {cell['macro_roc_auc']:.3f}" if "macro_roc_auc" in cell else ""
     return f"{accuracy}, macro F1 {100 * cell['macro_f1']:.1f} %{auc}, calibration error {cell['ece']:.3f}"
 
@@ -202,7 +202,7 @@ def _report(run: EvaluateRun, numbers: dict[str, Any], found: list[dict[str, Any
         "|---:|---|---|---:|---:|---:|---:|",
     ]
     for cell in found:
-        interval = evaluation.Interval(*cell["accuracy_interval"]) if "accuracy_interval" in cell else None
+        interval = shares.Interval(*cell["accuracy_interval"]) if "accuracy_interval" in cell else None
         accuracy = str(interval) if interval else f"{100 * cell['accuracy']:.1f} %"
         top = f"{100 * cell['top_share']:.1f} %{' (collapsed)' if cell['collapsed'] else ''}"
         lines.append(

@@ -44,12 +44,14 @@ class Inputs(NamedTuple):
       backbone: the network.
       readings: of it.
       made: learner -> its resolved options, and the learner, compiled.
+      tta: learner -> its adaptations.
     """
 
     pool: Pool
     backbone: Backbone
     readings: Readings
     made: Mapping[str, tuple[Mapping[str, Any], Learner]]
+    tta: Mapping[str, tuple[str, ...]]
 
 
 @precision.exactly()
@@ -63,19 +65,19 @@ def incremental(run: IncrementalRun, command: str) -> str:
     """
     if run.recipe:
         run = incremental_recipes.expanded(run)
-    inputs = _inputs(run)
     adapting = incremental_tta.adapting(run)
+    inputs = _inputs(run)
     done, written, there = records.done(Path(run.workdir), KIND), 0, 0
-    courses = [course for name in run.learner for course in _courses(run, inputs, name, adapting)]
+    courses = [course for name in run.learner for course in _courses(run, inputs, name)]
     with progress_bar(desc=KIND, total=len(courses) * len(courses[0].plan), unit="session") as bar:
         for course in courses:
             cells = _cells(run, inputs, course, adapting)
             left = {place: cell for place, cell in cells.items() if cell not in done.cells}
             there += len(cells) - len(left)
             if left:
-                _run(run, inputs, course, left, command, adapting, bar)
+                _run(run, inputs, course, cells, left, command, adapting, bar)
             else:  # perhaps of a run that was killed after its last record
-                saver_of(Path(run.workdir), course).clear()
+                saver_of(Path(run.workdir), course, cells.values()).clear()
                 bar.update(len(course.plan))
             written += len(left)
     before = f", {counted(there, 'was', 'were')} there already" if there else ""
@@ -86,13 +88,14 @@ def _run(
     run: IncrementalRun,
     inputs: Inputs,
     course: Course,
+    cells: Mapping[Place, str],
     left: Mapping[Place, str],
     command: str,
     adapting: Mapping[str, Any],
     bar: Any,
 ) -> None:
     """A course from where it was kept to its records."""
-    saver = saver_of(Path(run.workdir), course)
+    saver = saver_of(Path(run.workdir), course, cells.values())
     now = begun(course, inputs.backbone, saver)
     bar.update(len(now.sessions))
     while len(now.sessions) < len(course.plan):
@@ -124,7 +127,7 @@ def _inputs(run: IncrementalRun) -> Inputs:
     made = {name: _learner(run, name, backbone) for name in dict.fromkeys(run.learner)}
     alone = {name: learner for name, (_, learner) in made.items()}
     _check_heads(run, alone)
-    incremental_tta.check(run, alone)
+    tta = {name: incremental_tta.possible(run, name, learner) for name, learner in alone.items()}
     pools = run.profile == "reference" and run.memory > 0
     pools = pools and any(learner.remember is not None for _, learner in made.values())
     config = None if backbone.classifier is None else backbone.classifier.config
@@ -135,7 +138,7 @@ def _inputs(run: IncrementalRun) -> Inputs:
             readings.shape(learner.reads)
         except BadInput as error:
             raise BadInput(f"--learner={name}: {error}") from None
-    return Inputs(pool, backbone, readings, made)
+    return Inputs(pool, backbone, readings, made, tta)
 
 
 def _check(run: IncrementalRun) -> None:
@@ -199,7 +202,7 @@ def _heads(run: IncrementalRun, learner: Learner) -> tuple[str, ...]:
     return tuple(head for head in learner.heads if ALL in run.head or head in run.head)
 
 
-def _courses(run: IncrementalRun, inputs: Inputs, name: str, adapting: Mapping[str, Any]) -> list[Course]:
+def _courses(run: IncrementalRun, inputs: Inputs, name: str) -> list[Course]:
     """The courses of a learner: one a seed; shots that are corrupted like the tests make one a corruption too."""
     conditions, (options, made) = _conditions(run), inputs.made[name]
     together = [(CLEAN_ONE, conditions)] if run.shots_corruption == "clean" else [(c, (c,)) for c in conditions]
@@ -219,7 +222,7 @@ def _courses(run: IncrementalRun, inputs: Inputs, name: str, adapting: Mapping[s
             clip_bytes=0 if config is None else 2 * config.length,
         )
         for shots, tested in together:
-            for tta, carried, some in incremental_tta.together(run, tested):
+            for tta, carried, some in incremental_tta.together(run, inputs.tta[name], tested):
                 course = Course(
                     learner=name,
                     options=options,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Int
 
+from dhauds_jax import digests
 from dhauds_jax.incremental.sessions import Session
 from dhauds_jax.runs import incremental_measures as measures
 from dhauds_jax.runs.incremental_readings import Backbone, Condition, Readings
@@ -49,7 +50,7 @@ class Course(NamedTuple):
       pools: whether a memory chooses among all clips that may be learnt from (profile reference), not the shots alone.
       reject: share of known clips that may become unknown.
       batch_size: clips that are predicted at once.
-      key: names it among courses, and what its saved state must be of.
+      key: names it among courses: all that its learner's states follow from.
     """
 
     learner: str
@@ -91,11 +92,10 @@ class Now(NamedTuple):
     seconds: list[float]
 
 
-def saver_of(workdir: Path, course: Course) -> Saver:
-    """Keeps the course's state after each session."""
-    return Saver(
-        Path(workdir) / STATES / f"{course.learner.replace(':', '.')}-{course.seed}-{course.key}", 0.0, course.key
-    )
+def saver_of(workdir: Path, course: Course, cells: Iterable[str]) -> Saver:
+    """Keeps the course's state after each session, with what was measured for these records and no others."""
+    key = digests.of_texts(course.key, *sorted(cells))
+    return Saver(Path(workdir) / STATES / f"{course.learner.replace(':', '.')}-{course.seed}-{key}", 0.0, key)
 
 
 def begun(course: Course, backbone: Backbone, saver: Saver) -> Now:
@@ -195,9 +195,10 @@ def measured(course: Course, readings: Readings, now: Now) -> Now:
     found: dict[str, Any] = {}
     for condition in course.conditions:
         logits = measures.logits_of(course, readings, now, condition)
+        apart = {"auroc_distance": measures.told_by_distance(course, readings, now, condition)}
         for head in course.heads:
             place = Place(head, condition, "none")
-            found[named(place)] = measures.of_session(course, now, logits[head], held.get(head))
+            found[named(place)] = {**measures.of_session(course, now, logits[head], held.get(head)), **apart}
     return now._replace(sessions=[*now.sessions, found])
 
 

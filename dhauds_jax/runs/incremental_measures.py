@@ -135,6 +135,24 @@ def _energy(known: np.ndarray, others: np.ndarray, seen: np.ndarray, held: Calib
     return metrics.auroc(*(rejection.sureness("energy", logits, seen, heat) for logits in (known, others)))
 
 
+def told_by_distance(course: Course, readings: Readings, now: Now, condition: Condition) -> float | None:
+    """AUROC of later classes by the distance to the nearest mean of the shots, which needs no head; None without any.
+
+    Learners that read waves have no vectors to measure it by.
+    """
+    count, rows, what = seen_tests(course, now), tests_of(course), course.made.reads
+    if count == len(rows) or what == "wave":
+        return None
+    shots = np.concatenate([one.shots for one in course.plan[: int(now.state.session)]])
+    learnt = rejection.vectors(readings.of(what, course.shots, now.variables).take(shots), what)
+    to = rejection.centres(learnt, course.labels[shots], np.ones(len(shots)), course.info.max_classes)
+    read = readings.of(what, condition, now.variables)
+    firsts = range(0, len(rows), course.batch_size)
+    parts = [rejection.vectors(read.take(rows[k : k + course.batch_size]), what) for k in firsts]
+    sure = np.concatenate([rejection.distance(part, to) for part in parts])
+    return metrics.auroc(sure[:count], sure[count:])
+
+
 def whole(sessions: list[Mapping[str, Any]], plan_classes: list[list[int]]) -> dict[str, Any]:
     """AA, PD, last, forgetting, BWT and the matrix of a finished course, from the sessions' numbers."""
     over = [one["all"] for one in sessions]

@@ -18,7 +18,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.model import taps
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.nets import precision, twins, zoo
+from dhauds_jax.nets import precision, time_statistics, twins, zoo
 from dhauds_jax.runs import incremental_clips
 from dhauds_jax.runs.incremental_cache import FOLDER, Cache
 from dhauds_jax.runs.incremental_clips import Pool
@@ -70,9 +70,11 @@ def load(run: IncrementalRun) -> Backbone:
     trained_on = str(training.get("identity", {}).get("dataset", "unknown"))
     if run.net is not None and run.net != config.net:
         config, variables = twins.twin(variables, config, run.net, jax.random.key(0))
+    config, variables = time_statistics.with_reading(config, variables, run.reading)
+    net = config.net if run.reading == time_statistics.NETWORK else f"{config.net}, {run.reading}"
     classifier = zoo.build(config, **precision.compute_options(run.precision, False))
     variables = jax.tree.map(jnp.asarray, dict(variables))
-    return Backbone(classifier, variables, checkpoints.variables_hash(variables), config.net, trained_on, classes)
+    return Backbone(classifier, variables, checkpoints.variables_hash(variables), net, trained_on, classes)
 
 
 def of_embeddings(run: IncrementalRun) -> Backbone:
@@ -110,6 +112,8 @@ class Readings:
         self.cache = Cache(run.memory_budget_mb, folder, bool(run.cache_dir))
         self._waves: dict[Condition, tuple[np.ndarray, targets.Corrupted]] = {}
         self._digests: dict[int, str] = {}
+        self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._moved: tuple[Variables, str] | None = None
         tests = [one.tests for plan in pool.plans for one in plan]
         self._tests = np.unique(np.concatenate(tests))
 
@@ -119,7 +123,21 @@ class Readings:
             if what != "embedding":
                 raise BadInput(f"reads {what} of a network, and --embeddings has vectors alone")
             return self._pool.vectors.shape[1:]
-        return taps.shape_of(self._backbone.classifier, self._backbone.variables, what)
+        return self._shape(what, self._backbone.variables, self._backbone.weights)
+
+    def _shape(self, what: str, variables: Variables, weights: str) -> tuple[int, ...]:
+        """Traced once: session 0 of a learner may have made another network, which gives more."""
+        if (what, weights) not in self._shapes:
+            self._shapes[what, weights] = taps.shape_of(self._backbone.classifier, variables, what)
+        return self._shapes[what, weights]
+
+    def _weights(self, variables: Variables | None) -> str:
+        """The hash of a network; that of one that moved is kept while it is the one that is asked for."""
+        if variables is None:
+            return self._backbone.weights
+        if self._moved is None or self._moved[0] is not variables:
+            self._moved = variables, checkpoints.variables_hash(variables)
+        return self._moved[1]
 
     def _condition(self, condition: Condition) -> tuple[np.ndarray, targets.Corrupted]:
         """The positions of the clips that are there under a condition, and their waves."""
@@ -159,7 +177,7 @@ class Readings:
         known, held = self._known(what, condition, rows, variables), variables or self._backbone.variables
         name = f"{what} of {self._pool.name}{'' if condition == CLEAN_ONE else f' {title(*condition)}'}"
         fill = self._filler(what, made.waves, held, name)
-        shape = taps.shape_of(self._backbone.classifier, held, what)  # a learner may have the network give more
+        shape = self._shape(what, held, known["weights"])
         return Read(self.cache.of(known, (len(rows), *shape), fill), place)
 
     def _filler(
@@ -176,10 +194,9 @@ class Readings:
         self, what: str, condition: Condition, rows: Int[np.ndarray, " rows"], variables: Variables | None
     ) -> dict[str, Any]:
         config = self._backbone.classifier.config
-        weights = self._backbone.weights if variables is None else checkpoints.variables_hash(variables)
         return {
             "what": what,
-            "weights": weights,
+            "weights": self._weights(variables),
             "net": json.loads(config.replace(classes=("-",), source={}, groups={}).to_json()),
             "clips": self._digest(rows),
             "corruption": list(condition),

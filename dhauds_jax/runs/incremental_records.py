@@ -33,6 +33,7 @@ PER_SESSION = (
     "nll_calibrated",
     "auroc_unknown",
     "auroc_energy",
+    "auroc_distance",
     "fpr_unknown",
     "accepted",
     "accepted_unknown",

@@ -51,26 +51,38 @@ def adapting(run: IncrementalRun) -> dict[str, Mapping[str, Any]]:
     return found
 
 
-def check(run: IncrementalRun, made: Mapping[str, Learner]) -> None:
-    """Raises `BadInput` for learners that cannot be adapted so, before anything is learnt."""
-    if all(name == NONE for name in run.tta):
-        return
-    for name, learner in made.items():
-        if learner.as_head is None:
-            raise BadInput(
-                f"--tta={','.join(run.tta)}: --learner={name} cannot be the last layer of a classifier, which is what "
-                f"adapts, expected another learner, or --tta={NONE}"
-            )
-        if run.tta_reset == "never" and (learner.reads == "wave" or learner.prepare is not None):
-            raise BadInput(
-                f"--tta_reset=never: --learner={name} trains the network itself, so no adapted one can be carried on, "
-                "expected --tta_reset=session, or a learner of embeddings"
-            )
+def possible(run: IncrementalRun, name: str, learner: Learner) -> tuple[str, ...]:
+    """The adaptations that a learner can have; the others are left out with a note.
+
+    Raises:
+      BadInput: none of those that are asked for is left.
+    """
+    asked = tuple(dict.fromkeys(run.tta))
+    adapts, why = [one for one in asked if one != NONE], ""
+    if learner.as_head is None:
+        why = "cannot be the last layer of a classifier, which is what adapts"
+    elif run.tta_reset == "never" and (learner.reads == "wave" or learner.prepare is not None):
+        why = "trains the network itself, so no adapted one can be carried on (--tta_reset=never)"
+    if not adapts or not why:
+        return asked
+    if NONE not in asked:
+        raise BadInput(
+            f"--tta={','.join(asked)}: --learner={name} {why}, expected another learner, or {NONE} among --tta"
+        )
+    print(f"left out: {name} with {', '.join(adapts)}: it {why}")
+    return (NONE,)
 
 
-def together(run: IncrementalRun, conditions: tuple[Condition, ...]) -> list[tuple[tuple[str, ...], bool, Any]]:
-    """What may be measured in one course: adaptations, whether the network is carried on, and corruptions."""
-    names = tuple(dict.fromkeys(run.tta))
+def together(
+    run: IncrementalRun, names: tuple[str, ...], conditions: tuple[Condition, ...]
+) -> list[tuple[tuple[str, ...], bool, tuple[Condition, ...]]]:
+    """What may be measured in one course: adaptations, whether the network is carried on, and corruptions.
+
+    Args:
+      run: the flags.
+      names: the adaptations of the learner.
+      conditions: corruptions that are tested.
+    """
     if run.tta_reset == "session":
         return [(names, False, conditions)]
     plain = [((NONE,), False, conditions)] if NONE in names else []

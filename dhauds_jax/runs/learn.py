@@ -11,14 +11,17 @@ from dhauds_jax import calibration, digests, files
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.incremental import rooms, stored
 from dhauds_jax.incremental.rooms import Learned
-from dhauds_jax.model.record import load
+from dhauds_jax.model.record import Model, load
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision as precisions
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.time_statistics import NETWORK, with_reading
 from dhauds_jax.registry import nearest
 from dhauds_jax.runs import learn_begun, learn_clips, learn_report
 from dhauds_jax.runs.classify import model_of
 from dhauds_jax.runs.learn_network import Network, classifier_of, without_head
 from dhauds_jax.runs.requests.learn import LearnRun
+from dhauds_jax.types import Variables
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, provenance
 
@@ -121,10 +124,29 @@ def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
         )
 
 
+def _reading(run: LearnRun, model: Model, first: bool) -> tuple[ClassifierConfig, Variables]:
+    """The network with the embedding of `--reading`.
+
+    Raises:
+      BadInput: another one than the network's own for a checkpoint that has learnt, or beside rows of its last layer.
+    """
+    if run.reading != NETWORK and not first:
+        raise BadInput(
+            f"--reading={run.reading}: what {run.checkpoint or run.model} reads was settled when it first learnt, "
+            "expected the flag left out"
+        )
+    if run.reading != NETWORK and run.keep == "head":
+        raise BadInput(
+            f"--reading={run.reading}: rows of the last layer are of the network's own embedding, expected "
+            "--reading=network, or --keep=clips with --base_dir"
+        )
+    return with_reading(model.config, model.variables, run.reading)
+
+
 def _taught(run: LearnRun) -> Taught:
     model, place = model_of(run.checkpoint, run.model, run.precision)
-    network = without_head(model.config, model.variables, run.precision)
     entry = model.extra.get("learner")
+    network = without_head(*_reading(run, model, entry is None), run.precision)
     if entry is None:
         learned, facts, skipped = learn_begun.first(run, model, network)
     else:
@@ -223,7 +245,7 @@ def _write(
     }
     if found.calibration is not None:
         extra["calibration"] = calibration.to_extra(found.calibration)
-    folder = Path(run.output).absolute()
+    folder = Path(run.output).resolve()
     temporary = files.temporary_beside(folder)
     try:
         checkpoints.save(temporary / CHECKPOINT, variables, config, extra)

@@ -78,14 +78,14 @@ def made(name: str, options: Mapping[str, Any], network: Network) -> Learner:
     """A learner on a network, its functions compiled.
 
     Raises:
-      BadInput: one that cannot be the head of a classifier, or that trains the network first.
+      BadInput: one that cannot be the head of a classifier, or that trains the network itself.
     """
     learner = learners.make(name, network.classifier, options)
     check_head(learner, name)
-    if learner.prepare is not None:
+    if learner.prepare is not None or learner.reads == taps.WAVE:
         raise BadInput(
-            f"--learner={name}: trains the network in its first session, for which a folder of a few clips is too "
-            "small, expected options that leave this out (docs/incremental.md), or another learner"
+            f"--learner={name}: trains the network itself, for which a folder of a few clips is too small, expected "
+            "options that leave this out (docs/incremental.md), or another learner; experiments.incremental measures it"
         )
     return precision.compiled(learner)
 

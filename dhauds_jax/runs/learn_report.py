@@ -12,7 +12,7 @@ from dhauds_jax import calibration
 from dhauds_jax.incremental import rejection
 from dhauds_jax.incremental.left_out import held_out
 from dhauds_jax.incremental.rooms import Learned
-from dhauds_jax.report import evaluation
+from dhauds_jax.report import shares
 from dhauds_jax.types import Calibration
 from dhauds_jax.wording import counted, plural
 
@@ -99,7 +99,7 @@ def sentence(found: Forecast) -> str:
     judged, right = int(found.judged.sum()), int(found.right.sum())
     if not judged:
         return "No class has two clips, so nothing can be said of how often new ones will be right."
-    share = evaluation.share(right, judged)
+    share = shares.share(right, judged)
     return (
         f"{right} of {counted(judged, 'clip')} {plural(right, 'is', 'are')} right when left out: of new recordings "
         f"made in the same way {100 * share.share:.0f} % may be expected to be, between {100 * share.low:.0f} and "

@@ -183,7 +183,7 @@ def _written(output: str | None, served: Served) -> Iterator[Callable[[Window, L
         yield lambda *_: None
         return
     with open(output, "w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
+        table = csv.writer(file, lineterminator="\n")
         table.writerow([*COLUMNS, *(f"p_{name}" for name in served.classes)])
         file.flush()
 

@@ -76,7 +76,7 @@ NAMED = ("dataset", "net", "seed", "input_statistics")
 
 def _write_curve(workdir: Path, history: list[dict[str, float]]) -> Path:
     text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, history[0])
+    writer = csv.DictWriter(text, history[0], lineterminator="\n")
     writer.writeheader()
     writer.writerows({k: v if k == "epoch" else f"{v:.6g}" for k, v in row.items()} for row in history)
     write_atomically(workdir / CURVE, text.getvalue())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from dhauds_jax import calibration, digests
+from dhauds_jax.dsp.shifts import read_views
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.estimates import say
 from dhauds_jax.model import Model, load
@@ -26,9 +27,12 @@ from dhauds_jax.serve.compute import Compute
 from dhauds_jax.serve.counters import Counters, resident_bytes
 from dhauds_jax.serve.decode import Decoders
 from dhauds_jax.serve.reading import Wanted
-from dhauds_jax.serve.request import ADAPTING, ServeRun, views
+from dhauds_jax.serve.request import ADAPTING, ServeRun
 from dhauds_jax.serve.service import Limits, Service
 from dhauds_jax.wording import counted
+
+COMPILING_S = 2.0
+"""Seconds that the compute thread gets to end in before the port was open: nobody waits for an answer."""
 
 
 def serve(run: ServeRun) -> str:
@@ -67,6 +71,7 @@ def _ends_at_sigterm() -> Iterator[None]:
 
 def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
     """Compiles, serves, and ends what computes."""
+    was_open = False
     service.compute.start()
     try:
         compiled = warm(service)
@@ -77,6 +82,8 @@ def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
         from dhauds_jax.serve.app import create_app
 
         def opened() -> None:
+            nonlocal was_open
+            was_open = True
             running.freeze()
             print(opening(service, running.address(bound)), flush=True)
 
@@ -84,7 +91,9 @@ def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
     finally:
         if service.sessions is not None:
             service.compute.call(service.sessions.stop)
-        service.compute.stop(timeout=running.left_s(service))
+        ended = service.compute.stop(timeout=running.left_s(service) if was_open else COMPILING_S)
+        if not (ended or was_open) and isinstance(sys.exc_info()[1], SystemExit):
+            running.leave()  # it compiles, which cannot be broken off: Python would end with SIGABRT
 
 
 def check(run: ServeRun) -> None:
@@ -94,13 +103,21 @@ def check(run: ServeRun) -> None:
     check_number("--batch_wait_ms", run.batch_wait_ms, 0.0, 10_000.0)
     for name in ("max_queue", "decoders", "replicas"):
         check_number(f"--{name}", getattr(run, name), 1)
-    for name in ("max_body_mb", "max_memory_mb", "max_seconds", "body_timeout_s", "deadline_s", "stuck_s"):
+    for name in (
+        "max_body_mb",
+        "max_memory_mb",
+        "session_dir_mb",
+        "max_seconds",
+        "body_timeout_s",
+        "deadline_s",
+        "stuck_s",
+    ):
         check_number(f"--{name}", getattr(run, name), 0.0, above=True)
     check_number("--overlap", run.overlap, 0.0, 1.0, below=True)
     if run.engine != "ray" and (run.replicas > 1 or run.ray_address != "local"):
         raise BadInput("--replicas and --ray_address: expected with --engine=ray; one process serves without it")
     _check_adapting(run)
-    several = len(run.checkpoint) > 1 or views(run.views)[0] > 1
+    several = len(run.checkpoint) > 1 or read_views(run.views)[0] > 1
     if several and run.adapt != "none":
         raise BadInput(
             f"--adapt={run.adapt}: a session adapts one network as it is, expected one --checkpoint and --views=shift:1"
@@ -156,7 +173,7 @@ def made(run: ServeRun, tokens: Sequence[bytes] = (), tag: str = "") -> Service:
     """A service whose compute thread does not run yet; `tag` is what the names of its sessions begin with."""
     how = {"precision": run.precision, "convolution": run.convolution}
     models = [load(place, **how) for place in run.checkpoint]
-    copies, step_s = views(run.views)
+    copies, step_s = read_views(run.views)
     served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=engine.shapes_up_to(run.max_batch))
     sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models[0], tag)
     counters = Counters()
@@ -193,7 +210,7 @@ def facts(run: ServeRun, models: Sequence[Model]) -> dict[str, Any]:
         "net": models[0].config.net,
         "hash": (hashes[0] if len(hashes) == 1 else digests.of_texts(*hashes))[:16],
         "members": len(models),
-        "views": views(run.views)[0],
+        "views": read_views(run.views)[0],
         "temperature": [1.0 if one is None else float(one.temperature) for one in found],
         "sample_rate": models[0].config.sample_rate,
         "window_s": models[0].config.length / models[0].config.sample_rate,
@@ -236,6 +253,7 @@ def gauges(service: Service, compiled: int) -> dict[str, float | Mapping[str, fl
             "sessions": totals["open"],
             "sessions_opened_total": totals["opened"],
             "sessions_from_source": totals["from_source"],
+            "sessions_removed_total": totals["removed"],
             "updates_total": totals["updates"],
             "rollbacks_total": totals["rollbacks_by_reason"],
             "clips_left_out_total": totals["left_out"],

@@ -47,8 +47,12 @@ def made(
     if keeping.shared:
         say(f"note: {sessions.SHARED_WARNING}")
     labelled = None if run.canary is None else canary.read(run.canary, model, served.classes)
-    snapshots = None if run.session_dir is None else Snapshots(run.session_dir, identity(run, how, model), say)
+    snapshots = None if run.session_dir is None else _snapshots(run, identity(run, how, model))
     return Sessions(served, model, how, keeping, labelled, snapshots, clock)
+
+
+def _snapshots(run: ServeRun, identity: dict[str, object]) -> Snapshots:
+    return Snapshots(run.session_dir, identity, say, int(run.session_dir_mb * 2**20))
 
 
 def told(run: ServeRun, sessions: Sessions) -> str:

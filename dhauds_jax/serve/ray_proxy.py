@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,11 +62,22 @@ class Door:
         answer = _Answer(send)
         try:
             await self._app(scope, receive, answer)
-        except Exception:
+        except Exception as error:
             if answer.begun:
                 raise
+            _show(error)
         if not answer.begun:  # a replica was lost with the request: Ray says nothing then
             await _refuse(send, Failure("lost", "the replica that had the request was lost", "the same request again"))
+
+
+_shown: set[type[Exception]] = set()
+
+
+def _show(error: Exception) -> None:
+    """Prints what came in place of an answer, once a kind: of a replica that was lost, or of a bug, which must show."""
+    if type(error) not in _shown:
+        _shown.add(type(error))
+        traceback.print_exception(error, file=sys.stderr)
 
 
 class _Answer:

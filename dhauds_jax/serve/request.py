@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dhauds_jax import names
-from dhauds_jax.requests import Devices, Request, flag, like, listed
+from dhauds_jax.requests import Devices, Request, flag, like
 
 ADAPT = ("none", "session", "shared")
 """Whether and for whom the model adapts while it serves."""
@@ -15,8 +15,8 @@ ENGINES = ("local", "ray")
 """What serves: this process, or replicas in a cluster."""
 
 ADAPTING = (
-    "method", "options", "adapt_batch", "update", "max_sessions", "idle_s", "session_dir", "canary", "canary_drop",
-    "max_drift", "filters", "shadow", "seed",
+    "method", "options", "adapt_batch", "update", "max_sessions", "idle_s", "session_dir", "session_dir_mb", "canary",
+    "canary_drop", "max_drift", "filters", "shadow", "seed",
 )  # fmt: skip
 """Flags that say nothing without `--adapt`."""
 
@@ -89,6 +89,9 @@ class ServeRun(Request):
     max_sessions: int = flag("Sessions in memory at once.", 64)
     idle_s: float = flag("Seconds after which a session that nobody asks for leaves the memory.", 900.0)
     session_dir: str | None = flag("Folder in which sessions survive a restart.", None)
+    session_dir_mb: float = flag(
+        "Megabytes that --session_dir may hold; beyond, sessions that were asked for longest ago are removed.", 4096.0
+    )
     canary: str | None = flag("Folder of labelled recordings, one folder a class, that every update is held to.", None)
     canary_drop: float = flag("Accuracy on the canary that an update may lose, 0 to 1.", 0.05)
     max_drift: float = flag(
@@ -105,24 +108,3 @@ class ServeRun(Request):
     )
     replicas: int = flag("Replicas of --engine=ray, each with a GPU or a share of the cores.", 1)
     ray_address: str = flag("Cluster of --engine=ray: local starts one here; else its address, or auto.", "local")
-
-
-def views(text: str) -> tuple[int, float]:
-    """The number of copies and the seconds between them, of `--views`.
-
-    Raises:
-      BadInput: another text.
-    """
-    from dhauds_jax.dsp.shifts import STEP_SECONDS
-    from dhauds_jax.errors import BadInput
-
-    words = text.split(":")
-    try:
-        if words[0] != "shift" or not 2 <= len(words) <= 3:
-            raise ValueError
-        found = int(words[1]), float(words[2]) if len(words) == 3 else STEP_SECONDS
-        if found[0] < 1 or not 0 < found[1] < 60:
-            raise ValueError
-    except ValueError:
-        raise BadInput(f"--views={text}: expected {listed(('shift:N', 'shift:N:SECONDS'))}, N from 1 on") from None
-    return found

@@ -7,7 +7,9 @@ import contextlib
 import errno
 import gc
 import logging
+import os
 import socket
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -74,6 +76,12 @@ def address(bound: socket.socket) -> str:
     host, port = bound.getsockname()[:2]
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{host}:{port}"
+
+
+def leave() -> None:
+    """Ends the process at once, with code 0."""
+    sys.stdout.flush()
+    os._exit(0)
 
 
 def freeze() -> None:

@@ -210,6 +210,7 @@ class Sessions:
         return {
             **{key: total[key] for key in ("opened", "put_out", "updates", "rollbacks", "learnt_from", "let_go")},
             "open": len(sessions),
+            "removed": 0 if self.snapshots is None else self.snapshots.removed,
             "from_source": sum(session.from_source for session in sessions),
             "rollbacks_by_reason": by_kind["reason:"],
             "left_out": by_kind["left_out:"],

@@ -13,8 +13,9 @@ import json
 import os
 import re
 import shutil
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,9 @@ KEPT_S = 7 * 24 * 3600.0
 TIDIED_S = 3600.0
 """Seconds between two times that the folder is looked through for those."""
 
+LEFT = 0.9
+"""Share of the most bytes that is left when sessions had to go: the next ones need not."""
+
 UNWRITTEN = "sessions go on, but a restart will not find them: give a folder that can be written"
 UNREAD = "it is left alone: remove it, or give another folder"
 """What follows from a fault."""
@@ -55,10 +59,22 @@ class Snapshots:
       folder: made where it is absent.
       identity: JSON-able, what states of other models, methods and options differ in; those lie elsewhere.
       say: is given each sentence about what cannot be written or read, once.
+      most_bytes: of all that lies there, beyond which the sessions that were asked for longest ago go; None: no bound.
+
+    Attributes:
+      removed: sessions that had to go.
     """
 
-    def __init__(self, folder: Path | str, identity: Mapping[str, Any], say: Callable[[str], None] = print) -> None:
-        self.folder, self._identity, self._say = Path(folder), dict(identity), say
+    def __init__(
+        self,
+        folder: Path | str,
+        identity: Mapping[str, Any],
+        say: Callable[[str], None] = print,
+        most_bytes: int | None = None,
+    ) -> None:
+        self.folder, self._identity, self._say, self.removed = Path(folder), dict(identity), say, 0
+        # What lay there when it was looked at, and what was written since: an older state of a session counts twice.
+        self._most, self._bytes, self._lock = most_bytes, 0, threading.Lock()
         self._own = self.folder / hashlib.sha256(json.dumps(self._identity, sort_keys=True).encode()).hexdigest()[:16]
         self._said: set[str] = set()
         self._unread: set[str] = set()
@@ -68,6 +84,7 @@ class Snapshots:
             check_folder(self.folder, "session_dir")
             self.folder.mkdir(parents=True, exist_ok=True)
             self.tidy()
+            self._make_room()
         except (BadInput, OSError) as error:
             self._tell(error, UNWRITTEN)
 
@@ -91,8 +108,35 @@ class Snapshots:
     def _write(self, saver: Saver, leaves: list[np.ndarray], info: dict[str, Any]) -> None:
         try:
             saver.save(leaves, info, always=True)
+            if self._most is not None:
+                self._bytes += _bytes_of(saver.folder)
+                if self._bytes > self._most:
+                    self._make_room()
         except Exception as error:
             self._tell(error, UNWRITTEN)
+
+    def _make_room(self) -> None:
+        """Removes the sessions, of any identity, that were asked for longest ago, where they hold too many bytes.
+
+        The one that was asked for last stays, however large it is.
+        """
+        if self._most is None:
+            return
+        found = sorted((place.stat().st_mtime, place, _bytes_of(place)) for place in self._places())
+        self._bytes = sum(size for *_, size in found)
+        if self._bytes <= self._most:
+            return
+        self._tell(
+            f"holds more than {self._most / 2**20:g} MB",
+            "sessions that were asked for longest ago are removed: give more (--session_dir_mb) if they are to stay",
+        )
+        for used, place, size in found[:-1]:
+            if self._bytes <= LEFT * self._most:
+                return
+            with self._lock, contextlib.suppress(OSError):  # it is gone by now
+                if place.stat().st_mtime == used:
+                    shutil.rmtree(place, ignore_errors=True)
+                    self.removed, self._bytes = self.removed + 1, self._bytes - size
 
     def load(self, name: str, like: Any) -> tuple[Any, dict[str, Any]] | None:
         """A session's state in the structure of `like` and what was told of it; None where there is none that fits."""
@@ -100,8 +144,9 @@ class Snapshots:
             return None
         self._finish(name)
         try:
-            found = self._saver(name).load(like)
-            self._touch(name)
+            with self._lock:
+                found = self._saver(name).load(like)
+                self._touch(name)
             return found
         except BadInput:
             self._tell("a session of another model, method or version lies there", UNREAD)
@@ -138,24 +183,27 @@ class Snapshots:
 
     def count(self) -> tuple[int, int]:
         """How many sessions lie there of this identity, and how many of others, whose names are unknown here."""
-        places = {record.parents[1] for record in self.folder.glob("*/*/*/info.json")}
-        ours = [one for one in places if is_name(one.name) and _IDENTITY.fullmatch(one.parent.name)]
+        ours = set(self._places())
         own = sum(one.parent == self._own for one in ours)
         return own, len(ours) - own
 
+    def _places(self) -> Iterator[Path]:
+        """The folders of sessions of any identity; only what a `Saver` wrote."""
+        for place in {record.parents[1] for record in self.folder.glob("*/*/*/info.json")}:
+            if is_name(place.name) and _IDENTITY.fullmatch(place.parent.name) and not place.is_symlink():
+                yield place
+
     def tidy(self, used: Iterable[str] = ()) -> None:
-        """Removes the sessions, of any identity, that nobody asked for since `KEPT_S`; only what a `Saver` wrote.
+        """Removes the sessions, of any identity, that nobody asked for since `KEPT_S`.
 
         Args:
           used: names of those in memory, which stay.
         """
         for name in used:
             self._touch(name)
-        for record in self.folder.glob("*/*/*/info.json"):
-            place = record.parents[1]
-            ours = is_name(place.name) and _IDENTITY.fullmatch(place.parent.name) and not place.is_symlink()
+        for place in self._places():
             with contextlib.suppress(OSError):  # it is gone by now, or another's
-                if ours and place.stat().st_mtime < time.time() - KEPT_S:
+                if place.stat().st_mtime < time.time() - KEPT_S:
                     shutil.rmtree(place, ignore_errors=True)
 
     def _touch(self, name: str) -> None:
@@ -172,3 +220,8 @@ class Snapshots:
         if text not in self._said:
             self._said.add(text)
             self._say(text)
+
+
+def _bytes_of(folder: Path) -> int:
+    """Of the files in a folder, those of its folders too."""
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

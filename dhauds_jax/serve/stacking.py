@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 
 from dhauds_jax import calibration
 from dhauds_jax.dsp import shifts
-from dhauds_jax.model import Model
+from dhauds_jax.model import Model, compiled
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.types import Apply, Variables
@@ -39,10 +39,11 @@ class Stack(NamedTuple):
 
 
 def stacks(models: Sequence[Model]) -> list[Stack]:
-    """The models by config; what a config says of where weights come from counts for nothing."""
-    together: dict[ClassifierConfig, list[Model]] = {}
+    """The models by config, those with lost rows apart; what a config says of where weights come from counts not."""
+    together: dict[tuple[ClassifierConfig, bool], list[Model]] = {}
     for model in models:
-        together.setdefault(model.config.replace(source={}), []).append(model)
+        key = model.config.replace(source={}), compiled.lost_rows(model.extra)
+        together.setdefault(key, []).append(model)
     return [_stack(members) for members in together.values()]
 
 

@@ -60,8 +60,8 @@ def _ticks(process: int) -> int | None:
 
 
 @contextlib.contextmanager
-def started(flags: Sequence[str], within_s: float = 300.0) -> Iterator[Started]:
-    """A service with these flags, `--port` beside them, while the block runs.
+def started(flags: Sequence[str], within_s: float = 300.0, program: Sequence[str] | None = None) -> Iterator[Started]:
+    """A service with these flags, `--port` beside them, while the block runs; `program` in place of `PROGRAM`.
 
     Raises:
       BadInput: it ended, or did not answer within so many seconds; with the last thing that it said.
@@ -70,7 +70,7 @@ def started(flags: Sequence[str], within_s: float = 300.0) -> Iterator[Started]:
     url = f"http://127.0.0.1:{port}"
     with tempfile.TemporaryFile() as said:
         begun = time.monotonic()
-        words = [*PROGRAM, *flags, f"--port={port}"]
+        words = [*(program or PROGRAM), *flags, f"--port={port}"]
         process = subprocess.Popen(words, stdout=said, stderr=subprocess.STDOUT)
         try:
             while not answers(url):

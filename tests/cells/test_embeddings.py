@@ -12,7 +12,7 @@ from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.runs.adapt import adapt
 from dhauds_jax.workdir import records
 from tests.runs import tiny
-from tests.runs.test_adapt import a_run
+from tests.runs.adapt_runs import a_run
 
 
 @pytest.mark.slow

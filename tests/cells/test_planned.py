@@ -15,7 +15,7 @@ from dhauds_jax.data import sets
 from dhauds_jax.names import PROTOCOLS
 from dhauds_jax.nets import zoo
 from tests.cells.test_worklist import some_clips
-from tests.runs.test_adapt import a_run
+from tests.runs.adapt_runs import a_run
 
 WORDS = sets.get("synthetic")
 

@@ -13,7 +13,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs.corrupt import CorruptRun, write_set
 from tests.runs import tiny
-from tests.runs.test_adapt import a_run
+from tests.runs.adapt_runs import a_run
 
 WORDS = sets.get("synthetic")
 

@@ -12,7 +12,7 @@ from dhauds_jax.data.corruptions import noise
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.nets import zoo
 from dhauds_jax.types import SourceData
-from tests.runs.test_adapt import a_run
+from tests.runs.adapt_runs import a_run
 
 WORDS = sets.get("synthetic")
 

@@ -42,9 +42,10 @@ def test_lost_rows_are_zeros_of_log_mel():
 
 
 def test_views_of_the_flag():
-    assert [read_views(text) for text in ("", "shift:1", "shift:5")] == [1, 1, 5]
+    texts = ("", "shift:1", "shift:5", "shift:3:0.5")
+    assert [read_views(text) for text in texts] == [(1, 0.2), (1, 0.2), (5, 0.2), (3, 0.5)]
     for text in ("shift", "shift:", "shift:0", "shift:-1", "shift:2.5", "roll:3", "shift:²"):
-        with pytest.raises(BadInput, match=r"views '.*': expected shift:N, N copies that start 0\.2 s apart, such as"):
+        with pytest.raises(BadInput, match=r"--views=.*: expected shift:N or shift:N:SECONDS, N copies from 1 on"):
             read_views(text)
 
 

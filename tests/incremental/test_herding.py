@@ -72,3 +72,13 @@ def test_the_choice_is_edes(count):
     vectors = jnp.asarray(numbers["session_dual_embedding"][:50, 48:], jnp.float32)
     found = HERD(vectors, jnp.asarray(numbers["labels"][:50], jnp.int32), jnp.ones(50), max_classes=10, count=count)
     np.testing.assert_array_equal(found.rows[5:], numbers[f"herding{count}_rows"])
+
+
+def test_of_two_clips_the_lower_number_is_kept_wherever_it_stands():
+    """Both are as far from their mean, but for rounding."""
+    vectors, _ = clips()
+    for first in range(0, 40, 2):
+        pair = vectors[first : first + 2]
+        for ids in ([7, 3], [3, 7]):
+            found = HERD(pair, jnp.zeros(2, jnp.int32), jnp.ones(2), max_classes=1, count=1, ids=jnp.int32(ids))
+            assert ids[int(found.rows[0, 0])] == 3

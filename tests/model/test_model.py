@@ -151,3 +151,17 @@ def test_what_cannot_be_adapted_is_said_in_one_sentence(place):
         model.adapt(place / "audio" / "0.wav", method="tent")
     with pytest.raises(dhauds_jax.BadInput, match="method tent has no option 'k'"):
         model.adapt(place / "audio", method="tent", options={"k": 1})
+
+
+def test_a_network_that_was_trained_with_lost_rows_is_read_with_them(tmp_path):
+    config, flags = zoo.preset("vggish_small", ("a", "b")).replace(length=32_000), {"lost_rows": True}
+    weights = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), zoo.shapes(zoo.build(config)))
+    checkpoint.save(tmp_path / "lost", weights, config, {"crossval": {"identity": {"flags": flags}}})
+    checkpoint.save(tmp_path / "whole", weights, config)
+    wave = np.zeros((1, config.length), np.float32)
+    wave[0, :20_000] = tiny.tone(1, 1, 20_000)
+    lost, whole = (
+        dhauds_jax.load(tmp_path / name).classifier.features(jax.numpy.asarray(wave)) for name in ("lost", "whole")
+    )
+    assert np.array_equal(lost[0, 0], whole[0, 0]) and not np.any(lost[0, 1])
+    assert float(whole[0, 1].min()) < -4.6  # silence

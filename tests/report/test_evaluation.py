@@ -32,13 +32,6 @@ def test_every_class_is_measured_as_scikit_learn_does():
     assert np.allclose([line[2:] for line in several], np.array(wanted[:3]).T)
 
 
-def test_a_share_has_wilsons_interval():
-    """Newcombe 1998, table I: 81 of 263 and 1 of 29."""
-    assert np.allclose(evaluation.share(81, 263), (81 / 263, 0.2553, 0.3662), atol=5e-5)
-    assert np.allclose(evaluation.share(1, 29), (1 / 29, 0.0061, 0.1718), atol=5e-5)
-    assert str(evaluation.share(5, 10)) == "50.0 % (23.7 to 76.3)"
-
-
 @pytest.mark.parametrize("classes", [3, 60])
 def test_figures_are_written_whatever_the_backend(tmp_path, monkeypatch, classes):
     monkeypatch.setenv("MPLBACKEND", "module://not_installed.backend")

@@ -145,7 +145,7 @@ def test_extra_classes_by_name_or_kind():
         ({"folds": 9}, "--folds=9: the 48 clips are of 6 groups"),
         ({"temperatures": (1.0, 0.0)}, "--temperatures=0.0: expected a finite number above 0"),
         ({"temperatures": ()}, "--temperatures=: expected at least one, such as 1"),
-        ({"views": "shift"}, "views 'shift': expected shift:N"),
+        ({"views": "shift"}, "--views=shift: expected shift:N"),
         ({"only_folds": (4,)}, "--only_folds=4: expected folds from 1 to 3"),
         ({"fold_rule": "published"}, "tones has no published folds, expected --fold_rule=groups"),
         ({"noise_class": "Noise"}, "--noise_clips=3: tones has no class 'Noise' for them"),

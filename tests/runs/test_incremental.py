@@ -77,7 +77,9 @@ def test_a_record_a_seed_with_every_number(finished, points):
     assert one["AA"] == pytest.approx(np.mean(over)) and one["PD"] == pytest.approx(over[0] - over[-1])
     assert one["last"] == over[-1] == pytest.approx(np.mean(list(one["per_session"]["per_class"][-1].values())))
     assert one["per_session"]["auroc_unknown"][-1] is None
-    assert 0.5 < one["per_session"]["auroc_unknown"][0] <= 1
+    for score in ("auroc_unknown", "auroc_energy", "auroc_distance"):
+        assert 0.5 < one["per_session"][score][0] <= 1
+    assert one["per_session"]["auroc_distance"] == pytest.approx(one["per_session"]["auroc_unknown"])  # cosines both
     assert one["backbone"] == {"hash": "unknown", "trained_on": "unknown", "knew_these_classes": 0}
     assert len(set(one["classes"])) == 6
 
@@ -143,6 +145,17 @@ def test_a_run_that_was_ended_goes_on_to_the_same_records(where, finished, point
     incremental(a_run(points, tmp_path), "the command")
     assert without_times(records.read(tmp_path, "incremental")) == without_times(finished[2])
     assert not list((tmp_path / "states").iterdir())
+
+
+def test_an_unfinished_course_with_other_flags_begins_anew(points, tmp_path, monkeypatch):
+    """What was measured of its first sessions is not what these flags ask for."""
+    with monkeypatch.context() as patched:
+        patched.setattr(runner, "line_of", lambda *args: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            incremental(a_run(points, tmp_path, seeds=(0,)), "the command")
+    incremental(a_run(points, tmp_path, seeds=(0,), reject=0.5), "the command")
+    (found,) = records.read(tmp_path, "incremental")
+    assert found["reject"] == 0.5 and len(found["per_session"]["all"]) == 3
 
 
 def test_other_flags_are_other_cells(finished, points):
@@ -265,13 +278,13 @@ def by_levels(classifier) -> Learner:
 
 
 def test_the_report_has_the_courses_and_their_figures(finished, tmp_path):
-    workdir, _, found = finished
+    workdir, _, _ = finished
     said = write_report([str(workdir)], str(tmp_path), html=True, formats=("csv",))
     assert "reported: " in said
     text = (tmp_path / "report.md").read_text()
     assert "3 sessions of 2 classes, 3 clips each" in text
-    two = [f"{100 * np.mean([one['AA'] for one in found if one['shot'] == 3][:2]):.1f}"]
-    assert any(f"| prototype | 2 | {mean} ±" in text for mean in two)
+    there = [one for one in records.read(workdir, "incremental") if one["shot"] == 3]
+    assert f"| prototype | {len(there)} | {100 * np.mean([one['AA'] for one in there]):.1f} ±" in text
     assert (tmp_path / "incremental-matrix-1.png").stat().st_size > 1000
     assert "data:image/png" in (tmp_path / "report.html").read_text()
     assert (tmp_path / "tables" / "incremental.csv").is_file()

@@ -26,6 +26,7 @@ def adapted(tones, tmp_path_factory):
     return workdir
 
 
+@pytest.mark.slow
 def test_every_adaptation_stands_beside_what_it_started_from(adapted, tones, tmp_path):
     found = by_tta(adapted)
     assert sorted(found) == ["none", "t3a", "tent"]
@@ -40,6 +41,7 @@ def test_every_adaptation_stands_beside_what_it_started_from(adapted, tones, tmp
     assert without_times([alone]) == without_times([found["none"]])
 
 
+@pytest.mark.slow
 def test_a_network_that_is_carried_on_is_read_anew(adapted, tones, tmp_path, monkeypatch):
     seen = []
     of = Readings.of
@@ -55,6 +57,12 @@ def test_a_network_that_is_carried_on_is_read_anew(adapted, tones, tmp_path, mon
     assert found["per_session"]["all"][0] == reset[0]  # until then nothing differs
     assert ("embedding", True) in seen and ("embedding", False) in seen
     assert np.isfinite(found["per_session"]["all"]).all()
+
+
+def test_a_learner_that_cannot_be_adapted_is_left_out_with_a_note(tones, tmp_path, capsys):
+    incremental(of_tones(tones, tmp_path, learner=("fecam",), tta=("none", "t3a"), sessions=1), "the command")
+    assert [one["tta"] for one in records.read(tmp_path, "incremental")] == ["none"]
+    assert "left out: fecam with t3a: it cannot be the last layer" in capsys.readouterr().out
 
 
 def test_what_cannot_be_adapted_is_refused(tones, tmp_path):

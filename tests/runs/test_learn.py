@@ -265,3 +265,17 @@ def test_a_killed_run_leaves_the_old_output_or_the_new_one(place, learnt, tmp_pa
         assert ("top" in found) == new, number
     learn(a_run(place, tmp_path / "0", audio_dir=str(place / "new"), overwrite=True), "c")
     assert len(table(tmp_path / "0")) == 4
+
+
+def test_another_reading_is_kept_by_the_checkpoint(place, tmp_path):
+    learn(a_run(place, tmp_path / "bands", reading="bands"), "the command")
+    model = load(tmp_path / "bands" / "checkpoint")
+    assert model.config.head["inner"] == {"kind": "band_statistics", "segments": 4}
+    assert model.predict(place / "new").probabilities.shape == (8, 3)
+    taught = {"checkpoint": str(tmp_path / "bands" / "checkpoint"), "audio_dir": str(place / "more")}
+    learn(later(place, tmp_path / "more", **taught), "the command")
+    assert load(tmp_path / "more" / "checkpoint").config.head["inner"]["kind"] == "band_statistics"
+    with pytest.raises(BadInput, match=r"--reading=rows: what .* reads was settled when it first learnt, expected the"):
+        learn(later(place, tmp_path / "other", reading="rows", **taught), "the command")
+    with pytest.raises(BadInput, match=r"--reading=bands: rows of the last layer are of the network's own embedding"):
+        learn(a_run(place, tmp_path / "kept", reading="bands", keep="head", learner="prototype"), "the command")

@@ -52,6 +52,10 @@ def of_tokens(classifier):
     return prototype(classifier)._replace(reads="tokens")
 
 
+def of_waves(classifier):
+    return prototype(classifier)._replace(reads="wave")
+
+
 def trains(classifier):
     return prototype(classifier)._replace(prepare=lambda *given: given[:2])
 
@@ -86,9 +90,16 @@ HERE = "tests.runs.test_learn_refused"
         ),
         (
             {"learner": f"{HERE}:trains"},
-            "trains the network in its first session, for which a folder of a few clips is",
+            "trains the network itself, for which a folder of a few clips is too small",
         ),
+        ({"learner": f"{HERE}:of_waves"}, "trains the network itself, for which a folder of a few clips is too small"),
         ({"learner": f"{HERE}:of_tokens"}, "has no tokens to read"),
+        ({"learner": "mar"}, "has no layers to read, expected a spectrogram transformer, an AMAuT or a HuBERT"),
+        (
+            {"learner": "fecam"},
+            "--learner=fecam: what it learns is no head of a classifier, so recordings could not be",
+        ),
+        ({"learner": "ridge", "keep": "head"}, "--keep=head: learner ridge does not compare angles, so rows of a last"),
         (
             {"learner": f"{HERE}:no_angles", "keep": "head"},
             "--keep=head: learner .* does not compare angles, so rows of",

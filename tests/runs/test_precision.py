@@ -21,7 +21,7 @@ from dhauds_jax.runs.train import NAMED, train_and_save
 from dhauds_jax.train import identity
 from dhauds_jax.train.request import TrainOptions
 from dhauds_jax.workdir import records
-from tests.runs import test_adapt, test_classify, test_elect, test_pretrain, test_study, test_train, tiny
+from tests.runs import adapt_runs, test_classify, test_elect, test_pretrain, test_study, test_train, tiny
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def place(tmp_path_factory):
 
 @pytest.mark.slow
 def test_each_precision_has_its_own_cell_and_float32_the_one_it_always_had(place, tmp_path):
-    run = test_adapt.a_run(place, tmp_path, method=["tent"], protocol=["online"])
+    run = adapt_runs.a_run(place, tmp_path, method=["tent"], protocol=["online"])
     said = [adapt(run.replace(precision=name), "c") for name in ("float32", "tf32", "bfloat16", "float32", "bfloat16")]
     assert [text.split(":")[0] for text in said] == [
         "1 record written",
@@ -57,7 +57,7 @@ def test_each_precision_has_its_own_cell_and_float32_the_one_it_always_had(place
 
 @pytest.mark.slow
 def test_recomputed_blocks_give_the_same_numbers_in_a_cell_of_their_own(place, tmp_path):
-    run = test_adapt.a_run(place, tmp_path, method=["tent"], protocol=["online"])
+    run = adapt_runs.a_run(place, tmp_path, method=["tent"], protocol=["online"])
     for remat in (False, True):
         adapt(run.replace(remat=remat), "c")
     plain, again = records.read(tmp_path)
@@ -69,17 +69,17 @@ def test_recomputed_blocks_give_the_same_numbers_in_a_cell_of_their_own(place, t
 
 def test_an_unknown_precision_is_refused_before_anything_is_read(place, tmp_path):
     with pytest.raises(ValueError, match="--precision=half: expected one of float32, tf32, bfloat16"):
-        adapt(test_adapt.a_run(place, tmp_path, precision="half"), "c")
+        adapt(adapt_runs.a_run(place, tmp_path, precision="half"), "c")
 
 
 def test_corrupted_sets_are_shared_between_precisions(place, tmp_path):
-    run = test_adapt.a_run(place, tmp_path)
+    run = adapt_runs.a_run(place, tmp_path)
     assert drawing_of(run) == drawing_of(run.replace(precision="bfloat16"))
     assert drawing_of(run) != drawing_of(run.replace(seed=2))
 
 
 def test_commands_and_identities_name_the_precision(place, tmp_path):
-    run = test_adapt.a_run(place, tmp_path)
+    run = adapt_runs.a_run(place, tmp_path)
     assert "--precision" not in command(run)
     assert command(run.replace(precision="tf32")).endswith("--precision=tf32")
     training = test_train.a_run(place, tmp_path)
@@ -119,7 +119,7 @@ def test_every_command_that_makes_numbers_computes_exact_products(tmp_path, monk
         "study": (study.run_study, "_check", study, test_study.a_study(tmp_path, tmp_path)),
         "elect": (elect.run_election, "expand", targets, test_elect.a_run(tmp_path)),
         "pretrain": (pretrain.pretrain_and_save, "get", pretrain.sets, test_pretrain.a_run(tmp_path, tmp_path)),
-        "adapt": (adapt, "check", adapting, test_adapt.a_run(tmp_path, tmp_path)),
+        "adapt": (adapt, "check", adapting, adapt_runs.a_run(tmp_path, tmp_path)),
         "train": (train_and_save, "get", train.sets, test_train.a_run(tmp_path, tmp_path)),
         "classify": (classify.classify, "_check", classify, test_classify.a_run(tmp_path, tmp_path)),
     }[name]

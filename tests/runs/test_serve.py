@@ -20,7 +20,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.model import load
 from dhauds_jax.runs import serve, serve_sessions
 from dhauds_jax.serve import canary, running
-from dhauds_jax.serve.request import ServeRun, views
+from dhauds_jax.serve.request import ServeRun
 from dhauds_jax.serve.snapshots import Snapshots
 from tests.runs import tiny
 from tests.serve.adapted import asked, sessions_of, tiny_model
@@ -38,7 +38,7 @@ ROOT = Path(__file__).resolve().parents[2]
         ({"max_body_mb": 0.0}, r"--max_body_mb=0\.0: expected a finite number above 0"),
         ({"batch_wait_ms": -1.0}, r"--batch_wait_ms=-1\.0"),
         ({"overlap": 1.0}, r"--overlap=1\.0"),
-        ({"views": "flip:2"}, r"--views=flip:2: expected shift:N, shift:N:SECONDS, N from 1 on"),
+        ({"views": "flip:2"}, r"--views=flip:2: expected shift:N or shift:N:SECONDS, N copies"),
         ({"views": "shift:0"}, r"--views=shift:0"),
         ({"token_file": "nowhere"}, r"--token_file=nowhere: no such file"),
         ({"host": "no.such.host.invalid"}, r"--host=no\.such\.host\.invalid: .*, expected a name or an address"),
@@ -117,6 +117,28 @@ def test_one_deadline_holds_for_the_whole_end(monkeypatch):
     assert running.left_s(service) == running.SAVING_S
 
 
+def test_a_start_that_is_told_to_stop_while_it_compiles_ends_with_0(monkeypatch):
+    class Left(Exception):
+        """The process has ended."""
+
+    def leave():
+        raise Left
+
+    stopped = []
+    compute = SimpleNamespace(start=lambda: None, stop=lambda timeout: stopped.append(timeout) or False)
+    monkeypatch.setattr(serve, "warm", lambda service: sys.exit(0))  # as the handler of SIGTERM does
+    monkeypatch.setattr(running, "leave", leave)
+    service = service_of(Network())
+    service.compute = compute
+    with running.reserved("127.0.0.1", 0) as bound, pytest.raises(Left):
+        serve._run(ServeRun(checkpoint=("x",)), service, bound)
+    assert stopped == [serve.COMPILING_S]
+    compute.stop = lambda timeout: True
+    with running.reserved("127.0.0.1", 0) as bound, pytest.raises(SystemExit) as ended:
+        serve._run(ServeRun(checkpoint=("x",)), service, bound)
+    assert ended.value.code == 0
+
+
 def test_what_is_there_when_the_port_opens_is_not_looked_at_by_the_garbage_collector():
     gc.unfreeze()
     kept = [[number] for number in range(10)]
@@ -136,8 +158,7 @@ def test_who_lets_other_machines_in_is_told_so():
         assert "no token is asked for at /invocations; keep" in serve.open_to_others(everybody, (b"alpha",))
 
 
-def test_views_and_tokens_are_read(tmp_path):
-    assert views("shift:5") == (5, 0.2) and views("shift:3:0.5") == (3, 0.5)
+def test_tokens_are_read(tmp_path):
     (tmp_path / "tokens").write_text("one\n\n two \n")
     assert serve.read_tokens(str(tmp_path / "tokens")) == (b"one", b"two")
     (tmp_path / "tokens").write_text("\n")

@@ -72,7 +72,8 @@ def test_a_zombie_holds_no_lock(tmp_path):
 def test_a_sweep_killed_at_any_moment_ends_with_the_same_records(place, tmp_path):
     """Three kills at moments drawn from a seed; a row a method, so that kills fall into rows and between them.
 
-    The methods are one that learns nothing, one of one pass and one of two views; `test_adapt.py` kills one more.
+    The methods are one that learns nothing, one of one pass and one of two views; `test_adapt_killed.py` kills one
+    more.
     """
     methods = ("source", "tent", "dhauds")
     path = table(tmp_path, *(f"here,{SET},ENSC,L2,{name},3,4,1,offline,," for name in methods))

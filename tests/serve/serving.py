@@ -98,7 +98,7 @@ class FakeSessions(Network):
 
     def totals(self) -> dict[str, Any]:
         return {
-            **dict.fromkeys(("open", "opened", "from_source", "updates", "rollbacks"), 1),
+            **dict.fromkeys(("open", "opened", "removed", "from_source", "updates", "rollbacks"), 1),
             "rollbacks_by_reason": {"canary": 1},
             "left_out": {},
             "top_class": 0.5,

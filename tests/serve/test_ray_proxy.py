@@ -89,6 +89,12 @@ def test_answers_of_the_application_pass_as_they_are(status, kind):
     assert through(saying(status, kind)) == (status, {b"content-type": kind}, b"of Ray")
 
 
+def test_a_fault_before_an_answer_begins_shows_itself(capsys):
+    status, _, body = through(saying(0, error=KeyError("a bug of ours")))
+    assert (status, json.loads(body)["error"]["code"]) == (503, "lost")
+    assert "KeyError: 'a bug of ours'" in capsys.readouterr().err
+
+
 def test_a_connection_that_fails_in_the_middle_of_an_answer_fails():
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": 200, "headers": []})

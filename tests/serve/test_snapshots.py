@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import time
 
 import numpy as np
 import pytest
@@ -56,6 +57,25 @@ def test_no_sound_is_written(tmp_path):
     assert set(json.loads(info.read_text())) == {
         "counts", "reasons", "left_out", "journal", "rollbacks_in_a_row", "from_source", "position", "identity",
     }  # fmt: skip
+
+
+def test_a_folder_that_is_full_loses_what_was_asked_for_longest_ago(tmp_path):
+    names, said, long_ago = [digit * 32 for digit in "abcd"], [], time.time() - 3_600
+    state = {"leaf": np.random.default_rng(0).normal(size=50_000).astype(np.float32)}  # which do not compress
+    held = Snapshots(tmp_path, IDENTITY, said.append, most_bytes=700_000)
+    for number, name in enumerate(names[:3]):
+        held.save(name, state, {"counts": {}})
+        held.flush()
+        os.utime(next(tmp_path.glob(f"*/{name}")), (long_ago + number, long_ago + number))
+    assert held.count() == (3, 0) and held.removed == 0 and not said
+    assert held.load(names[0], state) is not None  # asked for: now it is the newest
+    held.save(names[3], state, {"counts": {}})
+    held.close()
+    assert sorted(place.name for place in tmp_path.glob("*/*")) == [names[0], names[2], names[3]]
+    assert held.removed == 1 and len(said) == 1
+    assert "holds more than 0.667572 MB; sessions that were asked for longest ago are removed" in said[0]
+    after = Snapshots(tmp_path, IDENTITY, said.append, most_bytes=1)  # a start makes room, too
+    assert after.count() == (1, 0) and after.removed == 2
 
 
 def test_a_session_that_left_the_memory_comes_back(tmp_path):

@@ -145,8 +145,9 @@ class _Ede(NamedTuple):
         there = (jax.nn.one_hot(given.labels, len(state.seen)) * given.weights[:, None]).max(0)
         seen = jnp.maximum(state.seen, there)
         drawing, ordering = jax.random.split(key)
-        if self.chosen["order"] == "same":
-            ordering = jax.random.wrap_key_data(state.params["order"])
+        ids = jnp.concatenate([shots.clip, EXEMPLAR + jnp.arange(len(kept.weights))])
+        if self.chosen["order"] == "same":  # of places, whatever clips stand there
+            ordering, ids = jax.random.wrap_key_data(state.params["order"]), jnp.arange(len(ids))
         drawn, aux = dual.draw_heads(drawing, heads, session)
         kernel, bias = dual.extended(heads, drawn, session, state.seen, seen)
         made = (session == 0) & (state.params["prepared"] > 0)
@@ -159,7 +160,6 @@ class _Ede(NamedTuple):
         }
         rows, new = dual.both(given, kept), jnp.concatenate([shots.new * given.weights, jnp.zeros_like(kept.weights)])
         targets = dual.auxiliary(rows.labels, new, seen - state.seen)
-        ids = jnp.concatenate([shots.clip, EXEMPLAR + jnp.arange(len(kept.weights))])
         orders = draw_orders(ordering, ids, rows.weights, max(self.epochs, self.first_epochs))
         trained, losses = self._train(start, rows, targets, session, seen, seen - state.seen, orders)
         adapters = jax.tree.map(lambda leaf, own: leaf.at[session].set(own), adapters, trained["adapter"])
@@ -192,6 +192,7 @@ class _Ede(NamedTuple):
             rows.weights,
             max_classes=classes,
             count=count,
+            ids=pool.clip,
         )
         lacking = memory.weights.max(1) == 0
 

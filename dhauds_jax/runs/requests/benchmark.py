@@ -16,7 +16,8 @@ class Benchmark(Request):
     what: Sequence[str] = flag(
         "What to time: forward (evaluation pass), adapt (one update), corrupt (whole -C cells), pipeline, compile (of "
         "forward and update in fresh processes, without and with a filled cache), parts (a table of a net's hot "
-        "spots), clap (the towers of an audio-text model and its front end), soundscapes (from files to files).",
+        "spots), clap (the towers of an audio-text model and its front end), soundscapes (from files to files), "
+        "incremental (all sessions of a class-incremental learner, the network read once a clip).",
         ("forward", "adapt"),
     )
     net: Sequence[str] = flag("Networks, names of the zoo (--list names them).", ("hubert_base",), names="net")
@@ -30,7 +31,10 @@ class Benchmark(Request):
     method: Sequence[str] = flag(
         "Methods of the timed update, or all; those that cannot run say why.", ("dhauds",), names="method"
     )
-    options: Sequence[str] = flag("Options of the methods, key=value or method.key=value.", ())
+    options: Sequence[str] = flag("Options of the methods or learners, key=value or method.key=value.", ())
+    learner: Sequence[str] = flag("incremental: learners that are timed.", ("ede", "ridge"), names="learner")
+    seeds: int = flag("incremental: seeds at once, by vmap, against as many one after the other (1: neither).", 1)
+    tests: int = flag("incremental: clips of each class that are tested.", 100)
     corruption: Sequence[str] = flag(
         f"Corruptions to time: {listed(CORRUPTIONS)}, or all.", ("all",), names="corruption"
     )
@@ -44,7 +48,8 @@ class Benchmark(Request):
     profile: str = flag("Folder for traces of a few calls of each program (TensorBoard, Perfetto).", "")
     vs_torch: bool = flag(
         "Runs benchmarks/torch_adaptation.py on the same work just before and gives the ratio of clips/s, ours over "
-        "its; needs torch, and a net that it has: HuBERT base, or amaut_small and amaut_arabic15 with --from_features.",
+        "its; needs torch, and a net that it has: HuBERT base, or amaut_small and amaut_arabic15 with --from_features. "
+        "incremental: benchmarks/torch_incremental.py, the published loop and the same on kept tokens, with any AST.",
         False,
     )
     torch_compile: bool = flag("With --vs_torch: torch.compile; LayerDrop is then 0 in both.", False)

@@ -62,7 +62,9 @@ class CrossvalRun(ClipsOfRun):
     temperatures: Sequence[float] = flag(
         "Temperatures to choose from; the epoch is chosen at the first.", (1.0, 0.5, 2.0, 5.0, 10.0)
     )
-    views: str = flag("shift:5: predictions are the mean over five copies of a clip, 0.2 s apart.", "shift:5")
+    views: str = flag(
+        "shift:N or shift:N:SECONDS: predictions are the mean over N copies of a clip, SECONDS (0.2) apart.", "shift:5"
+    )
     epoch_views: str | None = flag(
         "Copies by which the epoch is chosen: first, the clip as it is, or all (default: first, in profile reference "
         "all).",

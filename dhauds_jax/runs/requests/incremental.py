@@ -32,6 +32,11 @@ class IncrementalRun(IncrementalGrid, OfDataSet):
         None,
         names="net",
     )
+    reading: str = flag(
+        "What an embedding is: network, its own; bands, of each band of the spectrogram the mean and the deviation "
+        "over time and four means; rows or rows:LEVEL, the same two of each row of patches after a block (from 0).",
+        "network",
+    )
     embeddings: str | None = flag(
         "In place of a network and a set: vectors of any tool, a folder of experiments.embed or an .npz with vectors, "
         "ids, labels, classes and perhaps splits and groups (docs/data.md); for learners that read embeddings.",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from dhauds_jax.requests import ON_BAD_FILE, Devices, Request, flag, like
 from dhauds_jax.runs.requests.classify import ClassifyRun
+from dhauds_jax.runs.requests.incremental import IncrementalRun
 
 KEEPS = ("none", "clips", "head")
 """Values of `LearnRun.keep`."""
@@ -14,7 +15,7 @@ KEEPS = ("none", "clips", "head")
 SCORES = ("max_logit", "energy", "max_probability")
 """Values of `LearnRun.score`, keys of `incremental.rejection.SCORES`."""
 
-LEARNER = "ridge"
+LEARNER = "prototype"
 """The learner of a first session, unless another is named."""
 
 
@@ -39,6 +40,7 @@ class LearnRun(Request):
         None,
         names="learner",
     )
+    reading: str = like(IncrementalRun, "reading")
     head: str | None = flag("Which of the learner's heads labels recordings (default: its own).", None)
     options: Sequence[str] = flag("Options of the learner, key=value (an unknown one lists them).", ())
     keep: str | None = flag(

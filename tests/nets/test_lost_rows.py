@@ -7,7 +7,7 @@ import pytest
 from dhauds_jax.dsp import vggish
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
-from dhauds_jax.train.lost_rows import lost, with_lost_rows
+from dhauds_jax.nets.lost_rows import lost, with_lost_rows
 
 RATE = vggish.SAMPLE_RATE
 
