@@ -14,7 +14,7 @@ from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.prototypes import Prototypes
-from dhauds_jax.types import Linear, Mode
+from dhauds_jax.types import Mode
 
 
 class RandomProjection(nn.Module):
@@ -61,9 +61,7 @@ class RandomProjection(nn.Module):
         bias = self.param("bias", zeros, (self.classes,))
         return self.scale * jnp.matmul(x, kernel, precision="highest") + bias[None], x
 
-    def linear(self, params: Mapping[str, Any]) -> Linear:
-        """The last layer, as a product and a bias, the scale in the product."""
-        return Linear(self.scale * params["kernel"], params["bias"])
+    linear = Prototypes.linear
 
     @staticmethod
     def check(inner: Any, features: Any, unit: Any, scale: Any) -> None:
