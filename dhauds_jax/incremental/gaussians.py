@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, Int
 
 from dhauds_jax.incremental import kept_rows
 from dhauds_jax.incremental.kept_rows import KeptRows
+from dhauds_jax.incremental.products import product
 
 
 class Gaussians(NamedTuple):
@@ -39,25 +40,25 @@ def of_rows(x: Array, kept: KeptRows, classes: int, gamma1: float, gamma2: float
     """All classes at once: between rows of different classes there is nothing, so one matrix of rows holds them all."""
     belongs = kept_rows.members(kept.labels, kept.weights, classes, jnp.float64)
     count, d = belongs.sum(0), x.shape[1]
-    means = _product(belongs.T, x) / jnp.maximum(count, 1.0)[:, None]
+    means = product(belongs.T, x) / jnp.maximum(count, 1.0)[:, None]
     of = jnp.where(kept.weights > 0, kept.labels, 0)
     there = belongs.sum(1)
     away = (x - means[of]) * (there / jnp.sqrt(jnp.maximum(count - 1.0, 1.0))[of])[:, None]
-    variances = _product(belongs.T, jnp.square(away))
+    variances = product(belongs.T, jnp.square(away))
     first = variances.mean(1)
     # the sum over all entries of a covariance is the sum of its rows' squared sums
-    whole = _product(belongs.T, jnp.square(away.sum(1, keepdims=True)))[:, 0]
+    whole = product(belongs.T, jnp.square(away.sum(1, keepdims=True)))[:, 0]
     second = (whole - variances.sum(1)) / max(d * (d - 1), 1)
     first = jnp.where(first > 1e-12, first, 1.0)  # a single shot: R = I
     c = gamma2 * second
     floor = jnp.maximum(gamma1 * first - c, 1e-12 * first)
     deviations = jnp.sqrt(variances + (floor + c)[:, None])
-    same = (_product(belongs, belongs.T) > 0).astype(jnp.float64)
+    same = (product(belongs, belongs.T) > 0).astype(jnp.float64)
     b = floor[of]
-    gram = same * _product(away, away.T) + jnp.diag(b)
+    gram = same * product(away, away.T) + jnp.diag(b)
     inner = same * jnp.linalg.inv(gram) / b[:, None]
     sums = away.sum(1)
-    turned = d / floor - _product(belongs.T, (_product(inner, sums[:, None])[:, 0] * sums)[:, None])[:, 0]
+    turned = d / floor - product(belongs.T, (product(inner, sums[:, None])[:, 0] * sums)[:, None])[:, 0]
     return Gaussians(means, deviations, floor, away, inner, c / (1.0 + c * turned))
 
 
@@ -67,14 +68,14 @@ def distances_by_rows(of: Gaussians, kept: KeptRows, x: Array) -> Array:
     belongs = kept_rows.members(kept.labels, kept.weights, classes, jnp.float64)
     label = jnp.where(kept.weights > 0, kept.labels, 0)
     scaled = of.away * of.deviations[label]
-    p = _product(x, scaled.T) - (scaled * of.means[label]).sum(1)[None]
+    p = product(x, scaled.T) - (scaled * of.means[label]).sum(1)[None]
     variances = jnp.square(of.deviations)
-    squares = _product(jnp.square(x), variances.T) - 2.0 * _product(x, (variances * of.means).T)
+    squares = product(jnp.square(x), variances.T) - 2.0 * product(x, (variances * of.means).T)
     squares += (variances * jnp.square(of.means)).sum(1)[None]
-    within = squares / of.floor[None] - _product(p * _product(p, of.inner), belongs)
+    within = squares / of.floor[None] - product(p * product(p, of.inner), belongs)
     # 1^T (b I + U^T U)^-1 y, for the part that all entries share
-    ones = _product(x, of.deviations.T) - (of.deviations * of.means).sum(1)[None]
-    shared = ones / of.floor[None] - _product(p * _product(of.inner, of.away.sum(1)[:, None])[:, 0][None], belongs)
+    ones = product(x, of.deviations.T) - (of.deviations * of.means).sum(1)[None]
+    shared = ones / of.floor[None] - product(p * product(of.inner, of.away.sum(1)[:, None])[:, 0][None], belongs)
     return within - of.shift[None] * jnp.square(shared)
 
 
@@ -104,7 +105,7 @@ def with_rows(
 
     belongs = kept_rows.members(labels, weights, len(moments.count), jnp.float64)
     second, _ = jax.lax.scan(one, moments.second, (x, labels, belongs.sum(1)))
-    return Moments(second, moments.total + _product(belongs.T, x), moments.count + belongs.sum(0))
+    return Moments(second, moments.total + product(belongs.T, x), moments.count + belongs.sum(0))
 
 
 def of_moments(moments: Moments, gamma1: float, gamma2: float) -> Precisions:
@@ -131,10 +132,6 @@ def distances_by_moments(of: Precisions, x: Float[Array, "rows width"]) -> Float
 
     def one(of: Precisions) -> Array:
         away = x - of.means[None]
-        return (_product(away, of.inverse) * away).sum(1)
+        return (product(away, of.inverse) * away).sum(1)
 
     return jax.lax.map(one, of).T
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision="highest")

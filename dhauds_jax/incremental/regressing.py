@@ -14,6 +14,7 @@ from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.incremental import kept_rows, regression
 from dhauds_jax.incremental.descent import draw_orders
 from dhauds_jax.incremental.kept_rows import KeptRows
+from dhauds_jax.incremental.products import product
 from dhauds_jax.types import LearnedHead, Learner, LearnerInfo, LearnerState, Shots, Variables
 
 RULES = ("loo", "last_fifth")
@@ -142,8 +143,8 @@ class _Regression(NamedTuple):
             return self._of_rows(state._replace(memory=kept_rows.added(state.memory, shots)))
         made, targets, weights = self._read(state, shots)
         memory = state.memory._replace(
-            gram=state.memory.gram + _product(made.T, made),
-            products=state.memory.products + _product(made.T, targets),
+            gram=state.memory.gram + product(made.T, made),
+            products=state.memory.products + product(made.T, targets),
             count=state.memory.count + targets.sum(0),
         )
         found = None if self.rule == "last_fifth" else regression.spectrum(memory.gram)
@@ -159,7 +160,7 @@ class _Regression(NamedTuple):
 
     def predict(self, state: LearnerState, inputs: Float[Array, "rows width"]) -> dict[str, Array]:
         made = self.features.apply(state.params.words, jnp.asarray(inputs, self.dtype))
-        return {HEAD: jnp.where(state.seen[None] > 0, self.scale * _product(made, state.heads), -jnp.inf)}
+        return {HEAD: jnp.where(state.seen[None] > 0, self.scale * product(made, state.heads), -jnp.inf)}
 
     def held_out(self, state: LearnerState, shots: Shots) -> dict[str, Array]:
         made, targets, _ = self._read(state, shots)
@@ -168,7 +169,7 @@ class _Regression(NamedTuple):
         else:
             found = regression.spectrum(state.memory.gram)
             share = 1.0 - regression.leverages(found, made, state.params.penalty)
-            residuals = (targets - _product(made, state.heads)) / share[:, None]
+            residuals = (targets - product(made, state.heads)) / share[:, None]
         known = self._count(state)[None] - targets > 0  # a class is not where the row is its only one
         return {HEAD: jnp.where(known, self.scale * (targets - residuals), -jnp.inf)}
 
@@ -224,11 +225,11 @@ class _Regression(NamedTuple):
     def _of_rows(self, state: LearnerState) -> tuple[LearnerState, dict[str, Array]]:
         """The state whose kernel is that of its rows."""
         made, targets, weights = self._read(state, state.memory)
-        found = regression.spectrum(_product(made, made.T))
+        found = regression.spectrum(product(made, made.T))
         fixed = self.rule == "fixed"
         penalty, losses = self._given() if fixed else self._decided(regression.dual_errors(found, targets, weights))
         coefficients, _ = regression.dual_coefficients(found, targets, penalty)
-        return self._with(state, penalty, _product(made.T, coefficients)), losses
+        return self._with(state, penalty, product(made.T, coefficients)), losses
 
     def _of_moments(self, state: LearnerState, found: Any) -> tuple[LearnerState, dict[str, Array]]:
         """The state whose kernel is that of its moments, `found` the spectrum of their Gram matrix."""
@@ -247,12 +248,8 @@ class _Regression(NamedTuple):
     def _kept_residuals(self, state: LearnerState, shots: Shots) -> Array:
         """Leave-one-out residuals of the kept rows that are nearest to the given ones, of the same class."""
         made, targets, _ = self._read(state, state.memory)
-        found = regression.spectrum(_product(made, made.T))
+        found = regression.spectrum(product(made, made.T))
         coefficients, diagonal = regression.dual_coefficients(found, targets, state.params.penalty)
         pairs = (shots.inputs, shots.labels)
         places = jax.lax.map(lambda pair: kept_rows.nearest(state.memory, *pair), pairs)
         return coefficients[places] / diagonal[places][:, None]
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision="highest")

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, Int
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.incremental import kept_rows
 from dhauds_jax.incremental.kept_rows import KeptRows, members
+from dhauds_jax.incremental.products import product
 from dhauds_jax.types import Classifier, LearnedHead, Learner, LearnerInfo, LearnerState, Shots, Variables
 
 HEAD = "lda"
@@ -116,15 +117,15 @@ class _Slda(NamedTuple):
             rows = jnp.where(shots.weights[:, None] > 0, shots.inputs, 0.0).astype(jnp.float64)
             belongs = members(shots.labels, shots.weights, len(state.seen), jnp.float64)
             memory = Moments(
-                state.memory.second + _product(rows.T, rows),
-                state.memory.total + _product(belongs.T, rows),
+                state.memory.second + product(rows.T, rows),
+                state.memory.total + product(belongs.T, rows),
                 state.memory.count + belongs.sum(0),
             )
         state = self._made(state._replace(memory=memory, session=state.session + 1))
         return state, {"shrinkage": state.heads.share}
 
     def predict(self, state: LearnerState, inputs: Float[Array, "rows width"]) -> dict[str, Array]:
-        logits = _product(jnp.asarray(inputs, jnp.float64), state.heads.kernel) + state.heads.bias[None]
+        logits = product(jnp.asarray(inputs, jnp.float64), state.heads.kernel) + state.heads.bias[None]
         return {HEAD: jnp.where(state.seen[None] > 0, logits, -jnp.inf)}
 
     def forget(self, state: LearnerState, which: Int[Array, ""]) -> LearnerState:
@@ -157,7 +158,7 @@ class _Slda(NamedTuple):
         shrunk = (1.0 - share) * covariance + share * variance * jnp.eye(len(covariance), dtype=jnp.float64)
         kernel = jnp.linalg.solve(shrunk, of.means.T)
         bias = -0.5 * (of.means.T * kernel).sum(0)
-        kernel = kernel if of.axes is None else _product(of.axes, kernel)
+        kernel = kernel if of.axes is None else product(of.axes, kernel)
         return state._replace(heads=Discriminant(kernel, bias, share), seen=(of.count > 0).astype(jnp.float32))
 
 
@@ -184,11 +185,11 @@ def _within(memory: Moments | KeptRows, classes: int) -> Within:
         axes, turned = _spanned(memory.inputs.astype(jnp.float64))
         belongs = members(memory.labels, memory.weights, classes, jnp.float64)
         count = belongs.sum(0)
-        means = _product(belongs.T, turned) / jnp.maximum(count, 1.0)[:, None]
-        away = turned - _product(belongs, means)
-        return Within(_product(away.T, away), means, count, axes)
+        means = product(belongs.T, turned) / jnp.maximum(count, 1.0)[:, None]
+        away = turned - product(belongs, means)
+        return Within(product(away.T, away), means, count, axes)
     means = memory.total / jnp.maximum(memory.count, 1.0)[:, None]
-    scatter = memory.second - _product((memory.count[:, None] * means).T, means)
+    scatter = memory.second - product((memory.count[:, None] * means).T, means)
     return Within(scatter, means, memory.count, None)
 
 
@@ -197,11 +198,11 @@ def _spanned(x: Float[Array, "rows width"]) -> tuple[Float[Array, "width rows"],
 
     That is a tenth of the work of a QR decomposition; axes of rounding alone are zeros.
     """
-    values, vectors = jnp.linalg.eigh(_product(x, x.T))
+    values, vectors = jnp.linalg.eigh(product(x, x.T))
     there = values > 8 * len(x) * jnp.finfo(x.dtype).eps * values[-1]
     length = jnp.sqrt(jnp.where(there, values, 1.0))[None]
     vectors = jnp.where(there[None], vectors, 0.0)
-    return _product(x.T, vectors / length), vectors * length
+    return product(x.T, vectors / length), vectors * length
 
 
 def _oas(covariance: Array, d: int, observations: Array) -> Array:
@@ -224,7 +225,7 @@ def held_out(state: LearnerState, shots: Shots) -> dict[str, Array]:
     scatter, means, counts, axes = _within(state.memory, len(state.seen))
     values, vectors = jnp.linalg.eigh(scatter)
     x, labels = jnp.where(shots.weights[:, None] > 0, shots.inputs, 0.0).astype(jnp.float64), shots.labels
-    x = x if axes is None else _product(x, axes)  # all of it, since a row that was learnt is in their space
+    x = x if axes is None else product(x, axes)  # all of it, since a row that was learnt is in their space
     count, share, d = counts[labels], state.heads.share, len(state.heads.kernel)
     left = jnp.maximum(count - 1.0, 1.0)
     away, own = x - means[labels], (count[:, None] * means[labels] - x) / left[:, None]
@@ -232,20 +233,16 @@ def held_out(state: LearnerState, shots: Shots) -> dict[str, Array]:
     total = jnp.maximum(counts.sum() - 1.0, 1.0)
     variance = _positive((jnp.trace(scatter) - factor * jnp.square(away).sum(1)) / (total * d))
     shrunk = (1.0 - share) / total * jnp.maximum(values, 0.0)[None] + (share * variance)[:, None]
-    tx, ta, to, tm = (_product(a, vectors) for a in (x, away, own, means))
+    tx, ta, to, tm = (product(a, vectors) for a in (x, away, own, means))
     taken = (1.0 - share) / total * factor
     corrected = taken / (1.0 - taken * (jnp.square(ta) / shrunk).sum(1))
     ax = (ta * tx / shrunk).sum(1)
-    am, ao = _product(ta / shrunk, tm.T), (ta * to / shrunk).sum(1)
+    am, ao = product(ta / shrunk, tm.T), (ta * to / shrunk).sum(1)
     # m S^-1 x - m S^-1 m / 2, for the means of all classes and for the row's own without it
-    others = _product(tx / shrunk, tm.T) + (corrected * ax)[:, None] * am
-    others -= 0.5 * (_product(1.0 / shrunk, jnp.square(tm).T) + corrected[:, None] * jnp.square(am))
+    others = product(tx / shrunk, tm.T) + (corrected * ax)[:, None] * am
+    others -= 0.5 * (product(1.0 / shrunk, jnp.square(tm).T) + corrected[:, None] * jnp.square(am))
     mine = (tx * to / shrunk).sum(1) + corrected * ax * ao
     mine -= 0.5 * ((jnp.square(to) / shrunk).sum(1) + corrected * jnp.square(ao))
     belongs = labels[:, None] == jnp.arange(len(means))[None]
     known = counts[None] - belongs > 0
     return {HEAD: jnp.where(known, jnp.where(belongs, mine[:, None], others), -jnp.inf)}
-
-
-def _product(a: Array, b: Array) -> Array:
-    return jnp.matmul(a, b, precision="highest")
