@@ -33,6 +33,7 @@ METHODS: Mapping[str, str] = {
     "suta": f"{_METHODS}.suta:suta",
     "ttt": f"{_METHODS}.ttt:ttt",
     "conmix": f"{_METHODS}.conmix:conmix",
+    "ttaug": f"{_METHODS}.ttaug:ttaug",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 
