@@ -34,6 +34,8 @@ METHODS: Mapping[str, str] = {
     "ttt": f"{_METHODS}.ttt:ttt",
     "conmix": f"{_METHODS}.conmix:conmix",
     "rpl": f"{_METHODS}.rpl:rpl",
+    "ttaug": f"{_METHODS}.ttaug:ttaug",
+    "come": f"{_METHODS}.come:come",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 
