@@ -26,7 +26,7 @@ _MARKS = {"chosen": "*", "collapsed": "!", "diverged": "x"}
 
 READING = (
     "A column a value, in % as mean over seeds with its NLL in nats behind the slash: `*` chosen, `!` one class took "
-    "nearly all predictions with some seed, `x` not finite. *floor*: the same method at rate 0 (methods without a rate: "
+    "nearly all predictions with some seed, `x` not finite. *floor*: the method at rate 0 (methods without a rate: "
     "the unadapted network); *seeds*: standard deviation of the chosen value's seeds, in points."
 )
 
