@@ -39,6 +39,8 @@ METHODS: Mapping[str, str] = {
     "santa": f"{_METHODS}.santa:santa",
     "adacontrast": f"{_METHODS}.adacontrast:adacontrast",
     "gtta": f"{_METHODS}.gtta:gtta",
+    "ttaug": f"{_METHODS}.ttaug:ttaug",
+    "come": f"{_METHODS}.come:come",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 

@@ -246,7 +246,7 @@ def test_a_method_has_one_colour_in_all_figures(drawn, tmp_path):
 
 
 def test_looks_of_methods_are_fixed_by_the_names():
-    assert list(METHODS).index("dhauds") == 3
+    assert list(METHODS).index("dhauds") == 3 and len(METHODS) < 49
     own = ["z:f", "a.b:f", "dhauds", "dhauds [lr=2]", "dhauds [lr=1]", "eata [lr=1]"]
     found = of_methods(own)
     assert found == of_methods(reversed(own))

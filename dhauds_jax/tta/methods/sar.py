@@ -24,7 +24,8 @@ from dhauds_jax.tta.batchwise import (
     where,
 )
 from dhauds_jax.tta.declared import declares
-from dhauds_jax.tta.update import Evaluated, first_state, gradients
+from dhauds_jax.tta.methods.eata import EntropyRows
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradients
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 
@@ -43,7 +44,14 @@ def followed(memory: SarMemory, value: Float[Array, ""], some: Bool[Array, ""]) 
 
 
 def sharp_gradients(
-    passes: Passes, variables: Variables, batch: Batch, group: str, margin: float, rho: float, axis_name: str | None
+    passes: Passes,
+    variables: Variables,
+    batch: Batch,
+    group: str,
+    margin: float,
+    rho: float,
+    axis_name: str | None,
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
 ) -> tuple[Any, Evaluated, Evaluated]:
     """Gradients of the reliable clips' mean entropy at `theta + rho g / |g|`, g those at theta, and both passes.
 
@@ -51,7 +59,7 @@ def sharp_gradients(
     """
 
     def reliable(logits: Array, weights: Array) -> tuple[Array, Array]:
-        entropy = losses.entropy_rows(logits, 0.0)
+        entropy = entropy_rows(logits)
         return entropy, weights * (entropy < margin * math.log(logits.shape[-1]))
 
     def at_theta(variables: Variables) -> tuple[Array, Evaluated]:
@@ -92,6 +100,7 @@ def sar(
     recover: float = 0.2,
     group: str = "norm",
     evaluate: str = "running",
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
     axis_name: str | None = None,
 ) -> Method:
     """Minimises the entropy of reliable clips at the sharpest nearby point, and recovers the source when it collapses.
@@ -113,6 +122,7 @@ def sar(
       recover: threshold in nats, set by the authors for 1,000 classes (ln C = 6.9); 0 never recovers.
       group: parameters that move, a name of `nets.masks.GROUPS`; the authors leave the last blocks' norms out.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
+      entropy_rows: for code alone: what stands for E_b.
       axis_name: the mapped axis over which the batch is spread.
 
     Source: Niu et al., ICLR 2023, arXiv 2302.12400, equations 2 to 5 and algorithm 1.
@@ -123,11 +133,13 @@ def sar(
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("sar", variables, optimise, group)
         return state._replace(
-            memory=SarMemory(jnp.zeros((), jnp.float32), jnp.zeros((), bool), take_snapshot(state, group))
+            memory=SarMemory(jnp.zeros((), float_type(variables)), jnp.zeros((), bool), take_snapshot(state, group))
         )
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
-        grads, first, second = sharp_gradients(passes, state.variables, batch, group, margin, rho, axis_name)
+        grads, first, second = sharp_gradients(
+            passes, state.variables, batch, group, margin, rho, axis_name, entropy_rows
+        )
         moving, frozen = masks.split(state.variables["params"], group)
         updates, opt_state = optimise.update(grads, state.opt_state, moving)
         some = second.losses["kept"] > 0
@@ -138,7 +150,7 @@ def sar(
         collapsed = memory.seen & (memory.average < recover)
         state = restored(AdaptState(variables, opt_state, (), state.step + 1), memory.start, group, collapsed)
         memory = memory._replace(seen=memory.seen & ~collapsed)
-        terms = {**second.losses, **first.losses, "recovered": collapsed.astype(jnp.float32)}
+        terms = {**second.losses, **first.losses, "recovered": collapsed.astype(batch.weights.dtype)}
         return state._replace(memory=memory), Prediction(first.logits, terms)
 
     return Method(init, step, passes.predict, adapts=group, passes=(2, 2))
