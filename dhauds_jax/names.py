@@ -35,6 +35,7 @@ METHODS: Mapping[str, str] = {
     "conmix": f"{_METHODS}.conmix:conmix",
     "ttaug": f"{_METHODS}.ttaug:ttaug",
     "come": f"{_METHODS}.come:come",
+    "dsuta": f"{_METHODS}.dsuta:dsuta",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 
