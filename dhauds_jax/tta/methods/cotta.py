@@ -27,16 +27,20 @@ class CottaMemory(NamedTuple):
     source: Any
 
 
+def restore_masks(key: PRNGKeyArray, leaves: Any, share: float) -> Any:
+    """Which numbers of `leaves` go back to the source: each with probability `share`."""
+    flat, structure = jax.tree.flatten(leaves)
+    keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(flat))))
+    return jax.tree.map(lambda k, now: jax.random.bernoulli(k, share, now.shape), keys, leaves)
+
+
 def restored(key: PRNGKeyArray, leaves: Any, source: Any, share: float) -> Any:
-    """Stochastic restore: each number of `leaves` goes back to the source's with probability `share`.
+    """Stochastic restore: the numbers of `leaves` that `restore_masks` picks go back to the source's.
 
     Source: Wang et al., CVPR 2022, arXiv 2203.13591, equations 7 and 8.
     """
-    flat, structure = jax.tree.flatten(leaves)
-    keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(flat))))
-    return jax.tree.map(
-        lambda k, now, then: jnp.where(jax.random.bernoulli(k, share, now.shape), then, now), keys, leaves, source
-    )
+    back = restore_masks(key, leaves, share)
+    return jax.tree.map(lambda b, now, then: jnp.where(b, then, now), back, leaves, source)
 
 
 def unsure_rows(

@@ -18,7 +18,7 @@ from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import Passes, chosen_mean, kept_share, norm_passes, sgd_or_adam, update_if_kept
 from dhauds_jax.tta.declared import declares
-from dhauds_jax.tta.update import Evaluated, first_state, gradients
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradients
 from dhauds_jax.types import AdaptState, Apply, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 Rows = Float[Array, " batch"]
@@ -74,7 +74,7 @@ def fisher_diagonal(
     """
     rows = -(-len(waves) // batch) * batch
     padded = jnp.concatenate([waves, jnp.zeros((rows - len(waves), *waves.shape[1:]), waves.dtype)])
-    weights = (jnp.arange(rows) < len(waves)).astype(jnp.float32)
+    weights = (jnp.arange(rows) < len(waves)).astype(waves.dtype)
     parts = (padded.reshape(-1, batch, *waves.shape[1:]), weights.reshape(-1, batch))
     sums = _squared_gradients(classifier.apply, group, variables, parts)
     return jax.tree.map(lambda s: s / (rows // batch), sums)
@@ -226,7 +226,7 @@ def eata(
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("eata", variables, optimise, group)
-        memory = EataMemory(jnp.zeros(info.classes, jnp.float32), jnp.zeros((), bool))
+        memory = EataMemory(jnp.zeros(info.classes, float_type(variables)), jnp.zeros((), bool))
         if fisher > 0:
             if info.source is None:
                 raise BadInput("method eata needs source clips for its Fisher term: give some, or set fisher=0")

@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 from dhauds_jax.nets.normalisers import batch_moments
 from dhauds_jax.parallel import whole_batch
 from dhauds_jax.tta import losses, memory
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
 from dhauds_jax.types import (
     AdaptState,
     Batch,
@@ -161,14 +161,14 @@ def note(
     evaluating = Mode(dropout=False, norm=instance_aware(k))
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
-        zero = jnp.zeros((), jnp.int32)
+        zero, dtype = jnp.zeros((), jnp.int32), float_type(variables)
         kept = NoteMemory(
-            memory.empty_waves(classifier, capacity),
+            memory.empty_waves(classifier, capacity, dtype),
             memory.empty_labels(capacity),
             predicted=jnp.zeros((info.classes,), jnp.int32),
             seen=zero,
             every=jnp.asarray(min(every, info.clips), jnp.int32),
-            loss=jnp.zeros((), jnp.float32),
+            loss=jnp.zeros((), dtype),
         )
         return first_state("note", variables, optimiser, group)._replace(memory=kept)
 
@@ -179,7 +179,7 @@ def note(
         return outputs.logits
 
     def update(state: AdaptState) -> AdaptState:
-        filled = (state.memory.labels != memory.EMPTY).astype(jnp.float32)
+        filled = (state.memory.labels != memory.EMPTY).astype(state.memory.loss.dtype)
 
         def loss(variables: Variables) -> tuple[Array, Evaluated]:
             outputs, stats = classifier.apply(variables, state.memory.waves, mode=adapting, weights=filled)

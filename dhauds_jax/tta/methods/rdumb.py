@@ -11,7 +11,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.tta.batchwise import Snapshot, norm_passes, restored, sgd_or_adam, take_snapshot
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.methods.eata import EataMemory, Filter, filtered_entropy_step
-from dhauds_jax.tta.update import first_state
+from dhauds_jax.tta.update import first_state, float_type
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 
@@ -70,7 +70,7 @@ def rdumb(
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("rdumb", variables, optimise, group)
-        state = state._replace(memory=EataMemory(jnp.zeros(info.classes, jnp.float32), jnp.zeros((), bool)))
+        state = state._replace(memory=EataMemory(jnp.zeros(info.classes, float_type(variables)), jnp.zeros((), bool)))
         return state._replace(memory=RDumbMemory(state.memory, take_snapshot(state, group)))
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:

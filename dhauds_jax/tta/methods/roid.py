@@ -14,7 +14,7 @@ from dhauds_jax.nets import masks
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import kept_share, norm_passes, sgd_or_adam
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 Logits = Float[Array, "batch classes"]
@@ -130,7 +130,7 @@ def roid(
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         source, _ = masks.split(variables["params"], group)
-        average = jnp.full(info.classes, 1 / info.classes, jnp.float32)
+        average = jnp.full(info.classes, 1 / info.classes, float_type(variables))
         return first_state("roid", variables, optimise, group)._replace(memory=RoidMemory(average, source))
 
     def predict(state: AdaptState, batch: Batch) -> Array:

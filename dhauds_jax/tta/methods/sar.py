@@ -25,7 +25,7 @@ from dhauds_jax.tta.batchwise import (
 )
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.methods.eata import EntropyRows
-from dhauds_jax.tta.update import Evaluated, first_state, gradients
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradients
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 
@@ -133,7 +133,7 @@ def sar(
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("sar", variables, optimise, group)
         return state._replace(
-            memory=SarMemory(jnp.zeros((), jnp.float32), jnp.zeros((), bool), take_snapshot(state, group))
+            memory=SarMemory(jnp.zeros((), float_type(variables)), jnp.zeros((), bool), take_snapshot(state, group))
         )
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
@@ -150,7 +150,7 @@ def sar(
         collapsed = memory.seen & (memory.average < recover)
         state = restored(AdaptState(variables, opt_state, (), state.step + 1), memory.start, group, collapsed)
         memory = memory._replace(seen=memory.seen & ~collapsed)
-        terms = {**second.losses, **first.losses, "recovered": collapsed.astype(jnp.float32)}
+        terms = {**second.losses, **first.losses, "recovered": collapsed.astype(batch.weights.dtype)}
         return state._replace(memory=memory), Prediction(first.logits, terms)
 
     return Method(init, step, passes.predict, adapts=group, passes=(2, 2))
