@@ -33,6 +33,14 @@ METHODS: Mapping[str, str] = {
     "suta": f"{_METHODS}.suta:suta",
     "ttt": f"{_METHODS}.ttt:ttt",
     "conmix": f"{_METHODS}.conmix:conmix",
+    "rpl": f"{_METHODS}.rpl:rpl",
+    "rmt": f"{_METHODS}.rmt:rmt",
+    "cmf": f"{_METHODS}.cmf:cmf",
+    "santa": f"{_METHODS}.santa:santa",
+    "adacontrast": f"{_METHODS}.adacontrast:adacontrast",
+    "gtta": f"{_METHODS}.gtta:gtta",
+    "ttaug": f"{_METHODS}.ttaug:ttaug",
+    "come": f"{_METHODS}.come:come",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 

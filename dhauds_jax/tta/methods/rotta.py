@@ -16,7 +16,7 @@ from dhauds_jax.nets.normalisers import EVAL, batch_moments
 from dhauds_jax.parallel import whole_batch
 from dhauds_jax.tta import losses, memory
 from dhauds_jax.tta.augment import Augmentation, augmented, checked
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
 from dhauds_jax.types import (
     AdaptState,
     Batch,
@@ -76,7 +76,7 @@ def slot_scores(bank: Bank, classes: int, lambda_t: float, lambda_u: float) -> F
 
     Source: Yuan et al., CVPR 2023, arXiv 2303.13899, section 3.2.
     """
-    ages = bank.ages.astype(jnp.float32) / bank.ages.shape[0]
+    ages = bank.ages.astype(bank.uncertainty.dtype) / bank.ages.shape[0]
     return lambda_t * jax.nn.sigmoid(ages) + lambda_u * bank.uncertainty / math.log(max(classes, 2))
 
 
@@ -191,14 +191,15 @@ def rotta(
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         labels = memory.empty_labels(capacity)
+        dtype = float_type(variables)
         kept = RottaMemory(
-            memory.empty_waves(classifier, capacity),
-            Bank(labels, jnp.zeros_like(labels), jnp.zeros((capacity,), jnp.float32)),
+            memory.empty_waves(classifier, capacity, dtype),
+            Bank(labels, jnp.zeros_like(labels), jnp.zeros((capacity,), dtype)),
             student=jax.tree.map(jnp.copy, masks.split(variables["params"], group)[0]),
             student_stats=jax.tree.map(jnp.copy, variables["batch_stats"]),
             seen=jnp.zeros((), jnp.int32),
             every=jnp.asarray(min(every, info.clips), jnp.int32),
-            loss=jnp.zeros((), jnp.float32),
+            loss=jnp.zeros((), dtype),
         )
         return first_state("rotta", variables, optimiser, group)._replace(memory=kept)
 
@@ -207,8 +208,8 @@ def rotta(
 
     def update(state: AdaptState, key: PRNGKeyArray) -> AdaptState:
         kept, teacher = state.memory, state.variables
-        filled = (kept.bank.labels != memory.EMPTY).astype(jnp.float32)
-        importance = timeliness(kept.bank.ages.astype(jnp.float32) / capacity)
+        filled = (kept.bank.labels != memory.EMPTY).astype(kept.loss.dtype)
+        importance = timeliness(kept.bank.ages.astype(kept.loss.dtype) / capacity)
         wanted, teacher_stats = classifier.apply(teacher, kept.waves, mode=adapting, weights=filled)
         wanted = jax.nn.softmax(wanted.logits)
         copies = augmented(key, kept.waves, jnp.arange(capacity, dtype=jnp.int32), strong)
