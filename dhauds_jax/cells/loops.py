@@ -179,6 +179,7 @@ def through_stream(
         stream=stream,
         order=plan.options.get("order", "predict_first"),
         alone=protocol.alone,
+        window=plan.options.get("window", 0),
         every=plan.every,
         fresh=(lambda: first) if plan.options.get("reset") == "domain" else None,
         begin=info.get("position", 0),

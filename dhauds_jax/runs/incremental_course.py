@@ -50,6 +50,7 @@ class Course(NamedTuple):
       conditions: those that are tested.
       heads: that are reported, the learner's own first.
       tta: adaptations after each session, "none" among them or alone.
+      after_all: of these, the ones that run after every session; the others run after the last.
       carried: whether the next session starts from the network as the adaptation left it.
       pools: whether a memory chooses among all clips that may be learnt from (profile reference), not the shots alone.
       reject: share of known clips that may become unknown.
@@ -68,6 +69,7 @@ class Course(NamedTuple):
     conditions: tuple[Condition, ...]
     heads: tuple[str, ...]
     tta: tuple[str, ...]
+    after_all: tuple[str, ...]
     carried: bool
     pools: bool
     reject: float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 from collections.abc import Callable, Mapping
@@ -13,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from dhauds_jax import digests
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import title
 from dhauds_jax.dsp.clip_layout import cut
@@ -21,9 +23,9 @@ from dhauds_jax.model import taps
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import boxed, precision, time_statistics, twins, zoo
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.runs import incremental_clips
 from dhauds_jax.runs.incremental_cache import FOLDER, Cache
 from dhauds_jax.runs.incremental_clips import Pool
+from dhauds_jax.runs.incremental_loading import waves_of
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.types import Classifier, Variables
 
@@ -149,6 +151,7 @@ class Readings:
         self._digests: dict[int, str] = {}
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
         self._noises: dict[tuple[str, str], np.ndarray] = {}
+        self._windows = targets.once(lambda: _windows(pool.loaded, run.noise_dir))
         self._moved: tuple[Variables, str] | None = None
         self._of_moved: dict[str, Mapping[str, Any]] = {}
         tests = [one.tests for plan in pool.plans for one in plan]
@@ -182,7 +185,7 @@ class Readings:
             every = condition == CLEAN_ONE or self._run.shots_corruption == "same"
             rows = np.arange(len(self._pool.clips.ids)) if every else self._tests
             noise = targets.once(lambda: targets.noise_for(self._pool.loaded, self._run.noise_dir, *condition))
-            self._waves[condition] = rows, incremental_clips.waves_of(self._pool, rows, condition, self._run, noise)
+            self._waves[condition] = rows, waves_of(self._pool.loaded, rows, condition, self._run, noise)
         return self._waves[condition]
 
     def draw(self, condition: Condition) -> dict[str, Any]:
@@ -219,21 +222,23 @@ class Readings:
         shape = self._shape(what, held, known["weights"])
         return Read(self.cache.of(known, (len(rows), *shape), fill), place)
 
-    @property
-    def has_background(self) -> bool:
-        """Whether there are recordings of background alone to measure."""
+    @functools.cached_property
+    def background(self) -> str | None:
+        """The digest of the windows of background alone that are measured; None where `--noise_dir` has none."""
         place = self._run.noise_dir
-        return self._pool.loaded is not None and place is not None and (Path(place) / BACKGROUND).is_dir()
+        if self._pool.loaded is None or place is None or not (Path(place) / BACKGROUND).is_dir():
+            return None
+        return digests.of_arrays(self._windows())
 
     def noises(self, what: str, variables: Variables | None = None) -> Float[np.ndarray, "windows ..."] | None:
         """What is read of windows of background alone, those of `--noise_dir`; None where it has none."""
-        if not self.has_background:
+        if self.background is None:
             return None
         key = what, self._weights(variables)
         if key not in self._noises:
             classifier, held = self._backbone.classifier, variables or self._backbone.variables
-            waves = _windows(self._pool.loaded, self._run.noise_dir)
-            self._noises = {key: taps.read(classifier, held, waves, what, batch_size=self._run.batch_size)}
+            read = taps.read(classifier, held, self._windows(), what, batch_size=self._run.batch_size)
+            self._noises = {key: read}
         return self._noises[key]
 
     def _filler(

@@ -69,10 +69,12 @@ def cell_of(
       course: the course.
       tests: digest of the clips that are tested.
       place: head, corruption, adaptation.
-      draw: of the corruption.
+      draw: of the corruption, and the digest of the background alone that is measured.
       options: of the adaptation.
     """
     adapted = [place.tta, run.tta_reset, run.tta_batch_size, sorted(options.items())] if place.tta != "none" else None
+    if adapted and place.tta not in course.after_all:  # younger than the first records, whose cells keep their names
+        adapted.append("last")
     found = [course.key, list(place), tests, sorted(draw.items()), course.reject, adapted]
     return digests.of_text(repr(found))
 
@@ -91,19 +93,20 @@ def record_of(
 
     Its arguments are those of `cell_of`, and where the course stands.
     """
-    sessions = [one[named(place)] for one in now.sessions]
+    sessions = [one.get(named(place)) for one in now.sessions]  # None: that adaptation runs after the last alone
+    there = [one for one in sessions if one is not None]
     names = [pool.clips.classes[c] for one in course.plan for c in one.classes]
     ends = np.cumsum([0, *(len(one.classes) for one in course.plan)])
     classes = [list(range(a, b)) for a, b in itertools.pairwise(ends)]
-    held = {key: [one.get(key) for one in sessions] for key in PER_SESSION}
-    held["per_class"] = [{names[int(c)]: v for c, v in one["per_class"].items()} for one in sessions]
+    held = {key: [one and one.get(key) for one in sessions] for key in PER_SESSION}
+    held["per_class"] = [one and {names[int(c)]: v for c, v in one["per_class"].items()} for one in sessions]
     kept = {key: value for key, value in sessions[-1].items() if key in ("reliability", "before")}
     extra = [
         key
         for key in ("seconds_tta", "before_all", "auroc_background", "accepted_background")
-        if any(key in one for one in sessions)
+        if any(key in one for one in there)
     ]
-    held |= {key: [one.get(key) for one in sessions] for key in extra}
+    held |= {key: [one and one.get(key) for one in sessions] for key in extra}
     return {
         **_asked(run, pool, backbone, course, place, options),
         "classes": names,
@@ -142,6 +145,7 @@ def _asked(
         "heads": list(course.heads),
         "tta": place.tta,
         "tta_reset": run.tta_reset if adapted else None,
+        "tta_sessions": ("all" if place.tta in course.after_all else "last") if adapted else None,
         "tta_batch_size": run.tta_batch_size if adapted else None,
         "tta_options": dict(options) if adapted else None,
         "shots_corruption": run.shots_corruption,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -70,14 +71,38 @@ def norm_passes(method: str, classifier: Classifier, evaluate: str, axis_name: s
     )
 
 
-def sgd_or_adam(method: str, name: str, lr: float | Array, momentum: float) -> optax.GradientTransformation:
+def sgd_or_adam(
+    method: str, name: str, lr: float | Array, momentum: float, nesterov: bool = False
+) -> optax.GradientTransformation:
     """Plain SGD ("sgd", with `momentum`) or Adam ("adam"), without weight decay.
 
     `momentum` is SGD's; Adam has no such number and takes it as its first beta (the decay of its mean gradient, with
     0.999 for the squares): one option of a method, `momentum`, stands for both.
     """
     registry.check(f"optimiser of method {method}", name, ("sgd", "adam"))
-    return optax.sgd(lr, momentum=momentum) if name == "sgd" else optax.adam(lr, b1=momentum)
+    return optax.sgd(lr, momentum=momentum, nesterov=nesterov) if name == "sgd" else optax.adam(lr, b1=momentum)
+
+
+FEW_CLASSES = ("scaled", "as_given")
+"""Thresholds that were set for 10 classes or more: scaled to fewer, or as given."""
+
+
+def redundancy_for(redundancy: float, classes: int, few_classes: str) -> float:
+    """EATA's largest cosine for a number of classes.
+
+    A sure clip's cosine with a uniform average is `1 / sqrt(C)`, above 0.4 for C <= 6: nothing would be kept. Below 10
+    classes, for which the authors set 0.4, it is scaled with that cosine, `redundancy sqrt(10 / C)`.
+    """
+    return redundancy * math.sqrt(10 / classes) if few_classes == "scaled" and classes < 10 else redundancy
+
+
+def recovery_for(recover: float, classes: int, few_classes: str) -> float:
+    """SAR's least average loss in nats for a number of classes, scaled with their entropy below 10 of them.
+
+    `recover ln C / ln 10`: 0.2 as given lies just under the margin of two classes, 0.4 ln 2 = 0.28, and would recover
+    the source nearly always.
+    """
+    return recover * math.log(classes) / math.log(10) if few_classes == "scaled" and classes < 10 else recover
 
 
 def chosen_mean(rows: Rows, chosen: Rows, axis_name: str | None) -> Scalar:

@@ -36,7 +36,7 @@ def test_the_slope_is_that_of_the_cross_entropy_times_a_power():
     z, q = jnp.log(jnp.asarray(P)), 0.8
     found = jax.jit(jax.grad(lambda z: generalised_cross_entropy(z, q).sum()))(z)
     hit = P.max(1, keepdims=True)
-    wanted = hit**q * (P - (P == hit))
+    wanted = hit**q * (P - (hit == P))
     np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-7)
 
 

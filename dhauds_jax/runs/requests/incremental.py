@@ -57,5 +57,8 @@ class IncrementalRun(IncrementalGrid, OfDataSet):
     memory_budget_mb: float = flag("Most memory (MiB) for what was read of the network; more lies in a file.", 2048.0)
     batch_size: int = like(EmbedRun, "batch_size", default=32)
     allow_partial: bool = like(AdaptRun, "allow_partial")
-    on_bad_file: str = like(EmbedRun, "on_bad_file")
+    on_bad_file: str = flag(
+        "skip clips that cannot be read, are silent or too short (WORKDIR/bad_files.txt lists them), or stop.",
+        "skip",
+    )
     precision: str = like(Devices, "precision")

@@ -59,6 +59,18 @@ def plpd(logits: Float[Array, "batch classes"], destroyed: Float[Array, "batch c
 @declares(
     contract_options={"entropy_limit": 1.0, "plpd_limit": -1.0},
     because="an untrained net is sure of no clip, and a shuffle takes nothing from its predictions",
+    recipes={
+        "authors_imagenet": {
+            "optimiser": "sgd",
+            "lr": 2.5e-4,
+            "momentum": 0.9,
+            "entropy_limit": 0.5,
+            "margin": 0.4,
+            "plpd_limit": 0.2,
+            "segments": 16,
+            "evaluate": "batch",
+        },
+    },
 )
 def deyo(
     classifier: Classifier,

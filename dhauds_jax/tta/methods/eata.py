@@ -12,11 +12,21 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks, normalisers
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
-from dhauds_jax.tta.batchwise import Passes, chosen_mean, kept_share, norm_passes, sgd_or_adam, update_if_kept
+from dhauds_jax.tta.batchwise import (
+    FEW_CLASSES,
+    Passes,
+    chosen_mean,
+    kept_share,
+    norm_passes,
+    redundancy_for,
+    sgd_or_adam,
+    update_if_kept,
+)
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradients
 from dhauds_jax.types import AdaptState, Apply, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
@@ -121,10 +131,11 @@ def remembered(
 
 
 class Filter(NamedTuple):
-    """Thresholds of a clip filter: `margin` as a share of ln(classes), `redundancy` a cosine."""
+    """Thresholds of a clip filter: `margin` as a share of ln(classes), `redundancy` a cosine (`redundancy_for`)."""
 
     margin: float
     redundancy: float
+    few_classes: str
 
 
 def filtered_entropy_step(
@@ -139,11 +150,13 @@ def filtered_entropy_step(
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
         memory = state.memory
-        margin = thresholds.margin * math.log(memory.average.shape[0])
+        classes = memory.average.shape[0]
+        margin = thresholds.margin * math.log(classes)
+        redundancy = redundancy_for(thresholds.redundancy, classes, thresholds.few_classes)
 
         def choose(logits: Array) -> Array:
             fixed = jax.lax.stop_gradient(logits)
-            return chosen_rows(fixed, memory, batch.weights, margin, thresholds.redundancy, entropy_rows)
+            return chosen_rows(fixed, memory, batch.weights, margin, redundancy, entropy_rows)
 
         def loss(variables: Variables) -> tuple[Array, Evaluated]:
             logits, stats = passes.adapt(variables, batch.wave, batch.weights)
@@ -166,9 +179,17 @@ def filtered_entropy_step(
     return step
 
 
+AUTHORS = {"optimiser": "sgd", "momentum": 0.9, "margin": 0.4, "few_classes": "as_given", "evaluate": "batch"}
+"""What the authors' two recipes share."""
+
+
 @declares(
     contract_options={"margin": 1.0},
     because="an untrained net is sure of no clip: its entropies pass no narrower margin",
+    recipes={
+        "authors_imagenet": {**AUTHORS, "lr": 2.5e-4, "redundancy": 0.05, "fisher": 2000.0},
+        "authors_cifar": {**AUTHORS, "lr": 5e-3, "redundancy": 0.4, "fisher": 1.0},
+    },
 )
 def eata(
     classifier: Classifier,
@@ -178,6 +199,7 @@ def eata(
     optimiser: str = "sgd",
     margin: float = 0.4,
     redundancy: float = 0.4,
+    few_classes: str = "scaled",
     fisher: float = 2000.0,
     fisher_clips: int = 2000,
     fisher_batch: int = 64,
@@ -201,6 +223,8 @@ def eata(
       margin: E0 as a share of ln C.
       redundancy: largest cosine; the authors have 0.4 for 10 classes and 0.05 for 1,000, where a sure prediction has
         `1/sqrt(C)` with a uniform average.
+      few_classes: "scaled" takes `redundancy sqrt(10 / C)` where C is below 10 (`batchwise.redundancy_for`), "as_given"
+        does not; the authors had no fewer.
       fisher: rate of the anti-forgetting term; 0 is ETA, which needs no source clips. The authors have 2000 on ImageNet
         and 1 on CIFAR-10.
       fisher_clips: source clips used, the first ones.
@@ -221,6 +245,7 @@ def eata(
             f"eata: fisher_clips is {fisher_clips} and fisher_batch {fisher_batch}, expected at least 1 of each; "
             "fisher=0 leaves the term out"
         )
+    registry.check("few_classes of method eata", few_classes, FEW_CLASSES)
     passes = norm_passes("eata", classifier, evaluate, axis_name)
     optimise = sgd_or_adam("eata", optimiser, lr, momentum)
 
@@ -236,6 +261,7 @@ def eata(
             memory = memory._replace(fisher=jax.tree.map(lambda f: fisher * f, diagonal), anchor=anchor)
         return state._replace(memory=memory)
 
-    step = filtered_entropy_step(passes, Filter(margin, redundancy), optimise, group, axis_name, entropy_rows)
+    kept = Filter(margin, redundancy, few_classes)
+    step = filtered_entropy_step(passes, kept, optimise, group, axis_name, entropy_rows)
     needs = ("source_data",) if fisher > 0 else ()
     return Method(init, step, passes.predict, adapts=group, passes=(1, 1), needs=needs)

@@ -55,7 +55,7 @@ def rpl(
     Raises:
       BadInput: `q` outside 0 to 1.
 
-    Source: Rusak et al., TMLR 2022, arXiv 2104.12928, section 3 (robust pseudo-labelling).
+    Source: Rusak et al., TMLR 2022, arXiv 2104.12928 (robust pseudo-labelling).
     """
     if not 0.0 <= q <= 1.0:
         raise BadInput(f"rpl: q is {q}, expected a number from 0 (cross-entropy) to 1 (absolute error)")

@@ -89,6 +89,7 @@ def utterance_losses(
 @declares(
     contract_options={"iterations": 2},
     because="every clip pays all updates, and the second already starts from the optimiser state of another",
+    unsaid={"moments": lambda options: options["statistics"] != "blend"},
 )
 def suta(
     classifier: Classifier,
@@ -106,6 +107,7 @@ def suta(
     reset: bool = True,
     statistics: str = "running",
     alpha: float = 1 / 17,
+    moments: str = "unbiased",
     group: str = "norm",
     axis_name: str | None = None,
 ) -> Method:
@@ -133,6 +135,8 @@ def suta(
       reset: with over=batch, whether each batch starts from the source; False goes on where the last one ended.
       statistics: BatchNorm by "running" (source) or "blend" statistics of the views (`normalisers.blend`).
       alpha: share of the views' statistics in "blend".
+      moments: of the views, in "blend": "unbiased" variance and no gradient through it or the mean, as MEMO's authors,
+        or "biased" with gradients.
       group: parameters that move, a name of `nets.masks.GROUPS` (the paper: layer norms and the convolutions).
       axis_name: the mapped axis over which the batch is spread.
 
@@ -141,7 +145,7 @@ def suta(
     augmentation = checked("suta", Augmentation(shift, gain_db, noise))
     views = clip_views(augmentation, augmentations)
     loss = utterance_losses("suta", temperature, entropy_rate, reweight)
-    norm = statistics_of("suta", statistics, alpha)
+    norm = statistics_of("suta", statistics, alpha, moments)
     rule = optax.adam(lr)
     episode = Episode("suta", classifier, views, loss, augmentations, rule, iterations, group, norm, over, reset)
     return episodic(episode, axis_name)

@@ -7,6 +7,7 @@ linear layer, BatchNorm over clips and frames, relu, the mean over frames, a lin
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ import numpy as np
 from dhauds_jax.nets.layers import BatchNorm, Dense
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta import methods
-from dhauds_jax.types import Batch, Classifier, Linear, Method, Outputs, RunInfo, SourceData
+from dhauds_jax.types import Batch, Classifier, Linear, Outputs, RunInfo, SourceData
 from tests.paths import golden
 
 STEPS, ROWS, TIME, FRAMES, CLASSES = 6, 32, 256, 16, 6
@@ -122,19 +123,18 @@ def info(dtype: Any) -> RunInfo:
 class Ran(NamedTuple):
     """What a method said and left at each step."""
 
-    method: Method
+    options: Mapping[str, Any]
     logits: np.ndarray
     losses: dict[str, np.ndarray]
     states: list[Any]
 
-    def affine(self, which: str) -> np.ndarray:
-        """`scale` or `shift` of the BatchNorm after each step."""
-        name = {"scale": "norm0.weight", "shift": "norm0.bias"}[which]
+    def params(self, name: str) -> np.ndarray:
+        """A parameter, by the authors' name, after each step."""
         return np.stack([leaf(state.variables["params"], name) for state in self.states])
 
     def running(self, which: str) -> np.ndarray:
         """Running `mean` or `var` after each step."""
-        return np.stack([s.variables["batch_stats"]["encoder"]["batch_norm"][which] for s in self.states])
+        return np.stack([state.variables["batch_stats"]["encoder"]["batch_norm"][which] for state in self.states])
 
 
 def key_of(step: int) -> Any:
@@ -142,16 +142,25 @@ def key_of(step: int) -> Any:
     return jax.random.key(step)
 
 
-def run(name: str, dtype: Any, batches: Any = None, **options: Any) -> Ran:
-    """A method's own factory, with these options, over the stream (or over some batches of one size)."""
+def run(name: str, dtype: Any, options: Mapping[str, Any], batches: Sequence[Batch] | None = None) -> Ran:
+    """A method's own factory, with these options, over the stream (or over some batches of one size).
+
+    A method that looks at the whole set does so before each pass.
+    """
     resolved = methods.resolve_options(name, "reference", options)
     method = methods.make(name, classifier(), resolved)
     state = method.init(variables(dtype), info(dtype))
     step, logits, history, states = jax.jit(method.step), [], [], []
-    for number, given in enumerate(batches or [batch(i, dtype) for i in range(STEPS)]):
+    stream = [batch(i, dtype) for i in range(STEPS)]
+    for number, given in enumerate(batches or stream):
+        if method.begin_epoch is not None and number % STEPS == 0:
+            seen = [method.observe(state, one) for one in stream]
+            state = method.begin_epoch(
+                state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *seen), key_of(number)
+            )
         state, said = step(state, given, key_of(number))
         logits.append(said.logits)
         history.append(said.losses)
         states.append(jax.tree.map(np.asarray, state))
     losses = {key: np.stack([terms[key] for terms in history]) for key in history[0]}
-    return Ran(method, np.stack(logits), losses, states)
+    return Ran(resolved, np.stack(logits), losses, states)
