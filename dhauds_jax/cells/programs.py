@@ -69,7 +69,11 @@ class Programs:
         return self._once(
             ("method", *_traced(cell, classifier, like), where),
             lambda: protocols.compiled(
-                method, self._options, parallel=where, spread=wrapped_method(cell, classifier, where.axis_name)
+                method,
+                self._options,
+                parallel=where,
+                spread=wrapped_method(cell, classifier, where.axis_name),
+                classifier=classifier,
             ),
         )
 
@@ -121,6 +125,7 @@ class Programs:
 
 def _traced(cell: Cell, classifier: Classifier, like: Any) -> tuple[Any, ...]:
     """All of a cell that enters a compiled function, and the shapes it is compiled for."""
-    rules = (cell.protocol == "episodic", *(dict(cell.protocol_options).get(name) for name in ("reset", "updates")))
+    options = ("reset", "updates", "window")
+    rules = (cell.protocol == "episodic", *(dict(cell.protocol_options).get(name) for name in options))
     shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(like))
     return (cell.method, cell.options, cell.batch_size, classifier, shapes, rules)

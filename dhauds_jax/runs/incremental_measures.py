@@ -42,7 +42,7 @@ def logits_of(
 def background_of(course: Course, readings: Readings, now: Now) -> dict[str, Float[np.ndarray, "windows max_classes"]]:
     """What every head says of background alone; {} where there is none."""
     noises = readings.noises(course.made.reads, now.variables)
-    return {} if noises is None else _said(course, now, noises.__getitem__, np.arange(len(noises)))
+    return {} if noises is None else _said(course, now, noises.take, np.arange(len(noises.row)))
 
 
 def _said(
@@ -186,16 +186,24 @@ def told_by_distance(course: Course, readings: Readings, now: Now, condition: Co
     return metrics.auroc(sure[:count], sure[count:])
 
 
-def whole(sessions: list[Mapping[str, Any]], plan_classes: list[list[int]]) -> dict[str, Any]:
-    """AA, PD, last, forgetting, BWT and the matrix of a finished course, from the sessions' numbers."""
-    over = [one["all"] for one in sessions]
-    per_class = [{int(c): value for c, value in one["per_class"].items()} for one in sessions]
+def whole(sessions: list[Mapping[str, Any] | None], plan_classes: list[list[int]]) -> dict[str, Any]:
+    """AA, PD, last, forgetting, BWT and the matrix of a finished course, from the sessions' numbers.
+
+    Of a course with sessions that were not measured (None) there is the last alone, and its row of the matrix.
+    """
+    per_class = [one and {int(c): value for c, value in one["per_class"].items()} for one in sessions]
     matrix = of_sessions.matrix(per_class, plan_classes)
+    found: dict[str, Any] = dict.fromkeys(("AA", "PD", "forgetting", "bwt"))
+    if None not in sessions:
+        over = [one["all"] for one in sessions]
+        found = {
+            "AA": of_sessions.average(over),
+            "PD": of_sessions.dropped(over),
+            "forgetting": of_sessions.forgetting(matrix),
+            "bwt": of_sessions.backward_transfer(matrix),
+        }
     return {
-        "AA": of_sessions.average(over),
-        "PD": of_sessions.dropped(over),
-        "last": over[-1],
-        "forgetting": of_sessions.forgetting(matrix),
-        "bwt": of_sessions.backward_transfer(matrix),
+        **found,
+        "last": sessions[-1]["all"],
         "matrix": [[None if np.isnan(x) else float(x) for x in row] for row in matrix],
     }

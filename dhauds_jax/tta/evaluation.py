@@ -13,19 +13,20 @@ from jaxtyping import Array
 
 from dhauds_jax import parallel as parallels
 from dhauds_jax.parallel import ONE, Parallel
-from dhauds_jax.tta import borders
+from dhauds_jax.tta import borders, sliding
 from dhauds_jax.tta.feeding import Waves, batch_of
 from dhauds_jax.tta.streams import padded_batches
 from dhauds_jax.tta.traced import Seen
-from dhauds_jax.types import AdaptState, Batch, Method, Prediction, Step
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, Step
 
 
 class Compiled(NamedTuple):
     """A method with its compiled functions; runs over sets of one shape share it and compile once.
 
     `steps` is several of `step` in one dispatch, `(state, batches, keys) -> (state, losses of each)`; `predict_alone`
-    is `predict` on each clip of a batch by itself, as batches of one. Batches lie as `feeding.batch_of` puts them for
-    `parallel`; `method` is the one for a single device.
+    is `predict` on each clip of a batch by itself, as batches of one; `predict_window` is `sliding.predictor`'s, None
+    where no classifier was given or on several devices. Batches lie as `feeding.batch_of` puts them for `parallel`;
+    `method` is the one for a single device.
     """
 
     method: Method
@@ -35,6 +36,7 @@ class Compiled(NamedTuple):
     predict_alone: Callable[..., Array]
     steps: Callable[..., tuple[AdaptState, Any]]
     parallel: Parallel = ONE
+    predict_window: Callable[..., Array] | None = None
 
 
 def compiled(
@@ -43,6 +45,7 @@ def compiled(
     *,
     parallel: Parallel = ONE,
     spread: Method | None = None,
+    classifier: Classifier | None = None,
 ) -> Compiled:
     """Compiles a method's step (state donated) and prediction; a second compilation of either is a bug, and raises.
 
@@ -52,6 +55,7 @@ def compiled(
         device alone).
       parallel: where its functions run.
       spread: the method built with `parallel.axis_name` (None: `method`, which will do unless that is a name).
+      classifier: the method's, for `predict_window`.
     """
     method = method._replace(step=_bordered(method.step))
     spread = method if spread is None else spread._replace(step=_bordered(spread.step))
@@ -76,7 +80,9 @@ def compiled(
         step, several = (jit(_once(name, f), donate_argnums=0) for name, f in (("step", method.step), ("steps", steps)))
         predict = jit(_once("predict", method.predict))
         observe = predict if method.observe is None else jit(_once("observe", method.observe))
-        return Compiled(method, step, predict, observe, jit(_once("predict_alone", alone)), several)
+        window = None if classifier is None else jit(_once("predict_window", sliding.predictor(classifier, method)))
+        run = Compiled(method, step, predict, observe, jit(_once("predict_alone", alone)), several)
+        return run._replace(predict_window=window)
 
     def rows_of(name: str, function: Callable[[AdaptState, Batch], Any]) -> Callable[[AdaptState, Batch], Any]:
         return parallels.spread_rows(parallel, _once(name, function))

@@ -96,7 +96,7 @@ COMMANDS: dict[str, Command] = {
     "tune": Command(
         "experiments.tune",
         f"{SPEECH} --checkpoint={{work}}/train_resnet/checkpoint --method=norm --corruption=UNI:0.005 --clips=8 "
-        "--epochs=1 --batch_size=8 --workdir={here} --output={here}/tuned.csv",
+        "--epochs=1 --batch_size=8 --seed=0 --workdir={here} --output={here}/tuned.csv",
         ("train_resnet",),
         ("records", "tuned"),
     ),

@@ -21,10 +21,11 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs import classify as runs_classify
 from dhauds_jax.runs.classify import ClassifyRun, classify
-from dhauds_jax.tta import protocols
+from dhauds_jax.tta import methods, protocols
 from dhauds_jax.types import AdaptState
 from dhauds_jax.workdir.saver import Saver
 from tests.runs import tiny
+from tests.tta.tiny import tiny_classifier
 
 
 @pytest.fixture(scope="module")
@@ -377,9 +378,10 @@ def test_a_wrong_truth_is_said_before_anything_is_written(place, tmp_path, text,
 def test_every_method_labels_a_folder_or_says_what_it_lacks(place, tmp_path, method):
     """Before, shot and gala ended in a TypeError after all their work."""
     run = a_run(place, tmp_path / "out", method=method, epochs=1)
-    if method in ("eata", "ttt"):
-        lacks = "source" if method == "eata" else "auxiliary"
-        with pytest.raises(ValueError, match=lacks):
+    built = methods.make(method, tiny_classifier("batch_norm"), methods.default_options(method, "corrected"))
+    lacks = [said for need, said in (("source_data", "source"), ("aux_head", "auxiliary")) if need in built.needs]
+    if lacks:
+        with pytest.raises(ValueError, match=lacks[0]):
             classify(run, "c")
         assert nothing_written(tmp_path / "out")
         return

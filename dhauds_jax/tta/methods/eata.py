@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -31,6 +32,8 @@ from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradients
 from dhauds_jax.types import AdaptState, Apply, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 Rows = Float[Array, " batch"]
+EntropyRows = Callable[[Array], Array]
+"""An entropy of each row of logits, in nats: the softmax's, or another's in its place (`come`)."""
 
 
 class EataMemory(NamedTuple):
@@ -50,14 +53,19 @@ class EataMemory(NamedTuple):
 
 
 def chosen_rows(
-    logits: Float[Array, "batch classes"], memory: EataMemory, weights: Rows, margin: float, redundancy: float
+    logits: Float[Array, "batch classes"],
+    memory: EataMemory,
+    weights: Rows,
+    margin: float,
+    redundancy: float,
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
 ) -> Rows:
     """1 for real rows with entropy below `margin` nats whose softmax has |cosine| < `redundancy` with the average."""
     p = jax.nn.softmax(logits, -1)
     lengths = jnp.linalg.norm(p, axis=-1) * jnp.linalg.norm(memory.average)
     cosine = (p @ memory.average) / jnp.maximum(lengths, 1e-8)
     fresh = ~memory.seen | (jnp.abs(cosine) < redundancy)
-    return weights * (losses.entropy_rows(logits, 0.0) < margin) * fresh
+    return weights * (entropy_rows(logits) < margin) * fresh
 
 
 def fisher_diagonal(
@@ -136,6 +144,7 @@ def filtered_entropy_step(
     optimiser: optax.GradientTransformation,
     group: masks.Group,
     axis_name: str | None,
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
 ) -> Any:
     """The `step` of ETA and EATA, over states whose memory is an `EataMemory`."""
 
@@ -146,11 +155,12 @@ def filtered_entropy_step(
         redundancy = redundancy_for(thresholds.redundancy, classes, thresholds.few_classes)
 
         def choose(logits: Array) -> Array:
-            return chosen_rows(jax.lax.stop_gradient(logits), memory, batch.weights, margin, redundancy)
+            fixed = jax.lax.stop_gradient(logits)
+            return chosen_rows(fixed, memory, batch.weights, margin, redundancy, entropy_rows)
 
         def loss(variables: Variables) -> tuple[Array, Evaluated]:
             logits, stats = passes.adapt(variables, batch.wave, batch.weights)
-            entropy, chosen = losses.entropy_rows(logits, 0.0), choose(logits)
+            entropy, chosen = entropy_rows(logits), choose(logits)
             weighted = jnp.exp(margin - jax.lax.stop_gradient(entropy)) * entropy
             terms = {
                 "total": chosen_mean(weighted, chosen, axis_name),
@@ -195,6 +205,7 @@ def eata(
     fisher_batch: int = 64,
     group: str = "batch_norm",
     evaluate: str = "running",
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
     axis_name: str | None = None,
 ) -> Method:
     """Minimises the weighted entropy of clips that are reliable and not redundant, near the source in Fisher's metric.
@@ -221,6 +232,7 @@ def eata(
         the model's own predictions.
       group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
+      entropy_rows: for code alone: what stands for E_b.
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
@@ -249,6 +261,7 @@ def eata(
             memory = memory._replace(fisher=jax.tree.map(lambda f: fisher * f, diagonal), anchor=anchor)
         return state._replace(memory=memory)
 
-    step = filtered_entropy_step(passes, Filter(margin, redundancy, few_classes), optimise, group, axis_name)
+    kept = Filter(margin, redundancy, few_classes)
+    step = filtered_entropy_step(passes, kept, optimise, group, axis_name, entropy_rows)
     needs = ("source_data",) if fisher > 0 else ()
     return Method(init, step, passes.predict, adapts=group, passes=(1, 1), needs=needs)

@@ -28,6 +28,7 @@ from dhauds_jax.tta.batchwise import (
     with_idle,
 )
 from dhauds_jax.tta.declared import declares
+from dhauds_jax.tta.methods.eata import EntropyRows
 from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradients
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
@@ -50,7 +51,14 @@ def followed(memory: SarMemory, value: Float[Array, ""], some: Bool[Array, ""]) 
 
 
 def sharp_gradients(
-    passes: Passes, variables: Variables, batch: Batch, group: str, margin: float, rho: float, axis_name: str | None
+    passes: Passes,
+    variables: Variables,
+    batch: Batch,
+    group: str,
+    margin: float,
+    rho: float,
+    axis_name: str | None,
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
 ) -> tuple[Any, Evaluated, Evaluated]:
     """Gradients of the reliable clips' mean entropy at `theta + rho g / |g|`, g those at theta, and both passes.
 
@@ -58,7 +66,7 @@ def sharp_gradients(
     """
 
     def reliable(logits: Array, weights: Array) -> tuple[Array, Array]:
-        entropy = losses.entropy_rows(logits, 0.0)
+        entropy = entropy_rows(logits)
         return entropy, weights * (entropy < margin * math.log(logits.shape[-1]))
 
     def at_theta(variables: Variables) -> tuple[Array, Evaluated]:
@@ -115,6 +123,7 @@ def sar(
     recovery: str = "whole",
     group: str = "norm",
     evaluate: str = "running",
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
     axis_name: str | None = None,
 ) -> Method:
     """Minimises the entropy of reliable clips at the sharpest nearby point, and recovers the source when it collapses.
@@ -140,6 +149,7 @@ def sar(
         fell below `recover` back: it goes on from there, and recovers until surer losses have raised it again.
       group: parameters that move, a name of `nets.masks.GROUPS`; the authors leave the last blocks' norms out.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
+      entropy_rows: for code alone: what stands for E_b.
       axis_name: the mapped axis over which the batch is spread.
 
     Source: Niu et al., ICLR 2023, arXiv 2302.12400, equations 2 to 5 and algorithm 1.
@@ -156,7 +166,9 @@ def sar(
         )
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
-        grads, first, second = sharp_gradients(passes, state.variables, batch, group, margin, rho, axis_name)
+        grads, first, second = sharp_gradients(
+            passes, state.variables, batch, group, margin, rho, axis_name, entropy_rows
+        )
         moving, frozen = masks.split(state.variables["params"], group)
         updates, opt_state = optimise.update(grads, state.opt_state, moving)
         some = second.losses["kept"] > 0
