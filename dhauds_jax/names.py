@@ -41,6 +41,9 @@ METHODS: Mapping[str, str] = {
     "gtta": f"{_METHODS}.gtta:gtta",
     "ttaug": f"{_METHODS}.ttaug:ttaug",
     "come": f"{_METHODS}.come:come",
+    "dsuta": f"{_METHODS}.dsuta:dsuta",
+    "sgem": f"{_METHODS}.sgem:sgem",
+    "foa": f"{_METHODS}.foa:foa",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 
@@ -194,6 +197,7 @@ SCORERS: Mapping[str, str] = {
     "drift": f"{_SCORERS}.drift:drift",
     "em": f"{_SCORERS}.em:em",
     "treff": f"{_SCORERS}.treff:treff",
+    "tda": f"{_SCORERS}.tda:tda",
 }
 """Training-free scorers of unit embeddings: factories `(*, options...) -> Scorer` (docs/zeroshot.md)."""
 

@@ -42,7 +42,7 @@ def logits_of(
 def background_of(course: Course, readings: Readings, now: Now) -> dict[str, Float[np.ndarray, "windows max_classes"]]:
     """What every head says of background alone; {} where there is none."""
     noises = readings.noises(course.made.reads, now.variables)
-    return {} if noises is None else _said(course, now, noises.__getitem__, np.arange(len(noises)))
+    return {} if noises is None else _said(course, now, noises.take, np.arange(len(noises.row)))
 
 
 def _said(

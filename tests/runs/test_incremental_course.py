@@ -69,7 +69,7 @@ def test_the_same_weights_with_another_front_end_are_another_course(tones, tmp_p
     run, keys = of_tones(tones, tmp_path, sessions=1), []
     key_of = runner.course_key
     monkeypatch.setattr(runner, "course_key", lambda *args: keys.append(key_of(*args)) or keys[-1])
-    load = runner.incremental_readings.load
+    load = runner.incremental_backbone.load
 
     def louder(run):
         found = load(run)
@@ -78,7 +78,7 @@ def test_the_same_weights_with_another_front_end_are_another_course(tones, tmp_p
         return found._replace(classifier=found.classifier._replace(config=config))
 
     for loading in (load, louder):
-        monkeypatch.setattr(runner.incremental_readings, "load", loading)
+        monkeypatch.setattr(runner.incremental_backbone, "load", loading)
         runner._courses(run, runner._inputs(run), "prototype")
     assert len(set(keys)) == 2
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -48,6 +50,40 @@ def class_confusion(
     columns = together.sum(0)
     shares = together / jnp.where(columns > 0, columns, 1.0)[None]
     return (shares.sum() - jnp.trace(shares)) / p.shape[-1]
+
+
+def clip_views(augmentation: Augmentation, augmentations: int) -> Callable[[PRNGKeyArray, Array, Array], Array]:
+    """`Episode.views`: a clip and `augmentations - 1` changed copies of it, which stand for an utterance's frames."""
+
+    def views(key: PRNGKeyArray, wave: Array, index: Array) -> Array:
+        copies = augmented_copies(key, wave, index, augmentation, augmentations - 1) if augmentations > 1 else wave[:0]
+        return jnp.concatenate([wave[None], copies.reshape(-1, *wave.shape)])
+
+    return views
+
+
+def utterance_losses(
+    name: str, temperature: float, entropy_rate: float, reweight: bool
+) -> Callable[[Array, Array, str | None], dict[str, Array]]:
+    """`Episode.losses`: `entropy_rate * mean H(p) + (1 - entropy_rate) * MCC(p)` over all views.
+
+    Raises:
+      BadInput: a rate that is no share, or a temperature that is not above 0; `name` is the method's.
+    """
+    if not 0.0 <= entropy_rate <= 1.0 or temperature <= 0:
+        raise BadInput(
+            f"{name}: entropy_rate is {entropy_rate} and temperature {temperature}, expected 0 to 1 and above 0"
+        )
+
+    def loss(logits: Array, weights: Array, axis_name: str | None) -> dict[str, Array]:
+        rows = logits.reshape(-1, logits.shape[-1]) / temperature
+        row_weights = jnp.tile(weights, logits.shape[0])
+        entropy = losses.entropy(rows, row_weights, axis_name, epsilon=0.0)
+        confusion = class_confusion(rows, row_weights, axis_name, reweight=reweight)
+        value = entropy_rate * entropy + (1 - entropy_rate) * confusion
+        return {"total": value, "entropy": entropy, "confusion": confusion}
+
+    return loss
 
 
 @declares(
@@ -107,23 +143,8 @@ def suta(
     Source: Lin, Li, Lee, Interspeech 2022, arXiv 2203.14222, section 2 (iterations, temperature, rates, lr).
     """
     augmentation = checked("suta", Augmentation(shift, gain_db, noise))
-    if not 0.0 <= entropy_rate <= 1.0 or temperature <= 0:
-        raise BadInput(
-            f"suta: entropy_rate is {entropy_rate} and temperature {temperature}, expected 0 to 1 and above 0"
-        )
-
-    def views(key: PRNGKeyArray, wave: Array, index: Array) -> Array:
-        copies = augmented_copies(key, wave, index, augmentation, augmentations - 1) if augmentations > 1 else wave[:0]
-        return jnp.concatenate([wave[None], copies.reshape(-1, *wave.shape)])
-
-    def loss(logits: Array, weights: Array, axis_name: str | None) -> dict[str, Array]:
-        rows = logits.reshape(-1, logits.shape[-1]) / temperature
-        row_weights = jnp.tile(weights, logits.shape[0])
-        entropy = losses.entropy(rows, row_weights, axis_name, epsilon=0.0)
-        confusion = class_confusion(rows, row_weights, axis_name, reweight=reweight)
-        value = entropy_rate * entropy + (1 - entropy_rate) * confusion
-        return {"total": value, "entropy": entropy, "confusion": confusion}
-
+    views = clip_views(augmentation, augmentations)
+    loss = utterance_losses("suta", temperature, entropy_rate, reweight)
     norm = statistics_of("suta", statistics, alpha, moments)
     rule = optax.adam(lr)
     episode = Episode("suta", classifier, views, loss, augmentations, rule, iterations, group, norm, over, reset)
