@@ -74,6 +74,7 @@ def test_a_collapse_and_less_sureness_are_left():
     assert int(choice(tally, jnp.int32(40), True)) == 0
 
 
+@pytest.mark.slow
 def test_steps_of_two_methods_side_by_side():
     """Each candidate makes the steps it makes alone, with its share of the key; one of the two is what is said."""
     made = linear.compiled("auto", candidates="norm+tent", leave=False)
