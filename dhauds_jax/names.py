@@ -43,6 +43,8 @@ METHODS: Mapping[str, str] = {
     "come": f"{_METHODS}.come:come",
     "dsuta": f"{_METHODS}.dsuta:dsuta",
     "sgem": f"{_METHODS}.sgem:sgem",
+    "foa": f"{_METHODS}.foa:foa",
+    "auto": f"{_METHODS}.auto:auto",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 

@@ -180,6 +180,28 @@ def test_shards_share_the_methods_and_phases_put_offline_and_online_first():
     assert leaderboard.phases(["mixed"]) == [["mixed"]]
 
 
+def test_a_part_of_the_board_is_followed_by_its_floors():
+    """`memo` is asked for online alone; `t3a` has no rate, and tuned `norm` has its running statistics as a floor."""
+    roots = {name: "x" for name in ("data_dir", "noise_dir", "checkpoint_root", "workdir")}
+    run = leaderboard.LeaderboardRun(**roots)
+    names = ["source", "norm", "tent", "t3a", "memo"]
+    options = ["norm.statistics=blend", "norm.prior=64", "tent.lr=0.005"]
+    parts = leaderboard.parts_of(run, names, ["offline", "online"], options)
+    both, online = ("offline", "online"), ("online",)
+    assert parts == [
+        (("source", "norm", "tent", "t3a"), both, tuple(options)),
+        (("tent",), both, ("tent.lr=0.005", "tent.lr=0.0")),
+        (("norm",), both, ("norm.statistics=running",)),
+        (("memo",), online, ()),
+        (("memo",), online, ("memo.lr=0.0",)),
+    ]
+    assert [leaderboard.cells_of(part, run.corruption) for part in parts] == [32, 8, 8, 4, 4]
+    without = leaderboard.parts_of(run.replace(floors=False), ["tent", "memo"], ["batch1"], ())
+    assert without == [(("tent",), ("batch1",), ())]
+    with pytest.raises(BadInput, match=r"^--options=lr=1: expected METHOD\.key=value on a board of several methods$"):
+        leaderboard.fill(run.replace(options=["lr=1"], checkpoint_root=str(ROOT)), "c")
+
+
 def test_ttt_is_left_out_unless_the_network_has_its_head(capsys):
     kept = [able(["source", "ttt"], contract.NETS[net]()) for net in ("batch_norm", "aux")]
     assert kept == [["source"], ["source", "ttt"]]

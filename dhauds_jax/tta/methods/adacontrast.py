@@ -17,7 +17,7 @@ from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented, checked
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.neighbours import of_unit_length
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Outputs, Prediction, RunInfo, Variables
 
 FOLLOWING, FIXED = (Mode(dropout=False, norm=norm) for norm in (normalisers.batch, normalisers.batch_frozen))
@@ -194,8 +194,9 @@ def adacontrast(
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         places = max(min(queue, info.clips), neighbours)
         features = classifier.head(variables).kernel.shape[0]
-        empty = jnp.zeros((places, features), jnp.float32)
-        labels, probabilities = jnp.zeros(places, jnp.int32), jnp.zeros((places, info.classes), jnp.float32)
+        dtype = float_type(variables)
+        empty, probabilities = (jnp.zeros((places, width), dtype) for width in (features, info.classes))
+        labels = jnp.zeros(places, jnp.int32)
         ring = Ring(empty, labels, empty, probabilities, jnp.zeros((), jnp.int32))
         slow = jax.tree.map(jnp.copy, masks.split(variables["params"], group)[0])
         state = first_state("adacontrast", variables, optimiser, group)
