@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import mmap
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -55,13 +56,11 @@ class Read(NamedTuple):
           IndexError: nothing was read of one of them.
         """
         blocks, rows = self.block[clips], self.row[clips]
-        used = np.unique(blocks)
-        if len(used) == 1:
-            return np.asarray(self.arrays[used[0]][rows], np.float32)
         out = np.empty((len(rows), *self.arrays[0].shape[1:]), np.float32)
-        for number in used:
-            here = blocks == number
-            out[here] = self.arrays[number][rows[here]]
+        for number in np.unique(blocks):
+            here, array = blocks == number, self.arrays[number]
+            out[here] = array[rows[here]]
+            _let_go(array)
         return out
 
     def placed(self, clips: Int[np.ndarray, " there"], count: int) -> Read:
@@ -69,6 +68,12 @@ class Read(NamedTuple):
         block, row = np.full(count, len(self.arrays), int), np.zeros(count, int)
         block[clips], row[clips] = self.block, self.row
         return Read(self.arrays, block, row)
+
+
+def _let_go(array: np.ndarray) -> None:
+    """Pages of a file that were looked at count as memory of the process until they are let go."""
+    if isinstance(array, np.memmap) and hasattr(mmap, "MADV_DONTNEED"):
+        array._mmap.madvise(mmap.MADV_DONTNEED)
 
 
 def whole(array: np.ndarray) -> Read:
@@ -230,6 +235,7 @@ def _checked(
         found = np.load(manifest.with_suffix(".npy"), mmap_mode="r")
         fits = found.shape == shape and found.dtype == (np.float32 if dtype == "float32" else np.uint16)
         good = fits and manifest.stem == _block_name(known, clips, found)
+        _let_go(found)
     except (OSError, ValueError, KeyError, TypeError, EOFError):
         good = False
     return (found, "") if good else (None, "is damaged")

@@ -129,7 +129,8 @@ class Readings:
         if condition != CLEAN_ONE:
             follows |= {"noise": made.noise, "profile": self._run.profile}
             follows |= {"source": registry.source_digest(condition[0])}
-        read = self._read(what, condition, variables, follows, lambda: self._names(rows, made), made.waves)
+        waves = (lambda some: self._clean(rows[some])) if condition == CLEAN_ONE else lambda some: made.waves()[some]
+        read = self._read(what, condition, variables, follows, lambda: self._names(rows, made), waves)
         return read.placed(rows, count)
 
     def _read(
@@ -139,7 +140,7 @@ class Readings:
         variables: Variables | None,
         follows: Mapping[str, Any],
         names: Callable[[], Sequence[str]],
-        waves: Callable[[], Float[np.ndarray, "clips time"]],
+        waves: Callable[[Int[np.ndarray, " rows"]], Float[np.ndarray, "rows time"]],
     ) -> Read:
         """What a network gives of waves, each of which follows from its name and from what all of them follow from."""
         weights, held = self._weights(variables), variables or self._backbone.variables
@@ -149,14 +150,17 @@ class Readings:
             under = "" if condition == CLEAN_ONE else f" {title(*condition).removesuffix('--')}"
 
             def fill(rows: np.ndarray, out: np.ndarray, tick: Callable[[], Any]) -> None:
-                of_rows = waves()[rows]
                 options = {"batch_size": self._run.batch_size, "out": out, "tick": tick}
-                taps.read(self._backbone.classifier, held, of_rows, what, **options)
+                taps.read(self._backbone.classifier, held, waves(rows), what, **options)
 
             shape, said = self._shape(what, held, weights), f"{what} of {self._pool.name}{under}"
             found = self.cache.of(known, names(), shape, fill, said)
             self._found[what, condition, weights] = known, found
         return self._found[what, condition, weights][1]
+
+    def _clean(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time"]:
+        """Clips as recorded, laid out; not held, since they are the pool's own."""
+        return waves_of(self._pool.loaded, rows, CLEAN_ONE, self._run, lambda: targets.Noise(None, None)).waves()
 
     @functools.cached_property
     def _digests(self) -> tuple[str, ...]:
@@ -190,7 +194,7 @@ class Readings:
             variables,
             {"corruption": [BACKGROUND]},
             lambda: list(map(digests.of_arrays, self._windows())),
-            self._windows,
+            lambda some: self._windows()[some],
         )
 
     def drop_moved(self) -> None:

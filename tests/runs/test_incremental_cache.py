@@ -4,6 +4,8 @@ whole.
 
 import json
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -201,6 +203,32 @@ def test_bfloat16_takes_half_the_room_and_moves_a_number_by_little(budget_mb, tm
         assert 2**-9 < off.max() <= 2**-8
         assert [array.nbytes for array in found.arrays] == [numbers.nbytes // 2]
     assert of(tmp_path)[0].made == 16  # float32 does not take what was rounded
+
+
+PEAK = """
+import resource, sys
+import numpy as np
+from dhauds_jax.runs import incremental_cache
+incremental_cache.BLOCK_BYTES = 1 << 20
+clips = [str(number) for number in range(1200)]
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+def fill(rows, out, tick):
+    out[:] = 1.0
+before = peak()
+for always in (True, True):
+    read = incremental_cache.Cache(8.0, sys.argv[1], always, "float32", 4).of({}, clips, (64, 256), fill)
+    for number in range(0, 1200, 4):
+        read.take(np.arange(number, number + 4))
+print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_what_lies_in_files_takes_no_memory(tmp_path):
+    """75 MiB are written, found again, checked and looked at twice; 8 MiB may be held, and blocks are of 1 MiB."""
+    done = subprocess.run([sys.executable, "-c", PEAK, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 8 + 8 + 8  # of both caches, and what reading and writing take
 
 
 def test_clips_of_which_nothing_was_read_are_not_given():
