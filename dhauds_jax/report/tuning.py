@@ -142,7 +142,8 @@ def render(found: Sequence[Record], folder: Path) -> str:
         dataset, net, corruption, level, protocol, profile, _ = place
         first = members[-1]
         seeds = ", ".join(map(str, first["seeds"]))
-        about = f"{first['n']} clips, {counted(first['epochs'], 'epoch')} in batches of {first['batch_size']}, seeds {seeds}"
+        passes = f"{counted(first['epochs'], 'epoch')} in batches of {first['batch_size']}"
+        about = f"{first['n']} clips, {passes}, seeds {seeds}"
         curves(members, folder / f"tuning-{number}.png")
         hours = sum(record["seconds"] for record in latest(members)) / 3600
         parts += [
