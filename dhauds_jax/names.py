@@ -44,6 +44,7 @@ METHODS: Mapping[str, str] = {
     "dsuta": f"{_METHODS}.dsuta:dsuta",
     "sgem": f"{_METHODS}.sgem:sgem",
     "foa": f"{_METHODS}.foa:foa",
+    "auto": f"{_METHODS}.auto:auto",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 

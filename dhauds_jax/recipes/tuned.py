@@ -19,7 +19,7 @@ FACTORS = (0.3, 1.0, 5.0, 25.0)
 SGD_FACTORS = (1.0, 10.0, 40.0, 120.0)
 """The same of methods whose default is a plain SGD rate that hardly moves a network in a few updates."""
 
-SGD_METHODS = ("eata", "rdumb", "sar", "deyo")
+SGD_METHODS = ("eata", "rdumb", "sar", "deyo", "come")
 
 
 class Line(NamedTuple):

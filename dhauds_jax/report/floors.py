@@ -57,6 +57,6 @@ def floor_of(method: str) -> str:
 
 
 def cell_of(record: Record) -> tuple[Any, ...]:
-    """What a method's cell and its floor's have in common."""
+    """What names a run, whatever its method: so a method's and its floor's. Seed and source weights are last."""
     keys = ("dataset", "net", "profile", "protocol", "corruption", "level", "seed", "source_checkpoint")
     return tuple(record.get(key) for key in keys)

@@ -64,24 +64,19 @@ def held_out(course: Course, readings: Readings, now: Now) -> dict[str, Calibrat
     A network that was carried on reads the shots of earlier sessions otherwise than when they were learnt: what a
     closed form would take out of the state never was in it, so there is nothing to say.
     """
-    from dhauds_jax.runs.incremental_course import session_shots
+    from dhauds_jax.runs.incremental_course import shots_of
 
     if course.made.held_out is None or (course.carried and int(now.state.session) > 1):
         return {}
-    logits: dict[str, list[np.ndarray]] = {head: [] for head in course.heads}
-    labels = []
-    for number in range(int(now.state.session)):
-        shots = session_shots(course, readings, now.variables, number, course.made.reads)
-        count = len(course.plan[number].shots)
-        said = course.made.held_out(now.state, shots)
-        for head in [head for head in course.heads if head in said]:
-            logits[head].append(np.asarray(said[head], np.float64)[:count])
-        labels.append(np.asarray(shots.labels)[:count])
+    rows = np.concatenate([one.shots for one in course.plan[: int(now.state.session)]])
+    inputs = readings.of(course.made.reads, course.shots, now.variables).take(rows)
+    # one call, since the closed forms take the whole state apart in each, and one shape for every session
+    shots = shots_of(course, rows, inputs, sum(len(one.shots) for one in course.plan))
     seen, found = np.asarray(now.state.seen, np.float32), {}
-    for head, parts in logits.items():
-        if parts and all(np.isfinite(part[:, seen > 0]).all() for part in parts):
-            made = rejection.calibrated(np.concatenate(parts), np.concatenate(labels), seen, SCORE)
-            found[head] = made
+    for head, said in course.made.held_out(now.state, shots).items():
+        logits = np.asarray(said, np.float64)[: len(rows)]
+        if head in course.heads and np.isfinite(logits[:, seen > 0]).all():
+            found[head] = rejection.calibrated(logits, course.labels[rows], seen, SCORE)
     return found
 
 

@@ -34,7 +34,7 @@ class Trials:
     def __init__(self, run: TuneRun, command: str, ended: Callable[[bool], None] = lambda ran: None):
         """`ended` is told of every run of a seed, and whether it was run now."""
         self._run, self._command, self._ended, self._subset = run, command, ended, _subset(run)
-        self._programs, self._memory = Programs(), {seed: {} for seed in _seeds(run)}
+        self._programs, self._memory = Programs(any_rate=True), {seed: {} for seed in _seeds(run)}
         self.last: dict[str, Any] = {}
 
     def __call__(self, method: str, options: Mapping[str, Any]) -> Trial:

@@ -95,6 +95,7 @@ def test_eata_chooses_and_weighs_by_the_opinion_and_compares_by_the_softmax():
     np.testing.assert_allclose(state.memory.average, softmax(logits(START, x))[rows].mean(0), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_sar_climbs_and_descends_by_the_opinion():
     x = affine.wave(SEED)
     method, state = affine.make("come", base="sar", lr=LR, rho=0.4, margin=1.0, recover=0.0)

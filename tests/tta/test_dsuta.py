@@ -124,6 +124,7 @@ def test_the_moments_of_a_domain():
     assert float(found.deviation(jnp.float32(5 + 2 * 13**0.5), 4)) == pytest.approx(4.0)
 
 
+@pytest.mark.slow
 def test_predict_adapts_fast_and_keeps_nothing():
     method = linear.compiled("dsuta", **GIVEN)
     state = method.init(linear.VARIABLES, linear.INFO)
@@ -149,6 +150,7 @@ def test_batches_change_nothing_but_the_order_of_clips():
     np.testing.assert_allclose(linear.affine(state.variables), linear.affine(whole.variables), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_padded_row_of_nonsense_stays_out():
     method = linear.compiled("dsuta", **GIVEN)
     state = method.init(linear.VARIABLES, linear.INFO)

@@ -74,6 +74,7 @@ def test_two_batches_by_hand():
     assert method.passes == (5, 0) and method.needs == ("source_data",)
 
 
+@pytest.mark.slow
 def test_the_equaliser_of_a_room_is_found():
     """The source's clips with their differences 10 dB softer: thirty batches find the gains that undo it."""
     method, state = made(rate=6400.0)
@@ -87,6 +88,7 @@ def test_the_equaliser_of_a_room_is_found():
     np.testing.assert_allclose(state.memory.best, [0.0, 10.0], atol=0.3)
 
 
+@pytest.mark.slow
 def test_a_padded_row_of_nonsense_stays_out():
     method, state = made()
     batch = linear.BATCH._replace(wave=linear.BATCH.wave.at[7].set(jnp.nan), weights=jnp.asarray([1.0] * 7 + [0.0]))

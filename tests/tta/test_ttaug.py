@@ -60,6 +60,7 @@ def test_without_copies_it_is_the_source():
     np.testing.assert_allclose(method.step(state, linear.BATCH, KEY)[1].logits, plain, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_spread_batch_gives_the_same():
     """With the statistics of batches, which couple the two halves."""
     options = methods.resolve_options("ttaug", "reference", {**GIVEN, "statistics": "batch"})

@@ -77,7 +77,7 @@ def dsuta(
       gain_db: its largest gain or loss in dB.
       noise: its noise, as a share of the clip's root mean square.
       statistics: BatchNorm by "running" (source) or "blend" statistics of a clip's views (`normalisers.blend`).
-      alpha: share of the views' statistics in "blend".
+      alpha: share of the views' statistics in "blend" (unbiased variance, no gradient, as `suta`).
       group: parameters that move, a name of `nets.masks.GROUPS` (the paper: layer norms and the feature extractor).
       axis_name: the mapped axis over which the batch is spread.
 
@@ -95,7 +95,7 @@ def dsuta(
         raise BadInput(f"dsuta: construct is {construct}, expected at least 5 clips, of whose second half two remain")
     views = clip_views(checked("dsuta", Augmentation(shift, gain_db, noise)), augmentations)
     loss = utterance_losses("dsuta", temperature, entropy_rate, reweight)
-    norm, rule = statistics_of("dsuta", statistics, alpha), optax.adam(lr)
+    norm, rule = statistics_of("dsuta", statistics, alpha, "unbiased"), optax.adam(lr)
     episode = Episode("dsuta", classifier, views, loss, augmentations, rule, iterations, group, norm, "clip", True)
     slow = Slow(episode, Rhythm(every, construct, patience, deviation))
 

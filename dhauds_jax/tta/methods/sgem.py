@@ -101,7 +101,7 @@ def sgem(
       over: "clip" or "batch": shared updates on all views of a batch.
       reset: with over=batch, whether each batch starts from the source; False goes on where the last one ended.
       statistics: BatchNorm by "running" (source) or "blend" statistics of the views (`normalisers.blend`).
-      alpha: share of the views' statistics in "blend".
+      alpha: share of the views' statistics in "blend" (unbiased variance, no gradient, as `suta`).
       group: parameters that move, a name of `nets.masks.GROUPS` (the paper: the feature extractor).
       axis_name: the mapped axis over which the batch is spread.
 
@@ -123,7 +123,7 @@ def sgem(
         negative = losses.weighted_mean(negative_rows(rows, temperature, negative_threshold), row_weights, axis_name)
         return {"total": entropy + negative_rate * negative, "entropy": entropy, "negative": negative}
 
-    views, norm = clip_views(augmentation, augmentations), statistics_of("sgem", statistics, alpha)
+    views, norm = clip_views(augmentation, augmentations), statistics_of("sgem", statistics, alpha, "unbiased")
     rule = optax.adam(annealed(lr, lr_end, iterations))
     episode = Episode("sgem", classifier, views, loss, augmentations, rule, iterations, group, norm, over, reset)
     return episodic(episode, axis_name)
