@@ -21,10 +21,11 @@ from dhauds_jax.report.tables import Record, grouped, table
 MEASURES = (
     "*gain*: points above the method's own floor (itself at rate 0; `-` where that was not run), mean over the runs "
     "that both have. *below source*, *below floor*: runs in which it is worse than no adaptation, or than its "
-    "floor. *worst cell*: its least gain over no adaptation, mean over seeds. *ms a clip*: of the whole run, median over "
-    "runs, so that what few of them compiled counts for little. *passes*: forward + backward a clip. *forgets*: points of "
-    "the clean set lost when the stream is over. *regret*: points that the label-free choice loses to the better one "
-    "(of the epochs, or of before and after); *as it goes*: the same of the choice that a stream makes as it goes."
+    "floor. *worst cell*: its least gain over no adaptation, mean over seeds. *ms a clip*: of the whole run, median "
+    "over runs, so that what few of them compiled counts for little. *passes*: forward + backward a clip. "
+    "*forgets*: points of the clean set lost when the stream is over. *regret*: points that the label-free choice "
+    "loses to the better one (of the epochs, or of before and after); *as it goes*: the same of the choice that a "
+    "stream makes batch by batch."
 )
 _EQUAL = 1e-12
 

@@ -22,12 +22,10 @@ from dhauds_jax.data import content
 from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision
 from dhauds_jax.nets.config import reading
+from dhauds_jax.tta import batchwise
 from dhauds_jax.tta.options import given_for
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
-
-IDLE_SHARE = 0.8
-"""A run of which more updates than this learnt from no clip is said to be idle."""
 
 
 def _kept(memory: dict[str, Any] | None, name: str, key: Any, make: Callable[[], Any]) -> Any:
@@ -184,7 +182,6 @@ def summary(record: dict[str, Any], given: Mapping[str, str] = MappingProxyType(
     words.append(f"({record['metric']} in %, {record['seconds']:.0f} s)")
     if record["collapsed"]:
         words.append(f"COLLAPSED: more than {100 * metrics.COLLAPSE_SHARE:.0f} % of the predictions are one class")
-    idle = record["curve"][-1]["losses"].get("idle", 0.0)
-    if idle >= IDLE_SHARE:
-        words.append(f"IDLE: {100 * idle:.0f} % of the updates kept no clip; expected some: widen the thresholds")
+    if idle := batchwise.idle_said(record["curve"][-1]["losses"]):
+        words.append(f"IDLE: {idle}")
     return " ".join(words)

@@ -122,6 +122,18 @@ def with_idle(losses: Mapping[str, Array]) -> dict[str, Array]:
     return {**losses, "idle": (losses["kept"] == 0).astype(losses["kept"].dtype)}
 
 
+IDLE_SHARE = 0.8
+"""A run of whose updates at least this share kept no clip is said to be idle."""
+
+
+def idle_said(losses: Mapping[str, float]) -> str:
+    """A sentence for a user where mean losses say that a method learnt from hardly any clip, else ""."""
+    share = losses.get("idle", 0.0)
+    if share < IDLE_SHARE:
+        return ""
+    return f"{100 * share:.0f} % of the updates kept no clip; expected some: widen the method's thresholds"
+
+
 def where(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
     """`new` where `condition` holds, else `old`: two pytrees of one structure."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

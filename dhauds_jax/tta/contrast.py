@@ -136,6 +136,7 @@ def contrastive(
     return each.sum() / (count * real.sum())
 
 
+@functools.partial(jax.jit, static_argnames=("temperature", "axis_name"))
 def alignment(
     projector: dict[str, Any],
     prototypes: Prototypes,

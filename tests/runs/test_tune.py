@@ -10,6 +10,7 @@ from dhauds_jax.recipes import tuned
 from dhauds_jax.recipes.rows import share
 from dhauds_jax.recipes.tuning import Trial
 from dhauds_jax.runs import leaderboard
+from dhauds_jax.runs import tune as tune_module
 from dhauds_jax.runs.tune import Trials, TuneRun, tune
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
@@ -213,6 +214,16 @@ def test_the_subset_of_the_leaderboard_has_twenty_clips_a_class():
     assert len(ids) == len(set(ids)) == 300
     counts = np.unique([name.split("/")[1] for name in ids], return_counts=True)[1]
     assert list(counts) == [20] * 15
+
+
+@pytest.mark.parametrize(("score", "asked"), [("offline", False), ("online", True)])
+def test_all_methods_are_those_that_a_board_asks_for_under_the_protocol(monkeypatch, tmp_path, score, asked):
+    monkeypatch.setattr(tune_module, "able", lambda names, *_: names)
+    monkeypatch.setattr(tune_module.checkpoints, "load_config", lambda folder: None)
+    monkeypatch.setattr(tune_module.zoo, "build", lambda config: None)
+    names = tune_module._check(a_run(tmp_path, method=["all"], score=score))
+    assert [("memo" in names), ("suta" in names), "source" in names] == [asked, asked, False]
+    assert tune_module._check(a_run(tmp_path, method=["memo"], score="offline")) == ["memo"], "who names it gets it"
 
 
 def test_what_no_trial_and_no_cell_would_run_on_is_refused(tmp_path):

@@ -7,8 +7,7 @@ import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.tta.augment import Augmentation, augmented
-from dhauds_jax.tta.methods import adacontrast
-from dhauds_jax.tta.methods.adacontrast import Ring
+from dhauds_jax.tta.methods.adacontrast import Ring, instance_rows, placed, refined_labels, sameness
 from dhauds_jax.types import RunInfo
 from tests.tta import affine, by_hand, spread, tiny
 from tests.tta.affine import CLASSES, normalised, softmax
@@ -20,9 +19,6 @@ PLACES, NEIGHBOURS, TEMPERATURE = 10, 3, 0.5
 OPTIONS = {"lr": 0.05, "momentum": 0.6, "weight_decay": 0.02, "teacher_momentum": 0.8, "temperature": TEMPERATURE}
 OPTIONS |= {"queue": PLACES, "neighbours": NEIGHBOURS, "refine_after": 7, "gain_db": 6.0, "noise": 0.0, "shift": 0.5}
 OPTIONS |= {"weak_shift": 0.5, "classify": 0.9, "contrast": 0.7, "diversity": 0.4}
-placed, sameness = jax.jit(adacontrast.placed), jax.jit(adacontrast.sameness, static_argnums=2)
-refined_labels = jax.jit(adacontrast.refined_labels, static_argnums=(3, 4))
-instance_rows = jax.jit(adacontrast.instance_rows, static_argnums=4)
 RNG = np.random.default_rng(5)
 
 

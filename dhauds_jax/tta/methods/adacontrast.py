@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -53,6 +54,7 @@ class AdaContrastMemory(NamedTuple):
     ring: Ring
 
 
+@jax.jit
 def placed(ring: Ring, rows: tuple[Array, Array, Array, Array], weights: Float[Array, " rows"]) -> Ring:
     """The ring after the real rows, in their order; of more rows than places the last ones."""
     real, places = weights > 0, ring.labels.shape[0]
@@ -65,6 +67,7 @@ def placed(ring: Ring, rows: tuple[Array, Array, Array, Array], weights: Float[A
     )
 
 
+@functools.partial(jax.jit, static_argnames=("neighbours", "refine_after"))
 def refined_labels(
     embedding: Float[Array, "rows features"],
     logits: Float[Array, "rows classes"],
@@ -89,6 +92,7 @@ def refined_labels(
     return jnp.where(ready, votes.argmax(-1), logits.argmax(-1)).astype(jnp.int32)
 
 
+@functools.partial(jax.jit, static_argnames="temperature")
 def instance_rows(
     query: Float[Array, "rows features"],
     key: Float[Array, "rows features"],
