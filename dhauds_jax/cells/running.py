@@ -179,6 +179,7 @@ def _chosen(cell: Cell, target: Target, before: np.ndarray, trajectory: Trajecto
         "domains": trajectory.domains,
         "metrics": trajectory.final,
         "reliability": reliability,
+        **({"selected_as_it_goes": dict(trajectory.as_it_goes)} if trajectory.as_it_goes else {}),
         **{name: measured[-1][name] for name in ("ece", "nll", "collapsed")},
     }
 

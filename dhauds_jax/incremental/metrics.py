@@ -101,9 +101,9 @@ def curve_of(
 ) -> list[list[float]]:
     """Points (share of unknown clips kept, share of known clips kept) of the ROC curve, from (0, 0) to (1, 1)."""
     edges = np.unique(np.concatenate([known, unknown]))[::-1]
-    kept = [[float(np.mean(unknown >= edge)), float(np.mean(known >= edge))] for edge in edges]
-    chosen = np.unique(np.round(np.linspace(0, len(kept) - 1, min(points, len(kept)))).astype(int))
-    return [[0.0, 0.0], *(kept[k] for k in chosen)]
+    chosen = np.unique(np.round(np.linspace(0, len(edges) - 1, min(points, len(edges)))).astype(int))
+    shares = [[float(np.mean(some >= edge)) for some in (unknown, known)] for edge in edges[chosen]]
+    return [[0.0, 0.0], *shares]
 
 
 def calibration(

@@ -23,6 +23,10 @@ TTA_SESSIONS = ("auto", "all", "last")
 """After which sessions an adaptation runs; auto: without gradients after all, with gradients after the last."""
 
 
+CACHE_DTYPES = ("float32", "bfloat16")
+"""What numbers that are read of a network are kept as."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class IncrementalGrid(Request):
     """Every learner with every seed is one course of sessions, and gives a record a head, corruption and adaptation."""

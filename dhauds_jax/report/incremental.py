@@ -20,7 +20,17 @@ PLACE = ("dataset", "net", "way", "shot", "sessions", "base_way", "base_shot")
 CONDITION = ("corruption", "level")
 
 _LINE = ("learner", "head", "profile", "order", "memory", "exemplars_from", "shots_corruption", "tta", "tta_reset")
-_LINE = (*_LINE, "tta_sessions", "tta_batch_size", "tta_options", "reject", "precision", "noise", "listing")
+_LINE = (
+    *_LINE,
+    "tta_sessions",
+    "tta_batch_size",
+    "tta_options",
+    "reject",
+    "precision",
+    "cache_dtype",
+    "noise",
+    "listing",
+)
 _LINE = (*_LINE, "source_checkpoint", "options")
 """What names a line: its seeds are averaged."""
 
@@ -30,7 +40,7 @@ _HASHES = ("source_checkpoint", "listing", "noise")
 _NAMED = ("learner", "head", "tta", "options", "tta_options")
 """Of these, what stands in the line's name in another way."""
 
-_MAY_LACK = ("tta_sessions", "tta_batch_size", "noise", "reject", "precision", "listing")
+_MAY_LACK = ("tta_sessions", "tta_batch_size", "noise", "reject", "precision", "cache_dtype", "listing")
 """Of these, what does not differ between a line that has it and one that lacks it."""
 
 NONE = "none"
@@ -71,9 +81,9 @@ def lines_of(found: Sequence[Record]) -> list[Line]:
 
 
 def _told(record: Record, key: str) -> Any:
-    """What a record says under a key; older ones with an adaptation had it after every session."""
-    older = "all" if key == "tta_sessions" and record["tta"] != NONE else None
-    return record.get(key, older)
+    """What a record says under a key; older ones adapted after every session, and rounded nothing that was read."""
+    older = {"cache_dtype": "float32", "tta_sessions": None if record["tta"] == NONE else "all"}
+    return record.get(key, older.get(key))
 
 
 def _values(lines: Sequence[Sequence[Record]], key: str) -> set[str]:

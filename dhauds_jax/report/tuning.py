@@ -10,6 +10,7 @@ import numpy as np
 
 from dhauds_jax.report.plotting import save, subplots
 from dhauds_jax.report.tables import Record, grouped, table
+from dhauds_jax.wording import counted
 
 PLACE = ("dataset", "net", "corruption", "level", "protocol", "profile", "source_checkpoint")
 """What must be equal for methods to have been tuned alike."""
@@ -25,7 +26,7 @@ WHY: Mapping[str, str] = {
 _MARKS = {"chosen": "*", "collapsed": "!", "diverged": "x"}
 
 READING = (
-    "A column a value, in % as mean over seeds with its NLL in nats behind the slash: `*` chosen, `!` one class took "
+    "Values with their metric in % / NLL in nats, means over seeds: `*` chosen, `!` one class took "
     "nearly all predictions with some seed, `x` not finite. *floor*: the method at rate 0 (methods without a rate: "
     "the unadapted network); *seeds*: standard deviation of the chosen value's seeds, in points."
 )
@@ -141,7 +142,8 @@ def render(found: Sequence[Record], folder: Path) -> str:
         dataset, net, corruption, level, protocol, profile, _ = place
         first = members[-1]
         seeds = ", ".join(map(str, first["seeds"]))
-        about = f"{first['n']} clips, {first['epochs']} epochs of batches of {first['batch_size']}, seeds {seeds}"
+        passes = f"{counted(first['epochs'], 'epoch')} in batches of {first['batch_size']}"
+        about = f"{first['n']} clips, {passes}, seeds {seeds}"
         curves(members, folder / f"tuning-{number}.png")
         hours = sum(record["seconds"] for record in latest(members)) / 3600
         parts += [

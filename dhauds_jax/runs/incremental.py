@@ -18,10 +18,11 @@ from dhauds_jax.incremental.request import NONE
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import precision
 from dhauds_jax.progress import progress_bar
-from dhauds_jax.runs import incremental_clips, incremental_readings, incremental_recipes, incremental_tta
+from dhauds_jax.runs import incremental_backbone, incremental_clips, incremental_recipes, incremental_tta
+from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.incremental_clips import Pool
 from dhauds_jax.runs.incremental_course import Course, Place, begun, keep, measured, saver_of, step
-from dhauds_jax.runs.incremental_readings import CLEAN_ONE, Backbone, Condition, Readings
+from dhauds_jax.runs.incremental_readings import CLEAN_ONE, Condition, Readings
 from dhauds_jax.runs.incremental_records import cell_of, course_key, line_of, record_of, tests_digest
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.tta.options import given_for
@@ -127,13 +128,13 @@ def _inputs(run: IncrementalRun) -> Inputs:
     _check(run)
     conditions = _conditions(run)
     if run.dataset is not None:
-        backbone = incremental_readings.load(run)
+        backbone = incremental_backbone.load(run)
         dataset, rate = sets.get(run.dataset, run.data_dir), backbone.classifier.config.sample_rate
         for condition in conditions:
             if condition != CLEAN_ONE:
                 targets.check_noise(dataset, run.noise_dir, *condition, rate)
     else:
-        backbone = incremental_readings.of_embeddings(run)
+        backbone = incremental_backbone.of_embeddings(run)
     made = {name: _learner(run, name, backbone) for name in dict.fromkeys(run.learner)}
     alone = {name: learner for name, (_, learner) in made.items()}
     _check_heads(run, alone)

@@ -15,7 +15,8 @@ from jaxtyping import Int
 from dhauds_jax import digests
 from dhauds_jax.incremental.sessions import Session
 from dhauds_jax.runs import incremental_measures as measures
-from dhauds_jax.runs.incremental_readings import Backbone, Condition, Readings
+from dhauds_jax.runs.incremental_backbone import Backbone
+from dhauds_jax.runs.incremental_readings import Condition, Readings
 from dhauds_jax.types import Learner, LearnerInfo, LearnerState, Shots, Variables
 from dhauds_jax.workdir.saver import Saver
 

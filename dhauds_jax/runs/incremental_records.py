@@ -12,9 +12,10 @@ from dhauds_jax import digests, registry
 from dhauds_jax.cells.request import title
 from dhauds_jax.names import CLEAN
 from dhauds_jax.runs import incremental_measures as measures
+from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.incremental_clips import Pool
 from dhauds_jax.runs.incremental_course import Course, Now, Place, named
-from dhauds_jax.runs.incremental_readings import Backbone, Readings
+from dhauds_jax.runs.incremental_readings import Readings
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.workdir.records import FORMAT
 
@@ -56,7 +57,14 @@ def course_key(run: IncrementalRun, pool: Pool, backbone: Backbone, course: Cour
         "profile": run.profile,
         "carried": [course.tta, course.conditions, run.tta_batch_size, sorted(run.options)] if course.carried else None,
     }
+    if (kept := kept_as(run, backbone, course)) != "float32":  # younger than the first records
+        named["kept_as"] = kept
     return digests.of_text(repr(sorted(named.items())))
+
+
+def kept_as(run: IncrementalRun, backbone: Backbone, course: Course) -> str:
+    """What the numbers were rounded to that the learner read: of vectors and waves nothing is kept."""
+    return "float32" if backbone.classifier is None or course.made.reads == "wave" else run.cache_dtype
 
 
 def cell_of(
@@ -162,6 +170,7 @@ def _asked(
         "reject": course.reject,
         "source_checkpoint": backbone.weights,
         "precision": run.precision,
+        "cache_dtype": kept_as(run, backbone, course),
         "tests": tests_digest(pool, course),
         "listing": pool.listing,
     }

@@ -18,8 +18,9 @@ from dhauds_jax.incremental.request import NONE
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.runs import incremental_measures as measures
+from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.incremental_course import Course, Now, Place, named
-from dhauds_jax.runs.incremental_readings import Backbone, Condition, Readings
+from dhauds_jax.runs.incremental_readings import Condition, Readings
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.evaluation import check_finite_logits

@@ -9,6 +9,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable, write_atomically
 from dhauds_jax.report import (
     analysis_figures,
+    board,
     comparisons,
     crossval,
     figures,
@@ -111,7 +112,18 @@ def _group(members: Sequence[Record], number: int, folder: Path, shown: Mapping[
         parts += [f"![reliability](reliability-{number}.png)", ""]
     analysis_figures.cost(members, folder / f"cost-{number}.png", shown)
     parts += [f"![cost against {members[0]['metric']}](cost-{number}.png)", ""]
-    return [*parts, "Provenance:", "", provenance(members)]
+    return [*parts, *_board(members, number, folder, shown), "Provenance:", "", provenance(members)]
+
+
+def _board(members: Sequence[Record], number: int, folder: Path, shown: Mapping[str, looks.Look]) -> list[str]:
+    """Harm, cost and the front, where there are several methods that adapt."""
+    if len({r["method"] for r in members} - {"source"}) < 2:
+        return []
+    parts = ["Harm, calibration and cost:", "", board.measures(members), board.MEASURES, ""]
+    if board.cost_points(members):
+        said = board.front(members, folder / f"front-{number}.png", shown)
+        parts += [f"![{members[0]['metric']} against milliseconds a clip](front-{number}.png)", "", said, ""]
+    return parts
 
 
 def _analyses(found: Sequence[Record], folder: Path) -> list[str]:

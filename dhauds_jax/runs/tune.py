@@ -20,6 +20,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.progress import progress_bar
 from dhauds_jax.recipes import tuned, tuning
 from dhauds_jax.recipes.tuning import Choice, Trial
+from dhauds_jax.report import floors
 from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.requests.tune import SCORES, TuneRun
 from dhauds_jax.tta import methods
@@ -34,7 +35,7 @@ class Trials:
     def __init__(self, run: TuneRun, command: str, ended: Callable[[bool], None] = lambda ran: None):
         """`ended` is told of every run of a seed, and whether it was run now."""
         self._run, self._command, self._ended, self._subset = run, command, ended, _subset(run)
-        self._programs, self._memory = Programs(), {seed: {} for seed in _seeds(run)}
+        self._programs, self._memory = Programs(any_rate=True), {seed: {} for seed in _seeds(run)}
         self.last: dict[str, Any] = {}
 
     def __call__(self, method: str, options: Mapping[str, Any]) -> Trial:
@@ -93,7 +94,7 @@ def _seeds(run: TuneRun) -> list[int]:
 
 
 def _check(run: TuneRun) -> list[str]:
-    """The methods that the network can run, when the flags make sense."""
+    """The methods that the network can run, when the flags make sense; "all" are those that a board asks for."""
     if run.split == "test":
         raise BadInput("--split=test: options must not be chosen on test labels, expected val or train")
     if run.clips < 0:
@@ -103,7 +104,8 @@ def _check(run: TuneRun) -> list[str]:
     _seeds(run)
     check_number("--epochs", run.epochs, 1)
     check_number("--batch_size", run.batch_size, 2, because="batch statistics need two clips")
-    names = [m for name in run.method for m in (methods.METHODS if name == "all" else (name,)) if m != "source"]
+    every = [name for name in methods.METHODS if floors.asked(name, run.score)]
+    names = [m for name in run.method for m in (every if name == "all" else (name,)) if m != "source"]
     return able(names, zoo.build(checkpoints.load_config(run.checkpoint)), run.profile)
 
 

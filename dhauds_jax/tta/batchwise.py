@@ -117,6 +117,23 @@ def kept_share(chosen: Rows, weights: Rows, axis_name: str | None) -> Scalar:
     return kept / real
 
 
+def with_idle(losses: Mapping[str, Array]) -> dict[str, Array]:
+    """The losses of an update, and `idle`: 1 where it kept no clip, else 0; its mean is the share of such updates."""
+    return {**losses, "idle": (losses["kept"] == 0).astype(losses["kept"].dtype)}
+
+
+IDLE_SHARE = 0.8
+"""A run of whose updates at least this share kept no clip is said to be idle."""
+
+
+def idle_said(losses: Mapping[str, float]) -> str:
+    """A sentence for a user where mean losses say that a method learnt from hardly any clip, else ""."""
+    share = losses.get("idle", 0.0)
+    if share < IDLE_SHARE:
+        return ""
+    return f"{100 * share:.0f} % of the updates kept no clip; expected some: widen the method's thresholds"
+
+
 def where(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
     """`new` where `condition` holds, else `old`: two pytrees of one structure."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
@@ -149,7 +166,8 @@ def update_if_kept(
 ) -> tuple[AdaptState, Prediction]:
     """One `gradient_update`, undone (BatchNorm's running statistics apart) when `losses["kept"]` is 0.
 
-    Without this, momentum would go on moving the parameters on batches of which no clip is trusted.
+    Without this, momentum would go on moving the parameters on batches of which no clip is trusted. Beside the losses
+    stands `idle`, 1 for such an update and else 0.
     """
     updated, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
     before, _ = masks.split(state.variables["params"], group)
@@ -162,4 +180,4 @@ def update_if_kept(
         state.memory,
         updated.step,
     )
-    return state, Prediction(evaluated.logits, evaluated.losses)
+    return state, Prediction(evaluated.logits, with_idle(evaluated.losses))

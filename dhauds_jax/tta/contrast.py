@@ -77,7 +77,7 @@ def nearest_prototype(embedding: Float[Array, "batch features"], prototypes: Pro
     return jnp.where(prototypes.known[None], cosine, -jnp.inf).argmax(-1)
 
 
-def first_projector(features: int, width: int) -> dict[str, Any]:
+def first_projector(features: int, width: int, dtype: Any = jnp.float32) -> dict[str, Any]:
     """Two layers `features -> width -> width`, drawn as PyTorch draws them: U(-1/sqrt(fan in), 1/sqrt(fan in)).
 
     The draw is always the same: a method's `init` has no key.
@@ -87,9 +87,7 @@ def first_projector(features: int, width: int) -> dict[str, Any]:
     def layer(fan_in: int) -> dict[str, Array]:
         bound = 1 / math.sqrt(fan_in)
         shapes = {"kernel": (fan_in, width), "bias": (width,)}
-        return {
-            name: jax.random.uniform(next(keys), shape, jnp.float32, -bound, bound) for name, shape in shapes.items()
-        }
+        return {name: jax.random.uniform(next(keys), shape, dtype, -bound, bound) for name, shape in shapes.items()}
 
     return {"first": layer(features), "second": layer(width)}
 
@@ -138,6 +136,7 @@ def contrastive(
     return each.sum() / (count * real.sum())
 
 
+@functools.partial(jax.jit, static_argnames=("temperature", "axis_name"))
 def alignment(
     projector: dict[str, Any],
     prototypes: Prototypes,

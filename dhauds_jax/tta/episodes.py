@@ -62,7 +62,7 @@ class EpisodeMemory(NamedTuple):
     seed: UInt32[Array, ""]
 
 
-def statistics_of(name: str, statistics: str, alpha: float, moments: str) -> Normaliser:
+def statistics_of(name: str, statistics: str, alpha: float, moments: str = "unbiased") -> Normaliser:
     """What BatchNorm layers do: "running" statistics, or their "blend" with a share `alpha` of the episode's own.
 
     `moments` are those of `normalisers.moments_to_blend`.

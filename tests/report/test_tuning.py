@@ -94,7 +94,7 @@ def test_a_page_has_the_table_by_a_mark_and_a_report_a_section(tmp_path):
     assert marked_pages.render_mark("table: tuning | records: r", tmp_path) == tuning.curves_table([TENT])
     text = tuning.render([TENT, a_tuning("memo", TENT["trials"], {"lr": 1e-3}, "best")], tmp_path)
     assert "## d, n, CLP-6dB: offline, profile reference" in text
-    assert "300 clips, 5 epochs of batches of 70, seeds 0, 1; 4.0 h." in text
+    assert "300 clips, 5 epochs in batches of 70, seeds 0, 1; 4.0 h." in text
     assert (tmp_path / "tuning-1.png").is_file()
 
 

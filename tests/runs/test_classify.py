@@ -389,6 +389,12 @@ def test_every_method_labels_a_folder_or_says_what_it_lacks(place, tmp_path, met
     assert len(rows(tmp_path / "out")) == 9
 
 
+@pytest.mark.slow
+def test_a_method_that_learns_from_no_file_is_said(place, tmp_path, capsys):
+    classify(a_run(place, tmp_path / "new", method="pseudo_label", options=["threshold=1.0"], epochs=1), "c")
+    assert "note: pseudo_label: 100 % of the updates kept no clip; expected some" in capsys.readouterr().out
+
+
 def test_one_window_is_too_little_to_adapt_to(place, tmp_path):
     (tmp_path / "audio").mkdir()
     soundfile.write(tmp_path / "audio" / "a.wav", tiny.tone(0, 0), tiny.RATE)

@@ -16,7 +16,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.runs import incremental as runner
 from dhauds_jax.runs import incremental_course
 from dhauds_jax.runs.incremental import incremental
-from dhauds_jax.runs.incremental_readings import Backbone
+from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.types import Learner

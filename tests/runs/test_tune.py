@@ -10,6 +10,7 @@ from dhauds_jax.recipes import tuned
 from dhauds_jax.recipes.rows import share
 from dhauds_jax.recipes.tuning import Trial
 from dhauds_jax.runs import leaderboard
+from dhauds_jax.runs import tune as tune_module
 from dhauds_jax.runs.tune import Trials, TuneRun, tune
 from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import able
@@ -180,6 +181,28 @@ def test_shards_share_the_methods_and_phases_put_offline_and_online_first():
     assert leaderboard.phases(["mixed"]) == [["mixed"]]
 
 
+def test_a_part_of_the_board_is_followed_by_its_floors():
+    """`memo` is asked for online alone; `t3a` has no rate, and tuned `norm` has its running statistics as a floor."""
+    roots = {name: "x" for name in ("data_dir", "noise_dir", "checkpoint_root", "workdir")}
+    run = leaderboard.LeaderboardRun(**roots)
+    names = ["source", "norm", "tent", "t3a", "memo"]
+    options = ["norm.statistics=blend", "norm.prior=64", "tent.lr=0.005"]
+    parts = leaderboard.parts_of(run, names, ["offline", "online"], options)
+    both, online = ("offline", "online"), ("online",)
+    assert parts == [
+        (("source", "norm", "tent", "t3a"), both, tuple(options)),
+        (("tent",), both, ("tent.lr=0.005", "tent.lr=0.0")),
+        (("norm",), both, ("norm.statistics=running",)),
+        (("memo",), online, ()),
+        (("memo",), online, ("memo.lr=0.0",)),
+    ]
+    assert [leaderboard.cells_of(part, run.corruption) for part in parts] == [32, 8, 8, 4, 4]
+    without = leaderboard.parts_of(run.replace(floors=False), ["tent", "memo"], ["batch1"], ())
+    assert without == [(("tent",), ("batch1",), ())]
+    with pytest.raises(BadInput, match=r"^--options=lr=1: expected METHOD\.key=value on a board of several methods$"):
+        leaderboard.fill(run.replace(options=["lr=1"], checkpoint_root=str(ROOT)), "c")
+
+
 def test_ttt_is_left_out_unless_the_network_has_its_head(capsys):
     kept = [able(["source", "ttt"], contract.NETS[net]()) for net in ("batch_norm", "aux")]
     assert kept == [["source"], ["source", "ttt"]]
@@ -191,6 +214,16 @@ def test_the_subset_of_the_leaderboard_has_twenty_clips_a_class():
     assert len(ids) == len(set(ids)) == 300
     counts = np.unique([name.split("/")[1] for name in ids], return_counts=True)[1]
     assert list(counts) == [20] * 15
+
+
+@pytest.mark.parametrize(("score", "asked"), [("offline", False), ("online", True)])
+def test_all_methods_are_those_that_a_board_asks_for_under_the_protocol(monkeypatch, tmp_path, score, asked):
+    monkeypatch.setattr(tune_module, "able", lambda names, *_: names)
+    monkeypatch.setattr(tune_module.checkpoints, "load_config", lambda folder: None)
+    monkeypatch.setattr(tune_module.zoo, "build", lambda config: None)
+    names = tune_module._check(a_run(tmp_path, method=["all"], score=score))
+    assert [("memo" in names), ("suta" in names), "source" in names] == [asked, asked, False]
+    assert tune_module._check(a_run(tmp_path, method=["memo"], score="offline")) == ["memo"], "who names it gets it"
 
 
 def test_what_no_trial_and_no_cell_would_run_on_is_refused(tmp_path):

@@ -134,6 +134,8 @@ def test_winograds_convolutions_answer_within_1e_5_of_the_direct_ones(tmp_path):
 def test_winograds_convolutions_are_refused_where_there_are_none():
     with pytest.raises(BadInput, match="winograd: amaut_arabic15 has no 3 by 3 convolutions, expected direct"):
         load("words15", convolution="winograd")
+    with pytest.raises(BadInput, match=r"^--convolution=winograd: audio-text models have no 3 by 3 convolutions"):
+        load("anywhere", class_names=["dog", "cat"], convolution="winograd")
 
 
 def test_models_of_several_configs_are_weighed_by_the_model():

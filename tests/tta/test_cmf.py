@@ -46,7 +46,7 @@ def test_the_gain_of_three_cases_by_hand():
     assert float(gain(jnp.float32(0), jnp.float32(5e-5), 0.99)[0]) == 1.0  # 0.99995: nothing is taken up
 
 
-@pytest.mark.parametrize("q_for", [0, 3])
+@pytest.mark.parametrize("q_for", [0, pytest.param(3, marks=pytest.mark.slow)])
 def test_cmf_filters_what_roids_step_arrives_at(q_for):
     """The steps themselves are `roid`'s (tests/tta/test_roid.py); here they begin where the filter left off."""
     given = {"lr": 0.05, "optimiser": "sgd", "momentum": 0.0, "limit": 0.0}

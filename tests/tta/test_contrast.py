@@ -5,18 +5,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.tta import contrast
 from dhauds_jax.tta.contrast import (
     Prototypes,
-    contrastive,
     first_projector,
     first_prototypes,
     nearest_prototype,
     projected,
 )
 from dhauds_jax.types import SourceData
-from tests.tta import affine, peers
+from tests.tta import affine, by_hand
 from tests.tta.affine import BIAS, CLASSES, INFO, SCALE
 
+contrastive = jax.jit(contrast.contrastive, static_argnums=(2, 3))  # operation by operation each is compiled alone
 RNG = np.random.default_rng(3)
 SOURCE = SourceData(jnp.asarray(affine.wave(9, 70)), jnp.asarray(np.arange(70) % 2, jnp.int32))
 
@@ -28,7 +29,7 @@ def unit(shape):
 
 def test_the_contrastive_loss_is_that_of_a_loop_over_all_pairs():
     views = unit((3, 5, 4))
-    wanted = peers.supervised_contrast(views, 0.1)
+    wanted = by_hand.supervised_contrast(views, 0.1)
     found = contrastive(jnp.asarray(views, jnp.float32), jnp.ones(5), 0.1)
     assert float(found) == pytest.approx(wanted, rel=1e-5)
     with jax.enable_x64(True):
@@ -39,10 +40,10 @@ def test_padded_clips_are_nobodys_negatives():
     views = unit((3, 5, 4))
     with jax.enable_x64(True):
         weights = jnp.asarray([1, 0, 1, 1, 0.0])
-        found, slope = jax.value_and_grad(contrastive)(jnp.asarray(views), weights, 0.2)
+        found, slope = jax.jit(jax.value_and_grad(lambda v: contrastive(v, weights, 0.2)))(jnp.asarray(views))
     kept = [0, 2, 3]
-    assert float(found) == pytest.approx(peers.supervised_contrast(views[:, kept], 0.2), rel=1e-12)
-    wanted = peers.slopes(lambda v: peers.supervised_contrast(v, 0.2), views[:, kept])
+    assert float(found) == pytest.approx(by_hand.supervised_contrast(views[:, kept], 0.2), rel=1e-12)
+    wanted = by_hand.slopes(lambda v: by_hand.supervised_contrast(v, 0.2), views[:, kept])
     np.testing.assert_allclose(slope[:, np.array(kept)], wanted, atol=1e-8)  # of central differences
     assert not np.asarray(slope)[:, [1, 4]].any()
 
@@ -53,9 +54,10 @@ def test_one_clip_has_its_own_views_alone():
     assert float(contrastive(jnp.asarray(views, jnp.float32), jnp.ones(1), 0.1)) == pytest.approx(0.0, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_spread_batch_has_the_loss_and_the_slope_of_one_device():
     views, weights = jnp.asarray(unit((3, 6, 4)), jnp.float32), jnp.asarray([1, 1, 0, 1, 1, 1.0])
-    loss, slope = jax.value_and_grad(contrastive)(views, weights, 0.1)
+    loss, slope = jax.value_and_grad(lambda v: contrastive(v, weights, 0.1))(views)
 
     def on_one(part, w):
         return jax.value_and_grad(lambda v: contrastive(v, w, 0.1, "batch"))(part)
@@ -97,5 +99,5 @@ def test_the_projector_is_drawn_as_pytorch_does_and_gives_unit_vectors():
     rows = RNG.normal(size=(6, 9))
     numbers = [np.asarray(projector[n][p], np.float64) for n in ("first", "second") for p in ("kernel", "bias")]
     np.testing.assert_allclose(
-        projected(projector, jnp.asarray(rows, jnp.float32)), peers.behind(numbers, rows), atol=2e-6
+        projected(projector, jnp.asarray(rows, jnp.float32)), by_hand.behind(numbers, rows), atol=2e-6
     )

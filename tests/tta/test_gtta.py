@@ -8,7 +8,7 @@ import pytest
 from dhauds_jax.errors import BadInput
 from dhauds_jax.tta.methods.gtta import partners, sure_rows
 from dhauds_jax.types import RunInfo, SourceData
-from tests.tta import affine, peers, spread, tiny
+from tests.tta import affine, by_hand, spread, tiny
 from tests.tta.affine import BIAS, CLASSES, SCALE, normalised, softmax
 
 KEY = jax.random.key(7)
@@ -36,17 +36,24 @@ def test_partners_are_the_real_clips_of_the_same_mind():
     assert list(partners(source, test, jnp.asarray([1, 1, 0, 1.0]))) == [1, 0, 3]
 
 
+@pytest.fixture
+def in_double():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.usefixtures("in_double")
 def test_gtta_takes_three_steps_by_hand():
     """SGD with momentum goes through both updates of each step; the third batch has no clip that is sure."""
     lr, momentum, mixup = 0.05, 0.5, 0.25
-    method, state = affine.make("gtta", INFO, lr=lr, optimiser="sgd", momentum=momentum, mixup=mixup, replay_clips=5)
+    method, state = by_hand.make("gtta", INFO, lr=lr, optimiser="sgd", momentum=momentum, mixup=mixup, replay_clips=5)
     assert (method.passes, method.needs) == ((4, 2), ("source_data",))
     buffer, average, kept = np.zeros(6), 0.9, []
     for seed, begin in ((1, 3 * START), (2, None), (3, np.full(6, 0.01))):  # sharp first, in the end flat
-        x, key = affine.wave(seed)[:7], jax.random.key(seed)
+        x, key = affine.wave(seed)[:7].astype(float), jax.random.key(seed)
         if begin is not None:
             numbers = begin
-            given = {"scale": jnp.asarray(begin[:3], jnp.float32), "bias": jnp.asarray(begin[3:], jnp.float32)}
+            given = {"scale": jnp.asarray(begin[:3]), "bias": jnp.asarray(begin[3:])}
             state = state._replace(variables={**state.variables, "params": {"encoder": {"batch_norm": given}}})
         first = logits(x, numbers)
         p, said = softmax(first), first.argmax(1)
@@ -58,28 +65,28 @@ def test_gtta_takes_three_steps_by_hand():
         mixtures = mixup * x[partner] + (1 - mixup) * clips
 
         def on_source(n, mixtures=mixtures, labels=labels):
-            return -peers.log_softmax(logits(mixtures, n))[np.arange(5), labels].mean()
+            return -by_hand.log_softmax(logits(mixtures, n))[np.arange(5), labels].mean()
 
         def on_test(n, x=x, sure=sure, said=said):
-            return -peers.log_softmax(logits(x, n))[np.arange(7), said][sure].mean()
+            return -by_hand.log_softmax(logits(x, n))[np.arange(7), said][sure].mean()
 
         losses = {"source": on_source(numbers), "kept": sure.mean()}
-        buffer = momentum * buffer + peers.slopes(on_source, numbers)
+        buffer = momentum * buffer + by_hand.slopes(on_source, numbers)
         numbers = numbers - lr * buffer
         between = logits(x, numbers)
         if sure.any():
             losses["test"] = on_test(numbers)
-            buffer = momentum * buffer + peers.slopes(on_test, numbers)
+            buffer = momentum * buffer + by_hand.slopes(on_test, numbers)
             numbers = numbers - lr * buffer
-        padded = np.concatenate([x, np.full((1, 3), 5.0, np.float32)])
-        state, prediction = method.step(state, affine.batch(padded, WEIGHTS), key)
+        padded = np.concatenate([x, np.full((1, 3), 5.0)])
+        state, prediction = method.step(state, by_hand.batch(padded, WEIGHTS), key)
         for name, value in losses.items():
-            assert float(prediction.losses[name]) == pytest.approx(value, rel=1e-4), name
+            assert float(prediction.losses[name]) == pytest.approx(value, rel=1e-7), name
         total = losses["source"] + losses.get("test", 0.0)
-        assert float(prediction.losses["total"]) == pytest.approx(total, rel=1e-4)
-        np.testing.assert_allclose(prediction.logits[:7], between, rtol=1e-4, atol=1e-5)
-        np.testing.assert_allclose(np.concatenate(affine.parameters(state)), numbers, atol=5e-6)
-        assert float(state.memory.confidence) == pytest.approx(average, rel=1e-5)
+        assert float(prediction.losses["total"]) == pytest.approx(total, rel=1e-7)
+        np.testing.assert_allclose(prediction.logits[:7], between, rtol=1e-7, atol=1e-8)
+        np.testing.assert_allclose(np.concatenate(affine.parameters(state)), numbers, atol=1e-8)
+        assert float(state.memory.confidence) == pytest.approx(average, rel=1e-8)
         kept.append(int(sure.sum()))
     assert int(state.step) == 3
     assert 0 < kept[0] < 7 and kept[2] == 0

@@ -9,11 +9,11 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.tta.augment import Augmentation, augmented
 from dhauds_jax.tta.methods.santa import anchored
 from dhauds_jax.types import RunInfo, SourceData
-from tests.tta import affine, peers, spread, tiny
-from tests.tta.affine import BIAS, CLASSES, SCALE, normalised
+from tests.tta import affine, by_hand, spread, tiny
+from tests.tta.affine import CLASSES, normalised
 
 KEY = jax.random.key(7)
-START = np.concatenate([SCALE, BIAS])
+START = by_hand.both(affine.VARIABLES["params"])
 SOURCE = SourceData(jnp.asarray(affine.wave(9, 12)), jnp.asarray(np.arange(12) % CLASSES, jnp.int32))
 X, WEIGHTS = affine.wave(1), np.array([1, 1, 1, 1, 1, 1, 1, 0.0])
 OPTIONS = {"lr": 0.05, "optimiser": "sgd", "momentum": 0.0, "projection": 4, "noise": 0.0, "shift": 0.0}
@@ -27,20 +27,22 @@ def logits(x, numbers):
 
 def distilled(z, anchor):
     """mariodoebler/test-time-adaptation, utils/losses.py: the student's softmax against the anchor's log-softmax."""
-    return -(np.exp(peers.log_softmax(z)) * peers.log_softmax(anchor)).sum(1)
+    return -(np.exp(by_hand.log_softmax(z)) * by_hand.log_softmax(anchor)).sum(1)
 
 
-def by_hand(prototypes, key):
+def terms_of(prototypes, key):
     """A step's losses as a function of scales, shifts and projector, all in one array."""
-    copies = augmented(key, jnp.asarray(X), jnp.arange(8, dtype=jnp.int32), Augmentation(0.0, 6.0, 0.0))[:7]
+    copies = augmented(key, jnp.asarray(X, jnp.float64), jnp.arange(8, dtype=jnp.int32), Augmentation(0.0, 6.0, 0.0))[
+        :7
+    ]
     anchor = logits(X[:7], START)
 
     def terms(numbers):
         plain, changed = (logits(view, numbers[:6]) for view in (X[:7], copies))
-        projector = peers.projector_of(numbers[6:], CLASSES, 4)
+        projector = by_hand.projector_of(numbers[6:], CLASSES, 4)
         found = {
             "self_training": (distilled(plain, anchor) + distilled(changed, anchor)).mean() / 2,
-            "contrast": peers.alignment(projector, prototypes, plain, changed, 0.5),
+            "contrast": by_hand.alignment(projector, prototypes, plain, changed, 0.5),
         }
         return found | {"total": 0.8 * found["self_training"] + 0.6 * found["contrast"]}
 
@@ -59,23 +61,31 @@ def test_the_distillation_by_hand():
         np.testing.assert_allclose(anchored(jnp.asarray(z), jnp.asarray(w)), distilled(z, w), rtol=1e-13)
 
 
+@pytest.fixture
+def in_double():
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.mark.usefixtures("in_double")
 def test_santa_takes_two_steps_by_hand():
     """Two, so that student and anchor differ in the second."""
-    method, state = affine.make("santa", affine.INFO._replace(source=SOURCE), **OPTIONS)
+    method, state = by_hand.make("santa", affine.INFO._replace(source=SOURCE), **OPTIONS)
     assert (method.passes, method.needs) == ((3, 2), ("source_data",))
-    numbers = np.concatenate([START, peers.numbers_of(state.memory.projector)])
+    numbers = np.concatenate([START, by_hand.numbers_of(state.memory.projector)])
     for key in (KEY, jax.random.key(8)):
-        terms = by_hand(np.asarray(state.memory.prototypes.vectors, np.float64), key)
-        state, prediction = method.step(state, affine.batch(X, WEIGHTS), key)
+        terms = terms_of(np.asarray(state.memory.prototypes.vectors, np.float64), key)
+        state, prediction = method.step(state, by_hand.batch(X, WEIGHTS), key)
         assert sorted(prediction.losses) == ["contrast", "self_training", "total"]
         for name, value in terms(numbers).items():
-            assert float(prediction.losses[name]) == pytest.approx(value, rel=2e-5), name
-        np.testing.assert_allclose(prediction.logits[:7], logits(X[:7], numbers[:6]), rtol=1e-4, atol=1e-5)
-        numbers = numbers - 0.05 * peers.slopes(lambda n, terms=terms: terms(n)["total"], numbers)
-        np.testing.assert_allclose(np.concatenate(affine.parameters(state)), numbers[:6], atol=4e-6)
-        np.testing.assert_allclose(peers.numbers_of(state.memory.projector), numbers[6:], atol=4e-6)
-    anchor = state.memory.anchor["encoder"]["batch_norm"]
-    np.testing.assert_array_equal(np.concatenate([anchor["scale"], anchor["bias"]]), np.float32(START))
+            assert float(prediction.losses[name]) == pytest.approx(value, rel=1e-8), (
+                name
+            )  # of numbers after a central difference
+        np.testing.assert_allclose(prediction.logits[:7], logits(X[:7], numbers[:6]), rtol=1e-7, atol=1e-9)
+        numbers = numbers - 0.05 * by_hand.slopes(lambda n, terms=terms: terms(n)["total"], numbers)
+        np.testing.assert_allclose(np.concatenate(affine.parameters(state)), numbers[:6], atol=1e-8)
+        np.testing.assert_allclose(by_hand.numbers_of(state.memory.projector), numbers[6:], atol=1e-8)
+    np.testing.assert_array_equal(by_hand.both(state.memory.anchor), START)
     assert np.abs(numbers[:6] - START).max() > 1e-3
 
 

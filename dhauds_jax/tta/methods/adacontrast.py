@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -17,7 +18,7 @@ from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented, checked
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.neighbours import of_unit_length
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Outputs, Prediction, RunInfo, Variables
 
 FOLLOWING, FIXED = (Mode(dropout=False, norm=norm) for norm in (normalisers.batch, normalisers.batch_frozen))
@@ -53,6 +54,7 @@ class AdaContrastMemory(NamedTuple):
     ring: Ring
 
 
+@jax.jit
 def placed(ring: Ring, rows: tuple[Array, Array, Array, Array], weights: Float[Array, " rows"]) -> Ring:
     """The ring after the real rows, in their order; of more rows than places the last ones."""
     real, places = weights > 0, ring.labels.shape[0]
@@ -65,6 +67,7 @@ def placed(ring: Ring, rows: tuple[Array, Array, Array, Array], weights: Float[A
     )
 
 
+@functools.partial(jax.jit, static_argnames=("neighbours", "refine_after"))
 def refined_labels(
     embedding: Float[Array, "rows features"],
     logits: Float[Array, "rows classes"],
@@ -89,6 +92,7 @@ def refined_labels(
     return jnp.where(ready, votes.argmax(-1), logits.argmax(-1)).astype(jnp.int32)
 
 
+@functools.partial(jax.jit, static_argnames="temperature")
 def instance_rows(
     query: Float[Array, "rows features"],
     key: Float[Array, "rows features"],
@@ -194,8 +198,9 @@ def adacontrast(
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         places = max(min(queue, info.clips), neighbours)
         features = classifier.head(variables).kernel.shape[0]
-        empty = jnp.zeros((places, features), jnp.float32)
-        labels, probabilities = jnp.zeros(places, jnp.int32), jnp.zeros((places, info.classes), jnp.float32)
+        dtype = float_type(variables)
+        empty, probabilities = (jnp.zeros((places, width), dtype) for width in (features, info.classes))
+        labels = jnp.zeros(places, jnp.int32)
         ring = Ring(empty, labels, empty, probabilities, jnp.zeros((), jnp.int32))
         slow = jax.tree.map(jnp.copy, masks.split(variables["params"], group)[0])
         state = first_state("adacontrast", variables, optimiser, group)

@@ -11,6 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.tta.methods.roid import RoidMemory, roid
+from dhauds_jax.tta.update import float_type
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 LEAST, FULL = 0.89, 0.9999
@@ -129,7 +130,7 @@ def cmf(
             )
         state = learner.init(variables, info)
         hidden = jax.tree.map(jnp.copy, masks.split(params, group)[0])
-        numbers = (jnp.asarray(number, jnp.float32) for number in (0.0, noise))
+        numbers = (jnp.asarray(number, float_type(variables)) for number in (0.0, noise))
         return state._replace(memory=CmfMemory(state.memory, hidden, *numbers))
 
     def predict(state: AdaptState, batch: Batch) -> Array:

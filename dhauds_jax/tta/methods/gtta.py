@@ -14,7 +14,7 @@ from dhauds_jax.parallel import whole_batch
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import chosen_mean, kept_share, norm_passes, sgd_or_adam, update_if_kept
 from dhauds_jax.tta.declared import declares
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
 from dhauds_jax.types import (
     AdaptState,
     Batch,
@@ -115,7 +115,7 @@ def gtta(
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         if info.source is None:
             raise BadInput("method gtta needs labelled source clips, and this run has none: give some")
-        memory = GttaMemory(jnp.asarray(FIRST_CONFIDENCE, jnp.float32), info.source)
+        memory = GttaMemory(jnp.asarray(FIRST_CONFIDENCE, float_type(variables)), info.source)
         return first_state("gtta", variables, optimise, group)._replace(memory=memory)
 
     def of_source(variables: Variables, waves: Array) -> Array:

@@ -26,7 +26,7 @@ from dhauds_jax.tta.contrast import (
 )
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.methods.roid import symmetric_cross_entropy
-from dhauds_jax.tta.update import Evaluated, gradients
+from dhauds_jax.tta.update import Evaluated, float_type, gradients
 from dhauds_jax.types import (
     AdaptState,
     Batch,
@@ -195,7 +195,7 @@ def rmt(
         if info.source is None and needs:
             raise BadInput("method rmt needs source clips: give some, or set prototypes=head, replay=0 and warm_up=0")
         found = first_prototypes("rmt", classifier, variables, info, prototypes)
-        projector = first_projector(found.vectors.shape[1], projection)
+        projector = first_projector(found.vectors.shape[1], projection, float_type(variables))
         state = joint_state("rmt", variables, optimise, group, projector)
         slow = jax.tree.map(jnp.copy, masks.split(variables["params"], group)[0])
         if warm_up > 0:

@@ -23,7 +23,7 @@ from dhauds_jax.tta.contrast import (
     joint_state,
     joint_update,
 )
-from dhauds_jax.tta.update import Evaluated
+from dhauds_jax.tta.update import Evaluated, float_type
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Outputs, Prediction, RunInfo, Variables
 
 FOLLOWING, FIXED = (Mode(dropout=False, norm=norm) for norm in (normalisers.batch, normalisers.batch_frozen))
@@ -109,7 +109,7 @@ def santa(
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         found = first_prototypes("santa", classifier, variables, info, prototypes)
-        projector = first_projector(found.vectors.shape[1], projection)
+        projector = first_projector(found.vectors.shape[1], projection, float_type(variables))
         state = joint_state("santa", variables, optimise, group, projector)
         anchor = jax.tree.map(jnp.copy, masks.split(variables["params"], group)[0])
         return state._replace(memory=SantaMemory(anchor, projector, found))

@@ -25,6 +25,7 @@ from dhauds_jax.tta.batchwise import (
     sgd_or_adam,
     take_snapshot,
     where,
+    with_idle,
 )
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.methods.eata import EntropyRows
@@ -181,7 +182,7 @@ def sar(
         state = restored(AdaptState(variables, opt_state, (), state.step + 1), start, group, collapsed)
         if recovery == "whole":
             memory = memory._replace(seen=memory.seen & ~collapsed)
-        terms = {**second.losses, **first.losses, "recovered": collapsed.astype(batch.weights.dtype)}
+        terms = {**with_idle(second.losses), **first.losses, "recovered": collapsed.astype(batch.weights.dtype)}
         return state._replace(memory=memory), Prediction(first.logits, terms)
 
     return Method(init, step, passes.predict, adapts=group, passes=(2, 2))

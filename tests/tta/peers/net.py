@@ -137,6 +137,11 @@ class Ran(NamedTuple):
         return np.stack([state.variables["batch_stats"]["encoder"]["batch_norm"][which] for state in self.states])
 
 
+def compiled(function: Any) -> Any:
+    """The function jitted without XLA's optimisations, which take longer than these runs."""
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})
+
+
 def key_of(step: int) -> Any:
     """The random key of a step."""
     return jax.random.key(step)
@@ -150,14 +155,14 @@ def run(name: str, dtype: Any, options: Mapping[str, Any], batches: Sequence[Bat
     resolved = methods.resolve_options(name, "reference", options)
     method = methods.make(name, classifier(), resolved)
     state = method.init(variables(dtype), info(dtype))
-    step, logits, history, states = jax.jit(method.step), [], [], []
+    step, logits, history, states = compiled(method.step), [], [], []
     stream = [batch(i, dtype) for i in range(STEPS)]
     for number, given in enumerate(batches or stream):
         if method.begin_epoch is not None and number % STEPS == 0:
-            seen = [method.observe(state, one) for one in stream]
-            state = method.begin_epoch(
-                state, jax.tree.map(lambda *parts: jnp.concatenate(parts), *seen), key_of(number)
-            )
+            observe = compiled(method.observe)
+            seen = [observe(state, one) for one in stream]
+            whole = jax.tree.map(lambda *parts: jnp.concatenate(parts), *seen)
+            state = compiled(method.begin_epoch)(state, whole, key_of(number))
         state, said = step(state, given, key_of(number))
         logits.append(said.logits)
         history.append(said.losses)

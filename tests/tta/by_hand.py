@@ -1,6 +1,36 @@
 """Formulas of public libraries in numpy, in float64 and in words of our own: what new methods are held against."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from dhauds_jax.tta import methods
+from dhauds_jax.types import Batch
+from tests.tta import affine
+
+
+def double(tree):
+    """A tree whose floating-point leaves have 64 bits (where JAX has such numbers switched on)."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float64) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
+
+def make(name, info=affine.INFO, **options):
+    """As `affine.make`, in float64."""
+    method = methods.make(name, affine.classifier(), methods.resolve_options(name, "reference", options))
+    source = None if info.source is None else double(info.source)
+    state = method.init(double(affine.VARIABLES), info._replace(source=source))
+    return method._replace(step=jax.jit(method.step)), state
+
+
+def batch(x, weights):
+    """As `affine.batch`, in float64."""
+    return Batch(*double((jnp.asarray(x), jnp.asarray(weights))), jnp.arange(len(x), dtype=jnp.int32))
+
+
+def both(tree):
+    """Scales and shifts of the affine classifier's moving leaves, one array."""
+    leaves = tree["encoder"]["batch_norm"]
+    return np.concatenate([leaves["scale"], leaves["bias"]]).astype(np.float64)
 
 
 def log_softmax(z):
