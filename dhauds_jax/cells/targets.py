@@ -18,6 +18,7 @@ from dhauds_jax.data.corruptions import (
     corrupt,
     draw_clips,
     is_own,
+    made_with,
     needs_noise,
     parse_cell,
 )
@@ -247,7 +248,8 @@ def corrupted(
         return waves
 
     named = checksum(clips.ids, draws, corruption=corruption, level=level)[:16]
-    return Corrupted(once(samples), (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named)), digest)
+    drawn = (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named), *made_with(corruption, "draw_"))
+    return Corrupted(once(samples), drawn, digest)
 
 
 def load_for(run: AdaptRun, split: str, config: ClassifierConfig, first: bool = True) -> Loaded:

@@ -9,7 +9,7 @@ import numpy as np
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.report import intervals
-from dhauds_jax.report.tables import GROUP, Record, grouped, table
+from dhauds_jax.report.tables import GROUP, Record, apart, grouped, table
 from dhauds_jax.tta import selection
 
 PROTOCOLS = ("offline", "online", "continual", "mixed", "batch1")
@@ -44,8 +44,9 @@ def leaderboard(found: Sequence[Record]) -> str:
 
     Mean over the corruptions and levels, then over seeds, with a 95 % bootstrap interval over seeds. A protocol's
     column is filled only by seeds for which all its corruptions and levels are there. Sorted by the first column.
+    Transmissions, which are ours alone, have no part in it beside others.
     """
-    columns = PROTOCOLS
+    found, columns = apart(found), PROTOCOLS
     seeds = len({r["seed"] for r in found})
     wanted = {name: _cells(r for r in found if r["protocol"] == name) for name in columns}
     by = grouped(found, ("method", "protocol"))
@@ -86,7 +87,7 @@ def by_corruption(found: Sequence[Record]) -> str:
 
 def versus(found: Sequence[Record], baseline: str = "tent") -> str:
     """A row a method: its difference to a baseline over the cells that both have, in points."""
-    by = grouped(found, ("method",))
+    by = grouped(apart(found), ("method",))
     if (baseline,) not in by:
         raise BadInput(f"no record of {baseline} to compare with")
 
@@ -110,7 +111,7 @@ def criteria(found: Sequence[Record]) -> str:
 
     Only offline records count (the others have no epochs to choose from).
     """
-    offline = [r for r in found if len(r["curve"]) > 2]
+    offline = [r for r in apart(found) if len(r["curve"]) > 2]
     if not offline:
         raise BadInput("no offline record with several epochs, expected some to choose from")
     oracle = np.array([_points(r)[r["selection"]["oracle_epoch"]]["metric"] for r in offline])
