@@ -1,7 +1,7 @@
 """Prints the rows of the peer table of docs/fidelity.md: `python -m tests.tta.peers.table`.
 
-Its figures are those that `test_peers.py` holds to the tolerances; the commits of the page stand in `peers.md`, which came
-with the file.
+Its figures are those that `test_peers.py` holds to the tolerances; the commits of the page stand in `peers.md`, which
+came with the file.
 """
 
 from __future__ import annotations
