@@ -33,6 +33,18 @@ METHODS: Mapping[str, str] = {
     "suta": f"{_METHODS}.suta:suta",
     "ttt": f"{_METHODS}.ttt:ttt",
     "conmix": f"{_METHODS}.conmix:conmix",
+    "rpl": f"{_METHODS}.rpl:rpl",
+    "rmt": f"{_METHODS}.rmt:rmt",
+    "cmf": f"{_METHODS}.cmf:cmf",
+    "santa": f"{_METHODS}.santa:santa",
+    "adacontrast": f"{_METHODS}.adacontrast:adacontrast",
+    "gtta": f"{_METHODS}.gtta:gtta",
+    "ttaug": f"{_METHODS}.ttaug:ttaug",
+    "come": f"{_METHODS}.come:come",
+    "dsuta": f"{_METHODS}.dsuta:dsuta",
+    "sgem": f"{_METHODS}.sgem:sgem",
+    "foa": f"{_METHODS}.foa:foa",
+    "auto": f"{_METHODS}.auto:auto",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 
@@ -201,6 +213,7 @@ SCORERS: Mapping[str, str] = {
     "drift": f"{_SCORERS}.drift:drift",
     "em": f"{_SCORERS}.em:em",
     "treff": f"{_SCORERS}.treff:treff",
+    "tda": f"{_SCORERS}.tda:tda",
 }
 """Training-free scorers of unit embeddings: factories `(*, options...) -> Scorer` (docs/zeroshot.md)."""
 

@@ -3,7 +3,7 @@
 import os
 
 from dhauds_jax.data import measuring
-from dhauds_jax.processors import available_cores
+from dhauds_jax.processors import available_cores, one_thread_of_linear_algebra
 
 
 def test_cores_are_those_that_the_process_may_use(monkeypatch):
@@ -17,6 +17,17 @@ def test_cores_where_the_system_does_not_say(monkeypatch):
     assert available_cores() == 6
     monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert available_cores() == 1
+
+
+def test_linear_algebra_of_one_thread_is_asked_of_scipys_library(monkeypatch):
+    from scipy.linalg import cython_blas
+
+    one_thread_of_linear_algebra.cache_clear()
+    assert one_thread_of_linear_algebra()  # of the wheels that CI installs
+    one_thread_of_linear_algebra.cache_clear()
+    monkeypatch.setattr(cython_blas, "__file__", "no/such/library")
+    assert not one_thread_of_linear_algebra()
+    one_thread_of_linear_algebra.cache_clear()
 
 
 def test_files_are_measured_where_the_system_does_not_say(monkeypatch, tmp_path):

@@ -57,7 +57,7 @@ class AdaptRun(OfDataSet):
     epochs: int = flag("Passes of the offline protocol.", 15)
     batch_size: int = flag("Clips in an update; the last partial batch is kept.", 70)
     options: Sequence[str] = flag(
-        "Options of the methods, key=value or method.key=value (an unknown one lists them).", ()
+        "Options of the methods, key=value or method.key=value; an unknown one lists them, recipe=NAME sets many.", ()
     )
     criterion: str = flag(
         f"Label-free choice of the epoch: {listed([*names.CRITERIA, *names.CRITERIA_WITH_VIEWS])}.",

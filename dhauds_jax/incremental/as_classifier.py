@@ -10,6 +10,7 @@ import numpy as np
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import zoo
+from dhauds_jax.nets.prototypes import around, inner_of
 from dhauds_jax.types import Classifier, Learner, LearnerState, Variables
 
 OF_CLASSES = ("kernel", "bias")
@@ -54,12 +55,7 @@ def as_classifier(
     if "unit" in record and classifier.config.head.get("unit"):  # what was read had length 1 already
         record["unit"] = True
     config = classifier.config.replace(head=record, classes=tuple(classes), groups={})
-    return zoo.build(config, **compute), _with_head(classifier.config.head, variables, params)
-
-
-def inner_of(head: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The record of the head whose embedding a learner reads: one that is learnt itself has it inside."""
-    return head.get("inner", head)
+    return zoo.build(config, **compute), around(classifier.config.head, variables, params)
 
 
 def _check(
@@ -74,35 +70,10 @@ def _check(
         )
     if classifier.config.head["kind"] == "random_projection":
         raise BadInput(
-            "the classifier's embedding are random features, expected what they are made of: read `unlearnt`"
+            "the classifier's embedding are random features, expected what they are made of: read "
+            "`nets.prototypes.unlearnt`"
         )
     seen = np.asarray(state.seen)
     strange = [name for name, place in classes.items() if not 0 <= place < len(seen) or not seen[place]]
     if strange or not classes:
         raise BadInput(f"classes {strange} have not been learnt, expected at least one and only learnt ones")
-
-
-def _with_head(head: Mapping[str, Any], variables: Variables, params: Mapping[str, Any]) -> Variables:
-    """The variables with a learnt head around what is left of the old one."""
-    old, there = dict(variables["params"]["head"]), "inner" in head
-    kept = old.get("inner", {}) if there else {name: leaf for name, leaf in old.items() if name != "classifier"}
-    made = {**params, **({"inner": kept} if kept else {})}
-    stats = dict(variables.get("batch_stats", {}))
-    if not there and "head" in stats:
-        stats["head"] = {"inner": stats["head"]}
-    return {**variables, "params": {**variables["params"], "head": made}, "batch_stats": stats}
-
-
-def unlearnt(classifier: Classifier, variables: Variables) -> tuple[Classifier, Variables]:
-    """The classifier for later learners to read: of a learnt head it gives the embedding that was read for it.
-
-    Its only class then is named "-" and has no meaning; a classifier whose head is not learnt stays as it is.
-    """
-    head = classifier.config.head
-    if "inner" not in head:
-        return classifier, variables
-    record = {"kind": "prototypes", "inner": head["inner"], "unit": head.get("unit", False), "scale": 1.0}
-    made = zoo.build(classifier.config.replace(head=record, classes=("-",), groups={}))
-    shapes = zoo.shapes(made)["params"]["head"]
-    params = {name: np.zeros(shapes[name].shape, np.float32) for name in OF_CLASSES}
-    return made, _with_head(head, variables, params)

@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from dhauds_jax import processors
 from dhauds_jax.types import Learner
 
 JITTED = ("learn", "predict", "remember", "forget", "merge", "held_out", "prepare")
@@ -32,6 +33,8 @@ def compiled(learner: Learner) -> Learner:
     Args:
       learner: as its factory made it. NumPy leaves of a state are taken as well as JAX's.
     """
+    if learner.double:  # closed forms of small matrices
+        processors.one_thread_of_linear_algebra()
     made = {}
     for name in (*JITTED, *ON_HOST):
         function = getattr(learner, name)

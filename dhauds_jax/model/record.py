@@ -15,6 +15,7 @@ from jaxtyping import Float
 from dhauds_jax import calibration, metrics
 from dhauds_jax.data.recordings import Recordings, per_file
 from dhauds_jax.data.windows import Windows
+from dhauds_jax.errors import BadInput
 from dhauds_jax.model import adapting, compiled, own_sounds
 from dhauds_jax.model.adapted import Adapted
 from dhauds_jax.model.adapting import Outcome, Request
@@ -284,11 +285,16 @@ def load(
       template: the sentence of a class, see `model.named.load_named`.
 
     Raises:
-      BadInput: no checkpoint, a damaged one, an unknown precision, or names that cannot be used.
+      BadInput: no checkpoint, a damaged one, an unknown precision, a convolution that the network has none of, or
+        names that cannot be used.
     """
     if class_names is not None:
         from dhauds_jax.model.named import load_named
 
+        if convolution != "direct":
+            raise BadInput(
+                f"--convolution={convolution}: audio-text models have no 3 by 3 convolutions, expected direct"
+            )
         return load_named(place, class_names, template=template, precision=precision)
     precisions.check_precision(precision)
     variables, config, extra = checkpoint.load(place)

@@ -25,7 +25,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.prototypes import Prototypes
 from dhauds_jax.nets.spectrogram_transformer import Block, layer_norm
-from dhauds_jax.types import Linear, Mode, Variables
+from dhauds_jax.types import Mode, Variables
 
 INITIAL = "initial"
 """Of `params`: the encoder as it was before session 0, where that moved it."""
@@ -154,9 +154,7 @@ class Joined(nn.Module):
         bias = self.param("bias", nn.initializers.zeros_init(), (self.classes,))
         return self.scale * jnp.matmul(x, kernel, precision="highest") + bias[None], x
 
-    def linear(self, params: Mapping[str, Any]) -> Linear:
-        """The last layer, as a product and a bias, the scale in the product."""
-        return Linear(self.scale * params["kernel"], params["bias"])
+    linear = Prototypes.linear
 
     @staticmethod
     def check(**sizes: Any) -> None:

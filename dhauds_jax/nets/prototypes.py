@@ -4,7 +4,7 @@ classifiers are of this kind, so that whatever takes a `Classifier` takes them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -17,9 +17,12 @@ from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.heads import build_head
-from dhauds_jax.types import Linear, Mode, Variables
+from dhauds_jax.types import Classifier, Linear, Mode, Variables
 
 KIND = "prototypes"
+
+NOBODY = ("nobody",)
+"""The one class of a network without a last layer (`unlearnt`)."""
 
 
 class Prototypes(nn.Module):
@@ -100,7 +103,8 @@ def with_prototypes(
       unit: whether the embedding is brought to length 1 before.
 
     Raises:
-      BadInput: prototypes of another width, another number of names, or numbers that are not finite.
+      BadInput: prototypes of another width, another number of names, numbers that are not finite, or
+        a learnt head of another kind.
     """
     kernel, bias = np.asarray(kernel, np.float32), np.asarray(bias, np.float32)
     if kernel.ndim != 2 or bias.shape != kernel.shape[1:] or len(classes) != kernel.shape[1]:
@@ -110,16 +114,56 @@ def with_prototypes(
         )
     if not (np.isfinite(kernel).all() and np.isfinite(bias).all()):
         raise BadInput("prototypes: some are not finite, expected finite numbers")
-    there = config.head["kind"] == KIND
-    inner = config.head["inner"] if there else config.head
-    head = {"kind": KIND, "inner": inner, "unit": unit, "scale": float(scale)}
+    kind = config.head["kind"]
+    if "inner" in config.head and kind != KIND:
+        raise BadInput(
+            f"prototypes: the classifier's embedding is that of a learnt head ({kind}), expected that of a network, or "
+            "prototypes that others take the place of"
+        )
+    head = {"kind": KIND, "inner": inner_of(config.head), "unit": unit, "scale": float(scale)}
     made = config.replace(head=head, classes=tuple(classes))
-    old = dict(variables["params"]["head"])
-    kept = old["inner"] if there else {name: leaf for name, leaf in old.items() if name != "classifier"}
-    params = {**variables["params"], "head": {"inner": kept, "kernel": kernel, "bias": bias}}
-    if not kept:
-        del params["head"]["inner"]
+    return made, around(config.head, variables, {"kernel": kernel, "bias": bias})
+
+
+def inner_of(head: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The record of the head whose embedding a learner reads: one that is learnt itself has it inside."""
+    return head.get("inner", head)
+
+
+def around(head: Mapping[str, Any], variables: Variables, params: Mapping[str, Any]) -> Variables:
+    """The variables with a learnt head around what is left of the old one: all of it but its last layer.
+
+    Args:
+      head: the old one's record.
+      variables: with the old one's parameters and running statistics.
+      params: of the learnt head.
+    """
+    old, there = dict(variables["params"]["head"]), "inner" in head
+    kept = old.get("inner", {}) if there else {name: leaf for name, leaf in old.items() if name != "classifier"}
     stats = dict(variables.get("batch_stats", {}))
     if not there and "head" in stats:
         stats["head"] = {"inner": stats["head"]}
-    return made, {**variables, "params": params, "batch_stats": stats}
+    made = {**params, **({"inner": kept} if kept else {})}
+    return {**variables, "params": {**variables["params"], "head": made}, "batch_stats": stats}
+
+
+def unlearnt(
+    config: ClassifierConfig, variables: Variables, build: Callable[[ClassifierConfig], Classifier] | None = None
+) -> tuple[Classifier, Variables]:
+    """A classifier without its last layer, for learners to read: its embedding is that of the head below it.
+
+    Whether a learnt head brings that embedding to length 1 first is the head's own affair: what is read here is as the
+    network gives it, for a trained network and for whatever was learnt on it alike.
+
+    Args:
+      config: of a trained network, or of one with a learnt head.
+      variables: its variables.
+      build: what makes a classifier of a record; None: `nets.zoo.build`.
+    """
+    from dhauds_jax.nets import zoo  # which imports heads
+
+    record = {"kind": KIND, "inner": inner_of(config.head), "unit": False, "scale": 1.0}
+    made = (build or zoo.build)(config.replace(head=record, classes=NOBODY, groups={}))
+    shapes = zoo.shapes(made)["params"]["head"]
+    params = {name: np.zeros(shapes[name].shape, np.float32) for name in ("kernel", "bias")}
+    return made, around(config.head, variables, params)

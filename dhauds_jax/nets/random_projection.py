@@ -31,15 +31,8 @@ class RandomProjection(nn.Module):
     scale: float
     dtype: DTypeLike | None = None
 
-    @property
-    def needs_features(self) -> bool:
-        """Whether the inner head has to be given the front end's output."""
-        return getattr(build_head(self.inner, 0), "needs_features", False)
-
-    @property
-    def reads(self) -> str | None:
-        """What of `Classifier.tap` the inner head has to be given."""
-        return getattr(build_head(self.inner, 0), "reads", None)
+    needs_features = Prototypes.needs_features
+    reads = Prototypes.reads
 
     @nn.compact
     def __call__(

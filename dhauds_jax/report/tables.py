@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dhauds_jax.names import CLEAN, TRANSMISSIONS
+from dhauds_jax.report import floors
 from dhauds_jax.workdir.records import FORMAT
 
 Record = dict[str, Any]
@@ -161,8 +162,10 @@ def _marked(record: Record, varying: Collection[tuple[str, ...]]) -> Record:
 def with_variants(found: Sequence[Record]) -> list[Record]:
     """The records, their methods renamed where one cell was run with several settings: dhauds [momentum=0.7].
 
-    Without this, runs that differ only in a setting would be averaged as if they were seeds.
+    Without this, runs that differ only in a setting would be averaged as if they were seeds. Runs at rate 0 and those
+    under a sliding window have names of their own first (`floors.named`).
     """
+    found = floors.named(found)
     varying: dict[tuple, dict[str, None]] = {}
     for (*place, _, _, _, _), cell in grouped(found, (*GROUP, "method", *_CELL)).items():
         tried = [_chosen_by(r) for r in cell]

@@ -22,6 +22,9 @@ COLUMNS = ("file", "label", "confidence", "seconds", "notices", "error")
 SOURCE = "source_label"
 """One more column where a session was asked: what the source model says."""
 
+BEST = "best"
+"""One more where the service has a threshold: the class that is the label unless that is unknown."""
+
 SENT = ("WAV", "FLAC", "OGG")
 """The formats that a service takes; of folders nothing else is sent."""
 
@@ -46,6 +49,7 @@ class Said(NamedTuple):
       notices: what was done to it, as sentences.
       error: the service's sentence.
       source: the source model's label, where a session answered and the service gives it.
+      best: the best class, where the label may be unknown instead.
       status: of HTTP; 0 where no service answered, `UNREAD` where nothing was sent.
     """
 
@@ -56,6 +60,7 @@ class Said(NamedTuple):
     error: str = ""
     status: int = 200
     source: str = ""
+    best: str = ""
 
 
 def ask(run: AskRun) -> tuple[str, int]:
@@ -224,7 +229,7 @@ def answer(send: Callable[[], Any], pause: Callable[[float], Any] = time.sleep) 
     said = response.json()
     notices = "; ".join(notice["message"] for notice in said["notices"])
     source = (said.get("source") or {}).get("label", "")
-    return Said(said["label"], said["confidence"], said["seconds"], notices, source=source)
+    return Said(said["label"], said["confidence"], said["seconds"], notices, source=source, best=said.get("best", ""))
 
 
 def sentence(response: Any) -> str:
@@ -238,11 +243,12 @@ def sentence(response: Any) -> str:
 
 
 def _table(files: Sequence[tuple[str, Path]], answers: Sequence[Said]) -> list[tuple[object, ...]]:
-    """The rows of the csv file; the source model's labels are its last column where there are any."""
+    """The rows of the csv file; the source model's labels and the best classes are its last columns where there are."""
     rows = [COLUMNS, *(_row(name, said) for (name, _), said in zip(files, answers))]
-    if not any(said.source for said in answers):
-        return rows
-    return [(*row, more) for row, more in zip(rows, (SOURCE, *(said.source for said in answers)))]
+    for name, column in ((SOURCE, [said.source for said in answers]), (BEST, [said.best for said in answers])):
+        if any(column):
+            rows = [(*row, more) for row, more in zip(rows, (name, *column))]
+    return rows
 
 
 def _row(name: str, said: Said) -> tuple[object, ...]:

@@ -7,13 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from jaxtyping import Float
-
 from dhauds_jax import calibration, digests, registry
 from dhauds_jax.data import recordings
 from dhauds_jax.data.audio import check_on_bad_file
-from dhauds_jax.data.recordings import per_file
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.estimates import say
 from dhauds_jax.files import write_atomically
@@ -22,6 +18,7 @@ from dhauds_jax.interrupts import KEPT
 from dhauds_jax.model import adapting
 from dhauds_jax.model.adapting import Request
 from dhauds_jax.model.record import Model, load, load_boxed
+from dhauds_jax.model.rejecting import Rejecting, rejecting
 from dhauds_jax.nets import boxed, precision, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.nets.config import reading
@@ -29,7 +26,7 @@ from dhauds_jax.requests import listed
 from dhauds_jax.runs import labels, named_classes, named_flags, truth
 from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.runs.requests.named_classes import NamedClasses
-from dhauds_jax.tta import methods, selection
+from dhauds_jax.tta import batchwise, methods, selection
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import Calibration, RunInfo
 from dhauds_jax.wording import counted, plural
@@ -55,7 +52,7 @@ def classify(run: ClassifyRun, command: str) -> str:
     model = named.model if named else model_of(run.checkpoint, run.model, run.precision)[0]
     method = adapting.method_of(how, model.classifier)
     if named is None:
-        _least(run, calibration.from_extra(model.extra))
+        _rejecting(run, calibration.from_extra(model.extra), model)
     # What the method or its factory refuses, and what would be lost, is said before files are read.
     methods.check_needs(run.method, method, model.variables, RunInfo(1, 2, len(model.classes), None, 2))
     known = truth.read(run.truth, model.config.reported) if run.truth else None
@@ -96,6 +93,8 @@ def classify(run: ClassifyRun, command: str) -> str:
         _write(run, {**about, "command": command}, after, found, known, made, corrected)
     finally:
         spool.unlink(missing_ok=True)
+    if outcome.curve and (idle := batchwise.idle_said(outcome.curve[-1])):
+        print(f"note: {run.method}: {idle}")
     text = (
         f"{counted(len(found.files), 'file')} labelled: {Path(run.output) / labels.PREDICTIONS} "
         f"(report: {Path(run.output) / labels.REPORT})"
@@ -134,17 +133,17 @@ def _write(
     write_atomically(folder / RUN, json.dumps({**about, "finished": False}, indent=2) + "\n")
     before, now = after.adapted.predictions
     lines = () if named is None else named.said(after.predictions(found, named.plain).labels, before.labels)
-    least, sure, moments = _least(run, made), None, None
-    if least is not None:
-        windows = _sure(made, outcome.logits, after)
-        sure = per_file(windows, found.owner, len(found.files)).max(-1)
+    rule, sure, moments = _rejecting(run, made, after), None, None
+    if rule is not None:
+        windows = rule.compared(outcome.logits)
+        sure = rule.sure(windows, found.owner, len(found.files))
         moments = None if made.score == "max_probability" else windows.max(-1)  # else a stretch's own confidence
-        count = int((sure < least).sum())
+        count = int((sure < rule.least).sum())
         score = rejection.flag_of(made)
-        by = f"by their {rejection.WORDS[score]} ({score}) less sure than {least:.4f}"
+        by = f"by their {rejection.WORDS[score]} ({score}) less sure than {rule.least:.4f}"
         lines = (*lines, f"{count} of {counted(len(now.files), 'file')} unknown: {by}")
-        lines += () if known is None else (truth.of_named(known, now, sure >= least),)
-    result = labels.Result(before, now, outcome, least, sure, lines, moments)
+        lines += () if known is None else (truth.of_named(known, now, sure >= rule.least),)
+    result = labels.Result(before, now, outcome, rule and rule.least, sure, lines, moments)
     scores = None if known is None else truth.scores(known, result.before, result.after)
     labels.write(run, found, after, result, scores, about["command"])
     advice = after.adapted.advice
@@ -152,23 +151,9 @@ def _write(
     write_atomically(folder / RUN, json.dumps({**about, "finished": not outcome.interrupted}, indent=2) + "\n")
 
 
-def _least(run: ClassifyRun, made: Calibration | None) -> float | None:
-    """The confidence below which a recording is unknown; None where no rate is asked for.
-
-    Raises:
-      BadInput: a rate without the held-out scores that it needs.
-    """
-    if run.reject is None and run.reject_background is None:
-        return None
-    return calibration.threshold(made or Calibration(1.0, "none", "max_probability"), run.reject, run.reject_background)
-
-
-def _sure(
-    made: Calibration, logits: Float[np.ndarray, "windows classes"], model: Model
-) -> Float[np.ndarray, "windows some"]:
-    """What the calibration compares with a threshold, window by window; probabilities are those of what is reported."""
-    found = calibration.compared(made, logits)
-    return calibration.by_group(found, model.config.groups) if made.score == "max_probability" else found
+def _rejecting(run: ClassifyRun, made: Calibration | None, model: Model) -> Rejecting | None:
+    """Which recordings are unknown; None where no rate is asked for, `BadInput` without the scores that it needs."""
+    return rejecting(made, model.config.groups, run.reject, run.reject_background)
 
 
 def model_of(checkpoint: str | None, model: str | None, precision: str = "float32") -> tuple[Model, str]:

@@ -15,7 +15,8 @@ from jaxtyping import Int
 from dhauds_jax import digests
 from dhauds_jax.incremental.sessions import Session
 from dhauds_jax.runs import incremental_measures as measures
-from dhauds_jax.runs.incremental_readings import Backbone, Condition, Readings
+from dhauds_jax.runs.incremental_backbone import Backbone
+from dhauds_jax.runs.incremental_readings import Condition, Readings
 from dhauds_jax.types import Learner, LearnerInfo, LearnerState, Shots, Variables
 from dhauds_jax.workdir.saver import Saver
 
@@ -50,6 +51,7 @@ class Course(NamedTuple):
       conditions: those that are tested.
       heads: that are reported, the learner's own first.
       tta: adaptations after each session, "none" among them or alone.
+      after_all: of these, the ones that run after every session; the others run after the last.
       carried: whether the next session starts from the network as the adaptation left it.
       pools: whether a memory chooses among all clips that may be learnt from (profile reference), not the shots alone.
       reject: share of known clips that may become unknown.
@@ -68,6 +70,7 @@ class Course(NamedTuple):
     conditions: tuple[Condition, ...]
     heads: tuple[str, ...]
     tta: tuple[str, ...]
+    after_all: tuple[str, ...]
     carried: bool
     pools: bool
     reject: float

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from dhauds_jax import digests
 from dhauds_jax.errors import BadInput
@@ -18,9 +17,6 @@ from dhauds_jax.nets import prototypes, zoo
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.types import Classifier, Learner, Variables
-
-NOBODY = ("nobody",)
-"""The one class of a network that has no last layer."""
 
 
 class Network(NamedTuple):
@@ -54,26 +50,12 @@ def without_head(config: ClassifierConfig, variables: Variables, precision: str)
     Raises:
       BadInput: a head whose embedding is not the input of its last layer.
     """
-    params = dict(variables["params"])
-    head, old = config.head, dict(params.pop("head"))
-    stats = dict(variables.get("batch_stats", {}))
-    if "inner" in head:
-        inner, kept = head["inner"], old.get("inner", {})
-    else:
-        inner, kept = head, {name: leaf for name, leaf in old.items() if name != "classifier"}
-        if "head" in stats:
-            stats["head"] = {"inner": stats["head"]}
-    bare = config.replace(
-        head={"kind": prototypes.KIND, "inner": inner, "unit": False, "scale": 1.0}, classes=NOBODY, groups={}
+    classifier, own = prototypes.unlearnt(
+        config, variables, lambda bare: compiled.classifier(bare.to_json(), precision)
     )
-    classifier = compiled.classifier(bare.to_json(), precision)
-    width = zoo.shapes(classifier)["params"]["head"]["kernel"].shape[0]
-    params["head"] = {"kernel": np.zeros((width, 1), np.float32), "bias": np.zeros(1, np.float32)}
-    params["head"] |= {"inner": kept} if kept else {}
-    own = {**variables, "params": params, "batch_stats": stats}
     encoder = {kind: {k: v for k, v in tree.items() if k not in ("head", "aux")} for kind, tree in own.items()}
-    below = {"params": kept, "batch_stats": stats.get("head", {}).get("inner", {})}
-    settings = bare.replace(source={}, net="").to_json()
+    below = {kind: own[kind].get("head", {}).get("inner", {}) for kind in ("params", "batch_stats")}
+    settings = classifier.config.replace(source={}, net="").to_json()
     names = digests.of_texts(settings, variables_hash(encoder)), variables_hash(below)[: digests.DIGITS]
     return Network(classifier, jax.tree.map(jnp.asarray, own), *names)
 

@@ -20,7 +20,7 @@ from dhauds_jax.estimates import say
 from dhauds_jax.model import Model, load
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.nets.config import reading
-from dhauds_jax.runs import serve_sessions
+from dhauds_jax.runs import serve_sessions, serve_unknown
 from dhauds_jax.serve import compilations, engine, running
 from dhauds_jax.serve.batching import Batcher
 from dhauds_jax.serve.compute import Compute
@@ -117,6 +117,7 @@ def check(run: ServeRun) -> None:
     if run.engine != "ray" and (run.replicas > 1 or run.ray_address != "local"):
         raise BadInput("--replicas and --ray_address: expected with --engine=ray; one process serves without it")
     _check_adapting(run)
+    serve_unknown.check(run)
     several = len(run.checkpoint) > 1 or read_views(run.views)[0] > 1
     if several and run.adapt != "none":
         raise BadInput(
@@ -173,9 +174,16 @@ def made(run: ServeRun, tokens: Sequence[bytes] = (), tag: str = "") -> Service:
     """A service whose compute thread does not run yet; `tag` is what the names of its sessions begin with."""
     how = {"precision": run.precision, "convolution": run.convolution}
     models = [load(place, **how) for place in run.checkpoint]
-    copies, step_s = read_views(run.views)
-    served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=engine.shapes_up_to(run.max_batch))
-    sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models[0], tag)
+    rule, shapes, (copies, step_s) = (
+        serve_unknown.rule_of(run, models[0]),
+        engine.shapes_up_to(run.max_batch),
+        read_views(run.views),
+    )
+    if rule is None:
+        served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=shapes)
+    else:
+        served = engine.serve_rejecting(models[0], rule, shapes=shapes)
+    sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models[0], tag, rule=rule)
     counters = Counters()
     batcher = Batcher(served.shapes, served.length, wait_s=run.batch_wait_ms / 1e3, limit=run.max_queue)
     compute = Compute(sessions or engine.SourceOnly(served), batcher, ran=counters.ran)
@@ -185,7 +193,7 @@ def made(run: ServeRun, tokens: Sequence[bytes] = (), tag: str = "") -> Service:
         batcher=batcher,
         compute=compute,
         wanted=Wanted(served.sample_rate, served.length, longest=run.max_seconds, overlap=run.overlap, **read_as),
-        model=facts(run, models),
+        model={**facts(run, models), **serve_unknown.facts(run, rule)},
         limits=Limits(
             int(run.max_body_mb * 2**20),
             run.body_timeout_s,
@@ -193,6 +201,7 @@ def made(run: ServeRun, tokens: Sequence[bytes] = (), tag: str = "") -> Service:
             2 * run.max_queue,
             int(run.max_memory_mb * 2**20),
         ),
+        rule=rule,
         sessions=sessions,
         counters=counters,
         decoders=Decoders(run.decoders),
@@ -275,6 +284,7 @@ def opening(service: Service, address: str) -> str:
         f"serving at {address} (POST a recording to /v1/classify or /invocations, or "
         f"tensors to /v2/models/{model['net']}/infer; GET /ping, /metrics)\n"
         f"model: {members}{model['net']}, hash {model['hash']}; windows of {model['window_s']:g} s at "
-        f"{model['sample_rate']} Hz; {_adapts(model['adapt'])}; {counted(len(classes), 'class', 'classes')}: {named}\n"
+        f"{model['sample_rate']} Hz; {_adapts(model['adapt'])}; {counted(len(classes), 'class', 'classes')}: {named}"
+        f"{serve_unknown.told(service.rule)}\n"
         "Ctrl-C (or SIGTERM) stops it when what was accepted is answered"
     )

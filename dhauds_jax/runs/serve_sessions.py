@@ -11,6 +11,7 @@ from dhauds_jax import registry
 from dhauds_jax.estimates import say
 from dhauds_jax.files import check_folder
 from dhauds_jax.model import Model
+from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.nets.checkpoint import variables_hash
 from dhauds_jax.serve import adaptation, canary, filters, holding, sessions
 from dhauds_jax.serve.adaptation import Adaptation
@@ -25,11 +26,17 @@ from dhauds_jax.wording import counted
 
 
 def made(
-    run: ServeRun, served: Served, model: Model, tag: str = "", clock: Callable[[], float] = time.monotonic
+    run: ServeRun,
+    served: Served,
+    model: Model,
+    tag: str = "",
+    clock: Callable[[], float] = time.monotonic,
+    rule: Rejecting | None = None,
 ) -> Sessions:
     """Sessions over a served model, not compiled yet.
 
-    `tag` is what their names begin with; `clock` gives the seconds by which clips are over-frequent.
+    `tag` is what their names begin with; `clock` gives the seconds by which clips are over-frequent; `rule` says
+    which recordings are unknown.
 
     Raises:
       BadInput: what cannot be adapted so.
@@ -48,7 +55,7 @@ def made(
         say(f"note: {sessions.SHARED_WARNING}")
     labelled = None if run.canary is None else canary.read(run.canary, model, served.classes)
     snapshots = None if run.session_dir is None else _snapshots(run, identity(run, how, model))
-    return Sessions(served, model, how, keeping, labelled, snapshots, clock)
+    return Sessions(served, model, how, keeping, labelled, snapshots, clock, rule)
 
 
 def _snapshots(run: ServeRun, identity: dict[str, object]) -> Snapshots:

@@ -70,6 +70,7 @@ class Programs(NamedTuple):
       shapes: numbers of rows that `predict` is compiled for.
       predict: `(state, float32 waves (rows, time)) -> probabilities (rows, classes)` of what is reported, each row
         predicted alone, as protocol `batch1` does; rows are one of `shapes`.
+      logits: `predict` before `report`, the probabilities of logits.
       step: `(state, float32 waves (adapt_batch, time), clip numbers, number of the update) -> (state, finite)`; the
         given state stays as it was, and `finite` says whether losses are. The key is that of `protocols.online`.
       measure: `state -> (whether its weights are finite, their distance from the first ones)`.
@@ -81,6 +82,8 @@ class Programs(NamedTuple):
     predict: Callable[[AdaptState, np.ndarray], Float[np.ndarray, "rows classes"]]
     step: Callable[[AdaptState, np.ndarray, np.ndarray, int], tuple[AdaptState, bool]]
     measure: Callable[[AdaptState], tuple[bool, float]]
+    logits: Callable[[AdaptState, np.ndarray], Float[np.ndarray, "rows logits"]]
+    report: Callable[[np.ndarray], Float[np.ndarray, "rows classes"]]
 
 
 def check(how: Adaptation) -> None:
@@ -134,8 +137,11 @@ def programs(model: Model, how: Adaptation, shapes: tuple[int, ...]) -> Programs
     report = reporting(model)
 
     @exactly()
+    def logits(state: AdaptState, waves: np.ndarray) -> np.ndarray:
+        return np.asarray(session_predict(state, frozen, waves))
+
     def predict(state: AdaptState, waves: np.ndarray) -> np.ndarray:
-        return report(np.asarray(session_predict(state, frozen, waves)))
+        return report(logits(state, waves))
 
     @exactly()
     def step(state: AdaptState, waves: np.ndarray, clips: np.ndarray, number: int) -> tuple[AdaptState, bool]:
@@ -148,7 +154,7 @@ def programs(model: Model, how: Adaptation, shapes: tuple[int, ...]) -> Programs
         finite, drift = _measure(state, first)
         return bool(finite), float(drift)
 
-    return Programs(first, frozen, tuple(sorted(shapes)), predict, step, measure)
+    return Programs(first, frozen, tuple(sorted(shapes)), predict, step, measure, logits, report)
 
 
 def _of_method(method: Method) -> tuple[Callable[..., Array], Callable[..., tuple[AdaptState, Array]]]:

@@ -7,12 +7,18 @@ from typing import Any
 
 import numpy as np
 
+from dhauds_jax.serve.naming import Named, named
 from dhauds_jax.serve.service import Asked, Service
 
+UNKNOWN = -1
+"""The number of no class."""
 
-def published(asked: Asked) -> dict[str, Any]:
+
+def published(service: Service, asked: Asked) -> dict[str, Any]:
     """The published service's answer: the class's number and all probabilities, and nothing else."""
-    return {"label": int(asked.probabilities.argmax()), "probability": asked.probabilities.tolist()}
+    said = asked.said
+    number = said.best if said.label == service.served.classes[said.best] else UNKNOWN
+    return {"label": number, "probability": said.probabilities.tolist()}
 
 
 def whole(service: Service, asked: Asked, session: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -23,19 +29,18 @@ def whole(service: Service, asked: Asked, session: Mapping[str, Any] | None = No
       asked: the recording with its answer.
       session: what is told of the session that answered; None: the model did.
     """
-    classes, answer, heard = service.served.classes, asked.answer, asked.heard
-    best = int(asked.probabilities.argmax())
+    classes, answer, heard, said = service.served.classes, asked.answer, asked.heard, asked.said
     found = {
-        "label": classes[best],
-        "confidence": float(asked.probabilities[best]),
-        "probabilities": _named(classes, asked.probabilities),
+        **_called(said, classes),
+        "confidence": said.confidence,
+        "probabilities": _by_name(classes, said.probabilities),
         "seconds": round(heard.seconds, 6),
         "windows": [
             {
                 "start": round(float(start), 6),
                 "end": round(float(end), 6),
-                "label": classes[int(row.argmax())],
-                "probabilities": [float(value) for value in row],
+                **_called(window := named(row[None], classes, service.rule), classes),
+                "probabilities": window.probabilities.tolist(),
             }
             for (start, end), row in zip(heard.spans, answer.probabilities, strict=True)
         ],
@@ -50,10 +55,16 @@ def whole(service: Service, asked: Asked, session: Mapping[str, Any] | None = No
         "batch": answer.batch,
     }
     if answer.source is not None:
-        mean = np.mean(answer.source, axis=0)
-        found["source"] = {"label": classes[int(mean.argmax())], "probabilities": _named(classes, mean)}
+        source = named(answer.source, classes, service.rule)
+        found["source"] = {**_called(source, classes), "probabilities": _by_name(classes, source.probabilities)}
     return found
 
 
-def _named(classes: tuple[str, ...], probabilities: np.ndarray) -> dict[str, float]:
+def _called(said: Named, classes: tuple[str, ...]) -> dict[str, Any]:
+    """The label; where it may be unknown also the best class, and what was compared with the threshold."""
+    more = {} if said.sure is None else {"best": classes[said.best], "sureness": said.sure}
+    return {"label": said.label, **more}
+
+
+def _by_name(classes: tuple[str, ...], probabilities: np.ndarray) -> dict[str, float]:
     return {name: float(value) for name, value in zip(classes, probabilities, strict=True)}

@@ -20,6 +20,7 @@ class Served(NamedTuple):
       warm: `() -> seconds by shape`; compiles them all and predicts once. Whatever is compiled later is a fault.
       predict: `(waves int16 or float32 (rows, length), weights (rows,)) -> probabilities (rows, classes)`; the number
         of rows is one of `shapes`, and no row depends on another; rows of weight 0 are padding.
+      answer: as `predict`, but behind the probabilities stands what a threshold is compared with; None: nothing does.
     """
 
     sample_rate: int
@@ -28,6 +29,11 @@ class Served(NamedTuple):
     shapes: tuple[int, ...]
     warm: Callable[[], Mapping[int, float]]
     predict: Callable[[np.ndarray, np.ndarray], Float[np.ndarray, "rows classes"]]
+    answer: Callable[[np.ndarray, np.ndarray], Float[np.ndarray, "rows columns"]] | None = None
+
+    def answers(self, waves: np.ndarray, weights: Float[np.ndarray, " rows"]) -> Float[np.ndarray, "rows columns"]:
+        """What the queue takes: `answer`, or `predict` where there is no threshold."""
+        return (self.answer or self.predict)(waves, weights)
 
 
 class Answer(NamedTuple):
@@ -36,6 +42,7 @@ class Answer(NamedTuple):
     Attributes:
       probabilities: (windows, classes), by the model that answers (of a session: the adapted one).
       source: (windows, classes), by the model as it was given; None where it was not asked (`--shadow`).
+        On their way through the queue both may have more columns (`Served.answer`).
       queue_s: seconds that the request waited for its first batch.
       compute_s: seconds that its batches took.
       batch: rows of the largest batch that it was part of, padding left out.
@@ -55,7 +62,9 @@ class Predictor(Protocol):
     def predict(
         self, session: str, waves: np.ndarray, weights: Float[np.ndarray, " rows"], /
     ) -> tuple[np.ndarray, np.ndarray | None]:
-        """Probabilities (rows, classes) of a batch of one session ("": the source model), and the source's beside them.
+        """Answers (rows, columns) to a batch of one session ("": the source model), and the source's beside them.
+
+        Their columns are those of `Served.answers`, probabilities first.
 
         The number of rows is one of the shapes; rows of weight 0 are padding. The second is None where not asked.
         """

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from dhauds_jax.dsp import shifts
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.model import Model
+from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.nets import precision as precisions
 from dhauds_jax.nets.config import ClassifierConfig, reading
 from dhauds_jax.serve import stacking
@@ -33,11 +34,11 @@ class SourceOnly:
 
     def predict(
         self, session: str, waves: np.ndarray, weights: Float[np.ndarray, " rows"]
-    ) -> tuple[Float[np.ndarray, "rows classes"], None]:
-        """The probabilities of a batch, and no second opinion; raises `UnknownSession` for any session but ""."""
+    ) -> tuple[Float[np.ndarray, "rows columns"], None]:
+        """The answers to a batch, and no second opinion; raises `UnknownSession` for any session but ""."""
         if session:
             raise UnknownSession(session)
-        return self.served.predict(waves, weights), None
+        return self.served.answers(waves, weights), None
 
     def work(self) -> bool:
         """Nothing."""
@@ -85,6 +86,32 @@ def serve_models(
     predict = _predictor(mean, shapes, config.length)
     warm = functools.partial(_warm, predict, shapes, config.length)
     return Served(config.sample_rate, config.length, classes, shapes, warm, predict)
+
+
+def serve_rejecting(model: Model, rule: Rejecting, *, shapes: Sequence[int] = SHAPES) -> Served:
+    """The predictor of one checkpoint as it is, with what the threshold of a rule is compared with.
+
+    Args:
+      model: the checkpoint.
+      rule: of its calibration.
+      shapes: numbers of rows to compile.
+    """
+    shapes, config = tuple(sorted(set(shapes))), model.config
+    (stack,) = stacking.stacks([model])
+    ((variables, _),), program = stack.members, jax.jit(stacking.logits(stack))
+    classes = config.reported
+
+    def said(rows: np.ndarray) -> np.ndarray:
+        found = np.asarray(program(variables, rows), np.float64)
+        return np.concatenate([model.probabilities(found), rule.compared(found)], -1)
+
+    answer = _predictor(said, shapes, config.length)
+
+    def predict(waves: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return answer(waves, weights)[:, : len(classes)]
+
+    warm = functools.partial(_warm, predict, shapes, config.length)
+    return Served(config.sample_rate, config.length, classes, shapes, warm, predict, answer)
 
 
 def _predictor(

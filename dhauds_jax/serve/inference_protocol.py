@@ -197,20 +197,19 @@ def _outputs(found: Mapping[str, Any], parameters: Mapping[str, Any]) -> tuple[t
 
 
 def written(
-    asked: Asked, name: str, classes: Sequence[str], probabilities: Float[np.ndarray, "recordings classes"]
+    asked: Asked, name: str, labels: Sequence[str], probabilities: Float[np.ndarray, "recordings classes"]
 ) -> tuple[bytes, int | None]:
     """The answer's body, and where its JSON ends if it has binary tensors.
 
     Args:
       asked: the request.
       name: of the model.
-      classes: their names.
+      labels: of the recordings.
       probabilities: (recordings, classes).
     """
-    labels = [classes[int(row.argmax())] for row in probabilities]
     tensors, tails = [], []
     for output in asked.outputs:
-        values: Any = np.float32(probabilities) if output == PROBABILITIES else labels
+        values: Any = np.float32(probabilities) if output == PROBABILITIES else list(labels)
         tensor: dict[str, Any] = {
             "name": output,
             "datatype": "FP32" if output == PROBABILITIES else "BYTES",
@@ -221,7 +220,7 @@ def written(
             tensor["parameters"] = {"binary_data_size": len(tail)}
             tails.append(tail)
         else:
-            tensor["data"] = labels if output == LABEL else [float(x) for x in values.ravel()]
+            tensor["data"] = values if output == LABEL else [float(x) for x in values.ravel()]
         tensors.append(tensor)
     said = {"model_name": name, "model_version": "1", "outputs": tensors}
     head = json.dumps(said | ({"id": asked.name} if asked.name else {}), allow_nan=False).encode()

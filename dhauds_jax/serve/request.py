@@ -37,6 +37,16 @@ class ServeRun(Request):
         "later than the one before.",
         "shift:1",
     )
+    reject: float | None = flag(
+        "Call recordings unknown so that at most this share of the left-out clips of the known classes is lost, 0 up "
+        "to 1, as experiments.classify does; with a checkpoint that has such scores, as of learn or crossval.",
+        None,
+    )
+    reject_background: float | None = flag(
+        "Call recordings unknown so that at most this share of held-out windows of background keeps a name, 0 to 1; "
+        "with a checkpoint that has such scores.",
+        None,
+    )
     host: str = flag("Address to listen at; 0.0.0.0 lets other machines in.", "127.0.0.1")
     port: int = flag("Port to listen at; 0 takes a free one, which is said.", 8080)
     max_batch: int = flag("Windows that are computed at once; powers of two up to it are compiled ahead.", 32)

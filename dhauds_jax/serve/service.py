@@ -10,11 +10,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-import numpy as np
-from jaxtyping import Float
-
 from dhauds_jax.data.audio import Decoded
-from dhauds_jax.data.recordings import per_file
+from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.serve import bodies, decode, wav
 from dhauds_jax.serve.batching import Batcher
 from dhauds_jax.serve.bodies import CLOSE
@@ -23,6 +20,7 @@ from dhauds_jax.serve.contracts import Answer, Served
 from dhauds_jax.serve.counters import Counters
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.items import Item
+from dhauds_jax.serve.naming import Named, named
 from dhauds_jax.serve.reading import Heard, Wanted, heard, held_bytes
 
 ROOM = 4
@@ -53,13 +51,13 @@ class Asked(NamedTuple):
     Attributes:
       heard: the recording.
       answer: of its windows.
-      probabilities: (classes,), the mean over the windows.
+      said: what it is called, and how probable each class is.
       decode_s: seconds from its body to its windows.
     """
 
     heard: Heard
     answer: Answer
-    probabilities: Float[np.ndarray, " classes"]
+    said: Named
     decode_s: float
 
 
@@ -74,6 +72,7 @@ class Service:
       wanted: what recordings are brought to.
       model: what is told of the model, as JSON can hold it.
       limits: what a request may take.
+      rule: which recordings are unknown; None: none is.
       sessions: `sessions.Sessions`, called on the compute thread alone; None where there are none.
       counters: what is counted.
       decoders: the processes for FLAC and Ogg.
@@ -97,6 +96,7 @@ class Service:
     wanted: Wanted
     model: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = field(default_factory=Limits)
+    rule: Rejecting | None = None
     sessions: Any = None
     counters: Counters = field(default_factory=Counters)
     decoders: decode.Decoders = field(default_factory=decode.Decoders)
@@ -175,11 +175,10 @@ class Service:
             raise Failure("deadline", f"no answer within {self.limits.deadline_s:g} s", "less load") from None
         finally:
             future.cancel()  # of who left, nothing more is computed
-        windows = len(found.windows)
-        mean = per_file(answer.probabilities, np.zeros(windows, np.int64), 1)[0]
+        said = named(answer.probabilities, self.served.classes, self.rule)
         ended, decode_s = time.monotonic(), decoded - began
         self.counters.seconds(decode=decode_s, queue=answer.queue_s, compute=answer.compute_s, all=ended - began)
-        return Asked(found, answer, mean, decode_s)
+        return Asked(found, answer, said, decode_s)
 
     async def _heard(self, body: bytes | Decoded, hold: Callable[[int], Any]) -> Heard:
         """The windows of a recording; whatever is made on the way is held before it is made."""

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
+from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.serve import adaptation, guards, telling
 from dhauds_jax.serve.adaptation import Adaptation, Programs
 from dhauds_jax.serve.canary import Canary
@@ -31,6 +32,7 @@ class Parts(NamedTuple):
     programs: Programs
     served: Served
     canary: Canary | None = None
+    rule: Rejecting | None = None
 
 
 class Session:
@@ -83,13 +85,22 @@ class Session:
         """Back to the first state; everything it has learnt and remembered is gone."""
         self._begin()
 
-    def predict(self, waves: Float[np.ndarray, "rows time"]) -> Float[np.ndarray, "rows classes"] | None:
+    def predict(self, waves: Float[np.ndarray, "rows time"]) -> Float[np.ndarray, "rows columns"] | None:
         """What the session says, each row by itself; None where it answers from the source model.
 
         Args:
           waves: (rows, time), as many rows as one of the shapes.
+
+        Returns:
+          Columns as those of `Served.answers`.
         """
-        return None if self.from_source else self.parts.programs.predict(self.state, waves)
+        programs, rule = self.parts.programs, self.parts.rule
+        if self.from_source:
+            return None
+        if rule is None:
+            return programs.predict(self.state, waves)
+        found = programs.logits(self.state, waves)
+        return np.concatenate([programs.report(found), rule.compared(found)], -1)
 
     def take(
         self, waves: Float[np.ndarray, "rows time"], sources: Float[np.ndarray, "rows classes"] | None, now: float
@@ -222,15 +233,16 @@ class Session:
         missing = [place for place, clip in enumerate(self.recent) if clip.source is None]
         if missing:
             found = self.source(waves_of([self.recent[place] for place in missing]))
+            found = found[:, : len(self.parts.served.classes)]
             for place, probabilities in zip(missing, found, strict=True):
                 self.recent[place] = self.recent[place]._replace(source=probabilities)
             yield
         return np.stack([clip.source for clip in self.recent])
 
-    def source(self, waves: Float[np.ndarray, "rows time"]) -> Float[np.ndarray, "rows classes"]:
-        """What the source model says of any number of clips."""
+    def source(self, waves: Float[np.ndarray, "rows time"]) -> Float[np.ndarray, "rows columns"]:
+        """What the source model answers to any number of clips."""
         served = self.parts.served
-        return adaptation.in_chunks(lambda x: served.predict(x, np.ones(len(x), np.float32)), waves, served.shapes)
+        return adaptation.in_chunks(lambda x: served.answers(x, np.ones(len(x), np.float32)), waves, served.shapes)
 
     def _judged(self, state: AdaptState, source: np.ndarray, finite: bool) -> Generator[None, None, Verdict]:
         """The verdict on a state, by the clips of now and the canary."""

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from dhauds_jax.model.record import Model
+from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.serve import adaptation, canary
 from dhauds_jax.serve.adaptation import Adaptation
 from dhauds_jax.serve.canary import Canary
@@ -38,6 +39,7 @@ class Sessions:
       labelled: the canary; None for none.
       snapshots: where sessions are written; None: those that leave the memory are closed.
       clock: seconds; it does not go back.
+      rule: which recordings are unknown; None: none is.
 
     Raises:
       BadInput: what cannot be adapted so.
@@ -52,9 +54,10 @@ class Sessions:
         labelled: Canary | None = None,
         snapshots: Snapshots | None = None,
         clock: Callable[[], float] = time.monotonic,
+        rule: Rejecting | None = None,
     ) -> None:
         self.keeping, self.snapshots, self._clock = keeping, snapshots, clock
-        self._parts = Parts(how, adaptation.programs(model, how, served.shapes), served, labelled)
+        self._parts = Parts(how, adaptation.programs(model, how, served.shapes), served, labelled, rule)
         first = self._parts.programs.first
         self._holding = Holding(keeping, lambda: Session(self._parts), first, snapshots, clock)
         self._working = ""
@@ -124,40 +127,45 @@ class Sessions:
           weights: (rows,), 0 for padding.
 
         Returns:
-          (rows, classes) probabilities twice; the second is None for "", and without `Adaptation.shadow`.
+          (rows, columns) twice, probabilities first (`Served.answers`); the second is None for "", and without
+          `Adaptation.shadow`.
 
         Raises:
           UnknownSession, ClosedSession: as `describe`.
         """
         if not session and not self.keeping.shared:
-            return self._parts.served.predict(waves, weights), None
+            return self._parts.served.answers(waves, weights), None
         found = self._holding.get(self._of_client(session) if session else SHARED)
         how = self._parts.how
         sound = waves if waves.dtype == np.float32 else waves * np.float32(2**-15)
         real = np.flatnonzero(weights > 0)
-        source = self._parts.served.predict(waves, weights) if how.shadow or found.from_source else None
+        source = self._parts.served.answers(waves, weights) if how.shadow or found.from_source else None
         if how.update == "before_next":
             return self._in_order(found, sound, real, source), source if how.shadow else None
         answers = found.predict(sound)
-        found.take(sound[real], None if source is None else source[real], self._clock())
+        found.take(sound[real], self._probabilities(source, real), self._clock())
         return (source if answers is None else answers), source if how.shadow else None
 
     def _in_order(
         self, session: Session, sound: np.ndarray, real: np.ndarray, source: np.ndarray | None
-    ) -> Float[np.ndarray, "rows classes"]:
+    ) -> Float[np.ndarray, "rows columns"]:
         """Answers in the order of protocol `batch1`: the update of a full buffer comes before the next clip."""
-        answers = np.zeros((len(sound), len(self._parts.served.classes)))
-        done = 0
+        parts, done = [], 0
         while done < len(real):
             self._finish(session)
             rows = real[done:] if session.from_source else real[done : done + session.room]
             if not session.from_source:
-                answers[rows] = adaptation.in_chunks(session.predict, sound[rows], self._parts.programs.shapes)
-                session.take(sound[rows], None if source is None else source[rows], self._clock())
+                parts.append(adaptation.in_chunks(session.predict, sound[rows], self._parts.programs.shapes))
+                session.take(sound[rows], self._probabilities(source, rows), self._clock())
             else:
-                answers[rows] = session.source(sound[rows]) if source is None else source[rows]
+                parts.append(session.source(sound[rows]) if source is None else source[rows])
             done += len(rows)
+        answers = np.zeros((len(sound), parts[0].shape[1]))
+        answers[real] = np.concatenate(parts)
         return answers
+
+    def _probabilities(self, answers: np.ndarray | None, rows: np.ndarray) -> np.ndarray | None:
+        return None if answers is None else answers[rows, : len(self._parts.served.classes)]
 
     def _finish(self, session: Session) -> None:
         """All updates that wait in a session. One that fails costs no answer: `work` raises its error later on."""

@@ -61,6 +61,15 @@ def turned(variables: Variables) -> Variables:
     return jax.tree.map(lambda leaf: leaf.T if leaf.ndim == 2 and leaf.size >= LARGE else leaf, variables)
 
 
+def logits(stack: Stack) -> Callable[[Variables, Float[Array, "rows time"]], Float[Array, "rows classes"]]:
+    """A pure function of a member's variables and of waves: what it says before any softmax."""
+
+    def function(variables: Variables, waves: Array) -> Array:
+        return stack.apply(turned(variables), waves, mode=EVAL)[0].logits.astype(jnp.float32)
+
+    return function
+
+
 def probabilities(
     stack: Stack, offsets: Sequence[int]
 ) -> Callable[[Variables, Float[Array, ""], Float[Array, "rows time"]], Float[Array, "rows reported"]]:

@@ -4,11 +4,13 @@ import json
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from dhauds_jax.benchmark import incremental, programs
 from dhauds_jax.benchmark.incremental import Shape, own_forwards, published_forwards
 from dhauds_jax.errors import BadInput
+from dhauds_jax.nets.spectrogram_transformer import SpectrogramTransformer
 from dhauds_jax.runs.benchmark import benchmark, checked
 from tests.benchmark.test_benchmark import a_run, rows_of
 
@@ -67,13 +69,39 @@ def test_each_learner_is_timed_and_compared(tmp_path, monkeypatch, capsys):
         assert row["seeds_ratio"] == pytest.approx(row["alone_s"] / row["together_s"], rel=1e-3)
 
 
+@pytest.fixture
+def run(monkeypatch):
+    """Clips of each call of an encoder, counted while it runs, one of `init` among them."""
+    counts, embed = [], SpectrogramTransformer.embed
+
+    def counting(self, features):
+        jax.debug.callback(lambda: counts.append(len(features)))
+        return embed(self, features)
+
+    monkeypatch.setattr(SpectrogramTransformer, "embed", counting)
+
+    def counted():
+        jax.effects_barrier()
+        return sum(counts) - 1
+
+    return counted
+
+
 @pytest.mark.slow
-def test_a_learner_that_moves_the_network_reads_it_twice(capsys):
-    run = {**SIZES, "learner": ["ede"], "options": ["base_epochs=1", "epochs=2"], "rounds": 1, "batch": 8}
-    (row,) = rows_of(capsys, **run)
-    assert row["forwards"] == 2 * 80 + 25 and row["published_forwards"] == published_forwards(Shape(10, 3, 1), 2)
+def test_every_clip_runs_through_the_network_once(capsys, run):
+    (row,) = rows_of(capsys, **{**SIZES, "learner": ["ede"], "options": ["epochs=2"], "rounds": 2, "batch": 8})
+    assert run() == 2 * row["forwards"] == 160  # to compile and to time; no round, session or epoch runs it again
+
+
+@pytest.mark.slow
+def test_a_learner_that_moves_the_network_reads_it_twice(capsys, run):
+    asked = {**SIZES, "learner": ["ede"], "options": ["base_epochs=1", "epochs=2"], "rounds": 1, "batch": 8}
+    (row,) = rows_of(capsys, **asked)
+    trained = 25  # the first session's shots, for one epoch
+    assert row["forwards"] == 2 * 80 + trained and run() == trained + 2 * (row["forwards"] - trained)
+    assert row["published_forwards"] == published_forwards(Shape(10, 3, 1), 2)
     with pytest.raises(BadInput, match=r"--seeds=2: learner ede trains the network in its first session"):
-        benchmark(a_run(**run, seeds=2))
+        benchmark(a_run(**asked, seeds=2))
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.incremental.as_classifier import as_classifier, unlearnt
+from dhauds_jax.incremental.as_classifier import as_classifier
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.normalisers import EVAL
-from dhauds_jax.nets.prototypes import with_prototypes
+from dhauds_jax.nets.prototypes import unlearnt, with_prototypes
 from dhauds_jax.tta import methods
 from dhauds_jax.types import Batch, RunInfo
 from tests.incremental.learning import begun, info_for, taught
@@ -62,9 +62,8 @@ def test_it_is_read_as_before_and_learnt_anew():
     classifier, variables, waves = net()
     learner, state, rows = learnt("ranpac", classifier, variables, waves, M=30)
     made, changed = as_classifier(classifier, variables, learner, state, "ridge", CLASSES)
-    again, same = unlearnt(made, changed)
+    again, same = unlearnt(made.config, changed)
     np.testing.assert_allclose(embedded(again, same, waves), rows, atol=1e-6)
-    assert unlearnt(classifier, variables)[0] is classifier
     learner, state, _ = learnt("ridge", again, same, waves)
     twice, last = as_classifier(again, same, learner, state, "ridge", CLASSES)
     assert twice.config.head["inner"] == classifier.config.head
@@ -73,6 +72,21 @@ def test_it_is_read_as_before_and_learnt_anew():
     np.testing.assert_allclose(logits, wanted, atol=1e-5 * np.abs(wanted).max())
     with pytest.raises(BadInput, match="random features"):
         as_classifier(made, changed, learner, state, "ridge", CLASSES)
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_what_is_read_for_later_learners_is_the_networks_own_embedding_whatever_head_is_on_it(trained):
+    """A head of prototypes brings embeddings to length 1 for itself alone."""
+    classifier, variables, waves = net()
+    rows, config = embedded(classifier, variables, waves), classifier.config
+    if trained:
+        learner, state, _ = learnt("prototype", classifier, variables, waves)
+        made, variables = as_classifier(classifier, variables, learner, state, "prototype", CLASSES)
+        config = made.config
+        assert config.head["unit"] and np.abs(np.linalg.norm(rows, axis=1) - 1).min() > 0.1
+    again, same = unlearnt(config, variables)
+    np.testing.assert_allclose(embedded(again, same, waves), rows, atol=1e-6)
+    assert again.config.classes == ("nobody",) and again.config.head["inner"] == classifier.config.head
 
 
 @pytest.mark.slow

@@ -114,6 +114,14 @@ def test_mistakes_are_named(changes, message):
         zoo.build(with_prototypes(classifier.config, variables, **given)[0])
 
 
+def test_a_head_that_is_learnt_otherwise_gets_no_prototypes():
+    """Its embedding is not what a head inside it gives, and random features have no layer that could be left out."""
+    inner = {"kind": "random_projection", "inner": HEADS[1], "features": 8, "unit": False, "scale": 1.0}
+    config = zoo.preset("amaut_tiny", CLASSES).replace(head=inner)
+    with pytest.raises(ValueError, match=r"that of a learnt head \(random_projection\), expected that of a network"):
+        with_prototypes(config, {"params": {"head": {}}}, np.eye(8, 3), np.zeros(3), CLASSES)
+
+
 def test_records_of_the_head_are_checked():
     for record, message in (
         (

@@ -1,6 +1,7 @@
 """Asking a service: the table, the service's own sentences, sessions, and what is said where nobody answers."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -54,6 +55,16 @@ def test_files_and_folders_become_a_table(asked, tmp_path):
     assert all(row["label"] in CLASSES and 1 / 3 < float(row["confidence"]) <= 1 for row in found[:3])
     assert found[0]["notices"].startswith("resampled from 16000 Hz to 8000 Hz; 0.0938 s is less")
     assert found[3]["label"] == "" and found[3]["error"].startswith("the body is another format, expected a wav (8, 16")
+
+
+def test_where_labels_may_be_unknown_the_best_class_has_a_column():
+    files = [("a.wav", Path("a.wav")), ("b.wav", Path("b.wav"))]
+    table = ask._table(files, [ask.Said("unknown", 0.4, 1.0, best="dog"), ask.Said("cat", 0.9, 1.0, best="cat")])
+    assert [row[-1] for row in table] == ["best", "dog", "cat"] and [row[1] for row in table] == [
+        "label",
+        "unknown",
+        "cat",
+    ]
 
 
 def test_a_session_is_opened_asked_in_order_and_closed(asked, service, tmp_path):

@@ -16,10 +16,12 @@ from dhauds_jax import calibration
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model.record import load
 from dhauds_jax.nets import checkpoint as checkpoints
+from dhauds_jax.runs import serve
 from dhauds_jax.runs.classify import classify
 from dhauds_jax.runs.learn import learn
 from dhauds_jax.runs.requests.classify import ClassifyRun
-from dhauds_jax.serve import engine
+from dhauds_jax.serve.naming import named
+from dhauds_jax.serve.request import ServeRun
 from tests.children import ROOT
 from tests.runs import tiny
 from tests.runs.learn_sounds import PITCHES, a_run, later, sounds
@@ -194,8 +196,12 @@ def test_what_it_learnt_is_a_classifier_to_every_command(place, learnt, tmp_path
     least = calibration.threshold(made, reject=0.05)
     assert [rows[name]["label"] == "unknown" for name in names] == (sure < least).tolist()
     assert all(row["best"] in model.classes for row in rows.values())
-    served = engine.serve_models([model], shapes=(len(names),))
-    answers = served.predict(waves, np.ones(len(names), np.float32))
+    service = serve.made(ServeRun(checkpoint=(str(learnt / "checkpoint"),), reject=0.05, max_batch=len(names)))
+    served, ones = service.served, np.ones(len(names), np.float32)
+    answers = served.predict(waves, ones)
+    called = [named(row[None], served.classes, service.rule).label for row in served.answers(waves, ones)]
+    assert called == [rows[name]["label"] for name in names] and 0 < called.count("unknown") < len(names)
+    assert service.model["unknown"] == {"reject": 0.05, "score": "max_logit", "below": least}
     with (tmp_path / "source" / "probabilities.csv").open(newline="") as file:
         written = {row["file"]: row for row in csv.DictReader(file)}
     labelled = [[float(written[name][label]) for label in served.classes] for name in names]

@@ -47,6 +47,17 @@ ROOT = Path(__file__).resolve().parents[2]
             r"--adapt=session: a session adapts one",
         ),
         ({"checkpoint": ("nowhere",), "port": 0}, r"nowhere"),
+        (
+            {"reject": 0.05, "port": 0},
+            r"^--reject: words15 holds no scores of left-out clips, expected a checkpoint that does, as of "
+            r"experiments\.learn or experiments\.crossval, or the flag left out$",
+        ),
+        ({"reject_background": 0.1, "port": 0}, r"^--reject_background: words15 holds no scores of background alone"),
+        (
+            {"reject": 0.05, "checkpoint": ("words15", "words15")},
+            r"^--reject: held-out scores are those of one network as it is, expected one --checkpoint and",
+        ),
+        ({"reject": 0.05, "views": "shift:2"}, r"^--reject: held-out scores are those of one network"),
         ({"method": "tent"}, r"^--method: expected with --adapt=session .* the flag would be ignored$"),
         ({"options": ["lr=1"]}, r"^--options: expected with --adapt=session"),
         ({"canary": "canary"}, r"^--canary: expected with --adapt=session"),

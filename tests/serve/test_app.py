@@ -4,6 +4,7 @@ import base64
 import contextlib
 import datetime
 import http.client
+import json
 import re
 import socket
 import struct
@@ -11,10 +12,12 @@ import struct
 import numpy as np
 import pytest
 
+from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.serve import running
 from dhauds_jax.serve.failures import RETRY_AFTER_S, STATUS, Failure
 from dhauds_jax.serve.replies import failure_of
 from dhauds_jax.serve.service import Limits
+from dhauds_jax.types import Calibration
 from tests.serve.serving import (
     CLASSES,
     LENGTH,
@@ -79,6 +82,37 @@ def test_classify_says_all_that_there_is(service):
     assert said["notices"] == [{"code": "mixed_down", "message": "2 channels mixed down to one"}]
     assert said["session"] is None and said["batch"] == 2 and "spectrogram" not in said
     assert set(said["milliseconds"]) == {"decode", "queue", "compute"} and min(said["milliseconds"].values()) >= 0
+
+
+class Threshold(FakeSessions):
+    """Answers with a column more, which is compared: a window's largest probability less 0.5."""
+
+    def predict(self, session, waves, weights):
+        return tuple(
+            None if one is None else np.concatenate([one, one.max(1, keepdims=True) - 0.5], 1)
+            for one in super().predict(session, waves, weights)
+        )
+
+
+@pytest.mark.parametrize("least", [-1.0, 1.0])
+def test_with_a_threshold_every_route_says_unknown(least):
+    rule = Rejecting(Calibration(1.0, "nll", "energy"), {}, least)
+    with served(Threshold(), rule=rule) as running:
+        said = running.classify(GOOD)[1]
+        best = CLASSES[int(np.argmax(list(said["probabilities"].values())))]
+        label = best if least < 0 else "unknown"
+        assert (said["label"], said["best"]) == (label, best)
+        assert said["sureness"] == pytest.approx(said["confidence"] - 0.5) and said["windows"][0]["label"] == label
+        published = running("POST", "/invocations", GOOD)[1]
+        assert published["label"] == (CLASSES.index(best) if least < 0 else -1) and len(published["probability"]) == 3
+        name = running("POST", "/v1/sessions")[1]["session"]
+        here = running.classify(GOOD, name)[1]
+        assert here["source"]["label"] == label and here["label"] == ("unknown" if least > 0 else here["best"])
+        body = json.dumps(
+            {"inputs": [{"name": "wave", "datatype": "FP32", "shape": [1, 4], "data": [0, 0.1, 0, -0.1]}]}
+        )
+        probable, labels = running("POST", "/v2/models/model/infer", body.encode())[1]["outputs"]
+        assert probable["shape"] == [1, 3] and labels["data"] == (["unknown"] if least > 0 else labels["data"])
 
 
 @pytest.mark.parametrize(("kind", "subtype"), [("FLAC", "PCM_16"), ("OGG", "VORBIS")])

@@ -13,6 +13,7 @@ from dhauds_jax import calibration
 from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import softmax
 from dhauds_jax.model import Model, load
+from dhauds_jax.model.rejecting import rejecting
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.serve import compilations, engine, stacking
 from dhauds_jax.serve.batching import Batcher, Item
@@ -133,6 +134,8 @@ def test_winograds_convolutions_answer_within_1e_5_of_the_direct_ones(tmp_path):
 def test_winograds_convolutions_are_refused_where_there_are_none():
     with pytest.raises(BadInput, match="winograd: amaut_arabic15 has no 3 by 3 convolutions, expected direct"):
         load("words15", convolution="winograd")
+    with pytest.raises(BadInput, match=r"^--convolution=winograd: audio-text models have no 3 by 3 convolutions"):
+        load("anywhere", class_names=["dog", "cat"], convolution="winograd")
 
 
 def test_models_of_several_configs_are_weighed_by_the_model():
@@ -152,6 +155,20 @@ def test_groups_are_summed():
     found, whole = served.predict(clips()[:2], np.ones(2)), softmax(a_model().logits(clips()[:2]))
     assert served.classes == ("dog", "rest")
     np.testing.assert_allclose(found, np.stack([whole[:, :2].sum(1), whole[:, 2:].sum(1)], 1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("score", ["max_probability", "max_score", "energy"])
+def test_with_a_threshold_what_is_compared_stands_behind_the_probabilities(score):
+    model, waves, ones = a_model(temperature=2.0), clips()[:2], np.ones(2, np.float32)
+    rule = rejecting(Calibration(2.0, "nll", score, np.zeros(1), None), {}, 0.0)
+    served = engine.serve_rejecting(model, rule, shapes=(2,))
+    assert set(served.warm()) == {2} and served.classes == CLASSES
+    expected = model.logits(waves)
+    found = served.answers(waves, ones)
+    np.testing.assert_allclose(found[:, :4], softmax(expected / 2), rtol=0, atol=1e-6)
+    np.testing.assert_allclose(found[:, 4:], calibration.compared(rule.made, expected), rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(served.predict(waves, ones), found[:, :4])
+    np.testing.assert_array_equal(engine.SourceOnly(served).predict("", waves, ones)[0], found)
 
 
 def test_nothing_is_compiled_after_warm_up():

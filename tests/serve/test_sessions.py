@@ -8,8 +8,10 @@ import jax
 import numpy as np
 import pytest
 
+from dhauds_jax import calibration
 from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import softmax
+from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.serve import canary, guards
 from dhauds_jax.serve.contracts import TooManySessions, UnknownSession, Verdict
 from dhauds_jax.serve.filters import Filters
@@ -18,7 +20,19 @@ from dhauds_jax.serve.holding import Keeping
 from dhauds_jax.serve.routes import sessions as routes
 from dhauds_jax.serve.sessions import SHARED
 from dhauds_jax.serve.snapshots import is_name
-from tests.serve.adapted import SHAPES, Clock, ask, asked, offline, same_bits, sessions_of, state_of, tiny_model
+from dhauds_jax.types import Calibration
+from tests.serve.adapted import (
+    SHAPES,
+    Clock,
+    ask,
+    asked,
+    offline,
+    same_bits,
+    served_of,
+    sessions_of,
+    state_of,
+    tiny_model,
+)
 from tests.tta import tiny
 
 WAVES = tiny.waves()  # 22 clips: five buffers of four, and two clips that wait
@@ -270,6 +284,29 @@ def test_the_sources_answers_stand_beside_or_are_asked_for_the_verdict(shadow):
         pass
     signs = sessions.describe(name)["signs"]
     assert signs["clips"] == 8 and signs["confidence"][0] == pytest.approx(ask(sessions, "", WAVES[:8]).max(1).mean())
+
+
+@pytest.mark.parametrize("update", ["idle", "before_next"])
+def test_a_sessions_answers_have_what_is_compared_behind_them(update):
+    model, how = tiny_model(), asked(limits=Limits(), update=update)
+    plain, rule = served_of(model), Rejecting(Calibration(1.0, "nll", "energy"), {}, 0.0)
+
+    def answer(waves, weights):
+        found = plain.predict(waves, weights)
+        return np.concatenate([found, np.full((len(found), 1), 7.0)], 1)
+
+    sessions = sessions_of(model, how, rule=rule)
+    sessions._parts = sessions._parts._replace(served=plain._replace(answer=answer))
+    name = sessions.open()
+    answers, source = sessions.predict(name, WAVES[:8], np.ones(8, np.float32))
+    classes = len(model.classes)
+    assert answers.shape == source.shape == (8, classes + 1) and (source[:, -1] == 7).all()
+    expected = calibration.compared(rule.made, model.logits(WAVES[:1]))
+    np.testing.assert_allclose(answers[:1, classes:], expected, rtol=1e-5)
+    np.testing.assert_allclose(answers[:, :classes].sum(1), 1, atol=1e-6)
+    while sessions.work():
+        pass
+    assert sessions.describe(name)["updates"] >= 1
 
 
 def test_a_canary_that_dies_undoes_an_update():

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from dhauds_jax.errors import check_number
+from dhauds_jax.incremental import normal_draws
 from dhauds_jax.incremental.learners.ridge import ridge
 from dhauds_jax.incremental.regressing import FeatureMap, regressing, rule_of
 from dhauds_jax.types import Classifier, LearnedHead, Learner
@@ -50,4 +51,4 @@ def ranpac(classifier: Classifier | None, *, M: int = 2000, lambda_: str = "loo"
 
 def projection(words: Array, width: int, features: int) -> Array:
     """(width, features) standard normals from the words of a key, float32."""
-    return jax.random.normal(jax.random.wrap_key_data(words), (width, features), jnp.float32)
+    return normal_draws.normal(words, (width, features))

@@ -66,7 +66,7 @@ function show(file, found) {
   state.url = URL.createObjectURL(file);
   at("player").src = state.url;
   at("player").setAttribute("aria-label", `Play ${file.name}`);
-  at("label").textContent = `${found.label} (${percent(found.confidence)} %)`;
+  at("label").textContent = called(found);
   const ms = found.milliseconds;
   at("facts").textContent = `${file.name}, ${found.seconds.toFixed(2)} s; decoded in ${ms.decode.toFixed(1)} ms, ` +
     `waited ${ms.queue.toFixed(1)} ms, computed in ${ms.compute.toFixed(1)} ms; model ${found.model.hash}`;
@@ -79,10 +79,16 @@ function show(file, found) {
   at("label").focus();
 }
 
+// With a threshold the label may be "unknown" beside a best class.
+function called(found) {
+  const other = found.label === (found.best ?? found.label) ? "" : `best: ${found.best}, `;
+  return `${found.label} (${other}${percent(found.confidence)} %)`;
+}
+
 function bars(found) {
   const rows = Object.entries(found.probabilities).sort((a, b) => b[1] - a[1]).map(([name, share]) => {
     const row = element("tr");
-    if (name === found.label) row.className = "best";
+    if (name === (found.best ?? found.label)) row.className = "best";
     const cell = element("td", "", { class: "bar", "aria-hidden": "true" });
     const bar = element("div");
     bar.style.width = `${100 * share}%`;

@@ -11,6 +11,7 @@ import numpy as np
 from dhauds_jax.data.audio import Decoded
 from dhauds_jax.serve import bodies, inference_protocol
 from dhauds_jax.serve.failures import Failure
+from dhauds_jax.serve.naming import Named
 from dhauds_jax.serve.replies import failure_of, reply
 from dhauds_jax.serve.routes import sessions
 from dhauds_jax.serve.service import Service
@@ -77,19 +78,20 @@ async def _inferred(service: Service, request: Any, hold: Callable[[int], Any]) 
     session = sessions.checked(service, asked.session) if asked.session else ""
     found = await bodies.unless_gone(request, _all(service, asked, session, hold))
     service.answered += 1
-    return inference_protocol.written(asked, name_of(service), service.served.classes, np.stack(found))
+    labels, probabilities = [one.label for one in found], np.stack([one.probabilities for one in found])
+    return inference_protocol.written(asked, name_of(service), labels, probabilities)
 
 
 async def _all(
     service: Service, asked: inference_protocol.Asked, session: str, hold: Callable[[int], Any]
-) -> list[np.ndarray]:
+) -> list[Named]:
     # A session learns from them in their order; of others no more wait at once than leave room for somebody else.
     room = asyncio.Semaphore(1 if session else max(1, service.batcher.limit // 2))
 
-    async def one(index: int, recording: Any) -> np.ndarray:
+    async def one(index: int, recording: Any) -> Named:
         try:
             async with room:
-                return (await service.answered_for(recording, session, hold)).probabilities
+                return (await service.answered_for(recording, session, hold)).said
         except Exception as error:
             if len(asked.recordings) == 1:
                 raise

@@ -27,7 +27,7 @@ OPEN, CLOSE = "NEW_SESSION", "close"
 
 
 async def invocations(service: Service, request: Any) -> Any:
-    """The number of the class and all probabilities, whatever content type the body is said to have."""
+    """The number of the class (-1: unknown) and all probabilities, whatever content type the body is said to have."""
     name = request.headers.get(SESSION, "")
     if not name:
         return _answer(service, await service.ask(request))
@@ -61,4 +61,4 @@ async def _first(service: Service, request: Any) -> Any:
 
 def _answer(service: Service, asked: Asked, headers: dict[str, str] | None = None) -> Any:
     kind = "text/json" if service.text_json else "application/json"
-    return reply(answers.published(asked), headers=headers, kind=kind)
+    return reply(answers.published(service, asked), headers=headers, kind=kind)

@@ -9,11 +9,12 @@ import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.incremental import learners
-from dhauds_jax.incremental.as_classifier import as_classifier, unlearnt
+from dhauds_jax.incremental.as_classifier import as_classifier
 from dhauds_jax.incremental.precision import compiled
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.dual_embedding import INITIAL, adapter_bytes, draw_adapter, sizes_of
 from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.nets.prototypes import unlearnt
 from tests.incremental.learning import KEY, info_for, shots
 
 LABELS = np.repeat(np.arange(4), 3).astype(np.int32)
@@ -155,7 +156,7 @@ def test_a_network_that_session_0_moved_is_read_and_stored_with_the_first_one():
     np.testing.assert_allclose(outputs.logits, wanted, atol=2e-5)
     linear = made.head(changed)
     np.testing.assert_allclose(outputs.embedding @ linear.kernel + linear.bias[None], wanted, atol=2e-5)
-    again = unlearnt(made, changed)
+    again = unlearnt(made.config, changed)
     np.testing.assert_allclose(again[0].tap(again[1], made.features(jnp.asarray(waves)), "tokens"), rows, atol=1e-5)
 
 
