@@ -133,6 +133,7 @@ def test_manifests_of_the_others_replay_too(cell):
         np.testing.assert_array_equal(getattr(again, field), getattr(draws, field))
 
 
+@pytest.mark.slow
 def test_variants_of_a_set_share_their_draws():
     words_ = sets.get("synthetic")
     assert run("PLO", "L1", dataset=words_._replace(name="synthetic/x"))[0].tobytes() == run("PLO", "L1")[0].tobytes()

@@ -17,6 +17,7 @@ def place(tmp_path_factory):
     return adapt_runs.made(tmp_path_factory.mktemp("transmissions"))
 
 
+@pytest.mark.slow
 def test_a_set_has_folders_of_levels_and_severities_and_says_what_libsndfile_made_it(
     place, tmp_path, monkeypatch, capsys
 ):
