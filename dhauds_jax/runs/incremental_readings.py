@@ -36,6 +36,8 @@ CLEAN_ONE: Condition = (CLEAN, "-")
 BACKGROUND = "_background_noise_"
 """In `--noise_dir`: Speech Commands' recordings of background, which are of no class."""
 
+BACKGROUND_ALONE: Condition = (BACKGROUND, "-")
+
 MOST_WINDOWS = 240
 
 
@@ -190,7 +192,7 @@ class Readings:
             return whole(self._windows())
         return self._read(
             what,
-            (BACKGROUND, "-"),
+            BACKGROUND_ALONE,
             variables,
             {"corruption": [BACKGROUND]},
             lambda: list(map(digests.of_arrays, self._windows())),
