@@ -36,8 +36,9 @@ EVERY = {
 }
 """Folders of all methods (of `words15`)."""
 
-LACKING, OPTIONS = ("ttt",), {"eata": {"fisher": 0.0}}
-"""What no folder of unlabelled recordings has (an auxiliary head), and how to do without the source's clips."""
+LACKING, OPTIONS = ("ttt", "foa"), {"eata": {"fisher": 0.0}}
+"""What needs more than a folder of unlabelled recordings (an auxiliary head, the source's clips), and how to do
+without."""
 
 
 def run(model: record.Model, how: adapting.Request, made: Callable[[int], Any], folder: Path) -> dict[str, np.ndarray]:

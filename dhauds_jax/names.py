@@ -33,6 +33,18 @@ METHODS: Mapping[str, str] = {
     "suta": f"{_METHODS}.suta:suta",
     "ttt": f"{_METHODS}.ttt:ttt",
     "conmix": f"{_METHODS}.conmix:conmix",
+    "rpl": f"{_METHODS}.rpl:rpl",
+    "rmt": f"{_METHODS}.rmt:rmt",
+    "cmf": f"{_METHODS}.cmf:cmf",
+    "santa": f"{_METHODS}.santa:santa",
+    "adacontrast": f"{_METHODS}.adacontrast:adacontrast",
+    "gtta": f"{_METHODS}.gtta:gtta",
+    "ttaug": f"{_METHODS}.ttaug:ttaug",
+    "come": f"{_METHODS}.come:come",
+    "dsuta": f"{_METHODS}.dsuta:dsuta",
+    "sgem": f"{_METHODS}.sgem:sgem",
+    "foa": f"{_METHODS}.foa:foa",
+    "auto": f"{_METHODS}.auto:auto",
 }
 """Adaptation methods: factories `(classifier, *, options...) -> Method` (docs/methods.md)."""
 
@@ -55,8 +67,23 @@ SHIFTS: Mapping[str, str] = {
 }
 """Corruptions whose level is a parameter, written CODE:LEVEL."""
 
-OWN_NOISES: Mapping[str, str] = {"ENU": f"{_CORRUPTIONS}.own_noises:own_noises"}
-"""Corruptions by noises of the user's own, written CODE:PLACE (a folder or a list), at the levels of `LEVELS`."""
+TRANSMISSIONS: Mapping[str, str] = {
+    "CLI": f"{_CORRUPTIONS}.clipping:CLIPPING",
+    "TEL": f"{_CORRUPTIONS}.telephone:TELEPHONE",
+    "MIC": f"{_CORRUPTIONS}.microphone:MICROPHONE",
+    "PLO": f"{_CORRUPTIONS}.packet_loss:PACKET_LOSS",
+    "RIR": f"{_CORRUPTIONS}.rooms:ROOM",
+    "CDC": f"{_CORRUPTIONS}.codec:CODEC",
+}
+"""Corruptions by the way from a source to a recording, ours and in no published table: at the levels of `LEVELS`, which
+are points on an axis of severity (S0 to S1), and in mixtures, CODE+CODE. `all` does not hold them."""
+
+OWN_NOISES: Mapping[str, str] = {
+    "ENU": f"{_CORRUPTIONS}.own_noises:own_noises",
+    "RIR": f"{_CORRUPTIONS}.own_rooms:own_rooms",
+}
+"""Corruptions by recordings of the user's own, noises or responses of rooms, written CODE:PLACE (a folder or a list),
+at the levels of `LEVELS`."""
 
 LEVELS = ("L1", "L2")
 """Levels of the seven corruptions and of noises of one's own."""
@@ -186,6 +213,7 @@ SCORERS: Mapping[str, str] = {
     "drift": f"{_SCORERS}.drift:drift",
     "em": f"{_SCORERS}.em:em",
     "treff": f"{_SCORERS}.treff:treff",
+    "tda": f"{_SCORERS}.tda:tda",
 }
 """Training-free scorers of unit embeddings: factories `(*, options...) -> Scorer` (docs/zeroshot.md)."""
 

@@ -3,6 +3,8 @@
 Example: python -m experiments.leaderboard --data_dir=data/arabic-speech-commands \
 --noise_dir=data/SpeechCommands/speech_commands_v0.02 --checkpoint_root=work --workdir=work/leaderboard \
 --tuned=experiments/recipes/tuned_arabic.csv --subset=experiments/recipes/arabic_test_300.txt
+Beside every method with a rate stands the same at rate 0, its floor, and beside a tuned norm the one with running
+statistics (--nofloors leaves them out); memo and suta are asked for online alone.
 CHECKPOINT_ROOT has seed0/checkpoint, seed1/checkpoint, ...: one source model a seed. Offline and online come first for
 all methods, then the other protocols; finished cells are skipped, and the bar shows the time left. Two machines (or
 cores) take --shard=1/2 and --shard=2/2 into one folder.

@@ -52,6 +52,8 @@ def check(run: AdaptRun) -> Checked:
                 f"--protocol_options: reset=domain, but protocol {name} has one domain; expected another rule"
             )
         wrappers.check_rule(reset)
+        if protocol_options[name].get("window", 0) and run.parallel != "jit":
+            raise BadInput(f"--parallel={run.parallel}: window of protocol {name} is for one device, expected jit")
     if run.draw not in DRAWS:
         raise BadInput(f"--draw={run.draw}: expected {' or '.join(DRAWS)}")
     _check_criterion(run)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from dhauds_jax import interrupts, metrics, parallel
 from dhauds_jax.cells.input_statistics import InputStatistics
-from dhauds_jax.cells.scoring import bins, by_domain, mean_losses, measured, rows_of, scored
+from dhauds_jax.cells.scoring import (
+    bins,
+    by_domain,
+    chosen_as_it_goes,
+    mean_losses,
+    measured,
+    rows_of,
+    scored,
+)
 from dhauds_jax.cells.targets import Target
 from dhauds_jax.tta import protocols, selection, streams
 from dhauds_jax.tta.evaluation import check_finite, check_finite_logits
@@ -29,6 +38,7 @@ class Trajectory(NamedTuple):
       state: the last one.
       final: every metric of the last predictions (of the evaluation draw where there is one).
       reliability: bins of the same predictions ("after"), and of the unadapted ones where it saw them ("before").
+      as_it_goes: of a stream, what the label-free choice batch by batch gave (`scoring.chosen_as_it_goes`).
     """
 
     curve: list[dict[str, Any]]
@@ -37,6 +47,7 @@ class Trajectory(NamedTuple):
     state: AdaptState
     final: dict[str, float]
     reliability: dict[str, list[list[float]]]
+    as_it_goes: Mapping[str, Any] = MappingProxyType({})
 
 
 class Plan(NamedTuple):
@@ -179,6 +190,7 @@ def through_stream(
         stream=stream,
         order=plan.options.get("order", "predict_first"),
         alone=protocol.alone,
+        window=plan.options.get("window", 0),
         every=plan.every,
         fresh=(lambda: first) if plan.options.get("reset") == "domain" else None,
         begin=info.get("position", 0),
@@ -210,4 +222,5 @@ def through_stream(
     labels = target.labels[rows]
     filled = {"before": bins(unadapted[rows], labels), "after": bins(logits[rows], labels)}
     final = metrics.everything(logits[rows], labels)
-    return Trajectory(curve, domains, clock.seconds(), parallel.here(run.parallel, state), final, filled)
+    choice = chosen_as_it_goes(stream, target, unadapted, logits, plan.criterion, protocol.alone)
+    return Trajectory(curve, domains, clock.seconds(), parallel.here(run.parallel, state), final, filled, choice)

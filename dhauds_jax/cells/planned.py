@@ -14,7 +14,7 @@ from dhauds_jax.cells.checking import Checked
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.source import SourceModel
 from dhauds_jax.cells.worklist import GRADES, epochs_of, set_name
-from dhauds_jax.data.corruptions import public
+from dhauds_jax.data.corruptions import joined, public
 from dhauds_jax.estimates import Estimate, within
 from dhauds_jax.names import CLEAN
 from dhauds_jax.tta import methods, protocols
@@ -164,7 +164,7 @@ def _targets(run: AdaptRun, pairs: Sequence[tuple[str, str]]) -> list[tuple[str,
             found += [(*pair, protocol, 1) for pair in shown]
         elif domains == "several" and broken:
             names = [dict.fromkeys(part) for part in zip(*broken, strict=True)]
-            found.append(("+".join(names[0]), "+".join(names[1]), protocol, len(broken)))
+            found.append((joined(names[0]), "+".join(names[1]), protocol, len(broken)))
         elif domains == "levels":
             names = dict.fromkeys(name for name, _ in broken)
             found += [(corruption, grades, protocol, 1 + len(GRADES)) for corruption in names]

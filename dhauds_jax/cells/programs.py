@@ -11,12 +11,14 @@ import numpy as np
 
 from dhauds_jax import parallel
 from dhauds_jax.cells.cell import Cell
+from dhauds_jax.names import METHODS
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.tta import flops, methods, protocols, wrappers
 from dhauds_jax.tta.evaluation import check_finite_logits
+from dhauds_jax.tta.rates import OfRates
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Variables
 
 
@@ -37,10 +39,12 @@ class Programs:
 
     Args:
       compiler_options: of updates and predictions, for XLA; None is the best for all but the shortest runs.
+      any_rate: cells that differ in the learning rate alone share what is compiled (`tta.rates`; methods of ours, on
+        one device), whose numbers are those of other programs up to rounding.
     """
 
-    def __init__(self, compiler_options: Mapping[str, Any] | None = None) -> None:
-        self._options = compiler_options
+    def __init__(self, compiler_options: Mapping[str, Any] | None = None, any_rate: bool = False) -> None:
+        self._options, self._any_rate = compiler_options, any_rate
         self._kept: dict[tuple[Any, ...], Any] = {}
         self._unadapted: tuple[Variables, weakref.ref[np.ndarray], tuple[Any, ...], np.ndarray] | None = None
 
@@ -66,12 +70,28 @@ class Programs:
 
         `like` is a tree of arrays whose shapes enter the compiled functions: a state and some waves.
         """
+        if self._shares(cell) and where.kind == "jit":
+
+            def of(rate: Any) -> Method:
+                return wrapped_method(_at_rate(cell, rate), classifier)
+
+            key = ("rates", *_traced(_at_rate(cell, None), classifier, like), where)
+            return self._once(key, lambda: OfRates(of, self._options)).at(dict(cell.options)["lr"])
         return self._once(
             ("method", *_traced(cell, classifier, like), where),
             lambda: protocols.compiled(
-                method, self._options, parallel=where, spread=wrapped_method(cell, classifier, where.axis_name)
+                method,
+                self._options,
+                parallel=where,
+                spread=wrapped_method(cell, classifier, where.axis_name),
+                classifier=classifier,
             ),
         )
+
+    def _shares(self, cell: Cell) -> bool:
+        """Whether the cell's programs serve all rates; plug-ins may not take a traced one."""
+        window = dict(cell.protocol_options).get("window", 0)
+        return self._any_rate and "lr" in dict(cell.options) and cell.method in METHODS and not window
 
     def flops(
         self, cell: Cell, classifier: Classifier, run: protocols.Compiled, state: AdaptState, samples: int
@@ -79,8 +99,9 @@ class Programs:
         """Operations of one update for each clip of `samples` samples, counted once for what is compiled once."""
         # On several devices a program holds the rows of one.
         step = run.step if run.parallel.kind == "jit" else run.method.step
+        counted = _at_rate(cell, None) if self._shares(cell) else cell
         return self._once(
-            ("flops", *_traced(cell, classifier, state), samples),
+            ("flops", *_traced(counted, classifier, state), samples),
             lambda: flops.flops_per_clip(step, state, cell.batch_size, samples),
         )
 
@@ -119,8 +140,13 @@ class Programs:
         return self._once(("embeddings", classifier), lambda: jax.jit(observe))
 
 
+def _at_rate(cell: Cell, rate: Any) -> Cell:
+    return cell._replace(options=tuple({**dict(cell.options), "lr": rate}.items()))
+
+
 def _traced(cell: Cell, classifier: Classifier, like: Any) -> tuple[Any, ...]:
     """All of a cell that enters a compiled function, and the shapes it is compiled for."""
-    rules = (cell.protocol == "episodic", *(dict(cell.protocol_options).get(name) for name in ("reset", "updates")))
+    options = ("reset", "updates", "window")
+    rules = (cell.protocol == "episodic", *(dict(cell.protocol_options).get(name) for name in options))
     shapes = tuple(np.shape(leaf) for leaf in jax.tree.leaves(like))
     return (cell.method, cell.options, cell.batch_size, classifier, shapes, rules)

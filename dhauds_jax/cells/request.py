@@ -13,6 +13,10 @@ DRAWS = ("two", "single")
 """Draws of a corruption: one to adapt to and another to report (offline), or one for both."""
 
 SHIFT_EXAMPLES = "SCN:running_tap@10dB, CLP:vocal_sound@3dB, UNI:0.005"
+OURS_BESIDE = (
+    f"ENU:FOLDER, noises of your own; transmissions ({listed(names.TRANSMISSIONS)}; or mixtures, as MIC+TEL), which "
+    "all does not hold"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +41,12 @@ class AdaptRun(OfDataSet):
     method: Sequence[str] = flag(f"Methods: {listed(names.METHODS)} (docs/methods.md).", ("dhauds",), names="method")
     corruption: Sequence[str] = flag(
         f"Corruptions: {listed(names.CORRUPTIONS)}, all, or clean; shifts ({listed(names.SHIFTS)}) with their "
-        f"parameter: {SHIFT_EXAMPLES}; ENU:FOLDER, noises of your own (docs/data.md).",
+        f"parameter: {SHIFT_EXAMPLES}; {OURS_BESIDE} (docs/data.md).",
         names="corruption",
     )
-    level: Sequence[str] = flag(f"Levels: {listed(names.LEVELS)}.", ("L2",))
+    level: Sequence[str] = flag(
+        f"Levels: {listed(names.LEVELS)}; of transmissions S0 to S1 too, such as S0.3.", ("L2",)
+    )
     protocol: Sequence[str] = flag(
         f"Protocols: {listed(names.PROTOCOLS)} (docs/methods.md; offline: epochs over the set, the others: one pass).",
         ("offline",),
@@ -51,7 +57,7 @@ class AdaptRun(OfDataSet):
     epochs: int = flag("Passes of the offline protocol.", 15)
     batch_size: int = flag("Clips in an update; the last partial batch is kept.", 70)
     options: Sequence[str] = flag(
-        "Options of the methods, key=value or method.key=value (an unknown one lists them).", ()
+        "Options of the methods, key=value or method.key=value; an unknown one lists them, recipe=NAME sets many.", ()
     )
     criterion: str = flag(
         f"Label-free choice of the epoch: {listed([*names.CRITERIA, *names.CRITERIA_WITH_VIEWS])}.",

@@ -29,9 +29,14 @@ from dhauds_jax.workdir.saver import Saver
 def _passes(method: Method, cell: Cell, every: int) -> dict[str, float]:
     """Forward and backward passes per clip of the whole run, evaluations apart."""
     forward, backward = method.passes
+    window = dict(cell.protocol_options).get("window", 0)  # once for its statistics, once for its predictions
     offline = protocols.PROTOCOLS[cell.protocol].epochs
     times = cell.epochs if offline else 1 / every
-    return {"forward": forward * times, "backward": backward * times, "evaluation": cell.epochs + 1 if offline else 0}
+    return {
+        "forward": forward * times + 2 * window,
+        "backward": backward * times,
+        "evaluation": cell.epochs + 1 if offline else 0,
+    }
 
 
 def plan_of(cell: Cell, passes: tuple[int, int]) -> Plan:
@@ -174,6 +179,7 @@ def _chosen(cell: Cell, target: Target, before: np.ndarray, trajectory: Trajecto
         "domains": trajectory.domains,
         "metrics": trajectory.final,
         "reliability": reliability,
+        **({"selected_as_it_goes": dict(trajectory.as_it_goes)} if trajectory.as_it_goes else {}),
         **{name: measured[-1][name] for name in ("ece", "nll", "collapsed")},
     }
 

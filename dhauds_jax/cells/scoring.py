@@ -89,3 +89,24 @@ def by_domain(
             }
         )
     return out
+
+
+def chosen_as_it_goes(
+    stream: Sequence[streams.StreamBatch],
+    target: Target,
+    unadapted: np.ndarray,
+    logits: np.ndarray,
+    criterion: str,
+    alone: bool,
+) -> dict[str, Any]:
+    """A stream under the label-free choice between unadapted and adapted predictions, made batch by batch as they come.
+
+    The metric of the chosen predictions, the criterion, and the share of clips that took the adapted ones. A criterion
+    of second views, which no stream has, gives way to the usual one.
+    """
+    name = selection.DEFAULT if criterion in selection.WITH_VIEWS else criterion
+    batches = [batch.rows[batch.weights > 0] for batch in stream]
+    taken, rows = selection.as_it_goes(unadapted, logits, batches, name, alone=alone), rows_of(stream)
+    chosen = np.where(taken[:, None], logits, unadapted)[rows]
+    score = metrics.METRICS[target.metric](chosen, target.labels[rows])
+    return {"criterion": name, "metric": score, "adapted": float(taken[rows].mean())}

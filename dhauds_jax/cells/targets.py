@@ -18,14 +18,17 @@ from dhauds_jax.data.corruptions import (
     corrupt,
     draw_clips,
     is_own,
+    made_with,
     needs_noise,
     parse_cell,
+    records,
 )
 from dhauds_jax.data.corruptions.noise import NoiseBank, find_recordings, load_bank, synthetic_bank
 from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.data.notices import to_say
 from dhauds_jax.data.sets.base import draw_name, multi_hot
+from dhauds_jax.digests import of_texts
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets.config import ClassifierConfig, reading
@@ -67,11 +70,13 @@ class Corrupted(NamedTuple):
       waves: makes the samples (clips, length), once.
       draw: what the record says of the draw; it names the cell.
       noise: digest of the recordings that are mixed in, where there are some.
+      each: makes the digest of each clip's own draw, once; () where nothing is drawn.
     """
 
     waves: Callable[[], np.ndarray]
     draw: tuple[tuple[str, Any], ...]
     noise: str | None = None
+    each: Callable[[], tuple[str, ...]] = tuple
 
 
 T = TypeVar("T")
@@ -247,7 +252,12 @@ def corrupted(
         return waves
 
     named = checksum(clips.ids, draws, corruption=corruption, level=level)[:16]
-    return Corrupted(once(samples), (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named)), digest)
+
+    def each() -> tuple[str, ...]:
+        return tuple(of_texts(one) for one in records(clips.ids, draws, corruption=corruption, level=level))
+
+    drawn = (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named), *made_with(corruption, "draw_"))
+    return Corrupted(once(samples), drawn, digest, once(each))
 
 
 def load_for(run: AdaptRun, split: str, config: ClassifierConfig, first: bool = True) -> Loaded:

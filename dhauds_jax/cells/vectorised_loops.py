@@ -12,7 +12,7 @@ import numpy as np
 from dhauds_jax import metrics
 from dhauds_jax.cells import loops, targets
 from dhauds_jax.cells.input_statistics import InputStatistics
-from dhauds_jax.cells.scoring import bins, mean_losses, measured, scored
+from dhauds_jax.cells.scoring import bins, chosen_as_it_goes, mean_losses, measured, scored
 from dhauds_jax.tta import vectorised, vectorised_protocols
 from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.wording import counted
@@ -133,5 +133,7 @@ def through_streams(replicas: Replicas) -> dict[vectorised.Copy, loops.Trajector
         curve = [scored(index, z, labels, metric, terms, plans[0].criterion) for index, z, terms in points]
         reliability = {"before": bins(before, labels), "after": bins(logits[copy], labels)}
         final = metrics.everything(logits[copy], labels)
-        found[copy] = loops.Trajectory(curve, [], seconds, None, final, reliability)
+        mine = (streams[copy[0]], sets[copy[0]], before, logits[copy])
+        choice = chosen_as_it_goes(*mine, plans[0].criterion, alone=False)
+        found[copy] = loops.Trajectory(curve, [], seconds, None, final, reliability, choice)
     return found

@@ -18,7 +18,7 @@ KINDS: Mapping[str, Mapping[str, str] | str] = {
     "net": "dhauds_jax.nets.zoo:names",
     "model": "dhauds_jax.nets.boxed:names",
     "method": names.METHODS,
-    "corruption": {**names.CORRUPTIONS, **names.SHIFTS, **names.OWN_NOISES},
+    "corruption": {**names.CORRUPTIONS, **names.SHIFTS, **names.OWN_NOISES, **names.TRANSMISSIONS},
     "protocol": names.PROTOCOLS,
     "criterion": {**names.CRITERIA, **names.CRITERIA_WITH_VIEWS},
     "scorer": names.SCORERS,
@@ -29,7 +29,8 @@ KINDS: Mapping[str, Mapping[str, str] | str] = {
 
 BESIDE = {
     "corruption": f"and {names.CLEAN}; {listed(names.SHIFTS)} are written CODE:LEVEL, "
-    f"{listed(names.OWN_NOISES)} CODE:FOLDER, all but shifts have --level {' or '.join(names.LEVELS)}",
+    f"{listed(names.OWN_NOISES)} CODE:FOLDER, all but shifts have --level {' or '.join(names.LEVELS)}; "
+    f"{listed(names.TRANSMISSIONS)} also S0 to S1, and in mixtures, CODE+CODE",
     "data set": "and variants, such as audio_mnist/fold1 (docs/data.md)",
 }
 """What is to be said beside the names."""

@@ -35,3 +35,16 @@ def add_noise(
     )
     gain = jnp.where(audible, 10.0 ** ((ratio_db - snr_db) / 20.0), 0.0)
     return wave + gain[..., None] * noise
+
+
+def match_energy(wave: Float[Array, "*batch time"], like: Float[Array, "*batch time"]) -> Float[Array, "*batch time"]:
+    """Scales each row to the energy (sum of squares) of another; silence stays silent.
+
+    Args:
+      wave: (..., time) samples.
+      like: (..., time) samples whose energy is wanted.
+    """
+    energy, wanted = (jnp.sum(jnp.square(x), -1) for x in (wave, like))
+    audible = energy > 0
+    gain = jnp.where(audible, jnp.sqrt(wanted / jnp.where(audible, energy, 1.0)), 0.0)
+    return wave * gain[..., None]

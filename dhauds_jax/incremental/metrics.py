@@ -52,16 +52,16 @@ def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if len(values) else None
 
 
-def matrix(per_class: Sequence[Mapping[int, float]], sessions: Sequence[Sequence[int]]) -> Matrix:
+def matrix(per_class: Sequence[Mapping[int, float] | None], sessions: Sequence[Sequence[int]]) -> Matrix:
     """The matrix `a` from the accuracies of classes after each session.
 
     Args:
-      per_class: of each session learnt so far, class -> accuracy.
+      per_class: of each session learnt so far, class -> accuracy; None for one that was not measured, a row of NaN.
       sessions: the classes of each.
     """
     count = len(per_class)
     found = np.full((count, count), np.nan)
-    for s in range(count):
+    for s in [s for s in range(count) if per_class[s] is not None]:
         for j in range(s + 1):
             found[s, j] = np.mean([per_class[s][c] for c in sessions[j]])
     return found
@@ -101,9 +101,9 @@ def curve_of(
 ) -> list[list[float]]:
     """Points (share of unknown clips kept, share of known clips kept) of the ROC curve, from (0, 0) to (1, 1)."""
     edges = np.unique(np.concatenate([known, unknown]))[::-1]
-    kept = [[float(np.mean(unknown >= edge)), float(np.mean(known >= edge))] for edge in edges]
-    chosen = np.unique(np.round(np.linspace(0, len(kept) - 1, min(points, len(kept)))).astype(int))
-    return [[0.0, 0.0], *(kept[k] for k in chosen)]
+    chosen = np.unique(np.round(np.linspace(0, len(edges) - 1, min(points, len(edges)))).astype(int))
+    shares = [[float(np.mean(some >= edge)) for some in (unknown, known)] for edge in edges[chosen]]
+    return [[0.0, 0.0], *shares]
 
 
 def calibration(

@@ -19,6 +19,14 @@ TTA_RESET = ("session", "never")
 """What a session starts from: the network as it was, or as the adaptation after the last session left it."""
 
 
+TTA_SESSIONS = ("auto", "all", "last")
+"""After which sessions an adaptation runs; auto: without gradients after all, with gradients after the last."""
+
+
+CACHE_DTYPES = ("float32", "bfloat16")
+"""What numbers that are read of a network are kept as."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class IncrementalGrid(Request):
     """Every learner with every seed is one course of sessions, and gives a record a head, corruption and adaptation."""
@@ -63,6 +71,12 @@ class IncrementalGrid(Request):
         "After an adaptation the next session starts from the network as it was (session) or as it is now (never).",
         "session",
         choices=TTA_RESET,
+    )
+    tta_sessions: str = flag(
+        "Sessions after which --tta runs: all, the last alone (each number of classes compiles a method anew), or "
+        "auto: methods without gradients (t3a) after all, others after the last.",
+        "auto",
+        choices=TTA_SESSIONS,
     )
     tta_batch_size: int = flag("Clips of an update of --tta.", 32)
     reject: float = flag(

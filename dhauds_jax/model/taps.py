@@ -72,6 +72,7 @@ def read(
     batch_size: int = 32,
     out: Any = None,
     progress: str | None = None,
+    tick: Callable[[], Any] | None = None,
 ) -> Float32[np.ndarray, "clips ..."]:
     """What a learner reads of clips, in their order.
 
@@ -83,6 +84,7 @@ def read(
       batch_size: clips in a dispatch; the last batch is filled with silence.
       out: (clips, ...) array of float32, or one in a file, that takes them; None makes one in memory.
       progress: the text of a bar; None for none.
+      tick: called after each batch, for a bar of the caller's.
 
     Raises:
       BadInput: what `shape_of` refuses. FloatingPointError: a number is not finite.
@@ -102,6 +104,8 @@ def read(
                 raise FloatingPointError(f"the {what} of {place} has numbers that are not finite")
             out[first : first + len(rows)] = found
             bar.update()
+            if tick is not None:
+                tick()
     return out
 
 

@@ -59,7 +59,7 @@ class BatchNorm(nn.Module):
     """BatchNorm over all axes but the last; the mode's normaliser says which statistics are used and which are kept.
 
     Params `scale`, `bias`; batch_stats `mean`, `var`. `weights` is 1 for real rows and 0 for padded ones; `axis_name`
-    is the mapped axis over which the batch is spread. Computed in float32.
+    is the mapped axis over which the batch is spread. Computed in float32, of float64 inputs in float64.
     """
 
     epsilon: float = 1e-5
@@ -79,7 +79,8 @@ class BatchNorm(nn.Module):
         mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,))
         var = self.variable("batch_stats", "var", jnp.ones, (channels,))
         running = Running(mean.value, var.value)
-        y, kept = mode.norm(x.astype(jnp.float32), running, self.epsilon, weights, axis_name)
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        y, kept = mode.norm(x.astype(wide), running, self.epsilon, weights, axis_name)
         if not self.is_initializing() and self.is_mutable_collection("batch_stats"):
             mean.value, var.value = kept
         scale, bias = (jnp.broadcast_to(v, y.shape) for v in (scale, bias))

@@ -34,10 +34,11 @@ GROUPS: dict[str, Callable[[Path], bool]] = {
     "encoder": lambda path: path[0] == "encoder",
     "aux_path": lambda path: path[0] == "aux" or "extractor" in path,
     "front_end_frozen": lambda path: "front_end" not in path,
+    "weights_and_biases": lambda path: path[-1] in ("kernel", "scale", "bias"),
     "all": lambda path: True,
 }
 """Group name -> whether the leaf at a path of `variables["params"]` belongs to it; "aux_path" is the auxiliary head and
-what it shares with the classifier."""
+what it shares with the classifier, "weights_and_biases" what PyTorch's layers name so: no tokens, no weight norms."""
 
 
 def check_group(group: str) -> None:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.parallel import total
 from dhauds_jax.types import Mode, Normaliser, Running
@@ -91,19 +92,46 @@ def batch_frozen(
     return _normalise(x, mean, var, epsilon), running
 
 
+MOMENTS = ("unbiased", "biased")
+"""What a blend takes of the batch: its unbiased variance, as a constant; or the biased one, with gradients."""
+
+
+def moments_to_blend(
+    x: Float[Array, "... channels"], weights: Float[Array, " batch"] | None, axis_name: str | None, moments: str
+) -> tuple[Float[Array, " channels"], Float[Array, " channels"]]:
+    """The batch's mean and variance as a blend with the running ones takes them, one of `MOMENTS`.
+
+    "unbiased" is `n / (n - 1)` times the biased variance, and no gradient goes through either: so the authors of MEMO
+    and the users of their rule have it, who blend PyTorch's buffers. "biased" has gradients (ours until issue 17).
+    """
+    mean, var, count = batch_moments(x, weights, axis_name)
+    if moments == "biased":
+        return mean, var
+    return jax.lax.stop_gradient((mean, var * count / jnp.maximum(count - 1, 1)))
+
+
 @functools.lru_cache
-def blend(alpha: float) -> Normaliser:
+def blend(alpha: float, moments: str = "unbiased") -> Normaliser:
     """Means and variances `alpha * batch + (1 - alpha) * running` normalise, the running ones stay (alpha in [0, 1]).
 
-    Source: Schneider et al., NeurIPS 2020, arXiv 2006.16971.
+    Args:
+      alpha: share of the batch.
+      moments: of `MOMENTS`, see `moments_to_blend`.
+
+    Raises:
+      BadInput: an `alpha` that is no share, unknown `moments`.
+
+    Source: Schneider et al., NeurIPS 2020, arXiv 2006.16971; the code of MEMO (arXiv 2110.09506), imagenet-exps,
+    _modified_bn_forward.
     """
     if not 0.0 <= alpha <= 1.0:
         raise BadInput(f"blend: alpha is {alpha}, expected a number from 0 (running) to 1 (batch)")
+    registry.check("moments of a blend", moments, MOMENTS)
 
     def blended(
         x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None
     ) -> tuple[Array, Running]:
-        mean, var, _ = batch_moments(x, weights, axis_name)
+        mean, var = moments_to_blend(x, weights, axis_name, moments)
         mixed = alpha * mean + (1 - alpha) * running.mean
         spread = alpha * var + (1 - alpha) * running.var
         return _normalise(x, mixed, spread, epsilon), running

@@ -8,7 +8,7 @@ from typing import Any
 
 from dhauds_jax.cells.request import DRAWS
 from dhauds_jax.data import sets
-from dhauds_jax.data.corruptions import CORRUPTIONS, SHIFTS, check_cell, is_own
+from dhauds_jax.data.corruptions import CORRUPTIONS, SHIFTS, TRANSMISSIONS, check_cell, is_mixture, is_own
 from dhauds_jax.data.corruptions import get as corruption_of
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
@@ -70,7 +70,7 @@ def check_names(names: Mapping[str, str], waits: Sequence[str]) -> None:
         "dataset": sorted(sets.REGISTRY),
         "net": zoo.names(),
         "method": list(methods.METHODS),
-        "corruption": [*CORRUPTIONS, *SHIFTS, CLEAN],
+        "corruption": [*CORRUPTIONS, *SHIFTS, *TRANSMISSIONS, CLEAN],
         "protocol": [name for name, p in protocols.PROTOCOLS.items() if p.domains == "one"],
         "profile": ["reference", "corrected"],
         "draw": list(DRAWS),
@@ -81,12 +81,14 @@ def check_names(names: Mapping[str, str], waits: Sequence[str]) -> None:
         elif not (
             names[column] in known
             or excused(names[column], waits)
-            or (column == "corruption" and is_own(names[column]))
+            or (column == "corruption" and (is_own(names[column]) or is_mixture(names[column])))
         ):
             raise BadCell(column, f"unknown {column} {names[column]!r}, expected one of {', '.join(known)}")
     if names["corruption"] == CLEAN and names["level"] != "-":
         raise BadCell("level", f"is {names['level']!r}, expected - for {CLEAN}")
-    if names["corruption"] in (*CORRUPTIONS, *SHIFTS) or is_foreign(names["corruption"]) or is_own(names["corruption"]):
+    code = names["corruption"]
+    ours = (code in valid["corruption"] and code != CLEAN) or is_mixture(code)
+    if ours or is_foreign(code) or is_own(code):
         try:
             check_cell(names["corruption"], names["level"])
         except BadInput as error:

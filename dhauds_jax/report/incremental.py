@@ -20,7 +20,17 @@ PLACE = ("dataset", "net", "way", "shot", "sessions", "base_way", "base_shot")
 CONDITION = ("corruption", "level")
 
 _LINE = ("learner", "head", "profile", "order", "memory", "exemplars_from", "shots_corruption", "tta", "tta_reset")
-_LINE = (*_LINE, "tta_batch_size", "tta_options", "reject", "precision", "noise", "listing")
+_LINE = (
+    *_LINE,
+    "tta_sessions",
+    "tta_batch_size",
+    "tta_options",
+    "reject",
+    "precision",
+    "cache_dtype",
+    "noise",
+    "listing",
+)
 _LINE = (*_LINE, "source_checkpoint", "options")
 """What names a line: its seeds are averaged."""
 
@@ -30,7 +40,7 @@ _HASHES = ("source_checkpoint", "listing", "noise")
 _NAMED = ("learner", "head", "tta", "options", "tta_options")
 """Of these, what stands in the line's name in another way."""
 
-_MAY_LACK = ("tta_batch_size", "noise", "reject", "precision", "listing")
+_MAY_LACK = ("tta_sessions", "tta_batch_size", "noise", "reject", "precision", "cache_dtype", "listing")
 """Of these, what does not differ between a line that has it and one that lacks it."""
 
 NONE = "none"
@@ -42,8 +52,8 @@ _INTRODUCTION = (
     "chosen by test labels. *labels*: distinct labelled clips that were looked at; *held*: what is kept between "
     "sessions; *seconds*: learning all sessions, the network read apart. *AUROC*: test clips of classes not yet learnt "
     "against those of known ones, mean over the sessions that have some; *accepted*: share of known test clips above "
-    "the threshold that the shots gave. ECE at temperature 1 and at that of left-out shots. In %, with ± half of "
-    "Student's 95 % interval over seeds."
+    "the threshold that the shots gave. What adapts after the last session alone has no means over sessions. ECE at "
+    "temperature 1 and at that of left-out shots. In %, with ± half of Student's 95 % interval over seeds."
 )
 
 
@@ -64,15 +74,21 @@ def lines_of(found: Sequence[Record]) -> list[Line]:
     same: dict[str, dict[str, Record]] = {}
     for record in found:
         of_seed = repr([record.get(key) for key in (*PLACE, *CONDITION, "seed")])
-        same.setdefault(repr([record.get(key) for key in _LINE]), {})[of_seed] = record
+        same.setdefault(repr([_told(record, key) for key in _LINE]), {})[of_seed] = record
     lines = [list(members.values()) for members in same.values()]
     varying = [key for key in _LINE if key not in _NAMED and len(_values(lines, key)) > 1]
     return [Line(_name(members[0], varying, lines), members) for members in lines]
 
 
+def _told(record: Record, key: str) -> Any:
+    """What a record says under a key; older ones adapted after every session, and rounded nothing that was read."""
+    older = {"cache_dtype": "float32", "tta_sessions": None if record["tta"] == NONE else "all"}
+    return record.get(key, older.get(key))
+
+
 def _values(lines: Sequence[Sequence[Record]], key: str) -> set[str]:
     """What lines have under a key."""
-    found = [members[0].get(key) for members in lines]
+    found = [_told(members[0], key) for members in lines]
     return {str(value) for value in found if value is not None or key not in _MAY_LACK}
 
 
@@ -80,7 +96,7 @@ def _name(record: Record, varying: Sequence[str], lines: Sequence[Sequence[Recor
     """Learner, head where it has another name, adaptation, and what differs between lines."""
     head = f" ({record['head']})" if record["head"] != record["learner"] else ""
     adapted = f" + {record['tta']}" if record["tta"] != NONE else ""
-    known = {key: record[key] for key in varying if record.get(key) is not None}
+    known = {key: _told(record, key) for key in varying if _told(record, key) is not None}
     marks = [f"{key}={str(value)[:8] if key in _HASHES else value}" for key, value in known.items()]
     for named, key, before in (("learner", "options", ""), ("tta", "tta_options", f"{record['tta']}.")):
         others = [m[0].get(key) or {} for m in lines if m[0][named] == record[named]]
@@ -156,7 +172,7 @@ def adaptation_table(found: Sequence[Record]) -> str:
 
 def _twin(record: Record) -> tuple[Any, ...]:
     keys = [key for key in (*PLACE, *CONDITION, *_LINE, "seed") if not key.startswith("tta")]
-    return tuple(repr(record.get(key)) for key in keys)
+    return tuple(repr(_told(record, key)) for key in keys)
 
 
 def _change(before: Record, after: Record, key: str) -> float | None:
@@ -207,7 +223,9 @@ def render(found: Sequence[Record], folder: Path) -> str:
 
 def _of_place(found: Sequence[Record]) -> str:
     """What is tested, and of every network among the records whether it knew these classes beforehand."""
-    clips = f"{found[0]['n']:,} test clips of {len(found[0]['classes'])} classes"
+    counts = sorted({record["n"] for record in found})  # seeds draw classes, which may have more or fewer clips
+    tested = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    clips = f"{tested} test clips of {len(found[0]['classes'])} classes"
     networks = {record["source_checkpoint"]: record["backbone"] for record in found}
     return f"{clips}; {'; '.join(map(_of_network, networks.values()))}."
 
@@ -263,6 +281,7 @@ def tidy_rows(found: Sequence[Record]) -> list[Mapping[str, object]]:
         "bytes_held",
     )
     own = ("all", "former", "current", "base", "novel", "ece", "nll", "auroc_unknown", "accepted", "seconds")
+    some = ("auroc_background", "accepted_background", "before_all", "seconds_tta")
     return [
         {
             **{key: record.get(key) for key in keys},
@@ -270,6 +289,7 @@ def tidy_rows(found: Sequence[Record]) -> list[Mapping[str, object]]:
             "tta_options": " ".join(f"{k}={v}" for k, v in (record.get("tta_options") or {}).items()),
             "session": number,
             **{key: record["per_session"][key][number] for key in own},
+            **{key: (record["per_session"].get(key) or {number: None})[number] for key in some},
         }
         for record in latest(found)
         for number in range(record["sessions"])

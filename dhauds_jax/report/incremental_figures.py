@@ -34,13 +34,14 @@ def _height(lines: Lines, width: float, axes: float) -> float:
 
 
 def over_sessions(lines: Lines, path: Path) -> None:
-    """Accuracy on all classes seen by then over their number, mean over seeds."""
+    """Accuracy on all classes seen by then over their number, mean over seeds; sessions that were measured alone."""
     figure, axes = subplots(figsize=(8.0, _height(lines, 8.0, 4.0)))
     for index, name, members in _shown(lines):
         first = members[0]
-        counts = [len(each) for each in first["per_session"]["per_class"]]
-        values = 100 * np.mean([record["per_session"]["all"] for record in members], axis=0)
-        axes.plot(counts, values, **look(index).line, label=name, linewidth=1.4, marker=".")
+        counts = first["base_way"] + first["way"] * np.arange(first["sessions"])
+        values = 100 * np.mean([np.array(record["per_session"]["all"], float) for record in members], axis=0)
+        there = np.isfinite(values)
+        axes.plot(counts[there], values[there], **look(index).line, label=name, linewidth=1.4, marker=".")
     axes.set(xlabel="classes seen", ylabel="accuracy on all of them (%)")
     bare(axes)
     legend_below(figure, *axes.get_legend_handles_labels())

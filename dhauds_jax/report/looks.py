@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from dhauds_jax.names import METHODS
+from dhauds_jax.report.floors import AT_RATE_0
 
 GREY = "0.72"
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -43,8 +44,8 @@ def look(index: int) -> Look:
 
 
 def bare_name(method: str) -> str:
-    """A method's name without the settings that `tables.with_variants` put behind it."""
-    return method.partition(" [")[0]
+    """A method's name without the settings, and without "at rate 0", that `tables.with_variants` put behind it."""
+    return method.partition(" [")[0].removesuffix(AT_RATE_0)
 
 
 def of_methods(names: Iterable[str]) -> dict[str, Look]:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
-from dhauds_jax.report import incremental, published, rankings
+from dhauds_jax.report import board, incremental, published, rankings, tuning
 from dhauds_jax.report.tables import detail_table, latest, of_one_make, provenance, summary_table, with_variants
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
@@ -27,6 +27,9 @@ TABLES = {
     "by_corruption": rankings.by_corruption,
     "versus": rankings.versus,
     "criteria": rankings.criteria,
+    "measures": board.measures,
+    "ranks": board.ranks_table,
+    "paired": board.paired,
 }
 
 OF_COURSES = {
@@ -35,6 +38,12 @@ OF_COURSES = {
     "courses_adapted": incremental.adaptation_table,
 }
 """Tables of class-incremental courses, from incremental.jsonl."""
+
+OF_TUNINGS = {"tuning": tuning.curves_table}
+"""Tables of tunings, from tuning.jsonl."""
+
+_OTHERS = {**dict.fromkeys(OF_COURSES, "incremental"), **dict.fromkeys(OF_TUNINGS, "tuning")}
+"""Kind of table -> kind of record, where it is not of results.jsonl."""
 
 _BLOCK = re.compile(r"(<!-- (table: [^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -49,14 +58,16 @@ def render_mark(mark: str, root: Path) -> str:
     parts = [part.strip().partition(": ") for part in mark.split("|")]
     words = {key: value for key, _, value in parts}
     kind, folder = words.pop("table", None), words.pop("records", None)
-    if kind not in {**TABLES, **OF_COURSES} or folder is None or not all(colon for _, colon, _ in parts):
-        known = ", ".join((*TABLES, *OF_COURSES))
+    every = {**TABLES, **OF_COURSES, **OF_TUNINGS}
+    if kind not in every or folder is None or not all(colon for _, colon, _ in parts):
+        known = ", ".join(every)
         raise BadInput(
             f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {known}, and conditions "
             "such as `protocol: offline` after a | each"
         )
-    if kind in OF_COURSES:
-        found = latest(records.read(root / folder, "incremental"))
+    if kind in _OTHERS:
+        found = records.read(root / folder, _OTHERS[kind])
+        found = latest(found) if kind in OF_COURSES else found
     else:
         found = of_one_make(latest(records.read_all([root / folder])))
     kept = found
@@ -65,7 +76,7 @@ def render_mark(mark: str, root: Path) -> str:
         kept = whole or [r for r in kept if str(r.get(key)) in value.split("/")]
     if not kept:
         raise BadInput(f"mark {mark!r}: none of the {len(found)} records in {folder} fits")
-    return OF_COURSES[kind](kept) if kind in OF_COURSES else TABLES[kind](with_variants(kept))
+    return every[kind](kept if kind in _OTHERS else with_variants(kept))
 
 
 def render_page(text: str, root: Path) -> str:

@@ -8,14 +8,17 @@ from typing import Any
 import numpy as np
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.report import intervals
-from dhauds_jax.report.tables import GROUP, Record, grouped, table
+from dhauds_jax.report import floors, intervals
+from dhauds_jax.report.looks import bare_name
+from dhauds_jax.report.tables import GROUP, Record, apart, grouped, table
 from dhauds_jax.tta import selection
 
 PROTOCOLS = ("offline", "online", "continual", "mixed", "batch1")
 """Columns of the leaderboard, measured or not."""
 OPEN = "open"
 """What stands in a cell that nobody has measured yet."""
+NOT_ASKED = "n/a"
+"""What stands in a cell that a board does not ask for."""
 
 
 def _points(record: Record) -> list[dict[str, Any]]:
@@ -43,27 +46,31 @@ def leaderboard(found: Sequence[Record]) -> str:
     """A row a method, a column a protocol: the metric in % as the stream went by or after the last epoch.
 
     Mean over the corruptions and levels, then over seeds, with a 95 % bootstrap interval over seeds. A protocol's
-    column is filled only by seeds for which all its corruptions and levels are there. Sorted by the first column.
+    column is filled only by seeds for which all its corruptions and levels are there. Sorted by the first column; below
+    a method stands the same at rate 0, its floor. `n/a` is what no board asks for (`floors.ONLY`). Transmissions, which
+    are ours alone, have no part in it beside others.
     """
-    columns = PROTOCOLS
+    found = apart(found)
+    columns = list(dict.fromkeys((*PROTOCOLS, *(r["protocol"] for r in found))))
     seeds = len({r["seed"] for r in found})
     wanted = {name: _cells(r for r in found if r["protocol"] == name) for name in columns}
     by = grouped(found, ("method", "protocol"))
-    rows = []
+    rows, order = {}, {}
     for method in dict.fromkeys(r["method"] for r in found):
-        cells, order = [], -1.0
+        cells, order[method] = [], -1.0
         for name in columns:
             per_seed = grouped(by.get((method, name), []), ("seed",))
             whole = [r for group in per_seed.values() if _cells(group) == wanted[name] for r in group]
             values = _per_seed(whole, "adapted_last") if whole else []
-            cells.append(_with_interval(values, seeds) if values else OPEN)
+            absent = OPEN if floors.asked(bare_name(method), name) else NOT_ASKED
+            cells.append(_with_interval(values, seeds) if values else absent)
             if values and name == columns[0]:
-                order = float(np.mean(values))
+                order[method] = float(np.mean(values))
         offline = [r for r in by.get((method, "offline"), [])]
-        seconds = f"{np.mean([r['seconds'] for r in offline]):.0f}" if offline else OPEN
-        rows.append((order, [method, *cells, seconds]))
-    ordered = [row for _, row in sorted(rows, key=lambda item: -item[0])]
-    return table(["method", *columns, "s an offline cell"], ordered)
+        absent = OPEN if floors.asked(bare_name(method), "offline") else NOT_ASKED
+        rows[method] = [method, *cells, f"{np.mean([r['seconds'] for r in offline]):.0f}" if offline else absent]
+    ordered = floors.with_floors(sorted(rows, key=lambda method: -order[method]), rows)
+    return table(["method", *columns, "s an offline cell"], [rows[method] for method in ordered])
 
 
 def by_corruption(found: Sequence[Record]) -> str:
@@ -86,7 +93,7 @@ def by_corruption(found: Sequence[Record]) -> str:
 
 def versus(found: Sequence[Record], baseline: str = "tent") -> str:
     """A row a method: its difference to a baseline over the cells that both have, in points."""
-    by = grouped(found, ("method",))
+    by = grouped(apart(found), ("method",))
     if (baseline,) not in by:
         raise BadInput(f"no record of {baseline} to compare with")
 
@@ -110,7 +117,7 @@ def criteria(found: Sequence[Record]) -> str:
 
     Only offline records count (the others have no epochs to choose from).
     """
-    offline = [r for r in found if len(r["curve"]) > 2]
+    offline = [r for r in apart(found) if len(r["curve"]) > 2]
     if not offline:
         raise BadInput("no offline record with several epochs, expected some to choose from")
     oracle = np.array([_points(r)[r["selection"]["oracle_epoch"]]["metric"] for r in offline])

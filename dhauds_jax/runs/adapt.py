@@ -22,6 +22,7 @@ from dhauds_jax.data import content
 from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision
 from dhauds_jax.nets.config import reading
+from dhauds_jax.tta import batchwise
 from dhauds_jax.tta.options import given_for
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
@@ -181,4 +182,6 @@ def summary(record: dict[str, Any], given: Mapping[str, str] = MappingProxyType(
     words.append(f"({record['metric']} in %, {record['seconds']:.0f} s)")
     if record["collapsed"]:
         words.append(f"COLLAPSED: more than {100 * metrics.COLLAPSE_SHARE:.0f} % of the predictions are one class")
+    if idle := batchwise.idle_said(record["curve"][-1]["losses"]):
+        words.append(f"IDLE: {idle}")
     return " ".join(words)

@@ -26,7 +26,7 @@ from dhauds_jax.requests import listed
 from dhauds_jax.runs import labels, named_classes, named_flags, truth
 from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.runs.requests.named_classes import NamedClasses
-from dhauds_jax.tta import methods, selection
+from dhauds_jax.tta import batchwise, methods, selection
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import Calibration, RunInfo
 from dhauds_jax.wording import counted, plural
@@ -93,6 +93,8 @@ def classify(run: ClassifyRun, command: str) -> str:
         _write(run, {**about, "command": command}, after, found, known, made, corrected)
     finally:
         spool.unlink(missing_ok=True)
+    if outcome.curve and (idle := batchwise.idle_said(outcome.curve[-1])):
+        print(f"note: {run.method}: {idle}")
     text = (
         f"{counted(len(found.files), 'file')} labelled: {Path(run.output) / labels.PREDICTIONS} "
         f"(report: {Path(run.output) / labels.REPORT})"

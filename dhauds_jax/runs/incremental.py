@@ -12,17 +12,19 @@ from dhauds_jax import registry
 from dhauds_jax.cells import targets
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.files import check_folder
 from dhauds_jax.incremental import learners
 from dhauds_jax.incremental import precision as precisions
-from dhauds_jax.incremental.request import NONE
+from dhauds_jax.incremental.request import CACHE_DTYPES, NONE, SHOTS_CORRUPTION, TTA_RESET, TTA_SESSIONS
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import precision
 from dhauds_jax.progress import progress_bar
-from dhauds_jax.runs import incremental_clips, incremental_readings, incremental_recipes, incremental_tta
+from dhauds_jax.runs import incremental_backbone, incremental_clips, incremental_recipes, incremental_tta
+from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.incremental_clips import Pool
 from dhauds_jax.runs.incremental_course import Course, Place, begun, keep, measured, saver_of, step
-from dhauds_jax.runs.incremental_readings import CLEAN_ONE, Backbone, Condition, Readings
-from dhauds_jax.runs.incremental_records import cell_of, course_key, line_of, record_of, tests_digest
+from dhauds_jax.runs.incremental_readings import CLEAN_ONE, Condition, Readings
+from dhauds_jax.runs.incremental_records import cell_of, course_key, line_of, record_of
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.tta.options import given_for
 from dhauds_jax.types import Learner, LearnerInfo
@@ -45,6 +47,9 @@ class Inputs(NamedTuple):
       readings: of it.
       made: learner -> its resolved options, and the learner, compiled.
       tta: learner -> its adaptations.
+      adapting: adaptation -> its options.
+      after_all: the adaptations that run after every session.
+      tests: of each seed the digest of the clips that its sessions test.
     """
 
     pool: Pool
@@ -52,6 +57,9 @@ class Inputs(NamedTuple):
     readings: Readings
     made: Mapping[str, tuple[Mapping[str, Any], Learner]]
     tta: Mapping[str, tuple[str, ...]]
+    adapting: Mapping[str, Mapping[str, Any]]
+    after_all: tuple[str, ...]
+    tests: tuple[str, ...]
 
 
 @precision.exactly()
@@ -71,17 +79,16 @@ def incremental(run: IncrementalRun, command: str, given: Collection[str] = ()) 
     if run.recipe:
         run = incremental_recipes.expanded(run, given)
     run = run.replace(learner=tuple(dict.fromkeys(run.learner)), seeds=tuple(dict.fromkeys(run.seeds)))
-    adapting = incremental_tta.adapting(run)
     inputs = _inputs(run)
     done, written, there = records.done(Path(run.workdir), KIND), 0, 0
     courses = [course for name in run.learner for course in _courses(run, inputs, name)]
     with progress_bar(desc=KIND, total=len(courses) * len(courses[0].plan), unit="session") as bar:
         for course in courses:
-            cells = _cells(run, inputs, course, adapting)
+            cells = _cells(run, inputs, course)
             left = {place: cell for place, cell in cells.items() if cell not in done.cells}
             there += len(cells) - len(left)
             if left:
-                _run(run, inputs, course, cells, left, command, adapting, bar)
+                _run(run, inputs, course, cells, left, command, bar)
             else:  # perhaps of a run that was killed after its last record
                 saver_of(Path(run.workdir), course, cells.values()).clear()
                 bar.update(len(course.plan))
@@ -97,7 +104,6 @@ def _run(
     cells: Mapping[Place, str],
     left: Mapping[Place, str],
     command: str,
-    adapting: Mapping[str, Any],
     bar: Any,
 ) -> None:
     """A course from where it was kept to its records."""
@@ -106,15 +112,14 @@ def _run(
     bar.update(len(now.sessions))
     while len(now.sessions) < len(course.plan):
         now = measured(course, inputs.readings, step(course, inputs.backbone, inputs.readings, now))
-        now = incremental_tta.adapted(run, course, inputs.backbone, inputs.readings, now, adapting)
+        now = incremental_tta.adapted(run, course, inputs.backbone, inputs.readings, now, inputs.adapting)
         keep(course, inputs.backbone, saver, now)
         bar.write(line_of(course, now, inputs.readings))
         bar.update()
     about = provenance.block(command)
     for place, cell in left.items():
-        draw = inputs.readings.draw(place.condition)
-        options = adapting.get(place.tta, {})
-        found = record_of(run, inputs.pool, inputs.backbone, course, now, place, draw, options)
+        options, heard = inputs.adapting.get(place.tta, {}), _heard(inputs, place.condition)
+        found = record_of(run, inputs.pool, inputs.backbone, course, now, place, heard, options)
         records.append(Path(run.workdir), {**found, **about, "cell": cell}, KIND)
     saver.clear()
     inputs.readings.drop_moved()
@@ -122,20 +127,22 @@ def _run(
 
 def _inputs(run: IncrementalRun) -> Inputs:
     """Reads what the flags name, all of it checked."""
+    adapting = incremental_tta.adapting(run)
     _check(run)
     conditions = _conditions(run)
     if run.dataset is not None:
-        backbone = incremental_readings.load(run)
+        backbone = incremental_backbone.load(run)
         dataset, rate = sets.get(run.dataset, run.data_dir), backbone.classifier.config.sample_rate
         for condition in conditions:
             if condition != CLEAN_ONE:
                 targets.check_noise(dataset, run.noise_dir, *condition, rate)
     else:
-        backbone = incremental_readings.of_embeddings(run)
+        backbone = incremental_backbone.of_embeddings(run)
     made = {name: _learner(run, name, backbone) for name in dict.fromkeys(run.learner)}
     alone = {name: learner for name, (_, learner) in made.items()}
     _check_heads(run, alone)
     tta = {name: incremental_tta.possible(run, name, learner) for name, learner in alone.items()}
+    after_all = incremental_tta.after_all(run, adapting, backbone.classifier)
     pools = run.profile == "reference" and run.memory > 0
     pools = pools and any(learner.remember is not None for _, learner in made.values())
     config = None if backbone.classifier is None else backbone.classifier.config
@@ -146,7 +153,8 @@ def _inputs(run: IncrementalRun) -> Inputs:
             readings.shape(learner.reads)
         except BadInput as error:
             raise BadInput(f"--learner={name}: {error}") from None
-    return Inputs(pool, backbone, readings, made, tta)
+    tests = tuple(pool.digest(np.concatenate([one.tests for one in plan])) for plan in pool.plans)
+    return Inputs(pool, backbone, readings, made, tta, adapting, after_all, tests)
 
 
 def _check(run: IncrementalRun) -> None:
@@ -160,10 +168,19 @@ def _check(run: IncrementalRun) -> None:
         check_number(f"--{flag}", value, least)
     for seed in run.seeds:
         check_number("--seeds", seed, 0)
+    for flag, known in (
+        ("shots_corruption", SHOTS_CORRUPTION),
+        ("tta_reset", TTA_RESET),
+        ("tta_sessions", TTA_SESSIONS),
+        ("cache_dtype", CACHE_DTYPES),
+    ):
+        registry.check(f"--{flag}", getattr(run, flag), known)
     check_number("--memory", run.memory, 0)
     check_number("--reject", run.reject, 0.0, 1.0, below=True)
     for name in run.learner:
         learners.factory(name)
+    if run.cache_dir:
+        check_folder(Path(run.cache_dir), "cache_dir")
     shifted = [name for name in run.corruption if name != CLEAN]
     if run.embeddings and (shifted or [name for name in run.tta if name != NONE] or run.checkpoint):
         raise BadInput(
@@ -219,7 +236,7 @@ def _courses(run: IncrementalRun, inputs: Inputs, name: str) -> list[Course]:
     conditions, (options, made) = _conditions(run), inputs.made[name]
     together = [(CLEAN_ONE, conditions)] if run.shots_corruption == "clean" else [(c, (c,)) for c in conditions]
     found = []
-    for seed, plan in zip(run.seeds, inputs.pool.plans, strict=True):
+    for seed, plan, tests in zip(run.seeds, inputs.pool.plans, inputs.tests, strict=True):
         arriving = [c for one in plan for c in one.classes]
         room = np.full(len(inputs.pool.clips.classes), -1)
         room[arriving] = np.arange(len(arriving))
@@ -241,12 +258,14 @@ def _courses(run: IncrementalRun, inputs: Inputs, name: str) -> list[Course]:
                     made=made,
                     seed=seed,
                     plan=plan,
+                    tests=tests,
                     labels=room[inputs.pool.clips.labels],
                     info=info,
                     shots=shots,
                     conditions=some,
                     heads=_heads(run, made),
                     tta=tta,
+                    after_all=inputs.after_all,
                     carried=carried,
                     pools=pools,
                     reject=run.reject,
@@ -257,16 +276,18 @@ def _courses(run: IncrementalRun, inputs: Inputs, name: str) -> list[Course]:
     return found
 
 
-def _cells(
-    run: IncrementalRun, inputs: Inputs, course: Course, adapting: Mapping[str, Mapping[str, Any]]
-) -> dict[Place, str]:
+def _cells(run: IncrementalRun, inputs: Inputs, course: Course) -> dict[Place, str]:
     """The records of a course: of every head, corruption and adaptation, and what names each."""
     wanted = course.tta if not course.carried else [name for name in course.tta if name != NONE]
     places = [Place(head, one, tta) for head in course.heads for one in course.conditions for tta in wanted]
-    beside = {"background": "measured"} if inputs.readings.has_background else {}
-    draws = {one: {**inputs.readings.draw(one), **beside} for one in course.conditions}
-    tests = tests_digest(inputs.pool, course)
+    heard = {one: _heard(inputs, one) for one in course.conditions}
     return {
-        place: cell_of(run, course, tests, place, draws[place.condition], adapting.get(place.tta, {}))
+        place: cell_of(run, course, place, heard[place.condition], inputs.adapting.get(place.tta, {}))
         for place in places
     }
+
+
+def _heard(inputs: Inputs, condition: Condition) -> dict[str, Any]:
+    """What names a corruption's draw, and the background alone that is told from known classes, where there is some."""
+    background = inputs.readings.background
+    return {**inputs.readings.draw(condition), **({} if background is None else {"background": background})}

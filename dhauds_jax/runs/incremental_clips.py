@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
 from dhauds_jax import digests
-from dhauds_jax.cells import targets
 from dhauds_jax.cells.targets import Loaded
-from dhauds_jax.data import loading, sets
-from dhauds_jax.data.notices import to_say
-from dhauds_jax.data.sets.base import ClipRef, DataSet, check_split, list_split
+from dhauds_jax.data import sets
+from dhauds_jax.data.sets.base import DataSet, check_split, list_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
 from dhauds_jax.incremental import sessions
 from dhauds_jax.incremental.sessions import Session
-from dhauds_jax.nets.config import ClassifierConfig, reading
+from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.runs.incremental_loading import Listed, load
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import vectors
-from dhauds_jax.workdir.records import note_bad_files
 from dhauds_jax.workdir.vectors import Vectors
 
 Plans = tuple[tuple[Session, ...], ...]
@@ -54,7 +51,7 @@ class Pool(NamedTuple):
         clips = self.clips
         held = self.vectors if self.loaded is None else self.loaded.clips.waves
         names = [[clips.ids[k], clips.classes[clips.labels[k]]] for k in rows]
-        return digests.of_texts(names, digests.of_arrays(held[rows]))
+        return digests.of_texts(names, digests.of_rows(held, rows))
 
 
 def plans_of(run: IncrementalRun, clips: sessions.Clips) -> Plans:
@@ -125,14 +122,6 @@ def _say_shared(plans: Plans, clips: sessions.Clips) -> None:
         )
 
 
-class _Listed(NamedTuple):
-    """A set's clips before any is read: of each its split, and its file where it has one."""
-
-    clips: sessions.Clips
-    splits: tuple[str, ...]
-    refs: tuple[ClipRef, ...] | None
-
-
 def _splits(run: IncrementalRun) -> tuple[str, ...]:
     """Every split once; raises `BadInput` where those of shots and tests overlap without being the same."""
     train, test = dict.fromkeys(run.train_split), dict.fromkeys(run.split)
@@ -149,7 +138,7 @@ def _apart(run: IncrementalRun) -> bool:
     return set(run.train_split) != set(run.split)
 
 
-def _listed(run: IncrementalRun, dataset: DataSet) -> _Listed:
+def _listed(run: IncrementalRun, dataset: DataSet) -> Listed:
     ids, labels, splits, refs = [], [], [], []
     for split in _splits(run):
         check_split(dataset, split)
@@ -164,7 +153,7 @@ def _listed(run: IncrementalRun, dataset: DataSet) -> _Listed:
     held = np.isin(splits, list(run.split)) if _apart(run) else None
     groups = tuple(map(dataset.group, ids)) if dataset.group is not None and held is None else None
     clips = sessions.Clips(np.array(labels, int), dataset.classes, tuple(ids), groups, held)
-    return _Listed(clips, tuple(splits), tuple(refs) if refs else None)
+    return Listed(clips, tuple(splits), tuple(refs) if refs else None)
 
 
 def _of_set(run: IncrementalRun, config: ClassifierConfig, pools: bool) -> Pool:
@@ -178,7 +167,7 @@ def _of_set(run: IncrementalRun, config: ClassifierConfig, pools: bool) -> Pool:
         some = _some(listed.clips, here)
         plans = plans_of(run, some)
         wanted = _wanted(plans, pools)
-        loaded, skipped = _load(run, dataset, config, listed, here[wanted], not gone)
+        loaded, skipped = load(run, dataset, config, listed, here[wanted], not gone)
         if not skipped:
             break
         gone |= skipped  # and planned again: a class may now have too few
@@ -186,65 +175,6 @@ def _of_set(run: IncrementalRun, config: ClassifierConfig, pools: bool) -> Pool:
     if dataset.group is not None and clips.groups is None:
         _say_shared(plans, some._replace(groups=tuple(map(dataset.group, some.ids))))
     return Pool(dataset.name, clips, _moved(plans, wanted, pools), loaded, None, _listing(some))
-
-
-def _load(
-    run: IncrementalRun,
-    dataset: DataSet,
-    config: ClassifierConfig,
-    listed: _Listed,
-    rows: Int[np.ndarray, " rows"],
-    first: bool,
-) -> tuple[Loaded, set[str]]:
-    """The clips of some rows in their order, and the names of those that were left out."""
-    read_as, parts, skipped = reading(config.front_end), [], []
-    wanted = {listed.clips.ids[k] for k in rows}
-    for split in dict.fromkeys(listed.splits[k] for k in rows):
-        clips = loading.load_split(
-            _only(dataset, wanted),
-            run.data_dir,
-            split,
-            sample_rate=config.sample_rate,
-            length=config.length + config.length // 8,  # as `targets.load`: room for a stretch
-            resampler=read_as["resampler"],
-            allow_partial=run.allow_partial,
-            on_bad_file=run.on_bad_file,
-        )
-        parts.append(clips)
-        skipped += clips.skipped
-        if first:
-            print(f"split {split} of {dataset.name}: {counted(len(clips.ids), 'clip')} of the plans")
-            for line in to_say(clips.notices, of_set=not parts[:-1]):
-                print(line)
-    note_bad_files(Path(run.workdir), skipped)
-    ids = [name for part in parts for name in part.ids]
-    place = {name: k for k, name in enumerate(ids)}
-    order = [place[listed.clips.ids[k]] for k in rows if listed.clips.ids[k] in place]
-    joined = parts[0]._replace(
-        ids=tuple(ids[k] for k in order),
-        **{
-            name: np.concatenate([getattr(part, name) for part in parts])[order]
-            for name in ("waves", "labels", "lengths")
-        },
-    )
-    return Loaded(dataset, joined, config.length, **read_as), {name for name, _ in skipped}
-
-
-def _only(dataset: DataSet, wanted: set[str]) -> DataSet:
-    """The set with these clips alone."""
-
-    def listing(data_dir: Any, split: str, allow_partial: bool) -> tuple[list[ClipRef], tuple[str, ...]]:
-        refs, notices = dataset.listing(data_dir, split, allow_partial)
-        return [ref for ref in refs if ref.id in wanted], notices
-
-    def generate(split: str, seed: int) -> sets.Generated:
-        made = dataset.generate(split, seed)
-        rows = np.array([k for k, name in enumerate(made.ids) if name in wanted], int)
-        return sets.Generated(tuple(made.ids[k] for k in rows), made.waves[rows], made.labels[rows])
-
-    if dataset.generate is not None:
-        return dataset._replace(generate=generate)
-    return dataset._replace(listing=listing)
 
 
 def _of_vectors(run: IncrementalRun, pools: bool) -> Pool:
@@ -285,26 +215,3 @@ def _rows_of_splits(run: IncrementalRun, found: Vectors, place: str) -> tuple[np
         )
     held = np.isin(splits, list(run.split)) if _apart(run) else None
     return np.flatnonzero(labelled & np.isin(splits, wanted)), held
-
-
-def waves_of(
-    pool: Pool,
-    rows: Int[np.ndarray, " rows"],
-    condition: tuple[str, str],
-    run: IncrementalRun,
-    noise: Callable[[], targets.Noise],
-) -> targets.Corrupted:
-    """Some clips under a corruption, laid out for the network; samples are made when they are asked for."""
-    clips = pool.loaded.clips
-    some = clips._replace(
-        ids=tuple(clips.ids[k] for k in rows),
-        waves=clips.waves[rows],
-        labels=clips.labels[rows],
-        lengths=clips.lengths[rows],
-    )
-    loaded = pool.loaded._replace(clips=some)
-    return targets.corrupted(loaded, *condition, seed=DRAW_SEED, profile=run.profile, noise=noise)
-
-
-DRAW_SEED = 0
-"""Of corruptions: the same for all seeds of the sessions, so that what was read of the clips serves them all."""

@@ -15,7 +15,8 @@ from jaxtyping import Int
 from dhauds_jax import digests
 from dhauds_jax.incremental.sessions import Session
 from dhauds_jax.runs import incremental_measures as measures
-from dhauds_jax.runs.incremental_readings import Backbone, Condition, Readings
+from dhauds_jax.runs.incremental_backbone import Backbone
+from dhauds_jax.runs.incremental_readings import Condition, Readings
 from dhauds_jax.types import Learner, LearnerInfo, LearnerState, Shots, Variables
 from dhauds_jax.workdir.saver import Saver
 
@@ -44,12 +45,14 @@ class Course(NamedTuple):
       made: compiled.
       seed: of the sessions and of the learner's draws.
       plan: the sessions, positions being rows of the pool.
+      tests: digest of the clips that they test.
       labels: (clips,) of the pool, places in the room of classes: in the order in which they come.
       info: what the learner knows beforehand.
       shots: the corruption that the shots are learnt under.
       conditions: those that are tested.
       heads: that are reported, the learner's own first.
       tta: adaptations after each session, "none" among them or alone.
+      after_all: of these, the ones that run after every session; the others run after the last.
       carried: whether the next session starts from the network as the adaptation left it.
       pools: whether a memory chooses among all clips that may be learnt from (profile reference), not the shots alone.
       reject: share of known clips that may become unknown.
@@ -62,12 +65,14 @@ class Course(NamedTuple):
     made: Learner
     seed: int
     plan: tuple[Session, ...]
+    tests: str
     labels: Int[np.ndarray, " clips"]
     info: LearnerInfo
     shots: Condition
     conditions: tuple[Condition, ...]
     heads: tuple[str, ...]
     tta: tuple[str, ...]
+    after_all: tuple[str, ...]
     carried: bool
     pools: bool
     reject: float

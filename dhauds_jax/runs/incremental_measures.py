@@ -42,7 +42,7 @@ def logits_of(
 def background_of(course: Course, readings: Readings, now: Now) -> dict[str, Float[np.ndarray, "windows max_classes"]]:
     """What every head says of background alone; {} where there is none."""
     noises = readings.noises(course.made.reads, now.variables)
-    return {} if noises is None else _said(course, now, noises.__getitem__, np.arange(len(noises)))
+    return {} if noises is None else _said(course, now, noises.take, np.arange(len(noises.row)))
 
 
 def _said(
@@ -64,24 +64,19 @@ def held_out(course: Course, readings: Readings, now: Now) -> dict[str, Calibrat
     A network that was carried on reads the shots of earlier sessions otherwise than when they were learnt: what a
     closed form would take out of the state never was in it, so there is nothing to say.
     """
-    from dhauds_jax.runs.incremental_course import session_shots
+    from dhauds_jax.runs.incremental_course import shots_of
 
     if course.made.held_out is None or (course.carried and int(now.state.session) > 1):
         return {}
-    logits: dict[str, list[np.ndarray]] = {head: [] for head in course.heads}
-    labels = []
-    for number in range(int(now.state.session)):
-        shots = session_shots(course, readings, now.variables, number, course.made.reads)
-        count = len(course.plan[number].shots)
-        said = course.made.held_out(now.state, shots)
-        for head in [head for head in course.heads if head in said]:
-            logits[head].append(np.asarray(said[head], np.float64)[:count])
-        labels.append(np.asarray(shots.labels)[:count])
+    rows = np.concatenate([one.shots for one in course.plan[: int(now.state.session)]])
+    inputs = readings.of(course.made.reads, course.shots, now.variables).take(rows)
+    # one call, since the closed forms take the whole state apart in each, and one shape for every session
+    shots = shots_of(course, rows, inputs, sum(len(one.shots) for one in course.plan))
     seen, found = np.asarray(now.state.seen, np.float32), {}
-    for head, parts in logits.items():
-        if parts and all(np.isfinite(part[:, seen > 0]).all() for part in parts):
-            made = rejection.calibrated(np.concatenate(parts), np.concatenate(labels), seen, SCORE)
-            found[head] = made
+    for head, said in course.made.held_out(now.state, shots).items():
+        logits = np.asarray(said, np.float64)[: len(rows)]
+        if head in course.heads and np.isfinite(logits[:, seen > 0]).all():
+            found[head] = rejection.calibrated(logits, course.labels[rows], seen, SCORE)
     return found
 
 
@@ -186,16 +181,24 @@ def told_by_distance(course: Course, readings: Readings, now: Now, condition: Co
     return metrics.auroc(sure[:count], sure[count:])
 
 
-def whole(sessions: list[Mapping[str, Any]], plan_classes: list[list[int]]) -> dict[str, Any]:
-    """AA, PD, last, forgetting, BWT and the matrix of a finished course, from the sessions' numbers."""
-    over = [one["all"] for one in sessions]
-    per_class = [{int(c): value for c, value in one["per_class"].items()} for one in sessions]
+def whole(sessions: list[Mapping[str, Any] | None], plan_classes: list[list[int]]) -> dict[str, Any]:
+    """AA, PD, last, forgetting, BWT and the matrix of a finished course, from the sessions' numbers.
+
+    Of a course with sessions that were not measured (None) there is the last alone, and its row of the matrix.
+    """
+    per_class = [one and {int(c): value for c, value in one["per_class"].items()} for one in sessions]
     matrix = of_sessions.matrix(per_class, plan_classes)
+    found: dict[str, Any] = dict.fromkeys(("AA", "PD", "forgetting", "bwt"))
+    if None not in sessions:
+        over = [one["all"] for one in sessions]
+        found = {
+            "AA": of_sessions.average(over),
+            "PD": of_sessions.dropped(over),
+            "forgetting": of_sessions.forgetting(matrix),
+            "bwt": of_sessions.backward_transfer(matrix),
+        }
     return {
-        "AA": of_sessions.average(over),
-        "PD": of_sessions.dropped(over),
-        "last": over[-1],
-        "forgetting": of_sessions.forgetting(matrix),
-        "bwt": of_sessions.backward_transfer(matrix),
+        **found,
+        "last": sessions[-1]["all"],
         "matrix": [[None if np.isnan(x) else float(x) for x in row] for row in matrix],
     }

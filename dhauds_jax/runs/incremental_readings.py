@@ -2,109 +2,35 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
+from dhauds_jax import digests, registry
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import title
+from dhauds_jax.data.layout import raw_clip
 from dhauds_jax.dsp.clip_layout import cut
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model import taps
 from dhauds_jax.names import CLEAN
-from dhauds_jax.nets import boxed, precision, time_statistics, twins, zoo
 from dhauds_jax.nets import checkpoint as checkpoints
-from dhauds_jax.runs import incremental_clips
-from dhauds_jax.runs.incremental_cache import FOLDER, Cache
+from dhauds_jax.runs.incremental_backbone import Backbone
+from dhauds_jax.runs.incremental_cache import FOLDER, Cache, Read, whole
 from dhauds_jax.runs.incremental_clips import Pool
+from dhauds_jax.runs.incremental_loading import waves_of
 from dhauds_jax.runs.requests.incremental import IncrementalRun
-from dhauds_jax.types import Classifier, Variables
+from dhauds_jax.types import Variables
 
 Condition = tuple[str, str]
 """A corruption and its level."""
 
 CLEAN_ONE: Condition = (CLEAN, "-")
-
-
-class Backbone(NamedTuple):
-    """The network that is read, or what made the embeddings.
-
-    Attributes:
-      classifier: None for embeddings, as the next one.
-      variables: its weights.
-      weights: their hash; of embeddings that of the encoder, "unknown" where nothing says it.
-      net: its name.
-      trained_on: the data set it was trained on, as its checkpoint says.
-      classes: those that it was trained to tell apart; none after a pretraining without labels, None where nothing
-        says them.
-    """
-
-    classifier: Classifier | None
-    variables: Variables
-    weights: str
-    net: str
-    trained_on: str
-    classes: tuple[str, ...] | None
-
-    def about(self, classes: tuple[str, ...]) -> dict[str, Any]:
-        """What a record says of it; of classes that are learnt, how many it was trained to know (None: not known).
-
-        Of joined sets, which name a class "part/class", the class's own name counts.
-        """
-        knew = None
-        if self.classes is not None:
-            known = {_own_name(name) for name in self.classes}
-            knew = sum(_own_name(name) in known for name in classes)
-        return {"hash": self.weights, "trained_on": self.trained_on, "knew_these_classes": knew}
-
-    def described(self) -> dict[str, Any] | None:
-        """The network as it reads clips: front end, geometry and options, without its classes; None for embeddings."""
-        if self.classifier is None:
-            return None
-        return json.loads(self.classifier.config.replace(classes=("-",), source={}, groups={}).to_json())
-
-
-def _own_name(name: str) -> str:
-    return name.rpartition("/")[2].casefold()
-
-
-def load(run: IncrementalRun) -> Backbone:
-    """The network of `--checkpoint`, its position table fitted to `--net`.
-
-    Raises:
-      BadInput: none, or weights that do not fit.
-    """
-    if run.checkpoint is None:
-        raise BadInput("--dataset: needs a network to read its clips, expected --checkpoint=FOLDER")
-    variables, config, extra = checkpoints.load(run.checkpoint)
-    classes = () if "pretraining" in extra else config.classes
-    training = extra.get("training", {}) if isinstance(extra.get("training"), Mapping) else {}
-    trained_on = str(training.get("identity", {}).get("dataset", "unknown"))
-    if boxed.is_one(str(run.checkpoint)) and trained_on == "unknown":
-        trained_on = f"what the card of {run.checkpoint} says"
-    if run.net is not None and run.net != config.net:
-        config, variables = twins.twin(variables, config, run.net, jax.random.key(0))
-    config, variables = time_statistics.with_reading(config, variables, run.reading)
-    net = config.net if run.reading == time_statistics.NETWORK else f"{config.net}, {run.reading}"
-    classifier = zoo.build(config, **precision.compute_options(run.precision, False))
-    variables = jax.tree.map(jnp.asarray, dict(variables))
-    return Backbone(classifier, variables, checkpoints.variables_hash(variables), net, trained_on, classes)
-
-
-def of_embeddings(run: IncrementalRun) -> Backbone:
-    """What is known of what made the vectors: their manifest, where they have one."""
-    from dhauds_jax.workdir import vectors
-
-    encoder = vectors.read(run.embeddings).manifest.get("encoder", {})
-    weights, net = str(encoder.get("hash", "unknown")), str(encoder.get("net", Path(run.embeddings).stem))
-    return Backbone(None, {}, weights, net, "unknown", None)
 
 
 BACKGROUND = "_background_noise_"
@@ -121,17 +47,6 @@ def _windows(loaded: targets.Loaded, noise_dir: str) -> Float[np.ndarray, "windo
     return np.stack([window for some in found for window in some])
 
 
-class Read(NamedTuple):
-    """What was read of some clips: `take` gives that of positions in the pool."""
-
-    array: np.ndarray
-    place: Int[np.ndarray, " pool"]
-
-    def take(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows ..."]:
-        """A copy of what was read of clips, by their positions in the pool."""
-        return np.asarray(self.array[self.place[rows]], np.float32)
-
-
 class Readings:
     """Reads clips when they are asked for.
 
@@ -144,13 +59,13 @@ class Readings:
     def __init__(self, run: IncrementalRun, pool: Pool, backbone: Backbone) -> None:
         self._run, self._pool, self._backbone = run, pool, backbone
         folder = Path(run.cache_dir) if run.cache_dir else Path(run.workdir) / FOLDER
-        self.cache = Cache(run.memory_budget_mb, folder, bool(run.cache_dir))
+        kept = {"always": bool(run.cache_dir), "dtype": run.cache_dtype, "batch": run.batch_size}
+        self.cache = Cache(run.memory_budget_mb, folder, **kept)
         self._waves: dict[Condition, tuple[np.ndarray, targets.Corrupted]] = {}
-        self._digests: dict[int, str] = {}
         self._shapes: dict[tuple[str, str], tuple[int, ...]] = {}
-        self._noises: dict[tuple[str, str], np.ndarray] = {}
+        self._found: dict[tuple[str, Condition, str], tuple[Mapping[str, Any], Read]] = {}
+        self._windows = targets.once(lambda: _windows(pool.loaded, run.noise_dir))
         self._moved: tuple[Variables, str] | None = None
-        self._of_moved: dict[str, Mapping[str, Any]] = {}
         tests = [one.tests for plan in pool.plans for one in plan]
         self._tests = np.unique(np.concatenate(tests))
 
@@ -182,7 +97,7 @@ class Readings:
             every = condition == CLEAN_ONE or self._run.shots_corruption == "same"
             rows = np.arange(len(self._pool.clips.ids)) if every else self._tests
             noise = targets.once(lambda: targets.noise_for(self._pool.loaded, self._run.noise_dir, *condition))
-            self._waves[condition] = rows, incremental_clips.waves_of(self._pool, rows, condition, self._run, noise)
+            self._waves[condition] = rows, waves_of(self._pool.loaded, rows, condition, self._run, noise)
         return self._waves[condition]
 
     def draw(self, condition: Condition) -> dict[str, Any]:
@@ -197,7 +112,7 @@ class Readings:
         return self.of("wave", condition)
 
     def of(self, what: str, condition: Condition, variables: Variables | None = None) -> Read:
-        """What is read of the clips under a condition.
+        """What is read of the clips under a condition, numbered as in the pool.
 
         Args:
           what: of `names.READS`.
@@ -205,72 +120,91 @@ class Readings:
           variables: of the network as a learner's session 0 or an adaptation left it; None: as it was loaded.
         """
         if self._pool.vectors is not None:
-            return Read(self._pool.vectors, np.arange(len(self._pool.vectors)))
+            return whole(self._pool.vectors)
         rows, made = self._condition(condition)
-        place = np.full(len(self._pool.clips.ids), len(rows), int)  # beyond the end: a clip that is not there
-        place[rows] = np.arange(len(rows))
+        count = len(self._pool.clips.ids)
         if what == taps.WAVE:
-            return Read(made.waves(), place)
-        known, held = self._known(what, condition, rows, variables), variables or self._backbone.variables
-        if known["weights"] != self._backbone.weights:
-            self._of_moved[json.dumps(known, sort_keys=True)] = known
-        name = f"{what} of {self._pool.name}{'' if condition == CLEAN_ONE else f' {title(*condition)}'}"
-        fill = self._filler(what, made.waves, held, name)
-        shape = self._shape(what, held, known["weights"])
-        return Read(self.cache.of(known, (len(rows), *shape), fill), place)
+            return whole(made.waves()).placed(rows, count)
+        follows: dict[str, Any] = {"corruption": list(condition)}
+        if condition != CLEAN_ONE:
+            follows |= {"noise": made.noise, "profile": self._run.profile}
+            follows |= {"source": registry.source_digest(condition[0])}
+        waves = (lambda some: self._clean(rows[some])) if condition == CLEAN_ONE else lambda some: made.waves()[some]
+        read = self._read(what, condition, variables, follows, lambda: self._names(rows, made), waves)
+        return read.placed(rows, count)
 
-    @property
-    def has_background(self) -> bool:
-        """Whether there are recordings of background alone to measure."""
+    def _read(
+        self,
+        what: str,
+        condition: Condition,
+        variables: Variables | None,
+        follows: Mapping[str, Any],
+        names: Callable[[], Sequence[str]],
+        waves: Callable[[Int[np.ndarray, " rows"]], Float[np.ndarray, "rows time"]],
+    ) -> Read:
+        """What a network gives of waves, each of which follows from its name and from what all of them follow from."""
+        weights, held = self._weights(variables), variables or self._backbone.variables
+        if (what, condition, weights) not in self._found:
+            net = {"net": self._backbone.described(), "weights": weights, "precision": self._run.precision}
+            known = {"what": what, **net, **follows}
+            under = "" if condition == CLEAN_ONE else f" {title(*condition).removesuffix('--')}"
+
+            def fill(rows: np.ndarray, out: np.ndarray, tick: Callable[[], Any]) -> None:
+                options = {"batch_size": self._run.batch_size, "out": out, "tick": tick}
+                taps.read(self._backbone.classifier, held, waves(rows), what, **options)
+
+            shape, said = self._shape(what, held, weights), f"{what} of {self._pool.name}{under}"
+            found = self.cache.of(known, names(), shape, fill, said)
+            self._found[what, condition, weights] = known, found
+        return self._found[what, condition, weights][1]
+
+    def _clean(self, rows: Int[np.ndarray, " rows"]) -> Float[np.ndarray, "rows time"]:
+        """Clips as recorded, laid out; not held, since they are the pool's own."""
+        return waves_of(self._pool.loaded, rows, CLEAN_ONE, self._run, lambda: targets.Noise(None, None)).waves()
+
+    @functools.cached_property
+    def _digests(self) -> tuple[str, ...]:
+        """Of each clip of the pool its own samples, as they were loaded."""
+        clips = self._pool.loaded.clips
+        own = (raw_clip(wave, int(samples)) for wave, samples in zip(clips.waves, clips.lengths, strict=True))
+        return tuple(map(digests.of_arrays, own))
+
+    def _names(self, rows: Int[np.ndarray, " rows"], made: targets.Corrupted) -> list[str]:
+        """Of each clip what its samples under a condition follow from, beside what all clips follow from."""
+        own, draws = [self._digests[row] for row in rows], made.each()
+        return [digests.of_texts(*pair) for pair in zip(own, draws, strict=True)] if draws else own
+
+    @functools.cached_property
+    def background(self) -> str | None:
+        """The digest of the windows of background alone that are measured; None where `--noise_dir` has none."""
         place = self._run.noise_dir
-        return self._pool.loaded is not None and place is not None and (Path(place) / BACKGROUND).is_dir()
-
-    def noises(self, what: str, variables: Variables | None = None) -> Float[np.ndarray, "windows ..."] | None:
-        """What is read of windows of background alone, those of `--noise_dir`; None where it has none."""
-        if not self.has_background:
+        if self._pool.loaded is None or place is None or not (Path(place) / BACKGROUND).is_dir():
             return None
-        key = what, self._weights(variables)
-        if key not in self._noises:
-            classifier, held = self._backbone.classifier, variables or self._backbone.variables
-            waves = _windows(self._pool.loaded, self._run.noise_dir)
-            self._noises = {key: taps.read(classifier, held, waves, what, batch_size=self._run.batch_size)}
-        return self._noises[key]
+        return digests.of_arrays(self._windows())
 
-    def _filler(
-        self, what: str, waves: Callable[[], np.ndarray], variables: Variables, name: str
-    ) -> Callable[[np.ndarray], Any]:
-        options = {"batch_size": self._run.batch_size, "progress": name}
-
-        def fill(out: np.ndarray) -> None:
-            taps.read(self._backbone.classifier, variables, waves(), what, out=out, **options)
-
-        return fill
-
-    def _known(
-        self, what: str, condition: Condition, rows: Int[np.ndarray, " rows"], variables: Variables | None
-    ) -> dict[str, Any]:
-        return {
-            "what": what,
-            "weights": self._weights(variables),
-            "net": self._backbone.described(),
-            "clips": self._digest(rows),
-            "corruption": list(condition),
-            "draw": self.draw(condition),
-            "precision": self._run.precision,
-        }
-
-    def _digest(self, rows: Int[np.ndarray, " rows"]) -> str:
-        if len(rows) not in self._digests:  # all clips, or those that are tested
-            self._digests[len(rows)] = self._pool.digest(rows)
-        return self._digests[len(rows)]
+    def noises(self, what: str, variables: Variables | None = None) -> Read | None:
+        """What is read of windows of background alone, those of `--noise_dir`; None where it has none."""
+        if self.background is None:
+            return None
+        if what == taps.WAVE:
+            return whole(self._windows())
+        return self._read(
+            what,
+            (BACKGROUND, "-"),
+            variables,
+            {"corruption": [BACKGROUND]},
+            lambda: list(map(digests.of_arrays, self._windows())),
+            lambda some: self._windows()[some],
+        )
 
     def drop_moved(self) -> None:
         """Lets go of all that was read of networks that a course moved: no checkpoint has their weights."""
-        for known in self._of_moved.values():
-            self.cache.drop(known)
-        self._of_moved, self._moved = {}, None
+        for key in [key for key in self._found if key[2] != self._backbone.weights]:
+            self.cache.drop(self._found.pop(key)[0])
+        self._moved = None
 
     def drop(self, what: str, condition: Condition, variables: Variables) -> None:
         """Lets go of what was read of a network that is not asked again."""
-        if self._pool.vectors is None and what != taps.WAVE:
-            self.cache.drop(self._known(what, condition, self._condition(condition)[0], variables))
+        known, _ = self._found.pop((what, condition, self._weights(variables)), (None, None))
+        if known is not None:
+            self.cache.drop(known)

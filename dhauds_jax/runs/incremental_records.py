@@ -12,9 +12,10 @@ from dhauds_jax import digests, registry
 from dhauds_jax.cells.request import title
 from dhauds_jax.names import CLEAN
 from dhauds_jax.runs import incremental_measures as measures
+from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.incremental_clips import Pool
 from dhauds_jax.runs.incremental_course import Course, Now, Place, named
-from dhauds_jax.runs.incremental_readings import Backbone, Readings
+from dhauds_jax.runs.incremental_readings import Readings
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.workdir.records import FORMAT
 
@@ -56,24 +57,32 @@ def course_key(run: IncrementalRun, pool: Pool, backbone: Backbone, course: Cour
         "profile": run.profile,
         "carried": [course.tta, course.conditions, run.tta_batch_size, sorted(run.options)] if course.carried else None,
     }
+    if (kept := kept_as(run, backbone, course)) != "float32":  # younger than the first records
+        named["kept_as"] = kept
     return digests.of_text(repr(sorted(named.items())))
 
 
+def kept_as(run: IncrementalRun, backbone: Backbone, course: Course) -> str:
+    """What the numbers were rounded to that the learner read: of vectors and waves nothing is kept."""
+    return "float32" if backbone.classifier is None or course.made.reads == "wave" else run.cache_dtype
+
+
 def cell_of(
-    run: IncrementalRun, course: Course, tests: str, place: Place, draw: Mapping[str, Any], options: Mapping[str, Any]
+    run: IncrementalRun, course: Course, place: Place, draw: Mapping[str, Any], options: Mapping[str, Any]
 ) -> str:
     """Names a record: the course, and what is tested how.
 
     Args:
       run: the flags.
       course: the course.
-      tests: digest of the clips that are tested.
       place: head, corruption, adaptation.
-      draw: of the corruption.
+      draw: of the corruption, and the digest of the background alone that is measured.
       options: of the adaptation.
     """
     adapted = [place.tta, run.tta_reset, run.tta_batch_size, sorted(options.items())] if place.tta != "none" else None
-    found = [course.key, list(place), tests, sorted(draw.items()), course.reject, adapted]
+    if adapted and place.tta not in course.after_all:  # younger than the first records, whose cells keep their names
+        adapted.append("last")
+    found = [course.key, list(place), course.tests, sorted(draw.items()), course.reject, adapted]
     return digests.of_text(repr(found))
 
 
@@ -91,19 +100,20 @@ def record_of(
 
     Its arguments are those of `cell_of`, and where the course stands.
     """
-    sessions = [one[named(place)] for one in now.sessions]
+    sessions = [one.get(named(place)) for one in now.sessions]  # None: that adaptation runs after the last alone
+    there = [one for one in sessions if one is not None]
     names = [pool.clips.classes[c] for one in course.plan for c in one.classes]
     ends = np.cumsum([0, *(len(one.classes) for one in course.plan)])
     classes = [list(range(a, b)) for a, b in itertools.pairwise(ends)]
-    held = {key: [one.get(key) for one in sessions] for key in PER_SESSION}
-    held["per_class"] = [{names[int(c)]: v for c, v in one["per_class"].items()} for one in sessions]
+    held = {key: [one and one.get(key) for one in sessions] for key in PER_SESSION}
+    held["per_class"] = [one and {names[int(c)]: v for c, v in one["per_class"].items()} for one in sessions]
     kept = {key: value for key, value in sessions[-1].items() if key in ("reliability", "before")}
     extra = [
         key
         for key in ("seconds_tta", "before_all", "auroc_background", "accepted_background")
-        if any(key in one for one in sessions)
+        if any(key in one for one in there)
     ]
-    held |= {key: [one.get(key) for one in sessions] for key in extra}
+    held |= {key: [one and one.get(key) for one in sessions] for key in extra}
     return {
         **_asked(run, pool, backbone, course, place, options),
         "classes": names,
@@ -116,11 +126,6 @@ def record_of(
         **kept,
         **draw,
     }
-
-
-def tests_digest(pool: Pool, course: Course) -> str:
-    """Names all clips that a course tests."""
-    return pool.digest(measures.tests_of(course))
 
 
 def _asked(
@@ -142,6 +147,7 @@ def _asked(
         "heads": list(course.heads),
         "tta": place.tta,
         "tta_reset": run.tta_reset if adapted else None,
+        "tta_sessions": ("all" if place.tta in course.after_all else "last") if adapted else None,
         "tta_batch_size": run.tta_batch_size if adapted else None,
         "tta_options": dict(options) if adapted else None,
         "shots_corruption": run.shots_corruption,
@@ -158,7 +164,8 @@ def _asked(
         "reject": course.reject,
         "source_checkpoint": backbone.weights,
         "precision": run.precision,
-        "tests": tests_digest(pool, course),
+        "cache_dtype": kept_as(run, backbone, course),
+        "tests": course.tests,
         "listing": pool.listing,
     }
 

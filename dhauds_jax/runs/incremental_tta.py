@@ -18,8 +18,9 @@ from dhauds_jax.incremental.request import NONE
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.runs import incremental_measures as measures
+from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.incremental_course import Course, Now, Place, named
-from dhauds_jax.runs.incremental_readings import Backbone, Condition, Readings
+from dhauds_jax.runs.incremental_readings import Condition, Readings
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.evaluation import check_finite_logits
@@ -33,10 +34,16 @@ def adapting(run: IncrementalRun) -> dict[str, Mapping[str, Any]]:
     """Adaptation -> its options, resolved; without "none".
 
     Raises:
-      BadInput: none named, an unknown method, or options that it does not have.
+      BadInput: none named, an unknown method, options that it does not have, or sessions without an adaptation between
+        which the adapted network is to be carried on.
     """
     if not run.tta:
         raise BadInput(f"--tta: names nothing, expected {NONE} or methods")
+    if run.tta_sessions == "last" and run.tta_reset == "never" and set(run.tta) != {NONE}:
+        raise BadInput(
+            "--tta_sessions=last: --tta_reset=never goes on from the network that the session before has adapted, "
+            "expected --tta_sessions=all (or auto), or --tta_reset=session"
+        )
     check_number("--tta_batch_size", run.tta_batch_size, 2, because="batch statistics need two clips")
     found = {}
     for name in dict.fromkeys(run.tta):
@@ -49,6 +56,21 @@ def adapting(run: IncrementalRun) -> dict[str, Mapping[str, Any]]:
         except BadInput as error:
             raise BadInput(f"--options: {error}") from None
     return found
+
+
+def after_all(
+    run: IncrementalRun, adapting: Mapping[str, Mapping[str, Any]], classifier: Classifier | None
+) -> tuple[str, ...]:
+    """The adaptations that run after every session; the others run after the last alone.
+
+    Raises:
+      BadInput: what a method's factory refuses.
+    """
+    passes = {name: methods.make(name, classifier, options).passes for name, options in adapting.items()}
+    every = run.tta_sessions == "all" or run.tta_reset == "never"
+    return tuple(
+        name for name, (_, backward) in passes.items() if every or (run.tta_sessions == "auto" and not backward)
+    )
 
 
 def possible(run: IncrementalRun, name: str, learner: Learner) -> tuple[str, ...]:
@@ -99,10 +121,12 @@ def adapted(
 ) -> Now:
     """What the session that was learnt last comes to after each adaptation, measured beside what it was before.
 
-    A carried course goes on with the adapted network; what was read of the old one is let go.
+    A carried course goes on with the adapted network; what was read of the old one is let go. Adaptations of the last
+    session leave no numbers in those before.
     """
     found, carried = dict(now.sessions[-1]), now.variables
-    for name in [name for name in course.tta if name != NONE]:
+    last = len(now.sessions) == len(course.plan)
+    for name in [name for name in course.tta if name != NONE and (last or name in course.after_all)]:
         for condition in course.conditions:
             for head in course.heads:
                 began = time.perf_counter()

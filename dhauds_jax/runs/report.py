@@ -9,6 +9,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable, write_atomically
 from dhauds_jax.report import (
     analysis_figures,
+    board,
     comparisons,
     crossval,
     figures,
@@ -18,6 +19,7 @@ from dhauds_jax.report import (
     published,
     single_options,
     tidy,
+    tuning,
     zeroshot,
 )
 from dhauds_jax.report import html as report_html
@@ -110,7 +112,18 @@ def _group(members: Sequence[Record], number: int, folder: Path, shown: Mapping[
         parts += [f"![reliability](reliability-{number}.png)", ""]
     analysis_figures.cost(members, folder / f"cost-{number}.png", shown)
     parts += [f"![cost against {members[0]['metric']}](cost-{number}.png)", ""]
-    return [*parts, "Provenance:", "", provenance(members)]
+    return [*parts, *_board(members, number, folder, shown), "Provenance:", "", provenance(members)]
+
+
+def _board(members: Sequence[Record], number: int, folder: Path, shown: Mapping[str, looks.Look]) -> list[str]:
+    """Harm, cost and the front, where there are several methods that adapt."""
+    if len({r["method"] for r in members} - {"source"}) < 2:
+        return []
+    parts = ["Harm, calibration and cost:", "", board.measures(members), board.MEASURES, ""]
+    if board.cost_points(members):
+        said = board.front(members, folder / f"front-{number}.png", shown)
+        parts += [f"![{members[0]['metric']} against milliseconds a clip](front-{number}.png)", "", said, ""]
+    return parts
 
 
 def _analyses(found: Sequence[Record], folder: Path) -> list[str]:
@@ -160,7 +173,7 @@ def write_report(
     """Writes `report.md` and its figures; returns what is to be printed: where, after the published tables if any.
 
     Args:
-      workdirs: folders with results.jsonl, zeroshot.jsonl, crossval.jsonl or incremental.jsonl.
+      workdirs: folders with results.jsonl, zeroshot.jsonl, crossval.jsonl, incremental.jsonl or tuning.jsonl.
       output: the report's folder; by default `report/` in the first work folder.
       html: also write `report.html`, which holds everything.
       formats: of `paper.KINDS`: also write every table so, into `tables/` of the folder.
@@ -172,6 +185,7 @@ def write_report(
     rows = [row for w in workdirs for row in records.read(Path(w), "zeroshot")]
     validated = [row for w in workdirs for row in records.read(Path(w), "crossval")]
     courses = [row for w in workdirs for row in records.read(Path(w), "incremental")]
+    tunings = [row for w in workdirs for row in records.read(Path(w), "tuning")]
     others = [{w for w in workdirs if records.read(Path(w), kind)} for kind in _OTHERS]
     with_results = [Path(w) for w in workdirs if not any(w in some for some in others) or records.read(Path(w))]
     found = of_one_make(latest(records.read_all(with_results, _FILES)))
@@ -183,6 +197,7 @@ def write_report(
     texts += [zeroshot.render(rows, folder)] if rows else []
     texts += [crossval.render(validated)] if validated else []
     texts += [incremental.render(courses, folder)] if courses else []
+    texts += [tuning.render(tunings, folder)] if tunings else []
     text = "\n".join(texts)
     written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
     tables = paper.files(found, formats, compared) if found else {}
@@ -198,7 +213,7 @@ def write_report(
     said = [f"{title(one.place)}\n\n{comparisons.as_markdown(one)}" for one in compared]
     if any(published.has_published(r) for r in found):
         said += [published.beside_published(named), published.overview(named)]
-    count = sum(map(len, (found, rows, validated, courses)))
+    count = sum(map(len, (found, rows, validated, courses, tunings)))
     last = f"{counted(count, 'record')} reported: {folder / list(written)[-1]}"
     if tables:
         last += f", {counted(len(tables), 'table')} in {folder / 'tables'}"

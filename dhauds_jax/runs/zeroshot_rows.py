@@ -163,6 +163,9 @@ def _of_scorer(
     if run.online and (reason := not_online(scorer)):
         left[f"scorer {scorer} online: {reason}"] = None
         return []
+    if not run.online and (one := in_turn(scorer)):
+        left[f"scorer {scorer}: {one} takes clips one after the other, which is --online"] = None
+        return []
     if not takes_background(scorer):
         return [Row(place, train, kind, "none", scorer, None, False)]
     rows = []
@@ -187,6 +190,11 @@ def not_online(scorer: str) -> str:
         if one != "centre" and "set" in scorers.factory(one)().uses:
             return f"{one} looks at all clips at once"
     return ""
+
+
+def in_turn(scorer: str) -> str:
+    """The member of a scorer that goes clip by clip and in no other way; "" where there is none."""
+    return next((one for one in scorers.members(scorer) if "past" in scorers.factory(one)().uses), "")
 
 
 def scorer_options(row: Row, weight: float | None, online: bool) -> dict[str, float | bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -70,14 +71,38 @@ def norm_passes(method: str, classifier: Classifier, evaluate: str, axis_name: s
     )
 
 
-def sgd_or_adam(method: str, name: str, lr: float | Array, momentum: float) -> optax.GradientTransformation:
+def sgd_or_adam(
+    method: str, name: str, lr: float | Array, momentum: float, nesterov: bool = False
+) -> optax.GradientTransformation:
     """Plain SGD ("sgd", with `momentum`) or Adam ("adam"), without weight decay.
 
     `momentum` is SGD's; Adam has no such number and takes it as its first beta (the decay of its mean gradient, with
     0.999 for the squares): one option of a method, `momentum`, stands for both.
     """
     registry.check(f"optimiser of method {method}", name, ("sgd", "adam"))
-    return optax.sgd(lr, momentum=momentum) if name == "sgd" else optax.adam(lr, b1=momentum)
+    return optax.sgd(lr, momentum=momentum, nesterov=nesterov) if name == "sgd" else optax.adam(lr, b1=momentum)
+
+
+FEW_CLASSES = ("scaled", "as_given")
+"""Thresholds that were set for 10 classes or more: scaled to fewer, or as given."""
+
+
+def redundancy_for(redundancy: float, classes: int, few_classes: str) -> float:
+    """EATA's largest cosine for a number of classes.
+
+    A sure clip's cosine with a uniform average is `1 / sqrt(C)`, above 0.4 for C <= 6: nothing would be kept. Below 10
+    classes, for which the authors set 0.4, it is scaled with that cosine, `redundancy sqrt(10 / C)`.
+    """
+    return redundancy * math.sqrt(10 / classes) if few_classes == "scaled" and classes < 10 else redundancy
+
+
+def recovery_for(recover: float, classes: int, few_classes: str) -> float:
+    """SAR's least average loss in nats for a number of classes, scaled with their entropy below 10 of them.
+
+    `recover ln C / ln 10`: 0.2 as given lies just under the margin of two classes, 0.4 ln 2 = 0.28, and would recover
+    the source nearly always.
+    """
+    return recover * math.log(classes) / math.log(10) if few_classes == "scaled" and classes < 10 else recover
 
 
 def chosen_mean(rows: Rows, chosen: Rows, axis_name: str | None) -> Scalar:
@@ -90,6 +115,23 @@ def kept_share(chosen: Rows, weights: Rows, axis_name: str | None) -> Scalar:
     """Share of the real rows of the whole batch that are chosen."""
     kept, real = total(((chosen > 0).astype(weights.dtype).sum(), weights.sum()), axis_name)
     return kept / real
+
+
+def with_idle(losses: Mapping[str, Array]) -> dict[str, Array]:
+    """The losses of an update, and `idle`: 1 where it kept no clip, else 0; its mean is the share of such updates."""
+    return {**losses, "idle": (losses["kept"] == 0).astype(losses["kept"].dtype)}
+
+
+IDLE_SHARE = 0.8
+"""A run of whose updates at least this share kept no clip is said to be idle."""
+
+
+def idle_said(losses: Mapping[str, float]) -> str:
+    """A sentence for a user where mean losses say that a method learnt from hardly any clip, else ""."""
+    share = losses.get("idle", 0.0)
+    if share < IDLE_SHARE:
+        return ""
+    return f"{100 * share:.0f} % of the updates kept no clip; expected some: widen the method's thresholds"
 
 
 def where(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
@@ -124,7 +166,8 @@ def update_if_kept(
 ) -> tuple[AdaptState, Prediction]:
     """One `gradient_update`, undone (BatchNorm's running statistics apart) when `losses["kept"]` is 0.
 
-    Without this, momentum would go on moving the parameters on batches of which no clip is trusted.
+    Without this, momentum would go on moving the parameters on batches of which no clip is trusted. Beside the losses
+    stands `idle`, 1 for such an update and else 0.
     """
     updated, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
     before, _ = masks.split(state.variables["params"], group)
@@ -137,4 +180,4 @@ def update_if_kept(
         state.memory,
         updated.step,
     )
-    return state, Prediction(evaluated.logits, evaluated.losses)
+    return state, Prediction(evaluated.logits, with_idle(evaluated.losses))

@@ -62,16 +62,19 @@ class EpisodeMemory(NamedTuple):
     seed: UInt32[Array, ""]
 
 
-def statistics_of(name: str, statistics: str, alpha: float) -> Normaliser:
+def statistics_of(name: str, statistics: str, alpha: float, moments: str = "unbiased") -> Normaliser:
     """What BatchNorm layers do: "running" statistics, or their "blend" with a share `alpha` of the episode's own.
 
+    `moments` are those of `normalisers.moments_to_blend`.
+
     Raises:
-      BadInput: unknown `statistics`, or an `alpha` that is no share.
+      BadInput: unknown `statistics` or `moments`, or an `alpha` that is no share.
     """
     registry.check(f"statistics of method {name}", statistics, ("running", "blend"))
+    registry.check(f"moments of method {name}", moments, normalisers.MOMENTS)
     if not 0.0 <= alpha <= 1.0:
         raise BadInput(f"{name}: alpha is {alpha}, expected a share from 0 (the source's statistics) to 1 (the views')")
-    return normalisers.running if statistics == "running" else normalisers.blend(alpha)
+    return normalisers.running if statistics == "running" else normalisers.blend(alpha, moments)
 
 
 def _checked(episode: Episode) -> Episode:

@@ -13,19 +13,20 @@ from jaxtyping import Array
 
 from dhauds_jax import parallel as parallels
 from dhauds_jax.parallel import ONE, Parallel
-from dhauds_jax.tta import borders
+from dhauds_jax.tta import borders, sliding
 from dhauds_jax.tta.feeding import Waves, batch_of
 from dhauds_jax.tta.streams import padded_batches
 from dhauds_jax.tta.traced import Seen
-from dhauds_jax.types import AdaptState, Batch, Method, Prediction, Step
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, Step
 
 
 class Compiled(NamedTuple):
     """A method with its compiled functions; runs over sets of one shape share it and compile once.
 
     `steps` is several of `step` in one dispatch, `(state, batches, keys) -> (state, losses of each)`; `predict_alone`
-    is `predict` on each clip of a batch by itself, as batches of one. Batches lie as `feeding.batch_of` puts them for
-    `parallel`; `method` is the one for a single device.
+    is `predict` on each clip of a batch by itself, as batches of one; `predict_window` is `sliding.predictor`'s, None
+    where no classifier was given or on several devices. Batches lie as `feeding.batch_of` puts them for `parallel`;
+    `method` is the one for a single device.
     """
 
     method: Method
@@ -35,6 +36,7 @@ class Compiled(NamedTuple):
     predict_alone: Callable[..., Array]
     steps: Callable[..., tuple[AdaptState, Any]]
     parallel: Parallel = ONE
+    predict_window: Callable[..., Array] | None = None
 
 
 def compiled(
@@ -43,6 +45,7 @@ def compiled(
     *,
     parallel: Parallel = ONE,
     spread: Method | None = None,
+    classifier: Classifier | None = None,
 ) -> Compiled:
     """Compiles a method's step (state donated) and prediction; a second compilation of either is a bug, and raises.
 
@@ -52,9 +55,33 @@ def compiled(
         device alone).
       parallel: where its functions run.
       spread: the method built with `parallel.axis_name` (None: `method`, which will do unless that is a name).
+      classifier: the method's, for `predict_window`.
     """
-    method = method._replace(step=_bordered(method.step))
-    spread = method if spread is None else spread._replace(step=_bordered(spread.step))
+    method = method._replace(step=bordered(method.step))
+    spread = method if spread is None else spread._replace(step=bordered(spread.step))
+
+    alone, steps = alone_of(method), steps_of(spread)
+    if parallel.kind == "jit":
+        options = None if compiler_options is None else dict(compiler_options)
+        jit = functools.partial(jax.jit, compiler_options=options)
+        step, several = (jit(once(name, f), donate_argnums=0) for name, f in (("step", method.step), ("steps", steps)))
+        predict = jit(once("predict", method.predict))
+        observe = predict if method.observe is None else jit(once("observe", method.observe))
+        window = None if classifier is None else jit(once("predict_window", sliding.predictor(classifier, method)))
+        run = Compiled(method, step, predict, observe, jit(once("predict_alone", alone)), several)
+        return run._replace(predict_window=window)
+
+    def rows_of(name: str, function: Callable[[AdaptState, Batch], Any]) -> Callable[[AdaptState, Batch], Any]:
+        return parallels.spread_rows(parallel, once(name, function))
+
+    predict = rows_of("predict", spread.predict)
+    observe = predict if spread.observe is None else rows_of("observe", spread.observe)
+    step, several = _spread_steps(parallel, spread, steps)
+    return Compiled(method, step, predict, observe, rows_of("predict_alone", alone), several, parallel)
+
+
+def alone_of(method: Method) -> Callable[[AdaptState, Batch], Array]:
+    """`Compiled.predict_alone` of a method, not yet compiled."""
 
     def alone(state: AdaptState, batch: Batch) -> Array:
         def one(wave: Array, weight: Array, index: Array) -> Array:
@@ -63,28 +90,20 @@ def compiled(
         # Padded rows count as real here: each is a batch of its own, and a batch without a clip has no statistics.
         return jax.vmap(one)(batch.wave, jnp.ones_like(batch.weights), batch.index)
 
+    return alone
+
+
+def steps_of(method: Method) -> Callable[[AdaptState, Batch, Array], tuple[AdaptState, Any]]:
+    """`Compiled.steps` of a method, not yet compiled."""
+
     def steps(state: AdaptState, batches: Batch, keys: Array) -> tuple[AdaptState, Any]:
         def one(state: AdaptState, given: tuple[Batch, Array]) -> tuple[AdaptState, Any]:
-            state, prediction = spread.step(state, *given)
+            state, prediction = method.step(state, *given)
             return state, prediction.losses
 
         return jax.lax.scan(one, state, (batches, keys))
 
-    if parallel.kind == "jit":
-        options = None if compiler_options is None else dict(compiler_options)
-        jit = functools.partial(jax.jit, compiler_options=options)
-        step, several = (jit(_once(name, f), donate_argnums=0) for name, f in (("step", method.step), ("steps", steps)))
-        predict = jit(_once("predict", method.predict))
-        observe = predict if method.observe is None else jit(_once("observe", method.observe))
-        return Compiled(method, step, predict, observe, jit(_once("predict_alone", alone)), several)
-
-    def rows_of(name: str, function: Callable[[AdaptState, Batch], Any]) -> Callable[[AdaptState, Batch], Any]:
-        return parallels.spread_rows(parallel, _once(name, function))
-
-    predict = rows_of("predict", spread.predict)
-    observe = predict if spread.observe is None else rows_of("observe", spread.observe)
-    step, several = _spread_steps(parallel, spread, steps)
-    return Compiled(method, step, predict, observe, rows_of("predict_alone", alone), several, parallel)
+    return steps
 
 
 def _spread_steps(parallel: Parallel, spread: Method, steps: Callable) -> tuple[Callable, Callable]:
@@ -98,7 +117,7 @@ def _spread_steps(parallel: Parallel, spread: Method, steps: Callable) -> tuple[
         return steps(state, batches, keys), ()
 
     run_one, run_several = (
-        parallels.spread(parallel, _once(name, f), donate=True, rest=1)
+        parallels.spread(parallel, once(name, f), donate=True, rest=1)
         for name, f in (("step", one), ("steps", several))
     )
 
@@ -109,7 +128,7 @@ def _spread_steps(parallel: Parallel, spread: Method, steps: Callable) -> tuple[
     return step, lambda state, batches, keys: run_several(state, batches, keys)[0]
 
 
-def _once(name: str, function: Callable) -> Callable:
+def once(name: str, function: Callable) -> Callable:
     """The function, which raises when it is traced a second time for arguments of other shapes or types.
 
     It may be traced again for the same ones, as under another precision of products or after the caches were cleared.
@@ -128,7 +147,7 @@ def _once(name: str, function: Callable) -> Callable:
     return traced
 
 
-def _bordered(step: Step) -> Step:
+def bordered(step: Step) -> Step:
     """A method's step, which raises where it returns what protocols cannot use. Checked while tracing."""
 
     def bordered(state: AdaptState, batch: Batch, key: Array) -> tuple[AdaptState, Prediction]:

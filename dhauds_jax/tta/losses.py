@@ -50,6 +50,11 @@ def entropy_rows(logits: Logits, epsilon: float = 1e-8) -> Float[Array, " batch"
     return -(p * log_p).sum(-1)
 
 
+def exact_entropy_rows(logits: Logits) -> Float[Array, " batch"]:
+    """`entropy_rows` at epsilon 0."""
+    return entropy_rows(logits, 0.0)
+
+
 def entropy(
     logits: Logits, weights: Weights | None = None, axis_name: str | None = None, *, epsilon: float = 1e-8
 ) -> Scalar:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from dhauds_jax.errors import BadInput
@@ -29,9 +30,11 @@ def check_sizes(name: str, capacity: int, every: int) -> None:
             raise BadInput(f"{name}: {option} is {value}, expected at least 1 clip")
 
 
-def empty_waves(classifier: Classifier, capacity: int) -> Float[Array, "{capacity} time"]:
+def empty_waves(
+    classifier: Classifier, capacity: int, dtype: DTypeLike = jnp.float32
+) -> Float[Array, "{capacity} time"]:
     """Room for `capacity` clips of the classifier's length (`config.length`, samples)."""
-    return jnp.zeros((capacity, classifier.config.length), jnp.float32)
+    return jnp.zeros((capacity, classifier.config.length), dtype)
 
 
 def empty_labels(capacity: int) -> Int[Array, " {capacity}"]:

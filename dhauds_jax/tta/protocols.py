@@ -18,7 +18,7 @@ from jaxtyping import Array, PRNGKeyArray
 from dhauds_jax import parallel as parallels
 from dhauds_jax.interrupts import Stopped, never
 from dhauds_jax.progress import FIRST, progress_bar
-from dhauds_jax.tta import streams
+from dhauds_jax.tta import sliding, streams
 from dhauds_jax.tta.evaluation import Compiled, check_finite, compiled, evaluate, own
 from dhauds_jax.tta.feeding import Waves, batch_of, batches_of
 from dhauds_jax.tta.schedules import PROTOCOLS, check_protocol, make_stream, resolve_options
@@ -221,6 +221,7 @@ def online(
     stream: Sequence[StreamBatch] | None = None,
     order: str = "predict_first",
     alone: bool = False,
+    window: int = 0,
     every: int = 1,
     fresh: Callable[[], AdaptState] | None = None,
     begin: int = 0,
@@ -233,6 +234,8 @@ def online(
       order: "predict_first" takes the prediction of the method's own step (whose docstring says whether it was made
         before the update or, for methods that mean it so, after); "adapt_first" predicts again after the step.
       alone: clips come one by one: each is predicted as a batch of one, and the step follows when the batch is full.
+      window: with `alone`, each clip is predicted with the statistics of the last so many clips, itself among them
+        (`tta.sliding`); 0 is as the network is.
       every: the method adapts to every k-th batch; the others are predicted as they come by.
       fresh: gives the state that every domain after the first starts with (None: no reset).
       begin: steps that `state` has behind it.
@@ -248,7 +251,9 @@ def online(
         if opens and domain and fresh is not None:
             state = own(fresh(), run.parallel)
         logits, losses = None, {}
-        if alone or index % every:
+        if alone and window:
+            logits = run.predict_window(state, batch, sliding.before(waves, batches, index, window, run.parallel))
+        elif alone or index % every:
             logits = (run.predict_alone if alone else run.predict)(state, batch)
         if not index % every:
             state, prediction = run.step(state, batch, jax.random.fold_in(step_key, index))

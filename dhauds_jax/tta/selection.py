@@ -95,6 +95,40 @@ def choose(scores: Sequence[float | None]) -> int:
     return int(numbers[np.argmax(values[numbers])]) if len(numbers) else 0
 
 
+LOOKED_AT = 1000
+"""Clips of a stream, the last ones, by which `as_it_goes` chooses."""
+
+
+def as_it_goes(
+    before: np.ndarray, after: np.ndarray, batches: Sequence[np.ndarray], criterion: str, *, alone: bool = False
+) -> np.ndarray:
+    """Which clips of a stream a label-free choice leaves to the adapted predictions, batch by batch as they come.
+
+    A batch takes the adapted predictions where the criterion of these, over the last `LOOKED_AT` clips up to and with
+    the batch, is higher than that of the unadapted ones; at equal ones, or where the adapted one is no number, the
+    unadapted. Nothing that comes later is looked at.
+
+    Args:
+      before: (clips, classes) logits of the unadapted network.
+      after: (clips, classes) logits as the stream went by.
+      batches: rows of each batch in order.
+      criterion: a name of `CRITERIA`, or a function of the user's own.
+      alone: clips came one by one: a batch is judged by the clips before it alone.
+
+    Returns:
+      (clips,) whether a clip took the adapted prediction; False for those that the stream did not show.
+    """
+    score, taken = CRITERIA[criterion], np.zeros(len(after), bool)
+    seen = np.zeros(0, np.int64)
+    for rows in batches:
+        looked_at = seen if alone else np.concatenate([seen, rows])[-LOOKED_AT:]
+        if len(looked_at):
+            values = [float(score(logits[looked_at])) for logits in (before, after)]
+            taken[rows] = choose([value if np.isfinite(value) else None for value in values]) == 1
+        seen = np.concatenate([seen, rows])[-LOOKED_AT:]
+    return taken
+
+
 def oracle(metric_per_epoch: Sequence[float]) -> int:
     """Index of the best epoch by a metric on test labels, later ones winning ties: the published numbers' rule.
 

@@ -36,6 +36,8 @@ class SGDOptions(NamedTuple):
       nesterov: False is quirk 3 (the reference's key is misspelt, so Nesterov momentum never acts).
       first_call: k of the scheduler's first call, after the first epoch: 0, or 1 where a counter of batches gives it
         (CoNMix), so that the second epoch's rate has fallen already.
+      per_update: the rate falls update by update instead, `lr * (1 + gamma * t) ** -0.75` with t the updates done as a
+        share of those of `cardinality` epochs, this one among them (SHOT's code).
     """
 
     lr: float | Array
@@ -49,6 +51,7 @@ class SGDOptions(NamedTuple):
     first_epoch_plain: bool = True
     nesterov: bool = False
     first_call: int = 0
+    per_update: bool = False
 
 
 def rate_factor(path: tuple[Any, ...], options: SGDOptions) -> float:
@@ -82,6 +85,9 @@ def scheduled_sgd(options: SGDOptions, steps_per_epoch: int = 1) -> optax.Gradie
 
     def update(grads: Any, state: ScheduledSGDState, params: Any) -> tuple[Any, ScheduledSGDState]:
         factor, on = schedule(state.count // state.steps_per_epoch, options)
+        if options.per_update:
+            done = (state.count + 1) / (state.steps_per_epoch * options.cardinality)
+            factor = (1 + options.gamma * jnp.minimum(done, 1.0)) ** -0.75
         momentum = jnp.where(on, options.momentum, 0.0)
         decay = jnp.where(on, options.weight_decay, 0.0)
         grads = jax.tree.map(lambda g, p: g + decay * p, grads, params)

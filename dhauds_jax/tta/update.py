@@ -26,6 +26,11 @@ class Evaluated(NamedTuple):
 LossFunction = Callable[[Variables], tuple[Array, Evaluated]]
 
 
+def float_type(variables: Variables) -> Any:
+    """The type of what a method remembers of a network: that of its parameters, but float32 at least."""
+    return jnp.result_type(jnp.float32, *jax.tree.leaves(variables["params"]))
+
+
 def first_state(
     name: str, variables: Variables, optimiser: optax.GradientTransformation, group: masks.Group
 ) -> AdaptState:

@@ -201,6 +201,15 @@ after the last session; `labels_used` counts the distinct labelled clips that we
 kept."""
 _INCREMENTAL_ALWAYS = ("dataset", "corruption", "level", "net", "seed", "learner", "head", "tta", "per_session", "AA")
 
+TUNING_KEYS = (
+    *("dataset", "corruption", "level", "net", "method", "protocol", "profile", "metric", "n", "seeds", "epochs"),
+    *("batch_size", "chosen", "why", "floor", "trials", "seconds", "source_checkpoint", "git_revision", "versions"),
+    *("device", "command"),
+)
+"""Of one method's tuning: `trials` and the `floor` (the method at rate 0) each with `options`, and with `scores`, `nll`
+and `collapsed` a seed; `chosen` are the options of the trial that won, `why` a word of `recipes.tuning.REASONS`."""
+_TUNING_ALWAYS = ("dataset", "corruption", "level", "net", "method", "protocol", "chosen", "floor", "trials")
+
 KINDS = {
     "results": Kind("results.jsonl", KEYS, _ALWAYS, _UNKNOWN),
     "zeroshot": Kind(
@@ -208,6 +217,7 @@ KINDS = {
     ),
     "crossval": Kind("crossval.jsonl", CROSSVAL_KEYS, _CROSSVAL_ALWAYS, {}),
     "incremental": Kind("incremental.jsonl", INCREMENTAL_KEYS, _INCREMENTAL_ALWAYS, {}),
+    "tuning": Kind("tuning.jsonl", TUNING_KEYS, _TUNING_ALWAYS, {}),
 }
 FILE = KINDS["results"].file
 _OTHERS = ", experiments.zeroshot, experiments.crossval or experiments.incremental"

@@ -12,6 +12,7 @@ from dhauds_jax.cells import programs as programs_module
 from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.programs import Programs, wrapped_method
 from dhauds_jax.nets import zoo
+from dhauds_jax.tta.evaluation import own
 from dhauds_jax.types import Batch, RunInfo
 
 CONFIG = zoo.preset("amaut_tiny", ("a", "b"))
@@ -53,6 +54,30 @@ def small():
     classifier = zoo.build(CONFIG)
     waves = np.random.default_rng(0).normal(size=(4, CONFIG.length)).astype(np.float32)
     return classifier, classifier.init(jax.random.key(0), jnp.asarray(waves[:2])), waves
+
+
+def test_rates_share_their_programs_where_asked_and_give_the_same_numbers(small, monkeypatch):
+    """Two rates and one trace of the update; the reset rule and the method's other options are the cell's own."""
+    classifier, variables, waves = small
+    cells = [CELL._replace(options=(("group", "batch_norm"), ("lr", rate))) for rate in (1e-3, 3e-2)]
+    batch, traces = Batch(jnp.asarray(waves), jnp.ones(4), jnp.arange(4, dtype=jnp.int32)), []
+    shared, apart = Programs(any_rate=True), Programs()
+    made = programs_module.wrapped_method
+    monkeypatch.setattr(programs_module, "wrapped_method", lambda *given: traces.append(1) or made(*given))
+    moved = {}
+    for cell in cells:
+        method = made(cell, classifier)
+        for programs in (shared, apart):
+            state = own(method.init(variables, RunInfo(1, 4, 2)))
+            run = programs.compiled(cell, classifier, method, (state, batch.wave))
+            state, prediction = run.step(state, batch, jax.random.key(0))
+            assert programs.flops(cell, classifier, run, state, CONFIG.length) > 0
+            leaves = jax.tree.leaves((state.variables, prediction.losses))
+            moved[programs is shared, cell] = np.concatenate([np.ravel(x) for x in leaves])
+    for cell in cells:
+        np.testing.assert_allclose(moved[True, cell], moved[False, cell], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(moved[True, cells[0]], moved[True, cells[1]], atol=1e-3)
+    assert len(traces) == 2 + 1 + 2, "a method for each rate, one while the update is traced; two apart"
 
 
 def test_operations_are_counted_without_another_trace_of_the_update(small):

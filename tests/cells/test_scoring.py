@@ -11,9 +11,10 @@ import pytest
 from dhauds_jax.cells import running
 from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.loops import Trajectory
-from dhauds_jax.cells.scoring import scored
+from dhauds_jax.cells.scoring import chosen_as_it_goes, scored
 from dhauds_jax.cells.targets import Target
 from dhauds_jax.tta import selection
+from dhauds_jax.tta.streams import StreamBatch
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -31,6 +32,49 @@ def test_a_criterion_that_is_not_finite_is_none_and_never_chosen(monkeypatch, va
     assert json.loads(json.dumps(curve, allow_nan=False))[2]["criteria"]["my_criteria:criterion"] is None
     assert selection.choose(found) == 1
     assert selection.choose([None, None]) == 0
+
+
+def sure(labels, scale):
+    """Logits of two classes that say these labels, the surer the larger the scale."""
+    return scale * np.eye(2)[np.asarray(labels)]
+
+
+def test_a_stream_chooses_batch_by_batch_by_what_has_gone_by():
+    """Ten clips in batches of two: adapted predictions are surer for four batches, and all of one class in the last.
+
+    Mutual information of the first two batches is higher adapted; with the last one, over the last clips that are
+    looked at, the adapted ones still spread less, and the unadapted ones win.
+    """
+    labels = np.array([0, 1] * 5)
+    before, after = sure(labels, 1.0), sure(labels, 3.0)
+    after[4:] = sure(np.zeros(6, int), 9.0)
+    batches = [np.arange(first, first + 2) for first in range(0, 10, 2)]
+    gain = [selection.information(after[: 2 * k]) - selection.information(before[: 2 * k]) for k in range(1, 6)]
+    wanted = np.repeat(np.array(gain) > 0, 2)
+    assert list(wanted[::2]) == [True, True, True, True, True], "all clips so far still speak for it"
+    assert list(selection.as_it_goes(before, after, batches, "information")) == list(wanted)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(selection, "LOOKED_AT", 4)
+        taken = selection.as_it_goes(before, after, batches, "information")
+    assert list(taken[::2]) == [True, True, True, False, False], "the last four clips do not"
+    alone = selection.as_it_goes(before, after, batches, "information", alone=True)
+    assert list(alone[::2]) == [False, True, True, True, True], "nothing is known before the first clips"
+    assert not selection.as_it_goes(before, before, batches, "information").any(), "adaptation has to earn its place"
+
+
+def test_what_a_stream_chose_is_measured_and_said():
+    """Three batches of two: the last is adapted wrongly, and the look at the last two clips alone rejects it."""
+    labels = np.array([0, 1, 0, 1, 0, 1])
+    before, after = sure(1 - labels, 1.0), sure(labels, 3.0)
+    after[4:] = sure([1, 1], 9.0)
+    before[4:] = sure([0, 1], 1.0)
+    target = Target(np.zeros((6, 4), np.float32), labels, "accuracy", (("WHN", "L2"),))
+    stream = [StreamBatch(np.arange(i, i + 2), np.ones(2, np.float32), 0, i == 0) for i in (0, 2, 4)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(selection, "LOOKED_AT", 2)
+        found = chosen_as_it_goes(stream, target, before, after, "information", False)
+    assert found == {"criterion": "information", "metric": 1.0, "adapted": pytest.approx(4 / 6)}
+    assert chosen_as_it_goes(stream, target, before, after, "agreement", False)["criterion"] == "information"
 
 
 def test_the_oracle_is_chosen_on_the_draw_that_is_adapted_to_and_can_lie_below_the_selected_epoch():

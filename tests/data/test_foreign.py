@@ -141,7 +141,7 @@ def test_cells_as_on_command_lines(text, cell):
     ("text", "message"),
     [
         ("sure.noises", r"unknown corruption 'sure.noises': .*; one of your own is module:object$"),
-        ("WHM", r"unknown corruption 'WHM': expected WHN.* \(11 names: --list\)"),
+        ("WHM", r"unknown corruption 'WHM': expected WHN.* \(17 names: --list\)"),
         ("WHM:L1", r"unknown corruption 'WHM': expected WHN"),
         ("WHN:L3", "unknown level 'L3': expected L1 or L2"),
         ("WHN:", "unknown level '': expected L1 or L2"),

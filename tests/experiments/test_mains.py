@@ -45,7 +45,7 @@ def test_help_lists_the_names_that_there_are():
     for name, known in {
         "dataset": names.DATA_SETS,
         "method": names.METHODS,
-        "corruption": [*names.CORRUPTIONS, *names.SHIFTS, *names.OWN_NOISES],
+        "corruption": [*names.CORRUPTIONS, *names.SHIFTS, *names.TRANSMISSIONS, *names.OWN_NOISES],
         "level": names.LEVELS,
         "protocol": names.PROTOCOLS,
         "criterion": [*names.CRITERIA, *names.CRITERIA_WITH_VIEWS],

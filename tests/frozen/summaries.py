@@ -104,8 +104,8 @@ def labels(folder: Path) -> dict[str, Any]:
 
 
 def tuned(folder: Path) -> dict[str, Any]:
-    """The rows of `tuned.csv`."""
-    return {"rows": list(csv.reader((folder / "tuned.csv").read_text().splitlines()))}
+    """The rows of `tuned.csv`: the columns that there were when it was frozen."""
+    return {"rows": [row[:4] for row in csv.reader((folder / "tuned.csv").read_text().splitlines())]}
 
 
 KEEPS = {"records": records, "checkpoint": checkpoint, "cells": cells, "labels": labels, "tuned": tuned}

@@ -42,12 +42,16 @@ def options_of(name):
 
 
 @functools.cache
-def reads_of(name):
-    """What a learner reads, or the reason why a plain net does not do."""
+def made_of(name):
+    """A learner without a net, or with one where it takes nothing less."""
     try:
-        return learners.make(name, None, options_of(name)).reads
+        return learners.make(name, None, options_of(name))
     except (BadInput, AttributeError, TypeError):
-        return learners.make(name, NETS["ssast_test"](), options_of(name)).reads
+        return learners.make(name, NETS["ssast_test"](), options_of(name))
+
+
+def reads_of(name):
+    return made_of(name).reads
 
 
 def fits(name, net):
@@ -303,6 +307,27 @@ def test_a_head_on_waves_says_what_the_learner_says(name, net):
         said = np.asarray(jax.jit(lambda v, w, made=made: made.apply(v, w, mode=EVAL)[0].logits)(variables, clips))
         wanted = of.logits(state)[head][:, [3, 0, 5]]
         np.testing.assert_allclose(said, wanted, rtol=0, atol=1e-5 * max(1.0, np.abs(wanted).max()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in learners.LEARNERS if made_of(name).remember is not None])
+def test_memories_of_none_and_of_two_clips(name):
+    """Of three clips of a class two are kept, both of another; what is kept is learnt again, and nothing of nothing."""
+    of = row(name, next(net for net in NETS if fits(name, net)))
+    clip = 2 * of.inputs.shape[1] if of.plain.reads == "wave" else 2 * 256
+    first = shots(of.inputs[:5], np.array([0, 0, 0, 1, 1], np.int32), ROOM, first=0)
+    later, held, said = of.shots(BY_SESSION[2]), [], []
+    for memory in (0, 2):
+        info = of.info._replace(memory=memory, clip_bytes=clip)
+        state, _ = of.learner.learn(of.learner.init(of.variables, info, KEY), first, KEY)
+        kept = of.learner.remember(state, first, KEY)
+        assert memory or leaves_equal(state, kept)
+        held.append(of.learner.bytes_held(kept))
+        state, _ = of.learner.learn(kept, later, jax.random.fold_in(KEY, 1))
+        np.testing.assert_array_equal(state.seen, [1, 1, 0, 0, 1, 1, 0, 0])
+        said.append(np.concatenate([found[:, [0, 1, 4, 5]] for found in of.logits(state).values()]))
+    assert held[1] - held[0] == 4 * clip
+    assert np.isfinite(said).all() and np.abs(said[0] - said[1]).max() > 1e-4
 
 
 def varied(name, options, width):

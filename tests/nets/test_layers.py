@@ -21,7 +21,7 @@ from dhauds_jax.nets.layers import (
     torch_uniform,
 )
 from dhauds_jax.nets.normalisers import EVAL, TRAIN, batch_frozen, blend
-from dhauds_jax.types import Mode
+from dhauds_jax.types import Mode, Running
 
 RNG = np.random.default_rng(0)
 
@@ -63,18 +63,32 @@ def test_batch_norm_follows_pytorchs_rules_by_hand():
     assert stats["mean"] == 1.0 and stats["var"] == 2.0
 
 
-def test_blend_mixes_both_statistics():
+@pytest.mark.parametrize("moments, of_batch", [("unbiased", 14 / 3), ("biased", 3.5)])
+def test_blend_mixes_both_statistics(moments, of_batch):
     x = np.float32([[[1], [2]], [[3], [6]]])
-    y, stats = run_batch_norm(x, Mode(False, blend(0.25)), mean=1.0, var=2.0)
-    mean, var = 0.25 * 3 + 0.75 * 1, 0.25 * 3.5 + 0.75 * 2
+    y, stats = run_batch_norm(x, Mode(False, blend(0.25, moments)), mean=1.0, var=2.0)
+    mean, var = 0.25 * 3 + 0.75 * 1, 0.25 * of_batch + 0.75 * 2
     np.testing.assert_allclose(np.asarray(y)[..., 0], 2 * (x[..., 0] - mean) / np.sqrt(var + 1e-6) + 0.5, atol=1e-6)
     assert stats["mean"] == 1.0 and stats["var"] == 2.0
     for alpha, norm in ((0.0, EVAL.norm), (1.0, batch_frozen)):
-        mixed, _ = run_batch_norm(x, Mode(False, blend(alpha)), mean=1.0, var=2.0)
+        mixed, _ = run_batch_norm(x, Mode(False, blend(alpha, "biased")), mean=1.0, var=2.0)
         plain, _ = run_batch_norm(x, Mode(False, norm), mean=1.0, var=2.0)
         np.testing.assert_allclose(mixed, plain, atol=1e-6)
     with pytest.raises(ValueError, match=r"alpha is 1\.5"):
         blend(1.5)
+    with pytest.raises(ValueError, match="unknown moments of a blend 'mine': expected unbiased or biased"):
+        blend(0.5, "mine")
+
+
+def test_only_biased_moments_of_a_blend_have_gradients():
+    """With constant statistics each value moves its own output alone."""
+    x, running = jnp.float32([[1.0], [2.0], [6.0]]), Running(jnp.zeros(1), jnp.ones(1))
+
+    def slopes(moments):
+        return np.asarray(jax.jit(jax.jacobian(lambda x: blend(0.5, moments)(x, running, 0.0)[0][:, 0]))(x)[..., 0])
+
+    np.testing.assert_allclose(slopes("unbiased"), np.eye(3) / np.sqrt(0.5 * 7 + 0.5), rtol=1e-6)
+    assert np.abs(slopes("biased")[~np.eye(3, dtype=bool)]).min() > 0.01
 
 
 def test_padded_rows_touch_no_statistic():

@@ -24,6 +24,7 @@ SIZES = {
     "encoder": 10,
     "aux_path": 0,
     "front_end_frozen": 26,
+    "weights_and_biases": 17,
     "all": 28,
 }
 

@@ -246,7 +246,7 @@ def test_a_method_has_one_colour_in_all_figures(drawn, tmp_path):
 
 
 def test_looks_of_methods_are_fixed_by_the_names():
-    assert list(METHODS).index("dhauds") == 3 and len(METHODS) == 23
+    assert list(METHODS).index("dhauds") == 3 and len(METHODS) < 49
     own = ["z:f", "a.b:f", "dhauds", "dhauds [lr=2]", "dhauds [lr=1]", "eata [lr=1]"]
     found = of_methods(own)
     assert found == of_methods(reversed(own))
@@ -255,7 +255,7 @@ def test_looks_of_methods_are_fixed_by_the_names():
     # Colour 3 has dhauds in style 0 and z:f in style 3: the settings get the styles between.
     assert (found["dhauds [lr=1]"], found["dhauds [lr=2]"]) == (Look(3, 1), Look(3, 2))
     assert found["eata [lr=1]"].color == 4
-    every = of_methods([*METHODS, *(f"own{i}:f" for i in range(26))])
+    every = of_methods([*METHODS, *(f"own{i}:f" for i in range(49 - len(METHODS)))])
     assert len(set(every.values())) == 49
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.report import incremental
+from dhauds_jax.report import incremental_figures as figures
 from dhauds_jax.report.marked_pages import render_page
 from dhauds_jax.workdir import records
 
@@ -55,6 +56,7 @@ def test_lines_are_named_by_what_differs():
         ({"listing": "fedcba9876543210"}, "listing=fedcba98"),
         ({"tta_options": {"lr": 1e-3}}, "tent.lr=0.001"),
         ({"tta_batch_size": 8}, "tta_batch_size=8"),
+        ({"tta_sessions": "last"}, "tta_sessions=last"),
     ],
 )
 def test_what_was_run_otherwise_is_no_further_seed(more, mark):
@@ -62,6 +64,21 @@ def test_what_was_run_otherwise_is_no_further_seed(more, mark):
     lines = incremental.lines_of([record(**same, listing="abcdef0123456789"), record(1, **{**same, **more})])
     assert [len(line.members) for line in lines] == [1, 1]
     assert mark in lines[1].name and lines[0].name != lines[1].name
+
+
+def test_sessions_that_were_not_measured_are_no_points(tmp_path):
+    one = record(tta="tent", AA=None)
+    one["per_session"] = {**one["per_session"], "all": [None, 0.5], "per_class": [None, {"a": 0.9, "b": 0.1}]}
+    row = cells(incremental.lines_table([one]))
+    assert (row[2], row[4]) == ("-", "50.0")
+    assert cells(incremental.sessions_table([one]))[-2:] == ["-", "50.0"]
+    figures.over_sessions([("ridge + tent", [one, one])], tmp_path / "over.png")
+    assert (tmp_path / "over.png").stat().st_size > 1000
+
+
+def test_older_records_were_adapted_after_every_session():
+    found = [record(tta="tent"), record(1, tta="tent", tta_sessions="all")]
+    assert [line.name for line in incremental.lines_of(found)] == ["ridge + tent"]
 
 
 def test_two_checkpoints_of_one_network_are_two_lines_and_both_are_said():
@@ -76,6 +93,12 @@ def test_two_checkpoints_of_one_network_are_two_lines_and_both_are_said():
         "abcdef012345); the network knew an unknown number of these classes beforehand (trained on: unknown, "
         "9876543210fe)."
     )
+
+
+def test_seeds_whose_classes_have_other_numbers_of_clips_are_said():
+    heard = {"trained_on": "birds", "knew_these_classes": 0, "hash": "abcdef0123456789"}
+    found = [record(seed, n=count, backbone=heard) for seed, count in enumerate((1040, 990))]
+    assert incremental._of_place(found).startswith("990 to 1,040 test clips of 2 classes; the network was not")
 
 
 def test_a_seed_counts_once(tmp_path):
@@ -121,6 +144,10 @@ def test_a_row_a_session_for_tables():
     rows = incremental.tidy_rows([record(cell="x")])
     assert [row["session"] for row in rows] == [0, 1]
     assert [row["all"] for row in rows] == [0.9, 0.5]
+    one = record(cell="x")
+    one["per_session"]["auroc_background"] = [0.7, 0.8]
+    rows = incremental.tidy_rows([one])
+    assert [(row["auroc_background"], row["before_all"]) for row in rows] == [(0.7, None), (0.8, None)]
 
 
 def test_a_page_has_its_tables_from_the_records(tmp_path):

@@ -3,6 +3,7 @@
 import pytest
 
 from dhauds_jax.report import rankings
+from dhauds_jax.report.tables import with_variants
 
 
 def record(method, corruption, seed, value, protocol="offline", **more):
@@ -23,8 +24,9 @@ def record(method, corruption, seed, value, protocol="offline", **more):
         "adapted_last": value,
         "seconds": 10.0 * (1 + seed),
         "collapsed": False,
-        "selection": {"oracle_epoch": 1},
+        "selection": {"oracle_epoch": 1, "criterion": "information"},
         "curve": curve,
+        "source_checkpoint": "w",
         **more,
     }
 
@@ -50,6 +52,26 @@ def test_leaderboard_ranks_by_the_first_column_and_shows_what_is_open():
         ["tent", "55.0 [50.0, 60.0]", "40.0 [40.0, 40.0] (1 of 2 seeds)", *later, "15"],
         ["slow", "open", "open", *later, "10"],  # one of two corruptions: a mean over it would not compare
     ]
+
+
+def test_floors_stand_below_their_methods_and_what_is_not_asked_for_is_not_open():
+    found = [
+        record("tent", "WHN", 0, 0.7, options={"lr": 1e-3}),
+        record("tent", "WHN", 0, 0.6, options={"lr": 0.0}),
+        record("norm", "WHN", 0, 0.65, options={}),
+        record("memo", "WHN", 0, 0.5, "online", options={"lr": 1e-3}),
+        record("memo", "WHN", 0, 0.4, "online", options={"lr": 0}),
+        record("tent", "WHN", 0, 0.3, "batch1", options={"lr": 1e-3}, protocol_options={"window": 16}),
+    ]
+    header, _, *rows = cells(rankings.leaderboard(with_variants(found)))
+    assert header[:6] == ["method", "offline", "online", "continual", "mixed", "batch1"]
+    assert header[6:] == ["batch1, window 16", "s an offline cell"]
+    one = lambda value: f"{value} [{value}, {value}]"  # noqa: E731
+    assert [row[0] for row in rows] == ["tent", "tent at rate 0", "norm", "memo", "memo at rate 0"]
+    assert rows[0] == ["tent", one("70.0"), "open", "open", "open", "open", one("30.0"), "10"]
+    assert rows[1][1] == one("60.0")
+    assert rows[3] == ["memo", "n/a", one("50.0"), "n/a", "n/a", "n/a", "n/a", "n/a"]
+    assert rows[4][:3] == ["memo at rate 0", "n/a", one("40.0")]
 
 
 def test_by_corruption():

@@ -12,5 +12,5 @@ def programs():
     shared = Programs()
     with pytest.MonkeyPatch.context() as patched:
         for module in (adapt, elect, study, sweep, tune):
-            patched.setattr(module, "Programs", lambda: shared)
+            patched.setattr(module, "Programs", lambda **_: shared)
         yield shared

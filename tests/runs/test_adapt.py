@@ -9,7 +9,7 @@ from dhauds_jax.cells import targets
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.scoring import scored
 from dhauds_jax.errors import BadInput
-from dhauds_jax.runs.adapt import adapt
+from dhauds_jax.runs.adapt import adapt, summary
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.tta.options import _texts_for, parse_options
 from dhauds_jax.workdir import records
@@ -20,6 +20,24 @@ from tests.runs.adapt_runs import a_run, without_cost
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
     return adapt_runs.made(tmp_path_factory.mktemp("adapt"))
+
+
+@pytest.mark.parametrize("idle, said", [(0.97, "IDLE: 97 % of the updates kept no clip"), (0.5, None), (None, None)])
+def test_a_run_that_learnt_from_no_clip_is_said(idle, said):
+    numbers = dict.fromkeys(("non_adapted", "adapted_last", "adapted_selected", "adapted_oracle"), 0.5)
+    names = {
+        "corruption": "WHN",
+        "level": "L1",
+        "method": "eata",
+        "protocol": "online",
+        "seed": 0,
+        "metric": "accuracy",
+    }
+    losses = {} if idle is None else {"idle": idle}
+    curve = [{}, {"losses": losses}]
+    found = summary({**names, **numbers, "seed": 0, "seconds": 1.0, "collapsed": False, "curve": curve})
+    assert found.startswith("WHN-L1 eata online seed 0: non_adapted 50.0 last 50.0")
+    assert ("IDLE" in found) == (said is not None) and (said or "") in found
 
 
 @pytest.mark.slow

@@ -21,10 +21,11 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs import classify as runs_classify
 from dhauds_jax.runs.classify import ClassifyRun, classify
-from dhauds_jax.tta import protocols
+from dhauds_jax.tta import methods, protocols
 from dhauds_jax.types import AdaptState
 from dhauds_jax.workdir.saver import Saver
 from tests.runs import tiny
+from tests.tta.tiny import tiny_classifier
 
 
 @pytest.fixture(scope="module")
@@ -377,14 +378,21 @@ def test_a_wrong_truth_is_said_before_anything_is_written(place, tmp_path, text,
 def test_every_method_labels_a_folder_or_says_what_it_lacks(place, tmp_path, method):
     """Before, shot and gala ended in a TypeError after all their work."""
     run = a_run(place, tmp_path / "out", method=method, epochs=1)
-    if method in ("eata", "ttt"):
-        lacks = "source" if method == "eata" else "auxiliary"
-        with pytest.raises(ValueError, match=lacks):
+    built = methods.make(method, tiny_classifier("batch_norm"), methods.default_options(method, "corrected"))
+    lacks = [said for need, said in (("source_data", "source"), ("aux_head", "auxiliary")) if need in built.needs]
+    if lacks:
+        with pytest.raises(ValueError, match=lacks[0]):
             classify(run, "c")
         assert nothing_written(tmp_path / "out")
         return
     assert classify(run, "c").startswith("9 files labelled: ")
     assert len(rows(tmp_path / "out")) == 9
+
+
+@pytest.mark.slow
+def test_a_method_that_learns_from_no_file_is_said(place, tmp_path, capsys):
+    classify(a_run(place, tmp_path / "new", method="pseudo_label", options=["threshold=1.0"], epochs=1), "c")
+    assert "note: pseudo_label: 100 % of the updates kept no clip; expected some" in capsys.readouterr().out
 
 
 def test_one_window_is_too_little_to_adapt_to(place, tmp_path):

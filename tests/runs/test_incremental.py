@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import LEARNERS
@@ -15,7 +16,7 @@ from dhauds_jax.nets import zoo
 from dhauds_jax.runs import incremental as runner
 from dhauds_jax.runs import incremental_course
 from dhauds_jax.runs.incremental import incremental
-from dhauds_jax.runs.incremental_readings import Backbone
+from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.report import write_report
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.types import Learner
@@ -188,6 +189,9 @@ def test_other_flags_are_other_cells(finished, points):
         ({"seeds": (0, -1)}, r"--seeds=-1: expected"),
         ({"batch_size": 0}, r"--batch_size=0: expected"),
         ({"memory_budget_mb": -1.0}, r"--memory_budget_mb=-1.0: expected"),
+        ({"tta_sessions": "some"}, r"unknown --tta_sessions 'some': expected"),
+        ({"cache_dtype": "float16"}, r"unknown --cache_dtype 'float16': expected"),
+        ({"cache_dir": str(Path(__file__) / "cache")}, r"--cache_dir=.*: cannot be made"),
         ({"base_shot": "most"}, r"--base_shot=most: expected a number of clips"),
     ],
 )
@@ -275,8 +279,21 @@ def test_tones_are_learnt_from_a_network_under_noise_too(tones, tmp_path, capsys
     assert clean["backbone"]["knew_these_classes"] == 15
     assert min(clean["per_session"]["auroc_background"]) > 0.95  # noises are no tones
     assert max(clean["per_session"]["accepted_background"]) < 0.2
+    assert len(clean["background"]) == 16 and noisy["background"] == clean["background"]
     said = capsys.readouterr().out
     assert "prototype seed 0 session 3/3: 15 classes, all " in said
+
+
+def test_other_background_is_another_record(tones, tmp_path):
+    tiny.make_noises(tmp_path / "noise")
+    named = []
+    for _ in range(2):
+        run = of_tones(tones, tmp_path, noise_dir=str(tmp_path / "noise"), sessions=1)
+        inputs = runner._inputs(run)
+        (course,) = runner._courses(run, inputs, "prototype")
+        named.append((inputs.readings.background, *runner._cells(run, inputs, course).values()))
+        soundfile.write(tmp_path / "noise" / "_background_noise_" / "pink_noise.wav", tiny.tone(3, 0, 9000), tiny.RATE)
+    assert all(one != other for one, other in zip(*named, strict=True))
 
 
 def test_shots_under_the_same_noise_are_other_shots(tones, tmp_path):

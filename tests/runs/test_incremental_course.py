@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from dhauds_jax.incremental import rejection
 from dhauds_jax.names import LEARNERS
 from dhauds_jax.runs import incremental as runner
 from dhauds_jax.runs import incremental_course
@@ -69,7 +70,7 @@ def test_the_same_weights_with_another_front_end_are_another_course(tones, tmp_p
     run, keys = of_tones(tones, tmp_path, sessions=1), []
     key_of = runner.course_key
     monkeypatch.setattr(runner, "course_key", lambda *args: keys.append(key_of(*args)) or keys[-1])
-    load = runner.incremental_readings.load
+    load = runner.incremental_backbone.load
 
     def louder(run):
         found = load(run)
@@ -78,7 +79,7 @@ def test_the_same_weights_with_another_front_end_are_another_course(tones, tmp_p
         return found._replace(classifier=found.classifier._replace(config=config))
 
     for loading in (load, louder):
-        monkeypatch.setattr(runner.incremental_readings, "load", loading)
+        monkeypatch.setattr(runner.incremental_backbone, "load", loading)
         runner._courses(run, runner._inputs(run), "prototype")
     assert len(set(keys)) == 2
 
@@ -95,6 +96,30 @@ def test_shots_that_were_learnt_from_another_network_calibrate_nothing(points, t
         found.append([len(measures.held_out(one, inputs.readings, now)) for one in (course, carried)])
         now = now._replace(sessions=[*now.sessions, {}])
     assert found == [[1, 1], [1, 0]]
+
+
+def test_all_shots_are_left_out_in_one_call_a_session(points, tmp_path):
+    """Three sessions of two classes and three shots each, in one shape."""
+    run = a_run(points, tmp_path, seeds=(0,), learner=("ridge",))
+    inputs = runner._inputs(run)
+    (course,) = runner._courses(run, inputs, "ridge")
+    made, rooms = course.made, []
+    course = course._replace(
+        made=made._replace(held_out=lambda state, given: rooms.append(len(given.labels)) or made.held_out(state, given))
+    )
+    now = incremental_course.Now(made.init({}, course.info, jax.random.key(0)), None, [], [])
+    for _ in range(3):
+        now = incremental_course.step(course, inputs.backbone, inputs.readings, now)
+        found = measures.held_out(course, inputs.readings, now)["ridge"]
+        now = now._replace(sessions=[*now.sessions, {}])
+    apart, seen = [], np.asarray(now.state.seen)
+    for number in range(3):
+        given = incremental_course.session_shots(course, inputs.readings, None, number, "embedding")
+        apart.append(np.asarray(made.held_out(now.state, given)["ridge"]))
+    wanted = rejection.calibrated(np.concatenate(apart), np.concatenate([
+        course.labels[one.shots] for one in course.plan]), seen, "max_logit")  # fmt: skip
+    assert rooms == [18] * 3 and found.temperature == pytest.approx(wanted.temperature, rel=1e-6)
+    np.testing.assert_allclose(found.known, wanted.known, rtol=1e-9)
 
 
 def test_keys_of_a_session_are_of_one_use(points, tmp_path):

@@ -61,8 +61,10 @@ def test_a_study_of_which_no_copy_is_left_stops_and_says_where(place, tmp_path):
 
 @pytest.mark.slow
 def test_tune_names_the_method_without_a_finite_trial_and_keeps_the_others(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(tuned, "space", lambda method, _: [{"lr": 1e30}] if method == "tent" else [{}])
-    run = request(TuneRun, place, tmp_path, method=["tent", "norm"], corruption="clean", output=str(tmp_path / "t.csv"))
+    sky = tuned.Line("lr", (1e30,), lowest=1e30)
+    monkeypatch.setattr(tuned, "space", lambda method, _: (sky,) if method == "tent" else (tuned.Line(""),))
+    asked = {"method": ["tent", "norm"], "corruption": "clean", "seed": ["0"], "output": str(tmp_path / "t.csv")}
+    run = request(TuneRun, place, tmp_path, **asked)
     with pytest.raises(FloatingPointError, match=r"^losses or predictions are not finite in any trial of tent; 1"):
         tune(run.replace(split="val"), "c")
     assert list(tuned.read(tmp_path / "t.csv")) == ["norm"]

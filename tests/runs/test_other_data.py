@@ -72,8 +72,8 @@ def run_a_study(place, copy, workdir):
 
 
 def run_tune(place, copy, workdir):
-    flags = {**with_net(place, copy, workdir), "method": ["norm"], "corruption": "clean", "epochs": 1}
-    with mock.patch.object(tuned, "space", lambda *_: [{}]):
+    flags = {**with_net(place, copy, workdir), "method": ["norm"], "corruption": "clean", "epochs": 1, "seed": ["0"]}
+    with mock.patch.object(tuned, "space", lambda *_: (tuned.Line(""),)):
         tune(TuneRun(**flags, batch_size=15, output=str(workdir / "tuned.csv")), "c")
     return f"{len(records.read(workdir))} tuned"
 
@@ -126,7 +126,7 @@ def run_prepare(place, copy, workdir):
 SAID = {
     run_adapt: ("1 record written:", "1 record written:", "0 records written, 1 was there already:"),
     run_a_study: ("1 record written:", "1 record written:", "0 records written, 1 was there already:"),
-    run_tune: ("1 tuned", "2 tuned", "2 tuned"),
+    run_tune: ("2 tuned", "4 tuned", "4 tuned"),  # a trial and its floor
     run_elect: ("2 records written:", "2 records written:", "0 records written, 2 were there already:"),
     run_sweep: ("1 row of mine: 1 run:", "1 row of mine: 1 run:", "1 row of mine: 1 finished before:"),
     run_train: ("validation accuracy", "holds the checkpoint of another run (other train,", "already trained"),

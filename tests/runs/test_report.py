@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.report import analysis_figures, figures, html
+from dhauds_jax.report import analysis_figures, board, figures, html
+from dhauds_jax.report.tables import with_variants
 from dhauds_jax.runs.report import report, write_report
 from dhauds_jax.runs.requests.report import ReportRun
 from dhauds_jax.workdir import records
@@ -145,7 +146,7 @@ def test_markdown_becomes_html(tmp_path):
 @pytest.fixture
 def drawn_nothing(monkeypatch):
     """No figure is drawn: what is tested are tables."""
-    for module in (figures, analysis_figures):
+    for module in (figures, analysis_figures, board):
         monkeypatch.setattr(module, "save", lambda figure, path: None)
 
 
@@ -173,6 +174,8 @@ def test_tables_and_a_comparison_beside_the_report(pairs, drawn_nothing):
         assert "d, n: offline, profile reference (accuracy)\n\n| cell | against |" in printed
         assert "\n- 3 seeds: no p over seeds can be below 0.25;" in printed
     assert r"`x --data_dir=caf\xe9`" in text
+    assert f"\nHarm, calibration and cost:\n\n{board.measures(with_variants(PAIRS))}" in text
+    assert "](front-1.png)\n\nOn the front, from the cheapest on: " in text
 
 
 def test_without_these_flags_nothing_is_added(pairs, drawn_nothing):

@@ -80,7 +80,7 @@ def test_norm_weighs_the_source_as_so_many_clips():
     after, prediction = method.step(state, affine.batch(x, WEIGHTS), jax.random.key(0))
     share = 7 / (7 + prior)  # a quarter; the padded row does not count
     mean = share * x[:7].mean(0) + (1 - share) * 0.2
-    var = share * x[:7].var(0) + (1 - share) * 1.5
+    var = share * x[:7].var(0, ddof=1) + (1 - share) * 1.5
     wanted = (x[:7] - mean) / np.sqrt(var + 1e-5) * SCALE + BIAS
     np.testing.assert_allclose(prediction.logits[:7], wanted, rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(method.predict(state, affine.batch(x, WEIGHTS))[:7], wanted, rtol=1e-5, atol=1e-5)

@@ -54,6 +54,24 @@ def test_a_step_follows_the_averaged_pseudo_labels():
     np.testing.assert_allclose(stats["mean"], 0.9 * linear.MEAN + 0.1 * linear.WAVE.mean(0), rtol=1e-4)
 
 
+@pytest.mark.slow
+def test_the_authors_imagenet_step_is_symmetric_and_has_nesterovs_momentum():
+    given = {"p_th": 2.0, "restore": 0.0, "optimiser": "sgd", "loss": "symmetric"}
+    _, after, prediction = run(**given)
+    start = linear.affine(linear.VARIABLES)
+    wanted = averaged(start)
+
+    def loss(numbers):
+        z = over_batch(linear.WAVE, numbers)
+        p, q = linear.softmax(wanted), linear.softmax(z)
+        return -0.5 * (p * np.log(q) + q * np.log(p)).sum(-1).mean()
+
+    assert float(prediction.losses["total"]) == pytest.approx(loss(start), rel=1e-5)
+    # The first buffer is the gradient g, and Nesterov's step is g + 0.9 of it.
+    student = start - 0.01 * 1.9 * linear.gradient(loss, start)
+    np.testing.assert_allclose(linear.affine({"params": after.memory.student}), student, rtol=1e-4)
+
+
 def test_a_sure_source_takes_the_teachers_own_word_and_learns_nothing_from_its_equal():
     _, after, prediction = run(p_th=0.0, restore=0.0)
     np.testing.assert_allclose(prediction.logits, over_batch(linear.WAVE, linear.affine(linear.VARIABLES)), rtol=1e-4)

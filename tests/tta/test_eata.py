@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.tta.batchwise import redundancy_for
 from dhauds_jax.tta.methods.eata import _squared_gradients, fisher_diagonal
 from dhauds_jax.types import SourceData
 from tests.tta import affine, tiny
@@ -34,7 +35,7 @@ def eta_slope(scale, bias, x, average=None):
 
 
 def options(**more):
-    return {"lr": LR, "margin": MARGIN, "redundancy": REDUNDANCY, "fisher": 0.0, **more}
+    return {"lr": LR, "margin": MARGIN, "redundancy": REDUNDANCY, "few_classes": "as_given", "fisher": 0.0, **more}
 
 
 def test_eta_takes_two_steps_by_hand():
@@ -65,11 +66,34 @@ def test_a_batch_that_nothing_is_learnt_from_moves_only_running_statistics():
     state, _ = method.step(state, affine.batch(affine.wave(1)), KEY)
     dull = affine.batch(np.repeat(affine.wave(3)[:1], 8, 0))  # no spread: logits are the bias, entropy near ln C
     after, prediction = method.step(state, dull, KEY)
-    assert float(prediction.losses["kept"]) == 0.0
+    assert (float(prediction.losses["kept"]), float(prediction.losses["idle"])) == (0.0, 1.0)
     np.testing.assert_array_equal(parameters(after), parameters(state))
     assert jax.tree.all(jax.tree.map(np.array_equal, after.opt_state, state.opt_state))
     np.testing.assert_array_equal(after.memory.average, state.memory.average)
     assert not np.array_equal(affine.running(after)[0], affine.running(state)[0])
+
+
+@pytest.mark.parametrize("classes, wanted", [(2, 0.894), (6, 0.516), (10, 0.4), (1000, 0.4)])
+def test_few_classes_have_a_wider_cosine(classes, wanted):
+    """A sure clip's with a uniform average is `1 / sqrt(C)`: 0.707 and 0.408 of two and six classes."""
+    assert redundancy_for(0.4, classes, "scaled") == pytest.approx(wanted, abs=1e-3)
+    assert redundancy_for(0.4, classes, "scaled") > 1 / np.sqrt(classes)
+    assert redundancy_for(0.4, classes, "as_given") == 0.4
+
+
+@pytest.mark.parametrize("name", ["eata", pytest.param("rdumb", marks=pytest.mark.slow)])
+def test_sure_clips_of_three_classes_are_learnt_from(name):
+    """As many of each class, so the average is near uniform."""
+    sure = affine.batch(np.float32(np.tile(8 * np.eye(3), (3, 1))))
+    given = {"margin": 0.95, **({"fisher": 0.0} if name == "eata" else {})}
+    for few, kept in (("scaled", 1.0), ("as_given", 0.0)):
+        method, state = affine.make(name, few_classes=few, **given)
+        state, first = method.step(state, sure, KEY)
+        _, second = method.step(state, sure, KEY)
+        assert [float(said.losses["kept"]) for said in (first, second)] == [1.0, kept]
+        assert float(second.losses["idle"]) == 1.0 - kept
+    with pytest.raises(BadInput, match=f"unknown few_classes of method {name} 'mine': expected scaled or as_given"):
+        affine.make(name, few_classes="mine", **given)
 
 
 def fisher_by_hand(x, size):
@@ -121,7 +145,8 @@ def test_eata_without_source_clips_says_how_to_go_on():
 
 
 def run(name, waves, **more):
-    method, state = affine.make(name, lr=LR, margin=MARGIN, redundancy=REDUNDANCY, **more)
+    given = {"lr": LR, "margin": MARGIN, "redundancy": REDUNDANCY, "few_classes": "as_given"}
+    method, state = affine.make(name, **given, **more)
     for x in waves:
         state, prediction = method.step(state, affine.batch(x), KEY)
     return state, prediction

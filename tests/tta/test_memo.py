@@ -33,16 +33,20 @@ def mean_entropy(copies, numbers, statistics):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("alpha", [0.0, 0.25])
-def test_each_clip_has_an_episode_of_its_own(alpha):
-    """Two steps of SGD a clip on fresh copies, by finite differences; `blend` takes alpha of the clip's copies."""
-    method, state = made(iterations=2, statistics="blend", alpha=alpha)
+@pytest.mark.parametrize("alpha, moments", [(0.0, "unbiased"), (0.25, "unbiased"), (0.25, "biased")])
+def test_each_clip_has_an_episode_of_its_own(alpha, moments):
+    """Two steps of SGD a clip on fresh copies, by finite differences; `blend` takes alpha of the clip's copies.
+
+    The scales and shifts that move come behind the statistics, which so have no part in their gradients.
+    """
+    method, state = made(iterations=2, statistics="blend", alpha=alpha, moments=moments)
     after, prediction = method.step(state, linear.BATCH, KEY)
     start, ended, losses = linear.affine(linear.VARIABLES), [], []
 
     def blended(x):
         x = np.asarray(x, np.float64)
-        return (1 - alpha) * linear.MEAN + alpha * x.mean(0), (1 - alpha) * linear.VAR + alpha * x.var(0)
+        var = x.var(0, ddof=int(moments == "unbiased" and len(x) > 1))
+        return (1 - alpha) * linear.MEAN + alpha * x.mean(0), (1 - alpha) * linear.VAR + alpha * var
 
     for i in range(8):
         numbers, wave, index = start, linear.BATCH.wave[i : i + 1], linear.BATCH.index[i : i + 1]
@@ -127,6 +131,7 @@ def test_a_spread_batch_gives_the_same(over):
         ({"augmentations": 0}, "memo: augmentations is 0, expected at least 1"),
         ({"iterations": 0}, "memo: iterations is 0, expected at least 1"),
         ({"statistics": "mine"}, "unknown statistics of method memo 'mine': expected running or blend"),
+        ({"moments": "mine"}, "unknown moments of method memo 'mine': expected unbiased or biased"),
         (
             {"alpha": 1.5},
             r"^memo: alpha is 1\.5, expected a share from 0 \(the source's statistics\) to 1 \(",

@@ -119,6 +119,56 @@ def test_a_step_moves_the_student_by_the_teachers_word_and_the_teacher_a_little(
     np.testing.assert_allclose(method.predict(after, linear.BATCH), now, rtol=1e-4, atol=1e-5)
 
 
+STILL = {"capacity": 6, "shift": 0.0, "noise": 0.0, "lr": 0.05, "nu": 0.0, "alpha": 0.0}
+"""A teacher that never moves, so that what the memory holds does not depend on when updates come."""
+
+
+def student_after(every, sizes, **options):
+    """The student and the updates of a stream of 16 clips in batches of these sizes."""
+    waves = np.random.default_rng(5).normal(0.4, 1.5, (16, 2)).astype(np.float32)
+    method, first = linear.compiled("rotta", **{**STILL, "every": every, **options}), 0
+    state = method.init(linear.VARIABLES, linear.INFO._replace(clips=16))
+    for size in sizes:
+        rows = np.arange(first, first + 8) % 16
+        real = (np.arange(8) < size).astype(np.float32)
+        batch = Batch(jnp.asarray(waves[rows]), jnp.asarray(real), jnp.asarray(rows, jnp.int32))
+        state, first = method.step(state, batch, jax.random.key(first))[0], first + size
+    return linear.affine({"params": state.memory.student}), state
+
+
+@pytest.mark.parametrize(("every", "sizes"), [(3, [3, 3, 2, 1, 3, 3, 1]), (5, [5, 3, 2, 5, 1]), (8, [8, 8])])
+def test_updates_in_mid_batch_are_those_of_batches_cut_where_they_are_due(every, sizes):
+    """Two batches of 8 with `mid_batch`, and the same clips in batches that end at every multiple of `every`."""
+    cut, _ = student_after(every, sizes)
+    whole, state = student_after(every, [8, 8], mid_batch=True)
+    np.testing.assert_allclose(whole, cut, rtol=1e-5, atol=1e-6)
+    assert int(state.memory.seen) == 16
+    assert int(state.opt_state[0].count) == 16 // every, "updates"
+    late, state = student_after(every, [8, 8])
+    assert int(state.opt_state[0].count) == 2, "one a batch at most"
+    assert np.allclose(late, cut, atol=1e-6) == (every == 8)
+
+
+def test_predictions_in_mid_batch_are_those_of_before_the_batch_and_padding_changes_nothing():
+    method = linear.compiled("rotta", **{**STILL, "nu": 0.5, "alpha": 0.3, "every": 3, "mid_batch": True})
+    state = method.init(linear.VARIABLES, linear.INFO)
+    after, prediction = method.step(state, linear.BATCH, jax.random.key(0))
+    np.testing.assert_allclose(prediction.logits, linear.logits(linear.WAVE, linear.affine(state.variables)), rtol=1e-5)
+    assert not np.allclose(linear.affine(after.variables), linear.affine(state.variables), atol=1e-4)
+    assert int(after.step) == 1
+    short = linear.BATCH._replace(weights=jnp.asarray([1.0, 0, 1, 1, 0, 0, 1, 0]))
+    packed = Batch(linear.BATCH.wave[jnp.asarray([0, 2, 3, 6, 0, 0, 0, 0])], jnp.asarray([1.0] * 4 + [0] * 4),
+                   linear.BATCH.index)  # fmt: skip
+    one, two = (method.step(state, batch, jax.random.key(0))[0] for batch in (short, packed))
+    np.testing.assert_array_equal(linear.affine(one.variables), linear.affine(two.variables))
+    np.testing.assert_array_equal(one.memory.waves, two.memory.waves)
+
+
+@pytest.mark.slow
+def test_a_spread_batch_gives_the_same_in_mid_batch():
+    spread.check("rotta", RunInfo(1, 7, tiny.CLASSES), capacity=5, every=3, mid_batch=True)
+
+
 @pytest.mark.slow
 def test_a_spread_batch_gives_the_same():
     spread.check("rotta", RunInfo(1, 7, tiny.CLASSES), capacity=5, every=7)

@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from dhauds_jax.tta.batchwise import recovery_for
 from tests.tta import affine
 from tests.tta.affine import BIAS, CLASSES, SCALE, affine_slope, entropy, entropy_slope, normalised, parameters, softmax
 
@@ -57,7 +58,7 @@ def test_sar_recovers_the_source_when_the_average_falls_below_the_threshold():
     x = affine.wave(SEED)
     value = climbed(SCALE, BIAS, x)[0]
     for recover, back in ((value * 1.01, True), (value * 0.99, False)):
-        method, start = affine.make("sar", lr=LR, rho=RHO, margin=MARGIN, recover=recover)
+        method, start = affine.make("sar", lr=LR, rho=RHO, margin=MARGIN, recover=recover, few_classes="as_given")
         state, prediction = method.step(start, affine.batch(x), KEY)
         assert bool(prediction.losses["recovered"]) is back
         assert bool(state.memory.seen) is not back
@@ -69,10 +70,38 @@ def test_sar_recovers_the_source_when_the_average_falls_below_the_threshold():
         assert jax.tree.all(same) is back
 
 
+def test_the_authors_reset_leaves_the_momentum_and_the_average():
+    """The average goes on from below the threshold, so the next step recovers too, from what momentum made of it."""
+    x = affine.wave(SEED)
+    value, (slope, tilt), _, _ = climbed(SCALE, BIAS, x)
+    given = {"lr": LR, "rho": RHO, "margin": MARGIN, "recover": value * 1.01, "few_classes": "as_given"}
+    method, state = affine.make("sar", recovery="parameters", **given)
+    for average in (value, 0.9 * value + 0.1 * value):
+        state, prediction = method.step(state, affine.batch(x), KEY)
+        assert bool(prediction.losses["recovered"])
+        np.testing.assert_array_equal(parameters(state), np.float32([SCALE, BIAS]))
+        assert float(state.memory.average) == pytest.approx(average, rel=1e-5) and bool(state.memory.seen)
+    kept = state.opt_state[0].trace["encoder"]["batch_norm"]
+    np.testing.assert_allclose([kept["scale"], kept["bias"]], [1.9 * slope, 1.9 * tilt], rtol=1e-4)
+
+
+@pytest.mark.parametrize("classes, wanted", [(2, 0.0602), (6, 0.1556), (10, 0.2), (1000, 0.2)])
+def test_few_classes_have_a_lower_recovery(classes, wanted):
+    """As given it lies just under the margin of two classes, 0.277."""
+    assert recovery_for(0.2, classes, "scaled") == pytest.approx(wanted, abs=1e-4)
+    assert recovery_for(0.2, classes, "as_given") == 0.2
+
+
+def test_unknown_words_get_a_sentence():
+    for option, valid in (("few_classes", "scaled or as_given"), ("recovery", "whole or parameters")):
+        with pytest.raises(ValueError, match=f"unknown {option} of method sar 'mine': expected {valid}"):
+            affine.make("sar", **{option: "mine"})
+
+
 def test_sar_stands_still_without_reliable_clips():
     method, state = affine.make("sar", lr=LR, margin=MARGIN, recover=0.0)
     state, _ = method.step(state, affine.batch(affine.wave(SEED)), KEY)
     after, prediction = method.step(state, affine.batch(np.repeat(affine.wave(3)[:1], 8, 0)), KEY)
-    assert float(prediction.losses["kept"]) == 0.0
+    assert (float(prediction.losses["kept"]), float(prediction.losses["idle"])) == (0.0, 1.0)
     np.testing.assert_array_equal(parameters(after), parameters(state))
     assert float(after.memory.average) == float(state.memory.average)

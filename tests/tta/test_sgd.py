@@ -105,3 +105,16 @@ def test_steps_per_epoch_must_be_positive():
     state = scheduled_sgd(SGDOptions(lr=1.0)).init({"head": jnp.zeros(1)})
     with pytest.raises(ValueError, match="steps per epoch is 0"):
         with_steps_per_epoch(state, 0)
+
+
+def test_a_rate_per_update_falls_with_every_one_and_never_below_its_end():
+    """SHOT's code counts an update before it sets its rate: (1 + 10 i / (3 x 2))^-0.75 for i = 1, 2, ..., 6, 6."""
+    options = SGDOptions(0.1, cardinality=3, momentum=0.0, weight_decay=0.0, first_epoch_plain=False, per_update=True)
+    optimiser = scheduled_sgd(options, steps_per_epoch=2)
+    params, seen = {"head": jnp.zeros(1)}, []
+    state = optimiser.init(params)
+    for _ in range(7):
+        updates, state = optimiser.update({"head": jnp.ones(1)}, state, params)
+        seen.append(-float(updates["head"][0]))
+    expected = [0.1 * (1 + 10 * i / 6) ** -0.75 for i in (1, 2, 3, 4, 5, 6, 6)]
+    np.testing.assert_allclose(seen, expected, rtol=1e-6)

@@ -136,3 +136,18 @@ def test_every_epoch_labels_the_whole_set_anew():
 def test_shot_needs_a_round():
     with pytest.raises(BadInput, match=r"^shot: rounds is 0, expected at least 1 round of centroids$"):
         methods.make("shot", linear_classifier(), {"rounds": 0})
+
+
+def test_the_rate_falls_before_the_first_update_where_it_goes_by_batches():
+    """15 epochs of 2 updates: the first has the rate (1 + 10 / 30)^-0.75 of the full one."""
+    moved = {}
+    for schedule in ("epoch", "batch"):
+        method = methods.make("shot", linear_classifier(), {"schedule": schedule, "lr": 0.1, "weight_decay": 0.0})
+        after, _ = jax.jit(method.step)(method.init(VARIABLES, RunInfo(2, 8, 2)), BATCH, jax.random.key(0))
+        leaves = [jax.tree.leaves(tree["params"]["encoder"]) for tree in (after.variables, VARIABLES)]
+        moved[schedule] = np.concatenate([np.ravel(a - b) for a, b in zip(*leaves, strict=True)])
+    assert np.abs(moved["epoch"]).max() > 1e-3
+    np.testing.assert_allclose(moved["batch"], moved["epoch"] * (40 / 30) ** -0.75, rtol=1e-3, atol=1e-7)
+    with pytest.raises(BadInput, match=r"^unknown schedule of method shot 'daily': expected epoch or batch$"):
+        methods.make("shot", linear_classifier(), {"schedule": "daily"})
+    assert "schedule" not in methods.resolve_options("shot", "reference", {})

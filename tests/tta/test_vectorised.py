@@ -137,7 +137,7 @@ def test_a_grid_with_a_set_for_each_seed_equals_the_loop(protocol):
             assert_equal_runs(found, (k, r), plain("tent", sets[k], seed, protocol, rate))
 
 
-WITHOUT_LR = ("source", "norm", "lame", "t3a")
+WITHOUT_LR = ("source", "norm", "lame", "t3a", "ttaug", "foa", "auto")
 
 
 @pytest.mark.slow

@@ -18,10 +18,11 @@ _EXPORTS = {
     ),
     "draws": ("checksum", "clip_key", "clip_keys", "draw", "draw_set", "records"),
     "lookup": (
-        "CORRUPTIONS", "LEVELS", "SHIFTS", "check_cell", "check_places", "example", "get", "is_own", "needs_noise",
-        "parse_cell", "public",
+        "CORRUPTIONS", "LEVELS", "SHIFTS", "TRANSMISSIONS", "check_cell", "check_places", "example", "get",
+        "is_mixture", "is_own", "joined", "made_with", "needs_noise", "parse_cell", "public",
     ),
     "recorded": ("NOISE_CORRUPTIONS",),
+    "replay": ("replayed",),
 }  # fmt: skip
 _PLACES = {name: module for module, exported in _EXPORTS.items() for name in exported}
 __all__ = sorted(_PLACES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -16,15 +17,19 @@ from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions.base import NEUTRAL, Corruption, Draw, Quirks, each, quirks_of
 from dhauds_jax.data.corruptions.draws import draw_set
 from dhauds_jax.data.corruptions.lookup import get, needs_noise
-from dhauds_jax.data.corruptions.noise import NoiseBank, crop
+from dhauds_jax.data.corruptions.mixtures import part_of
+from dhauds_jax.data.corruptions.noise import NoiseBank, crop, crop_once
 from dhauds_jax.data.layout import lay_out, raw_clip
 from dhauds_jax.data.sets.base import draw_name
 from dhauds_jax.errors import BadInput
+from dhauds_jax.processors import available_cores
 from dhauds_jax.progress import progress_bar
 
 CHUNK = 16
 """Clips in one compiled batch. Fixed, and short batches are filled up, so that the size, the order and the grouping of
 a set change no bit of a clip."""
+Static = int | float | tuple | None
+"""What is drawn for a clip and shapes depend on, see `Corruption.static`."""
 _AHEAD = 2
 """Chunks in the making at once: the next one is begun before the last one is fetched, so that no core waits."""
 
@@ -37,7 +42,7 @@ def apply(
     corruption: str,
     profile: str | Quirks = "reference",
     sample_rate: int,
-    step: float | None = None,
+    step: Static = None,
 ) -> Float[Array, " new_time"]:
     """Carries out one clip's draw; deterministic, `vmap` it over (wave, draw, noise).
 
@@ -82,6 +87,7 @@ def corrupt(
     lengths: np.ndarray | None = None,
     layout: str = "centre",
     progress: bool = False,
+    draws: Draw | None = None,
 ) -> tuple[Float[np.ndarray, "clips {length}"], Draw]:
     """Corrupts a whole set in the order of its data set's operations.
 
@@ -104,6 +110,7 @@ def corrupt(
       lengths: (clips,) samples of each clip without its padding (None: whole rows).
       layout: what becomes of clips shorter than `length`, see `lay_out`.
       progress: show a progress bar.
+      draws: what is carried out, where it is not to be drawn anew (`replay.replayed`).
 
     Returns:
       waves float32 (clips, length); draws, as `draw_set` gives them.
@@ -115,7 +122,7 @@ def corrupt(
     dataset = sets.get(dataset) if isinstance(dataset, str) else dataset
     found = _check(waves, ids, corruption, bank, sample_rate)
     bank = bank if found.noise is not None else None
-    draws = draw_clips(
+    draws = draws or draw_clips(
         ids,
         bank,
         dataset=draw_name(dataset),
@@ -188,11 +195,12 @@ def _applied(
             batch = np.stack([lay_out(clip, length, float(draws.pad[i])) for i, clip in zip(filled, clips)])
         if bank is not None:
             # Recordings on disk are read once for each clip, so those that only fill the chunk up are not read again.
-            taken = [crop(bank.waves[int(draws.noise_index[i])], int(draws.start[i]), length) for i in rows]
+            cut = crop if get(corruption).noise.repeated else crop_once
+            taken = [cut(bank.waves[int(draws.noise_index[i])], int(draws.start[i]), length) for i in rows]
             if repeated:
                 taken = [_repeated(noise[: len(clip)], length, False) for noise, clip in zip(taken, clips)]
             crops = np.resize(np.stack(taken), (CHUNK, length))
-        result = _apply_chunk(batch, _take(draws, filled), crops, corruption, quirks, sample_rate, step)
+        result = _carried_out(batch, _take(draws, filled), crops, corruption, quirks, sample_rate, step)
         own = np.minimum(lengths[rows], length) if repeated else np.full(len(rows), result.shape[1])
         yield rows, result, own
 
@@ -208,6 +216,23 @@ def _repeated(clip: np.ndarray, length: int, fill: bool) -> np.ndarray:
     return np.resize(clip, length) if fill else np.pad(clip, (0, length - len(clip)))
 
 
+def _carried_out(batch, draws: Draw, crops, corruption: str, quirks: Quirks, sample_rate: int, step: Any) -> Any:
+    """A chunk through a corruption: by its compiled program, clip by clip on the host, or part by part of a mixture."""
+    found = get(corruption)
+    for place, part in enumerate(found.parts):
+        mixed_in = crops if needs_noise(part) else None
+        own = step[place] if step is not None else None
+        batch = _carried_out(batch, part_of(draws, found.parts, place), mixed_in, part, quirks, sample_rate, own)
+    if found.parts:
+        return batch
+    if not found.host:
+        return _apply_chunk(batch, draws, crops, corruption, quirks, sample_rate, step)
+    clips, drawn = np.asarray(batch), list(each(draws))
+    with ThreadPoolExecutor(available_cores()) as pool:
+        one = functools.partial(found.apply, noise=None, quirks=quirks, sample_rate=sample_rate, step=None)
+        return np.stack(list(pool.map(one, clips, drawn)))
+
+
 @functools.partial(jax.jit, static_argnums=(3, 4, 5, 6))
 def _apply_chunk(waves, draws, crops, corruption, quirks, sample_rate, step):
     one = functools.partial(apply, corruption=corruption, profile=quirks, sample_rate=sample_rate, step=step)
@@ -220,15 +245,15 @@ def _take(draws: Draw, rows: np.ndarray) -> Draw:
     return Draw(**fields, key=draws.key[rows], choices=choices)
 
 
-def _static_values(corruption: str, draws: Draw) -> list[int | float | None]:
+def _static_values(corruption: str, draws: Draw) -> list[Static]:
     """What is drawn for each clip and shapes depend on."""
     static = get(corruption).static
     return [static(one) for one in each(draws)] if static is not None else [None] * len(draws.pad)
 
 
-def _chunks(values: Sequence[int | float | None]) -> Iterator[tuple[np.ndarray, int | float | None]]:
+def _chunks(values: Sequence[Static]) -> Iterator[tuple[np.ndarray, Static]]:
     """Rows of up to CHUNK clips that share a compiled program: `(rows, the value that they share)`."""
-    groups: dict[int | float | None, list[int]] = {}
+    groups: dict[Static, list[int]] = {}
     for row, value in enumerate(values):
         groups.setdefault(value, []).append(row)
     for value, rows in groups.items():

@@ -84,7 +84,7 @@ NEUTRAL = dict(kind=0, noise_index=-1, start=-1, snr_db=0.0, semitones=0, rate=1
 """The fields that are numbers, each with its neutral value."""
 
 
-def neutral(xp: ModuleType, shape: tuple[int, ...], key: Array) -> Draw:
+def neutral(xp: ModuleType, shape: tuple[int, ...], key: Array | None) -> Draw:
     """Draws that do nothing, fields of that shape, as jax.numpy or numpy arrays."""
     fields = {n: xp.full(shape, x, xp.int32 if isinstance(x, int) else xp.float32) for n, x in NEUTRAL.items()}
     return Draw(**fields, key=key)
@@ -165,6 +165,7 @@ class NoiseSource(NamedTuple):
       streamed: whether each is read when it is mixed in, for folders larger than memory.
       anywhere: whether they may lie elsewhere than below `--noise_dir`; `find` is then given None where there is none.
       notices: `noise_dir -> sentences` about what is not read there.
+      repeated: whether a recording that ends before the clip is repeated; else silence comes behind it.
     """
 
     expected: str
@@ -173,6 +174,7 @@ class NoiseSource(NamedTuple):
     streamed: bool = False
     anywhere: bool = False
     notices: Callable[[Any], tuple[str, ...]] = lambda noise_dir: ()
+    repeated: bool = True
 
 
 class Corruption(NamedTuple):
@@ -187,9 +189,14 @@ class Corruption(NamedTuple):
       describe: `(draw, level) -> entries` of a clip's line in a manifest, of one draw as NumPy scalars; what is in
         `Draw.choices` is written besides.
       noise: where its recordings come from; None: it mixes in none.
-      static: `draw -> number` that shapes depend on, a Python number: clips that share it share a compiled program.
+      static: `draw -> number` that shapes depend on, a Python number: clips that share it share a compiled program. Of
+        a mixture a tuple of one for each part, None for one without.
       whole_set: how it runs over a set, where that is not "lay out, then apply in chunks": see
         `stretch.stretched`, which has its arguments and results.
+      key_level: what stands for a level in the keys of its draws; None: the level itself.
+      host: whether `apply` runs on the host, on one clip's NumPy samples, and so neither under `jit` nor `vmap`.
+      parts: names of the corruptions that it is a mixture of, carried out one after the other (`mixtures`).
+      made_with: the versions that its samples depend on beside this package's, by name.
     """
 
     choose: Choose
@@ -199,8 +206,12 @@ class Corruption(NamedTuple):
     example: str = ""
     describe: Callable[[Draw, str], Mapping[str, Any]] | None = None
     noise: NoiseSource | None = None
-    static: Callable[[Draw], int | float] | None = None
+    static: Callable[[Draw], int | float | tuple] | None = None
     whole_set: Callable[..., Iterator[tuple[np.ndarray, Array, np.ndarray]]] | None = None
+    key_level: Callable[[str], str] | None = None
+    host: bool = False
+    parts: tuple[str, ...] = ()
+    made_with: Callable[[], Mapping[str, str]] | None = None
 
 
 def below(xp: ModuleType, bits: Numbers, count: int | Numbers) -> Numbers:

@@ -17,7 +17,8 @@ from dhauds_jax.data.corruptions.base import NEUTRAL, Draw, Numbers, Quirks, eac
 from dhauds_jax.data.corruptions.lookup import check_cell, get, needs_noise, public
 from dhauds_jax.data.sets.base import drawn_as
 
-_IMPL = "threefry2x32"  # fixed, so that a user's default generator does not change the draws
+IMPL = "threefry2x32"
+"""Generator of the keys: fixed, so that a user's default one does not change the draws."""
 _CHUNK = 1024  # clips in one compiled program, so that sets of all sizes share it
 _SAMPLES = 0x5A5A5A5A  # names the stream of the noise samples, apart from the bits of the choices
 
@@ -27,15 +28,16 @@ def clip_keys(seed: int, dataset: str, corruption: str, level: str, ids: Sequenc
 
     Nothing else enters, so batches, order, workers, devices and profiles do not change a clip's key. Variants of a data
     set ("name/variant") share their keys: only what stands before the "/" counts. A clip of joined sets has the key
-    that it has in its own.
+    that it has in its own. A level of an axis of severity shares its key with all others (`Corruption.key_level`).
     """
-    check_cell(corruption, level)
+    key_level = check_cell(corruption, level).key_level
+    level = level if key_level is None else key_level(level)
     words = np.zeros((len(ids), 2), np.uint32)
     for row, clip_id in enumerate(ids):
         name, own = drawn_as(dataset, clip_id)
         text = json.dumps([int(seed), name, public(corruption), level, own])
         words[row] = np.frombuffer(hashlib.sha256(text.encode()).digest()[:8], ">u4")
-    return jax.random.wrap_key_data(jnp.asarray(words), impl=_IMPL)
+    return jax.random.wrap_key_data(jnp.asarray(words), impl=IMPL)
 
 
 def clip_key(seed: int, dataset: str, corruption: str, level: str, clip_id: str) -> Key[Array, ""]:

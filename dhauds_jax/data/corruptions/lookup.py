@@ -16,13 +16,37 @@ CORRUPTIONS = tuple(names.CORRUPTIONS)
 """The seven, which draw from grids at the levels of `LEVELS`."""
 SHIFTS = tuple(names.SHIFTS)
 """Those whose level is a parameter, written CODE:LEVEL."""
+TRANSMISSIONS = tuple(names.TRANSMISSIONS)
+"""Ours by the way to a recording, at levels on an axis of severity, and in mixtures, CODE+CODE."""
 LEVELS = names.LEVELS
-_PLACES = {**names.CORRUPTIONS, **names.SHIFTS}
+MIXED = "+"
+"""Between the names of a mixture."""
+_MIXTURE = "dhauds_jax.data.corruptions.mixtures:mixture"
+_PLACES = {**names.CORRUPTIONS, **names.SHIFTS, **names.TRANSMISSIONS}
 
 
 def is_own(name: str) -> bool:
-    """Whether a name is CODE:PLACE, noises of the user's own."""
-    return name.partition(":")[0] in names.OWN_NOISES
+    """Whether a name is CODE:PLACE, recordings of the user's own; RIR alone, or with a level, is a room of ours."""
+    code, _, place = name.partition(":")
+    return code in names.OWN_NOISES and (code not in _PLACES or (bool(place) and not _on_axis(place)))
+
+
+def _on_axis(level: str) -> bool:
+    """Whether a text is a level of transmissions; they alone import what knows that."""
+    from dhauds_jax.data.corruptions.severity import is_severity
+
+    return is_severity(level)
+
+
+def is_mixture(name: str) -> bool:
+    """Whether a name is of several corruptions, one after the other."""
+    return MIXED in name and all(part in _PLACES for part in name.split(MIXED))
+
+
+def joined(corruptions: Iterable[str]) -> str:
+    """What records call a stream of several corruptions: their names with + between, mixtures in brackets."""
+    found = dict.fromkeys(corruptions)
+    return "+".join(f"({name})" if MIXED in name and len(found) > 1 else name for name in found)
 
 
 def public(name: str) -> str:
@@ -48,7 +72,7 @@ def get(name: str) -> Corruption:
     """The record of a corruption.
 
     Args:
-      name: one of ours, CODE:PLACE, or "module:attribute" of a `Corruption` of one's own.
+      name: one of ours, CODE+CODE, CODE:PLACE, or "module:attribute" of a `Corruption` of one's own.
 
     Raises:
       BadInput: an unknown name, or a foreign one that is no `Corruption`.
@@ -58,6 +82,8 @@ def get(name: str) -> Corruption:
         if Path(place).name in ("", ".."):
             raise BadInput(f"corruption {name}: names no folder or list, expected one, as in {code}:my_noises")
         return resolve(names.OWN_NOISES[code])(place)
+    if is_mixture(name):
+        return resolve(_MIXTURE)(name)
     found = find("corruption", name, _PLACES)
     if not isinstance(found, Corruption):
         raise BadInput(
@@ -82,8 +108,8 @@ def check_cell(corruption: str, level: str) -> Corruption:
 def parse_cell(text: str, beside: Sequence[str] = ()) -> tuple[str, str | None]:
     """Takes a command line's text apart: `(corruption, level)`, level None where the text has none.
 
-    CODE and CODE:LEVEL are ours; "module:attribute" and "module:attribute:LEVEL" a user's own, ENU:PLACE and
-    ENU:PLACE:LEVEL noises of their own.
+    CODE and CODE:LEVEL are ours, CODE+CODE and CODE+CODE:LEVEL mixtures of ours; "module:attribute" and
+    "module:attribute:LEVEL" a user's own, ENU:PLACE and ENU:PLACE:LEVEL noises of their own, RIR:PLACE their rooms.
 
     Args:
       text: the command line's.
@@ -94,15 +120,17 @@ def parse_cell(text: str, beside: Sequence[str] = ()) -> tuple[str, str | None]:
     """
     if is_own(text):
         place, _, level = text.rpartition(":")
-        found = (place, level) if level in LEVELS and is_own(place) and ":" in place else (text, None)
+        known = level in LEVELS or (text.partition(":")[0] in _PLACES and _on_axis(level))
+        found = (place, level) if known and is_own(place) and ":" in place else (text, None)
         get(found[0])
         return found
     code, colon, level = text.partition(":")
-    if code not in _PLACES:
+    if code not in _PLACES and not is_mixture(code):
         module, first, rest = text.partition(":")
         ours = "." not in module and not (module.isidentifier() and importlib.util.find_spec(module))
         if not first or ours:  # misspelt; a module that is not found is said as such
-            raise BadInput(unknown("corruption", module, (*_PLACES, *names.OWN_NOISES, *beside)))
+            module = next((part for part in module.split(MIXED) if part not in _PLACES), module)
+            raise BadInput(unknown("corruption", module, (*dict.fromkeys((*_PLACES, *names.OWN_NOISES)), *beside)))
         attribute, colon, level = rest.partition(":")
         code = f"{module}{first}{attribute}"
     found = get(code)
@@ -118,6 +146,12 @@ def parse_cell(text: str, beside: Sequence[str] = ()) -> tuple[str, str | None]:
 def needs_noise(corruption: str) -> bool:
     """Whether a corruption mixes in recordings, and so needs a noise bank."""
     return get(corruption).noise is not None
+
+
+def made_with(corruption: str, before: str = "") -> tuple[tuple[str, str], ...]:
+    """The versions that a corruption's samples depend on beside this package's, by name, `before` in front of it."""
+    found = get(corruption).made_with
+    return () if found is None else tuple((f"{before}{name}", version) for name, version in sorted(found().items()))
 
 
 def example(corruption: str) -> str:

@@ -187,3 +187,9 @@ def crop(wave: np.ndarray, start: int, length: int) -> np.ndarray:
     if start + length <= len(wave):
         return wave[start : start + length]
     return np.take(wave, np.arange(start, start + length), mode="wrap")
+
+
+def crop_once(wave: np.ndarray, start: int, length: int) -> np.ndarray:
+    """`length` samples from `start` on, with silence behind a recording that ends before (arguments as `crop`)."""
+    part = wave[start : start + length]
+    return np.pad(part, (0, length - len(part)))

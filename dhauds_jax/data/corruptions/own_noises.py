@@ -33,7 +33,7 @@ def own_noises(place: str) -> Corruption:
     return from_grid(lambda noise_dir, level, rate: find(noise_dir, place), EXPECTED, anywhere=True, notices=notices)
 
 
-def place_of(noise_dir: Path | None, place: str) -> Path:
+def place_of(noise_dir: Path | None, place: str, code: str = CODE) -> Path:
     """Where the place of a command line lies: below `noise_dir`, or from here; raises `BadInput` if in neither."""
     as_is = Path(place).expanduser()
     places = [as_is] if noise_dir is None else [noise_dir / as_is, as_is]
@@ -43,22 +43,23 @@ def place_of(noise_dir: Path | None, place: str) -> Path:
         without, _, level = place.rpartition(":")
         if without and any((path.parent / Path(without).name).exists() for path in places):
             levels = " or ".join(LEVELS)
-            raise BadInput(f"{CODE}:{place}: unknown level {level!r} of {CODE}:{without}, expected {levels}")
-        raise BadInput(f"{CODE}:{place}: there is no such folder or list{below} from here, expected {EXPECTED}")
+            raise BadInput(f"{code}:{place}: unknown level {level!r} of {code}:{without}, expected {levels}")
+        raise BadInput(f"{code}:{place}: there is no such folder or list{below} from here, expected {EXPECTED}")
     return found
 
 
-def find(noise_dir: Path | None, place: str) -> noise_folders.Found:
+def find(noise_dir: Path | None, place: str, code: str = CODE) -> noise_folders.Found:
     """`(name, path)` of the recordings of a place, sorted by name; of a list, in its order; a recording is one itself.
 
     Args:
       noise_dir: where it is looked for first.
       place: a folder, a list or a recording, as on the command line.
+      code: before it there, for sentences.
 
     Raises:
       BadInput: there is no such place, it holds no recording, or it names some that are not there.
     """
-    said, found = f"{CODE}:{place}", place_of(noise_dir, place)
+    said, found = f"{code}:{place}", place_of(noise_dir, place, code)
     if found.is_file() and formats.can_be_read(found.name):
         return [(found.name, found)]
     recordings = _in_folder(found) if found.is_dir() else _in_list(found, said)

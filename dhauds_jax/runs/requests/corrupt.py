@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dhauds_jax.cells.request import SHIFT_EXAMPLES, AdaptRun
+from dhauds_jax.cells.request import OURS_BESIDE, SHIFT_EXAMPLES, AdaptRun
 from dhauds_jax.names import CORRUPTIONS, LEVELS, PROFILES, SHIFTS
 from dhauds_jax.requests import ON_BAD_FILE, OfDataSet, flag, like, listed
 from dhauds_jax.train.request import TrainRun
@@ -22,7 +22,7 @@ class CorruptRun(OfDataSet):
     noise_dir: str | None = like(AdaptRun, "noise_dir")
     corruption: Sequence[str] = flag(
         f"Corruptions: {listed(CORRUPTIONS)}, or all that the set has; shifts ({listed(SHIFTS)}) with their parameter: "
-        f"{SHIFT_EXAMPLES}; ENU:FOLDER, noises of your own (docs/data.md).",
+        f"{SHIFT_EXAMPLES}; {OURS_BESIDE} (docs/data.md).",
         names="corruption",
     )
     level: Sequence[str] = like(AdaptRun, "level", default=LEVELS)

@@ -20,6 +20,13 @@ class LeaderboardRun(Request):
     protocol: Sequence[str] = flag(
         "Protocols, in this order.", ("offline", "online", "continual", "mixed", "batch1"), names="protocol"
     )
+    corruption: Sequence[str] = flag("Corruptions, each at L2.", ("WHN", "ENSC", "PSH", "TST"), names="corruption")
+    options: Sequence[str] = flag("Options of the methods, METHOD.key=value; those of --tuned go before them.", ())
+    protocol_options: Sequence[str] = flag("Options of the protocols, as in experiments.adapt.", ())
+    floors: bool = flag(
+        "Also run every method at rate 0, and norm with running statistics: what gain and harm are measured against.",
+        True,
+    )
     tuned: str | None = flag("Options of the methods, a csv file of experiments.tune (none: the defaults).", None)
     subset: str | None = flag("Clips of the test split, a file of ids (none: all).", None)
     epochs: int = flag("Passes of the offline protocol.", 5)

@@ -9,6 +9,9 @@ from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.names import PROFILES
 from dhauds_jax.requests import OfDataSet, flag, like
 
+SCORES = ("offline", "online")
+"""What a trial is scored by, as a cell of a board is: accuracy after the last epoch, or as the stream went by."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TuneRun(OfDataSet):
@@ -23,9 +26,14 @@ class TuneRun(OfDataSet):
     level: str = flag("Its level, where the name does not hold one.", "L2")
     profile: str = flag("reference or corrected.", "reference", choices=PROFILES)
     split: str = flag("Labelled split to tune on; test is refused.", "val")
-    clips: int = flag("Clips of the split, evenly spread over its list; 0 takes all.", 150)
-    epochs: int = flag("Passes of a trial (offline protocol).", 2)
+    clips: int = flag("Clips of the split, evenly spread over its list; 0 takes all.", 300)
+    score: str = flag(
+        "What a value is scored by: offline (after the last epoch) or online (predictions as the stream goes by).",
+        "offline",
+        choices=SCORES,
+    )
+    epochs: int = flag("Passes of an offline trial; its updates should be as many as those of the cells to come.", 5)
     batch_size: int = flag("Clips in an update.", 70)
-    seed: int = flag("Seed of the draw and of the adaptation.", 0)
-    workdir: str = flag("Folder of the trials' records.")
+    seed: Sequence[str] = flag("Seeds of the draw and of the adaptation; a value's score is the mean.", ("0", "1", "2"))
+    workdir: str = flag("Folder of the trials' records and of tuning.jsonl.")
     output: str = flag("The csv file to write.")

@@ -13,7 +13,7 @@ from typing import Any
 from dhauds_jax import names, registry
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets import masks, mel_image
-from dhauds_jax.tta.declared import declared
+from dhauds_jax.tta.declared import OURS, declared, said
 from dhauds_jax.tta.plugged import held
 from dhauds_jax.types import Classifier, Method, RunInfo, Variables
 
@@ -98,20 +98,28 @@ def _check(key: str, value: Any, default: Any, name: str) -> None:
 def resolve_options(name: str, profile: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Profile defaults overlaid with `given` (texts are converted by the default's type).
 
+    `recipe=NAME` of `given` is no option of its own: it stands for those that the method's declaration has under that
+    name, and the other ones of `given` go before them.
+
     Raises:
       BadInput: an option the method does not have (the valid ones are listed) or a value of the wrong kind, a
         number that is not finite or out of `RANGES`.
     """
-    options = default_options(name, profile)
+    recipes = {OURS: {}, **found} if (found := declared(factory(name)).recipes) else {}
+    options, given = default_options(name, profile), dict(given)
+    if recipes and "recipe" in given:
+        recipe = given.pop("recipe")
+        registry.check(f"recipe of method {name}", recipe, recipes)
+        options |= recipes[recipe]
     for key, value in given.items():
         if key not in options:
             valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
+            valid += f", recipe={OURS} (or {', '.join(list(recipes)[1:])})" if recipes else ""
             raise BadInput(f"method {name} has no option {key!r}: valid ones with their values are {valid}")
         default = options[key]
         options[key] = _converted(name, key, value, default)
         _check(key, options[key], default, name)
-    # Younger than the first records, whose cells keep their names: it is left out where it changes nothing.
-    return {key: value for key, value in options.items() if (key, value) != ("forward", "one_by_one")}
+    return said(factory(name), options)
 
 
 def make(name: str, classifier: Classifier, options: Mapping[str, Any], axis_name: str | None = None) -> Method:

@@ -20,6 +20,20 @@ from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 
+def cross_entropy_rows(
+    logits: Float[Array, "batch classes"], wanted: Float[Array, "batch classes"]
+) -> Float[Array, " batch"]:
+    """`-sum_c softmax(wanted)_c log softmax(logits)_c` of each row."""
+    return -(jax.nn.softmax(wanted) * jax.nn.log_softmax(logits)).sum(-1)
+
+
+LOSSES = {
+    "cross_entropy": cross_entropy_rows,
+    "symmetric": lambda logits, wanted: 0.5 * (cross_entropy_rows(logits, wanted) + cross_entropy_rows(wanted, logits)),
+}
+OPTIMISERS = {"adam": optax.adam, "sgd": lambda lr: optax.sgd(lr, momentum=0.9, nesterov=True)}
+
+
 class CottaMemory(NamedTuple):
     """Memory of CoTTA: the moving leaves of the student and of the source."""
 
@@ -27,16 +41,20 @@ class CottaMemory(NamedTuple):
     source: Any
 
 
+def restore_masks(key: PRNGKeyArray, leaves: Any, share: float) -> Any:
+    """Which numbers of `leaves` go back to the source: each with probability `share`."""
+    flat, structure = jax.tree.flatten(leaves)
+    keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(flat))))
+    return jax.tree.map(lambda k, now: jax.random.bernoulli(k, share, now.shape), keys, leaves)
+
+
 def restored(key: PRNGKeyArray, leaves: Any, source: Any, share: float) -> Any:
-    """Stochastic restore: each number of `leaves` goes back to the source's with probability `share`.
+    """Stochastic restore: the numbers of `leaves` that `restore_masks` picks go back to the source's.
 
     Source: Wang et al., CVPR 2022, arXiv 2203.13591, equations 7 and 8.
     """
-    flat, structure = jax.tree.flatten(leaves)
-    keys = jax.tree.unflatten(structure, list(jax.random.split(key, len(flat))))
-    return jax.tree.map(
-        lambda k, now, then: jnp.where(jax.random.bernoulli(k, share, now.shape), then, now), keys, leaves, source
-    )
+    back = restore_masks(key, leaves, share)
+    return jax.tree.map(lambda b, now, then: jnp.where(b, then, now), back, leaves, source)
 
 
 def unsure_rows(
@@ -61,14 +79,45 @@ def unsure_rows(
     return rows < p_th
 
 
+AUTHORS = {
+    "teacher_momentum": 0.999,
+    "augmentations": 32,
+    "confidence": "batch",
+    "group": "weights_and_biases",
+    "evaluate": "batch",
+}
+"""What the authors' two recipes share."""
+
+
 @declares(
     contract_options={"group": "norm"},
     because="Adam makes whole steps of the rounding errors in a gradient that is 0 (a bias before BatchNorm)",
+    unsaid={"optimiser": "adam", "loss": "cross_entropy"},
+    recipes={
+        "authors_cifar": {
+            **AUTHORS,
+            "optimiser": "adam",
+            "lr": 1e-3,
+            "loss": "cross_entropy",
+            "p_th": 0.92,
+            "restore": 0.01,
+        },
+        "authors_imagenet": {
+            **AUTHORS,
+            "optimiser": "sgd",
+            "lr": 0.01,
+            "loss": "symmetric",
+            "p_th": 0.1,
+            "restore": 1e-3,
+        },
+    },
 )
 def cotta(
     classifier: Classifier,
     *,
     lr: float | Array = 1e-3,
+    optimiser: str = "adam",
+    loss: str = "cross_entropy",
     teacher_momentum: float = 0.999,
     p_th: float = 0.92,
     restore: float = 0.01,
@@ -92,7 +141,10 @@ def cotta(
 
     Args:
       classifier: the network.
-      lr: Adam's learning rate (the paper's for its CIFAR networks; large for all weights of a transformer).
+      lr: learning rate (the paper's for its CIFAR networks; large for all weights of a transformer).
+      optimiser: "adam", or "sgd" with Nesterov's momentum of 0.9, the authors' on ImageNet.
+      loss: "cross_entropy" as above, or "symmetric", the mean of it and of the one with both sides exchanged, the
+        authors' on ImageNet.
       teacher_momentum: m, the share of the old teacher.
       p_th: confidence of the source below which copies are averaged (the paper's for CIFAR-10; 0: never, 2: always).
       restore: probability that a number returns to the source.
@@ -109,12 +161,14 @@ def cotta(
     """
     augmentation = checked("cotta", Augmentation(shift, gain_db, noise))
     _check_options(augmentations, confidence, evaluate)
-    optimiser = optax.adam(lr)
+    registry.check("optimiser of method cotta", optimiser, OPTIMISERS)
+    registry.check("loss of method cotta", loss, LOSSES)
+    rule, rows_of = OPTIMISERS[optimiser](lr), LOSSES[loss]
     following, fixed = (Mode(dropout=False, norm=n) for n in (normalisers.batch, normalisers.batch_frozen))
     evaluating = normalisers.EVAL if evaluate == "running" else fixed
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
-        state = first_state("cotta", variables, optimiser, group)
+        state = first_state("cotta", variables, rule, group)
         moving = masks.split(variables["params"], group)[0]
         return state._replace(memory=CottaMemory(*(jax.tree.map(jnp.copy, moving) for _ in range(2))))
 
@@ -147,13 +201,12 @@ def cotta(
         student, source = ({**state.variables, "params": masks.merge(leaves, frozen)} for leaves in kept)
         wanted = pseudo_labels(state.variables, source, batch, copy_key)
 
-        def loss(variables: Variables) -> tuple[Array, Evaluated]:
+        def distance(variables: Variables) -> tuple[Array, Evaluated]:
             logits, stats = forward(variables, batch, following)
-            rows = -(jax.nn.softmax(wanted) * jax.nn.log_softmax(logits)).sum(-1)
-            value = losses.weighted_mean(rows, batch.weights, axis_name)
+            value = losses.weighted_mean(rows_of(logits, wanted), batch.weights, axis_name)
             return value, Evaluated({"total": value}, stats, logits)
 
-        after, evaluated = gradient_update(state._replace(variables=student), loss, optimiser, group, axis_name)
+        after, evaluated = gradient_update(state._replace(variables=student), distance, rule, group, axis_name)
         fast = masks.split(after.variables["params"], group)[0]
         slow = jax.tree.map(lambda t, s: teacher_momentum * t + (1 - teacher_momentum) * s, slow, fast)
         fast = restored(restore_key, fast, kept.source, restore)

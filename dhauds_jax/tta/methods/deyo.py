@@ -17,12 +17,17 @@ from dhauds_jax.tta.update import Evaluated, first_state
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 
+def segment_orders(key: PRNGKeyArray, index: Int[Array, " batch"], segments: int) -> Int[Array, "batch {segments}"]:
+    """A random order of the segments for each clip, drawn from `fold_in(key, index[row])`."""
+    return jax.vmap(lambda clip: jax.random.permutation(jax.random.fold_in(key, clip), segments))(index)
+
+
 def shuffled_segments(
     key: PRNGKeyArray, wave: Float[Array, "batch time"], index: Int[Array, " batch"], segments: int
 ) -> Float[Array, "batch time"]:
-    """Cuts each clip into `segments` of `time // segments` samples and puts them in random order.
+    """Cuts each clip into `segments` of `time // segments` samples and puts them in the order of `segment_orders`.
 
-    The order of a clip is drawn from `fold_in(key, index[row])`; samples left over at the end stay there.
+    Samples left over at the end stay there.
 
     Args:
       key: random key.
@@ -38,12 +43,11 @@ def shuffled_segments(
         raise BadInput(f"deyo: segments is {segments}, expected 2 to the {time} samples of a clip")
     length = time // segments
 
-    def row(samples: Array, clip: Array) -> Array:
-        order = jax.random.permutation(jax.random.fold_in(key, clip), segments)
+    def row(samples: Array, order: Array) -> Array:
         pieces = samples[: segments * length].reshape(segments, length)[order]
         return jnp.concatenate([pieces.reshape(-1), samples[segments * length :]])
 
-    return jax.vmap(row)(wave, index)
+    return jax.vmap(row)(wave, segment_orders(key, index, segments))
 
 
 def plpd(logits: Float[Array, "batch classes"], destroyed: Float[Array, "batch classes"]) -> Float[Array, " batch"]:
@@ -55,6 +59,18 @@ def plpd(logits: Float[Array, "batch classes"], destroyed: Float[Array, "batch c
 @declares(
     contract_options={"entropy_limit": 1.0, "plpd_limit": -1.0},
     because="an untrained net is sure of no clip, and a shuffle takes nothing from its predictions",
+    recipes={
+        "authors_imagenet": {
+            "optimiser": "sgd",
+            "lr": 2.5e-4,
+            "momentum": 0.9,
+            "entropy_limit": 0.5,
+            "margin": 0.4,
+            "plpd_limit": 0.2,
+            "segments": 16,
+            "evaluate": "batch",
+        },
+    },
 )
 def deyo(
     classifier: Classifier,

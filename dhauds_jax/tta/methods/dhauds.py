@@ -162,7 +162,7 @@ def two_view_method(
     return Method(init, step, predict, adapts=group, passes=(2, 2))
 
 
-@declares(profiles=PROFILES)
+@declares(profiles=PROFILES, unsaid={"forward": "one_by_one"})
 def dhauds(
     classifier: Classifier,
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,16 +12,28 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks, normalisers
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
-from dhauds_jax.tta.batchwise import Passes, chosen_mean, kept_share, norm_passes, sgd_or_adam, update_if_kept
+from dhauds_jax.tta.batchwise import (
+    FEW_CLASSES,
+    Passes,
+    chosen_mean,
+    kept_share,
+    norm_passes,
+    redundancy_for,
+    sgd_or_adam,
+    update_if_kept,
+)
 from dhauds_jax.tta.declared import declares
-from dhauds_jax.tta.update import Evaluated, first_state, gradients
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradients
 from dhauds_jax.types import AdaptState, Apply, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 Rows = Float[Array, " batch"]
+EntropyRows = Callable[[Array], Array]
+"""An entropy of each row of logits, in nats: the softmax's, or another's in its place (`come`)."""
 
 
 class EataMemory(NamedTuple):
@@ -40,14 +53,19 @@ class EataMemory(NamedTuple):
 
 
 def chosen_rows(
-    logits: Float[Array, "batch classes"], memory: EataMemory, weights: Rows, margin: float, redundancy: float
+    logits: Float[Array, "batch classes"],
+    memory: EataMemory,
+    weights: Rows,
+    margin: float,
+    redundancy: float,
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
 ) -> Rows:
     """1 for real rows with entropy below `margin` nats whose softmax has |cosine| < `redundancy` with the average."""
     p = jax.nn.softmax(logits, -1)
     lengths = jnp.linalg.norm(p, axis=-1) * jnp.linalg.norm(memory.average)
     cosine = (p @ memory.average) / jnp.maximum(lengths, 1e-8)
     fresh = ~memory.seen | (jnp.abs(cosine) < redundancy)
-    return weights * (losses.entropy_rows(logits, 0.0) < margin) * fresh
+    return weights * (entropy_rows(logits) < margin) * fresh
 
 
 def fisher_diagonal(
@@ -66,7 +84,7 @@ def fisher_diagonal(
     """
     rows = -(-len(waves) // batch) * batch
     padded = jnp.concatenate([waves, jnp.zeros((rows - len(waves), *waves.shape[1:]), waves.dtype)])
-    weights = (jnp.arange(rows) < len(waves)).astype(jnp.float32)
+    weights = (jnp.arange(rows) < len(waves)).astype(waves.dtype)
     parts = (padded.reshape(-1, batch, *waves.shape[1:]), weights.reshape(-1, batch))
     sums = _squared_gradients(classifier.apply, group, variables, parts)
     return jax.tree.map(lambda s: s / (rows // batch), sums)
@@ -113,10 +131,11 @@ def remembered(
 
 
 class Filter(NamedTuple):
-    """Thresholds of a clip filter: `margin` as a share of ln(classes), `redundancy` a cosine."""
+    """Thresholds of a clip filter: `margin` as a share of ln(classes), `redundancy` a cosine (`redundancy_for`)."""
 
     margin: float
     redundancy: float
+    few_classes: str
 
 
 def filtered_entropy_step(
@@ -125,19 +144,23 @@ def filtered_entropy_step(
     optimiser: optax.GradientTransformation,
     group: masks.Group,
     axis_name: str | None,
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
 ) -> Any:
     """The `step` of ETA and EATA, over states whose memory is an `EataMemory`."""
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
         memory = state.memory
-        margin = thresholds.margin * math.log(memory.average.shape[0])
+        classes = memory.average.shape[0]
+        margin = thresholds.margin * math.log(classes)
+        redundancy = redundancy_for(thresholds.redundancy, classes, thresholds.few_classes)
 
         def choose(logits: Array) -> Array:
-            return chosen_rows(jax.lax.stop_gradient(logits), memory, batch.weights, margin, thresholds.redundancy)
+            fixed = jax.lax.stop_gradient(logits)
+            return chosen_rows(fixed, memory, batch.weights, margin, redundancy, entropy_rows)
 
         def loss(variables: Variables) -> tuple[Array, Evaluated]:
             logits, stats = passes.adapt(variables, batch.wave, batch.weights)
-            entropy, chosen = losses.entropy_rows(logits, 0.0), choose(logits)
+            entropy, chosen = entropy_rows(logits), choose(logits)
             weighted = jnp.exp(margin - jax.lax.stop_gradient(entropy)) * entropy
             terms = {
                 "total": chosen_mean(weighted, chosen, axis_name),
@@ -156,9 +179,18 @@ def filtered_entropy_step(
     return step
 
 
+AUTHORS = {"optimiser": "sgd", "momentum": 0.9, "margin": 0.4, "few_classes": "as_given", "evaluate": "batch"}
+"""What the authors' two recipes share."""
+
+
 @declares(
     contract_options={"margin": 1.0},
     because="an untrained net is sure of no clip: its entropies pass no narrower margin",
+    unsaid={"few_classes": "scaled"},
+    recipes={
+        "authors_imagenet": {**AUTHORS, "lr": 2.5e-4, "redundancy": 0.05, "fisher": 2000.0},
+        "authors_cifar": {**AUTHORS, "lr": 5e-3, "redundancy": 0.4, "fisher": 1.0},
+    },
 )
 def eata(
     classifier: Classifier,
@@ -168,11 +200,13 @@ def eata(
     optimiser: str = "sgd",
     margin: float = 0.4,
     redundancy: float = 0.4,
+    few_classes: str = "scaled",
     fisher: float = 2000.0,
     fisher_clips: int = 2000,
     fisher_batch: int = 64,
     group: str = "batch_norm",
     evaluate: str = "running",
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
     axis_name: str | None = None,
 ) -> Method:
     """Minimises the weighted entropy of clips that are reliable and not redundant, near the source in Fisher's metric.
@@ -190,6 +224,8 @@ def eata(
       margin: E0 as a share of ln C.
       redundancy: largest cosine; the authors have 0.4 for 10 classes and 0.05 for 1,000, where a sure prediction has
         `1/sqrt(C)` with a uniform average.
+      few_classes: "scaled" takes `redundancy sqrt(10 / C)` where C is below 10 (`batchwise.redundancy_for`), "as_given"
+        does not; the authors had no fewer.
       fisher: rate of the anti-forgetting term; 0 is ETA, which needs no source clips. The authors have 2000 on ImageNet
         and 1 on CIFAR-10.
       fisher_clips: source clips used, the first ones.
@@ -197,6 +233,7 @@ def eata(
         the model's own predictions.
       group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
+      entropy_rows: for code alone: what stands for E_b.
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
@@ -209,12 +246,13 @@ def eata(
             f"eata: fisher_clips is {fisher_clips} and fisher_batch {fisher_batch}, expected at least 1 of each; "
             "fisher=0 leaves the term out"
         )
+    registry.check("few_classes of method eata", few_classes, FEW_CLASSES)
     passes = norm_passes("eata", classifier, evaluate, axis_name)
     optimise = sgd_or_adam("eata", optimiser, lr, momentum)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("eata", variables, optimise, group)
-        memory = EataMemory(jnp.zeros(info.classes, jnp.float32), jnp.zeros((), bool))
+        memory = EataMemory(jnp.zeros(info.classes, float_type(variables)), jnp.zeros((), bool))
         if fisher > 0:
             if info.source is None:
                 raise BadInput("method eata needs source clips for its Fisher term: give some, or set fisher=0")
@@ -224,6 +262,7 @@ def eata(
             memory = memory._replace(fisher=jax.tree.map(lambda f: fisher * f, diagonal), anchor=anchor)
         return state._replace(memory=memory)
 
-    step = filtered_entropy_step(passes, Filter(margin, redundancy), optimise, group, axis_name)
+    kept = Filter(margin, redundancy, few_classes)
+    step = filtered_entropy_step(passes, kept, optimise, group, axis_name, entropy_rows)
     needs = ("source_data",) if fisher > 0 else ()
     return Method(init, step, passes.predict, adapts=group, passes=(1, 1), needs=needs)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
@@ -11,6 +13,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.normalisers import EVALUATIONS
 from dhauds_jax.parallel import own_rows, whole_batch
 from dhauds_jax.tta import neighbours
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 AFFINITIES = ("knn", "rbf", "linear")
@@ -50,19 +53,42 @@ def affinity_matrix(
 
 
 def adjusted(
-    log_p: Float[Array, "rows classes"], affinity: Float[Array, "rows rows"], iterations: int
+    log_p: Float[Array, "rows classes"],
+    affinity: Float[Array, "rows rows"],
+    iterations: int,
+    tolerance: float = 0.0,
+    weights: Float[Array, " rows"] | None = None,
 ) -> Float[Array, "rows classes"]:
     """Log of the assignments after `iterations` concave-convex steps `Z <- softmax(log p + W Z)`, from Z = p.
 
     Each step minimises a bound of `sum_i KL(z_i || p_i) - sum_ij w_ij z_i . z_j`, so the energy never rises as long as
-    W is positive semi-definite (it is for "rbf" and "linear").
+    W is positive semi-definite (it is for "rbf" and "linear"). With a `tolerance`, no step follows one after the second
+    that changed the energy by at most that share of it, which the authors' code takes as `sum_i z_i . (log z_i -
+    log p_i - pull_i)` with the pull that made z; rows of weight 0 are left out.
     """
+    real = jnp.ones(log_p.shape[0], bool) if weights is None else weights > 0
 
-    def body(_: Array, log_z: Array) -> Array:
+    def stepped(log_z: Array) -> tuple[Array, Array]:
         pull = jnp.matmul(affinity, jnp.exp(log_z), precision="highest")
-        return jax.nn.log_softmax(log_p + pull, -1)
+        after = jax.nn.log_softmax(log_p + pull, -1)
+        # Their logarithm has a floor of 1e-20.
+        terms = jnp.exp(after) * (jnp.maximum(after, math.log(1e-20)) - log_p - pull)
+        return after, jnp.where(real, terms.sum(-1), 0.0).sum()
 
-    return jax.lax.fori_loop(0, iterations, body, jax.nn.log_softmax(log_p, -1))
+    start = jax.nn.log_softmax(log_p, -1)
+    if tolerance == 0:
+        return jax.lax.fori_loop(0, iterations, lambda _, log_z: stepped(log_z)[0], start)
+
+    def goes_on(carry: tuple[Array, ...]) -> Array:
+        step, _, energy, before = carry
+        return (step < iterations) & ((step < 3) | (jnp.abs(energy - before) > tolerance * jnp.abs(before)))
+
+    def body(carry: tuple[Array, ...]) -> tuple[Array, ...]:
+        after, energy = stepped(carry[1])
+        return carry[0] + 1, after, energy, carry[2]
+
+    infinite = jnp.asarray(jnp.inf, log_p.dtype)
+    return jax.lax.while_loop(goes_on, body, (jnp.int32(0), start, infinite, infinite))[1]
 
 
 def energy_rows(log_z: Array, log_p: Array, affinity: Array) -> Float[Array, " rows"]:
@@ -71,6 +97,17 @@ def energy_rows(log_z: Array, log_p: Array, affinity: Array) -> Float[Array, " r
     return (z * (log_z - log_p - jnp.matmul(affinity, z, precision="highest"))).sum(-1)
 
 
+AUTHORS = {
+    "affinity": "rbf",
+    "k": 5,
+    "symmetric": False,
+    "iterations": 100,
+    "tolerance": 1e-8,
+    "statistics": "running",
+}
+
+
+@declares(unsaid={"tolerance": 0.0}, recipes={"authors_imagenet": AUTHORS})
 def lame(
     classifier: Classifier,
     *,
@@ -78,6 +115,7 @@ def lame(
     k: int = 5,
     symmetric: bool = False,
     iterations: int = 100,
+    tolerance: float = 0.0,
     statistics: str = "running",
     axis_name: str | None = None,
 ) -> Method:
@@ -94,6 +132,8 @@ def lame(
       k: neighbours of a clip in the batch.
       symmetric: use `(W + W') / 2`.
       iterations: concave-convex steps (the original: at most 100).
+      tolerance: relative change of the energy after which no further step follows (the original: 1e-8; 0: never, which
+        moves assignments by up to 3e-6 on the peers' tiny net).
       statistics: BatchNorm's, "running" (the source's, as in the original) or "batch" (of each batch).
       axis_name: the mapped axis over which the batch is spread.
 
@@ -106,6 +146,8 @@ def lame(
     registry.check("statistics of method lame", statistics, EVALUATIONS)
     if k < 1:
         raise BadInput(f"lame: k is {k}, expected at least 1 neighbour")
+    if tolerance < 0:
+        raise BadInput(f"lame: tolerance is {tolerance}, expected 0 (never stop early) or a small share such as 1e-8")
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         return AdaptState(variables, (), (), jnp.zeros((), jnp.int32))
@@ -120,7 +162,7 @@ def lame(
         matrix = (matrix + matrix.T) / 2 if symmetric else matrix
         # As in the original, probabilities have a floor: a class that the network rules out can come back.
         log_p = jnp.log(jax.nn.softmax(logits, -1) + 1e-10)
-        log_z = adjusted(log_p, matrix, iterations)
+        log_z = adjusted(log_p, matrix, iterations, tolerance, weights)
         energy = (weights * energy_rows(log_z, log_p, matrix)).sum() / weights.sum()
         return own_rows(log_z, batch.weights.shape[0], axis_name), energy
 

@@ -29,7 +29,26 @@ def marginal_entropy(logits: Float[Array, "views clips classes"]) -> Float[Array
     return -(jnp.exp(log_p) * log_p).sum(-1)
 
 
-@declares(contract_options={"augmentations": 3}, because="every clip pays all copies, and three differ as eight do")
+AUTHORS = {"optimiser": "sgd", "weight_decay": 0.0, "iterations": 1, "group": "all"}
+"""What the authors' two recipes share."""
+
+
+@declares(
+    contract_options={"augmentations": 3},
+    because="every clip pays all copies, and three differ as eight do",
+    unsaid={"moments": lambda options: options["statistics"] != "blend"},
+    recipes={
+        "authors_cifar": {**AUTHORS, "lr": 5e-3, "augmentations": 32, "statistics": "running"},
+        "authors_imagenet": {
+            **AUTHORS,
+            "lr": 2.5e-4,
+            "augmentations": 64,
+            "statistics": "blend",
+            "alpha": 1 / 17,
+            "moments": "unbiased",
+        },
+    },
+)
 def memo(
     classifier: Classifier,
     *,
@@ -45,6 +64,7 @@ def memo(
     reset: bool = True,
     statistics: str = "blend",
     alpha: float = 1 / 17,
+    moments: str = "unbiased",
     group: str = "all",
     axis_name: str | None = None,
 ) -> Method:
@@ -68,6 +88,8 @@ def memo(
       reset: with over=batch, whether each batch starts from the source; False goes on where the last one ended.
       statistics: BatchNorm by "running" (source) or "blend" statistics of the copies (`normalisers.blend`).
       alpha: share of the copies' statistics in "blend"; 1/17 is a prior of 16 clips against one.
+      moments: of the copies, in "blend": "unbiased" variance and no gradient through it or the mean, as the authors'
+        code, or "biased" with gradients.
       group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
 
@@ -83,6 +105,6 @@ def memo(
         return {"total": losses.weighted_mean(marginal_entropy(logits), weights, axis_name)}
 
     rule = OPTIMISERS[optimiser](lr, weight_decay)
-    norm = statistics_of("memo", statistics, alpha)
+    norm = statistics_of("memo", statistics, alpha, moments)
     episode = Episode("memo", classifier, views, loss, augmentations, rule, iterations, group, norm, over, reset)
     return episodic(episode, axis_name)

@@ -10,6 +10,7 @@ from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import normalisers
 from dhauds_jax.parallel import total
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.types import (
     AdaptState,
     Batch,
@@ -26,8 +27,10 @@ from dhauds_jax.types import (
 STATISTICS = ("running", "batch", "blend")
 
 
-def source_weighted(prior: float) -> Normaliser:
+def source_weighted(prior: float, moments: str = "unbiased") -> Normaliser:
     """Means and variances `N/(n+N) running + n/(n+N) batch` normalise, n the batch's real clips, `prior` = N.
+
+    `moments` are those of `normalisers.moments_to_blend`.
 
     Source: Schneider et al., NeurIPS 2020, arXiv 2006.16971, equation 2.
     """
@@ -35,7 +38,7 @@ def source_weighted(prior: float) -> Normaliser:
     def blended(
         x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None
     ) -> tuple[Array, Running]:
-        mean, var, _ = normalisers.batch_moments(x, weights, axis_name)
+        mean, var = normalisers.moments_to_blend(x, weights, axis_name, moments)
         clips = total(jnp.asarray(x.shape[0], x.dtype) if weights is None else weights.sum(), axis_name)
         alpha = clips / (clips + prior)
         mixed = alpha * mean + (1 - alpha) * running.mean
@@ -46,12 +49,14 @@ def source_weighted(prior: float) -> Normaliser:
     return blended
 
 
+@declares(unsaid={"moments": lambda options: options["statistics"] != "blend"})
 def norm(
     classifier: Classifier,
     *,
     statistics: str = "running",
     alpha: float = 0.5,
     prior: float = 0.0,
+    moments: str = "unbiased",
     axis_name: str | None = None,
 ) -> Method:
     """Re-estimates BatchNorm statistics from the unlabelled clips, without gradients.
@@ -65,14 +70,17 @@ def norm(
       alpha: share of the batch's statistics in "blend", 0 to 1.
       prior: above 0, "blend" takes the share n/(n + prior) instead, n the clips of the batch: the source counts as that
         many clips.
+      moments: of the batch, in "blend": its "unbiased" variance, as the authors' code, or the "biased" one.
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      BadInput: unknown `statistics`, a negative `prior` or one without "blend", an `alpha` that is no share.
+      BadInput: unknown `statistics` or `moments`, a negative `prior` or one without "blend", an `alpha` that is no
+        share.
 
     Source: Nado et al. 2020, arXiv 2006.10963; Schneider et al., NeurIPS 2020, arXiv 2006.16971; TTA-in-AC, normAdapt.
     """
     registry.check("statistics of method norm", statistics, STATISTICS)
+    registry.check("moments of method norm", moments, normalisers.MOMENTS)
     if prior < 0 or (prior > 0 and statistics != "blend"):
         raise BadInput(
             f"norm: prior is {prior} with statistics {statistics}, expected 0, or a number above 0 with blend"
@@ -82,7 +90,7 @@ def norm(
     normalise = {
         "running": normalisers.batch,
         "batch": normalisers.batch_frozen,
-        "blend": source_weighted(prior) if prior > 0 else normalisers.blend(alpha),
+        "blend": source_weighted(prior, moments) if prior > 0 else normalisers.blend(alpha, moments),
     }[statistics]
     while_adapting = Mode(dropout=False, norm=normalise)
     evaluating = normalisers.EVAL if statistics == "running" else while_adapting

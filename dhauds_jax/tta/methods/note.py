@@ -10,10 +10,12 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.nets.normalisers import batch_moments
 from dhauds_jax.parallel import whole_batch
 from dhauds_jax.tta import losses, memory
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.declared import declares
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
 from dhauds_jax.types import (
     AdaptState,
     Batch,
@@ -124,10 +126,22 @@ def remembered(kept: NoteMemory, batch: Batch, logits: Array, key: PRNGKeyArray,
     return kept._replace(waves=waves, labels=held, predicted=predicted, seen=kept.seen + arrived)
 
 
+ENTROPIES = {
+    "exact": lambda logits, weights: losses.entropy(logits, weights, epsilon=0.0),
+    "code": lambda logits, weights: losses.entropy(logits, weights, epsilon=1e-6) / logits.shape[-1],
+}
+"""The loss over the memory: the mean entropy, or that of the authors' code, over clips and classes and with 1e-6."""
+
+
+AUTHORS = {"lr": 1e-4, "entropy": "code", "k": 4.0, "momentum": 0.01, "capacity": 64, "every": 64}
+
+
+@declares(unsaid={"entropy": "exact"}, recipes={"authors_cifar": AUTHORS})
 def note(
     classifier: Classifier,
     *,
     lr: float | Array = 1e-4,
+    entropy: str = "exact",
     k: float = 4.0,
     momentum: float = 0.01,
     capacity: int = 64,
@@ -146,6 +160,8 @@ def note(
     Args:
       classifier: the network; its `config.length` is the length of the clips in the memory.
       lr: Adam's learning rate.
+      entropy: the loss, "exact", or "code": `-p log(p + 1e-6)`, the mean over clips and classes, as the authors' HLoss;
+        Adam makes nearly the same steps of both.
       k: how many standard errors an instance's statistics must lie apart to count.
       momentum: weight of the memory's statistics in the running ones.
       capacity: clips in the memory.
@@ -156,19 +172,20 @@ def note(
     Source: Gong et al., NeurIPS 2022, arXiv 2208.05117 (k, momentum, lr, capacity and rhythm are its values).
     """
     memory.check_sizes("note", capacity, every)
+    registry.check("entropy of method note", entropy, ENTROPIES)
     optimiser = optax.adam(lr)
     adapting = Mode(dropout=False, norm=instance_aware(k, momentum))
     evaluating = Mode(dropout=False, norm=instance_aware(k))
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
-        zero = jnp.zeros((), jnp.int32)
+        zero, dtype = jnp.zeros((), jnp.int32), float_type(variables)
         kept = NoteMemory(
-            memory.empty_waves(classifier, capacity),
+            memory.empty_waves(classifier, capacity, dtype),
             memory.empty_labels(capacity),
             predicted=jnp.zeros((info.classes,), jnp.int32),
             seen=zero,
             every=jnp.asarray(min(every, info.clips), jnp.int32),
-            loss=jnp.zeros((), jnp.float32),
+            loss=jnp.zeros((), dtype),
         )
         return first_state("note", variables, optimiser, group)._replace(memory=kept)
 
@@ -179,11 +196,11 @@ def note(
         return outputs.logits
 
     def update(state: AdaptState) -> AdaptState:
-        filled = (state.memory.labels != memory.EMPTY).astype(jnp.float32)
+        filled = (state.memory.labels != memory.EMPTY).astype(state.memory.loss.dtype)
 
         def loss(variables: Variables) -> tuple[Array, Evaluated]:
             outputs, stats = classifier.apply(variables, state.memory.waves, mode=adapting, weights=filled)
-            value = losses.entropy(outputs.logits, filled, epsilon=0.0)
+            value = ENTROPIES[entropy](outputs.logits, filled)
             return value, Evaluated({"total": value}, stats, outputs.logits)
 
         state, evaluated = gradient_update(state, loss, optimiser, group)

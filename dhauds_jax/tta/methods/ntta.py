@@ -83,7 +83,7 @@ def text_losses(
     return {"total": sum(terms.values()), **terms}
 
 
-@declares(profiles=PROFILES)
+@declares(profiles=PROFILES, unsaid={"forward": "one_by_one"})
 def ntta(
     classifier: Classifier,
     *,

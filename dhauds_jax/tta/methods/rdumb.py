@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
-from dhauds_jax.tta.batchwise import Snapshot, norm_passes, restored, sgd_or_adam, take_snapshot
+from dhauds_jax.tta.batchwise import FEW_CLASSES, Snapshot, norm_passes, restored, sgd_or_adam, take_snapshot
 from dhauds_jax.tta.declared import declares
-from dhauds_jax.tta.methods.eata import EataMemory, Filter, filtered_entropy_step
-from dhauds_jax.tta.update import first_state
+from dhauds_jax.tta.methods.eata import AUTHORS, EataMemory, Filter, filtered_entropy_step
+from dhauds_jax.tta.update import first_state, float_type
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 
@@ -25,6 +27,17 @@ class RDumbMemory(NamedTuple):
 @declares(
     contract_options={"margin": 1.0},
     because="an untrained net is sure of no clip: its entropies pass no narrower margin",
+    unsaid={"few_classes": "scaled"},
+    recipes={
+        # Their margin is ln(1000) / 2 - 1 nats.
+        "authors_imagenet": {
+            **AUTHORS,
+            "lr": 2.5e-4,
+            "margin": 0.5 - 1 / math.log(1000),
+            "redundancy": 0.05,
+            "every": 1000,
+        },
+    },
 )
 def rdumb(
     classifier: Classifier,
@@ -34,6 +47,7 @@ def rdumb(
     optimiser: str = "sgd",
     margin: float = 0.4,
     redundancy: float = 0.4,
+    few_classes: str = "scaled",
     every: int = 1000,
     group: str = "batch_norm",
     evaluate: str = "running",
@@ -52,6 +66,7 @@ def rdumb(
       margin: E0 as a share of ln C.
       redundancy: largest cosine with the moving average of probabilities (the authors have 0.05 for 1,000 classes; see
         `eata`).
+      few_classes: "scaled" or "as_given", as in `eata`.
       every: k, the steps between two resets.
       group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
@@ -64,13 +79,14 @@ def rdumb(
     """
     if every < 1:
         raise BadInput(f"rdumb: every is {every}, expected at least 1 step between resets")
+    registry.check("few_classes of method rdumb", few_classes, FEW_CLASSES)
     passes = norm_passes("rdumb", classifier, evaluate, axis_name)
     optimise = sgd_or_adam("rdumb", optimiser, lr, momentum)
-    eta_step = filtered_entropy_step(passes, Filter(margin, redundancy), optimise, group, axis_name)
+    eta_step = filtered_entropy_step(passes, Filter(margin, redundancy, few_classes), optimise, group, axis_name)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("rdumb", variables, optimise, group)
-        state = state._replace(memory=EataMemory(jnp.zeros(info.classes, jnp.float32), jnp.zeros((), bool)))
+        state = state._replace(memory=EataMemory(jnp.zeros(info.classes, float_type(variables)), jnp.zeros((), bool)))
         return state._replace(memory=RDumbMemory(state.memory, take_snapshot(state, group)))
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:

@@ -8,13 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.dsp.views import random_roll
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import kept_share, norm_passes, sgd_or_adam
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.declared import declares
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 Logits = Float[Array, "batch classes"]
@@ -65,19 +67,45 @@ def row_weights(
     return jnp.where((weights > 0) & enough, jnp.exp(diversity * certainty / temperature), 0.0)
 
 
-def prior_corrected(logits: Logits, weights: Rows, axis_name: str | None = None) -> Logits:
-    """`log p + log prior`, the prior being the batch's smoothed mean softmax `(m + s) / (1 + s C)`.
+PRIORS = ("probabilities", "logits")
+"""What the prior multiplies: probabilities, which is what a prior does, or logits, as the authors' code has it."""
 
-    `s = max(1 / rows, 1 / C) / max_c m_c`: the fewer rows, the flatter the prior. (The authors' code multiplies the
-    logits by the prior; the probabilities are multiplied here, which is what a prior does.)
+
+def prior_corrected(
+    logits: Logits, weights: Rows, axis_name: str | None = None, times: str = "probabilities"
+) -> Logits:
+    """`log p + log prior` (`times="logits"`: logits * prior), the prior being the batch's smoothed mean softmax.
+
+    With m the mean, the prior is `(m + s) / (1 + s C)`, `s = max(1 / rows, 1 / C) / max_c m_c`: the fewer rows, the
+    flatter the prior.
     """
     log_p = jax.nn.log_softmax(logits, -1)
     summed, rows = total((weights @ jnp.exp(log_p), weights.sum()), axis_name)
     mean, classes = summed / rows, logits.shape[-1]
     smooth = jnp.maximum(1 / rows, 1 / classes) / mean.max()
-    return log_p + jnp.log((mean + smooth) / (1 + smooth * classes))[None]
+    prior = ((mean + smooth) / (1 + smooth * classes))[None]
+    return logits * prior if times == "logits" else log_p + jnp.log(prior)
 
 
+AUTHORS = {
+    "momentum": 0.9,
+    "ensemble": 0.99,
+    "temperature": 1 / 3,
+    "consistency": True,
+    "correction": True,
+    "prior": "logits",
+    "evaluate": "batch",
+}
+"""What the authors' two recipes share."""
+
+
+@declares(
+    unsaid={"prior": "probabilities", "nesterov": False},
+    recipes={
+        "authors_cifar": {**AUTHORS, "optimiser": "adam", "lr": 1e-3},
+        "authors_imagenet": {**AUTHORS, "optimiser": "sgd", "lr": 2.5e-4, "nesterov": True},
+    },
+)
 def roid(
     classifier: Classifier,
     *,
@@ -88,6 +116,8 @@ def roid(
     temperature: float = 1 / 3,
     consistency: bool = True,
     correction: bool = True,
+    prior: str = "probabilities",
+    nesterov: bool = False,
     limit: float = 0.1,
     group: str = "norm",
     evaluate: str = "running",
@@ -110,27 +140,30 @@ def roid(
       temperature: of the row weights.
       consistency: whether the symmetric cross-entropy counts; off saves the second view.
       correction: whether predictions are corrected by the prior.
+      prior: what the prior multiplies, "probabilities", or "logits" as the authors' code.
+      nesterov: whether SGD's momentum is Nesterov's, as in the authors' code.
       limit: largest shift of the second view as a share of the clip.
       group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      BadInput: `ensemble` outside 0 to 1.
+      BadInput: `ensemble` outside 0 to 1, an unknown `prior`.
 
     Source: Marsden et al., WACV 2024, arXiv 2306.00650, section 4.
     """
     if not 0.0 <= ensemble <= 1.0:
         raise BadInput(f"roid: ensemble is {ensemble}, expected a share from 0 (source) to 1 (adapted)")
+    registry.check("prior of method roid", prior, PRIORS)
     passes = norm_passes("roid", classifier, evaluate, axis_name)
-    optimise = sgd_or_adam("roid", optimiser, lr, momentum)
+    optimise = sgd_or_adam("roid", optimiser, lr, momentum, nesterov)
 
     def corrected(logits: Array, weights: Array) -> Array:
-        return prior_corrected(logits, weights, axis_name) if correction else logits
+        return prior_corrected(logits, weights, axis_name, prior) if correction else logits
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         source, _ = masks.split(variables["params"], group)
-        average = jnp.full(info.classes, 1 / info.classes, jnp.float32)
+        average = jnp.full(info.classes, 1 / info.classes, float_type(variables))
         return first_state("roid", variables, optimise, group)._replace(memory=RoidMemory(average, source))
 
     def predict(state: AdaptState, batch: Batch) -> Array:

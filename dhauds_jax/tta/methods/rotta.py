@@ -16,7 +16,8 @@ from dhauds_jax.nets.normalisers import EVAL, batch_moments
 from dhauds_jax.parallel import whole_batch
 from dhauds_jax.tta import losses, memory
 from dhauds_jax.tta.augment import Augmentation, augmented, checked
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.declared import declares
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
 from dhauds_jax.types import (
     AdaptState,
     Batch,
@@ -76,7 +77,7 @@ def slot_scores(bank: Bank, classes: int, lambda_t: float, lambda_u: float) -> F
 
     Source: Yuan et al., CVPR 2023, arXiv 2303.13899, section 3.2.
     """
-    ages = bank.ages.astype(jnp.float32) / bank.ages.shape[0]
+    ages = bank.ages.astype(bank.uncertainty.dtype) / bank.ages.shape[0]
     return lambda_t * jax.nn.sigmoid(ages) + lambda_u * bank.uncertainty / math.log(max(classes, 2))
 
 
@@ -125,9 +126,26 @@ def remembered(
     kept: RottaMemory, batch: Batch, logits: Array, lambda_t: float, lambda_u: float, axis_name: str | None
 ) -> RottaMemory:
     """The memory after a batch: every real clip offered in turn, all clips in the memory one older after each."""
-    slots, classes = kept.bank.labels.shape[0], logits.shape[-1]
+    return taken(kept, offered(batch, logits, axis_name), logits.shape[-1], lambda_t, lambda_u)
+
+
+class Offered(NamedTuple):
+    """The whole batch as the memory sees it: clips, (predicted class, entropy) of each, weights."""
+
+    wave: Float[Array, "batch time"]
+    rows: tuple[Int[Array, " batch"], Float[Array, " batch"]]
+    weights: Float[Array, " batch"]
+
+
+def offered(batch: Batch, logits: Array, axis_name: str | None) -> Offered:
+    """A batch, from all devices, with what its predictions say of each clip."""
     rows = (jnp.argmax(logits, -1).astype(jnp.int32), losses.entropy_rows(logits, 0.0))
-    wave, rows, weights = whole_batch((batch.wave, rows, batch.weights), axis_name)
+    return Offered(*whole_batch((batch.wave, rows, batch.weights), axis_name))
+
+
+def taken(kept: RottaMemory, batch: Offered, classes: int, lambda_t: float, lambda_u: float) -> RottaMemory:
+    """The memory after the clips of weight above 0 were offered in turn."""
+    slots, (wave, rows, weights) = kept.bank.labels.shape[0], batch
 
     def decide(bank: Bank, row: tuple[Array, Array]) -> tuple[Bank, Array]:
         label, uncertainty = row
@@ -141,6 +159,7 @@ def remembered(
     return kept._replace(waves=waves, bank=bank, seen=kept.seen + (weights > 0).sum(dtype=jnp.int32))
 
 
+@declares(unsaid={"mid_batch": False})
 def rotta(
     classifier: Classifier,
     *,
@@ -154,6 +173,7 @@ def rotta(
     shift: float = 0.1,
     gain_db: float = 0.0,
     noise: float = 0.02,
+    mid_batch: bool = False,
     group: str = "batch_norm",
     axis_name: str | None = None,
 ) -> Method:
@@ -175,10 +195,14 @@ def rotta(
       lambda_t: weight of age in the choice of the clip that makes room.
       lambda_u: weight of entropy in it.
       capacity: clips in the memory.
-      every: clips between two updates, at most those of the set; a batch is followed by one update at most.
+      every: clips between two updates, at most those of the set; a batch is followed by one update at most (but see
+        `mid_batch`).
       shift: strong view: largest circular shift, as a share of the clip.
       gain_db: strong view: largest gain or loss in dB.
       noise: strong view: noise as a share of the clip's root mean square.
+      mid_batch: whether an update comes as soon as its clip has been offered, in the middle of a batch too and before
+        the batch's other clips are, as in the original; else it waits for the batch's end. The batch's predictions are
+        made before either.
       group: parameters that move, a name of `nets.masks.GROUPS`; the network then needs no BatchNorm.
       axis_name: the mapped axis over which the batch is spread; every device then keeps the whole memory.
 
@@ -191,14 +215,15 @@ def rotta(
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         labels = memory.empty_labels(capacity)
+        dtype = float_type(variables)
         kept = RottaMemory(
-            memory.empty_waves(classifier, capacity),
-            Bank(labels, jnp.zeros_like(labels), jnp.zeros((capacity,), jnp.float32)),
+            memory.empty_waves(classifier, capacity, dtype),
+            Bank(labels, jnp.zeros_like(labels), jnp.zeros((capacity,), dtype)),
             student=jax.tree.map(jnp.copy, masks.split(variables["params"], group)[0]),
             student_stats=jax.tree.map(jnp.copy, variables["batch_stats"]),
             seen=jnp.zeros((), jnp.int32),
             every=jnp.asarray(min(every, info.clips), jnp.int32),
-            loss=jnp.zeros((), jnp.float32),
+            loss=jnp.zeros((), dtype),
         )
         return first_state("rotta", variables, optimiser, group)._replace(memory=kept)
 
@@ -207,8 +232,8 @@ def rotta(
 
     def update(state: AdaptState, key: PRNGKeyArray) -> AdaptState:
         kept, teacher = state.memory, state.variables
-        filled = (kept.bank.labels != memory.EMPTY).astype(jnp.float32)
-        importance = timeliness(kept.bank.ages.astype(jnp.float32) / capacity)
+        filled = (kept.bank.labels != memory.EMPTY).astype(kept.loss.dtype)
+        importance = timeliness(kept.bank.ages.astype(kept.loss.dtype) / capacity)
         wanted, teacher_stats = classifier.apply(teacher, kept.waves, mode=adapting, weights=filled)
         wanted = jax.nn.softmax(wanted.logits)
         copies = augmented(key, kept.waves, jnp.arange(capacity, dtype=jnp.int32), strong)
@@ -231,9 +256,27 @@ def rotta(
     def idle(state: AdaptState, key: PRNGKeyArray) -> AdaptState:
         return state._replace(step=state.step + 1)
 
+    def in_turn(state: AdaptState, whole: Offered, classes: int, key: PRNGKeyArray) -> AdaptState:
+        """The clips up to each multiple of `every`, then its update; a batch holds `parts - 1` multiples at most."""
+        begun, parts = state.memory, len(whole.weights) // every + 2
+        mine = (begun.seen + jnp.cumsum(whole.weights > 0) - 1) // begun.every - begun.seen // begun.every
+
+        def part(now: AdaptState, given: tuple[Array, PRNGKeyArray]) -> tuple[AdaptState, None]:
+            before, some = now.memory, whole._replace(weights=whole.weights * (mine == given[0]))
+            kept = taken(before, some, classes, lambda_t, lambda_u)
+            due = memory.update_due(before.seen, kept.seen - before.seen, before.every)
+            return jax.lax.cond(due, update, idle, now._replace(memory=kept), given[1]), None
+
+        later = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(1, parts))
+        after, _ = jax.lax.scan(part, state, (jnp.arange(parts), jnp.concatenate([key[None], later])))
+        return after._replace(step=state.step + 1)
+
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
         logits = predict(state, batch)
         before = state.memory
+        if mid_batch:
+            state = in_turn(state, offered(batch, logits, axis_name), logits.shape[-1], key)
+            return state, Prediction(logits, {"total": state.memory.loss})
         kept = remembered(before, batch, logits, lambda_t, lambda_u, axis_name)
         due = memory.update_due(before.seen, kept.seen - before.seen, before.every)
         state: Any = jax.lax.cond(due, update, idle, state._replace(memory=kept), key)

@@ -10,22 +10,30 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.nets import masks
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import (
+    FEW_CLASSES,
     Passes,
     Snapshot,
     chosen_mean,
     kept_share,
     norm_passes,
+    recovery_for,
     restored,
     sgd_or_adam,
     take_snapshot,
     where,
+    with_idle,
 )
 from dhauds_jax.tta.declared import declares
-from dhauds_jax.tta.update import Evaluated, first_state, gradients
+from dhauds_jax.tta.methods.eata import EntropyRows
+from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradients
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
+
+RECOVERIES = ("whole", "parameters")
+"""What a recovery brings back: parameters, statistics, optimiser and a new average; or parameters and statistics."""
 
 
 class SarMemory(NamedTuple):
@@ -43,7 +51,14 @@ def followed(memory: SarMemory, value: Float[Array, ""], some: Bool[Array, ""]) 
 
 
 def sharp_gradients(
-    passes: Passes, variables: Variables, batch: Batch, group: str, margin: float, rho: float, axis_name: str | None
+    passes: Passes,
+    variables: Variables,
+    batch: Batch,
+    group: str,
+    margin: float,
+    rho: float,
+    axis_name: str | None,
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
 ) -> tuple[Any, Evaluated, Evaluated]:
     """Gradients of the reliable clips' mean entropy at `theta + rho g / |g|`, g those at theta, and both passes.
 
@@ -51,7 +66,7 @@ def sharp_gradients(
     """
 
     def reliable(logits: Array, weights: Array) -> tuple[Array, Array]:
-        entropy = losses.entropy_rows(logits, 0.0)
+        entropy = entropy_rows(logits)
         return entropy, weights * (entropy < margin * math.log(logits.shape[-1]))
 
     def at_theta(variables: Variables) -> tuple[Array, Evaluated]:
@@ -80,6 +95,20 @@ def sharp_gradients(
 @declares(
     contract_options={"margin": 1.0},
     because="an untrained net is sure of no clip: its entropies pass no narrower margin",
+    unsaid={"recovery": "whole", "few_classes": "scaled"},
+    recipes={
+        "authors_imagenet": {
+            "optimiser": "sgd",
+            "lr": 2.5e-4,
+            "momentum": 0.9,
+            "rho": 0.05,
+            "margin": 0.4,
+            "recover": 0.2,
+            "few_classes": "as_given",
+            "recovery": "parameters",
+            "evaluate": "batch",
+        },
+    },
 )
 def sar(
     classifier: Classifier,
@@ -90,8 +119,11 @@ def sar(
     rho: float = 0.05,
     margin: float = 0.4,
     recover: float = 0.2,
+    few_classes: str = "scaled",
+    recovery: str = "whole",
     group: str = "norm",
     evaluate: str = "running",
+    entropy_rows: EntropyRows = losses.exact_entropy_rows,
     axis_name: str | None = None,
 ) -> Method:
     """Minimises the entropy of reliable clips at the sharpest nearby point, and recovers the source when it collapses.
@@ -99,9 +131,9 @@ def sar(
     With S the clips of entropy below `E0 = margin ln C`: `g = grad mean_{b in S} E_b(theta)`, then at
     `theta' = theta + rho g / |g|` the gradient of the mean entropy of those of S that are still below E0 drives one
     step from `theta`. When the moving average of that second loss (0.9 old + 0.1 new) falls below `recover`, the source
-    parameters, statistics and optimiser come back and the average starts anew. A batch without reliable clips moves
-    nothing but BatchNorm's running statistics, which follow the first pass alone. A step's prediction is taken before
-    its update, from the first pass.
+    parameters, statistics and optimiser come back and the average starts anew (but see `recovery`). A batch without
+    reliable clips moves nothing but BatchNorm's running statistics, which follow the first pass alone. A step's
+    prediction is taken before its update, from the first pass.
 
     Args:
       classifier: the network.
@@ -111,23 +143,32 @@ def sar(
       rho: length of the climb in parameter space.
       margin: E0 as a share of ln C.
       recover: threshold in nats, set by the authors for 1,000 classes (ln C = 6.9); 0 never recovers.
+      few_classes: "scaled" takes `recover ln C / ln 10` where C is below 10 (`batchwise.recovery_for`), "as_given" does
+        not; the authors had no fewer.
+      recovery: "whole", or "parameters" as the authors' code, whose reset leaves the momentum and puts the average that
+        fell below `recover` back: it goes on from there, and recovers until surer losses have raised it again.
       group: parameters that move, a name of `nets.masks.GROUPS`; the authors leave the last blocks' norms out.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
+      entropy_rows: for code alone: what stands for E_b.
       axis_name: the mapped axis over which the batch is spread.
 
     Source: Niu et al., ICLR 2023, arXiv 2302.12400, equations 2 to 5 and algorithm 1.
     """
+    registry.check("few_classes of method sar", few_classes, FEW_CLASSES)
+    registry.check("recovery of method sar", recovery, RECOVERIES)
     passes = norm_passes("sar", classifier, evaluate, axis_name)
     optimise = sgd_or_adam("sar", optimiser, lr, momentum)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         state = first_state("sar", variables, optimise, group)
         return state._replace(
-            memory=SarMemory(jnp.zeros((), jnp.float32), jnp.zeros((), bool), take_snapshot(state, group))
+            memory=SarMemory(jnp.zeros((), float_type(variables)), jnp.zeros((), bool), take_snapshot(state, group))
         )
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
-        grads, first, second = sharp_gradients(passes, state.variables, batch, group, margin, rho, axis_name)
+        grads, first, second = sharp_gradients(
+            passes, state.variables, batch, group, margin, rho, axis_name, entropy_rows
+        )
         moving, frozen = masks.split(state.variables["params"], group)
         updates, opt_state = optimise.update(grads, state.opt_state, moving)
         some = second.losses["kept"] > 0
@@ -135,10 +176,13 @@ def sar(
         params = masks.merge(moving, frozen)
         variables = {**state.variables, "params": params, "batch_stats": first.batch_stats}
         memory = followed(state.memory, second.losses["total"], some)
-        collapsed = memory.seen & (memory.average < recover)
-        state = restored(AdaptState(variables, opt_state, (), state.step + 1), memory.start, group, collapsed)
-        memory = memory._replace(seen=memory.seen & ~collapsed)
-        terms = {**second.losses, **first.losses, "recovered": collapsed.astype(jnp.float32)}
+        least = recovery_for(recover, first.logits.shape[-1], few_classes)
+        collapsed = memory.seen & (memory.average < least)
+        start = memory.start if recovery == "whole" else memory.start._replace(opt_state=opt_state)
+        state = restored(AdaptState(variables, opt_state, (), state.step + 1), start, group, collapsed)
+        if recovery == "whole":
+            memory = memory._replace(seen=memory.seen & ~collapsed)
+        terms = {**with_idle(second.losses), **first.losses, "recovered": collapsed.astype(batch.weights.dtype)}
         return state._replace(memory=memory), Prediction(first.logits, terms)
 
     return Method(init, step, passes.predict, adapts=group, passes=(2, 2))

@@ -8,11 +8,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import normalisers
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.neighbours import of_unit_length
 from dhauds_jax.tta.sgd import SGDOptions, scheduled_sgd, with_steps_per_epoch
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
@@ -106,6 +108,7 @@ def information_losses(
     return {"total": sum(terms.values()), **terms}
 
 
+@declares(unsaid={"schedule": "epoch"})
 def shot(
     classifier: Classifier,
     *,
@@ -116,6 +119,7 @@ def shot(
     threshold: int = 0,
     cardinality: int = 15,
     gamma: float = 10.0,
+    schedule: str = "epoch",
     momentum: float = 0.9,
     weight_decay: float = 1e-3,
     group: str = "encoder",
@@ -130,7 +134,7 @@ def shot(
     own batch. A step predicts before its update, from the same forward pass; `predict` is evaluation mode.
 
     The original's bottleneck layer (adapted) and classifier (frozen) are both in `head` here and both stay; and the
-    rate falls epoch by epoch (`tta.sgd`), not batch by batch.
+    rate falls epoch by epoch (`tta.sgd`), not batch by batch, unless `schedule` says so.
 
     Args:
       classifier: the network.
@@ -141,18 +145,21 @@ def shot(
       threshold: clips that a class must exceed to have a centroid.
       cardinality: epochs over which the rate falls by `(1 + gamma k / cardinality)^-0.75`.
       gamma: see `cardinality`.
+      schedule: "epoch", the rate falls after each, or "batch", before each update as in the original: k is then the
+        updates done, this one among them, over those of an epoch.
       momentum: SGD's Nesterov momentum.
       weight_decay: SGD's coupled weight decay.
       group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
 
     Raises:
-      BadInput: no round.
+      BadInput: no round, or an unknown `schedule`.
 
     Source: Liang et al., ICML 2020, arXiv 2002.08546, equations 3 to 7.
     """
     if rounds < 1:
         raise BadInput(f"shot: rounds is {rounds}, expected at least 1 round of centroids")
+    registry.check("schedule of method shot", schedule, ("epoch", "batch"))
     optimiser = scheduled_sgd(
         SGDOptions(
             lr=lr,
@@ -163,6 +170,7 @@ def shot(
             weight_decay=weight_decay,
             first_epoch_plain=False,
             nesterov=True,
+            per_update=schedule == "batch",
         )
     )
     adapting = Mode(dropout=False, norm=normalisers.batch)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -50,9 +52,44 @@ def class_confusion(
     return (shares.sum() - jnp.trace(shares)) / p.shape[-1]
 
 
+def clip_views(augmentation: Augmentation, augmentations: int) -> Callable[[PRNGKeyArray, Array, Array], Array]:
+    """`Episode.views`: a clip and `augmentations - 1` changed copies of it, which stand for an utterance's frames."""
+
+    def views(key: PRNGKeyArray, wave: Array, index: Array) -> Array:
+        copies = augmented_copies(key, wave, index, augmentation, augmentations - 1) if augmentations > 1 else wave[:0]
+        return jnp.concatenate([wave[None], copies.reshape(-1, *wave.shape)])
+
+    return views
+
+
+def utterance_losses(
+    name: str, temperature: float, entropy_rate: float, reweight: bool
+) -> Callable[[Array, Array, str | None], dict[str, Array]]:
+    """`Episode.losses`: `entropy_rate * mean H(p) + (1 - entropy_rate) * MCC(p)` over all views.
+
+    Raises:
+      BadInput: a rate that is no share, or a temperature that is not above 0; `name` is the method's.
+    """
+    if not 0.0 <= entropy_rate <= 1.0 or temperature <= 0:
+        raise BadInput(
+            f"{name}: entropy_rate is {entropy_rate} and temperature {temperature}, expected 0 to 1 and above 0"
+        )
+
+    def loss(logits: Array, weights: Array, axis_name: str | None) -> dict[str, Array]:
+        rows = logits.reshape(-1, logits.shape[-1]) / temperature
+        row_weights = jnp.tile(weights, logits.shape[0])
+        entropy = losses.entropy(rows, row_weights, axis_name, epsilon=0.0)
+        confusion = class_confusion(rows, row_weights, axis_name, reweight=reweight)
+        value = entropy_rate * entropy + (1 - entropy_rate) * confusion
+        return {"total": value, "entropy": entropy, "confusion": confusion}
+
+    return loss
+
+
 @declares(
     contract_options={"iterations": 2},
     because="every clip pays all updates, and the second already starts from the optimiser state of another",
+    unsaid={"moments": lambda options: options["statistics"] != "blend"},
 )
 def suta(
     classifier: Classifier,
@@ -70,6 +107,7 @@ def suta(
     reset: bool = True,
     statistics: str = "running",
     alpha: float = 1 / 17,
+    moments: str = "unbiased",
     group: str = "norm",
     axis_name: str | None = None,
 ) -> Method:
@@ -97,30 +135,17 @@ def suta(
       reset: with over=batch, whether each batch starts from the source; False goes on where the last one ended.
       statistics: BatchNorm by "running" (source) or "blend" statistics of the views (`normalisers.blend`).
       alpha: share of the views' statistics in "blend".
+      moments: of the views, in "blend": "unbiased" variance and no gradient through it or the mean, as MEMO's authors,
+        or "biased" with gradients.
       group: parameters that move, a name of `nets.masks.GROUPS` (the paper: layer norms and the convolutions).
       axis_name: the mapped axis over which the batch is spread.
 
     Source: Lin, Li, Lee, Interspeech 2022, arXiv 2203.14222, section 2 (iterations, temperature, rates, lr).
     """
     augmentation = checked("suta", Augmentation(shift, gain_db, noise))
-    if not 0.0 <= entropy_rate <= 1.0 or temperature <= 0:
-        raise BadInput(
-            f"suta: entropy_rate is {entropy_rate} and temperature {temperature}, expected 0 to 1 and above 0"
-        )
-
-    def views(key: PRNGKeyArray, wave: Array, index: Array) -> Array:
-        copies = augmented_copies(key, wave, index, augmentation, augmentations - 1) if augmentations > 1 else wave[:0]
-        return jnp.concatenate([wave[None], copies.reshape(-1, *wave.shape)])
-
-    def loss(logits: Array, weights: Array, axis_name: str | None) -> dict[str, Array]:
-        rows = logits.reshape(-1, logits.shape[-1]) / temperature
-        row_weights = jnp.tile(weights, logits.shape[0])
-        entropy = losses.entropy(rows, row_weights, axis_name, epsilon=0.0)
-        confusion = class_confusion(rows, row_weights, axis_name, reweight=reweight)
-        value = entropy_rate * entropy + (1 - entropy_rate) * confusion
-        return {"total": value, "entropy": entropy, "confusion": confusion}
-
-    norm = statistics_of("suta", statistics, alpha)
+    views = clip_views(augmentation, augmentations)
+    loss = utterance_losses("suta", temperature, entropy_rate, reweight)
+    norm = statistics_of("suta", statistics, alpha, moments)
     rule = optax.adam(lr)
     episode = Episode("suta", classifier, views, loss, augmentations, rule, iterations, group, norm, over, reset)
     return episodic(episode, axis_name)

@@ -5,18 +5,28 @@ from __future__ import annotations
 import optax
 from jaxtyping import Array, PRNGKeyArray
 
+from dhauds_jax import registry
 from dhauds_jax.tta.batchwise import norm_passes
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.multilabel_losses import activation_losses
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 
+@declares(
+    unsaid={"optimiser": "adam"},
+    recipes={
+        "authors_cifar": {"optimiser": "adam", "lr": 1e-3, "b1": 0.9, "b2": 0.999, "evaluate": "batch"},
+        "authors_imagenet": {"optimiser": "sgd", "lr": 2.5e-4, "b1": 0.9, "evaluate": "batch"},
+    },
+)
 def tent(
     classifier: Classifier,
     *,
     lr: float | Array = 1e-3,
     b1: float = 0.9,
     b2: float = 0.99,
+    optimiser: str = "adam",
     group: str = "batch_norm",
     evaluate: str = "running",
     activation: str = "softmax",
@@ -24,14 +34,15 @@ def tent(
 ) -> Method:
     """Minimises the mean entropy of the predictions by the normalisation layers' scales and shifts.
 
-    `-mean_b sum_c p log p`, one Adam step a batch; BatchNorm uses the batch's statistics and the running ones follow;
+    `-mean_b sum_c p log p`, one step a batch; BatchNorm uses the batch's statistics and the running ones follow;
     dropout is off. A step's prediction is taken before its update, from the same forward pass.
 
     Args:
       classifier: the network.
-      lr: Adam's learning rate.
-      b1: Adam's first-moment decay.
+      lr: learning rate.
+      b1: Adam's first-moment decay, or SGD's momentum.
       b2: Adam's second-moment decay (0.99 in TTA-in-AC).
+      optimiser: "adam" or "sgd" (the authors on ImageNet).
       group: parameters that move, a name of `nets.masks.GROUPS`; "norm" takes layer and group norms too.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (of each batch, as the
         original, whose running statistics are removed).
@@ -42,10 +53,11 @@ def tent(
     """
     passes = norm_passes("tent", classifier, evaluate, axis_name)
     losses = activation_losses(activation)
-    optimiser = optax.adam(lr, b1=b1, b2=b2)
+    registry.check("optimiser of method tent", optimiser, ("adam", "sgd"))
+    rule = optax.adam(lr, b1=b1, b2=b2) if optimiser == "adam" else optax.sgd(lr, momentum=b1)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
-        return first_state("tent", variables, optimiser, group)
+        return first_state("tent", variables, rule, group)
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
         def loss(variables: Variables) -> tuple[Array, Evaluated]:
@@ -53,7 +65,7 @@ def tent(
             value = losses.entropy(logits, batch.weights, axis_name, epsilon=0.0)
             return value, Evaluated({"total": value, "entropy": value}, stats, logits)
 
-        state, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
+        state, evaluated = gradient_update(state, loss, rule, group, axis_name)
         return state, Prediction(evaluated.logits, evaluated.losses)
 
     return Method(init, step, passes.predict, adapts=group, passes=(1, 1))

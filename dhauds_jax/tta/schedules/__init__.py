@@ -52,7 +52,8 @@ def resolve_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     for key, allowed in protocol.ranges.items():
         if not allowed.holds(options[key]):
             raise BadInput(f"protocol {name}: option {key} is {options[key]}, expected {allowed}")
-    return options
+    # Younger than the first records, whose cells keep their names: it is left out where it changes nothing.
+    return {key: value for key, value in options.items() if (key, value) != ("window", 0)}
 
 
 def make_stream(

@@ -13,9 +13,11 @@ EPISODIC = Protocol(
 )
 
 BATCH1 = Protocol(
-    "clips come one by one; each is predicted alone, updates wait for a full buffer",
-    options={"reset": "none"},
+    "clips come one by one; each is predicted alone (`window`: under the statistics of the last so many), updates wait "
+    "for a full buffer",
+    options={"reset": "none", "window": 0},
     alone=True,
+    ranges={"window": Range(0)},
 )
 
 TIMED = Protocol(

@@ -102,6 +102,45 @@ def test_treff():
     np.testing.assert_allclose(SCALE * scores_of("treff"), SCALE * a @ p.T + votes, atol=2e-5)
 
 
+def tda(clips, p, scale, lower, upper):
+    """The authors' dictionaries: class -> lists of (entropy, clip, votes), sorted and cut, at their defaults."""
+    positive, negative, scores = {}, {}, []
+
+    def join(cache, label, item, most):
+        held = cache.setdefault(label, [])
+        if len(held) < most:
+            held.append(item)
+        elif item[0] < held[-1][0]:
+            held[-1] = item
+        held.sort(key=lambda one: one[0])
+
+    def votes(cache, a, alpha, beta):
+        items = [item for held in cache.values() for item in held]
+        return alpha * sum((np.exp(-beta * (1 - a @ f)) * v for _, f, v in items), np.zeros(len(p)))
+
+    for a in clips:
+        logits = scale * p @ a
+        q = np.exp(logits - logits.max())
+        q /= q.sum()
+        entropy, label = -(q * np.log(q)).sum(), int(q.argmax())
+        join(positive, label, (entropy, a, np.eye(len(p))[label]), 3)
+        if lower < entropy / np.log2(len(p)) < upper:
+            join(negative, label, (entropy, a, (q > 0.03).astype(float)), 2)
+        scores.append(logits + votes(positive, a, 2.0, 5.0) - votes(negative, a, 0.117, 1.0))
+    full = [any(len(held) == most for held in cache.values()) for cache, most in ((positive, 3), (negative, 2))]
+    return np.array(scores) / scale, all(full)
+
+
+def test_tda_is_its_lists_whatever_the_batch():
+    a, p, _ = doubles()
+    data, scorer = tiny(), scorers.make("tda", {"lower": 0.02, "upper": 0.4})
+    wanted, full = tda(a, p, SCALE, 0.02, 0.4)
+    assert full and np.abs(wanted - a @ p.T).max() > 0.05
+    for batch in (1, 7):
+        found = scoring.score_online(scorer, data.prototypes["text"], None, data.info, data.vectors, batch)[1]
+        np.testing.assert_allclose(found, wanted, atol=2e-6)
+
+
 def test_a_chain_of_linear_scorers_is_one_layer():
     a, p, e = doubles()
     moved = a - 0.25 * e

@@ -1,0 +1,240 @@
+"""What a board says of methods beside their accuracy: harm, the worst cell, calibration, cost, regret; ranks; pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import stats
+
+from dhauds_jax.errors import BadInput
+from dhauds_jax.names import CLEAN
+from dhauds_jax.report import comparisons, floors, intervals
+from dhauds_jax.report.estimates import cell_name
+from dhauds_jax.report.figures import bare, metric_name
+from dhauds_jax.report.looks import Look
+from dhauds_jax.report.plotting import save, subplots
+from dhauds_jax.report.tables import Record, grouped, table
+
+MEASURES = (
+    "*gain*: points above the method's own floor (itself at rate 0; `-` where that was not run), mean over the runs "
+    "that both have. *below source*, *below floor*: runs in which it is worse than no adaptation, or than its "
+    "floor. *worst cell*: its least gain over no adaptation, mean over seeds. *ms a clip*: of the whole run, median "
+    "over runs, so that what few of them compiled counts for little. *passes*: forward + backward a clip. "
+    "*forgets*: points of the clean set lost when the stream is over. *regret*: points that the label-free choice "
+    "loses to the better one (of the epochs, or of before and after); *as it goes*: the same of the choice that a "
+    "stream makes batch by batch."
+)
+_EQUAL = 1e-12
+
+
+def corrupted(found: Sequence[Record]) -> list[Record]:
+    """The records of corrupted cells; all where there are none."""
+    return [r for r in found if r["corruption"] != CLEAN] or list(found)
+
+
+def _share(flags: Sequence[bool]) -> str:
+    return f"{sum(flags)} of {len(flags)}" if flags else "-"
+
+
+def _points(values: Sequence[float], sign: str = "+") -> str:
+    return format(100 * float(np.mean(values)), f"{sign}.1f") if values else "-"
+
+
+def against_floor(group: Sequence[Record], found: Sequence[Record]) -> list[float]:
+    """The gain of a method's records over its floor's, of the cells that both have."""
+    of_floor = {floors.cell_of(r): r for r in found if r["method"] == floors.floor_of(group[0]["method"])}
+    pairs = [(r, of_floor[floors.cell_of(r)]) for r in group if floors.cell_of(r) in of_floor]
+    return [mine["adapted_last"] - its["adapted_last"] for mine, its in pairs]
+
+
+def worst_cell(group: Sequence[Record]) -> tuple[float, str]:
+    """The least gain over no adaptation among the cells (mean over seeds), and the cell's name."""
+    gains = {
+        cell_name(*place): float(np.mean([r["adapted_last"] - r["non_adapted"] for r in members]))
+        for place, members in grouped(group, ("corruption", "level")).items()
+    }
+    name = min(gains, key=lambda name: gains[name])
+    return gains[name], name
+
+
+def milliseconds(group: Sequence[Record]) -> float:
+    """Of the whole run for each clip of the set, median over the cells."""
+    return float(np.median([1000 * r["seconds"] / r["n"] for r in group]))
+
+
+def forgotten(group: Sequence[Record], found: Sequence[Record]) -> list[float]:
+    """Accuracy on the clean set that was lost when the stream was over, against `source` with the same seed.
+
+    Of the protocol that evaluates the clean set on the way (`forgetting`); empty for others.
+    """
+
+    def clean(record: Record) -> float | None:
+        return next((d["clean"] for d in reversed(record.get("domains") or []) if "clean" in d), None)
+
+    before = {floors.cell_of(r): clean(r) for r in found if r["method"] == "source"}
+    pairs = [(before.get(floors.cell_of(r)), clean(r)) for r in group]
+    return [first - last for first, last in pairs if first is not None and last is not None]
+
+
+def regrets(group: Sequence[Record]) -> tuple[list[float], list[float]]:
+    """What the label-free choice loses to the better one: over epochs (or before and after), and as a stream goes."""
+    whole = [r["adapted_oracle"] - r["adapted_selected"] for r in group]
+    chosen = [(r, r["selected_as_it_goes"]["metric"]) for r in group if r.get("selected_as_it_goes")]
+    return whole, [max(r["non_adapted"], r["adapted_last"]) - metric for r, metric in chosen]
+
+
+def measures(found: Sequence[Record]) -> str:
+    """A row a method (and protocol, where there are several), floors and `source` left out; `MEASURES` says of what."""
+    shown = corrupted(found)
+    several = len({r["protocol"] for r in found}) > 1
+    header = ["method", "gain", "below source", "below floor", "worst cell", "ECE", "NLL", "ms a clip", "passes"]
+    header += ["forgets", "regret", "as it goes"]
+    rows = []
+    for (method, protocol), group in grouped(shown, ("method", "protocol")).items():
+        if method.endswith(floors.AT_RATE_0) or method == "source":
+            continue
+        of_protocol = [r for r in shown if r["protocol"] == protocol]
+        gains, (least, where) = against_floor(group, of_protocol), worst_cell(group)
+        passes = group[0]["passes"]
+        whole, going = regrets(group)
+        row = [
+            _points(gains),
+            _share([r["adapted_last"] < r["non_adapted"] - _EQUAL for r in group]),
+            _share([gain < -_EQUAL for gain in gains]),
+            f"{100 * least:+.1f} ({where})",
+            f"{100 * np.mean([r['ece'] for r in group]):.1f}",
+            f"{np.mean([r['nll'] for r in group]):.2f}",
+            f"{milliseconds(group):.1f}",
+            f"{passes['forward']:g} + {passes['backward']:g}",
+            _points(forgotten(group, of_protocol)),
+            _points(whole, ""),
+            _points(going, ""),
+        ]
+        rows.append((float(np.mean([r["adapted_last"] for r in group])), [_label(method, protocol, several), *row]))
+    kept = [i for i in range(len(header)) if any(row[i] != "-" for _, row in rows)] or range(len(header))
+    ordered = [[row[i] for i in kept] for _, row in sorted(rows, key=lambda item: -item[0])]
+    return table([header[i] for i in kept], ordered)
+
+
+def _label(method: str, protocol: str, several: bool) -> str:
+    return f"{method}, {protocol}" if several else method
+
+
+class Ranked(NamedTuple):
+    """A method's place among those that have every run: 1 is the best, equal ones share the mean of their places.
+
+    Attributes:
+      method: its name.
+      rank: mean over runs (a run is a cell with a seed).
+      low, high: 95 % interval of it, over seeds and cells at once (`intervals.two_way`).
+      first: share of runs in which nobody is better.
+      value: mean metric.
+    """
+
+    method: str
+    rank: float
+    low: float
+    high: float
+    first: float
+    value: float
+
+
+def ranked(found: Sequence[Record]) -> list[Ranked]:
+    """The methods that have every corrupted run of the records, best first; floors take no part."""
+    shown = [r for r in corrupted(found) if not r["method"].endswith(floors.AT_RATE_0)]
+    values: dict[str, dict[tuple[Any, ...], float]] = {}
+    for record in shown:
+        values.setdefault(record["method"], {})[floors.cell_of(record)] = record["adapted_last"]
+    runs = list(dict.fromkeys(run for own in values.values() for run in own))
+    names = [method for method, own in values.items() if len(own) == len(runs)]
+    if len(names) < 2:
+        raise BadInput(f"ranks: {len(names)} of {len(values)} methods have all {len(runs)} runs, expected two or more")
+    grid = np.array([[values[name][run] for run in runs] for name in names])
+    ranks = stats.rankdata(-np.round(grid, 12), axis=0)
+    units, cells = [run[-2:] for run in runs], [run[:-2] for run in runs]
+    out = []
+    for name, own, row in zip(names, ranks, grid, strict=True):
+        low, high = intervals.two_way(own, units, cells)
+        first = float(np.mean(own == ranks.min(0)))
+        out.append(Ranked(name, float(own.mean()), low, high, first, float(row.mean())))
+    return sorted(out, key=lambda one: one.rank)
+
+
+def ranks_table(found: Sequence[Record]) -> str:
+    """A row a method: its mean rank with an interval over seeds and cells, how often it is first, its mean metric."""
+    shown = ranked(found)
+    rows = [
+        [
+            one.method,
+            f"{one.rank:.1f} [{one.low:.1f}, {one.high:.1f}]",
+            f"{100 * one.first:.0f} %",
+            f"{100 * one.value:.1f}",
+        ]
+        for one in shown
+    ]
+    return table(["method", f"rank of {len(shown)}", "first", "mean"], rows)
+
+
+def paired(found: Sequence[Record], baseline: str = "tent") -> str:
+    """A baseline against every other method over all cells: sign-flip tests over seeds and over cells, Holm's p.
+
+    Differences are the baseline's minus the other's; `comparisons.READING` says of what each p is.
+    """
+    others = [name for name in dict.fromkeys(r["method"] for r in found) if name != baseline]
+    if len(others) == len({r["method"] for r in found}) or not others:
+        raise BadInput(f"paired: {baseline} is not among the methods, or alone; expected it and another one")
+    rows = [row for one in comparisons.compare(found, [baseline, *others]) for row in one.rows]
+    return comparisons.comparison_table([row for row in rows if row["scope"] == comparisons.ALL])
+
+
+def front_of(points: Mapping[str, tuple[float, float]]) -> list[str]:
+    """The names that nobody beats: no other is as cheap or cheaper and as good or better, one of the two truly.
+
+    Args:
+      points: name -> (cost, value); less cost and more value are better.
+
+    Returns:
+      the front, from the cheapest on.
+    """
+
+    def beaten(cost: float, value: float) -> bool:
+        return any(c <= cost and v >= value and (c, v) != (cost, value) for c, v in points.values())
+
+    return sorted((name for name, point in points.items() if not beaten(*point)), key=lambda name: points[name])
+
+
+def cost_points(found: Sequence[Record]) -> dict[str, tuple[float, float]]:
+    """Method -> (ms a clip, mean metric), of the methods that have all of the records' cells; floors take no part."""
+    shown = [r for r in corrupted(found) if not r["method"].endswith(floors.AT_RATE_0)]
+    whole = {(r["corruption"], r["level"]) for r in shown}
+    return {
+        method: (milliseconds(group), float(np.mean([r["adapted_last"] for r in group])))
+        for (method,), group in grouped(shown, ("method",)).items()
+        if {(r["corruption"], r["level"]) for r in group} == whole
+    }
+
+
+def front(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> str:
+    """A point a method: the metric over milliseconds a clip, the front as a line; says who stands on it."""
+    points = cost_points(found)
+    best = front_of(points)
+    figure, axes = subplots(figsize=(7.6, 4.6))
+    for name, (cost, value) in points.items():
+        axes.plot(cost, 100 * value, ls="", ms=9 if name in best else 6, label=name, **looks[name].point)
+        if name in best:
+            axes.annotate(name, (cost, 100 * value), xytext=(4, 5), textcoords="offset points", fontsize=8)
+    line = np.array([points[name] for name in best]) * (1, 100)
+    axes.plot(*line.T, color="0.5", lw=1, ls="--", drawstyle="steps-post", zorder=0, label="front")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel("milliseconds a clip")
+    axes.set_ylabel(metric_name(found))
+    axes.grid(alpha=0.25, lw=0.6)
+    bare(axes)
+    figure.legend(loc="outside right center", frameon=False, fontsize=8, ncols=1 + len(points) // 22)
+    save(figure, path)
+    said = ", ".join(f"{name} ({100 * points[name][1]:.1f} % at {points[name][0]:.1f} ms)" for name in best)
+    return f"On the front, from the cheapest on: {said}."
