@@ -18,6 +18,7 @@ from dhauds_jax.data.corruptions import (
     corrupt,
     draw_clips,
     is_own,
+    made_with,
     needs_noise,
     parse_cell,
     records,
@@ -255,7 +256,7 @@ def corrupted(
     def each() -> tuple[str, ...]:
         return tuple(of_texts(one) for one in records(clips.ids, draws, corruption=corruption, level=level))
 
-    drawn = (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named))
+    drawn = (("draw", "single"), ("draw_seed", seed), ("draw_checksum", named), *made_with(corruption, "draw_"))
     return Corrupted(once(samples), drawn, digest, once(each))
 
 

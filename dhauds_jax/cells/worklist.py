@@ -110,6 +110,9 @@ def _target(
     return Target(waves, loaded.labels, loaded.dataset.metric, (_public(pair),), evaluation=evaluation_, view=view)
 
 
+_OF_A_DRAW = ("draw", "draw_seed", "draw_checksum")
+
+
 def _stacked(run: AdaptRun, loaded: Loaded, names: tuple[str, ...], domains: Sequence[tuple[str, str]]) -> Work:
     """Several corruptions (or levels of one) as one target, domain after domain.
 
@@ -130,7 +133,8 @@ def _stacked(run: AdaptRun, loaded: Loaded, names: tuple[str, ...], domains: Seq
     said = [dict(part.draw) for part in parts.values()]
     seed = next((one["draw_seed"] for one in said if "draw_seed" in one), run.seed)
     sums = "+".join(one.get("draw_checksum", "-") for one in said)
-    draw = (("draw", "single"), ("draw_seed", seed), ("draw_checksum", sums))
+    others = dict(item for part in parts.values() for item in part.draw if item[0] not in _OF_A_DRAW)
+    draw = (("draw", "single"), ("draw_seed", seed), ("draw_checksum", sums), *others.items())
     corruption = joined(public(name) for name, _ in domains if name != CLEAN)
     level = "+".join(dict.fromkeys(level for _, level in domains if level != "-"))
     noise = digests.together([part.noise for part in parts.values()])

@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from dhauds_jax.names import CLEAN
 from dhauds_jax.report.figures import bare, heading, legend_below, metric_name
 from dhauds_jax.report.looks import DASHES, GREY, Look, look, shades
 from dhauds_jax.report.plotting import save, subplots
-from dhauds_jax.report.tables import Record, grouped
+from dhauds_jax.report.tables import Record, grouped, shifted
 
 BINS = 15
 """Of `dhauds_jax.metrics.reliability`."""
 
 
 def corrupted(found: Sequence[Record]) -> list[Record]:
-    """The records of corrupted cells; all where there are none."""
-    return [r for r in found if r["corruption"] != CLEAN] or list(found)
+    """The records of corrupted cells, transmissions apart; all where there are none."""
+    return shifted(found)
 
 
 def pooled_bins(found: Sequence[Record], when: str) -> np.ndarray:

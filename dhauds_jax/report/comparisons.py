@@ -14,7 +14,7 @@ from dhauds_jax.names import CLEAN
 from dhauds_jax.report.estimates import CELL, Unit, cell_name, estimate, names_of, unit_name, units
 from dhauds_jax.report.intervals import least_p, seeds_needed, sign_flip
 from dhauds_jax.report.looks import bare_name
-from dhauds_jax.report.tables import GROUP, Record, grouped, table
+from dhauds_jax.report.tables import GROUP, Record, grouped, of_transmissions, table
 from dhauds_jax.report.tidy import Row
 from dhauds_jax.wording import counted
 
@@ -165,6 +165,7 @@ def _rows(pairs: Sequence[Pair], several: bool) -> tuple[list[Row], str]:
         where = {"scope": ONE, "over": SEEDS, "corruption": cell[2], "level": cell[3]}
         rows.append({**where, **_tested([p for p in pairs if p[1] == cell], 0)})
     corrupted = [p for p in pairs if p[1][2] != CLEAN] or list(pairs)
+    corrupted = [p for p in corrupted if not of_transmissions(p[1][2])] or corrupted
     cells = list(dict.fromkeys(cell for _, cell, _, _ in corrupted))
     lacking = {}
     for unit in sorted({unit for unit, _, _, _ in corrupted}):

@@ -75,11 +75,6 @@ def by_unit(found: Sequence[Record]) -> dict[Unit, list[Record]]:
     return out
 
 
-def shifted(found: Sequence[Record]) -> list[Record]:
-    """What means are over: the records of corrupted cells; all where there are none."""
-    return [r for r in found if r["corruption"] != CLEAN] or list(found)
-
-
 class CellMeans(NamedTuple):
     """A mean over cells, one value a seed.
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
-from dhauds_jax.report.tables import Record, grouped, mean_and_spread, table
+from dhauds_jax.report.tables import Record, grouped, mean_and_spread, shifted, table
 
 BEFORE, AFTER = "non_adapted", "adapted"
 """Keys of a record's `published` values."""
@@ -67,8 +67,7 @@ class _Means:
     """Means over cells, each the mean over its seeds; of the published values over the cells that have both."""
 
     def __init__(self, found: Sequence[Record]):
-        shifted = [r for r in found if r["corruption"] != CLEAN] or list(found)
-        cells = list(grouped(shifted, ("dataset", "net", "corruption", "level")).values())
+        cells = list(grouped(shifted(found), ("dataset", "net", "corruption", "level")).values())
         self.cells = len(cells)
         ours = np.array([[np.mean([r[key] for r in cell]) for key in _OURS] for cell in cells])
         published = np.array([[published_value(cell, key) for key in (BEFORE, AFTER)] for cell in cells])

@@ -10,7 +10,7 @@ import numpy as np
 from dhauds_jax.errors import BadInput
 from dhauds_jax.report import floors, intervals
 from dhauds_jax.report.looks import bare_name
-from dhauds_jax.report.tables import GROUP, Record, grouped, table
+from dhauds_jax.report.tables import GROUP, Record, apart, grouped, table
 from dhauds_jax.tta import selection
 
 PROTOCOLS = ("offline", "online", "continual", "mixed", "batch1")
@@ -47,8 +47,10 @@ def leaderboard(found: Sequence[Record]) -> str:
 
     Mean over the corruptions and levels, then over seeds, with a 95 % bootstrap interval over seeds. A protocol's
     column is filled only by seeds for which all its corruptions and levels are there. Sorted by the first column; below
-    a method stands the same at rate 0, its floor. `n/a` is what no board asks for (`floors.ONLY`).
+    a method stands the same at rate 0, its floor. `n/a` is what no board asks for (`floors.ONLY`). Transmissions, which
+    are ours alone, have no part in it beside others.
     """
+    found = apart(found)
     columns = list(dict.fromkeys((*PROTOCOLS, *(r["protocol"] for r in found))))
     seeds = len({r["seed"] for r in found})
     wanted = {name: _cells(r for r in found if r["protocol"] == name) for name in columns}
@@ -91,7 +93,7 @@ def by_corruption(found: Sequence[Record]) -> str:
 
 def versus(found: Sequence[Record], baseline: str = "tent") -> str:
     """A row a method: its difference to a baseline over the cells that both have, in points."""
-    by = grouped(found, ("method",))
+    by = grouped(apart(found), ("method",))
     if (baseline,) not in by:
         raise BadInput(f"no record of {baseline} to compare with")
 
@@ -115,7 +117,7 @@ def criteria(found: Sequence[Record]) -> str:
 
     Only offline records count (the others have no epochs to choose from).
     """
-    offline = [r for r in found if len(r["curve"]) > 2]
+    offline = [r for r in apart(found) if len(r["curve"]) > 2]
     if not offline:
         raise BadInput("no offline record with several epochs, expected some to choose from")
     oracle = np.array([_points(r)[r["selection"]["oracle_epoch"]]["metric"] for r in offline])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from dhauds_jax.names import CLEAN
+from dhauds_jax.names import CLEAN, TRANSMISSIONS
 from dhauds_jax.report import floors
 from dhauds_jax.workdir.records import FORMAT
 
@@ -54,6 +55,21 @@ def grouped(found: Sequence[Record], keys: Sequence[str]) -> dict[tuple, list[Re
     for record in found:
         groups.setdefault(tuple(record[key] for key in keys), []).append(record)
     return groups
+
+
+def of_transmissions(corruption: str) -> bool:
+    """Whether rooms, microphones, lines or codecs have a part in a corruption, or in a stream of several."""
+    return any(part.partition(":")[0] in TRANSMISSIONS for part in re.split(r"[+()]", corruption))
+
+
+def apart(found: Sequence[Record]) -> list[Record]:
+    """The records without transmissions, which are ours and in no published mean; all where there are no others."""
+    return [r for r in found if not of_transmissions(r["corruption"])] or list(found)
+
+
+def shifted(found: Sequence[Record]) -> list[Record]:
+    """What means are over: the records of corrupted cells, transmissions `apart`; all where there are none."""
+    return apart([r for r in found if r["corruption"] != CLEAN] or found)
 
 
 def settings(record: Record) -> dict[str, Any]:
@@ -185,8 +201,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def summary_table(found: Sequence[Record]) -> str:
     """A row a corruption and level, a column a method: the metric after the last epoch in %, mean over seeds.
 
-    The last row is the mean over the corrupted cells; clean ones do not count.
+    The last row is the mean over the corrupted cells; clean ones do not count, nor transmissions beside others.
     """
+    counted = {r["corruption"] for r in shifted(found)} - {CLEAN}
     methods = list(dict.fromkeys(r["method"] for r in found))
     rows = []
     gains: dict[str, list[float]] = {m: [] for m in methods}
@@ -197,12 +214,15 @@ def summary_table(found: Sequence[Record]) -> str:
         for m in methods:
             here = by_method.get((m,), [])
             row.append(mean_and_spread([r["adapted_last"] for r in here]) if here else "-")
-            gains[m] += [r["adapted_last"] for r in here if corruption != CLEAN]
-        before += [r["non_adapted"] for r in one_per_seed(cell) if corruption != CLEAN]
+            gains[m] += [r["adapted_last"] for r in here if corruption in counted]
+        before += [r["non_adapted"] for r in one_per_seed(cell) if corruption in counted]
         rows.append(row)
     mean = [f"{100 * np.mean(gains[m]):.1f}" if gains[m] else "-" for m in methods]
     if before:
-        rows.append(["**mean, corrupted**", "", f"{100 * np.mean(before):.1f}", *mean])
+        some = any(r["corruption"] not in {*counted, CLEAN} for r in found)
+        rows.append(
+            [f"**mean, corrupted{' (no transmissions)' if some else ''}**", "", f"{100 * np.mean(before):.1f}", *mean]
+        )
     return table(["corruption", "level", "non-adapted", *methods], rows)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from dhauds_jax.report.estimates import CELL, Estimate, by_unit, estimate, names_of, over_cells, shifted
+from dhauds_jax.report.estimates import CELL, Estimate, by_unit, estimate, names_of, over_cells
 from dhauds_jax.report.published import AFTER, BEFORE, has_published, published_value
-from dhauds_jax.report.tables import GROUP, Record, grouped
+from dhauds_jax.report.tables import GROUP, Record, grouped, shifted
 
 Row = dict[str, Any]
 """Column -> value; NaN stands for nothing."""

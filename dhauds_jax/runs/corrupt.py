@@ -17,7 +17,7 @@ from dhauds_jax.data.corrupted import writing as cells
 from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder, content_of, identity, plug_ins
 from dhauds_jax.data.corrupted.files import Difference, write_manifests
 from dhauds_jax.data.corrupted.layouts import cell_path, layout_of
-from dhauds_jax.data.corruptions import is_own, needs_noise, public, quirks_of
+from dhauds_jax.data.corruptions import is_own, made_with, needs_noise, public, quirks_of
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_split
@@ -84,6 +84,7 @@ def write_set(run: CorruptRun) -> str:
         for cell in finished:
             _check_content(run, cell, source)
     for cell in finished:
+        _say_versions(cell, run.output)
         print(f"already there: {cell_folder(cell, run.output)}")
     if missing:
         _write_cells(run, dataset, missing, source)
@@ -157,6 +158,7 @@ def _asked_for(run: CorruptRun) -> list[Verified]:
     def compare(cell: CellSpec) -> list[Difference]:
         if source is None:
             return verifying.verify_checksums(cell_folder(cell, run.output))
+        _say_versions(cell, run.output)
         return verifying.verify_samples(cell, source, _bank(cell, run.noise_dir), run.output)
 
     return [
@@ -213,6 +215,15 @@ def _is_there(cell: CellSpec, output: str) -> bool:
         if record.get(name) != value:
             raise BadInput(f"{folder}: made with {name} {record.get(name)}, expected {value}; give another --output")
     return True
+
+
+def _say_versions(cell: CellSpec, output: str) -> None:
+    """Says where a finished cell's samples were made with other versions of what they depend on than are here."""
+    folder = cell_folder(cell, output)
+    then = (cell_files.read_record(folder) or {}).get("made_with", {})
+    for name, here in made_with(cell.corruption):
+        if then.get(name, here) != here:
+            print(f"note: {folder}: made with {name} {then[name]}, here is {here}: samples may differ, draws do not")
 
 
 def _check_content(run: CorruptRun, cell: CellSpec, source: ClipSource) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from dhauds_jax import digests
+from dhauds_jax.data.corruptions import made_with
 from dhauds_jax.data.notices import Notice, Said
 from dhauds_jax.data.recordings import silence
 from dhauds_jax.errors import BadInput
@@ -40,7 +41,7 @@ def join(work: Work, parts: Parts) -> None:
     if work.cell is not None:
         ids = [source.ids[i] for i in good]
         checksum, backgrounds = embed_reading.drawn(source, work.cell, work.encoder.length, ids)
-        drawn = {"draw_checksum": checksum}
+        drawn = {"draw_checksum": checksum, **dict(made_with(work.cell.corruption, "draw_"))}
     told = {"zeros": empty, "bad_files": bad, **drawn, **_facts(source, clips, good), **provenance.code()}
     rows = _rows(source, clips, good, backgrounds)
     found = (np.stack(some) for some in _vectors(parts))

@@ -51,7 +51,7 @@ class Pool(NamedTuple):
         clips = self.clips
         held = self.vectors if self.loaded is None else self.loaded.clips.waves
         names = [[clips.ids[k], clips.classes[clips.labels[k]]] for k in rows]
-        return digests.of_texts(names, digests.of_arrays(held[rows]))
+        return digests.of_texts(names, digests.of_rows(held, rows))
 
 
 def plans_of(run: IncrementalRun, clips: sessions.Clips) -> Plans:

@@ -41,8 +41,8 @@ def test_shifts_are_cells_of_their_own():
         ),
         ("UNI:.005", "unknown level '.005' of UNI, expected a positive number such as 0.005 or 0.0025"),
         ("WHN:L3", "unknown level 'L3': expected L1 or L2"),
-        ("GAU", r"unknown corruption 'GAU': expected WHN, ENQ or END1 \(13 names: --list\)"),
-        ("GAU:0.1", r"unknown corruption 'GAU': expected WHN, ENQ or END1 \(13 names: --list\)"),
+        ("GAU", r"unknown corruption 'GAU': expected WHN, ENQ or END1 \(19 names: --list\)"),
+        ("GAU:0.1", r"unknown corruption 'GAU': expected WHN, ENQ or END1 \(19 names: --list\)"),
         ("cleen", "unknown corruption 'cleen': expected clean"),
     ],
 )

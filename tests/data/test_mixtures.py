@@ -35,6 +35,7 @@ def test_names_and_levels():
         C.parse_cell("WHN+CLI:S0.3")
 
 
+@pytest.mark.slow
 def test_parts_are_carried_out_in_their_order_as_drawn():
     waves, draws = run("CLI+PLO", "L2")
     parts = [part_of(draws, ("CLI", "PLO"), place) for place in (0, 1)]

@@ -36,6 +36,7 @@ def test_names(place, tmp_path):
         load_bank(tmp_path, "RIR:empty", "L1", RATE)
 
 
+@pytest.mark.slow
 def test_a_clip_is_convolved_from_the_peak_on_and_the_severity_is_the_gain_of_the_rest(place):
     name = f"RIR:{place}"
     bank = load_bank(None, name, "L1", RATE)

@@ -122,7 +122,9 @@ def test_what_cannot_be_replayed_is_refused():
             C.replayed(bad)
 
 
-@pytest.mark.parametrize("cell", [("WHN", "L2"), ("UNI", "0.005+random_pad"), ("SCN", "running_tap@3dB")])
+@pytest.mark.parametrize(
+    "cell", [("WHN", "L2"), ("UNI", "0.005+random_pad"), ("SCN", "running_tap@3dB"), ("PSH", "L1"), ("TST", "L2")]
+)
 def test_manifests_of_the_others_replay_too(cell):
     noise = dict(noise_lengths=np.array([9_000, 5_000]), length=LENGTH) if C.needs_noise(cell[0]) else {}
     draws = D.draw_set(IDS, dataset="set", corruption=cell[0], level=cell[1], seed=2, **noise)
@@ -131,6 +133,7 @@ def test_manifests_of_the_others_replay_too(cell):
         np.testing.assert_array_equal(getattr(again, field), getattr(draws, field))
 
 
+@pytest.mark.slow
 def test_variants_of_a_set_share_their_draws():
     words_ = sets.get("synthetic")
     assert run("PLO", "L1", dataset=words_._replace(name="synthetic/x"))[0].tobytes() == run("PLO", "L1")[0].tobytes()

@@ -13,6 +13,7 @@ def runs_of(gone):
     return np.concatenate([np.flatnonzero(row == -1) - np.flatnonzero(row == 1) for row in edges])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rate", "burst", "lost"), [(0.1, 2.0, 1.0), (0.2, 4.0, 0.7), (0.05, 1.5, 0.6)])
 def test_share_and_bursts_are_those_of_the_closed_form(rate, burst, lost):
     leave = 1 / burst

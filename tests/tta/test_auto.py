@@ -107,6 +107,12 @@ def test_the_source_is_what_is_left():
     assert not np.allclose(linear.affine(state.memory.states[0].variables), linear.affine(linear.VARIABLES))
 
 
+def test_what_its_candidates_need_it_needs():
+    """Source clips are read for what says so, so `auto` has to say it in their place."""
+    assert methods.make("auto", linear.classifier(), {"candidates": "tent+eata"}).needs == ("source_data",)
+    assert methods.make("auto", linear.classifier(), {"candidates": "tent+t3a"}).needs == ()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

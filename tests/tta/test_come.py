@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.tta import methods
+from dhauds_jax.tta.batchwise import FEW_CLASSES
 from dhauds_jax.tta.methods.come import opinion, opinion_entropy_rows
 from tests.tta import affine
 from tests.tta.affine import BIAS, CLASSES, SCALE, normalised, parameters, softmax
@@ -93,6 +94,19 @@ def test_eata_chooses_and_weighs_by_the_opinion_and_compares_by_the_softmax():
     np.testing.assert_allclose(moved(state), START - LR * slope(START, x, rows, factor), rtol=1e-4, atol=1e-5)
     assert float(prediction.losses["total"]) == pytest.approx((factor * entropy)[rows].mean(), rel=1e-5)
     np.testing.assert_allclose(state.memory.average, softmax(logits(START, x))[rows].mean(0), rtol=1e-5)
+
+
+def test_few_classes_are_the_base_s():
+    """A second batch like the first is redundant to 0.4 as given, and not to 0.4 sqrt(10 / C)."""
+    made = {
+        few: affine.make("come", base="eata", lr=LR, margin=1.0, fisher=0.0, few_classes=few) for few in FEW_CLASSES
+    }
+    kept = {}
+    for few, (method, state) in made.items():
+        for seed in (1, 2):
+            state, prediction = method.step(state, affine.batch(affine.wave(seed)), KEY)
+        kept[few] = float(prediction.losses["kept"])
+    assert kept["scaled"] > kept["as_given"] == 0.0  # the cosine of two sure classes is above 0.4
 
 
 @pytest.mark.slow

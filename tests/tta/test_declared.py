@@ -59,6 +59,9 @@ def test_young_options_are_said_only_where_they_change_something():
     assert "tolerance" not in resolved("lame") and resolved("lame", tolerance="1e-8")["tolerance"] == 1e-8
     assert "forward" not in resolved("dhauds") and resolved("dhauds", forward="together")["forward"] == "together"
     assert not {"optimiser", "loss"} & set(resolved("cotta"))
+    for name in ("eata", "rdumb", "sar"):
+        assert "few_classes" not in resolved(name)
+        assert resolved(name, few_classes="as_given")["few_classes"] == "as_given"
 
 
 def test_tent_by_sgd_has_momentum():

@@ -39,8 +39,14 @@ def test_improbable_classes_by_hand():
 
 
 def test_the_rate_falls_along_half_a_cosine():
-    found = [float(annealed(4e-5, 0.5, 10)(jnp.int32(t))) for t in (0, 5, 10)]
-    np.testing.assert_allclose(found, [4e-5, 3e-5, 2e-5], rtol=1e-5)
+    found = [float(annealed(4e-5, 0.5, 10)(jnp.int32(t))) for t in (0, 5, 9)]
+    np.testing.assert_allclose(found, [4e-5, 3e-5, 2e-5 + 2e-5 * (1 + np.cos(np.pi * 0.9)) / 2], rtol=1e-5)
+
+
+def test_the_rate_begins_anew_with_every_episode():
+    """Of an optimiser that lives on (`reset=False`), which counts updates over all of them."""
+    rate = annealed(4e-5, 0.5, 10)
+    assert [float(rate(jnp.int32(t))) for t in (10, 15, 29)] == [float(rate(jnp.int32(t))) for t in (0, 5, 9)]
 
 
 def loss(numbers, x):

@@ -24,7 +24,7 @@ from dhauds_jax.data.clip_source import ClipSource, ReadClip
 from dhauds_jax.data.corrupted import files
 from dhauds_jax.data.corrupted.cell import CellSpec, cell_folder, content_of, identity
 from dhauds_jax.data.corrupted.layouts import file_name
-from dhauds_jax.data.corruptions import CHUNK, checksum, corrupt, draw_clips, records
+from dhauds_jax.data.corruptions import CHUNK, checksum, corrupt, draw_clips, made_with, records
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.notices import SATURATED, Said
@@ -242,6 +242,7 @@ def finish_cell(
         }
         for row, clip_id, entry in zip(rows, kept, entries, strict=True)
     ]
+    versions = made_with(cell.corruption)
     record = {
         **identity(cell),
         "content": content_of(cell, source, bank),
@@ -252,6 +253,7 @@ def finish_cell(
         "draws_sha256": draws_checksum,
         "samples_sha256": files.samples_checksum(digests),
         "machine": f"{platform.system()} {platform.machine()}",
+        **({"made_with": dict(versions)} if versions else {}),
     }
     folder = cell_folder(cell, root)
     temporary = folder.with_name(f"{folder.name}.tmp")

@@ -19,7 +19,7 @@ _EXPORTS = {
     "draws": ("checksum", "clip_key", "clip_keys", "draw", "draw_set", "records"),
     "lookup": (
         "CORRUPTIONS", "LEVELS", "SHIFTS", "TRANSMISSIONS", "check_cell", "check_places", "example", "get",
-        "is_mixture", "is_own", "joined", "needs_noise", "parse_cell", "public",
+        "is_mixture", "is_own", "joined", "made_with", "needs_noise", "parse_cell", "public",
     ),
     "recorded": ("NOISE_CORRUPTIONS",),
     "replay": ("replayed",),

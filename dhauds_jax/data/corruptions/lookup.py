@@ -148,6 +148,12 @@ def needs_noise(corruption: str) -> bool:
     return get(corruption).noise is not None
 
 
+def made_with(corruption: str, before: str = "") -> tuple[tuple[str, str], ...]:
+    """The versions that a corruption's samples depend on beside this package's, by name, `before` in front of it."""
+    found = get(corruption).made_with
+    return () if found is None else tuple((f"{before}{name}", version) for name, version in sorted(found().items()))
+
+
 def example(corruption: str) -> str:
     """A cell as on command lines, such as SCN:running_tap@10dB."""
     found = get(corruption)

@@ -60,7 +60,10 @@ def describe(draw: Draw) -> dict[str, Any]:
     """How far away the talker is in metres, and what share of the energy a wall takes."""
     chosen = draw.choices
     away = float(np.linalg.norm(chosen["talker"] - chosen["microphone"]))
-    return {"metres": away, "absorption": float(rooms.absorption(float(chosen["seconds"]), chosen["room"]))}
+    return {
+        "metres": away,
+        "absorption": float(rooms.absorption(float(chosen["seconds"]), np.asarray(chosen["room"], np.float64))),
+    }
 
 
 ROOM = on_axis(choose, apply, describe)

@@ -229,4 +229,5 @@ def auto(
         passes=passes,
         begin_epoch=side.begin_epoch if looks else None,
         observe=side.observe if looks else None,
+        needs=tuple(dict.fromkeys(need for method in made.values() for need in method.needs)),
     )

@@ -10,7 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from dhauds_jax import registry
 from dhauds_jax.tta import losses
-from dhauds_jax.tta.batchwise import norm_passes, sgd_or_adam
+from dhauds_jax.tta.batchwise import FEW_CLASSES, norm_passes, sgd_or_adam
 from dhauds_jax.tta.methods.eata import eata
 from dhauds_jax.tta.methods.sar import sar
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
@@ -83,6 +83,7 @@ def come(
     fisher: float = 2000.0,
     rho: float = 0.05,
     recover: float = 0.2,
+    few_classes: str = "scaled",
     group: str = "norm",
     evaluate: str = "running",
     axis_name: str | None = None,
@@ -105,6 +106,7 @@ def come(
       fisher: of eata, rate of the anti-forgetting term; 0 leaves it out.
       rho: of sar, length of the climb.
       recover: of sar, threshold in nats of the opinion's entropy.
+      few_classes: of eata and sar, what their thresholds are below 10 classes: "scaled" or "as_given".
       group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       axis_name: the mapped axis over which the batch is spread.
@@ -116,6 +118,7 @@ def come(
     sar_come.py, which have 1,000 for C, ImageNet's.
     """
     registry.check("base of method come", base, BASES)
+    registry.check("few_classes of method come", few_classes, FEW_CLASSES)
     shared = {
         "lr": lr,
         "momentum": momentum,
@@ -127,7 +130,7 @@ def come(
     if base == "tent":
         return _tent(classifier, **shared)
     if base == "eata":
-        filters = {"margin": margin, "redundancy": redundancy, "fisher": fisher}
+        filters = {"margin": margin, "redundancy": redundancy, "fisher": fisher, "few_classes": few_classes}
         return eata(classifier, **shared, **filters, entropy_rows=opinion_entropy_rows)
-    sharp = {"margin": margin, "rho": rho, "recover": recover}
+    sharp = {"margin": margin, "rho": rho, "recover": recover, "few_classes": few_classes}
     return sar(classifier, **shared, **sharp, entropy_rows=opinion_entropy_rows)

@@ -186,6 +186,7 @@ AUTHORS = {"optimiser": "sgd", "momentum": 0.9, "margin": 0.4, "few_classes": "a
 @declares(
     contract_options={"margin": 1.0},
     because="an untrained net is sure of no clip: its entropies pass no narrower margin",
+    unsaid={"few_classes": "scaled"},
     recipes={
         "authors_imagenet": {**AUTHORS, "lr": 2.5e-4, "redundancy": 0.05, "fisher": 2000.0},
         "authors_cifar": {**AUTHORS, "lr": 5e-3, "redundancy": 0.4, "fisher": 1.0},

@@ -27,6 +27,7 @@ class RDumbMemory(NamedTuple):
 @declares(
     contract_options={"margin": 1.0},
     because="an untrained net is sure of no clip: its entropies pass no narrower margin",
+    unsaid={"few_classes": "scaled"},
     recipes={
         # Their margin is ln(1000) / 2 - 1 nats.
         "authors_imagenet": {

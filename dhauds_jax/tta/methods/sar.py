@@ -95,7 +95,7 @@ def sharp_gradients(
 @declares(
     contract_options={"margin": 1.0},
     because="an untrained net is sure of no clip: its entropies pass no narrower margin",
-    unsaid={"recovery": "whole"},
+    unsaid={"recovery": "whole", "few_classes": "scaled"},
     recipes={
         "authors_imagenet": {
             "optimiser": "sgd",

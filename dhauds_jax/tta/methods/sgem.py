@@ -43,10 +43,11 @@ def negative_rows(logits: Float[Array, "rows classes"], temperature: float, thre
 
 
 def annealed(lr: float | Array, end: float, updates: int) -> Callable[[Array], Array]:
-    """The rate of update t: from `lr` along half a cosine towards `end * lr`, which update `updates` would have."""
+    """The rate of update t of an episode of `updates`: from `lr` along half a cosine towards `end * lr`, which one more
+    update would have. An optimiser that lives on begins anew with each episode."""
 
     def rate(count: Array) -> Array:
-        return lr * (end + (1 - end) * (1 + jnp.cos(math.pi * count / updates)) / 2)
+        return lr * (end + (1 - end) * (1 + jnp.cos(math.pi * (count % updates) / updates)) / 2)
 
     return rate
 

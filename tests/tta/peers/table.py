@@ -1,6 +1,7 @@
 """Prints the rows of the peer table of docs/fidelity.md: `python -m tests.tta.peers.table`.
 
-Its figures are those that `test_peers.py` holds to the tolerances.
+Its figures are those that `test_peers.py` holds to the tolerances; the commits of the page stand in `peers.md`, which
+came with the file.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ def rows() -> Iterator[str]:
         mine = [name for name in CASES if CASES[name].method == method]
         largest = [max(max(differences(name, dtype).values()) for name in mine) for dtype in TOLERANCES]
         given = dict.fromkeys(str(CASES[name].options.get("recipe", "the defaults")) for name in mine)
-        code = str(net.GOLD[f"{mine[0]}/peer"]).replace(".py", "")
+        code = "; ".join(dict.fromkeys(str(net.GOLD[f"{name}/peer"]).replace(".py", "") for name in mine))
         cells = (f"`{method}`", ", ".join(mine), code, ", ".join(given), *(f"{value:.0e}" for value in largest))
         yield f"| {' | '.join(cells)} |"
 
