@@ -112,6 +112,7 @@ def warmed_up(
 @declares(
     contract_options={"warm_up": 16, "group": "norm"},
     because="two updates warm up as many do, and Adam makes whole steps of the rounding errors in a gradient that is 0",
+    begins_at_rate=True,
 )
 def rmt(
     classifier: Classifier,
