@@ -80,10 +80,10 @@ def test_rmt_takes_a_step_by_hand(prototypes):
     np.testing.assert_allclose(student, moved[:6], atol=TOLERANCE)
     np.testing.assert_allclose(by_hand.numbers_of(after.memory.projector), moved[6:], atol=TOLERANCE)
     wanted = 0.75 * START + 0.25 * student
-    np.testing.assert_allclose(by_hand.both(after.memory.teacher), wanted, rtol=1e-12)
+    np.testing.assert_allclose(by_hand.both(after.memory.teacher["params"]), wanted, rtol=1e-12)
     # Student and teacher begin as one: their sum, before the update, is twice the source's logits.
     np.testing.assert_allclose(prediction.logits[:7], 2 * logits(X[:7], START), rtol=1e-10)
-    both = affine.running(after)[0], after.memory.teacher_stats["encoder"]["batch_norm"]["mean"]
+    both = (affine.running(one)[0] for one in (after, after._replace(variables=after.memory.teacher)))
     for mean in both:
         np.testing.assert_allclose(mean, 0.9 * float(np.float32(0.2)) + 0.1 * X[:7].astype(float).mean(0), rtol=1e-12)
     mean, var = affine.running(after)
@@ -108,7 +108,7 @@ def test_the_warm_up_rises_to_its_rate_on_the_source_alone():
         student = student - 0.2 * (i + 1) / 2 * buffer
         teacher = 0.75 * teacher + 0.25 * student
     np.testing.assert_allclose(np.concatenate(affine.parameters(state)), student, atol=TOLERANCE)
-    np.testing.assert_allclose(by_hand.both(state.memory.teacher), teacher, atol=TOLERANCE)
+    np.testing.assert_allclose(by_hand.both(state.memory.teacher["params"]), teacher, atol=TOLERANCE)
     assert np.abs(student - START).max() > 1e-3
     mean, var = affine.running(state)
     np.testing.assert_array_equal([mean, var], np.float32([[0.2] * 3, [1.5] * 3]))
