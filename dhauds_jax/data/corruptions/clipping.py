@@ -9,8 +9,9 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from dhauds_jax.data.corruptions.base import Draw, Numbers
 from dhauds_jax.data.corruptions.severity import between, on_axis
@@ -27,11 +28,24 @@ def choose(xp: ModuleType, bits: Numbers, severity: float, **_: Any) -> dict[str
 
 def apply(wave: Float[Array, " time"], draw: Draw, noise: None = None, **_: Any) -> Float[Array, " time"]:
     """Cuts off what is beyond the drawn share's quantile of the absolute samples that are not zero."""
-    size = jnp.sort(jnp.abs(wave))
-    heard = jnp.sum(size > 0)
-    beyond = jnp.round(draw.choices["clipped"] * heard).astype(jnp.int32)
-    ceiling = size[jnp.clip(len(size) - 1 - beyond, 0)]
+    beyond = jnp.round(draw.choices["clipped"] * jnp.sum(wave != 0)).astype(jnp.int32)
+    ceiling = _largest(jnp.abs(wave), beyond)
     return match_energy(jnp.clip(wave, -ceiling, ceiling), wave)
+
+
+def _largest(size: Float[Array, " time"], after: Int[Array, ""]) -> Float[Array, ""]:
+    """The largest of non-negative numbers but for `after` larger ones, exactly.
+
+    Such numbers are ordered as their bits are, so the answer is found bit by bit, in 31 counts; XLA's sort takes ten
+    times as long on a CPU.
+    """
+    bits = jax.lax.bitcast_convert_type(size, jnp.int32)
+
+    def with_bit(n: Array, found: Array) -> Array:
+        tried = found | (jnp.int32(1) << (30 - n))
+        return jnp.where(jnp.sum(bits >= tried) > after, tried, found)
+
+    return jax.lax.bitcast_convert_type(jax.lax.fori_loop(0, 31, with_bit, jnp.int32(0)), jnp.float32)
 
 
 def describe(draw: Draw) -> dict[str, Any]:
