@@ -1,6 +1,7 @@
 """Cores of this process, on systems that say which they are and on others."""
 
 import os
+import sys
 
 from dhauds_jax.data import measuring
 from dhauds_jax.processors import available_cores, one_thread_of_linear_algebra
@@ -23,7 +24,7 @@ def test_linear_algebra_of_one_thread_is_asked_of_scipys_library(monkeypatch):
     from scipy.linalg import cython_blas
 
     one_thread_of_linear_algebra.cache_clear()
-    assert one_thread_of_linear_algebra()  # of the wheels that CI installs
+    assert one_thread_of_linear_algebra() or sys.platform != "linux"  # SciPy's wheels of others have other libraries
     one_thread_of_linear_algebra.cache_clear()
     monkeypatch.setattr(cython_blas, "__file__", "no/such/library")
     assert not one_thread_of_linear_algebra()

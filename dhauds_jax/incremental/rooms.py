@@ -22,6 +22,9 @@ from dhauds_jax.types import Learner, LearnerInfo, LearnerState, Shots, Variable
 CLASSES, SESSIONS, ROWS = 1000, 20, 32
 """Room of a new learner."""
 
+EXEMPLAR_CLASSES = 64
+"""Classes that there is room for where each keeps a clip's tokens: 45 MB with AST base, at 1,000 classes 707."""
+
 KEYS = 2**31 - 1
 """Folded into the key of a learner's seed for the keys of its sessions."""
 
@@ -128,7 +131,7 @@ def begun(
       BadInput: what the learner's `init` refuses.
     """
     info = LearnerInfo(
-        about.get("max_classes", CLASSES),
+        about.get("max_classes", EXEMPLAR_CLASSES if "exemplars" in learner.needs else CLASSES),
         about.get("max_sessions", SESSIONS),
         about.get("max_rows", ROWS),
         tuple(shape),

@@ -10,6 +10,9 @@ import numpy as np
 
 from dhauds_jax.recipes.tuned import Line, trials_of
 
+SAME_NLL = 1e-3
+"""Nats within which two likelihoods are equal: what moves nothing differs from its floor by less, by chance."""
+
 MOST = 10
 """Trials of a method at most, the floor apart."""
 
@@ -47,11 +50,20 @@ class Trial(NamedTuple):
         return bool(self.scores) and not any(self.collapsed)
 
     @property
-    def rank(self) -> tuple[float, float]:
-        """The higher the better: the mean metric, of equal ones the lower NLL; rounded, so that ties are ties."""
-        if not self.scores:
-            return -math.inf, -math.inf
-        return round(float(np.mean(self.scores)), 9), round(-float(np.mean(self.nll)), 9)
+    def score(self) -> float:
+        """The mean metric, rounded, so that ties are ties; -inf of numbers that were not finite."""
+        return round(float(np.mean(self.scores)), 9) if self.scores else -math.inf
+
+    @property
+    def likelihood(self) -> float:
+        """The mean log-likelihood, nats; -inf of numbers that were not finite."""
+        return -float(np.mean(self.nll)) if self.scores else -math.inf
+
+    def beats(self, other: Trial) -> bool:
+        """Whether its metric is higher, or equal with an NLL that is lower by more than `SAME_NLL`."""
+        if self.score != other.score:
+            return self.score > other.score
+        return self.likelihood > other.likelihood + SAME_NLL
 
 
 class Choice(NamedTuple):
@@ -84,8 +96,8 @@ def search(
     end is tried too (never a lower one while the best is no better than the floor, which is what lower rates lead to);
     where none stands, lower ones than the first line's are tried. After `MOST` trials it ends.
 
-    The best metric wins, of equal ones the lower NLL, of equal ones the default, then the first. What collapses or
-    diverges with any seed cannot win. Where nothing is better than the floor the method does harm with every value, and
+    The best metric wins, of equal ones the lower NLL, of equal ones (`SAME_NLL`) the default, then the first. What
+    collapses or diverges with any seed cannot win. Where nothing is better than the floor the method does harm with every value, and
     the default stays.
 
     Args:
@@ -111,7 +123,9 @@ def _is_default(trial: Trial, default: Mapping[str, Any]) -> bool:
 def _best(tried: Mapping[tuple[int, Any], Trial], default: Mapping[str, Any]) -> tuple[int, Any] | None:
     """Of those that stand the best one, the default winning ties, then the first; None where none stands."""
     standing = [key for key, trial in tried.items() if trial.stands]
-    return max(standing, key=lambda key: (tried[key].rank, _is_default(tried[key], default)), default=None)
+    top = max((tried[key] for key in standing), key=lambda trial: (trial.score, trial.likelihood), default=None)
+    ties = [key for key in standing if not top.beats(tried[key])]
+    return max(ties, key=lambda key: _is_default(tried[key], default), default=None)
 
 
 def _next(
@@ -122,7 +136,7 @@ def _next(
     if best is None:
         place, ends = next((i for i, line in enumerate(space) if line.option), 0), (False,)
     else:
-        place, ends = best[0], (True, False) if tried[best].rank > floor.rank else (True,)
+        place, ends = best[0], (True, False) if tried[best].beats(floor) else (True,)
     line, values = space[place], [value for at, value in tried if at == place]
     for up in ends if line.option else ():
         end = max(values) if up else min(values)
@@ -139,6 +153,6 @@ def _choice(tried: Mapping[tuple[int, Any], Trial], default: Mapping[str, Any], 
     if best is None:
         return Choice(own, "collapse", floor, trials)
     found = tried[best]
-    if found.rank <= floor.rank:
+    if not found.beats(floor):
         return Choice(own if own.stands else found, "harm", floor, trials)
     return Choice(found, "default" if found is own else "best", floor, trials)

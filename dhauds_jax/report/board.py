@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,13 +11,12 @@ import numpy as np
 from scipy import stats
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.names import CLEAN
 from dhauds_jax.report import comparisons, floors, intervals
 from dhauds_jax.report.estimates import cell_name
 from dhauds_jax.report.figures import bare, metric_name
-from dhauds_jax.report.looks import Look
+from dhauds_jax.report.looks import Look, bare_name
 from dhauds_jax.report.plotting import save, subplots
-from dhauds_jax.report.tables import Record, grouped, table
+from dhauds_jax.report.tables import Record, grouped, settings, shifted, table, title
 
 MEASURES = (
     "*gain*: points above the method's own floor (itself at rate 0; `-` where that was not run), mean over the runs "
@@ -30,11 +30,6 @@ MEASURES = (
 _EQUAL = 1e-12
 
 
-def corrupted(found: Sequence[Record]) -> list[Record]:
-    """The records of corrupted cells; all where there are none."""
-    return [r for r in found if r["corruption"] != CLEAN] or list(found)
-
-
 def _share(flags: Sequence[bool]) -> str:
     return f"{sum(flags)} of {len(flags)}" if flags else "-"
 
@@ -44,9 +39,14 @@ def _points(values: Sequence[float], sign: str = "+") -> str:
 
 
 def against_floor(group: Sequence[Record], found: Sequence[Record]) -> list[float]:
-    """The gain of a method's records over its floor's, of the cells that both have."""
-    of_floor = {floors.cell_of(r): r for r in found if r["method"] == floors.floor_of(group[0]["method"])}
-    pairs = [(r, of_floor[floors.cell_of(r)]) for r in group if floors.cell_of(r) in of_floor]
+    """The gain of a method's records over its floor's, of the cells that both have: all settings equal but the rate."""
+
+    def run_of(record: Record) -> tuple[Any, ...]:
+        others = {name: value for name, value in settings(record).items() if name != "lr"}
+        return bare_name(record["method"]), json.dumps(others, sort_keys=True, default=str), floors.cell_of(record)
+
+    of_floor = {run_of(r): r for r in found if floors.is_floor(r)}
+    pairs = [(r, of_floor[run_of(r)]) for r in group if run_of(r) in of_floor]
     return [mine["adapted_last"] - its["adapted_last"] for mine, its in pairs]
 
 
@@ -88,13 +88,13 @@ def regrets(group: Sequence[Record]) -> tuple[list[float], list[float]]:
 
 def measures(found: Sequence[Record]) -> str:
     """A row a method (and protocol, where there are several), floors and `source` left out; `MEASURES` says of what."""
-    shown = corrupted(found)
+    shown = shifted(found)
     several = len({r["protocol"] for r in found}) > 1
     header = ["method", "gain", "below source", "below floor", "worst cell", "ECE", "NLL", "ms a clip", "passes"]
     header += ["forgets", "regret", "as it goes"]
     rows = []
     for (method, protocol), group in grouped(shown, ("method", "protocol")).items():
-        if method.endswith(floors.AT_RATE_0) or method == "source":
+        if floors.is_floor(group[0]) or method == "source":
             continue
         of_protocol = [r for r in shown if r["protocol"] == protocol]
         gains, (least, where) = against_floor(group, of_protocol), worst_cell(group)
@@ -144,7 +144,7 @@ class Ranked(NamedTuple):
 
 def ranked(found: Sequence[Record]) -> list[Ranked]:
     """The methods that have every corrupted run of the records, best first; floors take no part."""
-    shown = [r for r in corrupted(found) if not r["method"].endswith(floors.AT_RATE_0)]
+    shown = floors.without_floors(shifted(found))
     values: dict[str, dict[tuple[Any, ...], float]] = {}
     for record in shown:
         values.setdefault(record["method"], {})[floors.cell_of(record)] = record["adapted_last"]
@@ -181,13 +181,22 @@ def ranks_table(found: Sequence[Record]) -> str:
 def paired(found: Sequence[Record], baseline: str = "tent") -> str:
     """A baseline against every other method over all cells: sign-flip tests over seeds and over cells, Holm's p.
 
+    Floors take no part; what is of one protocol (and profile) stands in one table, which is a family of its own.
+
     Differences are the baseline's minus the other's; `comparisons.READING` says of what each p is.
     """
+    found = floors.without_floors(found)
     others = [name for name in dict.fromkeys(r["method"] for r in found) if name != baseline]
     if len(others) == len({r["method"] for r in found}) or not others:
         raise BadInput(f"paired: {baseline} is not among the methods, or alone; expected it and another one")
-    rows = [row for one in comparisons.compare(found, [baseline, *others]) for row in one.rows]
-    return comparisons.comparison_table([row for row in rows if row["scope"] == comparisons.ALL])
+    tables = {}
+    for one in comparisons.compare(found, [baseline, *others]):
+        rows = [row for row in one.rows if row["scope"] == comparisons.ALL]
+        if rows:
+            tables[one.place] = comparisons.comparison_table(rows)
+    if len(tables) == 1:
+        return next(iter(tables.values()))
+    return "\n".join(f"{title(place)}:\n\n{text}" for place, text in tables.items())
 
 
 def front_of(points: Mapping[str, tuple[float, float]]) -> list[str]:
@@ -208,7 +217,7 @@ def front_of(points: Mapping[str, tuple[float, float]]) -> list[str]:
 
 def cost_points(found: Sequence[Record]) -> dict[str, tuple[float, float]]:
     """Method -> (ms a clip, mean metric), of the methods that have all of the records' cells; floors take no part."""
-    shown = [r for r in corrupted(found) if not r["method"].endswith(floors.AT_RATE_0)]
+    shown = floors.without_floors(shifted(found))
     whole = {(r["corruption"], r["level"]) for r in shown}
     return {
         method: (milliseconds(group), float(np.mean([r["adapted_last"] for r in group])))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,6 +11,7 @@ import numpy as np
 from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.report.estimates import CELL, Unit, cell_name, estimate, names_of, unit_name, units
+from dhauds_jax.report.floors import clips_of
 from dhauds_jax.report.intervals import least_p, seeds_needed, sign_flip
 from dhauds_jax.report.looks import bare_name
 from dhauds_jax.report.tables import GROUP, Record, grouped, of_transmissions, table
@@ -118,7 +118,7 @@ def pairs_of(found: Sequence[Record], a: str, b: str) -> tuple[list[Pair], list[
     runs: dict[str, dict[tuple, list[float]]] = {a: {}, b: {}}
     for unit, r in zip(units(found), found, strict=True):
         if r["method"] in runs:
-            key = (unit, tuple(r[name] for name in CELL), _clips(r))
+            key = (unit, tuple(r[name] for name in CELL), clips_of(r))
             runs[r["method"]].setdefault(key, []).append(r["adapted_last"])
     pairs = [
         (unit, cell, float(np.mean(values)), float(np.mean(runs[b][unit, cell, clips])))
@@ -141,12 +141,6 @@ def pairs_of(found: Sequence[Record], a: str, b: str) -> tuple[list[Pair], list[
         if names:
             lines.append(f"{counted(len(names), 'run')} of {one} have no {two} ({', '.join(names)})")
     return pairs, lines
-
-
-def _clips(record: Record) -> str:
-    """What two runs must have in common to be of the same clips; a checksum also differs between formats of records."""
-    draws = {k: v for k, v in record["options"].items() if "draw" in k and "checksum" not in k}
-    return json.dumps([record["n"], draws], sort_keys=True, default=str)
 
 
 def _cell(cell: Cell, found: Sequence[Record]) -> str:

@@ -172,7 +172,7 @@ def adaptation_table(found: Sequence[Record]) -> str:
 
 def _twin(record: Record) -> tuple[Any, ...]:
     keys = [key for key in (*PLACE, *CONDITION, *_LINE, "seed") if not key.startswith("tta")]
-    return tuple(repr(record.get(key)) for key in keys)
+    return tuple(repr(_told(record, key)) for key in keys)
 
 
 def _change(before: Record, after: Record, key: str) -> float | None:
@@ -223,7 +223,9 @@ def render(found: Sequence[Record], folder: Path) -> str:
 
 def _of_place(found: Sequence[Record]) -> str:
     """What is tested, and of every network among the records whether it knew these classes beforehand."""
-    clips = f"{found[0]['n']:,} test clips of {len(found[0]['classes'])} classes"
+    counts = sorted({record["n"] for record in found})  # seeds draw classes, which may have more or fewer clips
+    tested = f"{counts[0]:,}" if len(counts) == 1 else f"{counts[0]:,} to {counts[-1]:,}"
+    clips = f"{tested} test clips of {len(found[0]['classes'])} classes"
     networks = {record["source_checkpoint"]: record["backbone"] for record in found}
     return f"{clips}; {'; '.join(map(_of_network, networks.values()))}."
 
@@ -279,6 +281,7 @@ def tidy_rows(found: Sequence[Record]) -> list[Mapping[str, object]]:
         "bytes_held",
     )
     own = ("all", "former", "current", "base", "novel", "ece", "nll", "auroc_unknown", "accepted", "seconds")
+    some = ("auroc_background", "accepted_background", "before_all", "seconds_tta")
     return [
         {
             **{key: record.get(key) for key in keys},
@@ -286,6 +289,7 @@ def tidy_rows(found: Sequence[Record]) -> list[Mapping[str, object]]:
             "tta_options": " ".join(f"{k}={v}" for k, v in (record.get("tta_options") or {}).items()),
             "session": number,
             **{key: record["per_session"][key][number] for key in own},
+            **{key: (record["per_session"].get(key) or {number: None})[number] for key in some},
         }
         for record in latest(found)
         for number in range(record["sessions"])

@@ -92,8 +92,8 @@ def by_corruption(found: Sequence[Record]) -> str:
 
 
 def versus(found: Sequence[Record], baseline: str = "tent") -> str:
-    """A row a method: its difference to a baseline over the cells that both have, in points."""
-    by = grouped(apart(found), ("method",))
+    """A row a method, floors left out: its difference to a baseline over the cells that both have, in points."""
+    by = grouped(floors.without_floors(apart(found)), ("method",))
     if (baseline,) not in by:
         raise BadInput(f"no record of {baseline} to compare with")
 
@@ -115,9 +115,9 @@ def versus(found: Sequence[Record], baseline: str = "tent") -> str:
 def criteria(found: Sequence[Record]) -> str:
     """A row a label-free criterion: the metric of the epochs it chooses, beside the last epoch and the oracle.
 
-    Only offline records count (the others have no epochs to choose from).
+    Only offline records count (the others have no epochs to choose from), and none at rate 0, whose epochs are alike.
     """
-    offline = [r for r in apart(found) if len(r["curve"]) > 2]
+    offline = [r for r in floors.without_floors(apart(found)) if len(r["curve"]) > 2]
     if not offline:
         raise BadInput("no offline record with several epochs, expected some to choose from")
     oracle = np.array([_points(r)[r["selection"]["oracle_epoch"]]["metric"] for r in offline])

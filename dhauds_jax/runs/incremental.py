@@ -12,9 +12,10 @@ from dhauds_jax import registry
 from dhauds_jax.cells import targets
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.files import check_folder
 from dhauds_jax.incremental import learners
 from dhauds_jax.incremental import precision as precisions
-from dhauds_jax.incremental.request import NONE
+from dhauds_jax.incremental.request import CACHE_DTYPES, NONE, SHOTS_CORRUPTION, TTA_RESET, TTA_SESSIONS
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import precision
 from dhauds_jax.progress import progress_bar
@@ -23,7 +24,7 @@ from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.incremental_clips import Pool
 from dhauds_jax.runs.incremental_course import Course, Place, begun, keep, measured, saver_of, step
 from dhauds_jax.runs.incremental_readings import CLEAN_ONE, Condition, Readings
-from dhauds_jax.runs.incremental_records import cell_of, course_key, line_of, record_of, tests_digest
+from dhauds_jax.runs.incremental_records import cell_of, course_key, line_of, record_of
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.tta.options import given_for
 from dhauds_jax.types import Learner, LearnerInfo
@@ -48,6 +49,7 @@ class Inputs(NamedTuple):
       tta: learner -> its adaptations.
       adapting: adaptation -> its options.
       after_all: the adaptations that run after every session.
+      tests: of each seed the digest of the clips that its sessions test.
     """
 
     pool: Pool
@@ -57,6 +59,7 @@ class Inputs(NamedTuple):
     tta: Mapping[str, tuple[str, ...]]
     adapting: Mapping[str, Mapping[str, Any]]
     after_all: tuple[str, ...]
+    tests: tuple[str, ...]
 
 
 @precision.exactly()
@@ -150,7 +153,8 @@ def _inputs(run: IncrementalRun) -> Inputs:
             readings.shape(learner.reads)
         except BadInput as error:
             raise BadInput(f"--learner={name}: {error}") from None
-    return Inputs(pool, backbone, readings, made, tta, adapting, after_all)
+    tests = tuple(pool.digest(np.concatenate([one.tests for one in plan])) for plan in pool.plans)
+    return Inputs(pool, backbone, readings, made, tta, adapting, after_all, tests)
 
 
 def _check(run: IncrementalRun) -> None:
@@ -164,10 +168,19 @@ def _check(run: IncrementalRun) -> None:
         check_number(f"--{flag}", value, least)
     for seed in run.seeds:
         check_number("--seeds", seed, 0)
+    for flag, known in (
+        ("shots_corruption", SHOTS_CORRUPTION),
+        ("tta_reset", TTA_RESET),
+        ("tta_sessions", TTA_SESSIONS),
+        ("cache_dtype", CACHE_DTYPES),
+    ):
+        registry.check(f"--{flag}", getattr(run, flag), known)
     check_number("--memory", run.memory, 0)
     check_number("--reject", run.reject, 0.0, 1.0, below=True)
     for name in run.learner:
         learners.factory(name)
+    if run.cache_dir:
+        check_folder(Path(run.cache_dir), "cache_dir")
     shifted = [name for name in run.corruption if name != CLEAN]
     if run.embeddings and (shifted or [name for name in run.tta if name != NONE] or run.checkpoint):
         raise BadInput(
@@ -223,7 +236,7 @@ def _courses(run: IncrementalRun, inputs: Inputs, name: str) -> list[Course]:
     conditions, (options, made) = _conditions(run), inputs.made[name]
     together = [(CLEAN_ONE, conditions)] if run.shots_corruption == "clean" else [(c, (c,)) for c in conditions]
     found = []
-    for seed, plan in zip(run.seeds, inputs.pool.plans, strict=True):
+    for seed, plan, tests in zip(run.seeds, inputs.pool.plans, inputs.tests, strict=True):
         arriving = [c for one in plan for c in one.classes]
         room = np.full(len(inputs.pool.clips.classes), -1)
         room[arriving] = np.arange(len(arriving))
@@ -245,6 +258,7 @@ def _courses(run: IncrementalRun, inputs: Inputs, name: str) -> list[Course]:
                     made=made,
                     seed=seed,
                     plan=plan,
+                    tests=tests,
                     labels=room[inputs.pool.clips.labels],
                     info=info,
                     shots=shots,
@@ -267,9 +281,8 @@ def _cells(run: IncrementalRun, inputs: Inputs, course: Course) -> dict[Place, s
     wanted = course.tta if not course.carried else [name for name in course.tta if name != NONE]
     places = [Place(head, one, tta) for head in course.heads for one in course.conditions for tta in wanted]
     heard = {one: _heard(inputs, one) for one in course.conditions}
-    tests = tests_digest(inputs.pool, course)
     return {
-        place: cell_of(run, course, tests, place, heard[place.condition], inputs.adapting.get(place.tta, {}))
+        place: cell_of(run, course, place, heard[place.condition], inputs.adapting.get(place.tta, {}))
         for place in places
     }
 

@@ -51,7 +51,7 @@ class Pool(NamedTuple):
         clips = self.clips
         held = self.vectors if self.loaded is None else self.loaded.clips.waves
         names = [[clips.ids[k], clips.classes[clips.labels[k]]] for k in rows]
-        return digests.of_texts(names, digests.of_arrays(held[rows]))
+        return digests.of_texts(names, digests.of_rows(held, rows))
 
 
 def plans_of(run: IncrementalRun, clips: sessions.Clips) -> Plans:
@@ -174,7 +174,8 @@ def _of_set(run: IncrementalRun, config: ClassifierConfig, pools: bool) -> Pool:
     clips = _some(some, wanted)
     if dataset.group is not None and clips.groups is None:
         _say_shared(plans, some._replace(groups=tuple(map(dataset.group, some.ids))))
-    return Pool(dataset.name, clips, _moved(plans, wanted, pools), loaded, None, _listing(some))
+    # Of all that is listed: which clips are found unheard depends on the seeds that are asked for.
+    return Pool(dataset.name, clips, _moved(plans, wanted, pools), loaded, None, _listing(listed.clips))
 
 
 def _of_vectors(run: IncrementalRun, pools: bool) -> Pool:

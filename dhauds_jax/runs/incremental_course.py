@@ -45,6 +45,7 @@ class Course(NamedTuple):
       made: compiled.
       seed: of the sessions and of the learner's draws.
       plan: the sessions, positions being rows of the pool.
+      tests: digest of the clips that they test.
       labels: (clips,) of the pool, places in the room of classes: in the order in which they come.
       info: what the learner knows beforehand.
       shots: the corruption that the shots are learnt under.
@@ -64,6 +65,7 @@ class Course(NamedTuple):
     made: Learner
     seed: int
     plan: tuple[Session, ...]
+    tests: str
     labels: Int[np.ndarray, " clips"]
     info: LearnerInfo
     shots: Condition

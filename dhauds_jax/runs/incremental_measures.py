@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from dhauds_jax import calibration, metrics
 from dhauds_jax.incremental import metrics as of_sessions
 from dhauds_jax.incremental import rejection
-from dhauds_jax.incremental.rooms import doubled
 from dhauds_jax.types import Calibration
 
 if TYPE_CHECKING:
@@ -69,16 +68,14 @@ def held_out(course: Course, readings: Readings, now: Now) -> dict[str, Calibrat
 
     if course.made.held_out is None or (course.carried and int(now.state.session) > 1):
         return {}
-    every = np.concatenate([one.shots for one in course.plan])
-    rows = every[: sum(len(one.shots) for one in course.plan[: int(now.state.session)])]
+    rows = np.concatenate([one.shots for one in course.plan[: int(now.state.session)]])
     inputs = readings.of(course.made.reads, course.shots, now.variables).take(rows)
-    # All in one call, which decomposes what the state holds; rooms double, so that few shapes are compiled.
-    room = min(doubled(course.info.max_rows, len(rows)), len(every))
-    said = course.made.held_out(now.state, shots_of(course, rows, inputs, room))
+    # one call, since the closed forms take the whole state apart in each, and one shape for every session
+    shots = shots_of(course, rows, inputs, sum(len(one.shots) for one in course.plan))
     seen, found = np.asarray(now.state.seen, np.float32), {}
-    for head in [head for head in course.heads if head in said]:
-        logits = np.asarray(said[head], np.float64)[: len(rows)]
-        if np.isfinite(logits[:, seen > 0]).all():
+    for head, said in course.made.held_out(now.state, shots).items():
+        logits = np.asarray(said, np.float64)[: len(rows)]
+        if head in course.heads and np.isfinite(logits[:, seen > 0]).all():
             found[head] = rejection.calibrated(logits, course.labels[rows], seen, SCORE)
     return found
 

@@ -36,7 +36,12 @@ CLEAN_ONE: Condition = (CLEAN, "-")
 BACKGROUND = "_background_noise_"
 """In `--noise_dir`: Speech Commands' recordings of background, which are of no class."""
 
+BACKGROUND_ALONE: Condition = (BACKGROUND, "-")
+
 MOST_WINDOWS = 240
+
+MADE_BY = ("data", "dsp", "nets", "model/taps.py")
+"""The code that what is read follows from: where it changed, what a folder kept from before is not taken."""
 
 
 def _windows(loaded: targets.Loaded, noise_dir: str) -> Float[np.ndarray, "windows time"]:
@@ -146,7 +151,7 @@ class Readings:
         weights, held = self._weights(variables), variables or self._backbone.variables
         if (what, condition, weights) not in self._found:
             net = {"net": self._backbone.described(), "weights": weights, "precision": self._run.precision}
-            known = {"what": what, **net, **follows}
+            known = {"what": what, "code": digests.of_code(*MADE_BY), **net, **follows}
             under = "" if condition == CLEAN_ONE else f" {title(*condition).removesuffix('--')}"
 
             def fill(rows: np.ndarray, out: np.ndarray, tick: Callable[[], Any]) -> None:
@@ -190,7 +195,7 @@ class Readings:
             return whole(self._windows())
         return self._read(
             what,
-            (BACKGROUND, "-"),
+            BACKGROUND_ALONE,
             variables,
             {"corruption": [BACKGROUND]},
             lambda: list(map(digests.of_arrays, self._windows())),

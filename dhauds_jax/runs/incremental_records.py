@@ -68,14 +68,13 @@ def kept_as(run: IncrementalRun, backbone: Backbone, course: Course) -> str:
 
 
 def cell_of(
-    run: IncrementalRun, course: Course, tests: str, place: Place, draw: Mapping[str, Any], options: Mapping[str, Any]
+    run: IncrementalRun, course: Course, place: Place, draw: Mapping[str, Any], options: Mapping[str, Any]
 ) -> str:
     """Names a record: the course, and what is tested how.
 
     Args:
       run: the flags.
       course: the course.
-      tests: digest of the clips that are tested.
       place: head, corruption, adaptation.
       draw: of the corruption, and the digest of the background alone that is measured.
       options: of the adaptation.
@@ -83,7 +82,7 @@ def cell_of(
     adapted = [place.tta, run.tta_reset, run.tta_batch_size, sorted(options.items())] if place.tta != "none" else None
     if adapted and place.tta not in course.after_all:  # younger than the first records, whose cells keep their names
         adapted.append("last")
-    found = [course.key, list(place), tests, sorted(draw.items()), course.reject, adapted]
+    found = [course.key, list(place), course.tests, sorted(draw.items()), course.reject, adapted]
     return digests.of_text(repr(found))
 
 
@@ -129,11 +128,6 @@ def record_of(
     }
 
 
-def tests_digest(pool: Pool, course: Course) -> str:
-    """Names all clips that a course tests."""
-    return pool.digest(measures.tests_of(course))
-
-
 def _asked(
     run: IncrementalRun, pool: Pool, backbone: Backbone, course: Course, place: Place, options: Mapping[str, Any]
 ) -> dict[str, Any]:
@@ -171,7 +165,7 @@ def _asked(
         "source_checkpoint": backbone.weights,
         "precision": run.precision,
         "cache_dtype": kept_as(run, backbone, course),
-        "tests": tests_digest(pool, course),
+        "tests": course.tests,
         "listing": pool.listing,
     }
 

@@ -20,7 +20,7 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.runs import incremental_measures as measures
 from dhauds_jax.runs.incremental_backbone import Backbone
 from dhauds_jax.runs.incremental_course import Course, Now, Place, named
-from dhauds_jax.runs.incremental_readings import Condition, Readings
+from dhauds_jax.runs.incremental_readings import BACKGROUND_ALONE, Condition, Readings
 from dhauds_jax.runs.requests.incremental import IncrementalRun
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.tta.evaluation import check_finite_logits
@@ -138,7 +138,7 @@ def adapted(
                 if course.carried and head == course.heads[0]:
                     carried = variables
     if course.carried and now.variables is not None:
-        for condition in {course.shots, *course.conditions}:
+        for condition in {course.shots, *course.conditions, BACKGROUND_ALONE}:
             readings.drop(course.made.reads, condition, now.variables)
     return now._replace(sessions=[*now.sessions[:-1], found], variables=carried)
 

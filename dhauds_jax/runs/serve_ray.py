@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from dhauds_jax.estimates import say
+from dhauds_jax.runs import serve_unknown
 from dhauds_jax.serve import ray_app, ray_cluster, running
 from dhauds_jax.serve.request import ServeRun
 from dhauds_jax.serve.service import Service
@@ -26,6 +27,7 @@ def serve(run: ServeRun) -> str:
     from dhauds_jax.runs.serve import read_tokens
 
     ray_cluster.check_package()
+    serve_unknown.check_checkpoint(run)
     run, tokens = placed(run), read_tokens(run.token_file)
     with running.reserved(run.host, run.port) as bound:  # said now if it is taken; Ray's proxy takes it later
         host, port = bound.getsockname()[:2]
@@ -119,4 +121,5 @@ def application(args: Mapping[str, Any]) -> Any:
             given[name] = tuple(given[name].split(","))
     run = ServeRun(**{**given, "engine": "ray"})
     check(run)
+    serve_unknown.check_checkpoint(run)
     return application_of(run, read_tokens(run.token_file), share)

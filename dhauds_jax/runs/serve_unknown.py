@@ -10,7 +10,9 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.incremental import rejection
 from dhauds_jax.model import Model
 from dhauds_jax.model.rejecting import Rejecting, rejecting
+from dhauds_jax.nets import checkpoint
 from dhauds_jax.serve.request import ServeRun
+from dhauds_jax.types import Calibration
 
 HELD = {"reject": ("known", "left-out clips"), "reject_background": ("background", "background alone")}
 """Of each flag what of a `types.Calibration` it needs, and what these are scores of."""
@@ -30,13 +32,13 @@ def check(run: ServeRun) -> None:
         )
 
 
-def rule_of(run: ServeRun, model: Model) -> Rejecting | None:
-    """The rule of the checkpoint's own held-out scores; None where no rate is asked for.
+def check_checkpoint(run: ServeRun) -> None:
+    """Raises `BadInput` for a checkpoint without the scores, which is read for that and put on no device."""
+    if asked(run):
+        _check_held(run, calibration.from_extra(checkpoint.load(run.checkpoint[0])[2]))
 
-    Raises:
-      BadInput: the checkpoint has no such scores.
-    """
-    made = calibration.from_extra(model.extra)
+
+def _check_held(run: ServeRun, made: Calibration | None) -> None:
     for name in asked(run):
         held, of = HELD[name]
         if getattr(made, held, None) is None:
@@ -44,6 +46,16 @@ def rule_of(run: ServeRun, model: Model) -> Rejecting | None:
                 f"--{name}: {run.checkpoint[0]} holds no scores of {of}, expected a checkpoint that does, as of "
                 "experiments.learn or experiments.crossval, or the flag left out"
             )
+
+
+def rule_of(run: ServeRun, model: Model) -> Rejecting | None:
+    """The rule of the checkpoint's own held-out scores; None where no rate is asked for.
+
+    Raises:
+      BadInput: the checkpoint has no such scores.
+    """
+    made = calibration.from_extra(model.extra)
+    _check_held(run, made)
     return rejecting(made, model.config.groups, run.reject, run.reject_background)
 
 

@@ -84,7 +84,8 @@ def ask(search: Search, key: PRNGKeyArray, population: int) -> Float[Array, "{po
     """Guesses to be judged, `mean + sigma N(0, covariance)`."""
     axes, roots = _axes(search)
     normal = jax.random.normal(key, (population, len(search.mean)), search.mean.dtype)
-    return search.mean[None] + search.sigma * (normal * roots[None]) @ axes.T
+    # The symmetric root: axes have no sign, and none of their own where eigenvalues are equal, as at the start.
+    return search.mean[None] + search.sigma * normal @ ((axes * roots[None]) @ axes.T)
 
 
 def tell(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,7 @@ from dhauds_jax.nets import normalisers
 from dhauds_jax.parallel import Parallel
 from dhauds_jax.tta.feeding import Waves, batch_of
 from dhauds_jax.tta.streams import StreamBatch
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Running
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Running, Variables
 
 
 def of_window(
@@ -34,7 +35,9 @@ def predictor(
 
     The window of a clip is itself and as many clips before it as `before` has (weight 0 where the stream had none
     yet). One forward pass gives its BatchNorm statistics, which stand in for the running ones while the method predicts
-    the whole window in its own way; the clip's row is taken. A network without BatchNorm has no first pass.
+    the whole window in its own way; the clip's row is taken. A network without BatchNorm has no first pass. Of a method
+    that predicts with several networks each has a pass of its own: every tree of the state that is built as its
+    variables are.
 
     Source: the rule for single samples of Doebler's online test-time adaptation library, whose window is the batch that
     the network sees in training mode; there the window's length is also the number of clips between two updates.
@@ -43,8 +46,9 @@ def predictor(
     def one(state: AdaptState, window: Batch) -> Array:
         window = window._replace(weights=window.weights.at[-1].set(1.0))
         if jax.tree.leaves(state.variables["batch_stats"]):
-            _, seen = classifier.apply(state.variables, window.wave, mode=_WINDOW, weights=window.weights)
-            state = state._replace(variables={**state.variables, "batch_stats": seen})
+            state = _under(
+                state, lambda network: classifier.apply(network, window.wave, mode=_WINDOW, weights=window.weights)[1]
+            )
         return method.predict(state, window)[-1]
 
     def predict(state: AdaptState, batch: Batch, before: Batch) -> Array:
@@ -58,6 +62,19 @@ def predictor(
         return jax.lax.map(at, jnp.arange(clips))
 
     return predict
+
+
+def _under(state: AdaptState, statistics: Callable[[Variables], Any]) -> AdaptState:
+    """The state with other BatchNorm statistics in each of its networks; what nobody predicts with is not computed."""
+    built = jax.tree.structure(state.variables)
+
+    def network(tree: Any) -> bool:
+        return jax.tree.structure(tree) == built
+
+    def replaced(tree: Any) -> Any:
+        return {**tree, "batch_stats": statistics(tree)} if network(tree) else tree
+
+    return jax.tree.map(replaced, state, is_leaf=network)
 
 
 def before(waves: Waves, stream: Sequence[StreamBatch], index: int, window: int, parallel: Parallel) -> Batch:

@@ -8,6 +8,7 @@ import soundfile
 from dhauds_jax.data.corruptions import check_cell, codec, get, microphone, telephone
 from dhauds_jax.data.corruptions import draws as D
 from dhauds_jax.data.corruptions.base import each
+from dhauds_jax.data.resampling import resample_wave
 from dhauds_jax.dsp.packets import losses, mean_burst
 from dhauds_jax.errors import BadInput
 from tests.data.transmitted import CLIPS, IDS, LENGTH, RATE, WAVES, run, voiced
@@ -169,6 +170,19 @@ def test_a_codec_gives_a_clip_back_as_long_and_without_delay(name, rate):
     if kind.most is not None:
         worst = codec.through(clip, rate, kind, kind.most)
         assert ((worst - clip) ** 2).sum() > ((heard - clip) ** 2).sum()
+
+
+@pytest.mark.parametrize("name", codec.CODECS)
+@pytest.mark.parametrize("largest", [1.0, 3.0])
+def test_clips_at_full_scale_and_beyond_come_back_as_they_were(name, largest):
+    """Resampling makes more of a clipped peak than full scale, which mu-law's table has no entry for."""
+    clip = largest * np.clip(20 * WAVES[0], -1, 1)
+    of = {"severity": 0.7, "codec": list(codec.CODECS).index(name), "most_hertz": 12_000.0, "compression": 0.5}
+    neutral = D.Draw(*[None] * len(D.Draw._fields))
+    draw = neutral._replace(choices={key: np.float32(value) for key, value in of.items()})
+    heard = codec.apply(clip, draw, sample_rate=RATE)
+    there = resample_wave(resample_wave(clip, RATE, 12_000), 12_000, RATE)
+    assert np.corrcoef(heard, there)[0, 1] > 0.97
 
 
 def test_codecs_are_drawn_alike_at_the_rates_that_a_clip_allows():

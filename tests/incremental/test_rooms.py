@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.incremental import joining, rooms
+from dhauds_jax.incremental import joining, learners, rooms
 from dhauds_jax.incremental.rooms import FREE
 from tests.incremental.points import begun, clips, logits, taught
 
@@ -140,3 +140,10 @@ def test_what_is_not_exact_is_refused(lacks, what, message):
     object.__setattr__(learned, "learner", learned.learner._replace(**{lacks: None}))
     with pytest.raises(BadInput, match=message):
         what(learned)
+
+
+def test_a_learner_that_keeps_tokens_has_room_for_fewer_classes():
+    learner, tokens = learners.make("ede", None), (3, 8)
+    learned = rooms.begun("ede", {}, "prototype", learner, {}, tokens, memory=1)
+    assert learned.state.memory.tokens.shape == (rooms.EXEMPLAR_CLASSES, 1, *tokens)
+    assert begun().info.max_classes == rooms.CLASSES > rooms.EXEMPLAR_CLASSES

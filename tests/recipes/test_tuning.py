@@ -62,6 +62,19 @@ def test_equal_accuracies_are_told_apart_by_nll_and_equal_ones_keep_the_default(
     assert (idle.trial.options, idle.why, len(idle.trials)) == ({"lr": 1e-3}, "default", 4)
 
 
+def test_likelihoods_that_differ_by_less_than_chance_are_equal():
+    """An idle method's NLL moves by 1e-7 nats: it neither climbs its grid to the end nor beats its floor."""
+    asked = []
+    idle = search((RATES,), of(lambda lr: 0.5, nll=lambda lr: 2.0 - 1e-4 * lr, asked=asked), DEFAULT, FLOOR)
+    assert (idle.trial.options, idle.why, asked) == ({"lr": 1e-3}, "harm", list(RATES.values))
+    better = search((RATES,), of(lambda lr: 0.6, nll=lambda lr: 2.0 - 1e-4 * lr), DEFAULT, FLOOR)
+    assert (better.trial.options, better.why, len(better.trials)) == ({"lr": 1e-3}, "default", 4)
+    of_two = search((RATES,), of(lambda lr: 0.6, nll=lambda lr: 1.0 if lr < 4e-3 else 0.9 - 1e-3 * lr), DEFAULT, FLOOR)
+    assert of_two.trial.options == {"lr": 5e-3}, "the first of those that beat the default"
+    enough = search((RATES,), of(lambda lr: 0.5, nll=lambda lr: 2.0 - 2e-3 * (lr == 5e-3)), DEFAULT, FLOOR)
+    assert (enough.trial.options, enough.why) == ({"lr": 5e-3}, "best")
+
+
 def test_what_collapses_or_diverges_cannot_win_whatever_its_score():
     """A rate that makes a trial look good and takes all clips into one class is what the older rule chose."""
     rising = of(lambda lr: 0.6 + lr, collapses=lambda lr: lr > 1e-3)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.report import board, intervals
+from dhauds_jax.report import board, intervals, rankings
 from dhauds_jax.report.looks import of_methods
+from dhauds_jax.report.rankings import leaderboard
 from dhauds_jax.report.tables import with_variants
 
 
@@ -86,6 +87,58 @@ def test_protocols_are_told_apart():
     assert rows[0][1] == "-", "a floor of another protocol is no floor"
 
 
+def test_floors_of_several_settings_are_floors_each_of_its_own_method():
+    """Two momenta: 70 % over a floor of 60, and 50 % over one of 55: +10 and -5 points, and no row for a floor."""
+    found = with_variants(
+        [
+            record("tent", "WHN", 0, value, lr=lr).copy() | {"options": {"lr": lr, "momentum": momentum}}
+            for value, lr, momentum in ((0.7, 0.1, 0.9), (0.6, 0.0, 0.9), (0.5, 0.1, 0.5), (0.55, 0.0, 0.5))
+        ]
+    )
+    header, _, *rows = cells(board.measures(found))
+    gains = {row[0]: row[header.index("gain")] for row in rows}
+    assert gains == {"tent [momentum=0.9]": "+10.0", "tent [momentum=0.5]": "-5.0"}
+    assert {one.method for one in board.ranked(found)} == set(gains) == set(board.cost_points(found))
+    board_rows = [row[0] for row in cells(leaderboard(found))[2:]]
+    assert board_rows == [
+        *("tent [momentum=0.9]", "tent at rate 0 [momentum=0.9]"),
+        *("tent [momentum=0.5]", "tent at rate 0 [momentum=0.5]"),
+    ]
+
+
+def test_a_floor_on_other_clips_is_no_floor():
+    found = [
+        record("tent", "WHN", 0, 0.7),
+        record("tent", "WHN", 0, 0.6, lr=0.0),
+        record("tent", "WHN", 0, 0.9, lr=0.0, n=300),
+        record("lame", "WHN", 0, 0.5, lr=None),
+    ]
+    header, _, tent, _ = cells(board.measures(with_variants(found)))
+    assert tent[header.index("gain")] == "+10.0"
+
+
+def test_transmissions_have_no_part_in_means_beside_others():
+    more = [record(method, "RIR", s, 0.0, lr=None) for method in ("lame", "source") for s in SEEDS]
+    assert board.ranks_table([*FOUND, *more]) == board.ranks_table(FOUND)
+
+
+def test_floors_change_no_comparison_and_no_choice():
+    curve = [{"metric": m, "criteria": {"information": m}} for m in (0.4, 0.6, 0.5)]
+    more = {"curve": curve, "selection": {"criterion": "information", "oracle_epoch": 1}, "collapsed": False}
+    found = with_variants([{**r, **more} for r in FOUND])
+    alone = [r for r in found if "at rate 0" not in r["method"]]
+    assert len(alone) < len(found)
+    for of in (rankings.versus, rankings.criteria, board.paired):
+        assert of(found) == of(alone)
+
+
+def test_pairs_of_two_protocols_are_two_tables():
+    more = [record(m, c, s, 0.9, protocol="batch1") for m in ("tent", "lame") for c in CELLS for s in SEEDS]
+    text = board.paired([*FOUND, *more])
+    assert "d, n: online, profile reference (accuracy):" in text
+    assert "d, n: batch1, profile reference (accuracy):" in text
+
+
 def test_ranks_by_hand():
     """tent, lame, source over (WHN 0, WHN 1, PSH 0, PSH 1): 1 1 3 2.5; 2 2 1 1; 3 3 2 2.5."""
     _, _, *rows = cells(board.ranks_table(FOUND))
@@ -123,7 +176,7 @@ def test_pairs_have_both_tests_and_holms_p():
     assert [row[2] for row in of_lame] == ["2 seeds", "2 cells"]
     assert of_lame[0][3:5] == ["47.5", "45.0"]
     assert of_lame[0][6:] == ["2 of 4", "1.000", "1.000", "0.500"]
-    assert {row[1] for row in rows} == {"lame", "source", "tent at rate 0"}
+    assert {row[1] for row in rows} == {"lame", "source"}, "a floor is no rival and corrects nobody's p"
     with pytest.raises(ValueError, match=r"^paired: norm is not among the methods, or alone"):
         board.paired(FOUND, "norm")
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dhauds_jax.report import estimates, tables
+from dhauds_jax.report import estimates
+from dhauds_jax.report.tables import shifted
 from tests.report.test_tables import CLEAN, a_record
 
 
@@ -41,8 +42,8 @@ def test_a_mean_over_cells_is_within_seeds_that_have_all_of_them():
     assert means.values == {(0, 0): pytest.approx(0.55), (1, 0): pytest.approx(0.65)}
     assert means.cells == 2
     assert estimates.names_of(means.left_out) == "seed 2 lacks TST-L2"
-    assert tables.shifted([CLEAN, *found]) == found
-    assert tables.shifted([CLEAN]) == [CLEAN]
+    assert shifted([CLEAN, *found]) == found
+    assert shifted([CLEAN]) == [CLEAN]
 
 
 def test_a_seed_with_other_source_weights_is_another_unit():

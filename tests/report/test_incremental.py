@@ -95,6 +95,12 @@ def test_two_checkpoints_of_one_network_are_two_lines_and_both_are_said():
     )
 
 
+def test_seeds_whose_classes_have_other_numbers_of_clips_are_said():
+    heard = {"trained_on": "birds", "knew_these_classes": 0, "hash": "abcdef0123456789"}
+    found = [record(seed, n=count, backbone=heard) for seed, count in enumerate((1040, 990))]
+    assert incremental._of_place(found).startswith("990 to 1,040 test clips of 2 classes; the network was not")
+
+
 def test_a_seed_counts_once(tmp_path):
     found = [{**record(seed, last), "cell": f"{seed}{last}"} for seed, last in ((0, 0.5), (1, 0.6), (0, 0.8))]
     (line,) = incremental.lines_of(found)
@@ -138,6 +144,10 @@ def test_a_row_a_session_for_tables():
     rows = incremental.tidy_rows([record(cell="x")])
     assert [row["session"] for row in rows] == [0, 1]
     assert [row["all"] for row in rows] == [0.9, 0.5]
+    one = record(cell="x")
+    one["per_session"]["auroc_background"] = [0.7, 0.8]
+    rows = incremental.tidy_rows([one])
+    assert [(row["auroc_background"], row["before_all"]) for row in rows] == [(0.7, None), (0.8, None)]
 
 
 def test_a_page_has_its_tables_from_the_records(tmp_path):

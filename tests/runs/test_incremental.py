@@ -189,6 +189,9 @@ def test_other_flags_are_other_cells(finished, points):
         ({"seeds": (0, -1)}, r"--seeds=-1: expected"),
         ({"batch_size": 0}, r"--batch_size=0: expected"),
         ({"memory_budget_mb": -1.0}, r"--memory_budget_mb=-1.0: expected"),
+        ({"tta_sessions": "some"}, r"unknown --tta_sessions 'some': expected"),
+        ({"cache_dtype": "float16"}, r"unknown --cache_dtype 'float16': expected"),
+        ({"cache_dir": str(Path(__file__) / "cache")}, r"--cache_dir=.*: cannot be made"),
         ({"base_shot": "most"}, r"--base_shot=most: expected a number of clips"),
     ],
 )

@@ -99,7 +99,7 @@ def test_shots_that_were_learnt_from_another_network_calibrate_nothing(points, t
 
 
 def test_all_shots_are_left_out_in_one_call_a_session(points, tmp_path):
-    """Sessions of three shots two by two: rooms of 6, 12 and, since there are no more, 18."""
+    """Three sessions of two classes and three shots each, in one shape."""
     run = a_run(points, tmp_path, seeds=(0,), learner=("ridge",))
     inputs = runner._inputs(run)
     (course,) = runner._courses(run, inputs, "ridge")
@@ -118,7 +118,7 @@ def test_all_shots_are_left_out_in_one_call_a_session(points, tmp_path):
         apart.append(np.asarray(made.held_out(now.state, given)["ridge"]))
     wanted = rejection.calibrated(np.concatenate(apart), np.concatenate([
         course.labels[one.shots] for one in course.plan]), seen, "max_logit")  # fmt: skip
-    assert rooms == [6, 12, 18] and found.temperature == pytest.approx(wanted.temperature, rel=1e-6)
+    assert rooms == [18] * 3 and found.temperature == pytest.approx(wanted.temperature, rel=1e-6)
     np.testing.assert_allclose(found.known, wanted.known, rtol=1e-9)
 
 

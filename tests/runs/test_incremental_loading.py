@@ -46,6 +46,13 @@ def test_a_class_that_has_too_few_then_is_refused(some):
         read(some, shot=4)
 
 
+def test_seeds_apart_are_seeds_of_one_line_whether_or_not_they_met_the_silent_clip(some):
+    """Of four clips of the class seed 0 draws another one, seed 2 the silent one first."""
+    found = [read(some, shot=1, seeds=(seed,)) for seed in (0, 2)]
+    listed = (some / "out" / "bad_files.txt").read_text()
+    assert listed.count("train_1.wav") == 1 and found[0].listing == found[1].listing
+
+
 def test_the_first_that_cannot_be_heard_stops_where_that_is_wanted(some):
     with pytest.raises(BadInput, match=r"the clip \S*train_1.wav is silent, expected one that can be heard; mend it"):
         read(some, on_bad_file="stop", shot=4)

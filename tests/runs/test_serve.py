@@ -18,7 +18,7 @@ import soundfile
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model import load
-from dhauds_jax.runs import serve, serve_sessions
+from dhauds_jax.runs import serve, serve_ray, serve_sessions
 from dhauds_jax.serve import canary, running
 from dhauds_jax.serve.request import ServeRun
 from dhauds_jax.serve.snapshots import Snapshots
@@ -74,6 +74,12 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_what_cannot_be_served_is_said_before_anything_is_compiled(flags, said):
     with pytest.raises(BadInput, match=said):
         serve.serve(ServeRun(**{"checkpoint": ("words15",), **flags}))
+
+
+def test_a_threshold_that_there_is_not_is_said_before_a_cluster_is_started(monkeypatch):
+    monkeypatch.setattr(serve_ray.ray_cluster, "check_package", lambda: None)
+    with pytest.raises(BadInput, match=r"^--reject: words15 holds no scores of left-out clips"):
+        serve.serve(ServeRun(checkpoint=("words15",), reject=0.05, engine="ray"))
 
 
 def test_a_port_that_is_taken_is_said():

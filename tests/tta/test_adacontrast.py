@@ -156,9 +156,11 @@ def test_adacontrast_takes_three_steps_by_hand():
         for part in followed:  # the weak view's mean, then the strong one's
             mean = 0.9 * mean + 0.1 * part
         np.testing.assert_allclose(affine.running(state)[0], mean, rtol=1e-9)
+        np.testing.assert_allclose(prediction.logits[REAL], logits(x, hand.student), rtol=1e-6, atol=1e-8)
         now_mean, var = affine.running(state)
-        logits_now = (x - now_mean) / np.sqrt(var + 1e-5) * hand.student[:3] + hand.student[3:]
-        np.testing.assert_allclose(prediction.logits[REAL], logits_now[REAL], rtol=1e-6, atol=1e-8)
+        evaluated = (x - now_mean) / np.sqrt(var + 1e-5) * hand.student[:3] + hand.student[3:]
+        found = method.predict(state, by_hand.batch(x, WEIGHTS))
+        np.testing.assert_allclose(found, evaluated, rtol=1e-6, atol=1e-7)
     ring = state.memory.ring
     assert int(ring.added) == 21
     place = [i % PLACES for i in range(11, 21)]

@@ -80,10 +80,10 @@ def test_rmt_takes_a_step_by_hand(prototypes):
     np.testing.assert_allclose(student, moved[:6], atol=TOLERANCE)
     np.testing.assert_allclose(by_hand.numbers_of(after.memory.projector), moved[6:], atol=TOLERANCE)
     wanted = 0.75 * START + 0.25 * student
-    np.testing.assert_allclose(by_hand.both(after.memory.teacher), wanted, rtol=1e-12)
+    np.testing.assert_allclose(by_hand.both(after.memory.teacher["params"]), wanted, rtol=1e-12)
     # Student and teacher begin as one: their sum, before the update, is twice the source's logits.
     np.testing.assert_allclose(prediction.logits[:7], 2 * logits(X[:7], START), rtol=1e-10)
-    both = affine.running(after)[0], after.memory.teacher_stats["encoder"]["batch_norm"]["mean"]
+    both = (affine.running(one)[0] for one in (after, after._replace(variables=after.memory.teacher)))
     for mean in both:
         np.testing.assert_allclose(mean, 0.9 * float(np.float32(0.2)) + 0.1 * X[:7].astype(float).mean(0), rtol=1e-12)
     mean, var = affine.running(after)
@@ -95,7 +95,7 @@ def test_rmt_takes_a_step_by_hand(prototypes):
 
 @pytest.mark.usefixtures("in_double")
 def test_the_warm_up_rises_to_its_rate_on_the_source_alone():
-    options = OPTIONS | {"warm_up": 10, "warm_up_lr": 0.2}
+    options = OPTIONS | {"warm_up": 10, "lr": 0.2}
     _, state = by_hand.make("rmt", INFO._replace(batch_size=5), momentum=0.5, **options)
     student, teacher, buffer = START.copy(), START.copy(), np.zeros(6)
     for i in range(2):
@@ -108,12 +108,19 @@ def test_the_warm_up_rises_to_its_rate_on_the_source_alone():
         student = student - 0.2 * (i + 1) / 2 * buffer
         teacher = 0.75 * teacher + 0.25 * student
     np.testing.assert_allclose(np.concatenate(affine.parameters(state)), student, atol=TOLERANCE)
-    np.testing.assert_allclose(by_hand.both(state.memory.teacher), teacher, atol=TOLERANCE)
+    np.testing.assert_allclose(by_hand.both(state.memory.teacher["params"]), teacher, atol=TOLERANCE)
     assert np.abs(student - START).max() > 1e-3
     mean, var = affine.running(state)
     np.testing.assert_array_equal([mean, var], np.float32([[0.2] * 3, [1.5] * 3]))
     trace = jax.tree.leaves(state.opt_state[0])  # the optimiser goes on where the warm-up ended
     np.testing.assert_allclose(np.sort(np.concatenate(trace)), np.sort(buffer), atol=10 * TOLERANCE)
+
+
+@pytest.mark.usefixtures("in_double")
+def test_at_rate_0_the_warm_up_moves_nothing():
+    """What a board calls its floor has learnt nothing, from source clips neither."""
+    _, state = by_hand.make("rmt", INFO._replace(batch_size=5), **OPTIONS | {"warm_up": 10, "lr": 0.0})
+    np.testing.assert_array_equal(np.concatenate(affine.parameters(state)), START)
 
 
 @pytest.mark.slow

@@ -1,13 +1,15 @@
 """The sliding window of single clips against NumPy, on the linear network."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dhauds_jax.cells.checking import check
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.errors import BadInput
-from dhauds_jax.tta import protocols
+from dhauds_jax.tta import protocols, sliding
+from dhauds_jax.types import Batch
 from tests.tta import linear
 
 WAVES = np.random.default_rng(3).normal(0.3, 1.2, (10, 2)).astype(np.float32)
@@ -65,6 +67,40 @@ def test_a_method_that_corrects_within_its_batch_corrects_within_the_window():
     assert np.ptp(alone, axis=0).max() == 0
     _, wide, _ = stream(linear.compiled("lame", statistics="batch", k=1), 6)
     assert np.ptp(wide, axis=0).max() > 0.1
+
+
+OTHER = {"encoder": {"batch_norm": {"mean": jnp.asarray([5.0, -7.0]), "var": jnp.asarray([9.0, 0.01])}}}
+
+
+def other_statistics(tree):
+    """The state with other running statistics wherever it has some."""
+    same = lambda one: jax.tree.structure(one) == jax.tree.structure(OTHER)  # noqa: E731
+    is_stats = lambda one: same(one) and "mean" in one["encoder"]["batch_norm"]  # noqa: E731
+    return jax.tree.map(lambda one: OTHER if is_stats(one) else one, tree, is_leaf=is_stats)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("auto", {"candidates": "norm+tent", "leave": False}),
+        ("auto", {"candidates": "tent"}),  # too few clips to choose it: the source, under the window too
+        ("rmt", {"lr": 0.1, "prototypes": "head", "replay": 0.0, "warm_up": 0, "projection": 2}),
+    ],
+)
+def test_every_network_of_a_method_is_under_the_window(name, options):
+    """Auto predicts with one of several networks, RMT with two: of none the running statistics count."""
+    method = linear.compiled(name, **options)
+    state = method.init(linear.VARIABLES, linear.INFO)
+    state, _ = method.step(state, linear.BATCH, jax.random.key(1))
+    predict = jax.jit(sliding.predictor(linear.classifier(), method))
+    batch, before = (Batch(*(x[some] for x in linear.BATCH[:3])) for some in (slice(6, 8), slice(1, 6)))
+    found = np.asarray(predict(state, batch, before))
+    np.testing.assert_array_equal(found, predict(other_statistics(state), batch, before))
+    networks = [state.variables, *([state.memory.teacher] if name == "rmt" else [])]
+    for row, last in enumerate((linear.WAVE[1:7], linear.WAVE[2:8])):
+        x, last = linear.WAVE[6 + row], last.astype(np.float64)
+        each = [linear.logits(x, linear.affine(one), last.mean(0), last.var(0)) for one in networks]
+        np.testing.assert_allclose(found[row], sum(each), rtol=2e-5, atol=2e-5)
 
 
 def test_the_option_is_left_out_at_its_default_and_checked():

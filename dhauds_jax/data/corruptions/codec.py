@@ -3,7 +3,8 @@
 Severity s lets a codec have the samples a second next below 24,000 / 3^s times U[0.7, 1.4) and below the clip's, of
 `HERTZ`; and libsndfile's compression, of 0 to 1, grow with s times U[0.75, 1): MP3 (variable bit rate) to 0.9, Vorbis
 to 1, Opus from 32 to 6 kbit a second, by factors. Mu-law has its rate alone. Codecs give a clip back without delay and
-as long as it was; the energy is what they leave of it.
+as long as it was; the energy is what they leave of it. A clip that would go beyond full scale in the codec, as
+resampling alone can make it, is scaled to `PEAK` before and back behind: codecs are told nothing above it.
 
 Samples depend on the version of libsndfile, which records name (`made_with`); draws do not.
 """
@@ -23,6 +24,8 @@ from dhauds_jax.data.corruptions.severity import between, on_axis, severity_of
 from dhauds_jax.data.resampling import resample_wave
 from dhauds_jax.errors import BadInput
 
+PEAK = 0.95
+"""Largest sample that a codec is given: what lies between these goes beyond it, and decoders cut at 1."""
 HERTZ = (8000, 12000, 16000, 24000, 48000)
 """Samples a second that every codec here takes."""
 
@@ -74,7 +77,10 @@ def apply(wave: np.ndarray, draw: Draw, noise: None = None, *, sample_rate: int,
         return wave
     codec, rate = list(CODECS.values())[int(draw.choices["codec"])], hertz(draw, sample_rate)
     compression = None if codec.most is None else float(draw.choices["compression"])
-    heard = through(resample_wave(wave, sample_rate, rate), rate, codec, compression)
+    sent = resample_wave(wave, sample_rate, rate)
+    # libsndfile looks samples up in its table of mu-law unseen: one of 1.0001 would come back as -0.98
+    scale = np.float32(max(np.abs(sent).max() / PEAK, 1.0))
+    heard = through(sent / scale, rate, codec, compression) * scale
     back = resample_wave(heard, rate, sample_rate)[: len(wave)]
     return np.pad(back, (0, len(wave) - len(back)))
 
@@ -83,7 +89,7 @@ def through(wave: np.ndarray, rate: int, codec: Codec, compression: float | None
     """Encodes and decodes in memory.
 
     Args:
-      wave: float32 (time,), at most 1.
+      wave: float32 (time,), at most `PEAK`.
       rate: samples a second, of `HERTZ`.
       codec: of `CODECS`.
       compression: libsndfile's, 0 to `codec.most`.

@@ -29,7 +29,7 @@ HEADS = ("prototype", "linear", "nme")
 EXEMPLAR = 2**30
 """What exemplars are numbered from, where clips have their own numbers."""
 
-DESCENT = Descent(lr=1e-3, momentum=0.9, decay=2e-4, batch=25, drops=(80,), drop=0.1)
+DESCENT = Descent(lr=1e-3, momentum=0.9, decay=2e-4, batch=25, drops=(80,), drop=0.1, piece=5)
 """Of every session but the first."""
 
 

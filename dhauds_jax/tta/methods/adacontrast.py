@@ -156,7 +156,8 @@ def adacontrast(
     `classify CE(S(q), label) + contrast L_ins + diversity sum_c p_c log p_c`, L_ins `instance_rows` of the embeddings
     S(q) and T(k) against the remembered keys, p the mean of softmax S(q); then T(k) with the label, and T(w), are
     remembered. The running statistics follow w, then q. A step's prediction is that of the clips themselves, after the
-    update, as an evaluation is.
+    update and by the batch's statistics. (The original's is an evaluation by the running ones, which lag behind in a
+    short stream: that is the protocols' `order=adapt_first`.)
 
     Args:
       classifier: the network.
@@ -176,7 +177,7 @@ def adacontrast(
       shift: strong view: largest circular shift (images: MoCo's cuts, colours, blurs).
       gain_db: strong view: largest gain or loss in dB.
       noise: strong view: noise as a share of the clip's root mean square.
-      evaluate: statistics of the predictions, "running" (as the original) or "batch".
+      evaluate: statistics of an evaluation pass, "running" (followed while adapting, as the original) or "batch".
       group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread; every device then remembers all clips.
 
@@ -239,7 +240,7 @@ def adacontrast(
         rows = (keys, labels, slowly.embedding, jax.nn.softmax(slowly.logits, -1))
         rows, everyone = whole_batch((rows, weights), axis_name)
         state = state._replace(memory=AdaContrastMemory(slow, placed(ring, rows, everyone)))
-        return state, Prediction(predict(state, batch), evaluated.losses)
+        return state, Prediction(forward(state.variables, batch.wave, weights, FIXED)[0].logits, evaluated.losses)
 
     return Method(init, step, predict, adapts=group, passes=(5, 1))
 

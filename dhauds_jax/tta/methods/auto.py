@@ -103,17 +103,17 @@ class _Side(NamedTuple):
     classifier: Classifier
     made: Mapping[str, Method]
 
-    def said(self, kept: AutoMemory, chosen: Array, batch: Batch) -> Array:
-        """An evaluation of the chosen one."""
+    def said(self, state: AdaptState, batch: Batch) -> Array:
+        """An evaluation of the chosen one, whose variables are the state's."""
 
         def source() -> Array:
-            return self.classifier.apply(kept.source, batch.wave, mode=EVAL)[0].logits
+            return self.classifier.apply(state.variables, batch.wave, mode=EVAL)[0].logits
 
-        def other(method: Method, state: AdaptState) -> Callable[[], Array]:
-            return lambda: method.predict(state, batch)
+        def other(method: Method, its: AdaptState) -> Callable[[], Array]:
+            return lambda: method.predict(its._replace(variables=state.variables), batch)
 
-        pairs = zip(self.made.values(), kept.states, strict=True)
-        return jax.lax.switch(chosen, [source, *(other(*pair) for pair in pairs)])
+        pairs = zip(self.made.values(), state.memory.states, strict=True)
+        return jax.lax.switch(state.memory.chosen, [source, *(other(*pair) for pair in pairs)])
 
     def variables(self, kept: AutoMemory, chosen: Array) -> Variables:
         """Those of the chosen one."""
@@ -195,7 +195,7 @@ def auto(
         return AdaptState(variables, (), kept, jnp.array(nothing))
 
     def predict(state: AdaptState, batch: Batch) -> Array:
-        return side.said(state.memory, state.memory.chosen, batch)
+        return side.said(state, batch)
 
     def step(state: AdaptState, batch: Batch, key: PRNGKeyArray) -> tuple[AdaptState, Prediction]:
         kept = state.memory

@@ -47,15 +47,13 @@ class RmtMemory(NamedTuple):
     """What RMT keeps beside the student.
 
     Attributes:
-      teacher: the teacher's moving leaves.
-      teacher_stats: its BatchNorm statistics.
+      teacher: the teacher's variables, its BatchNorm statistics among them.
       projector: of `contrast.first_projector`, learnt with the student.
       prototypes: of the source.
       replayed: the labelled source clips that are replayed; () without.
     """
 
-    teacher: Any
-    teacher_stats: Any
+    teacher: Variables
     projector: Any
     prototypes: Prototypes
     replayed: SourceData | tuple[()]
@@ -112,6 +110,7 @@ def warmed_up(
 @declares(
     contract_options={"warm_up": 16, "group": "norm"},
     because="two updates warm up as many do, and Adam makes whole steps of the rounding errors in a gradient that is 0",
+    begins_at_rate=True,
 )
 def rmt(
     classifier: Classifier,
@@ -125,7 +124,6 @@ def rmt(
     replay: float = 1.0,
     replay_clips: int = 64,
     warm_up: int = 500,
-    warm_up_lr: float = 1e-3,
     prototypes: str = "source",
     temperature: float = 0.1,
     projection: int = 128,
@@ -157,8 +155,7 @@ def rmt(
       replay: weight of the source's cross-entropy; 0 replays none and keeps no source clips.
       replay_clips: source clips replayed in a step (the authors: as many as the batch has).
       warm_up: source clips in the warm-up (50,000 in the authors' code, once through CIFAR; here once through
-        `--source_clips`); 0 leaves it out.
-      warm_up_lr: the rate that it rises to (`lr` in the authors' code).
+        `--source_clips`), at a rate that rises to `lr`; 0 leaves it out.
       prototypes: "source" (mean embeddings of the source clips) or "head" (columns of the last layer); with "head",
         `replay=0` and `warm_up=0` no source clips are needed.
       temperature: of the contrastive loss.
@@ -180,16 +177,11 @@ def rmt(
     if warm_up < 0:
         raise BadInput(f"rmt: warm_up is {warm_up}, expected 0 or a number of source clips")
     registry.check("prototypes of method rmt", prototypes, PROTOTYPES)
-    optimise, beginning = (sgd_or_adam("rmt", optimiser, rate, momentum) for rate in (lr, warm_up_lr))
+    optimise = sgd_or_adam("rmt", optimiser, lr, momentum)
     needs = ("source_data",) if replay > 0 or warm_up > 0 or prototypes == "source" else ()
 
     def forward(variables: Variables, wave: Array, weights: Array, mode: Mode) -> tuple[Outputs, Any]:
         return classifier.apply(variables, wave, mode=mode, weights=weights, axis_name=axis_name)
-
-    def teacher_of(state: AdaptState) -> Variables:
-        kept, frozen = state.memory, masks.split(state.variables["params"], group)[1]
-        params = masks.merge(kept.teacher, frozen)
-        return {**state.variables, "params": params, "batch_stats": kept.teacher_stats}
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         if info.source is None and needs:
@@ -197,17 +189,17 @@ def rmt(
         found = first_prototypes("rmt", classifier, variables, info, prototypes)
         projector = first_projector(found.vectors.shape[1], projection, float_type(variables))
         state = joint_state("rmt", variables, optimise, group, projector)
-        slow = jax.tree.map(jnp.copy, masks.split(variables["params"], group)[0])
+        slow, frozen = masks.split(variables["params"], group)
         if warm_up > 0:
-            plan = WarmUp(warm_up, info.batch_size or replay_clips, beginning, teacher_momentum)
+            plan = WarmUp(warm_up, info.batch_size or replay_clips, optimise, teacher_momentum)
             state, slow = jax.jit(lambda s, d: warmed_up(classifier, s, group, d, plan))(state, info.source)
-        stats = jax.tree.map(jnp.copy, variables["batch_stats"])
+        teacher = jax.tree.map(jnp.copy, {**variables, "params": masks.merge(slow, frozen)})
         kept = info.source if replay > 0 else ()
-        return state._replace(memory=RmtMemory(slow, stats, projector, found, kept))
+        return state._replace(memory=RmtMemory(teacher, projector, found, kept))
 
     def predict(state: AdaptState, batch: Batch) -> Array:
         mode = normalisers.EVALUATIONS[evaluate]
-        both = (forward(v, batch.wave, batch.weights, mode)[0] for v in (state.variables, teacher_of(state)))
+        both = (forward(v, batch.wave, batch.weights, mode)[0] for v in (state.variables, state.memory.teacher))
         return sum(outputs.logits for outputs in both)
 
     def replay_loss(variables: Variables, source: SourceData, key: PRNGKeyArray) -> Array:
@@ -219,7 +211,7 @@ def rmt(
         copy_key, replay_key = jax.random.split(key)
         kept, weights = state.memory, batch.weights
         copies = augmented(copy_key, batch.wave, batch.index, augmentation)
-        slow, slow_stats = forward(teacher_of(state), batch.wave, weights, FOLLOWING)
+        slow, slow_stats = forward(kept.teacher, batch.wave, weights, FOLLOWING)
 
         def loss(variables: Variables, projector: Any) -> tuple[Array, Evaluated]:
             plain, stats = forward(variables, batch.wave, weights, FOLLOWING)
@@ -237,9 +229,10 @@ def rmt(
             return value, Evaluated({"total": value, **terms}, stats, plain.logits)
 
         state, projector, evaluated = joint_update(state, kept.projector, loss, optimise, group, axis_name)
-        fast = masks.split(state.variables["params"], group)[0]
-        teacher = averaged(kept.teacher, fast, teacher_momentum)
-        memory = kept._replace(teacher=teacher, teacher_stats=slow_stats, projector=projector)
+        fast, frozen = masks.split(state.variables["params"], group)
+        moved = averaged(masks.split(kept.teacher["params"], group)[0], fast, teacher_momentum)
+        teacher = {**kept.teacher, "params": masks.merge(moved, frozen), "batch_stats": slow_stats}
+        memory = kept._replace(teacher=teacher, projector=projector)
         return state._replace(memory=memory), Prediction(evaluated.logits + slow.logits, evaluated.losses)
 
     passes = (4, 3) if replay > 0 else (3, 2)
