@@ -26,15 +26,19 @@ from dhauds_jax.workdir import provenance
 from dhauds_jax.workdir.saver import Saver
 
 
-def _passes(method: Method, cell: Cell, every: int) -> dict[str, float]:
-    """Forward and backward passes per clip of the whole run, evaluations apart."""
+def _passes(method: Method, cell: Cell, every: int, batch_norm: bool) -> dict[str, float]:
+    """Forward and backward passes per clip of the whole run, evaluations and the method's start apart.
+
+    Of a window all clips are passed through each network for its statistics (with BatchNorm), and all are predicted.
+    """
     forward, backward = method.passes
-    window = dict(cell.protocol_options).get("window", 0)  # once for its statistics, once for its predictions
+    window = dict(cell.protocol_options).get("window", 0)
+    each, statistics = method.predicts, method.predicts.networks if batch_norm else 0
     offline = protocols.PROTOCOLS[cell.protocol].epochs
     times = cell.epochs if offline else 1 / every
     return {
-        "forward": forward * times + 2 * window,
-        "backward": backward * times,
+        "forward": forward * times + window * (statistics + each.forward),
+        "backward": backward * times + window * each.backward,
         "evaluation": cell.epochs + 1 if offline else 0,
     }
 
@@ -216,7 +220,7 @@ def record_of(
         "seed": cell.seed,
         **_chosen(cell, target, before, trajectory),
         "seconds": trajectory.seconds,
-        "passes": _passes(method, cell, plan.every),
+        "passes": _passes(method, cell, plan.every, bool(jax.tree.leaves(source.variables["batch_stats"]))),
         "parameters_moved": masks.count(source.variables["params"], method.adapts),
         "options": {**dict(cell.options), **extra},
         "protocol_options": dict(cell.protocol_options),
