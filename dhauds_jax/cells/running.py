@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,9 @@ def run_cell(
     classifier, batch_size = source.classifier, cell.batch_size
     if with_embeddings:  # said now, not after the run
         embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], classifier.config.classes)
-    state = method.init(source.variables, info)
+    begun = time.perf_counter()
+    state = jax.block_until_ready(method.init(source.variables, info))
+    started = time.perf_counter() - begun  # a warm-up or statistics of source clips are the method's cost too
     run = programs.compiled(cell, classifier, method, (state, target.waves[:1]), where)
     saver = saver_of(cell, source, workdir, save_every_s)
     unadapted = programs.source_logits(classifier, source.variables, target.waves, batch_size, where)
@@ -127,6 +130,7 @@ def run_cell(
         if target.evaluation is not None:
             variables = statistics.of("evaluation", source.variables)
             before = programs.source_logits(classifier, variables, target.evaluation, batch_size, where)
+    trajectory = trajectory._replace(seconds=trajectory.seconds + started)
     record = record_of(cell, source, target, plan, before, trajectory, run.method, statistics, command, where)
     record["flops_per_clip"] = programs.flops(cell, classifier, run, trajectory.state, target.waves.shape[1])
     if with_embeddings:
