@@ -26,6 +26,7 @@ class Declared(NamedTuple):
       unsaid: option -> the value with which, or `options -> whether`, it changes nothing and is left out of records and
         of what names a cell. For options that are younger than published records, whose cells keep their names.
       recipes: name -> the options of a published recipe, which `--options=recipe=NAME` sets before all others.
+      begins_at_rate: whether its `init` learns at the rate, so that runs at other rates begin elsewhere.
     """
 
     profiles: Mapping[str, Options] = _NOTHING
@@ -33,6 +34,7 @@ class Declared(NamedTuple):
     because: str = ""
     unsaid: Options = _NOTHING
     recipes: Mapping[str, Options] = _NOTHING
+    begins_at_rate: bool = False
 
 
 def declares(
@@ -42,6 +44,7 @@ def declares(
     because: str = "",
     unsaid: Options = _NOTHING,
     recipes: Mapping[str, Options] = _NOTHING,
+    begins_at_rate: bool = False,
 ) -> Callable[[Factory], Factory]:
     """Decorator of a factory; the arguments are those of `Declared`.
 
@@ -52,7 +55,7 @@ def declares(
         raise ValueError(f"contract options {dict(contract_options)} without `because`: say why the table needs them")
 
     def mark(factory: Factory) -> Factory:
-        factory.declared = Declared(profiles, contract_options, because, unsaid, recipes)
+        factory.declared = Declared(profiles, contract_options, because, unsaid, recipes, begins_at_rate)
         return factory
 
     return mark

@@ -22,6 +22,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets import masks
 from dhauds_jax.tta import methods
+from dhauds_jax.tta.declared import declared
 from dhauds_jax.tta.evaluation import own
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
@@ -51,6 +52,7 @@ class Study(NamedTuple):
       predict: `(copies, shared, batch) -> logits` (seeds, rates, batch, classes).
       observe: `(copies, shared, batch) -> pytree` of (seeds, rates, batch, ...), what `begin_epoch` looks at.
       begin_epoch: `(copies, shared, observed, keys) -> copies`, None where the method has none.
+      begun: `(variables, info, rates) -> states` before the first update, one for all rates or one a rate.
     """
 
     method: Method
@@ -60,6 +62,7 @@ class Study(NamedTuple):
     predict: Callable[..., Array]
     observe: Callable[..., Any]
     begin_epoch: Callable[..., AdaptState] | None
+    begun: Callable[[Variables, RunInfo, tuple[float, ...] | None], list[AdaptState]]
 
     @property
     def shape(self) -> Copy:
@@ -137,6 +140,10 @@ def study(
     def begin_epoch(method: Method, state: AdaptState, observed: Any, key: PRNGKeyArray) -> AdaptState:
         return parted(method.begin_epoch(state, observed, key), method.adapts)[0]
 
+    def begun(variables: Variables, info: RunInfo, at: tuple[float, ...] | None) -> list[AdaptState]:
+        apart = at is not None and declared(methods.factory(name)).begins_at_rate
+        return [one.init(variables, info) for one in ([made(rate) for rate in at or ()] if apart else [method])]
+
     jit = functools.partial(jax.jit, compiler_options=None if compiler_options is None else dict(compiler_options))
     jitted = jit(over_copies(predict, None))
     return Study(
@@ -147,6 +154,7 @@ def study(
         jitted,
         jitted if method.observe is None else jit(over_copies(observe, None)),
         None if method.begin_epoch is None else jit(over_copies(begin_epoch, 0, None)),
+        begun,
     )
 
 
@@ -175,11 +183,12 @@ def start(study: Study, variables: Variables | Sequence[Variables], info: RunInf
     trees = [variables] if isinstance(variables, Mapping) else list(variables)
     if len(trees) not in (1, study.seeds):
         raise BadInput(f"{len(trees)} trees of variables for {study.seeds} seeds: expected one, or one a seed")
-    parts = [parted(study.method.init(tree, info), study.method.adapts) for tree in trees]
-    first = jax.tree.map(lambda *leaves: jnp.stack(leaves)[:, None], *(copy for copy, _ in parts))
+    parts = [[parted(state, study.method.adapts) for state in study.begun(tree, info, study.rates)] for tree in trees]
+    rows = [jax.tree.map(lambda *leaves: jnp.stack(leaves), *(copy for copy, _ in part)) for part in parts]
+    first = jax.tree.map(lambda *leaves: jnp.stack(leaves), *rows)
     spread = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (*study.shape, *leaf.shape[2:])), first)
     rates = jnp.zeros(1, jnp.float32) if study.rates is None else jnp.asarray(study.rates, jnp.float32)
-    return own(spread), Shared(parts[0][1], rates)
+    return own(spread), Shared(parts[0][0][1], rates)
 
 
 def state_of(copies: AdaptState, shared: Shared, copy: Copy) -> AdaptState:

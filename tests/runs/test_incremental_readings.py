@@ -24,7 +24,8 @@ def read(run, condition):
     return found.take(there), readings.cache.made, held
 
 
-@pytest.mark.parametrize("condition", [NOISY, pytest.param(CLEAN_ONE, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("condition", [NOISY, CLEAN_ONE])
 def test_another_seed_reads_what_no_seed_has_read(condition, tones, tmp_path):
     same = {"corruption": condition[:1], "noise_dir": str(tones / "noise"), "cache_dir": str(tmp_path / "cache")}
     run = of_tones(tones, tmp_path, shot=2, sessions=1, **same)  # five of fifteen classes

@@ -95,7 +95,7 @@ def test_rmt_takes_a_step_by_hand(prototypes):
 
 @pytest.mark.usefixtures("in_double")
 def test_the_warm_up_rises_to_its_rate_on_the_source_alone():
-    options = OPTIONS | {"warm_up": 10, "warm_up_lr": 0.2}
+    options = OPTIONS | {"warm_up": 10, "lr": 0.2}
     _, state = by_hand.make("rmt", INFO._replace(batch_size=5), momentum=0.5, **options)
     student, teacher, buffer = START.copy(), START.copy(), np.zeros(6)
     for i in range(2):
@@ -114,6 +114,13 @@ def test_the_warm_up_rises_to_its_rate_on_the_source_alone():
     np.testing.assert_array_equal([mean, var], np.float32([[0.2] * 3, [1.5] * 3]))
     trace = jax.tree.leaves(state.opt_state[0])  # the optimiser goes on where the warm-up ended
     np.testing.assert_allclose(np.sort(np.concatenate(trace)), np.sort(buffer), atol=10 * TOLERANCE)
+
+
+@pytest.mark.usefixtures("in_double")
+def test_at_rate_0_the_warm_up_moves_nothing():
+    """What a board calls its floor has learnt nothing, from source clips neither."""
+    _, state = by_hand.make("rmt", INFO._replace(batch_size=5), **OPTIONS | {"warm_up": 10, "lr": 0.0})
+    np.testing.assert_array_equal(np.concatenate(affine.parameters(state)), START)
 
 
 @pytest.mark.slow

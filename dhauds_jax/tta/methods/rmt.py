@@ -111,6 +111,7 @@ def warmed_up(
 @declares(
     contract_options={"warm_up": 16, "group": "norm"},
     because="two updates warm up as many do, and Adam makes whole steps of the rounding errors in a gradient that is 0",
+    begins_at_rate=True,
 )
 def rmt(
     classifier: Classifier,
@@ -124,7 +125,6 @@ def rmt(
     replay: float = 1.0,
     replay_clips: int = 64,
     warm_up: int = 500,
-    warm_up_lr: float = 1e-3,
     prototypes: str = "source",
     temperature: float = 0.1,
     projection: int = 128,
@@ -156,8 +156,7 @@ def rmt(
       replay: weight of the source's cross-entropy; 0 replays none and keeps no source clips.
       replay_clips: source clips replayed in a step (the authors: as many as the batch has).
       warm_up: source clips in the warm-up (50,000 in the authors' code, once through CIFAR; here once through
-        `--source_clips`); 0 leaves it out.
-      warm_up_lr: the rate that it rises to (`lr` in the authors' code).
+        `--source_clips`), at a rate that rises to `lr`; 0 leaves it out.
       prototypes: "source" (mean embeddings of the source clips) or "head" (columns of the last layer); with "head",
         `replay=0` and `warm_up=0` no source clips are needed.
       temperature: of the contrastive loss.
@@ -179,7 +178,7 @@ def rmt(
     if warm_up < 0:
         raise BadInput(f"rmt: warm_up is {warm_up}, expected 0 or a number of source clips")
     registry.check("prototypes of method rmt", prototypes, PROTOTYPES)
-    optimise, beginning = (sgd_or_adam("rmt", optimiser, rate, momentum) for rate in (lr, warm_up_lr))
+    optimise = sgd_or_adam("rmt", optimiser, lr, momentum)
     needs = ("source_data",) if replay > 0 or warm_up > 0 or prototypes == "source" else ()
 
     def forward(variables: Variables, wave: Array, weights: Array, mode: Mode) -> tuple[Outputs, Any]:
@@ -193,7 +192,7 @@ def rmt(
         state = joint_state("rmt", variables, optimise, group, projector)
         slow, frozen = masks.split(variables["params"], group)
         if warm_up > 0:
-            plan = WarmUp(warm_up, info.batch_size or replay_clips, beginning, teacher_momentum)
+            plan = WarmUp(warm_up, info.batch_size or replay_clips, optimise, teacher_momentum)
             state, slow = jax.jit(lambda s, d: warmed_up(classifier, s, group, d, plan))(state, info.source)
         teacher = jax.tree.map(jnp.copy, {**variables, "params": masks.merge(slow, frozen)})
         kept = info.source if replay > 0 else ()
