@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import soundfile
 
+from dhauds_jax.recipes import tuned
+from dhauds_jax.tta import methods
 from tests.runs import tiny
 from tests.test_arrows import ROOMS
 
@@ -86,6 +88,39 @@ def test_links_between_pages_lead_somewhere(page):
             assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}, anchor
 
 
+TABLE = re.compile(r"((?:^[ ]*\|.*\|[ ]*\n)+)", re.MULTILINE)
+RULE = re.compile(r"[ ]*\|(?:[ ]*:?-+:?[ ]*\|)+[ ]*")
+
+
+def columns(row):
+    """How many cells a row of a table has; an escaped bar is of a cell's text."""
+    return len(re.sub(r"\\\|", "", row.strip())[1:-1].split("|"))
+
+
+def torn_rows(text):
+    """Rows of tables that have another number of cells than the head of their table."""
+    text = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE) + "\n"
+    found = []
+    for rows in (block.splitlines() for block in TABLE.findall(text)):
+        if len(rows) > 1 and RULE.fullmatch(rows[1]):
+            found += [row for row in rows if columns(row) != columns(rows[0])]
+    return found
+
+
+@by_page
+def test_rows_of_tables_have_the_columns_of_their_head(page):
+    assert torn_rows(page.read_text(encoding="utf-8")) == []
+
+
+def test_the_page_of_methods_says_which_have_no_rate_and_which_are_tuned_by_sgd():
+    page = " ".join((ROOT / "docs" / "methods.md").read_text(encoding="utf-8").split())
+    (said,) = re.findall(r"All methods run so; ([^.;]*) have no rate", page)
+    without = {name for name in methods.METHODS if "lr" not in methods.default_options(name, "corrected")}
+    assert set(re.findall(r"`(\w+)`", said)) == without
+    (said,) = re.findall(r"\(methods of one's own too\); ([^:]*): 1, 10, 40", page)
+    assert tuple(re.findall(r"`(\w+)`", said)) == tuned.SGD_METHODS
+
+
 def test_the_table_of_rooms_has_every_room():
     page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
     assert set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)) == set(ROOMS)
@@ -95,6 +130,8 @@ def test_what_is_not_there_is_seen():
     assert absent_files("`tta/parallel.py` and dhauds_jax/parallel.py, tests/test_docs.py") == {"tta/parallel.py"}
     text = "dhauds_jax.nets.zoo.build, dhauds_jax.nets.zoo.bild, dhauds_jax.data.sets.DataSet, experiments.adept"
     assert absent_names(text) == {"dhauds_jax.nets.zoo.bild", "experiments.adept"}
+    head = "| a | b |\n|---|---:|\n"
+    assert torn_rows(f"{head}| `x\\|y` | 2 |\n| 1 | 2 | 3 |\n| 1 |\n\n{head}| 1 ||\n") == ["| 1 | 2 | 3 |", "| 1 |"]
 
 
 @pytest.mark.slow

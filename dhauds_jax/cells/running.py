@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,19 @@ from dhauds_jax.workdir import provenance
 from dhauds_jax.workdir.saver import Saver
 
 
-def _passes(method: Method, cell: Cell, every: int) -> dict[str, float]:
-    """Forward and backward passes per clip of the whole run, evaluations apart."""
+def _passes(method: Method, cell: Cell, every: int, batch_norm: bool) -> dict[str, float]:
+    """Forward and backward passes per clip of the whole run, evaluations and the method's start apart.
+
+    Of a window all clips are passed through each network for its statistics (with BatchNorm), and all are predicted.
+    """
     forward, backward = method.passes
-    window = dict(cell.protocol_options).get("window", 0)  # once for its statistics, once for its predictions
+    window = dict(cell.protocol_options).get("window", 0)
+    each, statistics = method.predicts, method.predicts.networks if batch_norm else 0
     offline = protocols.PROTOCOLS[cell.protocol].epochs
     times = cell.epochs if offline else 1 / every
     return {
-        "forward": forward * times + 2 * window,
-        "backward": backward * times,
+        "forward": forward * times + window * (statistics + each.forward),
+        "backward": backward * times + window * each.backward,
         "evaluation": cell.epochs + 1 if offline else 0,
     }
 
@@ -110,7 +115,9 @@ def run_cell(
     classifier, batch_size = source.classifier, cell.batch_size
     if with_embeddings:  # said now, not after the run
         embeddings.groups_of(target.labels[embeddings.rows_of(len(target.waves))], classifier.config.classes)
-    state = method.init(source.variables, info)
+    begun = time.perf_counter()
+    state = jax.block_until_ready(method.init(source.variables, info))
+    started = time.perf_counter() - begun  # a warm-up or statistics of source clips are the method's cost too
     run = programs.compiled(cell, classifier, method, (state, target.waves[:1]), where)
     saver = saver_of(cell, source, workdir, save_every_s)
     unadapted = programs.source_logits(classifier, source.variables, target.waves, batch_size, where)
@@ -123,6 +130,7 @@ def run_cell(
         if target.evaluation is not None:
             variables = statistics.of("evaluation", source.variables)
             before = programs.source_logits(classifier, variables, target.evaluation, batch_size, where)
+    trajectory = trajectory._replace(seconds=trajectory.seconds + started)
     record = record_of(cell, source, target, plan, before, trajectory, run.method, statistics, command, where)
     record["flops_per_clip"] = programs.flops(cell, classifier, run, trajectory.state, target.waves.shape[1])
     if with_embeddings:
@@ -216,7 +224,7 @@ def record_of(
         "seed": cell.seed,
         **_chosen(cell, target, before, trajectory),
         "seconds": trajectory.seconds,
-        "passes": _passes(method, cell, plan.every),
+        "passes": _passes(method, cell, plan.every, bool(jax.tree.leaves(source.variables["batch_stats"]))),
         "parameters_moved": masks.count(source.variables["params"], method.adapts),
         "options": {**dict(cell.options), **extra},
         "protocol_options": dict(cell.protocol_options),

@@ -97,8 +97,8 @@ def search(
     where none stands, lower ones than the first line's are tried. After `MOST` trials it ends.
 
     The best metric wins, of equal ones the lower NLL, of equal ones (`SAME_NLL`) the default, then the first. What
-    collapses or diverges with any seed cannot win. Where nothing is better than the floor the method does harm with every value, and
-    the default stays.
+    collapses or diverges with any seed cannot win. Where nothing is better than the floor the method does harm with
+    every value, and the default stays.
 
     Args:
       space: of `tuned.space`.

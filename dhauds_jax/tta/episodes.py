@@ -20,7 +20,18 @@ from dhauds_jax.nets import masks, normalisers
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Normaliser, Prediction, RunInfo, Variables
+from dhauds_jax.types import (
+    AdaptState,
+    Batch,
+    Classifier,
+    Method,
+    Mode,
+    Normaliser,
+    Prediction,
+    Predicts,
+    RunInfo,
+    Variables,
+)
 
 OVER = ("clip", "batch")
 
@@ -193,4 +204,6 @@ def episodic(episode: Episode, axis_name: str | None) -> Method:
         return state._replace(step=count), Prediction(logits, terms)
 
     updates = episode.copies * episode.iterations
-    return Method(init, step, predict, adapts=episode.group, passes=(updates + 1, updates))
+    passes = (updates + 1, updates)
+    predicts = Predicts(*passes) if episode.reset else Predicts()
+    return Method(init, step, predict, adapts=episode.group, passes=passes, predicts=predicts)

@@ -126,6 +126,20 @@ class BeginEpoch(Protocol):
     def __call__(self, state: AdaptState, observed: Any, key: Array, /) -> AdaptState: ...
 
 
+class Predicts(NamedTuple):
+    """What one `predict` costs for each clip of its batch.
+
+    Attributes:
+      forward: forward passes.
+      backward: backward passes, of methods that adapt to what they predict.
+      networks: networks that predict together, each with BatchNorm statistics of its own.
+    """
+
+    forward: int = 1
+    backward: int = 0
+    networks: int = 1
+
+
 class Method(NamedTuple):
     """A test-time adaptation method as pure functions, like an optax transform.
 
@@ -145,6 +159,7 @@ class Method(NamedTuple):
       begin_epoch: `(state, observed, key) -> state`, for methods that look at the whole set first.
       needs: subset of {"batch_norm", "source_data", "aux_head", "input_norm"} (`methods.NEEDS`).
       observe: `(state, batch) -> pytree of (batch, ...)`, what `begin_epoch` looks at (None: `predict`).
+      predicts: passes of one `predict` per clip, counted where each clip is predicted by itself over a window.
     """
 
     init: Init
@@ -155,3 +170,4 @@ class Method(NamedTuple):
     begin_epoch: BeginEpoch | None = None
     needs: tuple[str, ...] = ()
     observe: Observe | None = None
+    predicts: Predicts = Predicts()

@@ -16,7 +16,7 @@ from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import advice, methods
 from dhauds_jax.tta.declared import declares
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, Predicts, RunInfo, Variables
 
 CANDIDATES = ("dhauds", "shot", "ntta")
 """The first three of the board (docs/results.md, "All methods", column offline; docs/records/arabic_leaderboard)."""
@@ -221,11 +221,13 @@ def auto(
 
     looks = any(method.begin_epoch is not None for method in made.values())
     passes = tuple(sum(pair) for pair in zip((1, 0), *(method.passes for method in made.values()), strict=True))
+    dearest = max((Predicts(), *(method.predicts for method in made.values())), key=lambda one: one[0] + 2 * one[1])
     return Method(
         init,
         step,
         predict,
         adapts="all",
+        predicts=dearest,
         passes=passes,
         begin_epoch=side.begin_epoch if looks else None,
         observe=side.observe if looks else None,

@@ -20,7 +20,7 @@ from dhauds_jax.tta.episodes import Episode, statistics_of
 from dhauds_jax.tta.methods.dsuta_slow import DsutaMemory, Rhythm, Slow, no_improvements
 from dhauds_jax.tta.methods.suta import clip_views, utterance_losses
 from dhauds_jax.tta.update import first_state
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, Predicts, RunInfo, Variables
 
 
 @declares(
@@ -156,4 +156,5 @@ def dsuta(
         return after._replace(memory=kept, step=state.step + 1), Prediction(logits, found)
 
     passes = (augmentations * (iterations + 3) + 1, augmentations * (iterations + 1))
-    return Method(init, step, predict, adapts=group, passes=passes)
+    predicts = Predicts(augmentations * iterations + 1, augmentations * iterations)
+    return Method(init, step, predict, adapts=group, passes=passes, predicts=predicts)

@@ -35,6 +35,7 @@ from dhauds_jax.types import (
     Mode,
     Outputs,
     Prediction,
+    Predicts,
     RunInfo,
     SourceData,
     Variables,
@@ -236,7 +237,7 @@ def rmt(
         return state._replace(memory=memory), Prediction(evaluated.logits + slow.logits, evaluated.losses)
 
     passes = (4, 3) if replay > 0 else (3, 2)
-    return Method(init, step, predict, adapts=group, passes=passes, needs=needs)
+    return Method(init, step, predict, adapts=group, passes=passes, needs=needs, predicts=Predicts(2, networks=2))
 
 
 def _check(teacher_momentum: float, temperature: float, replay_clips: int, projection: int, evaluate: str) -> None:

@@ -12,7 +12,7 @@ from dhauds_jax.nets.normalisers import EVALUATIONS
 from dhauds_jax.tta.augment import Augmentation, augmented, checked
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.election import AVERAGES
-from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
+from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, Predicts, RunInfo, Variables
 
 
 def mean_over_views(logits: Float[Array, "views batch classes"], average: str) -> Float[Array, "batch classes"]:
@@ -87,4 +87,5 @@ def ttaug(
         state = state._replace(memory=seed, step=state.step + 1)
         return state, Prediction(predict(state, batch), {})
 
-    return Method(init, step, predict, adapts="none", passes=(augmentations + 1, 0))
+    views_each = augmentations + 1
+    return Method(init, step, predict, adapts="none", passes=(views_each, 0), predicts=Predicts(views_each))
