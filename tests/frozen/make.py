@@ -20,13 +20,19 @@ STORE = Path(__file__).with_name("frozen.json")
 
 
 def load() -> dict[str, Any]:
-    """The stored kind of processor and the summaries by command."""
+    """The stored kind of processor (`kinds`: of commands made anew on another), and the summaries by command."""
     return json.loads(STORE.read_text(encoding="utf-8"))
+
+
+def kind_of(stored: dict[str, Any], name: str) -> dict[str, Any]:
+    """The kind of processor that a command's summary was made on."""
+    return stored.get("kinds", {}).get(name, stored["kind"])
 
 
 def text(stored: dict[str, Any]) -> str:
     """The file's content, one cell (or leaf of a checkpoint) a line."""
-    lines = [f'{{"kind": {json.dumps(stored["kind"])}, "commands": {{']
+    kinds = f'"kinds": {json.dumps(stored["kinds"])}, ' if stored.get("kinds") else ""
+    lines = [f'{{"kind": {json.dumps(stored["kind"])}, {kinds}"commands": {{']
     for name, summary in stored["commands"].items():
         lines.append(f'"{name}": {{')
         for part, cells in summary.items():
@@ -47,14 +53,16 @@ def main(names: list[str]) -> None:
     """Runs the commands and writes what they give.
 
     Raises:
-      ValueError: an unknown name; some names alone where the rest was made on another kind of processor.
+      ValueError: an unknown name.
     """
     unknown = [name for name in names if name not in COMMANDS]
     if unknown:
         raise ValueError(f"unknown commands {', '.join(unknown)}, expected some of {', '.join(COMMANDS)}")
     stored = load() if names else {"kind": kind(), "commands": {}}
-    if stored["kind"] != kind():
-        raise ValueError(f"frozen.json was made on {stored['kind']}, this is {kind()}: make all of it anew")
+    here = {name: kind() for name in names if stored["kind"] != kind()}
+    kinds = {name: of for name, of in stored.pop("kinds", {}).items() if name not in names} | here
+    if kinds:  # before the commands, as `text` writes it
+        stored = {"kind": stored["kind"], "kinds": kinds, "commands": stored["commands"]}
     with tempfile.TemporaryDirectory() as folder:
         runs = Runs(Path(folder))
         try:

@@ -4,6 +4,7 @@ Meant to change? `python -m tests.frozen.make`, and the reason in the commit (se
 """
 
 import copy
+import json
 
 import pytest
 
@@ -30,10 +31,11 @@ def marks(name):
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=marks(name)) for name in COMMANDS])
 def test_frozen(name, runs):
-    lines = differences(STORED["commands"][name], runs.found(name), STORED["kind"] == kind(), name)
+    made_on = make.kind_of(STORED, name)
+    lines = differences(STORED["commands"][name], runs.found(name), made_on == kind(), name)
     more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
     assert not lines, "\n".join(
-        [f"stored on {STORED['kind']}, found on {kind()}: {len(lines)} values differ", *lines[:SHOWN], *more]
+        [f"stored on {made_on}, found on {kind()}: {len(lines)} values differ", *lines[:SHOWN], *more]
     )
 
 
@@ -56,6 +58,13 @@ def test_everything_of_the_first_revision_is_frozen():
 
 def test_a_summary_agrees_with_itself():
     assert differences(STORED["commands"], copy.deepcopy(STORED["commands"]), True) == []
+
+
+def test_a_command_made_anew_elsewhere_has_a_kind_of_its_own():
+    """Only its lines change: the others keep the kind that theirs were made on."""
+    stored = {"kind": {"cores": 2}, "kinds": {"tune": {"cores": 4}}, "commands": {"tune": {"records": {"a": 1}}}}
+    assert json.loads(make.text(stored)) == stored
+    assert make.kind_of(stored, "tune") == {"cores": 4} and make.kind_of(stored, "adapt") == {"cores": 2}
 
 
 CELL = {"n": 30, "metric": "f1", "curve": [{"nll": 2.5}, {"nll": 400.0}], "sha256": "ab", "moved": True}
