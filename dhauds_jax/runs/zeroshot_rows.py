@@ -57,6 +57,8 @@ def check(run: ZeroshotGrid) -> None:
     for name in run.scorer:
         for one in scorers.members(name):
             scorers.factory(one)
+    if not run.online and all(map(in_turn, run.scorer)):
+        raise BadInput(f"--scorer={run.scorer[0]}: takes clips one after the other, expected --online")
     for text in run.weight:
         _weight(text)
     check_number("--topn", run.topn, 1)

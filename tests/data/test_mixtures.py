@@ -31,7 +31,7 @@ def test_names_and_levels():
             C.get(name)
     with pytest.raises(BadInput, match=r"^unknown corruption 'CLJ': expected CLP or CLI"):
         C.parse_cell("CLJ+TEL")
-    with pytest.raises(BadInput, match=r"^unknown level 'S0\.3': expected L1 or L2"):
+    with pytest.raises(BadInput, match=r"^unknown level 'S0\.3' of WHN, expected L1 or L2; severities are of CLI, "):
         C.parse_cell("WHN+CLI:S0.3")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from dhauds_jax import names
 from dhauds_jax.data.corruptions.base import Corruption
+from dhauds_jax.data.corruptions.severity import is_severity
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import check, find, is_foreign, resolve, unknown
 
@@ -98,6 +99,11 @@ def check_cell(corruption: str, level: str) -> Corruption:
     found = get(corruption)
     if found.check_level is not None:
         found.check_level(level)
+    elif is_severity(level) and level not in found.levels:
+        raise BadInput(
+            f"unknown level {level!r} of {corruption}, expected {' or '.join(found.levels)}; severities are of "
+            f"{', '.join(names.TRANSMISSIONS)} and mixtures of these alone"
+        )
     else:
         check("level", level, found.levels)
     if is_foreign(corruption) and not is_own(corruption) and not set(level).isdisjoint("/\\:"):

@@ -112,6 +112,9 @@ def resolve_options(name: str, profile: str, given: Mapping[str, Any]) -> dict[s
         registry.check(f"recipe of method {name}", recipe, recipes)
         options |= recipes[recipe]
     for key, value in given.items():
+        if key == "recipe" and not recipes:
+            able = ", ".join(one for one in METHODS if declared(factory(one)).recipes)
+            raise BadInput(f"method {name} has no recipes, expected options of its own; those of {able} have some")
         if key not in options:
             valid = ", ".join(f"{k}={v}" for k, v in options.items()) or "none"
             valid += f", recipe={OURS} (or {', '.join(list(recipes)[1:])})" if recipes else ""
