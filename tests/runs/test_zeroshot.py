@@ -100,7 +100,7 @@ def test_prototypes_of_the_clean_set(place, tmp_path):
 def test_centre_at_once_and_one_after_the_other(place, tmp_path, capsys):
     zeroshot(run_of(place, tmp_path, scorer=("centre", "tda")), "zeroshot")
     assert "left out: scorer tda: tda takes clips one after the other, which is --online" in capsys.readouterr().out
-    with pytest.raises(BadInput, match="^--scorer=tda: takes clips one after the other, expected --online"):
+    with pytest.raises(BadInput, match=r"^--scorer=tda: takes clips one after the other, expected --online"):
         zeroshot(run_of(place, tmp_path, scorer=("tda",)), "zeroshot")
     zeroshot(run_of(place, tmp_path, scorer=("centre", "em"), online=True, seed=4), "zeroshot")
     assert "left out: scorer em online: em looks at all clips at once" in capsys.readouterr().out
