@@ -220,7 +220,7 @@ KINDS = {
     "tuning": Kind("tuning.jsonl", TUNING_KEYS, _TUNING_ALWAYS, {}),
 }
 FILE = KINDS["results"].file
-_OTHERS = ", experiments.zeroshot, experiments.crossval or experiments.incremental"
+_OTHERS = ", experiments.zeroshot, experiments.crossval, experiments.incremental or experiments.tune"
 BAD_FILES = "bad_files.txt"
 """Beside the results: what `--on_bad_file=skip` left out, one line a file."""
 

@@ -201,7 +201,7 @@ def test_single_clip_reads_its_step_from_the_draw():
 
 
 def test_bad_requests():
-    with pytest.raises(ValueError, match=r"unknown corruption 'NOPE': expected .*\(10 names: --list\)"):
+    with pytest.raises(ValueError, match=r"unknown corruption 'NOPE': expected .*\(16 names: --list\)"):
         run("NOPE")
     with pytest.raises(ValueError, match="unknown level 'L9': expected L1 or L2"):
         run("WHN", level="L9")

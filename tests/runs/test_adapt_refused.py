@@ -23,7 +23,7 @@ def place(tmp_path_factory):
     [
         ({"dataset": "speech"}, "unknown data set 'speech': expected "),
         ({"method": ["tnt"]}, "unknown method 'tnt': expected tent"),
-        ({"corruption": ["RAIN"]}, r"unknown corruption 'RAIN': expected .* \(13 names: --list\)"),
+        ({"corruption": ["RAIN"]}, r"unknown corruption 'RAIN': expected .* \(19 names: --list\)"),
         ({"level": ["L3"]}, "unknown level 'L3': expected L1 or L2"),
         ({"protocol": ["sometimes"]}, "unknown protocol 'sometimes': expected "),
         ({"profile": "faithful"}, "unknown profile 'faithful'"),

@@ -73,8 +73,8 @@ def test_the_very_recording_is_an_oracle(place, tmp_path, profile, sees):
 def test_a_folder_without_a_row_yet_is_no_folder_of_other_records(tmp_path):
     with pytest.raises(
         BadInput,
-        match=r"expected a results\.jsonl or zeroshot\.jsonl or crossval\.jsonl or incremental\.jsonl there, "
-        r"as .* experiments\.zeroshot",
+        match=r"expected a results\.jsonl or zeroshot\.jsonl or crossval\.jsonl or incremental\.jsonl or tuning\.jsonl "
+        r"there, as .* experiments\.zeroshot, experiments\.crossval, experiments\.incremental or experiments\.tune",
     ):
         write_report([str(tmp_path)])
 
