@@ -7,6 +7,7 @@ standard library are imported here, so `--help` answers at once.
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 import types
 import typing
@@ -35,7 +36,12 @@ def flags_of(*records: type[Request], values: flags.FlagValues = FLAGS) -> None:
         for field, kind, about in _fields(record):
             _define(field, kind, about, values)
             if field.default is dataclasses.MISSING and not about.left_out:
-                flags.mark_flag_as_required(field.name, flag_values=values)
+                flags.register_validator(
+                    field.name,
+                    lambda value: value is not None,
+                    f"must be given: {_NAMED.match(about.help)[0]} (--help)",
+                    flag_values=values,
+                )
             if about.names:
                 kinds[about.names] = None
     if kinds and "list" not in values:
@@ -84,6 +90,8 @@ def start(values: flags.FlagValues = FLAGS) -> None:
         print(opening(values), file=sys.stderr, flush=True)
 
 
+_NAMED = re.compile(r"(?:[^:;.(]|\.(?=\S))*(?<! )")
+"""The words of a help text that name what the flag takes."""
 _NOTHING_RUNS = ("list", "dry_run", "cost")
 
 

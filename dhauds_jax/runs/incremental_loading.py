@@ -99,7 +99,8 @@ def unheard(clips: Clips, length: int) -> list[tuple[str, str]]:
         if len(own) < SHORTEST_S * clips.sample_rate:
             found.append((printable(name), f"{len(own) / clips.sample_rate:.3f} s, shorter than {SHORTEST_S} s"))
         elif float(np.ptp(own)) < SILENT:
-            found.append((printable(name), "silent"))
+            heard = f" in its first {length / clips.sample_rate:g} s, all that the network hears"
+            found.append((printable(name), f"silent{heard if int(samples) > length else ''}"))
     return found
 
 

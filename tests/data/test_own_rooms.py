@@ -34,6 +34,12 @@ def test_names(place, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(BadInput, match=r"^RIR:empty: .*empty holds no recordings"):
         load_bank(tmp_path, "RIR:empty", "L1", RATE)
+    soundfile.write(tmp_path / "empty" / "mute.wav", np.zeros(100), RATE)
+    for code in ("RIR", "ENU"):
+        with pytest.raises(
+            BadInput, match=rf"^{code}:empty: .*mute\.wav is silent, expected recordings that can be heard"
+        ):
+            load_bank(tmp_path, f"{code}:empty", "L1", RATE)
 
 
 @pytest.mark.slow

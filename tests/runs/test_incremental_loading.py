@@ -62,4 +62,7 @@ def test_silence_is_judged_by_what_the_network_hears():
     waves = np.zeros((4, 1125), np.float32)
     waves[0, :1000], waves[1, 1050], waves[2, 562] = 1e-3 * np.sin(np.arange(1000)), 0.5, 2.0**-14
     clips = Clips(("a", "b", "c", "d"), waves, np.zeros(4, int), np.array([1125, 1125, 1125, 4]), ("x",), 1000)
-    assert unheard(clips, 1000) == [("b", "silent"), ("d", "0.004 s, shorter than 0.02 s")]
+    assert unheard(clips, 1000) == [
+        ("b", "silent in its first 1 s, all that the network hears"),
+        ("d", "0.004 s, shorter than 0.02 s"),
+    ]

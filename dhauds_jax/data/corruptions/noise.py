@@ -104,7 +104,8 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
       sample_rate: wanted rate in Hz.
 
     Raises:
-      BadInput: unknown corruption or level, a folder or a class without recordings, an unreadable file.
+      BadInput: unknown corruption or level, a folder or a class without recordings, an unreadable file, a silent
+        one among the user's own.
 
     Source: DHAuDS, lib/corruption.py and lib/constants.py.
     """
@@ -123,6 +124,8 @@ def load_bank(noise_dir: Path | str | None, corruption: str, level: str, sample_
     waves, said = [], Said()
     for name, path in found:
         wave, told = read_audio(path, sample_rate)
+        if source.anywhere and not wave.any():
+            raise BadInput(f"{corruption}: {path} is silent, expected recordings that can be heard: take it out")
         waves.append(wave)
         said.add(name, told)
     notices = tuple(f"noise: {sentence}" for sentence in (*said.sentences(len(found)), *left_out))

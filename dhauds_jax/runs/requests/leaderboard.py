@@ -13,8 +13,10 @@ class LeaderboardRun(Request):
     """The flags of `experiments.leaderboard`."""
 
     data_dir: str = flag("Folder of Arabic Speech Commands.")
-    noise_dir: str = flag("Folder that holds _background_noise_/.")
     checkpoint_root: str = flag("Folder with seed<N>/checkpoint for every seed.")
+    noise_dir: str | None = flag(
+        "Folder that holds _background_noise_/ (ENSC; none: no corruption has recordings).", None
+    )
     seed: Sequence[str] = flag("Seeds; each has its own source model, draw and adaptation.", ("0", "1", "2"))
     method: Sequence[str] = flag("Methods, or all.", ("all",), names="method")
     protocol: Sequence[str] = flag(
