@@ -184,4 +184,6 @@ def summary(record: dict[str, Any], given: Mapping[str, str] = MappingProxyType(
         words.append(f"COLLAPSED: more than {100 * metrics.COLLAPSE_SHARE:.0f} % of the predictions are one class")
     if idle := batchwise.idle_said(record["curve"][-1]["losses"]):
         words.append(f"IDLE: {idle}")
+    if chose := batchwise.chose_said(record["curve"][-1]["losses"]):
+        words.append(f"chose {chose} of the updates")
     return " ".join(words)

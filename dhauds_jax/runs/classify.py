@@ -95,6 +95,8 @@ def classify(run: ClassifyRun, command: str) -> str:
         spool.unlink(missing_ok=True)
     if outcome.curve and (idle := batchwise.idle_said(outcome.curve[-1])):
         print(f"note: {run.method}: {idle}")
+    if outcome.curve and (chose := batchwise.chose_said(outcome.curve[-1])):
+        print(f"note: {run.method}: chose {chose} of the updates")
     text = (
         f"{counted(len(found.files), 'file')} labelled: {Path(run.output) / labels.PREDICTIONS} "
         f"(report: {Path(run.output) / labels.REPORT})"

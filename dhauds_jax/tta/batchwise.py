@@ -134,6 +134,17 @@ def idle_said(losses: Mapping[str, float]) -> str:
     return f"{100 * share:.0f} % of the updates kept no clip; expected some: widen the method's thresholds"
 
 
+CHOSE = "chose_"
+"""Before a name among losses: 1 for updates after which a method that chooses among several said what this one says."""
+
+
+def chose_said(losses: Mapping[str, float]) -> str:
+    """In what share of the updates a method chose which of several, the most frequent first; "" where it has none."""
+    shares = {name.removeprefix(CHOSE): share for name, share in losses.items() if name.startswith(CHOSE) and share > 0}
+    ordered = sorted(shares.items(), key=lambda item: -item[1])
+    return ", ".join(f"{name} {100 * share:.0f} %" for name, share in ordered)
+
+
 def where(condition: Bool[Array, ""], new: Any, old: Any) -> Any:
     """`new` where `condition` holds, else `old`: two pytrees of one structure."""
     return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)

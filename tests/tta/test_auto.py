@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.tta import advice, methods, selection
+from dhauds_jax.tta.batchwise import chose_said
 from dhauds_jax.tta.methods.auto import CANDIDATES, Tally, choice
 from dhauds_jax.types import RunInfo
 from tests.tta import linear, tiny
@@ -89,7 +90,8 @@ def test_steps_of_two_methods_side_by_side():
     for step in range(2):
         state, prediction = made.step(state, linear.BATCH, jax.random.key(step))
     chosen = ("source", "norm", "tent")[int(state.memory.chosen)]
-    assert chosen != "source" and float(prediction.losses["chosen"]) == int(state.memory.chosen)
+    assert chosen != "source" and float(prediction.losses[f"chose_{chosen}"]) == 1.0
+    assert chose_said({name: float(value) for name, value in prediction.losses.items()}) == f"{chosen} 100 %"
     its, logits, evaluated = alone[chosen]
     np.testing.assert_allclose(prediction.logits, logits, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(made.predict(state, linear.BATCH), evaluated, rtol=1e-4, atol=1e-5)

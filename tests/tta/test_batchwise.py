@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.tta import batchwise
 from dhauds_jax.types import SourceData
 from tests.tta import affine
 from tests.tta.affine import BIAS, CLASSES, SCALE, normalised
@@ -99,3 +100,11 @@ def test_norm_refuses_an_alpha_that_is_no_share(statistics):
 def test_norm_refuses_a_prior_that_means_nothing(options):
     with pytest.raises(ValueError, match=r"norm: prior is .* expected 0, or a number above 0 with blend"):
         affine.make("norm", **options)
+
+
+def test_what_was_chosen_is_said_the_most_frequent_first():
+    assert (
+        batchwise.chose_said({"chose_source": 0.25, "chose_tent": 0.75, "chose_shot": 0.0, "total": 1.0})
+        == "tent 75 %, source 25 %"
+    )
+    assert batchwise.chose_said({"total": 1.0}) == ""

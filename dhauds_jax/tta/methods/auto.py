@@ -15,6 +15,7 @@ from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.parallel import total
 from dhauds_jax.tta import advice, methods
+from dhauds_jax.tta.batchwise import CHOSE
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, Predicts, RunInfo, Variables
 
@@ -22,6 +23,8 @@ CANDIDATES = ("dhauds", "shot", "ntta")
 """The first three of the board (docs/results.md, "All methods", column offline; docs/records/arabic_leaderboard)."""
 
 SEPARATOR = "+"
+SOURCE = "source"
+"""What is left where no candidate is chosen."""
 
 
 class Tally(NamedTuple):
@@ -89,7 +92,7 @@ def choice(tally: Tally, seen: Int[Array, ""], leave: bool) -> Int[Array, ""]:
 def _named(candidates: str) -> tuple[str, ...]:
     """The methods of an option's text."""
     found = tuple(part.strip() for part in candidates.split(SEPARATOR) if part.strip())
-    if not found or "auto" in found or "source" in found:
+    if not found or "auto" in found or SOURCE in found:
         raise BadInput(
             f"auto: candidates is {candidates!r}, expected methods with {SEPARATOR} between, such as "
             f"{SEPARATOR.join(CANDIDATES)}; the source is always among them"
@@ -212,7 +215,7 @@ def auto(
         kept = AutoMemory(kept.source, tuple(states), tally, seen, chosen)
         information = tally.information()
         terms = {
-            "chosen": chosen.astype(jnp.float32),
+            **{f"{CHOSE}{name}": (chosen == i).astype(jnp.float32) for i, name in enumerate((SOURCE, *made))},
             "information": information[chosen],
             "growth": information[chosen] - information[0],
         }
