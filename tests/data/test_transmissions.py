@@ -34,7 +34,7 @@ def test_levels_are_points_on_the_axis():
             BadInput, match=rf"^unknown level '{level}', expected L1 or L2, or a severity from S0 to S1 "
         ):
             C.check_cell("CLI", level)
-    with pytest.raises(BadInput, match=r"unknown level 'S0\.3': expected L1 or L2"):
+    with pytest.raises(BadInput, match=r"unknown level 'S0\.3' of WHN, expected L1 or L2; severities are of CLI, "):
         C.check_cell("WHN", "S0.3")
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from dhauds_jax import names
 from dhauds_jax.data.corruptions.base import Corruption
-from dhauds_jax.data.corruptions.severity import is_severity
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import check, find, is_foreign, resolve, unknown
 
@@ -99,7 +98,7 @@ def check_cell(corruption: str, level: str) -> Corruption:
     found = get(corruption)
     if found.check_level is not None:
         found.check_level(level)
-    elif is_severity(level) and level not in found.levels:
+    elif not is_foreign(corruption) and level.startswith("S") and _on_axis(level):
         raise BadInput(
             f"unknown level {level!r} of {corruption}, expected {' or '.join(found.levels)}; severities are of "
             f"{', '.join(names.TRANSMISSIONS)} and mixtures of these alone"
