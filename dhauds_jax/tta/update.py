@@ -31,6 +31,11 @@ def float_type(variables: Variables) -> Any:
     return jnp.result_type(jnp.float32, *jax.tree.leaves(variables["params"]))
 
 
+def between(share: float | Array, first: Any, second: Any) -> Any:
+    """`share first + (1 - share) second`, leaf by leaf: what slow averages of parameters are made of."""
+    return jax.tree.map(lambda a, b: share * a + (1 - share) * b, first, second)
+
+
 def first_state(
     name: str, variables: Variables, optimiser: optax.GradientTransformation, group: masks.Group
 ) -> AdaptState:

@@ -18,7 +18,7 @@ from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented, checked
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.neighbours import of_unit_length
-from dhauds_jax.tta.update import Evaluated, first_state, float_type, gradient_update
+from dhauds_jax.tta.update import Evaluated, between, first_state, float_type, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Outputs, Prediction, RunInfo, Variables
 
 FOLLOWING, FIXED = (Mode(dropout=False, norm=norm) for norm in (normalisers.batch, normalisers.batch_frozen))
@@ -217,7 +217,7 @@ def adacontrast(
         )
         weights, (slow, ring) = batch.weights, state.memory
         student, frozen = masks.split(state.variables["params"], group)
-        slow = jax.tree.map(lambda t, s: teacher_momentum * t + (1 - teacher_momentum) * s, slow, student)
+        slow = between(teacher_momentum, slow, student)
         teacher = {**state.variables, "params": masks.merge(slow, frozen)}
         of_weak, stats = forward(state.variables, w, weights, FOLLOWING)
         labels = refined_labels(of_weak.embedding, of_weak.logits, ring, neighbours, refine_after)

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.tta.methods.roid import RoidMemory, roid
-from dhauds_jax.tta.update import float_type
+from dhauds_jax.tta.update import between, float_type
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
 LEAST, FULL = 0.89, 0.9999
@@ -45,11 +45,6 @@ def gain(variance: Float[Array, ""], noise: Float[Array, ""], alpha: float) -> t
     share = jnp.maximum(measured / (predicted + measured), LEAST)
     share = jnp.where(share < FULL, share, 1.0)
     return share, share * predicted
-
-
-def mixed(share: float | Array, first: Any, second: Any) -> Any:
-    """`share first + (1 - share) second`, leaf by leaf."""
-    return jax.tree.map(lambda a, b: share * a + (1 - share) * b, first, second)
 
 
 def cmf(
@@ -141,8 +136,8 @@ def cmf(
         state, prediction = learner.step(state._replace(memory=before.roid), batch, key)
         learnt, frozen = masks.split(state.variables["params"], group)
         share, variance = gain(before.variance, before.noise, alpha)
-        hidden = mixed(share, mixed(alpha, before.hidden, before.roid.source), learnt)
-        variables = {**state.variables, "params": masks.merge(mixed(gamma, learnt, hidden), frozen)}
+        hidden = between(share, between(alpha, before.hidden, before.roid.source), learnt)
+        variables = {**state.variables, "params": masks.merge(between(gamma, learnt, hidden), frozen)}
         memory = CmfMemory(state.memory, hidden, variance, before.noise)
         return state._replace(variables=variables, memory=memory), prediction
 

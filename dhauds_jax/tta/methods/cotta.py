@@ -16,7 +16,7 @@ from dhauds_jax.parallel import total
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.augment import Augmentation, augmented, checked
 from dhauds_jax.tta.declared import declares
-from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
+from dhauds_jax.tta.update import Evaluated, between, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Prediction, RunInfo, Variables
 
 
@@ -208,7 +208,7 @@ def cotta(
 
         after, evaluated = gradient_update(state._replace(variables=student), distance, rule, group, axis_name)
         fast = masks.split(after.variables["params"], group)[0]
-        slow = jax.tree.map(lambda t, s: teacher_momentum * t + (1 - teacher_momentum) * s, slow, fast)
+        slow = between(teacher_momentum, slow, fast)
         fast = restored(restore_key, fast, kept.source, restore)
         teacher = {**after.variables, "params": masks.merge(slow, frozen)}
         return after._replace(variables=teacher, memory=kept._replace(student=fast)), Prediction(

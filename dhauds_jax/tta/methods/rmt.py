@@ -26,7 +26,7 @@ from dhauds_jax.tta.contrast import (
 )
 from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.methods.roid import symmetric_cross_entropy
-from dhauds_jax.tta.update import Evaluated, float_type, gradients
+from dhauds_jax.tta.update import Evaluated, between, float_type, gradients
 from dhauds_jax.types import (
     AdaptState,
     Batch,
@@ -58,11 +58,6 @@ class RmtMemory(NamedTuple):
     projector: Any
     prototypes: Prototypes
     replayed: SourceData | tuple[()]
-
-
-def averaged(slow: Any, fast: Any, momentum: float) -> Any:
-    """`momentum slow + (1 - momentum) fast`, leaf by leaf."""
-    return jax.tree.map(lambda t, s: momentum * t + (1 - momentum) * s, slow, fast)
 
 
 class WarmUp(NamedTuple):
@@ -102,7 +97,7 @@ def warmed_up(
         moving = optax.apply_updates(moving, jax.tree.map(lambda s: s * (i + 1) / updates, steps))
         variables = {**state.variables, "params": masks.merge(moving, frozen)}
         state = state._replace(variables=variables, opt_state=(kept, state.opt_state[1]))
-        return (state, averaged(slow, moving, plan.momentum)), None
+        return (state, between(plan.momentum, slow, moving)), None
 
     start = (state, masks.split(state.variables["params"], group)[0])
     return jax.lax.scan(update, start, jnp.arange(updates))[0]
@@ -231,7 +226,7 @@ def rmt(
 
         state, projector, evaluated = joint_update(state, kept.projector, loss, optimise, group, axis_name)
         fast, frozen = masks.split(state.variables["params"], group)
-        moved = averaged(masks.split(kept.teacher["params"], group)[0], fast, teacher_momentum)
+        moved = between(teacher_momentum, masks.split(kept.teacher["params"], group)[0], fast)
         teacher = {**kept.teacher, "params": masks.merge(moved, frozen), "batch_stats": slow_stats}
         memory = kept._replace(teacher=teacher, projector=projector)
         return state._replace(memory=memory), Prediction(evaluated.logits + slow.logits, evaluated.losses)
