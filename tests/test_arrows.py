@@ -21,6 +21,7 @@ GROUND = {
     "files": ("errors",),
     "interrupts": (),
     "digests": (),
+    "threefry": (),
     "processors": (),
     "estimates": ("wording",),
     "progress": ("estimates",),

@@ -8,8 +8,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, UInt
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = np.uint32(0x1BD11BDA)
+from dhauds_jax.threefry import rounds
+
 _ONE = np.uint32(0x3F800000)  # the exponent of numbers from 1 up to 2
 
 
@@ -36,13 +36,6 @@ def normal(words: UInt[Array, " words"], shape: tuple[int, ...]) -> Float[Array,
 
 def _bits(words: UInt[Array, "2"], shape: tuple[int, ...]) -> UInt[Array, "..."]:
     """32 random bits for each place: both words of its counter's hash, one over the other."""
-    keys = (words[0], words[1], words[0] ^ words[1] ^ _PARITY)
-    first = jnp.zeros(shape, jnp.uint32) + keys[0]
-    second = lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape) + keys[1]
-    for group in range(5):
-        for bits in _ROTATIONS[group % 2]:
-            first = first + second
-            second = ((second << np.uint32(bits)) | (second >> np.uint32(32 - bits))) ^ first
-        first = first + keys[(group + 1) % 3]
-        second = second + keys[(group + 2) % 3] + np.uint32(group + 1)
+    counter = lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)
+    first, second = rounds((words[0], words[1]), jnp.zeros(shape, jnp.uint32), counter)
     return first ^ second
