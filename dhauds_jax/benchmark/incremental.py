@@ -22,6 +22,7 @@ from dhauds_jax.benchmark import device
 from dhauds_jax.benchmark.programs import Sizes, build
 from dhauds_jax.errors import BadInput
 from dhauds_jax.incremental import learners, precision
+from dhauds_jax.incremental.asked import Asked
 from dhauds_jax.processors import available_cores
 from dhauds_jax.tta.options import given_for
 from dhauds_jax.types import Classifier, Learner, LearnerInfo, Shots
@@ -214,7 +215,7 @@ def _course(
     state = made.init(variables, _info(shape, inputs.shape[1:], samples), keys if seeds else keys[0])
     shots = inputs[: shape.classes * SHOT].reshape(shape.classes, SHOT, *inputs.shape[1:])
     tests = inputs[shape.classes * SHOT :].reshape(shape.classes, shape.tests, *inputs.shape[1:])
-    found = None
+    found, asked = None, Asked(made, shape.classes * shape.tests, shape.sessions, batch)
 
     def chosen(clips: np.ndarray, first: int, last: int) -> np.ndarray:
         turned = [np.roll(np.arange(shape.classes), -seed)[first:last] for seed in seeds or (0,)]
@@ -231,11 +232,14 @@ def _course(
         state, _ = made.learn(state, given, key)
         if made.remember is not None:
             state = made.remember(state, given, key)
-        asked = chosen(tests, 0, WAY * (session + 1))
-        rows = asked.shape[1] if seeds else len(asked)
+        given = chosen(tests, 0, WAY * (session + 1))
+        if not seeds:
+            found = asked.logits(state, given.__getitem__, made.heads, len(given))
+            continue
+        rows = given.shape[1]
         for first in range(0, rows, batch):
             take = np.resize(np.arange(first, min(first + batch, rows)), batch)
-            found = made.predict(state, asked[:, take] if seeds else asked[take])
+            found = made.predict(state, given[:, take])
     return state, found
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from dhauds_jax import processors
 from dhauds_jax.types import Learner
 
-JITTED = ("learn", "predict", "remember", "forget", "merge", "held_out", "prepare")
+JITTED = ("learn", "predict", "part", "predict_parts", "remember", "forget", "merge", "held_out", "prepare")
 """Functions that are compiled, each once for a shape."""
 
 ON_HOST = ("init", "bytes_held", "as_head")
@@ -59,7 +59,7 @@ def over_seeds(learner: Learner) -> Learner:
     """The learner for many seeds at once, for `compiled`: leading axes of states, shots, inputs and keys are seeds.
 
     `init` takes `(variables, info, keys)` with variables that all seeds share; what works on one state alone (`forget`,
-    `merge`, `prepare`, `as_head`, `bytes_held`) is not mapped: take one with `seed_of`.
+    `merge`, `prepare`, `as_head`, `bytes_held`) is not mapped: take one with `seed_of`. There are no parts.
     """
 
     def init(variables: Any, info: Any, keys: Any) -> Any:
@@ -67,7 +67,7 @@ def over_seeds(learner: Learner) -> Learner:
         return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
     mapped = {name: jax.vmap(getattr(learner, name)) for name in MAPPED if getattr(learner, name) is not None}
-    return learner._replace(init=init, **mapped)
+    return learner._replace(init=init, part=None, predict_parts=None, **mapped)
 
 
 def seed_of(states: Any, seed: int) -> Any:

@@ -28,7 +28,8 @@ MEASURES = (
     "loses to the better one (of the epochs, or of before and after); *as it goes*: the same of the choice that a "
     "stream makes batch by batch."
 )
-_EQUAL = 1e-12
+EQUAL = 1e-12
+"""Metrics that differ by less are equal."""
 
 
 def _share(flags: Sequence[bool]) -> str:
@@ -103,8 +104,8 @@ def measures(found: Sequence[Record]) -> str:
         whole, going = regrets(group)
         row = [
             _points(gains),
-            _share([r["adapted_last"] < r["non_adapted"] - _EQUAL for r in group]),
-            _share([gain < -_EQUAL for gain in gains]),
+            _share([r["adapted_last"] < r["non_adapted"] - EQUAL for r in group]),
+            _share([gain < -EQUAL for gain in gains]),
             f"{100 * least:+.1f} ({where})",
             f"{100 * np.mean([r['ece'] for r in group]):.1f}",
             f"{np.mean([r['nll'] for r in group]):.2f}",

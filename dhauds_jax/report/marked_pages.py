@@ -12,7 +12,7 @@ from pathlib import Path
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
-from dhauds_jax.report import board, incremental, published, rankings, tuning
+from dhauds_jax.report import board, incremental, picks, published, rankings, tuning
 from dhauds_jax.report.tables import detail_table, latest, of_one_make, provenance, summary_table, with_variants
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import records
@@ -30,6 +30,7 @@ TABLES = {
     "measures": board.measures,
     "ranks": board.ranks_table,
     "paired": board.paired,
+    "picks": picks.picks,
 }
 
 OF_COURSES = {

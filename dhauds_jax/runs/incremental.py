@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from dhauds_jax import registry
 from dhauds_jax.cells import targets
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.estimates import say
 from dhauds_jax.files import check_folder
 from dhauds_jax.incremental import learners
 from dhauds_jax.incremental import precision as precisions
@@ -82,6 +83,7 @@ def incremental(run: IncrementalRun, command: str, given: Collection[str] = ()) 
     inputs = _inputs(run)
     done, written, there = records.done(Path(run.workdir), KIND), 0, 0
     courses = [course for name in run.learner for course in _courses(run, inputs, name)]
+    say(_work(run, courses))
     with progress_bar(desc=KIND, total=len(courses) * len(courses[0].plan), unit="session") as bar:
         for course in courses:
             cells = _cells(run, inputs, course)
@@ -95,6 +97,16 @@ def incremental(run: IncrementalRun, command: str, given: Collection[str] = ()) 
             written += len(left)
     before = f", {counted(there, 'was', 'were')} there already" if there else ""
     return f"{counted(written, 'record')} written{before}{done.note}: {Path(run.workdir) / records.KINDS[KIND].file}"
+
+
+def _work(run: IncrementalRun, courses: Sequence[Course]) -> str:
+    """What there is to do, those courses among it that have their records."""
+    plan, many = courses[0].plan, sum(len(one.tests) for one in courses[0].plan)
+    made = f"{counted(len(run.learner), 'learner')}, {counted(len(run.seeds), 'seed')}"
+    return (
+        f"work: {counted(len(courses), 'course')} ({made}) of {counted(len(plan), 'session')} each, "
+        f"{counted(many, 'test')} predicted after each in {counted(len(_conditions(run)), 'condition')}"
+    )
 
 
 def _run(

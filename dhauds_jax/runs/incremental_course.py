@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Int
 
 from dhauds_jax import digests
+from dhauds_jax.incremental.asked import Asked
 from dhauds_jax.incremental.sessions import Session
 from dhauds_jax.runs import incremental_measures as measures
 from dhauds_jax.runs.incremental_backbone import Backbone
@@ -93,12 +94,14 @@ class Now(NamedTuple):
       variables: the network's, as session 0 or adaptations left them; None: as it was loaded.
       sessions: of each session learnt so far what was measured (`incremental_measures`), by `named(place)`.
       seconds: of each session, learning alone: neither reading the network nor measuring.
+      asked: the rows that are predicted after every session, by whose they are; not saved.
     """
 
     state: LearnerState
     variables: Variables | None
     sessions: list[dict[str, Any]]
     seconds: list[float]
+    asked: dict[Hashable, Asked]
 
 
 def saver_of(workdir: Path, course: Course, cells: Iterable[str]) -> Saver:
@@ -111,14 +114,14 @@ def begun(course: Course, backbone: Backbone, saver: Saver) -> Now:
     """The course as it was kept, or before its first session."""
     state = course.made.init(backbone.variables, course.info, jax.random.fold_in(jax.random.key(course.seed), 0))
     if not saver.info():
-        return Now(state, None, [], [])
+        return Now(state, None, [], [], {})
     like = (_bare(state), _moved(course, backbone, state) if course.moves else {})
     with jax.enable_x64(course.made.double):
         found = saver.load(like)
     if found is None:
-        return Now(state, None, [], [])
+        return Now(state, None, [], [], {})
     (kept, variables), info = found
-    return Now(_keyed(kept, state), variables if course.moves else None, info["sessions"], info["seconds"])
+    return Now(_keyed(kept, state), variables if course.moves else None, info["sessions"], info["seconds"], {})
 
 
 def _moved(course: Course, backbone: Backbone, state: LearnerState) -> Variables:
@@ -187,7 +190,7 @@ def step(course: Course, backbone: Backbone, readings: Readings, now: Now) -> No
             pool = shots_of(course, rows, inputs, room)
         state = made.remember(state, pool, jax.random.fold_in(session, _REMEMBER))
     jax.block_until_ready(state)
-    return Now(state, variables, now.sessions, [*now.seconds, time.perf_counter() - began])
+    return now._replace(state=state, variables=variables, seconds=[*now.seconds, time.perf_counter() - began])
 
 
 def _check_finite(course: Course, number: int, losses: Mapping[str, Any]) -> None:

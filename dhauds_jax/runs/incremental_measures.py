@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,11 +11,15 @@ from jaxtyping import Float, Int
 from dhauds_jax import calibration, metrics
 from dhauds_jax.incremental import metrics as of_sessions
 from dhauds_jax.incremental import rejection
+from dhauds_jax.incremental.asked import Asked
 from dhauds_jax.types import Calibration
 
 if TYPE_CHECKING:
     from dhauds_jax.runs.incremental_course import Course, Now
     from dhauds_jax.runs.incremental_readings import Condition, Readings
+
+BACKGROUND = "background alone"
+"""Whose rows windows of background are."""
 
 SCORE = "max_logit"
 """What is compared with the threshold of `--reject`."""
@@ -36,26 +40,22 @@ def logits_of(
 ) -> dict[str, Float[np.ndarray, "tests max_classes"]]:
     """What every head says of all tests, those of later sessions too, in batches of one shape."""
     read = readings.of(course.made.reads, condition, now.variables)
-    return _said(course, now, read.take, tests_of(course))
+    return _said(course, now, condition, read.take, tests_of(course))
 
 
 def background_of(course: Course, readings: Readings, now: Now) -> dict[str, Float[np.ndarray, "windows max_classes"]]:
     """What every head says of background alone; {} where there is none."""
     noises = readings.noises(course.made.reads, now.variables)
-    return {} if noises is None else _said(course, now, noises.take, np.arange(len(noises.row)))
+    return {} if noises is None else _said(course, now, BACKGROUND, noises.take, np.arange(len(noises.row)))
 
 
 def _said(
-    course: Course, now: Now, take: Callable[[np.ndarray], np.ndarray], rows: Int[np.ndarray, " rows"]
+    course: Course, now: Now, key: Hashable, take: Callable[[np.ndarray], np.ndarray], rows: Int[np.ndarray, " rows"]
 ) -> dict[str, Float[np.ndarray, "rows max_classes"]]:
-    """The logits of every head for what `take` gives of some rows, in batches of one shape."""
-    found: dict[str, list[np.ndarray]] = {head: [] for head in course.heads}
-    for first in range(0, len(rows), course.batch_size):
-        some = rows[first : first + course.batch_size]
-        said = course.made.predict(now.state, take(np.resize(some, course.batch_size)))
-        for head in course.heads:
-            found[head].append(np.asarray(said[head], np.float64)[: len(some)])
-    return {head: np.concatenate(parts) for head, parts in found.items()}
+    """The logits of every head for what `take` gives of some rows; `key` is whose they are, the same ones each time."""
+    if key not in now.asked:
+        now.asked[key] = Asked(course.made, len(rows), course.info.max_sessions, course.batch_size)
+    return now.asked[key].logits(now.state, lambda places: take(rows[places]), course.heads)
 
 
 def held_out(course: Course, readings: Readings, now: Now) -> dict[str, Calibration]:

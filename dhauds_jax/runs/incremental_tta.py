@@ -140,7 +140,8 @@ def adapted(
     if course.carried and now.variables is not None:
         for condition in {course.shots, *course.conditions, BACKGROUND_ALONE}:
             readings.drop(course.made.reads, condition, now.variables)
-    return now._replace(sessions=[*now.sessions[:-1], found], variables=carried)
+    asked = {} if course.carried else now.asked  # of a network that moves nothing stays
+    return now._replace(sessions=[*now.sessions[:-1], found], variables=carried, asked=asked)
 
 
 @functools.lru_cache(maxsize=32)

@@ -42,6 +42,8 @@ def _held_shard(shard: str) -> tuple[int, int] | None:
 def fill(run: LeaderboardRun, command: str) -> str:
     """Runs what has no record yet; returns the sentence that says where the records are.
 
+    A method and its floor share what is compiled, whose numbers are those of other programs up to rounding.
+
     Raises:
       BadInput: bad input.
     """
@@ -65,7 +67,7 @@ def fill(run: LeaderboardRun, command: str) -> str:
     groups = phases(list(dict.fromkeys(run.protocol)))
     parts = [part for group in groups for part in parts_of(run, names, group, options)]
     total = len(folders) * sum(cells_of(part, run.corruption) for part in parts)
-    set_aside, programs = records.done(Path(run.workdir)).note, Programs()
+    set_aside, programs = records.done(Path(run.workdir)).note, Programs(any_rate=run.floors)
     held = locks.held(Path(run.workdir), _held_shard(run.shard))  # shards share a folder
     shown = {"unit": "cell", "awaited": "the first cell also reads and compiles"}
     say(f"work: {counted(total, 'cell')} in all ({counted(len(names), 'method')}, {counted(len(folders), 'seed')})")

@@ -15,7 +15,8 @@ from dhauds_jax import interrupts
 from dhauds_jax.data.streaming import resample_stream
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.files import check_file
-from dhauds_jax.runs.listen_setup import Ears, ears_of, heading, hop_of, sound_of, warm
+from dhauds_jax.runs import serve_unknown
+from dhauds_jax.runs.listen_setup import Ears, as_served, ears_of, heading, hop_of, sound_of, warm
 from dhauds_jax.runs.requests.listen import ListenRun
 from dhauds_jax.serve import pcm
 from dhauds_jax.serve.contracts import Served
@@ -97,6 +98,8 @@ def check(run: ListenRun) -> None:
     check_number("--max_batch", run.max_batch, 1, 4_096)
     if run.threshold is not None:
         check_number("--threshold", run.threshold, 0.0, 1.0)
+    if run.threshold is not None and (asked := serve_unknown.asked(as_served(run))):
+        raise BadInput(f"--threshold and --{asked[0]}: two rules for what is unknown, expected one of them")
     if len(run.checkpoint) > 1 and run.adapt != "none":
         raise BadInput(f"--adapt={run.adapt}: a session adapts one network, expected one --checkpoint")
 
@@ -110,17 +113,17 @@ def _listen(
     stopped: Callable[[], bool],
 ) -> None:
     """Labels windows until there are no more, and works on the session where none waits."""
-    labels = Labels(ears.served.classes, run.smooth, run.threshold)
+    labels = Labels(ears.served.classes, run.smooth, run.threshold, ears.rule)
     rate, refused, idle = ears.served.sample_rate, 0, False
     while not intake.ring.finished and not stopped():
         windows = intake.take(ears.listener.most, WAIT_S if idle else 0.0)
         if windows:
             ears.now[0] = windows[-1].end / rate
-            probabilities = ears.listener.predict(windows)
-            if not np.isfinite(probabilities).all():
+            answers = ears.listener.predict(windows)
+            if not np.isfinite(answers).all():
                 raise FloatingPointError("a prediction is not finite")
             delay = intake.clock()
-            for window, row in zip(windows, probabilities, strict=True):
+            for window, row in zip(windows, answers, strict=True):
                 label = labels.label(window, row)
                 course.add(window, label, delay - window.came)
                 write(window, label, delay - window.came, row)
@@ -190,7 +193,7 @@ def _written(output: str | None, served: Served) -> Iterator[Callable[[Window, L
         def write(window: Window, label: Label, delay: float, row: np.ndarray) -> None:
             at = [f"{sample / served.sample_rate:.4f}" for sample in (window.start, window.end)]
             said = [label.name, f"{label.confidence:.6f}", f"{1e3 * delay:.1f}", window.dropped]
-            table.writerow([*at, *said, *(f"{one:.7f}" for one in row)])
+            table.writerow([*at, *said, *(f"{one:.7f}" for one in row[: len(served.classes)])])
             file.flush()
 
         yield write

@@ -14,8 +14,9 @@ from dhauds_jax.data.mixdown import SILENT, Mixdown
 from dhauds_jax.data.streaming import delay_s
 from dhauds_jax.errors import check_number
 from dhauds_jax.model import load
+from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.nets.config import reading
-from dhauds_jax.runs import serve_sessions
+from dhauds_jax.runs import serve_sessions, serve_unknown
 from dhauds_jax.runs.requests.listen import ListenRun
 from dhauds_jax.serve import engine, pcm
 from dhauds_jax.serve.contracts import Served
@@ -34,6 +35,7 @@ class Ears(NamedTuple):
       sessions: what it adapts by, None where it does not.
       read_as: its `layout` and `resampler`.
       now: seconds of the sound so far, in a list of one: what sessions take for the time.
+      rule: which windows are unknown by what held-out clips say; None where nothing of the kind is asked for.
     """
 
     served: Served
@@ -41,6 +43,7 @@ class Ears(NamedTuple):
     sessions: Sessions | None
     read_as: dict[str, str]
     now: list[float]
+    rule: Rejecting | None
 
     def told(self) -> dict[str, Any]:
         """What is told of the session; nothing where there is none."""
@@ -68,21 +71,34 @@ def hop_of(seconds: float, served: Served) -> int:
     return max(1, round(seconds * served.sample_rate)) if seconds else served.length
 
 
+def as_served(run: ListenRun) -> ServeRun:
+    """The flags as a service has them: one session that is never left alone.
+
+    The source model is asked where an update is judged.
+    """
+    common = {name: getattr(run, name) for name in ListenRun.names() if name in ServeRun.names()}
+    return ServeRun(**{**common, "max_sessions": 1, "idle_s": 1e9, "shadow": False})
+
+
 def ears_of(run: ListenRun) -> Ears:
     """The model of the flags, not compiled yet."""
+    asked = as_served(run)
+    serve_unknown.check(asked)
+    serve_unknown.check_checkpoint(asked)
     models = [load(place, precision=run.precision) for place in run.checkpoint]
-    served = engine.serve_models(models, shapes=engine.shapes_up_to(run.max_batch))
+    rule, shapes = serve_unknown.rule_of(asked, models[0]), engine.shapes_up_to(run.max_batch)
+    if rule is None:
+        served = engine.serve_models(models, shapes=shapes)
+    else:
+        served = engine.serve_rejecting(models[0], rule, shapes=shapes)
     read_as, now = reading(models[0].config.front_end), [0.0]
     if run.adapt == "none":
         listener = Listener(engine.SourceOnly(served), served.shapes, served.length)
-        return Ears(served, listener, None, read_as, now)
-    common = {name: getattr(run, name) for name in ListenRun.names() if name in ServeRun.names()}
-    # One session that is never left alone; the source model is asked where an update is judged.
-    asked = ServeRun(**{**common, "max_sessions": 1, "idle_s": 1e9, "shadow": False})
-    sessions = serve_sessions.made(asked, served, models[0], clock=lambda: now[0])
+        return Ears(served, listener, None, read_as, now, rule)
+    sessions = serve_sessions.made(asked, served, models[0], clock=lambda: now[0], rule=rule)
     name = sessions.open()
     listener = Listener(sessions, served.shapes, served.length, name, lambda waves: sessions.says(name, waves))
-    return Ears(served, listener, sessions, read_as, now)
+    return Ears(served, listener, sessions, read_as, now, rule)
 
 
 def sound_of(run: ListenRun, raw: bool, own_rate: int) -> Sound:
@@ -127,7 +143,8 @@ def heading(run: ListenRun, ears: Ears, sound: Sound, hop: int, took: float) -> 
         parts.append(f"resampling from {rate} to {own} Hz {held_ms:.1f}")
     lines = [
         f"listening to {'stdin' if run.input == pcm.STDIN else run.input}; "
-        f"{counted(len(ears.served.classes), 'class', 'classes')}, windows of {window_ms / 1e3:g} s at {own} Hz",
+        f"{counted(len(ears.served.classes), 'class', 'classes')}, windows of {window_ms / 1e3:g} s at {own} Hz"
+        f"{serve_unknown.told(ears.rule)}",
         f"latency from a sound's beginning to its label, at most: {window_ms + hop_ms + compute_ms + held_ms:.0f} ms "
         f"({' + '.join(parts)})",
     ]

@@ -16,6 +16,7 @@ from dhauds_jax.report import (
     incremental,
     looks,
     paper,
+    picks,
     published,
     single_options,
     tidy,
@@ -123,6 +124,7 @@ def _board(members: Sequence[Record], number: int, folder: Path, shown: Mapping[
     if board.cost_points(members):
         said = board.front(members, folder / f"front-{number}.png", shown)
         parts += [f"![{members[0]['metric']} against milliseconds a clip](front-{number}.png)", "", said, ""]
+        parts += ["What to take:", "", picks.picks(members), picks.RULE, ""]
     return parts
 
 

@@ -44,11 +44,16 @@ class Counters:
         self._failed_work = Counter(
             "dhauds_failed_work", "Pieces of work on sessions that raised an exception.", **same
         )
+        self._unknown = Counter("dhauds_unknown", "Recordings that were called unknown.", **same)
         self._failed = Counter("dhauds_failed_batches", "Batches that raised an exception.", **same)
 
     def request(self, route: str, status: int) -> None:
         """A request has its answer."""
         self._requests.labels(route, str(status)).inc()
+
+    def unknown(self) -> None:
+        """A recording was called unknown."""
+        self._unknown.inc()
 
     def seconds(self, **stages: float) -> None:
         """Seconds of one answered request, by stage."""

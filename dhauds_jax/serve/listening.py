@@ -18,7 +18,9 @@ from jaxtyping import Float
 
 from dhauds_jax import calibration
 from dhauds_jax.dsp.clip_layout import lay_out
+from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.serve.contracts import Predictor
+from dhauds_jax.serve.naming import named
 
 
 class Window(NamedTuple):
@@ -232,8 +234,8 @@ class Listener:
         """Windows that are predicted at once."""
         return self.shapes[-1]
 
-    def predict(self, windows: Sequence[Window]) -> Float[np.ndarray, "windows classes"]:
-        """Their probabilities, in their order; a session may learn from them afterwards."""
+    def predict(self, windows: Sequence[Window]) -> Float[np.ndarray, "windows columns"]:
+        """Their answers (`contracts.Served.answers`), in their order; a session may learn from them afterwards."""
         alone = [self._alone(window) for window in windows]
         found = []
         for apart, group in itertools.groupby(zip(alone, windows, strict=True), key=lambda pair: pair[0]):
@@ -276,22 +278,31 @@ class Labels:
 
     Args:
       classes: their names.
-      smooth: windows, the last ones, whose probabilities are averaged; dropped ones begin anew.
-      threshold: a label that is less sure is unknown; None: none is.
+      smooth: windows, the last ones, whose answers are averaged; dropped ones begin anew.
+      threshold: a label whose probability is lower is unknown; None: none is.
+      rule: which windows are unknown by what held-out clips say, without a threshold; None: none is.
     """
 
-    def __init__(self, classes: Sequence[str], smooth: int = 1, threshold: float | None = None) -> None:
-        self._classes, self._threshold = tuple(classes), threshold
+    def __init__(
+        self,
+        classes: Sequence[str],
+        smooth: int = 1,
+        threshold: float | None = None,
+        rule: Rejecting | None = None,
+    ) -> None:
+        self._classes, self._threshold, self._rule = tuple(classes), threshold, rule
         self._last: deque[np.ndarray] = deque(maxlen=smooth)
         self._name = ""
 
-    def label(self, window: Window, probabilities: Float[np.ndarray, " classes"]) -> Label:
-        """The label of the next window."""
+    def label(self, window: Window, answer: Float[np.ndarray, " columns"]) -> Label:
+        """The label of the next window, of the answer to it."""
         if window.dropped:
             self._last.clear()
-        self._last.append(np.asarray(probabilities))
-        mean = np.mean(self._last, axis=0)
-        best = int(mean.argmax())
-        (name,) = calibration.labels(self._classes, np.array([best]), mean[[best]], self._threshold)
+        self._last.append(np.asarray(answer))
+        said = named(np.stack(self._last), self._classes, self._rule)
+        name = said.label
+        if self._threshold is not None:
+            sure = np.array([said.confidence])
+            (name,) = calibration.labels(self._classes, np.array([said.best]), sure, self._threshold)
         changed, self._name = name != self._name or window.dropped > 0, name
-        return Label(name, float(mean[best]), changed)
+        return Label(name, said.confidence, changed)

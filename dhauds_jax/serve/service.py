@@ -177,6 +177,8 @@ class Service:
             future.cancel()  # of who left, nothing more is computed
         said = named(answer.probabilities, self.served.classes, self.rule)
         ended, decode_s = time.monotonic(), decoded - began
+        if said.label != self.served.classes[said.best]:
+            self.counters.unknown()
         self.counters.seconds(decode=decode_s, queue=answer.queue_s, compute=answer.compute_s, all=ended - began)
         return Asked(found, answer, said, decode_s)
 

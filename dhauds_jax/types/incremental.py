@@ -131,6 +131,11 @@ class Learner(NamedTuple):
       held_out: `(state, shots) -> {head: logits (rows, max_classes)}`: of clips that the state has learnt, each as if
         it alone had been left out, by a closed form. None: there is none.
       as_head: `(state, head) -> LearnedHead`. None: it cannot be the head of a classifier.
+      part: `(state, inputs, number) -> (rows, features)`: of what is predicted from the part that session number - 1
+        added (0: what was there before all), which stays as it is: who predicts the same clips after every session
+        keeps it. None: nothing of a prediction stays.
+      predict_parts: `(state, parts (rows, 1 + max_sessions, features)) -> {head: logits}`: what `predict` says of the
+        inputs that gave these parts, zeros where no session has been. None: as `part`.
       needs: subset of {"exemplars", "base_training"}.
       double: whether its closed form is computed in float64 (`incremental.precision`).
     """
@@ -147,5 +152,7 @@ class Learner(NamedTuple):
     merge: Callable[[LearnerState, LearnerState, Int[Array, " max_classes"]], LearnerState] | None = None
     held_out: Callable[[LearnerState, Shots], Mapping[str, Float[Array, "rows max_classes"]]] | None = None
     as_head: Callable[[LearnerState, str], LearnedHead] | None = None
+    part: Callable[[LearnerState, Array, Int[Array, ""]], Float[Array, "rows features"]] | None = None
+    predict_parts: Callable[[LearnerState, Array], Mapping[str, Float[Array, "rows max_classes"]]] | None = None
     needs: tuple[str, ...] = ()
     double: bool = False

@@ -14,6 +14,7 @@ import pytest
 from dhauds_jax.errors import BadInput
 from dhauds_jax.incremental import learners
 from dhauds_jax.incremental.as_classifier import as_classifier
+from dhauds_jax.incremental.asked import Asked
 from dhauds_jax.incremental.precision import compiled, over_seeds, seed_of
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.types import LearnerInfo, Shots
@@ -364,3 +365,30 @@ def test_sums_of_clips_know_no_order_and_are_joined_or_refused(name, options, to
             of.learner.merge(halfway, other, labels)
         return
     of.close(state, of.learner.merge(halfway, other, labels), tolerance)
+
+
+@ROWS
+def test_clips_that_are_asked_again_and_again_are_predicted_alike(name, net):
+    """What stays of a prediction is made once: of learners whose predictions have parts, each part of a clip."""
+    of, state, seen = row(name, net), None, []
+    asked = Asked(of.learner, len(LABELS), SESSIONS, 7)
+
+    def take(places):
+        seen.extend(places.tolist())
+        return of.inputs[places]
+
+    for number in range(SESSIONS):
+        state = of.taught(BY_SESSION[: number + 1], state=state, first=number)
+        count = None if number else 5
+        found, whole = asked.logits(state, take, of.plain.heads, count), of.logits(state)
+        for head, said in found.items():
+            expected = whole[head][:count]
+            np.testing.assert_array_equal(np.isneginf(said), np.isneginf(expected))
+            finite = np.isfinite(expected)
+            scale = max(1.0, np.abs(expected[finite]).max())
+            np.testing.assert_allclose(said[finite], expected[finite], rtol=0, atol=1e-6 * scale)
+    if of.plain.part is None:
+        return
+    before = len(seen)
+    asked.logits(state, take, of.plain.heads)
+    assert len(seen) == before  # nothing is read for what is there

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dhauds_jax.report import board, intervals, rankings
+from dhauds_jax.report import board, intervals, picks, rankings
 from dhauds_jax.report.looks import of_methods
 from dhauds_jax.report.rankings import leaderboard
 from dhauds_jax.report.tables import with_variants
@@ -198,3 +198,31 @@ def test_the_figure_has_a_point_a_method_and_the_front(monkeypatch, tmp_path):
     lines = {line.get_label(): np.array(line.get_xydata()) for line in axes.lines}
     np.testing.assert_allclose(lines["front"], [[1, 40], [5, 45], [30, 47.5]])
     assert set(lines) == {"front", "source", "lame", "tent"}
+
+
+def test_what_is_taken_is_cheap_near_the_best_and_harmless():
+    """lame has 45.0 everywhere at 5 ms; tent 47.5 at 30 ms, worse than none (40) in one of four runs, learns -1.25.
+
+    A third method that is within a point of tent, dearer than lame and harmless is the one to take.
+    """
+    more = [record("shot", c, s, 0.47, lr=None, seconds=1.6) for c in CELLS for s in SEEDS]
+    said = picks.picks([*FOUND, *more])
+    assert said == (
+        "* *online*: take shot (47.0, 8.0 ms a clip); no adaptation has 40.0; the best, tent (47.5, -1.2 of it learnt, "
+        "30.0 ms a clip). Leave alone: tent (worse than none in 25 % of runs).\n"
+    )
+
+
+def test_none_is_taken_where_nobody_is_better_and_who_loses_by_learning_is_named():
+    worse = [record("shot", c, s, 0.39, lr=None) for c in CELLS for s in SEEDS]
+    assert picks.picks(worse) == (
+        "* *online*: take none: the best, shot, has 39.0 where the network as it is has 40.0. "
+        "Leave alone: shot (worse than none in 100 % of runs).\n"
+    )
+    above = [record("tent", c, s, 0.5, lr=lr) for c in CELLS for s in SEEDS for lr in (1e-3,)]
+    floor = [record("tent", c, s, 0.6, lr=0.0) for c in CELLS for s in SEEDS]
+    (line,) = picks.picks(with_variants([*above, *floor])).splitlines()
+    assert line.endswith("no adaptation has 40.0. Leave alone: tent (learning costs 10.0 points).")
+    assert picks.picks([record("tent", "WHN", 0, 0.5), record("shot", "PSH", 0, 0.5)]).endswith(
+        "no method has all cells.\n"
+    )

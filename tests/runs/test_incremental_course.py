@@ -89,13 +89,23 @@ def test_shots_that_were_learnt_from_another_network_calibrate_nothing(points, t
     run = a_run(points, tmp_path, seeds=(0,))
     inputs = runner._inputs(run)
     (course,) = runner._courses(run, inputs, "prototype")
-    now = incremental_course.Now(course.made.init({}, course.info, jax.random.key(0)), None, [], [])
+    now = incremental_course.Now(course.made.init({}, course.info, jax.random.key(0)), None, [], [], {})
     carried, found = course._replace(carried=True), []
     for _ in range(2):
         now = incremental_course.step(course, inputs.backbone, inputs.readings, now)
         found.append([len(measures.held_out(one, inputs.readings, now)) for one in (course, carried)])
         now = now._replace(sessions=[*now.sessions, {}])
     assert found == [[1, 1], [1, 0]]
+
+
+def test_what_there_is_to_do_is_said_first(points, tmp_path):
+    run = a_run(points, tmp_path, seeds=(0, 1), learner=("ridge", "prototype"))
+    inputs = runner._inputs(run)
+    courses = [course for name in run.learner for course in runner._courses(run, inputs, name)]
+    tests = sum(len(one.tests) for one in inputs.pool.plans[0])
+    assert runner._work(run, courses) == (
+        f"work: 4 courses (2 learners, 2 seeds) of 3 sessions each, {tests} tests predicted after each in 1 condition"
+    )
 
 
 def test_all_shots_are_left_out_in_one_call_a_session(points, tmp_path):
@@ -107,7 +117,7 @@ def test_all_shots_are_left_out_in_one_call_a_session(points, tmp_path):
     course = course._replace(
         made=made._replace(held_out=lambda state, given: rooms.append(len(given.labels)) or made.held_out(state, given))
     )
-    now = incremental_course.Now(made.init({}, course.info, jax.random.key(0)), None, [], [])
+    now = incremental_course.Now(made.init({}, course.info, jax.random.key(0)), None, [], [], {})
     for _ in range(3):
         now = incremental_course.step(course, inputs.backbone, inputs.readings, now)
         found = measures.held_out(course, inputs.readings, now)["ridge"]
@@ -139,7 +149,7 @@ def test_keys_of_a_session_are_of_one_use(points, tmp_path):
     readings = inputs.readings
     course, real = course._replace(made=made), readings.of
     readings.of = lambda what, condition, variables=None: real("embedding", condition)
-    now = incremental_course.Now(course.made.init({}, course.info, jax.random.key(0)), None, [], [])
+    now = incremental_course.Now(course.made.init({}, course.info, jax.random.key(0)), None, [], [], {})
     incremental_course.step(course, inputs.backbone, readings, now)
     every = [key for one in seen for key in (one, *jax.random.split(one, 4))]
     assert len(seen) == 3

@@ -19,7 +19,9 @@ from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.runs import serve
 from dhauds_jax.runs.classify import classify
 from dhauds_jax.runs.learn import learn
+from dhauds_jax.runs.listen import listen
 from dhauds_jax.runs.requests.classify import ClassifyRun
+from dhauds_jax.runs.requests.listen import ListenRun
 from dhauds_jax.serve.naming import named
 from dhauds_jax.serve.request import ServeRun
 from tests.children import ROOT
@@ -173,7 +175,7 @@ def test_windows_of_long_clips_and_what_cannot_be_used(place, tmp_path, capsys):
 
 @pytest.mark.slow
 def test_what_it_learnt_is_a_classifier_to_every_command(place, learnt, tmp_path):
-    """classify says unknown, a service answers alike, methods adapt it; the adapted one is not to learn on."""
+    """classify says unknown, what serves and what listens too, methods adapt it; the adapted one is not to learn on."""
     model = load(learnt / "checkpoint")
     sounds(tmp_path / "in", ["dog", "low", "mid", "high"], range(10, 13))
     for method in ("source", "t3a"):
@@ -206,6 +208,11 @@ def test_what_it_learnt_is_a_classifier_to_every_command(place, learnt, tmp_path
         written = {row["file"]: row for row in csv.DictReader(file)}
     labelled = [[float(written[name][label]) for label in served.classes] for name in names]
     np.testing.assert_allclose(answers, labelled, atol=2e-6)  # which are written with six digits
+    soundfile.write(tmp_path / "all.wav", waves.reshape(-1), tiny.RATE, subtype="FLOAT")
+    whole = {"checkpoint": (str(learnt / "checkpoint"),), "input": str(tmp_path / "all.wav"), "hop": 0.0, "speed": 0.0}
+    listen(ListenRun(**whole, reject=0.05, output=str(tmp_path / "heard.csv")))
+    with (tmp_path / "heard.csv").open(newline="") as file:
+        assert [row["label"] for row in csv.DictReader(file)] == called
     adapted = model.adapt(tmp_path / "in", "tent", epochs=1, online=True, options={"lr": 0.1}, batch_size=4)
     adapted.save(tmp_path / "moved")
     with pytest.raises(BadInput, match=r"is not the one that it learnt on .* as after an adaptation, expected"):

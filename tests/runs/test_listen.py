@@ -46,6 +46,9 @@ def asked(**flags):
         ({"input": "nowhere.wav"}, r"--input=nowhere\.wav: no such file"),
         ({"checkpoint": ("words15", "words15"), "adapt": "session"}, r"--adapt=session: a session adapts one network"),
         ({"input": __file__}, r"test_listen\.py: "),
+        ({"threshold": 0.5, "reject": 0.1}, r"--threshold and --reject: two rules for what is unknown, expected one"),
+        ({"reject_background": 0.1}, r"--reject_background: words15 holds no scores of background alone, expected"),
+        ({"checkpoint": ("words15", "words15"), "reject": 0.1}, r"--reject: held-out scores are those of one network"),
     ],
 )
 def test_what_cannot_be_listened_to_is_said(flags, said):
@@ -59,7 +62,9 @@ def fake(monkeypatch):
     served = Served(RATE, LENGTH, CLASSES, SHAPES, dict, lambda waves, weights: probabilities(waves))
     reading = {"layout": "centre", "resampler": "sinc"}
     monkeypatch.setattr(
-        listen, "ears_of", lambda run: Ears(served, Listener(SourceOnly(served), SHAPES, LENGTH), None, reading, [0.0])
+        listen,
+        "ears_of",
+        lambda run: Ears(served, Listener(SourceOnly(served), SHAPES, LENGTH), None, reading, [0.0], None),
     )
 
 

@@ -113,6 +113,7 @@ def test_with_a_threshold_every_route_says_unknown(least):
         )
         probable, labels = running("POST", "/v2/models/model/infer", body.encode())[1]["outputs"]
         assert probable["shape"] == [1, 3] and labels["data"] == (["unknown"] if least > 0 else labels["data"])
+        assert f"\ndhauds_unknown_total {0.0 if least < 0 else 4.0}\n" in running("GET", "/metrics")[1]
 
 
 @pytest.mark.parametrize(("kind", "subtype"), [("FLAC", "PCM_16"), ("OGG", "VORBIS")])

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from dhauds_jax.dsp.clip_layout import cut
+from dhauds_jax.model.rejecting import rejecting
 from dhauds_jax.serve.listening import Intake, Labels, Listener, Ring, Window, paced
+from dhauds_jax.types import Calibration
 
 LENGTH = 10
 
@@ -192,3 +194,14 @@ def test_labels_are_smoothed_until_windows_are_dropped_and_unknown_where_unsure(
     unsure = Labels(("a", "b"), threshold=0.8)
     assert unsure.label(window, np.array([0.7, 0.3])).name == "unknown"
     assert unsure.label(window, np.array([0.2, 0.8])).name == "b"
+
+
+def test_windows_are_unknown_by_the_rule_of_a_checkpoint_which_compares_their_mean():
+    made = rejecting(Calibration(1.0, "nll", "max_score", np.array([1.4])), {}, 0.0)
+    labels, (window,) = Labels(("a", "b"), smooth=2, rule=made), windows_at(0)
+    # Probabilities, then the scores: 1 and then 1.5 (the mean of 1 and 2), and 2 after a gap.
+    answers = ([0.9, 0.1, 1.0, 0.0], [0.8, 0.2, 2.0, 0.0])
+    said = [labels.label(window, np.array(row)) for row in answers]
+    assert [one.name for one in said] == ["unknown", "a"] and [one.changed for one in said] == [True, True]
+    assert [one.confidence for one in said] == pytest.approx([0.9, 0.85])
+    assert labels.label(window._replace(dropped=1), np.array([0.6, 0.4, 1.3, 1.2])).name == "unknown"

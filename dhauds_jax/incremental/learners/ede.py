@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from dhauds_jax.dsp.unit_rows import unit_rows
 from dhauds_jax.errors import BadInput, check_number
@@ -95,6 +95,8 @@ def ede(
         prepare=of.prepare if base_epochs else None,
         remember=of.remember,
         as_head=of.as_head,
+        part=of.part,
+        predict_parts=of.predict_parts,
         needs=("exemplars", "base_training") if base_epochs else ("exemplars",),
     )
 
@@ -175,8 +177,18 @@ class _Ede(NamedTuple):
         tokens, first = self._split(state, inputs)
         parts = state.heads.prototypes.shape[1]
         adapters, sizes = state.params["adapters"], self._sizes(inputs.shape[-1])
-        vectors = dual.vectors_of(adapters, sizes, tokens, first, state.session, parts)
-        found = dual.logits_of(state.heads, vectors, self.scale)
+        return self.predict_parts(state, dual.vectors_of(adapters, sizes, tokens, first, state.session, parts))
+
+    def part(
+        self, state: LearnerState, inputs: Float[Array, "rows tokens width"], number: Int[Array, ""]
+    ) -> Float[Array, "rows width"]:
+        tokens, first = self._split(state, inputs)
+        adapter = dual.one_of(state.params["adapters"], jnp.maximum(number - 1, 0))
+        sizes = self._sizes(inputs.shape[-1])
+        return jax.lax.cond(number == 0, lambda: first, lambda: dual.adapted_in_chunks(adapter, sizes, tokens))
+
+    def predict_parts(self, state: LearnerState, parts: Float[Array, "rows parts width"]) -> dict[str, Array]:
+        found = dual.logits_of(state.heads, parts, self.scale)
         return {name: jnp.where(state.seen[None] > 0, logits, -jnp.inf) for name, logits in found.items()}
 
     def remember(self, state: LearnerState, pool: Shots, key: Array) -> LearnerState:

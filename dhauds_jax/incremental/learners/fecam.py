@@ -86,7 +86,7 @@ class _Fecam(NamedTuple):
             total = jnp.zeros((classes, d), jnp.float64)
             memory = Moments(jnp.zeros((classes, d, d), jnp.float64), total, jnp.zeros(classes, jnp.float64))
         state = LearnerState((), (), memory, jnp.zeros(classes, jnp.float32), jnp.int32(0))
-        return jax.jit(self._made)(state)
+        return _begun(self, state)
 
     def learn(self, state: LearnerState, shots: Shots, key: Array) -> tuple[LearnerState, dict[str, Array]]:
         state = state._replace(session=state.session + 1)
@@ -159,3 +159,7 @@ class _Fecam(NamedTuple):
         rest = Moments(memory.second[label] - x[0][:, None] * x, memory.total[label] - x[0], memory.count[label] - 1.0)
         alone = gaussians.of_moments(jax.tree.map(lambda leaf: leaf[None], rest), self.gamma1, self.gamma2)
         return gaussians.distances_by_moments(alone, x)[0, 0]
+
+
+_begun = jax.jit(_Fecam._made, static_argnums=0)
+"""The state without a clip: of all seeds one program, which a method's own `jit` would forget with the method."""

@@ -25,6 +25,13 @@ class ListenRun(Request):
     hop: float = flag("Seconds from one window to the next, at most a window; 0: a window.", 0.5)
     smooth: int = flag("Windows, the last ones, over whose probabilities a label is the mean.", 1)
     threshold: float | None = flag("A label whose probability is lower is called unknown, 0 to 1.", None)
+    reject: float | None = flag(
+        "In place of --threshold: call windows unknown so that at most this share of the left-out clips of the known "
+        "classes is lost, 0 up to 1, as experiments.classify does; with a checkpoint that has such scores, as of learn "
+        "or crossval.",
+        None,
+    )
+    reject_background: float | None = like(ServeRun, "reject_background")
     every: bool = flag("Print every window, not only where the label changes.", False)
     output: str | None = flag("A csv file with a row for each window, written as it is said.", None)
     speed: float = flag(

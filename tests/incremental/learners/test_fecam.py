@@ -1,11 +1,13 @@
 """FeCAM against numpy, which makes and inverts a matrix a class."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.incremental import learners
+from dhauds_jax.incremental.learners import fecam
 from tests.incremental.learning import begun, embeddings, info_for, shots, taught, three_sessions
 
 ROWS, LABELS = embeddings()
@@ -89,3 +91,12 @@ def test_sums_forget_and_join_as_rows_do():
 def test_options_that_make_no_covariance(option, value):
     with pytest.raises(BadInput, match=f"learner fecam: option {option}"):
         learners.make("fecam", None, {option: value})
+
+
+def test_a_new_seed_compiles_nothing_anew():
+    learner, _ = begun("fecam", FEW)
+    before = fecam._begun._cache_size()
+    for seed in (1, 2):
+        learner.init({}, FEW, jax.random.key(seed))
+    begun("fecam", FEW)  # made by its factory once more
+    assert fecam._begun._cache_size() == before
