@@ -25,6 +25,7 @@ WORDS = {
     "extra_dog": "with extra clips, dog",
     "extra_nondog": "with extra clips, all but dog",
     "reference": "profile reference",
+    "reference_2_epochs": "profile reference, about as many updates",
 }
 
 
