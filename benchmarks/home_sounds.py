@@ -53,8 +53,8 @@ ROWS: dict[str, dict[str, Any]] = {
     "reference": {"profile": "reference"},
     "reference_2_epochs": {"profile": "reference", "epochs": 2},
 }
-"""What each row changes; reference is run with the first seed alone. It trains on five copies of each clip and on a fifth
-of all clips more, so that two of its epochs are about as many updates (271) as ten of the others (200 to 230)."""
+"""What each row changes; reference is run with the first seed alone. It trains on five copies of each clip and on a
+fifth of all clips more, so that two of its epochs are about as many updates (271) as ten of the others (200 to 230)."""
 
 
 def run_of(row: str, seed: int, given: argparse.Namespace) -> CrossvalRun:
