@@ -48,7 +48,7 @@ def link(esc50: Path, place: Path) -> dict[str, int]:
             label = TOMOFUN_GROUPS["of"][TOMOFUN.index(remark)]
             rows.append((row["filename"], str(label), remark, f"fold{row['fold']}"))
             folds[row["filename"]] = int(row["fold"])
-    write_csv(place / "manifest.csv", [("path", "label", "remark", "group"), *rows])
+    write_csv(place / "manifest.csv", [("path", "label", "remark", "group"), *rows], exact=True)
     return folds
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.files import write_atomically
+from dhauds_jax.wording import of_markdown
 
 
 class Report(NamedTuple):
@@ -56,7 +57,7 @@ def text(report: Report) -> str:
 def write(report: Report, folder: Path) -> None:
     """Writes `report.json` and `report.md` into a checkpoint's folder."""
     record = json.dumps(report._asdict(), indent=2, sort_keys=True) + "\n"
-    for name, content in (("report.json", record), ("report.md", text(report))):
+    for name, content in (("report.json", record), ("report.md", of_markdown(text(report)))):
         write_atomically(folder / name, content)
 
 

@@ -23,16 +23,68 @@ from typing import BinaryIO
 from dhauds_jax.errors import BadInput
 
 _COUNTER = itertools.count()
-_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f\udc80-\udcff]|\\(?=x[0-9a-f]{2})")
+_CONTROLS = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+"""Both sets of controls, the marks that turn a line's direction, two that end a line, and what UTF-8 cannot hold."""
+_UNPRINTABLE = re.compile(rf"[{_CONTROLS}]|\\(?=x[0-9a-f]{{2}}|u[0-9a-f]{{4}})")
+_CONTROL = re.compile(rf"[{_CONTROLS}]")
+_NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|[+-]?(inf|nan)|-")
 
 
 def printable(name: str | os.PathLike[str]) -> str:
     """A file's name as every text, table and terminal can hold it: bytes that are not UTF-8, and controls, as `\\xe9`.
 
-    Two names stay two: a backslash that would read as such an escape is one itself (`\\x5c`). Other names stay as they
-    are.
+    Controls beyond ASCII, those that turn a line's direction among them, are `\\u202e`. Two names stay two: a backslash
+    that would read as such an escape is one itself (`\\x5c`). Other names stay as they are.
     """
-    return _UNPRINTABLE.sub(lambda found: f"\\x{ord(found[0]) & 0xFF:02x}", os.fspath(name))
+    return _UNPRINTABLE.sub(_escape, os.fspath(name))
+
+
+def one_line(text: str, kept: str = "") -> str:
+    """A sentence, or a text of a file, that cannot move a cursor or begin a line: its controls as `printable` has them.
+
+    Backslashes stay, so that names which are escaped already are not escaped again; so do the characters of `kept`.
+    """
+    return _CONTROL.sub(lambda found: found[0] if found[0] in kept else _escape(found), text)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not UTF-8
+        code &= 0xFF
+    elif code > 0x7F:
+        return f"\\u{code:04x}"
+    return f"\\x{code:02x}"
+
+
+def is_inside(name: str | os.PathLike[str]) -> bool:
+    """Whether a path that a file names stays in the folder that it is joined to: relative, and without "..".
+
+    Links are not looked at: who owns the folder has set them.
+    """
+    text = os.fspath(name)
+    return not (text.startswith("/") or os.path.isabs(text) or "\0" in text or ".." in Path(text).parts)
+
+
+def for_spreadsheet(cell: object) -> object:
+    """A cell of a table that a spreadsheet takes for no formula: "'" stands before a text that begins as one.
+
+    Numbers, also those that are texts, stay as they are.
+    """
+    if isinstance(cell, str) and cell[:1] in _FORMULA and cell and not _NUMBER.fullmatch(cell):
+        return f"'{cell}"
+    return cell
+
+
+_FORMULA = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"  # the last four are = + - @ of full width
+
+
+def check_no_link(path: Path) -> None:
+    """Raises `BadInput` where a file that is added to, or a folder that is cleared, is a link to another place."""
+    if path.is_symlink():
+        raise BadInput(
+            f"{path}: is a link to {os.readlink(path)}, expected a place of its own, for what it leads to would be "
+            "changed; remove the link, or copy here what it leads to"
+        )
 
 
 def temporary_beside(path: Path) -> Path:
@@ -51,7 +103,8 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], obj
     temporary = temporary_beside(path)
     try:
         with named(path):
-            with temporary.open("wb") as file:
+            temporary.unlink(missing_ok=True)  # of a killed process of this one's number
+            with temporary.open("xb") as file:  # a file of its own: nothing is written through a link
                 if callable(content):
                     content(file)
                 else:
@@ -61,18 +114,28 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], obj
         temporary.unlink(missing_ok=True)  # there only when something went wrong
 
 
-def write_csv(path: Path, rows: Iterable[Sequence[object]], end: str = "\n") -> None:
-    """Writes a table in one piece, its first row the names of the columns, each row with `end` behind."""
+def write_csv(path: Path, rows: Iterable[Sequence[object]], end: str = "\n", exact: bool = False) -> None:
+    """Writes a table in one piece, its first row the names of the columns, each row with `end` behind.
+
+    Args:
+      path: where.
+      rows: its cells, `for_spreadsheet`.
+      end: of each row.
+      exact: whether a command reads the table back, so that every cell is written as it is.
+    """
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator=end).writerows(rows)
+    csv.writer(text, lineterminator=end).writerows(rows if exact else (map(for_spreadsheet, row) for row in rows))
     write_atomically(path, text.getvalue())
 
 
 def put_in_place(temporary: Path, folder: Path) -> None:
     """Renames a finished folder to `folder`; an older one stays whole until then and is removed after.
 
-    Where the system can exchange two names in one step (Linux), there is no moment without a folder of that name.
+    Where the system can exchange two names in one step (Linux), there is no moment without a folder of that name. A
+    link of that name goes; what it leads to stays as it is.
     """
+    if folder.is_symlink():
+        folder.unlink()
     if not folder.exists():
         os.rename(temporary, folder)
         return

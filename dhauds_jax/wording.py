@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
+
+_IMAGE = re.compile(r"!\[[^\]]*\]\([\w.-]+(/[\w.-]+)*\.png\)")
+_ENTITY = re.compile(r"&(?=#?\w+;)")
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -26,3 +30,19 @@ def differing(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
         elif one != other:
             found.append(name)
     return ", ".join(found)
+
+
+def of_markdown(text: str) -> str:
+    """A report whose names are words and nothing else: no element of HTML, no link, no picture but those beside it.
+
+    What stands between backticks is left as it is: Markdown shows it letter by letter.
+    """
+    return "\n".join(line if _IMAGE.fullmatch(line) else _words(line) for line in text.split("\n"))
+
+
+def _words(line: str) -> str:
+    parts = re.split(r"(`[^`]*`)", line)
+    for place in range(0, len(parts), 2):
+        words = _ENTITY.sub("&amp;", parts[place]).replace("<", "&lt;")
+        parts[place] = words.replace("](", "]\\(")
+    return "".join(parts)

@@ -14,7 +14,8 @@ from typing import Any
 from absl import app, flags, logging
 
 from dhauds_jax import __version__, errors
-from dhauds_jax.files import printable
+from dhauds_jax.command import terminal
+from dhauds_jax.files import one_line, printable
 
 FLAGS = flags.FLAGS
 flags.DEFINE_bool(
@@ -70,7 +71,7 @@ def _parse(argv: list[str]) -> list[str]:
     try:
         rest = FLAGS(argv)
     except flags.Error as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(one_line(f"error: {error}"), file=sys.stderr)
         sys.exit(BAD_INPUT)
     _expand_home(FLAGS)
     if len(rest) > 1:
@@ -180,7 +181,7 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
             if text:
                 print(text)
         except FloatingPointError as error:
-            print(f"stopped: {error}", file=sys.stderr)
+            print(one_line(f"stopped: {error}"), file=sys.stderr)
             sys.exit(DIVERGED)
         except KeyboardInterrupt as error:
             then = str(error) or stopped
@@ -191,9 +192,10 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
             if sentence is None:
                 error.add_note(bug_report(error))
                 raise
-            print(f"error: {sentence}", file=sys.stderr)
+            print(one_line(f"error: {sentence}"), file=sys.stderr)
             sys.exit(BAD_INPUT)
 
+    terminal.use()
     try:
         try:
             app.run(guarded, flags_parser=_help_or_parse)

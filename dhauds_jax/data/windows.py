@@ -156,7 +156,8 @@ class Keeper:
         if self._kept is not None and self.count * self._length * 4 > IN_MEMORY and (self._reread or self._spool):
             if self._spool is not None:
                 self._spool.parent.mkdir(parents=True, exist_ok=True)
-                self._file = self._spool.open("wb")
+                self._spool.unlink(missing_ok=True)  # nothing is written through a link
+                self._file = self._spool.open("xb")
                 self._file.writelines(self._kept)
             self._kept = None
         if self._file is not None:

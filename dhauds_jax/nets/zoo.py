@@ -6,6 +6,7 @@ written "module:attribute": a preset as `preset`'s name, a `Family` as a config'
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -71,6 +72,10 @@ def preset(name: str, classes: Sequence[str] | None = None) -> ClassifierConfig:
 def _own_preset(name: str, classes: tuple[str, ...] | None) -> ClassifierConfig:
     """What a "module:function" gives, under that name, so that its checkpoints say where it comes from."""
     make = registry.find("net", name, {})
+    if callable(make) and "classes" not in _parameters(make):  # before it is called: a checkpoint's file may name it
+        raise BadInput(
+            f"net {name!r}: has no parameter `classes`, expected a function of them that gives a ClassifierConfig"
+        )
     made = make(classes) if callable(make) else make
     if not isinstance(made, ClassifierConfig):
         raise BadInput(
@@ -78,6 +83,14 @@ def _own_preset(name: str, classes: tuple[str, ...] | None) -> ClassifierConfig:
             "ClassifierConfig"
         )
     return made.replace(net=name)
+
+
+def _parameters(function: Callable[..., Any]) -> tuple[str, ...]:
+    """Names of a function's parameters; none where Python cannot say."""
+    try:
+        return tuple(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return ()
 
 
 def at_length(config: ClassifierConfig, seconds: float) -> ClassifierConfig:

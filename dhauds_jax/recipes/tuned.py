@@ -121,7 +121,7 @@ _FIRST = Tuned._fields[:4]
 def write(path: Path, rows: Sequence[Tuned]) -> None:
     """Writes tuned options as csv, in one piece."""
     numbers = [(f"{row.score:.4f}", f"{row.nll:.4f}", f"{row.floor:.4f}", row.trials, row.why) for row in rows]
-    write_csv(path, [Tuned._fields, *((*row[:3], *rest) for row, rest in zip(rows, numbers, strict=True))])
+    write_csv(path, [Tuned._fields, *((*row[:3], *rest) for row, rest in zip(rows, numbers, strict=True))], exact=True)
 
 
 def read(path: Path | str) -> dict[str, list[str]]:

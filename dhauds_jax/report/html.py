@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import is_inside
 
 STYLE = """
 :root { color-scheme: light; }
@@ -79,7 +80,7 @@ def _block(lines: list[str], folder: Path) -> str:
     if first.startswith("- "):
         return "<ul>\n" + "\n".join(f"<li>{_inline(line[2:])}</li>" for line in lines) + "\n</ul>"
     image = _IMAGE.fullmatch(first.strip())
-    if image:
+    if image and is_inside(image[2]):
         return _image(image[1], folder / image[2])
     return f"<p>{_inline(' '.join(lines))}</p>"
 
@@ -92,7 +93,7 @@ def _image(words: str, file: Path) -> str:
 
 
 def _table(lines: list[str]) -> str:
-    header, marks, *rows = ([cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines)
+    header, marks, *rows = (_cells(line) for line in lines)
     kinds = ["" if mark.endswith(":") else ' class="text"' for mark in marks]
 
     def row(cells: list[str], tag: str) -> str:
@@ -103,12 +104,17 @@ def _table(lines: list[str]) -> str:
     return f'<div class="wide" tabindex="0">{whole}</div>'
 
 
+def _cells(line: str) -> list[str]:
+    """The cells of a row; a bar behind a backslash belongs to one."""
+    return [cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line.strip()[1:-1])]
+
+
 def _inline(text: str) -> str:
     """Escapes a line; code, bold and italics become elements, and nothing inside code does."""
     parts = re.split(r"`([^`]*)`", text)
     out = []
     for index, part in enumerate(parts):
-        safe = html.escape(part)
+        safe = html.escape(part if index % 2 else html.unescape(part).replace("]\\(", "]("))  # of `wording.of_markdown`
         if index % 2:
             out.append(f"<code>{safe}</code>")
             continue

@@ -14,7 +14,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.report import board, incremental, picks, published, rankings, tuning
 from dhauds_jax.report.tables import detail_table, latest, of_one_make, provenance, summary_table, with_variants
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, of_markdown
 from dhauds_jax.workdir import records
 
 TABLES = {
@@ -77,7 +77,7 @@ def render_mark(mark: str, root: Path) -> str:
         kept = whole or [r for r in kept if str(r.get(key)) in value.split("/")]
     if not kept:
         raise BadInput(f"mark {mark!r}: none of the {len(found)} records in {folder} fits")
-    return every[kind](kept if kind in _OTHERS else with_variants(kept))
+    return of_markdown(every[kind](kept if kind in _OTHERS else with_variants(kept)))
 
 
 def render_page(text: str, root: Path) -> str:

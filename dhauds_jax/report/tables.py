@@ -194,8 +194,8 @@ def mean_and_spread(values: Sequence[float], scale: float = 100.0, digits: int =
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table, numbers to the right."""
-    lines = ["| " + " | ".join(header) + " |", "|---" * 2 + "|---:" * (len(header) - 2) + "|"]
-    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+    first, *others = ("| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, *rows))
+    return "\n".join([first, "|---" * 2 + "|---:" * (len(header) - 2) + "|", *others]) + "\n"
 
 
 def summary_table(found: Sequence[Record]) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from dhauds_jax.files import for_spreadsheet
 from dhauds_jax.report.estimates import CELL, Estimate, by_unit, estimate, names_of, over_cells
 from dhauds_jax.report.published import AFTER, BEFORE, has_published, published_value
 from dhauds_jax.report.tables import GROUP, Record, grouped, shifted
@@ -39,7 +40,8 @@ def text(rows: Sequence[Row]) -> str:
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(
-        {name: "" if isinstance(v, float) and np.isnan(v) else v for name, v in row.items()} for row in rows
+        {name: "" if isinstance(v, float) and np.isnan(v) else for_spreadsheet(v) for name, v in row.items()}
+        for row in rows
     )
     return out.getvalue()
 

@@ -40,8 +40,8 @@ def make_lists(run: AudiosetRun) -> str:
     for remark in dict.fromkeys(mapping.values()):
         of = ", ".join(names[mid] for mid in mapping if mapping[mid] == remark)
         print(f"{remark}: {counted(found[remark], 'clip')} ({of})")
-    files.write_csv(output, audioset.manifest_rows(clips))
-    files.write_csv(fetch_list, audioset.fetch_rows(clips))
+    files.write_csv(output, audioset.manifest_rows(clips), exact=True)
+    files.write_csv(fetch_list, audioset.fetch_rows(clips), exact=True)
     videos = len({clip.video for clip in clips})
     return (
         f"{counted(len(clips), 'clip')} of {counted(videos, 'video')}: {output}; what to fetch, with a tool of yours, "

@@ -29,7 +29,7 @@ from dhauds_jax.report import evaluation, shares
 from dhauds_jax.runs.classify import model_of
 from dhauds_jax.runs.requests.evaluate import EvaluateRun
 from dhauds_jax.tta import bank as banks
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, of_markdown
 from dhauds_jax.workdir import locks, provenance
 
 NUMBERS, REPORT = "evaluation.json", "report.md"
@@ -80,7 +80,7 @@ def evaluate(run: EvaluateRun, command: str) -> str:
     numbers = {**about, "source_checkpoint": weights, "net": model.config.net, **provenance.block(command)}
     folder = Path(run.output)
     write_atomically(folder / NUMBERS, json.dumps({**numbers, "cells": found}, indent=2, allow_nan=False) + "\n")
-    write_atomically(folder / REPORT, _report(run, numbers, found, command))
+    write_atomically(folder / REPORT, of_markdown(_report(run, numbers, found, command)))
     return f"{len(loaded.clips.ids)} clips evaluated: {folder / REPORT} (numbers: {folder / NUMBERS})"
 
 

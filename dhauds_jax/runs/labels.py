@@ -21,7 +21,7 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.runs.requests.classify import ClassifyRun
 from dhauds_jax.runs.truth import Scores
 from dhauds_jax.tta.advice import Advice
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, of_markdown
 from dhauds_jax.workdir import provenance
 
 PREDICTIONS, PROBABILITIES, SEGMENTS, REPORT = "predictions.csv", "probabilities.csv", "segments.csv", "report.md"
@@ -89,6 +89,8 @@ def remove(folder: Path) -> None:
     """Takes the labels of an earlier run away."""
     for name in (PREDICTIONS, PROBABILITIES, SEGMENTS, CONFUSION, REPORT):
         (folder / name).unlink(missing_ok=True)
+    if (folder / AUDACITY).is_symlink():  # its tracks would be written where it leads
+        (folder / AUDACITY).unlink()
     shutil.rmtree(folder / AUDACITY, ignore_errors=True)
 
 
@@ -116,7 +118,8 @@ def write(
     if run.precision != "float32":
         adaptation["precision"] = run.precision
     model.save(folder / "checkpoint", {"adaptation": {**adaptation, "versions": provenance.versions()}})
-    write_atomically(folder / REPORT, _report(run, found, model.config, advice, result, scores, command))
+    report = _report(run, found, model.config, advice, result, scores, command)
+    write_atomically(folder / REPORT, of_markdown(report))
     print("\n".join((*result.lines, advice.sentence())))
     if scores is not None:
         print(scores.sentence())

@@ -22,7 +22,7 @@ from dhauds_jax.runs.classify import model_of
 from dhauds_jax.runs.learn_network import Network, classifier_of, without_head
 from dhauds_jax.runs.requests.learn import LearnRun
 from dhauds_jax.types import Variables
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, of_markdown
 from dhauds_jax.workdir import locks, provenance
 
 CHECKPOINT, CLASSES, REPORT, RUN = "checkpoint", "classes.csv", "report.md", "run.json"
@@ -259,7 +259,7 @@ def _write(
         checkpoints.save(temporary / CHECKPOINT, variables, config, extra)
         files.write_csv(temporary / CLASSES, learn_report.class_rows(found))
         text = learn_report.text(found, facts, skipped, run.reject, command)
-        files.write_atomically(temporary / REPORT, text)
+        files.write_atomically(temporary / REPORT, of_markdown(text))
         about = {**_identity(run, learned, network), "command": command}
         files.write_atomically(temporary / RUN, json.dumps(about, indent=2) + "\n")
         files.put_in_place(temporary, folder)

@@ -14,7 +14,7 @@ import numpy as np
 from dhauds_jax import interrupts
 from dhauds_jax.data.streaming import resample_stream
 from dhauds_jax.errors import BadInput, check_number
-from dhauds_jax.files import check_file
+from dhauds_jax.files import check_file, check_no_link, for_spreadsheet
 from dhauds_jax.runs import serve_unknown
 from dhauds_jax.runs.listen_setup import Ears, as_served, ears_of, heading, hop_of, sound_of, warm
 from dhauds_jax.runs.requests.listen import ListenRun
@@ -185,6 +185,7 @@ def _written(output: str | None, served: Served) -> Iterator[Callable[[Window, L
     if output is None:
         yield lambda *_: None
         return
+    check_no_link(Path(output))
     with open(output, "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([*COLUMNS, *(f"p_{name}" for name in served.classes)])
@@ -192,7 +193,7 @@ def _written(output: str | None, served: Served) -> Iterator[Callable[[Window, L
 
         def write(window: Window, label: Label, delay: float, row: np.ndarray) -> None:
             at = [f"{sample / served.sample_rate:.4f}" for sample in (window.start, window.end)]
-            said = [label.name, f"{label.confidence:.6f}", f"{1e3 * delay:.1f}", window.dropped]
+            said = [for_spreadsheet(label.name), f"{label.confidence:.6f}", f"{1e3 * delay:.1f}", window.dropped]
             table.writerow([*at, *said, *(f"{one:.7f}" for one in row[: len(served.classes)])])
             file.flush()
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import printable, write_atomically
+from dhauds_jax.files import is_inside, one_line, write_atomically
 from dhauds_jax.report import (
     analysis_figures,
     board,
@@ -40,7 +40,7 @@ from dhauds_jax.report.tables import (
     with_variants,
 )
 from dhauds_jax.runs.requests.report import ReportRun
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, of_markdown
 from dhauds_jax.workdir import records
 
 EMBEDDINGS_SHOWN = 8
@@ -153,7 +153,8 @@ def _embeddings(found: Sequence[Record], folder: Path, workdirs: Sequence[Path])
         scores = [*r["silhouette"], *r.get("silhouette_tokens", [])]
         numbers = [f"{score:.3f}" for score in scores] + ["-"] * (4 - len(scores))
         rows.append([cell, r["method"], r["protocol"], str(r["seed"]), *numbers])
-        stored = [w / "embeddings" / f"{r['cell']}.npz" for w in workdirs]
+        file = f"{r['cell']}.npz"
+        stored = [w / "embeddings" / file for w in workdirs if is_inside(file)]
         files += [(f"{r['corruption']}-{r['level']} {r['method']}", f) for f in stored if f.is_file()][:1]
     parts = ["## Embeddings before and after adaptation: silhouette of the classes", ""]
     parts += [table(header, rows)]
@@ -200,7 +201,7 @@ def write_report(
     texts += [crossval.render(validated)] if validated else []
     texts += [incremental.render(courses, folder)] if courses else []
     texts += [tuning.render(tunings, folder)] if tunings else []
-    text = "\n".join(texts)
+    text = of_markdown("\n".join(texts))
     written = {"report.md": text, **({"report.html": report_html.page(text, folder)} if html else {})}
     tables = paper.files(found, formats, compared) if found else {}
     if rows and "csv" in formats:
@@ -211,7 +212,7 @@ def write_report(
         tables["incremental.csv"] = tidy.text(incremental.tidy_rows(courses))
     for name, content in {**written, **{f"tables/{name}": content for name, content in tables.items()}}.items():
         # A byte of a file name that is no character stands in a command of older records: it is written as an escape.
-        write_atomically(folder / name, "\n".join(map(printable, content.split("\n"))))
+        write_atomically(folder / name, "\n".join(map(one_line, content.split("\n"))))
     said = [f"{title(one.place)}\n\n{comparisons.as_markdown(one)}" for one in compared]
     if any(published.has_published(r) for r in found):
         said += [published.beside_published(named), published.overview(named)]

@@ -190,7 +190,8 @@ class Snapshots:
     def _places(self) -> Iterator[Path]:
         """The folders of sessions of any identity; only what a `Saver` wrote."""
         for place in {record.parents[1] for record in self.folder.glob("*/*/*/info.json")}:
-            if is_name(place.name) and _IDENTITY.fullmatch(place.parent.name) and not place.is_symlink():
+            links = place.is_symlink() or place.parent.is_symlink()
+            if is_name(place.name) and _IDENTITY.fullmatch(place.parent.name) and not links:
                 yield place
 
     def tidy(self, used: Iterable[str] = ()) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from dhauds_jax import parallel
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import write_atomically
+from dhauds_jax.files import check_no_link, write_atomically
 
 PROGRESS = "progress.jsonl"
 """In the work folder: an object a line with `epoch`, `loss`, `accuracy`, `macro_f1`, `nll`, `lr` and `seconds`."""
@@ -54,6 +54,7 @@ class EpochLog:
         if not scores:
             return
         row = {"epoch": len(history), "loss": history[-1]["loss"], **scores, "seconds": round(seconds, 3)}
+        check_no_link(self.path)  # `_begin` has made a file of it
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
         if self._writer:

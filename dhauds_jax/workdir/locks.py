@@ -124,7 +124,7 @@ def _link(temporary: Path, path: Path) -> None:
     except FileExistsError:
         raise
     except (AttributeError, OSError):  # this system or disk has no hard links: another host may see the file empty
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with open(handle, "wb") as file:
             file.write(temporary.read_bytes())
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import named, write_atomically
+from dhauds_jax.files import check_no_link, named, one_line, write_atomically
 from dhauds_jax.parallel import writes
 
 KEYS = (
@@ -232,6 +233,7 @@ def append(folder: Path, record: Mapping[str, Any], kind: str = "results") -> No
 
     Raises:
       ValueError: the record lacks a key of its kind.
+      BadInput: the file is a link: what it leads to belongs to somebody else.
     """
     missing = [key for key in KINDS[kind].keys if key not in record]
     if missing:
@@ -241,7 +243,9 @@ def append(folder: Path, record: Mapping[str, Any], kind: str = "results") -> No
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / KINDS[kind].file
     line = json.dumps({"format": FORMAT, **record}, sort_keys=False, allow_nan=False) + "\n"
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+    check_no_link(path)
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    handle = os.open(path, flags, 0o666)  # less what the umask takes
     try:
         size = os.fstat(handle).st_size
         if size and _last_byte(handle) != b"\n":
@@ -293,14 +297,27 @@ def read(folder: Path, kind: str = "results") -> list[dict[str, Any]]:
     if not path.exists():
         return []
     records = []
-    for line in path.read_text().splitlines():
+    for line in path.read_text().split("\n"):
         try:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue
+        record = _without_controls(record) if _CONTROL.search(line) else record
         if isinstance(record, dict) and all(key in record for key in about.always):
             records.append({**about.unknown, **record})
     return records
+
+
+_CONTROL = re.compile(r"\\[bfnrtu]|[^\x20-\x7e]")  # how JSON may hold one; most lines have neither
+
+
+def _without_controls(value: Any) -> Any:
+    """A record whose texts begin no line and move no cursor: what was in a file goes into tables and sentences."""
+    if isinstance(value, str):
+        return one_line(value)
+    if isinstance(value, dict):
+        return {one_line(key): _without_controls(one) for key, one in value.items()}
+    return [_without_controls(one) for one in value] if isinstance(value, list) else value
 
 
 class Done(NamedTuple):

@@ -19,11 +19,12 @@ import numpy as np
 
 from dhauds_jax import interrupts, parallel
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import named, put_in_place
+from dhauds_jax.files import check_no_link, named, put_in_place
 from dhauds_jax.interrupts import Stopped
 from dhauds_jax.wording import differing
 
 _NAME = re.compile(r"\d{8}(-\d{8})?")
+_OURS = re.compile(rf"{_NAME.pattern}(\.tmp)?")
 
 ASKED_EVERY = 32
 """Steps at the most between two times that the processes of a run ask the first one whether to save."""
@@ -52,7 +53,7 @@ class Saver:
 
         `same(stored, identity)` says what counts as the same.
         """
-        self.folder = Path(folder).resolve()
+        self.folder = Path(folder).parent.resolve() / Path(folder).name  # not where a link of that name leads
         self.every_s = every_s
         self.identity = identity
         self.same = same
@@ -122,9 +123,11 @@ class Saver:
 
         Raises:
           BetweenSteps: Ctrl-C came, and the state has been written.
+          BadInput: the folder is a link: the states of another place would be removed.
         """
         if not always and not self.due():
             return False
+        check_no_link(self.folder)
         name = f"{int(info['position']):08d}" + (f"-{info['updates']:08d}" if info.get("updates") else "")
         target, temporary = self.folder / name, self.folder / f"{name}.tmp"
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(tree)]
@@ -152,8 +155,8 @@ class Saver:
                 (temporary / "info.json").write_text(json.dumps({**info, "identity": self.identity}))
             shutil.rmtree(target, ignore_errors=True)
             os.rename(temporary, target)
-            for old in self.folder.iterdir():
-                if old != target:
+            for old in self.folder.iterdir():  # states alone: what else lies there is nobody's to remove
+                if old != target and _OURS.fullmatch(old.name) and not old.is_symlink():
                     shutil.rmtree(old)
 
     def _saved(self) -> list[Path]:

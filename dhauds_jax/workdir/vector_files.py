@@ -67,7 +67,7 @@ def write(
             file.write(np.ascontiguousarray(some, "<f4").tobytes())
 
     write_atomically(folder / VECTORS, put)
-    write_csv(folder / INDEX, [COLUMNS, *rows])
+    write_csv(folder / INDEX, [COLUMNS, *rows], exact=True)
     about = {"format": FORMAT, "rows": len(rows), "width": width, "normalised": False, **manifest}
     write_atomically(folder / MANIFEST, json.dumps(about, indent=2, allow_nan=False) + "\n")
 

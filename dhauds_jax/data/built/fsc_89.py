@@ -75,7 +75,7 @@ def build(raw_dir: Path | str, data_dir: Path | str) -> tuple[str, ...]:
     for event in progress_bar(cut, total=len(cut), desc="fsc_89", unit="clip"):
         _cut(raw / AUDIO, event, output)
     for split, file in DRAWN.items():
-        write_csv(output / file, [COLUMNS, *rows[split]], end="\n")
+        write_csv(output / file, [COLUMNS, *rows[split]], exact=True)
     few = list(dict.fromkeys(few))
     if not few:
         return ()

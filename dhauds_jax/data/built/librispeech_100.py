@@ -95,7 +95,7 @@ def rows_of(speakers: dict[str, Sequence[str]], split: str, sizes: dict[str, int
 
 def _write_tables(output: Path, files: dict[str, str], speakers: dict[str, list[str]]) -> None:
     for split, file in files.items():
-        write_csv(output / file, [COLUMNS, *rows_of(speakers, split, SIZES)], end="\n")
+        write_csv(output / file, [COLUMNS, *rows_of(speakers, split, SIZES)], exact=True)
 
 
 def _cut(folder: Path, speaker: str, output: Path) -> None:

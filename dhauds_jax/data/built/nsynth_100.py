@@ -47,7 +47,7 @@ def build(raw_dir: Path | str, data_dir: Path | str) -> tuple[str, ...]:
         if sum(map(len, taken.values())) < sum(sizes[label >= BASE] for sizes in SIZES.values()):
             few.append(instrument)
     for split, file in DRAWN.items():
-        write_csv(root / file, [COLUMNS, *rows[split]], end="\n")
+        write_csv(root / file, [COLUMNS, *rows[split]], exact=True)
     if not few:
         return ()
     return (

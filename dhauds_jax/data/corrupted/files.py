@@ -16,7 +16,7 @@ from jaxtyping import Int16
 from dhauds_jax.data.corrupted.layouts import layout_of
 from dhauds_jax.data.sets.base import DataSet
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import named, write_atomically
+from dhauds_jax.files import is_inside, named, printable, write_atomically
 
 MANIFEST = "manifest.jsonl"
 """A cell's clips, one JSON object a line: id, file, class, what was drawn, SHA-256 of the samples."""
@@ -101,7 +101,11 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     path = folder / MANIFEST
     if not path.is_file():
         raise BadInput(f"{path}: no such file, expected a cell that experiments.corrupt has written")
-    return _objects(path, path.read_bytes().splitlines())
+    entries = _objects(path, path.read_bytes().splitlines())
+    for entry in entries:
+        if isinstance(entry, dict) and not is_inside(str(entry.get("file", ""))):
+            raise BadInput(f"{path}: names the file {printable(str(entry['file']))}, expected one inside {folder}")
+    return entries
 
 
 def _objects(path: Path, texts: Sequence[bytes]) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from dhauds_jax.data.corruptions import LEVELS
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.loading import Clips
 from dhauds_jax.data.notices import Said
-from dhauds_jax.data.sets.base import ClipRef, DataSet, find_root
+from dhauds_jax.data.sets.base import ClipRef, DataSet, check_inside, find_root
 from dhauds_jax.data.sets.copies import check_present
 from dhauds_jax.errors import BadInput
 from dhauds_jax.processors import available_cores
@@ -66,6 +66,7 @@ def list_cell(
         there = [f"{c}-{v}" for c in layout.corruptions for v in LEVELS if (folder / cell_path(layout, c, v)).is_dir()]
         raise BadInput(f"{folder}: no folder {cell}, the cells there are: {', '.join(there) or 'none'}")
     clips = layout.clips(dataset, folder)
+    check_inside((clip_id for clip_id, _ in clips), str(folder / layout.manifest))
     refs = [ClipRef(clip_id, folder / cell / file_name(clip_id), label) for clip_id, label in clips]
     return check_present(refs, folder / layout.manifest, allow_partial)
 

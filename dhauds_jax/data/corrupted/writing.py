@@ -29,7 +29,7 @@ from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.data.layout import lay_out
 from dhauds_jax.data.notices import SATURATED, Said
 from dhauds_jax.data.pipeline import to_int16
-from dhauds_jax.data.sets.base import draw_name
+from dhauds_jax.data.sets.base import check_inside, draw_name
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
 from dhauds_jax.processors import available_cores
@@ -195,11 +195,14 @@ def begin_cell(cell: CellSpec, root: Path | str, ids: Sequence[str]) -> Path:
     if folder.exists():
         raise BadInput(f"{folder}: is there already, expected it to be made by one command at a time")
     first: dict[Any, str] = {}
+    check_inside(ids, cell.dataset.name)
     for clip_id in ids:
         if (other := first.setdefault(file_name(clip_id), clip_id)) != clip_id:
             both = f"{printable(other)} and {printable(clip_id)}"
             raise BadInput(f"{both} would both be written to {printable(file_name(clip_id))}; rename one of them")
     temporary = folder.with_name(f"{folder.name}.tmp")
+    if temporary.is_symlink():
+        temporary.unlink()  # nothing is written through a link
     shutil.rmtree(temporary, ignore_errors=True)
     for parent in {(temporary / file_name(clip_id)).parent for clip_id in ids} | {temporary}:
         parent.mkdir(parents=True, exist_ok=True)

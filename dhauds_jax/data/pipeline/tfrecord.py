@@ -225,7 +225,7 @@ def _load(folder: Path) -> Records | None:
     if not (folder / _INDEX).is_file():
         return None
     with np.load(folder / _INDEX) as index:
-        files = tuple(folder / name for name in index["files"])
+        files = tuple(folder / Path(name).name for name in index["files"])
         sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
         if sizes != index["sizes"].tolist():
             return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -14,6 +14,7 @@ import numpy as np
 
 from dhauds_jax.data import walking
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import is_inside, printable
 from dhauds_jax.registry import nearest
 from dhauds_jax.requests import JOIN, set_names
 
@@ -203,7 +204,18 @@ def list_split(
             f"--data_dir={data_dir}: holds no clips of the split {split!r} of {dataset.name}, expected some; complete "
             "the copy or ask for another split"
         )
+    check_inside((ref.id for ref in refs), f"--data_dir={data_dir}")
     return refs, tuple(dict.fromkeys(notices))
+
+
+def check_inside(ids: Iterable[str], where: str) -> None:
+    """Raises `BadInput` for a clip whose id would lie outside its set's folder, and outside that of what is written."""
+    for clip in ids:
+        if not is_inside(clip):
+            raise BadInput(
+                f"{where}: names the clip {printable(clip)}, expected a path inside the set's folder, without '..'; a "
+                "csv of your own may name recordings elsewhere (experiments.learn, experiments.embed)"
+            )
 
 
 def read_text(path: Path, errors: str = "strict") -> str:

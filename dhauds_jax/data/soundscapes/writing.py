@@ -242,7 +242,7 @@ def finish(work: Work) -> tuple[int, tuple[str, ...]]:
     """Writes the scene's index from the annotations that are there; returns how many these are, and what to say."""
     found = [(task, record.read(work.annotation(task))) for task in work.tasks if work.is_there(task)]
     rows = [_row(task, one) for task, one in found]
-    write_csv(work.folder / INDEX, [COLUMNS, *rows])
+    write_csv(work.folder / INDEX, [COLUMNS, *rows], exact=True)
     return len(rows), _remarks([(task, record.ours(one), record.event_of(one).snr) for task, one in found], work)
 
 
