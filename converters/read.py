@@ -164,9 +164,13 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
 def _npz(path: Path) -> dict[str, np.ndarray]:
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+            found = {name: arrays[name] for name in arrays.files}
     except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise BadInput(f"{path}: is truncated or no .npz file ({_first_line(error)})") from None
+    other = [name for name, value in found.items() if not isinstance(value, np.ndarray)]
+    if other:  # NumPy gives the bytes of such a member
+        raise BadInput(f"{path}: holds {other[0]}, which is no array, expected arrays as NumPy writes them")
+    return found
 
 
 @contextlib.contextmanager

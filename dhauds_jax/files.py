@@ -68,14 +68,15 @@ def is_inside(name: str | os.PathLike[str]) -> bool:
 def for_spreadsheet(cell: object) -> object:
     """A cell of a table that a spreadsheet takes for no formula: "'" stands before a text that begins as one.
 
-    Numbers, also those that are texts, stay as they are.
+    Controls are escaped, for a carriage return would begin a row. Numbers, also those that are texts, stay as they are.
     """
-    if isinstance(cell, str) and cell[:1] in _FORMULA and cell and not _NUMBER.fullmatch(cell):
-        return f"'{cell}"
-    return cell
+    if not isinstance(cell, str):
+        return cell
+    text = one_line(cell)
+    return f"'{text}" if text[:1] in _FORMULA and text and not _NUMBER.fullmatch(text) else text
 
 
-_FORMULA = "=+-@\t\r\n\uff1d\uff0b\uff0d\uff20"  # the last four are = + - @ of full width
+_FORMULA = "=+-@\uff1d\uff0b\uff0d\uff20"  # the last four are the others of full width
 
 
 def check_no_link(path: Path) -> None:

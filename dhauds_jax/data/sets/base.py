@@ -213,8 +213,8 @@ def check_inside(ids: Iterable[str], where: str) -> None:
     for clip in ids:
         if not is_inside(clip):
             raise BadInput(
-                f"{where}: names the clip {printable(clip)}, expected a path inside the set's folder, without '..'; a "
-                "csv of your own may name recordings elsewhere (experiments.learn, experiments.embed)"
+                f"{where}: names the clip {printable(clip)}, expected a path inside the set's folder, without '..'; "
+                "put the file there, or a link to it"
             )
 
 
