@@ -5,7 +5,8 @@ Example: python -m experiments.leaderboard --data_dir=data/arabic-speech-command
 --tuned=experiments/recipes/tuned_arabic.csv --subset=experiments/recipes/arabic_test_300.txt
 Beside every method with a rate stands the same at rate 0, its floor, and beside a tuned norm the one with running
 statistics (--nofloors leaves them out); memo and suta are asked for online alone.
-CHECKPOINT_ROOT has seed0/checkpoint, seed1/checkpoint, ...: one source model a seed. Offline and online come first for
+CHECKPOINT_ROOT has seed0/checkpoint, seed1/checkpoint, ...: one source model a seed; --checkpoint=words15 takes one
+for all, whose seeds are draws and adaptations alone. Offline and online come first for
 all methods, then the other protocols; finished cells are skipped, and the bar shows the time left. Two machines (or
 cores) take --shard=1/2 and --shard=2/2 into one folder.
 """

@@ -22,7 +22,7 @@ from dhauds_jax.cells.targets import Target
 from dhauds_jax.nets import masks
 from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.tta import methods, protocols, selection
-from dhauds_jax.types import Method, RunInfo
+from dhauds_jax.types import AdaptState, Method, RunInfo, Variables
 from dhauds_jax.workdir import provenance
 from dhauds_jax.workdir.saver import Saver
 
@@ -132,12 +132,20 @@ def run_cell(
             before = programs.source_logits(classifier, variables, target.evaluation, batch_size, where)
     trajectory = trajectory._replace(seconds=trajectory.seconds + started)
     record = record_of(cell, source, target, plan, before, trajectory, run.method, statistics, command, where)
+    record["state_bytes"] = state_bytes(source.variables, trajectory.state) if where.kind == "jit" else None
     record["flops_per_clip"] = programs.flops(cell, classifier, run, trajectory.state, target.waves.shape[1])
     if with_embeddings:
         path, observe = workdir / "embeddings" / f"{record['cell']}.npz", programs.embeddings(classifier)
         both = statistics.of("evaluation", (source.variables, trajectory.state.variables))
         record |= embeddings.keep(path, observe, classifier.config.classes, both, target, batch_size)
     return record
+
+
+def state_bytes(source: Variables, state: AdaptState) -> int:
+    """What a state holds beside the network that it came from: optimiser, memory, and every leaf that has moved."""
+    before, now = jax.tree.leaves(source), jax.tree.leaves(state.variables)
+    moved = [leaf for was, leaf in zip(before, now, strict=True) if not np.array_equal(was, leaf)]
+    return sum(leaf.nbytes for leaf in (*moved, *jax.tree.leaves((state.opt_state, state.memory))))
 
 
 def _info(cell: Cell, source: SourceModel, target: Target, plan: Plan) -> RunInfo:

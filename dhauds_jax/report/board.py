@@ -24,6 +24,7 @@ MEASURES = (
     "floor. *worst cell*: its least gain over no adaptation, mean over seeds. *ms a clip*: of the whole run, median "
     "over runs, so that what few of them compiled counts for little. *passes*: forward + backward a clip, without the "
     "evaluations and without the method's start (warm-up or statistics of source clips), which the milliseconds hold. "
+    "*MB held*: optimiser, memory and moved weights, beside the network as it came (the most of its runs). "
     "*forgets*: points of the clean set lost when the stream is over. *regret*: points that the label-free choice "
     "loses to the better one (of the epochs, or of before and after); *as it goes*: the same of the choice that a "
     "stream makes batch by batch."
@@ -50,6 +51,12 @@ def against_floor(group: Sequence[Record], found: Sequence[Record]) -> list[floa
     of_floor = {run_of(r): r for r in found if floors.is_floor(r)}
     pairs = [(r, of_floor[run_of(r)]) for r in group if run_of(r) in of_floor]
     return [mine["adapted_last"] - its["adapted_last"] for mine, its in pairs]
+
+
+def _megabytes(group: Sequence[Record]) -> str:
+    """The most that a run's state held beside the network; "-" of older records, which do not say it."""
+    known = [r["state_bytes"] for r in group if r.get("state_bytes") is not None]
+    return format(max(known) / 1e6, ".3g") if known else "-"
 
 
 def worst_cell(group: Sequence[Record]) -> tuple[float, str]:
@@ -93,7 +100,7 @@ def measures(found: Sequence[Record]) -> str:
     shown = shifted(found)
     several = len({r["protocol"] for r in found}) > 1
     header = ["method", "gain", "below source", "below floor", "worst cell", "ECE", "NLL", "ms a clip", "passes"]
-    header += ["forgets", "regret", "as it goes"]
+    header += ["MB held", "forgets", "regret", "as it goes"]
     rows = []
     for (method, protocol), group in grouped(shown, ("method", "protocol")).items():
         if floors.is_floor(group[0]) or method == "source":
@@ -111,6 +118,7 @@ def measures(found: Sequence[Record]) -> str:
             f"{np.mean([r['nll'] for r in group]):.2f}",
             f"{milliseconds(group):.1f}",
             f"{passes['forward']:g} + {passes['backward']:g}",
+            _megabytes(group),
             _points(forgotten(group, of_protocol)),
             _points(whole, ""),
             _points(going, ""),

@@ -58,7 +58,7 @@ def fill(run: LeaderboardRun, command: str) -> str:
         raise BadInput(f"--seed={','.join(run.seed)}: expected whole numbers separated by commas")
     if bare := [text for text in run.options if not _whose(text)]:
         raise BadInput(f"--options={','.join(bare)}: expected METHOD.key=value on a board of several methods")
-    folders = {int(seed): Path(run.checkpoint_root) / f"seed{seed}" / "checkpoint" for seed in run.seed}
+    folders = _sources(run)
     config = checkpoints.load_config(next(iter(folders.values())))
     options = [*run.options, *(f"{name}.{text}" for name in names for text in tuned.get(name, ()))]
     for name in names:
@@ -83,6 +83,15 @@ def fill(run: LeaderboardRun, command: str) -> str:
                 adapt(_adaptation(run, part, seed, folder), command, ended, programs=programs)
     counts = f"{counted(len(names), 'method')}, {counted(len(folders), 'seed')}"
     return f"leaderboard: {counts}{set_aside}: {run.workdir}/results.jsonl"
+
+
+def _sources(run: LeaderboardRun) -> dict[int, str]:
+    """Seed -> checkpoint; raises `BadInput` unless one of the two flags says where they are."""
+    if (run.checkpoint is None) == (run.checkpoint_root is None):
+        given = "neither is" if run.checkpoint is None else "both are"
+        raise BadInput(f"--checkpoint_root and --checkpoint: {given} given, expected one of the two")
+    root = run.checkpoint_root
+    return {int(seed): run.checkpoint or str(Path(root) / f"seed{seed}" / "checkpoint") for seed in run.seed}
 
 
 class Part(NamedTuple):
@@ -131,14 +140,14 @@ def cells_of(part: Part, corruptions: Sequence[str]) -> int:
     return len(part.methods) * sum(each)
 
 
-def _adaptation(run: LeaderboardRun, part: Part, seed: int, folder: Path) -> AdaptRun:
+def _adaptation(run: LeaderboardRun, part: Part, seed: int, folder: str) -> AdaptRun:
     others = set(run.protocol) - set(part.protocols)
     protocol_options = [text for text in run.protocol_options if _whose(text) not in others]
     return AdaptRun(
         dataset=DATASET,
         data_dir=run.data_dir,
         noise_dir=run.noise_dir,
-        checkpoint=str(folder),
+        checkpoint=folder,
         method=part.methods,
         corruption=run.corruption,
         level=[LEVEL],

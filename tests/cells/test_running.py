@@ -13,6 +13,7 @@ from dhauds_jax.cells.source import source_model
 from dhauds_jax.cells.targets import Target
 from dhauds_jax.nets import zoo
 from dhauds_jax.tta import methods, wrappers
+from dhauds_jax.types import AdaptState
 from tests.runs import tiny
 from tests.tta import linear
 
@@ -72,3 +73,12 @@ def test_the_seconds_of_a_run_hold_those_of_the_methods_start(protocol, tmp_path
     cell = Cell("tones", "WHN", "L1", "resnet_tiny", "source", protocol, "reference", 0, (), 1, 6, "information")
     target = Target(waves, np.arange(6) % 3, "accuracy")
     assert running.run_cell(cell, source, target, tmp_path, command="", progress=False)["seconds"] == 7.0
+
+
+def test_what_a_state_holds_beside_its_network():
+    """A weight that moved, a momentum of it, one number of a memory; what stayed as it was is the network's own."""
+    source = {"params": {"a": np.zeros((3, 4), np.float32), "b": np.ones(5, np.float32)}, "batch_stats": {}}
+    moved = {"params": {"a": np.full((3, 4), 0.1, np.float32), "b": np.ones(5, np.float32)}, "batch_stats": {}}
+    momentum, memory = {"a": np.zeros((3, 4), np.float32)}, (np.float64(2.0),)
+    assert running.state_bytes(source, AdaptState(source, (), (), np.int32(0))) == 0
+    assert running.state_bytes(source, AdaptState(moved, momentum, memory, np.int32(4))) == 48 + 48 + 8

@@ -20,6 +20,7 @@ VOLATILE = {
     "command": "holds folders",
     "seconds": "of the machine",
     "peak_memory_mb": "of the machine",
+    "state_bytes": "came later; tests/cells/test_running.py works it out",
     "data_wait_share": "of the machine",
     "format": "of the records",
     "content": "names what a cell of a -C set was made from; its samples show it",

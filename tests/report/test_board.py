@@ -117,6 +117,13 @@ def test_a_floor_on_other_clips_is_no_floor():
     assert tent[header.index("gain")] == "+10.0"
 
 
+def test_what_a_state_holds_is_the_most_of_its_runs():
+    found = [record("tent", "WHN", 0, 0.7, state_bytes=1_234_000), record("tent", "PSH", 0, 0.7, state_bytes=52)]
+    found += [record("lame", "WHN", 0, 0.5, lr=None), record("shot", "WHN", 0, 0.4, lr=None, state_bytes=52)]
+    header, _, *rows = cells(board.measures(found))
+    assert [row[header.index("MB held")] for row in rows] == ["1.23", "-", "5.2e-05"]
+
+
 def test_transmissions_have_no_part_in_means_beside_others():
     more = [record(method, "RIR", s, 0.0, lr=None) for method in ("lame", "source") for s in SEEDS]
     assert board.ranks_table([*FOUND, *more]) == board.ranks_table(FOUND)

@@ -203,6 +203,16 @@ def test_a_part_of_the_board_is_followed_by_its_floors():
         leaderboard.fill(run.replace(options=["lr=1"], checkpoint_root=str(ROOT)), "c")
 
 
+def test_a_boards_seeds_have_sources_of_their_own_or_one_together():
+    run = leaderboard.LeaderboardRun(data_dir="x", workdir="w", seed=("0", "2"))
+    root = run.replace(checkpoint_root="nets")
+    assert leaderboard._sources(root) == {0: "nets/seed0/checkpoint", 2: "nets/seed2/checkpoint"}
+    assert leaderboard._sources(run.replace(checkpoint="words15")) == {0: "words15", 2: "words15"}
+    for wrong, given in ((run, "neither is"), (root.replace(checkpoint="words15"), "both are")):
+        with pytest.raises(BadInput, match=f"^--checkpoint_root and --checkpoint: {given} given, expected one of the"):
+            leaderboard.fill(wrong, "c")
+
+
 def test_ttt_is_left_out_unless_the_network_has_its_head(capsys):
     kept = [able(["source", "ttt"], contract.NETS[net]()) for net in ("batch_norm", "aux")]
     assert kept == [["source"], ["source", "ttt"]]

@@ -13,11 +13,15 @@ class LeaderboardRun(Request):
     """The flags of `experiments.leaderboard`."""
 
     data_dir: str = flag("Folder of Arabic Speech Commands.")
-    checkpoint_root: str = flag("Folder with seed<N>/checkpoint for every seed.")
+    checkpoint_root: str | None = flag("Folder with seed<N>/checkpoint for every seed, a source of its own.", None)
+    checkpoint: str | None = flag(
+        "In place of --checkpoint_root one source for all seeds: a folder, or a model of the package such as words15.",
+        None,
+    )
     noise_dir: str | None = flag(
         "Folder that holds _background_noise_/ (ENSC; none: no corruption has recordings).", None
     )
-    seed: Sequence[str] = flag("Seeds; each has its own source model, draw and adaptation.", ("0", "1", "2"))
+    seed: Sequence[str] = flag("Seeds; each has its own draw and adaptation, and source.", ("0", "1", "2"))
     method: Sequence[str] = flag("Methods, or all.", ("all",), names="method")
     protocol: Sequence[str] = flag(
         "Protocols, in this order.", ("offline", "online", "continual", "mixed", "batch1"), names="protocol"
