@@ -76,8 +76,17 @@ def called(node):
     return ""
 
 
+KINDS = (ast.Call, ast.Import, ast.ImportFrom)
+
+
+@functools.cache
+def nodes(tree):
+    """The calls and imports of a file, which is walked once."""
+    return [node for node in ast.walk(tree) if isinstance(node, KINDS)]
+
+
 def calls(tree):
-    return [(called(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    return [(called(node.func), node) for node in nodes(tree) if isinstance(node, ast.Call)]
 
 
 @functools.cache
@@ -99,7 +108,7 @@ def wrong_in(tree):
         bad |= given.get("weights_only", "True") != "True"
         bad |= name == "np.load" and len(node.args) > 2  # allow_pickle by its place
         found += [f"{node.lineno}: {ast.unparse(node)[:60]}"] * bad
-    for node in ast.walk(tree):
+    for node in nodes(tree):
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
         found += [f"{node.lineno}: import {name}" for name in names if name.partition(".")[0] in NEVER_MODULES]
