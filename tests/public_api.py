@@ -23,7 +23,8 @@ from dhauds_jax.incremental import stored
 from dhauds_jax.nets import config
 from dhauds_jax.workdir import records, saver, vector_files
 
-ROOT = Path(__file__).resolve().parents[1]
+PLACE = Path(dhauds_jax.__file__).resolve().parents[1]
+"""Of the packages, wherever they are installed."""
 FILE = Path(__file__).with_suffix(".txt")
 
 BUILT_ON = (
@@ -178,14 +179,14 @@ def _of_names() -> Iterator[str]:
 
 
 def _of_commands() -> Iterator[str]:
-    for file in sorted((ROOT / "experiments").glob("[a-z]*.py")):
+    for file in sorted((PLACE / "experiments").glob("[a-z]*.py")):
         yield f"experiments.{file.stem}"
         for field in (field for request in requests_of(file) for field in dataclasses.fields(request)):
             if "flag" in field.metadata:
                 default = "" if field.default is dataclasses.MISSING else f"={plain(field.default)}"
                 yield f"experiments.{file.stem} --{field.name}{default}"
     yield "converters.convert"
-    text = (ROOT / "converters" / "convert.py").read_text(encoding="utf-8")
+    text = (PLACE / "converters" / "convert.py").read_text(encoding="utf-8")
     for name in re.findall(r"flags\.DEFINE_\w+\(\s*\"(\w+)\"", text):
         yield f"converters.convert --{name}"
 
