@@ -102,5 +102,5 @@ def heard(features: Float[Array, "batch examples 96 64"]) -> Bool[Array, "batch 
     Silence is samples of exactly 0, as padding is. Log-mel values of 0 are sounds.
     """
     sounding = features.max((-2, -1)) > _SILENCE
-    until = jax.lax.cummax(sounding.astype(jnp.int32), axis=1, reverse=True) > 0
+    until = jax.lax.cummax(sounding.astype(jnp.float32), axis=1, reverse=True) > 0  # whole numbers are no ONNX
     return until.at[:, 0].set(True)

@@ -34,6 +34,9 @@ _LINE = (
 _LINE = (*_LINE, "source_checkpoint", "options")
 """What names a line: its seeds are averaged."""
 
+_APART = (*PLACE, *CONDITION)
+"""Names a line too, where a page has several of them in one table."""
+
 _HASHES = ("source_checkpoint", "listing", "noise")
 """Of these, what a name has the first digits of; `listing` names all clips that shots and tests are drawn from."""
 
@@ -73,10 +76,9 @@ def lines_of(found: Sequence[Record]) -> list[Line]:
     """The lines of a table, each named by its learner and head, and by what else differs between some of them."""
     same: dict[str, dict[str, Record]] = {}
     for record in found:
-        of_seed = repr([record.get(key) for key in (*PLACE, *CONDITION, "seed")])
-        same.setdefault(repr([_told(record, key) for key in _LINE]), {})[of_seed] = record
+        same.setdefault(repr([_told(record, key) for key in (*_LINE, *_APART)]), {})[str(record["seed"])] = record
     lines = [list(members.values()) for members in same.values()]
-    varying = [key for key in _LINE if key not in _NAMED and len(_values(lines, key)) > 1]
+    varying = [key for key in (*_APART, *_LINE) if key not in _NAMED and len(_values(lines, key)) > 1]
     return [Line(_name(members[0], varying, lines), members) for members in lines]
 
 

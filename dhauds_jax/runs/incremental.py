@@ -154,6 +154,7 @@ def _inputs(run: IncrementalRun) -> Inputs:
     alone = {name: learner for name, (_, learner) in made.items()}
     _check_heads(run, alone)
     tta = {name: incremental_tta.possible(run, name, learner) for name, learner in alone.items()}
+    incremental_tta.check_network(adapting, backbone)
     after_all = incremental_tta.after_all(run, adapting, backbone.classifier)
     pools = run.profile == "reference" and run.memory > 0
     pools = pools and any(learner.remember is not None for _, learner in made.values())

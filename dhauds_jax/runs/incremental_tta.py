@@ -73,6 +73,19 @@ def after_all(
     )
 
 
+def check_network(adapting: Mapping[str, Mapping[str, Any]], backbone: Backbone) -> None:
+    """Raises `BadInput` where the network lacks what a method adapts or needs: before anything is learnt."""
+    for name, options in adapting.items():
+        if backbone.classifier is None:
+            continue
+        method, info = methods.make(name, backbone.classifier, options), RunInfo(1, 2, 2, batch_size=2)
+        try:
+            methods.check_needs(name, method, backbone.variables, info)
+            method.init(backbone.variables, info)
+        except BadInput as error:
+            raise BadInput(f"--tta={name}: {error}") from None
+
+
 def possible(run: IncrementalRun, name: str, learner: Learner) -> tuple[str, ...]:
     """The adaptations that a learner can have; the others are left out with a note.
 

@@ -150,7 +150,8 @@ class Saver:
             shutil.rmtree(temporary, ignore_errors=True)  # of a killed run
             temporary.mkdir(parents=True)
         parallel.wait("state")
-        ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves)})  # waits for all processes
+        # Orbax takes no array without numbers, such as a memory of no clips. The call waits for all processes.
+        ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves) if leaf.size})
         if parallel.writes():
             with named(temporary):
                 about = {**schemas.stamp(SCHEMA), **info, "identity": self.identity}
@@ -190,11 +191,11 @@ class Saver:
             )
         stored = ocp.load(saved[-1] / "leaves")
         leaves, structure = jax.tree.flatten(like)
-        arrays = [stored[name] for name in sorted(stored)]
-        wanted = [(np.shape(x), np.asarray(x).dtype) for x in leaves]
-        if [(a.shape, a.dtype) for a in arrays] != wanted:
+        wanted = {f"{i:06d}": (np.shape(x), np.asarray(x).dtype) for i, x in enumerate(leaves) if np.size(x)}
+        if {name: (a.shape, a.dtype) for name, a in stored.items()} != wanted:
             raise BadInput(f"{saved[-1]} holds the state of another run or version: remove {self.folder} to start anew")
-        return jax.tree.unflatten(structure, [jnp.asarray(a) for a in arrays]), info
+        arrays = [jnp.asarray(stored.get(f"{i:06d}", x)) for i, x in enumerate(leaves)]
+        return jax.tree.unflatten(structure, arrays), info
 
     def info(self) -> dict[str, Any]:
         """What was saved beside the latest state, its "identity" among it; empty where none can be read."""

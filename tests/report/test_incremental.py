@@ -157,3 +157,19 @@ def test_a_page_has_its_tables_from_the_records(tmp_path):
     assert "| ridge | 1 | 70.0 |" in render_page(page, tmp_path)
     with pytest.raises(BadInput, match="none of the 1 records in some fits"):
         render_page(page.replace("ridge", "slda"), tmp_path)
+
+
+def test_courses_of_other_shots_or_under_noise_are_no_further_seeds_of_a_line():
+    """What a page's mark puts into one table: a report has a table for each."""
+    found = [
+        record(0, 0.5),
+        record(0, 0.6, shot=1),
+        record(1, 0.7, shot=1),
+        record(0, 0.2, corruption="WHN", level="L2"),
+    ]
+    lines = {line.name: [one["last"] for one in line.members] for line in incremental.lines_of(found)}
+    assert lines == {
+        "ridge [shot=5, corruption=clean, level=-]": [0.5],
+        "ridge [shot=1, corruption=clean, level=-]": [0.6, 0.7],
+        "ridge [shot=5, corruption=WHN, level=L2]": [0.2],
+    }

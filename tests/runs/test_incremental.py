@@ -330,15 +330,17 @@ def test_the_report_has_the_courses_and_their_figures(finished, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("profile", ["reference", "corrected"])
-def test_a_course_that_trains_the_network_goes_on_to_the_same_records(profile, tones, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("profile", "memory"), [("reference", 1), ("corrected", 1), ("corrected", 0)])
+def test_a_course_that_trains_the_network_goes_on_to_the_same_records(profile, memory, tones, tmp_path, monkeypatch):
     """In profile reference session 0 moves the network, whose variables are then kept with the state."""
     place = tiny.make_checkpoint(tmp_path / "checkpoint", of=lambda classes: zoo.preset("ssast_test", classes))
     options = {"checkpoint": str(place), "learner": ("ede",), "options": ("ede.epochs=2",), "profile": profile}
+    options["memory"] = memory
     incremental(of_tones(tones, tmp_path / "whole", **options), "the command")
     whole = records.read(tmp_path / "whole", "incremental")
     assert {one["head"] for one in whole} == {"prototype", "linear", "nme"}
-    assert [one["exemplars_from"] for one in whole] == [{"reference": "all", "corrected": "shots"}[profile]] * 3
+    chosen_from = {"reference": "all", "corrected": "shots"}[profile] if memory else None
+    assert [one["exemplars_from"] for one in whole] == [chosen_from] * 3
     assert whole[0]["labels_used"] == {"reference": 90, "corrected": 45}[profile]
     keep, calls = runner.keep, []
 

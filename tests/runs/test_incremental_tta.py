@@ -133,3 +133,15 @@ def test_what_cannot_be_adapted_is_refused(tones, tmp_path):
         incremental(of_tones(tones, tmp_path, tta=("tint",)), "the command")
     with pytest.raises(BadInput, match=r"--options: method tent has no option 'rl'"):
         incremental(of_tones(tones, tmp_path, tta=("tent",), options=("tent.rl=1",)), "the command")
+
+
+def test_a_network_without_what_a_method_adapts_is_refused_before_anything_is_learnt(tones, tmp_path, monkeypatch):
+    """Said after the last session, as it was, it cost the whole course."""
+    monkeypatch.setattr(runner, "step", lambda *given: pytest.fail("a session was learnt"))
+    run = of_tones(tones, tmp_path, tta=("none", "tent"), options=("tent.group=aux_path",), **NOISY)
+    with pytest.raises(
+        BadInput, match=r"^--tta=tent: method tent adapts the group 'aux_path', but this network has no"
+    ):
+        incremental(run, "the command")
+    with pytest.raises(BadInput, match=r"^--tta=rmt: method rmt needs "):
+        incremental(run.replace(tta=("rmt",), options=()), "the command")

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax.errors import BadInput
 from dhauds_jax.workdir import saver as saving
 from dhauds_jax.workdir.saver import Saver
 
@@ -19,6 +20,20 @@ def test_round_trip_is_bit_exact(tmp_path):
     for name, leaf in TREE.items():
         assert tree[name].dtype == np.asarray(leaf).dtype
         assert np.array_equal(np.asarray(tree[name]), np.asarray(leaf))
+
+
+def test_arrays_without_a_number_come_back(tmp_path):
+    """A memory of no clips, which Orbax refuses to write."""
+    tree = {**TREE, "memory": np.zeros((5, 0, 7), np.float32), "labels": jnp.zeros((0,), jnp.int32)}
+    saver = Saver(tmp_path / "run", every_s=0)
+    assert saver.save(tree, {"position": 1})
+    found, _ = saver.load(tree)
+    assert {name: (leaf.shape, leaf.dtype) for name, leaf in found.items()} == {
+        name: (np.shape(leaf), np.asarray(leaf).dtype) for name, leaf in tree.items()
+    }
+    assert np.array_equal(found["w"], TREE["w"])
+    with pytest.raises(BadInput, match=r"00000001 holds the state of another run or version"):
+        saver.load({**tree, "memory": np.zeros((5, 1, 7), np.float32)})
 
 
 def test_only_the_latest_is_kept_and_clear_removes_it(tmp_path):
