@@ -18,6 +18,7 @@ GROUND = {
     "names": (),
     "errors": (),
     "requests": ("errors",),
+    "schemas": ("dhauds_jax", "errors"),
     "files": ("errors",),
     "interrupts": (),
     "digests": (),
@@ -103,6 +104,7 @@ BARE_ROOMS = (
     "registry",
     "metrics",
     "requests",
+    "schemas",
 )
 """Rooms that must run where only these packages are installed (a GPU machine), besides what they import lazily."""
 

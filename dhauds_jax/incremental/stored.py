@@ -8,11 +8,13 @@ from typing import Any
 import jax
 import numpy as np
 
+from dhauds_jax import schemas
 from dhauds_jax.errors import BadInput
 from dhauds_jax.incremental.rooms import Clip, Learned, Rows
 from dhauds_jax.types import Learner, LearnerInfo, Variables
 
-FORMAT = 1
+SCHEMA = schemas.Schema(1)
+"""Of a learner in a checkpoint."""
 
 
 def to_extra(learned: Learned, backbone: str) -> dict[str, Any]:
@@ -24,7 +26,7 @@ def to_extra(learned: Learned, backbone: str) -> dict[str, Any]:
     """
     leaves = [_as_array(leaf) for leaf in jax.tree.leaves(learned.state)]
     return {
-        "format": FORMAT,
+        **schemas.stamp(SCHEMA),
         "name": learned.name,
         "options": dict(learned.options),
         "head": learned.head,
@@ -49,14 +51,10 @@ def from_extra(
       variables: of the network that it reads.
 
     Raises:
-      BadInput: a damaged record, or a learner or an option that there is no more.
+      BadInput: a damaged record, one that a newer version wrote, or a learner or an option that there is no more.
     """
     try:
-        if entry["format"] != FORMAT:
-            raise BadInput(
-                f"the checkpoint's learner is of format {entry['format']}, expected {FORMAT}: this version of the "
-                "package cannot read it"
-            )
+        entry = schemas.migrated(entry, SCHEMA, "the checkpoint's learner")
         room = {**entry["room"], "shape": tuple(entry["room"]["shape"])}
         info = LearnerInfo(**room)
         learner = learner_of(entry["name"], entry["options"])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.config import ClassifierConfig, bare_text
 from dhauds_jax.registry import unknown
 from dhauds_jax.types import Variables
 
@@ -38,7 +38,7 @@ def config(name: str) -> ClassifierConfig:
     if not is_one(name):
         raise BadInput(f"--model: {unknown('model', name, names())}")
     file = BOXES / name / "config.json"
-    return ClassifierConfig.from_json(file.read_text(encoding="utf-8"), str(file))
+    return ClassifierConfig.from_json(bare_text(file.read_text(encoding="utf-8"), str(file)), str(file))
 
 
 def load(name: str) -> tuple[Variables, ClassifierConfig]:

@@ -22,7 +22,7 @@ from dhauds_jax import files, parallel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import boxed, clap_zoo, zoo
 from dhauds_jax.nets.audio_text_config import KIND, AudioTextConfig
-from dhauds_jax.nets.config import ClassifierConfig
+from dhauds_jax.nets.config import ClassifierConfig, bare_text, file_text
 from dhauds_jax.types import Variables
 
 CONFIG = "config.json"
@@ -66,7 +66,7 @@ def save(
         ocp.save(temporary / "variables", tree)
         if parallel.writes():
             (temporary / EXTRA).write_text(json.dumps(rest, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            (temporary / CONFIG).write_text(config.to_json(), encoding="utf-8")
+            (temporary / CONFIG).write_text(file_text(config.to_dict()), encoding="utf-8")
             if beside is not None:
                 beside(temporary)
             files.put_in_place(temporary, folder)
@@ -81,8 +81,8 @@ def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any
     """Reads a classifier's checkpoint back: variables and extra hold NumPy arrays.
 
     Raises:
-      BadInput: no folder, no `config.json`, a damaged one, an audio-text model (what to do with it), an unknown family,
-        or leaves that do not fit the network of the config (they are named).
+      BadInput: no folder, no `config.json`, a damaged one, one that a newer version wrote, an audio-text model (what to
+        do with it), an unknown family, or leaves that do not fit the network of the config (they are named).
     """
     if is_boxed(folder):
         return *boxed.load(str(folder)), {}
@@ -194,7 +194,7 @@ def _is_audio_text(text: str) -> bool:
 
 
 def _config_text(folder: str | Path) -> tuple[str, str]:
-    """The text of a `config.json`, and what to call the file."""
+    """The text of a `config.json` in the form of now, and what to call the file."""
     folder = Path(folder).absolute()
     if folder.is_file():
         raise BadInput(
@@ -207,7 +207,7 @@ def _config_text(folder: str | Path) -> tuple[str, str]:
         )
     if not (folder / CONFIG).is_file():
         raise BadInput(f"checkpoint {folder}: has no {CONFIG}, expected a folder that train or convert wrote")
-    return (folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG)
+    return bare_text((folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG)), str(folder / CONFIG)
 
 
 def variables_hash(variables: Variables) -> str:

@@ -7,8 +7,14 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dhauds_jax import names, registry
+from dhauds_jax import names, registry, schemas
 from dhauds_jax.errors import BadInput
+
+SCHEMA = schemas.Schema(2)
+"""Of `config.json`, for the whole checkpoint: its arrays and what lies beside them have no number of their own.
+
+2 says its number and who wrote it; 1 says neither, and is the same otherwise.
+"""
 
 _HEAD_OWN = ("classes", "dtype", "parent", "name")
 """Fields of a head that are no sizes: `build_head` and linen fill them in."""
@@ -134,6 +140,24 @@ class ClassifierConfig:
         except json.JSONDecodeError as error:
             raise BadInput(f"{where}: is not JSON ({error}), expected a classifier's config") from None
         return cls.from_dict(record, where)
+
+
+def file_text(record: Mapping[str, Any]) -> str:
+    """The text of the `config.json` of a record (`to_dict`), with its stamp."""
+    return json.dumps({**schemas.stamp(SCHEMA), **record}, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def bare_text(text: str, where: str) -> str:
+    """The text of a `config.json` in the form of now and without its stamp; as it is where it is no object of JSON.
+
+    Raises:
+      BadInput: a newer version wrote it; `where` names the file.
+    """
+    try:
+        record = json.loads(text)
+    except json.JSONDecodeError:  # which reading it says
+        return text
+    return json.dumps(schemas.migrated(record, SCHEMA, where)) if isinstance(record, Mapping) else text
 
 
 _TYPES: dict[str, Any] = {

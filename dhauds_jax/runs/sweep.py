@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dhauds_jax import parallel
+from dhauds_jax import parallel, schemas
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
@@ -33,7 +33,8 @@ ABOUT = "sweep.json"
 
 def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
     """Writes what a work folder is for, or checks it against what an earlier sweep wrote there."""
-    wanted = {"format": FORMAT, "recipes": recipe.name, "digest": recipe.digest}
+    schema = schemas.Schema(FORMAT)
+    wanted = {**schemas.stamp(schema), "recipes": recipe.name, "digest": recipe.digest}
     path = workdir / ABOUT
     if not path.exists():
         if write:
@@ -41,10 +42,11 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
         return
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found == wanted:
+        schemas.refuse_newer(found, schema, str(path))
+        if {**found, schemas.WRITTEN_BY: wanted[schemas.WRITTEN_BY]} == wanted:  # whichever version wrote it
             return
         kept, other = found["format"], found["recipes"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (AttributeError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise BadInput(f"{path}: cannot be read, expected what a sweep wrote; give another --workdir") from None
     what = (
         f"a sweep of format {kept}, and this version writes format {FORMAT}"

@@ -23,6 +23,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from dhauds_jax import schemas
 from dhauds_jax.errors import BadInput, sentence
 from dhauds_jax.files import check_folder
 from dhauds_jax.workdir.saver import Saver
@@ -148,6 +149,8 @@ class Snapshots:
                 found = self._saver(name).load(like)
                 self._touch(name)
             return found
+        except schemas.Newer as error:
+            self._tell(error, UNREAD)
         except BadInput:
             self._tell("a session of another model, method or version lies there", UNREAD)
         except Exception as error:

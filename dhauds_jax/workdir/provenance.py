@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 
+from dhauds_jax import __version__
 from dhauds_jax.processors import device
 
 try:
@@ -37,8 +38,9 @@ def git_revision() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that numbers depend on."""
-    names = ("dhauds_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-    found = {"python": platform.python_version()}
+    names = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+    # Ours also where it is not installed, but run from its folder: a newer record is refused by this version.
+    found = {"python": platform.python_version(), "dhauds_jax": __version__}
     for name in names:
         try:
             found[name] = importlib.metadata.version(name)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from dhauds_jax import schemas
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import check_no_link, named, one_line, write_atomically
 from dhauds_jax.parallel import writes
@@ -48,7 +49,8 @@ KEYS = (
 )
 """What every record of a cell has; more keys are welcome."""
 
-FORMAT = 2
+SCHEMA = schemas.Schema(2)
+FORMAT = SCHEMA.number
 """Of the records that are written, under the key "format"; those without one are of format 1.
 
 A cell's name (`cells.cell.cell_id`) is made of other things in each format: a record of another one never counts as
@@ -291,6 +293,9 @@ def read(folder: Path, kind: str = "results") -> list[dict[str, Any]]:
     """The records of a folder in the order they were written, of every format.
 
     What an older record lacks is filled as unknown; lines that are no record are left out.
+
+    Raises:
+      BadInput: a newer version wrote one of them.
     """
     about = KINDS[kind]
     path = Path(folder) / about.file
@@ -303,7 +308,10 @@ def read(folder: Path, kind: str = "results") -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
         record = _without_controls(record) if _CONTROL.search(line) else record
-        if isinstance(record, dict) and all(key in record for key in about.always):
+        if not isinstance(record, dict):
+            continue
+        schemas.refuse_newer(record, SCHEMA, str(path))
+        if all(key in record for key in about.always):
             records.append({**about.unknown, **record})
     return records
 

@@ -17,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax import interrupts, parallel
+from dhauds_jax import interrupts, parallel, schemas
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import check_no_link, named, put_in_place
 from dhauds_jax.interrupts import Stopped
@@ -25,6 +25,10 @@ from dhauds_jax.wording import differing
 
 _NAME = re.compile(r"\d{8}(-\d{8})?")
 _OURS = re.compile(rf"{_NAME.pattern}(\.tmp)?")
+
+INFO = "info.json"
+SCHEMA = schemas.Schema(2)
+"""Of a saved state. 2 says its number and who wrote it in `info.json`; 1 says neither, and is the same otherwise."""
 
 ASKED_EVERY = 32
 """Steps at the most between two times that the processes of a run ask the first one whether to save."""
@@ -153,7 +157,8 @@ class Saver:
         ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves) if leaf.size})
         if parallel.writes():
             with named(temporary):
-                (temporary / "info.json").write_text(json.dumps({**info, "identity": self.identity}))
+                about = {**schemas.stamp(SCHEMA), **info, "identity": self.identity}
+                (temporary / INFO).write_text(json.dumps(about))
             shutil.rmtree(target, ignore_errors=True)
             os.rename(temporary, target)
             for old in self.folder.iterdir():  # states alone: what else lies there is nobody's to remove
@@ -169,8 +174,8 @@ class Saver:
         """The latest state in the structure of `like`, with its info; None when there is none.
 
         Raises:
-          BadInput: the state is of a run with another identity, or its leaves do not fit `like` (it belongs to
-            another version); or the processes of a run find different ones.
+          BadInput: the state is of a run with another identity, a newer version wrote it, or its leaves do not fit
+            `like` (it belongs to another version); or the processes of a run find different ones.
         """
         saved = self._saved()
         parallel.same_everywhere(int(saved[-1].name.replace("-", "")) if saved else 0, "saved states")
@@ -178,7 +183,7 @@ class Saver:
             return None
         from orbax.checkpoint import v1 as ocp
 
-        info = json.loads((saved[-1] / "info.json").read_text())
+        info = schemas.migrated(json.loads((saved[-1] / INFO).read_text()), SCHEMA, str(self.folder))
         identity = info.pop("identity", None)
         if not self.same(identity, self.identity):
             both = isinstance(identity, dict) and isinstance(self.identity, dict)
@@ -199,7 +204,7 @@ class Saver:
         """What was saved beside the latest state, its "identity" among it; empty where none can be read."""
         for saved in self._saved()[-1:]:
             with contextlib.suppress(OSError, ValueError):
-                return json.loads((saved / "info.json").read_text())
+                return schemas.migrated(json.loads((saved / INFO).read_text()), SCHEMA, str(self.folder))
         return {}
 
     def move(self, folder: Path) -> None:

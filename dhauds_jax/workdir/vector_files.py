@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Float32
 
+from dhauds_jax import schemas
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically, write_csv
 
@@ -20,7 +21,8 @@ VECTORS, INDEX, MANIFEST = "vectors.npy", "index.csv", "manifest.json"
 PARTS = "parts"
 """Folder of what an unfinished command has done so far."""
 
-FORMAT = 1
+SCHEMA = schemas.Schema(1)
+FORMAT = SCHEMA.number
 """Of the manifest; a folder of another one is refused."""
 
 COLUMNS = ("key", "label", "fold", "seconds", "windows", "background", "split", "group")
@@ -57,7 +59,7 @@ def write(
       vectors: (some, width) at a time, so that they need not all be in memory.
       rows: a line of `COLUMNS` a vector.
       width: of the vectors.
-      manifest: what is to be said of them; `format`, `rows`, `width` and `normalised` are added.
+      manifest: what is to be said of them; `format`, `written_by`, `rows`, `width` and `normalised` are added.
     """
 
     def put(file: BinaryIO) -> None:
@@ -68,7 +70,7 @@ def write(
 
     write_atomically(folder / VECTORS, put)
     write_csv(folder / INDEX, [COLUMNS, *rows], exact=True)
-    about = {"format": FORMAT, "rows": len(rows), "width": width, "normalised": False, **manifest}
+    about = {**schemas.stamp(SCHEMA), "rows": len(rows), "width": width, "normalised": False, **manifest}
     write_atomically(folder / MANIFEST, json.dumps(about, indent=2, allow_nan=False) + "\n")
 
 
@@ -99,6 +101,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise BadInput(f"{path}: is no JSON ({error}), expected what experiments.embed wrote; embed anew") from error
+    if isinstance(found, dict):
+        schemas.refuse_newer(found, SCHEMA, str(path))
     told = found.get("format") if isinstance(found, dict) else type(found).__name__
     if told != FORMAT:
         raise BadInput(f"{path}: is of format {told}, expected {FORMAT}; embed anew with this version")

@@ -1,42 +1,68 @@
-"""What is installed: a wheel with all tables and without tests, light public names."""
+"""What is installed: an sdist and a wheel with all tables and without tests, which run anywhere; light public names."""
 
+import os
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from pathlib import Path
-from shutil import copy, copytree, ignore_patterns
+from shutil import copy
 
 import pytest
 from packaging.requirements import Requirement
 
 import dhauds_jax
+from tests.distributions import BESIDE, PACKAGES, build
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(scope="module")
+def distributions(tmp_path_factory):
+    """The sdist, and the wheel that is built from it alone."""
+    return build(tmp_path_factory.mktemp("dist"))
+
+
 @pytest.mark.slow
-def test_a_wheel_holds_the_packages_their_tables_and_no_tests(tmp_path):
-    source = tmp_path / "source"
-    for name in ("dhauds_jax", "converters", "experiments", "tests", "benchmarks"):
-        copytree(ROOT / name, source / name, ignore=ignore_patterns("__pycache__", "goldens"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        copy(ROOT / name, source / name)
-    build = "from setuptools.build_meta import build_wheel; build_wheel('out')"
-    done = subprocess.run([sys.executable, "-c", build], cwd=source, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stderr
-    (wheel,) = (source / "out").glob("*.whl")
+def test_sdist_and_wheel_hold_the_packages_their_tables_and_no_tests(distributions):
+    sdist, wheel = distributions
     inside = zipfile.ZipFile(wheel)
     names = set(inside.namelist())
     tables = {f"experiments/recipes/{file.name}" for file in (ROOT / "experiments" / "recipes").iterdir()}
     assert tables <= names and "dhauds_jax/py.typed" in names
-    modules = [
-        file for package in ("dhauds_jax", "converters", "experiments") for file in (ROOT / package).rglob("*.py")
-    ]
-    assert {file.relative_to(ROOT).as_posix() for file in modules} <= names
-    info = f"dhauds_jax-{dhauds_jax.__version__}.dist-info"
-    assert {name.partition("/")[0] for name in names} == {"dhauds_jax", "converters", "experiments", info}
+    data = [file for name in ("nets/boxes", "serve/page") for file in (ROOT / "dhauds_jax" / name).rglob("*.*")]
+    modules = [file for package in PACKAGES for file in (ROOT / package).rglob("*.py")]
+    assert len(data) > 7 and {file.relative_to(ROOT).as_posix() for file in (*data, *modules)} <= names
+    version = dhauds_jax.__version__
+    info = f"dhauds_jax-{version}.dist-info"
+    assert {name.partition("/")[0] for name in names} == {*PACKAGES, info}
     assert "dhauds = experiments.__main__:main" in inside.read(f"{info}/entry_points.txt").decode()
+    with tarfile.open(sdist) as packed:
+        top = {name.split("/")[1] for name in packed.getnames() if "/" in name}
+    assert top == {*PACKAGES, *BESIDE, "PKG-INFO", "setup.cfg", "dhauds_jax.egg-info"}
+
+
+@pytest.mark.slow
+def test_the_wheel_runs_outside_the_tree(distributions, tmp_path):
+    """With this environment's packages; .ci/run tries it in one that has only what the wheel asks for."""
+    site, place, copied = tmp_path / "site", tmp_path / "place", tmp_path / "copied" / "tests"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target", str(site)]
+    subprocess.run([*pip, str(distributions[1])], check=True, timeout=900)
+    place.mkdir()
+    copied.mkdir(parents=True)
+    copy(ROOT / "tests" / "public_api.py", copied)
+    env = {**os.environ, "PYTHONPATH": f"{site}{os.pathsep}{copied.parent}", "JAX_PLATFORMS": "cpu"}
+
+    def said(*words):
+        run = {"cwd": place, "env": env, "capture_output": True, "text": True, "timeout": 900}
+        done = subprocess.run([sys.executable, "-P", *map(str, words)], **run)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    version = dhauds_jax.__version__
+    assert said(ROOT / "tests" / "installed.py", ROOT) == f"dhauds_jax {version} in {site / 'dhauds_jax'}: it runs\n"
+    assert said("-m", "tests.public_api", "--print") == (ROOT / "tests" / "public_api.txt").read_text()
 
 
 def test_public_names_are_there_and_light_until_used():

@@ -38,7 +38,7 @@ def test_it_goes_on_as_if_it_had_never_been_put_away():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 9}, "is of format 9, expected 1"),
+        ({"format": 9}, "is of format 9, expected at most 1"),
         ({"rows": {}}, "the checkpoint's learner is damaged \\(KeyError: 'inputs'\\)"),
         ({"state": {}}, "the checkpoint's learner is damaged"),
         ({"name": "no_such"}, "unknown learner 'no_such'"),

@@ -55,7 +55,8 @@ def test_no_sound_is_written(tmp_path):
     assert sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file()) < 64_000  # 9 clips of 1 KiB: none
     (info,) = tmp_path.rglob("info.json")
     assert set(json.loads(info.read_text())) == {
-        "counts", "reasons", "left_out", "journal", "rollbacks_in_a_row", "from_source", "position", "identity",
+        "format", "written_by", "counts", "reasons", "left_out", "journal", "rollbacks_in_a_row", "from_source",
+        "position", "identity",
     }  # fmt: skip
 
 

@@ -128,7 +128,7 @@ def changed(path, old, new):
     [
         (lambda folder: (folder / "index.csv").unlink(), "lacks index.csv, expected a folder with"),
         (lambda folder: (folder / "manifest.json").write_text("{"), "manifest.json: is no JSON"),
-        (lambda folder: (folder / "manifest.json").write_text('{"format": 9}'), "is of format 9, expected 1"),
+        (lambda folder: (folder / "manifest.json").write_text('{"format": 9}'), "is of format 9, expected at most 1"),
         (lambda folder: (folder / "vectors.npy").write_bytes(b"\x93NUMPY"), "vectors.npy: cannot be read"),
         (
             lambda folder: (folder / "index.csv").write_text("key,label\na,dog\n"),
