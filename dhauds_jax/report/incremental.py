@@ -99,11 +99,18 @@ def _name(record: Record, varying: Sequence[str], lines: Sequence[Sequence[Recor
     head = f" ({record['head']})" if record["head"] != record["learner"] else ""
     adapted = f" + {record['tta']}" if record["tta"] != NONE else ""
     known = {key: _told(record, key) for key in varying if _told(record, key) is not None}
+    for key in ("way", "shot"):  # of a first session like the others nothing is said
+        if str(known.get(f"base_{key}")) == str(record[key]):
+            del known[f"base_{key}"]
     marks = [f"{key}={str(value)[:8] if key in _HASHES else value}" for key, value in known.items()]
     for named, key, before in (("learner", "options", ""), ("tta", "tta_options", f"{record['tta']}.")):
         others = [m[0].get(key) or {} for m in lines if m[0][named] == record[named]]
         own = (record.get(key) or {}).items()
-        marks += [f"{before}{k}={v}" for k, v in own if any(other.get(k) != v for other in others)]
+        marks += [
+            f"{before}{k}={v}"
+            for k, v in own
+            if f"{before}{k}" not in known and any(other.get(k) != v for other in others)
+        ]
     return f"{record['learner']}{head}{adapted}" + (f" [{', '.join(marks)}]" if marks else "")
 
 

@@ -163,8 +163,8 @@ def test_courses_of_other_shots_or_under_noise_are_no_further_seeds_of_a_line():
     """What a page's mark puts into one table: a report has a table for each."""
     found = [
         record(0, 0.5),
-        record(0, 0.6, shot=1),
-        record(1, 0.7, shot=1),
+        record(0, 0.6, shot=1, base_shot="1"),
+        record(1, 0.7, shot=1, base_shot="1"),
         record(0, 0.2, corruption="WHN", level="L2"),
     ]
     lines = {line.name: [one["last"] for one in line.members] for line in incremental.lines_of(found)}
@@ -173,3 +173,9 @@ def test_courses_of_other_shots_or_under_noise_are_no_further_seeds_of_a_line():
         "ridge [shot=1, corruption=clean, level=-]": [0.6, 0.7],
         "ridge [shot=5, corruption=WHN, level=L2]": [0.2],
     }
+    reference = record(0, 0.5, profile="reference", options={"profile": "reference"})
+    both = [record(0, 0.4, options={"profile": "corrected"}), reference]
+    assert [line.name for line in incremental.lines_of(both)] == [
+        "ridge [profile=corrected]",
+        "ridge [profile=reference]",
+    ]
