@@ -94,12 +94,14 @@ def through_epochs(replicas: Replicas) -> dict[vectorised.Copy, loops.Trajectory
             curve.append(point)
             final[copy] = reported[copy], target.labels
     seconds = (time.perf_counter() - begun) / len(curves)
-    return {
-        copy: curve
-        if isinstance(curve, Lost)
-        else loops.Trajectory(curve, [], seconds, None, metrics.everything(*final[copy]), {"after": bins(*final[copy])})
-        for copy, curve in curves.items()
-    }
+    found: dict[vectorised.Copy, loops.Trajectory | Lost] = {}
+    for copy, curve in curves.items():
+        if isinstance(curve, Lost):
+            found[copy] = curve
+            continue
+        state, said = vectorised.state_of(epoch.copies, shared, copy), metrics.everything(*final[copy])
+        found[copy] = loops.Trajectory(curve, [], seconds, state, said, {"after": bins(*final[copy])})
+    return found
 
 
 def through_streams(replicas: Replicas) -> dict[vectorised.Copy, loops.Trajectory | Lost]:
@@ -135,5 +137,6 @@ def through_streams(replicas: Replicas) -> dict[vectorised.Copy, loops.Trajector
         final = metrics.everything(logits[copy], labels)
         mine = (streams[copy[0]], sets[copy[0]], before, logits[copy])
         choice = chosen_as_it_goes(*mine, plans[0].criterion, alone=False)
-        found[copy] = loops.Trajectory(curve, [], seconds, None, final, reliability, choice)
+        state = vectorised.state_of(step.copies, replicas.shared, copy)
+        found[copy] = loops.Trajectory(curve, [], seconds, state, final, reliability, choice)
     return found
