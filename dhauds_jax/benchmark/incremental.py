@@ -154,7 +154,8 @@ def _row(
         "forwards": own_forwards(shape, base_epochs),
         "published_forwards": published_forwards(shape, options.get("epochs", 100)),
     }
-    found["compilations"] = {which: _programs(getattr(one, which)) for which in ("learn", "predict")}
+    predicts = one.predict if one.predict_parts is None else one.predict_parts
+    found["compilations"] = {"learn": _programs(one.learn), "predict": _programs(predicts)}
     return found | _many(made, one, variables, inputs, shape, sizes.batch, config.length, rounds)
 
 
