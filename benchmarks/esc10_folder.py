@@ -39,15 +39,20 @@ TRAIN = (
 """What docs/own_recordings.md says of few recordings."""
 
 
-def link(esc50: Path, place: Path, fold: int) -> Path:
-    """The folders of a fold: links to the clips that are there, of the classes of ESC-10."""
+def esc10(esc50: Path) -> list[tuple[dict[str, str], Path]]:
+    """The rows of ESC-50's table that are of ESC-10 and whose clips are there, each with its clip."""
     with (esc50 / "meta" / "esc50.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["esc10"] == "True"]
+    found = [(row, (esc50 / "audio" / row["filename"]).resolve()) for row in rows]
+    return [(row, clip) for row, clip in found if clip.exists()]
+
+
+def link(esc50: Path, place: Path, fold: int) -> Path:
+    """The folders of a fold: links to the clips that are there, of the classes of ESC-10."""
     splits = {fold: "test", fold % 5 + 1: "val"}
-    for row in rows:
-        clip = (esc50 / "audio" / row["filename"]).resolve()
+    for row, clip in esc10(esc50):
         target = place / splits.get(int(row["fold"]), "train") / row["category"] / row["filename"]
-        if clip.exists() and not target.exists():
+        if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(clip)
     return place

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.esc10_folder import esc10
 from dhauds_jax import metrics
 from dhauds_jax.class_names import TOMOFUN, TOMOFUN_GROUPS, TOMOFUN_MERGED
 from dhauds_jax.files import write_csv
@@ -33,23 +34,17 @@ REMARKS = {"dog": "Barking", "rooster": "Bird"}
 """Category of ESC-10 -> sub-class; the others are "Other"."""
 
 
-def link(esc50: Path, place: Path) -> dict[str, int]:
-    """The manifest, whose groups are ESC's folds, with links to the clips that are there; fold of each clip."""
+def link(esc50: Path, place: Path) -> None:
+    """The manifest, whose groups are ESC's folds, with links to the clips that are there."""
     place.mkdir(parents=True, exist_ok=True)
-    rows, folds = [], {}
-    with (esc50 / "meta" / "esc50.csv").open(newline="") as file:
-        for row in csv.DictReader(file):
-            clip = (esc50 / "audio" / row["filename"]).resolve()
-            if row["esc10"] != "True" or not clip.exists():
-                continue
-            if not (target := place / row["filename"]).exists():
-                target.symlink_to(clip)
-            remark = REMARKS.get(row["category"], "Other")
-            label = TOMOFUN_GROUPS["of"][TOMOFUN.index(remark)]
-            rows.append((row["filename"], str(label), remark, f"fold{row['fold']}"))
-            folds[row["filename"]] = int(row["fold"])
+    rows = []
+    for row, clip in esc10(esc50):
+        if not (target := place / row["filename"]).exists():
+            target.symlink_to(clip)
+        remark = REMARKS.get(row["category"], "Other")
+        label = TOMOFUN_GROUPS["of"][TOMOFUN.index(remark)]
+        rows.append((row["filename"], str(label), remark, f"fold{row['fold']}"))
     write_csv(place / "manifest.csv", [("path", "label", "remark", "group"), *rows], exact=True)
-    return folds
 
 
 def answered(checkpoint: Path, views: str, clips: list[Path]) -> dict[str, dict[str, Any]]:

@@ -132,7 +132,6 @@ def run_cell(
             before = programs.source_logits(classifier, variables, target.evaluation, batch_size, where)
     trajectory = trajectory._replace(seconds=trajectory.seconds + started)
     record = record_of(cell, source, target, plan, before, trajectory, run.method, statistics, command, where)
-    record["state_bytes"] = state_bytes(source.variables, trajectory.state) if where.kind == "jit" else None
     record["flops_per_clip"] = programs.flops(cell, classifier, run, trajectory.state, target.waves.shape[1])
     if with_embeddings:
         path, observe = workdir / "embeddings" / f"{record['cell']}.npz", programs.embeddings(classifier)
@@ -234,6 +233,7 @@ def record_of(
         "seconds": trajectory.seconds,
         "passes": _passes(method, cell, plan.every, bool(jax.tree.leaves(source.variables["batch_stats"]))),
         "parameters_moved": masks.count(source.variables["params"], method.adapts),
+        "state_bytes": state_bytes(source.variables, trajectory.state) if where.kind == "jit" else None,
         "options": {**dict(cell.options), **extra},
         "protocol_options": dict(cell.protocol_options),
         "content": dict(cell.content),

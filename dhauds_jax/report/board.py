@@ -53,6 +53,11 @@ def against_floor(group: Sequence[Record], found: Sequence[Record]) -> list[floa
     return [mine["adapted_last"] - its["adapted_last"] for mine, its in pairs]
 
 
+def below_source(group: Sequence[Record]) -> list[bool]:
+    """Of each run whether it is worse than no adaptation."""
+    return [r["adapted_last"] < r["non_adapted"] - EQUAL for r in group]
+
+
 def _megabytes(group: Sequence[Record]) -> str:
     """The most that a run's state held beside the network; "-" of older records, which do not say it."""
     known = [r["state_bytes"] for r in group if r.get("state_bytes") is not None]
@@ -111,7 +116,7 @@ def measures(found: Sequence[Record]) -> str:
         whole, going = regrets(group)
         row = [
             _points(gains),
-            _share([r["adapted_last"] < r["non_adapted"] - EQUAL for r in group]),
+            _share(below_source(group)),
             _share([gain < -EQUAL for gain in gains]),
             f"{100 * least:+.1f} ({where})",
             f"{100 * np.mean([r['ece'] for r in group]):.1f}",

@@ -35,7 +35,7 @@ def _of(found: Sequence[Record]) -> str:
     if not points:
         return "no method has all cells."
     groups = {method: group for (method,), group in grouped(floors.without_floors(found), ("method",)).items()}
-    harm = {name: _harmed(groups[name]) for name in points}
+    harm = {name: float(np.mean(board.below_source(groups[name]))) for name in points}
     top = max(points, key=lambda name: points[name][1])
     before = float(np.mean([r["non_adapted"] for r in groups[top]]))
     near = [name for name, (_, value) in points.items() if value >= points[top][1] - NEAR]
@@ -75,10 +75,6 @@ def _bad(
         elif gains and np.mean(gains) < -board.EQUAL:
             said.append(f"{name} (learning costs {-100 * np.mean(gains):.1f} points)")
     return f" Leave alone: {', '.join(said)}." if said else ""
-
-
-def _harmed(group: Sequence[Record]) -> float:
-    return float(np.mean([r["adapted_last"] < r["non_adapted"] - board.EQUAL for r in group]))
 
 
 def _value(metric: float) -> str:

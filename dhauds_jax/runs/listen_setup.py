@@ -87,10 +87,7 @@ def ears_of(run: ListenRun) -> Ears:
     serve_unknown.check_checkpoint(asked)
     models = [load(place, precision=run.precision) for place in run.checkpoint]
     rule, shapes = serve_unknown.rule_of(asked, models[0]), engine.shapes_up_to(run.max_batch)
-    if rule is None:
-        served = engine.serve_models(models, shapes=shapes)
-    else:
-        served = engine.serve_rejecting(models[0], rule, shapes=shapes)
+    served = engine.serve_models(models, shapes=shapes, rule=rule)
     read_as, now = reading(models[0].config.front_end), [0.0]
     if run.adapt == "none":
         listener = Listener(engine.SourceOnly(served), served.shapes, served.length)

@@ -179,10 +179,7 @@ def made(run: ServeRun, tokens: Sequence[bytes] = (), tag: str = "") -> Service:
         engine.shapes_up_to(run.max_batch),
         read_views(run.views),
     )
-    if rule is None:
-        served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=shapes)
-    else:
-        served = engine.serve_rejecting(models[0], rule, shapes=shapes)
+    served = engine.serve_models(models, views=copies, view_step_s=step_s, shapes=shapes, rule=rule)
     sessions = None if run.adapt == "none" else serve_sessions.made(run, served, models[0], tag, rule=rule)
     counters = Counters()
     batcher = Batcher(served.shapes, served.length, wait_s=run.batch_wait_ms / 1e3, limit=run.max_queue)

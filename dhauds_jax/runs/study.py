@@ -13,7 +13,7 @@ from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.checking import Checked, check
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.cells.request import AdaptRun, title
-from dhauds_jax.cells.running import plan_of, record_of, state_bytes, statistics_of
+from dhauds_jax.cells.running import plan_of, record_of, statistics_of
 from dhauds_jax.cells.source import SourceModel, load_source
 from dhauds_jax.cells.vectorised_loops import Lost, Replicas, through_epochs, through_streams
 from dhauds_jax.cells.worklist import Work, works_of
@@ -230,8 +230,7 @@ def _run_group(
         mine = source._replace(variables=starts[k])
         record = record_of(cell, mine, sets[k], plans[k], before[k], trajectory, study.method, statistics[k], command)
         record["options"]["vectorised"] = int(np.prod(study.shape))
-        held = state_bytes(mine.variables, trajectory.state)
-        yield cell, {**record, "state_bytes": held, "flops_per_clip": flops}
+        yield cell, {**record, "flops_per_clip": flops}
 
 
 def _others(

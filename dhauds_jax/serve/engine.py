@@ -57,6 +57,7 @@ def serve_models(
     views: int = 1,
     view_step_s: float = shifts.STEP_SECONDS,
     shapes: Sequence[int] = SHAPES,
+    rule: Rejecting | None = None,
 ) -> Served:
     """The predictor of some checkpoints: the mean over them and over shifted copies of the probabilities they report.
 
@@ -68,10 +69,13 @@ def serve_models(
       views: copies of a window: copy i begins i * `view_step_s` seconds later, and ends in as much silence.
       view_step_s: seconds.
       shapes: numbers of rows to compile.
+      rule: which recordings are unknown, of one model without copies: see `serve_rejecting`; None: none is.
 
     Raises:
       BadInput: no models, models that do not go together, or copies beyond the window's end.
     """
+    if rule is not None:
+        return serve_rejecting(models[0], rule, shapes=shapes)
     shapes = tuple(sorted(set(shapes)))
     if not models or not shapes or shapes[0] < 1:
         raise BadInput(f"{len(models)} models and shapes {shapes}: expected at least one of each, and rows from 1 on")
