@@ -80,6 +80,7 @@ def same_file(path, state):
 
 
 def test_torchvggishs_file_and_the_components_there_and_back(tmp_path):
+    pytest.importorskip("safetensors", reason="writes .safetensors files")
     state = small_state()
     np.savez(tmp_path / "pca.npz", **PCA)
     sources = [save(tmp_path / "vggish.safetensors", state), tmp_path / "pca.npz"]
@@ -124,6 +125,7 @@ def test_googles_variables_there_and_back(tmp_path):
 
 
 def test_the_dog_sound_classifier_there_and_back(tmp_path):
+    pytest.importorskip("safetensors", reason="writes .safetensors files")
     state = dog_state()
     source = save(tmp_path / "Best1.safetensors", state)
     record = {"classes": list(class_names.TOMOFUN), "temperature": 5}
