@@ -13,7 +13,8 @@ from pathlib import Path
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.report import board, incremental, picks, published, rankings, tuning
-from dhauds_jax.report.tables import detail_table, latest, of_one_make, provenance, summary_table, with_variants
+from dhauds_jax.report.provenance import provenance
+from dhauds_jax.report.tables import detail_table, latest, of_one_make, summary_table, with_variants
 from dhauds_jax.wording import counted, of_markdown
 from dhauds_jax.workdir import records
 

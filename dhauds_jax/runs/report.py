@@ -25,6 +25,7 @@ from dhauds_jax.report import (
 )
 from dhauds_jax.report import html as report_html
 from dhauds_jax.report.marked_pages import fill_page
+from dhauds_jax.report.provenance import provenance
 from dhauds_jax.report.tables import (
     GROUP,
     Record,
@@ -32,7 +33,6 @@ from dhauds_jax.report.tables import (
     grouped,
     latest,
     of_one_make,
-    provenance,
     shown_apart,
     summary_table,
     table,

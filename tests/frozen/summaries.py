@@ -15,6 +15,7 @@ VOLATILE = {
     "cell": "follows from all settings; may be named anew when settings are added",
     "identity": "names a run as `cell` does; its settings show in the numbers",
     "git_revision": "of the code",
+    "code": "of the code",
     "versions": "of the packages",
     "device": "of the machine",
     "command": "holds folders",
