@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -114,6 +117,16 @@ class Victims:
         }
         self._process.stdin.write(json.dumps(asked) + "\n")
         self._process.stdin.flush()
+
+    def has_ended(self) -> bool:
+        """Whether the command that was begun is over."""
+        return bool(select.select([self._process.stdout], [], [], 0)[0])
+
+    def end_it(self) -> None:
+        """Kills the command that runs, if one does."""
+        with contextlib.suppress(OSError):
+            for pid in Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split():
+                os.kill(int(pid), signal.SIGKILL)
 
     def end(self) -> Ended:
         """Waits for the command that was begun."""
