@@ -25,6 +25,7 @@ CAMPAIGNS = {
     "pairs": "tests.faults.pairs:run",
     "power": "tests.faults.power:run",
     "starve": "tests.faults.starve:run",
+    "crowd": "tests.faults.crowds:run",
 }
 
 

@@ -127,7 +127,7 @@ COMMANDS = {
         "--what=forward --net=amaut_tiny --batch=2 --seconds=0.2 --rounds=1 --classes=3",
     ),
     "convert": Command(
-        "converters.convert", "--reverse --source={made}/amaut --output={out}/network.pt", free=()
+        "converters.convert", "--family=amaut --reverse --source={made}/amaut --output={out}", free=()
     ),
     "quickstart": Command(
         "experiments.quickstart",
@@ -151,6 +151,7 @@ def made(folder: Path) -> Path:
     tiny.make_checkpoint(folder / "checkpoint")
     tiny.make_arabic(folder / "root" / "arabic_speech_commands")
     tiny.make_checkpoint(folder / "checkpoints" / "amaut_tiny_arabic_speech_commands")
+    tiny.make_checkpoint(folder / "amaut", of=tiny.residual)
     (folder / "sounds" / "more").mkdir(parents=True)
     for take in range(7):
         place = folder / "sounds" / ("more/" * (take % 2) + f"{take}.wav")
