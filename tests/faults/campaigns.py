@@ -23,6 +23,7 @@ Campaign = Callable[[int, int, Path, Callable[[Outcome], None], Container[str]],
 CAMPAIGNS = {
     "kill": "tests.faults.kill:run",
     "starve": "tests.faults.starve:run",
+    "feed_audio": "tests.faults.feed_audio:run",
 }
 
 
