@@ -17,6 +17,7 @@ _OGG_PAGE = 65_536  # no page is longer (bytes)
 _HEAD = 4_096  # bytes that hold the first frame of an MP3 and the header of a NIST file
 _STREAMED = ((0, 0), (0x7EFFFF00, 0x7F000008), (0x7FFFEF00, 0x80000000), (0xFFFFFF00, 0xFFFFFFFF), (2**63 - 1, 2**64))
 """Sizes, from and to, that writers leave which cannot seek back: nothing, or about the largest that they know."""
+_FARTHEST = 1 << 62  # bytes into a file that it can be asked for
 _KEPT = 1 << 20  # bytes of chunks before the audio that are written anew
 
 
@@ -149,6 +150,8 @@ def _chunks(file: BufferedIOBase, form: _Chunks) -> Iterator[tuple[bytes, int, i
             return
         yield name, length, begin, odd
         end = begin + length
+        if end > _FARTHEST:  # its size is 64 bits long, and no file is
+            return
         skipped = end + -length % form.step
         odd = skipped > end and form.step == 2 and _unfilled(file, end, form.audio)
         skipped = end if odd else skipped

@@ -143,3 +143,17 @@ def test_other_formats_that_do_not_say_how_long_they_are_are_read_to_their_end(t
     path.write_bytes(data[:place] + size + data[place + len(size) :])
     assert headers.look(path).missing == ""
     np.testing.assert_array_equal(decode(path).wave, expected)
+
+
+@pytest.mark.parametrize("ending", [".w64", ".caf"])
+@pytest.mark.parametrize("size", [2**62, 2**63 - 1, 2**63, 2**64 - 1])
+def test_a_chunk_before_the_audio_that_is_larger_than_any_file_is_refused(tmp_path, tone, ending, size):
+    """Found by tests/faults/feed_audio: W64 has sizes of 64 bits, and no file could be asked for such a place."""
+    path = write(tmp_path / f"a{ending}", tone, ending)
+    data = bytearray(path.read_bytes())
+    place, form = {".w64": (56, "<Q"), ".caf": (12, ">Q")}[ending]
+    assert data[place - len(b"fmt ") : place] == b"desc" or data[40:44] == b"fmt "
+    data[place : place + 8] = struct.pack(form, size)
+    path.write_bytes(data)
+    with pytest.raises(BadFile, match=r"a\.\w+: (truncated, |cannot be read)"):
+        decode(path)

@@ -26,6 +26,7 @@ CAMPAIGNS = {
     "power": "tests.faults.power:run",
     "starve": "tests.faults.starve:run",
     "crowd": "tests.faults.crowds:run",
+    "feed_audio": "tests.faults.feed_audio:run",
 }
 
 
