@@ -52,8 +52,8 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
     """Holds `folder` while the block runs; it is made, and removed again when nothing was written there.
 
     The lock's file has the host, the process and when it began. One whose process on this host is dead (killed, or
-    before a restart) is taken over. Inside a block that holds the folder already nothing happens. Of several processes
-    of one run the first one holds it for all; all must call.
+    before a restart) is taken over, and what that one had not finished writing is removed. Inside a block that holds
+    the folder already nothing happens. Of several processes of one run the first one holds it for all; all must call.
 
     Args:
       folder: the work folder.
@@ -95,9 +95,10 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
 
 def _taken(path: Path) -> str:
     """Takes the lock `path`, or says why not."""
-    temporary = temporary_beside(path)
+    temporary, left = temporary_beside(path), {}
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
     with _alone(path.parent):
+        _remove_half_taken(path.parent)
         temporary.write_text(json.dumps({**mine, "start": start_of(os.getpid())}) + "\n", encoding="utf-8")
         try:
             _link(temporary, path)  # fails where there is one, whichever host was quicker
@@ -106,6 +107,7 @@ def _taken(path: Path) -> str:
             if holder is not None and not _is_dead(holder):
                 return _sentence(path, holder)
             os.replace(temporary, path)
+            left = holder or {}
         finally:
             temporary.unlink(missing_ok=True)
         # After one's own is there, so that of two hosts that come at once at least one sees the other.
@@ -114,7 +116,20 @@ def _taken(path: Path) -> str:
             if holder is not None and not _is_dead(holder):
                 path.unlink()
                 return _sentence(other, holder)
+    files.remove_left(path.parent, left.get("pid"), whole=path.name == FILE)
     return ""
+
+
+def _remove_half_taken(folder: Path) -> None:
+    """Removes the locks that processes of this host were killed in taking: they are nobody's yet."""
+    for path in folder.glob(f"run*.lock.tmp-{socket.gethostname()}-*"):
+        pid = path.name.rpartition("-")[0].rpartition("-")[2]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            path.unlink(missing_ok=True)
+        except (OSError, ValueError):
+            continue
 
 
 def _link(temporary: Path, path: Path) -> None:

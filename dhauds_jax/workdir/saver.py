@@ -19,7 +19,7 @@ import numpy as np
 
 from dhauds_jax import interrupts, parallel, schemas
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import check_no_link, named, put_in_place
+from dhauds_jax.files import check_no_link, named, put_in_place, sync
 from dhauds_jax.interrupts import Stopped
 from dhauds_jax.wording import differing
 
@@ -159,6 +159,7 @@ class Saver:
             with named(temporary):
                 about = {**schemas.stamp(SCHEMA), **info, "identity": self.identity}
                 (temporary / INFO).write_text(json.dumps(about))
+            sync(temporary)
             shutil.rmtree(target, ignore_errors=True)
             os.rename(temporary, target)
             for old in self.folder.iterdir():  # states alone: what else lies there is nobody's to remove

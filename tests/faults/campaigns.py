@@ -22,7 +22,10 @@ Campaign = Callable[[int, int, Path, Callable[[Outcome], None], Container[str]],
 
 CAMPAIGNS = {
     "kill": "tests.faults.kill:run",
+    "pairs": "tests.faults.pairs:run",
+    "power": "tests.faults.power:run",
     "starve": "tests.faults.starve:run",
+    "crowd": "tests.faults.crowds:run",
 }
 
 

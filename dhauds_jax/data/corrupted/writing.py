@@ -31,7 +31,7 @@ from dhauds_jax.data.notices import SATURATED, Said
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_inside, draw_name
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import printable
+from dhauds_jax.files import printable, sync
 from dhauds_jax.processors import available_cores
 from dhauds_jax.progress import progress_bar
 
@@ -262,6 +262,7 @@ def finish_cell(
     temporary = folder.with_name(f"{folder.name}.tmp")
     (temporary / files.MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in lines))
     (temporary / files.RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    sync(temporary)
     os.rename(temporary, folder)
     return record
 
