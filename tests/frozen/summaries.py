@@ -24,6 +24,7 @@ VOLATILE = {
     "state_bytes": "came later; tests/cells/test_running.py works it out",
     "data_wait_share": "of the machine",
     "format": "of the records",
+    "written_by": "of the code",
     "content": "names what a cell of a -C set was made from; its samples show it",
 }
 """Keys that are not kept, wherever they stand, and why."""
