@@ -84,7 +84,8 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
     finally:
         _HELD.remove(folder)
         if parallel.writes():
-            with _alone(folder):
+            # What the block raised is to be said: a lock that could not be removed now is taken over later.
+            with contextlib.suppress(OSError), _alone(folder):
                 holder = _read(path) or {}
                 if (holder.get("host"), holder.get("pid")) == (socket.gethostname(), os.getpid()):
                     path.unlink()

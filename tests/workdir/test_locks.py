@@ -110,6 +110,17 @@ def test_a_disk_without_hard_links_has_locks_too(tmp_path, monkeypatch, number):
     assert json.loads((tmp_path / locks.FILE).read_text())["pid"] == os.getppid()
 
 
+def test_what_went_wrong_is_said_where_the_lock_cannot_be_removed(tmp_path, monkeypatch):
+    """Before, the lock's own error took the place of the command's."""
+
+    def fails(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with pytest.raises(BadInput, match="the command's"), locks.held(tmp_path):
+        monkeypatch.setattr(locks, "_read", fails)
+        raise BadInput("the command's")
+
+
 class Run(NamedTuple):
     output: str
     times: int
