@@ -127,7 +127,8 @@ class Saver:
 
         Raises:
           BetweenSteps: Ctrl-C came, and the state has been written.
-          BadInput: the folder is a link: the states of another place would be removed.
+          BadInput: the folder is a link: the states of another place would be removed. Or the disk did not answer, or
+            the clock was set: the older state is there.
         """
         if not always and not self.due():
             return False
@@ -154,7 +155,13 @@ class Saver:
             temporary.mkdir(parents=True)
         parallel.wait("state")
         # Orbax takes no array without numbers, such as a memory of no clips. The call waits for all processes.
-        ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves) if leaf.size})
+        try:
+            ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves) if leaf.size})
+        except TimeoutError as error:  # it goes by the wall clock
+            raise BadInput(
+                f"{temporary}: was not written in time ({error}), expected a disk that answers and a clock that is not "
+                "set meanwhile; the state before is kept: give the same command again"
+            ) from error
         if parallel.writes():
             with named(temporary):
                 about = {**schemas.stamp(SCHEMA), **info, "identity": self.identity}

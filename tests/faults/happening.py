@@ -92,9 +92,15 @@ def _limit(what: str, value: int, **_: Any) -> None:
 
 
 def _clock(seed: int, **_: Any) -> None:
-    """The wall clock jumps forth and back by up to a day at every look."""
-    drawn, real = random.Random(seed), time.time
-    time.time = lambda: real() + drawn.uniform(-86_400, 86_400)
+    """The wall clock is set every now and then, forth or back by up to a day: at one in fifty looks."""
+    drawn, real, off = random.Random(seed), time.time, [0.0]
+
+    def told() -> float:
+        if drawn.random() < 0.02:
+            off[0] = drawn.uniform(-86_400, 86_400)
+        return real() + off[0]
+
+    time.time = told
 
 
 def _slow(watched: str, seconds: float, **_: Any) -> None:
