@@ -5,8 +5,10 @@ Only absl is imported here, so `--help` answers at once.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -195,6 +197,10 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
                 raise
             print(one_line(f"error: {sentence}"), file=sys.stderr)
             sys.exit(BAD_INPUT)
+        finally:
+            # All is done: Ctrl-C ends what libraries do at the end, and shows no traceback of it. The last one that is
+            # registered is called first.
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
     terminal.use()
     try:

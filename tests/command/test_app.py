@@ -3,6 +3,7 @@
 import errno
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,13 @@ def run(body, folder):
 def test_an_error_that_is_no_bug_ends_with_one_sentence(tmp_path, body, code, text):
     done = run(body, tmp_path)
     assert (done.returncode, done.stderr) == (code, text)
+
+
+def test_ctrl_c_while_libraries_end_shows_no_traceback(tmp_path):
+    """Before, JAX's own cleaning was shown in the middle of it, though all was done."""
+    late = "import atexit, signal; atexit.register(lambda: signal.raise_signal(signal.SIGINT)); return 'done'"
+    done = run(late, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "done\n", "")
 
 
 @pytest.mark.parametrize(

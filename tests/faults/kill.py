@@ -84,7 +84,7 @@ def ended_badly(ended: Ended, signal: str) -> str:
         return "hang"
     if signal == "SIGINT" and ended.err.rstrip().endswith("KeyboardInterrupt") and "in guarded" not in ended.err:
         return ""  # before dhauds_jax.command.app has begun: Python's own words
-    known = {0: "", -9: "SIGKILL", -15: "SIGTERM", STOPPED: "SIGINT"}
+    known = {0: "", -2: "SIGINT", -9: "SIGKILL", -15: "SIGTERM", STOPPED: "SIGINT"}
     if known.get(ended.code) not in ("", signal):
         return "crash"
     if ended.code == STOPPED and "stopped by the user" not in ended.err + ended.out:
