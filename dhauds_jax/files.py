@@ -13,6 +13,7 @@ import contextlib
 import csv
 import ctypes
 import errno
+import glob
 import io
 import itertools
 import os
@@ -96,25 +97,40 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp-{socket.gethostname()}-{os.getpid()}-{next(_COUNTER)}")
 
 
-def remove_left(folder: Path, pid: int | None, whole: bool) -> None:
-    """Removes what a killed process of this host left below a folder under temporary names.
+def remove_left(place: Path, below: bool = False, checkpoints: bool = False) -> None:
+    """Removes what killed processes of this host left under temporary names, of `place` and in it where it is a folder.
 
     Args:
-      folder: that only this process, or others of other parts of it, write into.
-      pid: the number of the killed one; None removes nothing.
-      whole: whether that one alone wrote there, so that checkpoints without a process in their names were its own.
+      place: a file or a folder that a command writes.
+      below: whether all folders below it are looked through.
+      checkpoints: whether nobody else writes there, so that checkpoints without a process in their names go too.
     """
-    if pid is None:
-        return
-    mine = re.escape(f"{socket.gethostname()}-{pid}-") + r"\d+"
-    name = re.compile(rf".+\.tmp-({mine}{'|[0-9a-f]{8}' if whole else ''})")
-    for path in list(folder.rglob("*.tmp-*")):
-        if not name.fullmatch(path.name):
+    ours = rf".+\.tmp-{re.escape(socket.gethostname())}-(\d+)-\d+"
+    beside = place.parent.glob(f"{glob.escape(place.name)}.tmp-*")
+    inside = (place.rglob if below else place.glob)("*.tmp-*") if place.is_dir() else ()
+    for path in [*beside, *inside]:
+        found = re.fullmatch(ours, path.name)
+        if not (found and is_gone(int(found[1]))) and not (checkpoints and _OF_A_CHECKPOINT.fullmatch(path.name)):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)
         else:
-            path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+_OF_A_CHECKPOINT = re.compile(r".+\.tmp-[0-9a-f]{8}")
+
+
+def is_gone(pid: int) -> bool:
+    """Whether no process of this host has this number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:  # somebody else's
+        return False
+    return False
 
 
 def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], object]) -> None:

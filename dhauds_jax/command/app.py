@@ -132,7 +132,8 @@ def said(error: BaseException, values: flags.FlagValues = FLAGS) -> str | None:
     sentence = errors.sentence(error)
     if sentence is None:
         return None
-    if not errors.full_disk(error) and (short := errors.no_memory(error)):  # TensorStore calls both RESOURCE_EXHAUSTED
+    # TensorStore calls all three RESOURCE_EXHAUSTED.
+    if not (errors.full_disk(error) or errors.few_files(error)) and (short := errors.no_memory(error)):
         less = [f"--{name}={values[name].value}" for name in LESS if name in values and values[name].value > 1]
         ways = [f"lower {' or '.join(less)}"] * bool(less) + ["give --remat"] * ("remat" in values)
         return f"{short}: {', or '.join(ways)}" if ways else sentence

@@ -84,7 +84,8 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
     finally:
         _HELD.remove(folder)
         if parallel.writes():
-            with _alone(folder):
+            # What the block raised is to be said: a lock that could not be removed now is taken over later.
+            with contextlib.suppress(OSError), _alone(folder):
                 holder = _read(path) or {}
                 if (holder.get("host"), holder.get("pid")) == (socket.gethostname(), os.getpid()):
                     path.unlink()
@@ -95,10 +96,10 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
 
 def _taken(path: Path) -> str:
     """Takes the lock `path`, or says why not."""
-    temporary, left = temporary_beside(path), {}
+    temporary, stale = temporary_beside(path), False
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
     with _alone(path.parent):
-        _remove_half_taken(path.parent)
+        files.remove_left(path)  # of one that was killed while it took the lock
         temporary.write_text(json.dumps({**mine, "start": start_of(os.getpid())}) + "\n", encoding="utf-8")
         try:
             _link(temporary, path)  # fails where there is one, whichever host was quicker
@@ -107,7 +108,7 @@ def _taken(path: Path) -> str:
             if holder is not None and not _is_dead(holder):
                 return _sentence(path, holder)
             os.replace(temporary, path)
-            left = holder or {}
+            stale = True
         finally:
             temporary.unlink(missing_ok=True)
         # After one's own is there, so that of two hosts that come at once at least one sees the other.
@@ -116,20 +117,9 @@ def _taken(path: Path) -> str:
             if holder is not None and not _is_dead(holder):
                 path.unlink()
                 return _sentence(other, holder)
-    files.remove_left(path.parent, left.get("pid"), whole=path.name == FILE)
+    if stale:
+        files.remove_left(path.parent, below=True, checkpoints=path.name == FILE)
     return ""
-
-
-def _remove_half_taken(folder: Path) -> None:
-    """Removes the locks that processes of this host were killed in taking: they are nobody's yet."""
-    for path in folder.glob(f"run*.lock.tmp-{socket.gethostname()}-*"):
-        pid = path.name.rpartition("-")[0].rpartition("-")[2]
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            path.unlink(missing_ok=True)
-        except (OSError, ValueError):
-            continue
 
 
 def _link(temporary: Path, path: Path) -> None:

@@ -5,6 +5,7 @@ after each and skips those whose `Outcome.key` is in `done`; `place` is a folder
 what an earlier call left. Beside it the module has
 
 * `TRIES`: how many tries a case has unless `--tries` says so;
+* a parameter `names` of that function, if some of its cases can be run alone (`--only`);
 * `tables(outcomes) -> str`, if its table is not the usual one (tries of each case by outcome).
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,7 +42,10 @@ def leaves(folder: Path) -> str:
     import jax
     from orbax.checkpoint import v1 as ocp
 
-    found, _ = jax.tree_util.tree_flatten_with_path(ocp.load(folder))
+    try:
+        found, _ = jax.tree_util.tree_flatten_with_path(ocp.load(folder))
+    except (ValueError, OSError) as error:
+        return f"unreadable: {error}"
     lines = [f"{jax.tree_util.keystr(path)} {np.asarray(x).dtype} {np.shape(x)} {digest(np.asarray(x).tobytes())}"
              for path, x in found]  # fmt: skip
     return "\n".join(lines)
@@ -57,9 +61,23 @@ def content(path: Path) -> str:
     data = path.read_bytes()
     if path.suffix == ".jsonl":
         return "\n".join(sorted(json.dumps(_bare(json.loads(line)), sort_keys=True) for line in data.splitlines()))
+    if path.suffix == ".npz":
+        return _arrays(data)
     if path.suffix == ".json":
         return json.dumps(_bare(json.loads(data)), sort_keys=True)
     return digest(data)
+
+
+def _arrays(data: bytes) -> str:
+    """Of an `.npz`: its arrays, a text that is JSON as JSON."""
+    lines = []
+    with np.load(io.BytesIO(data)) as stored:
+        for name in stored.files:
+            array = stored[name]
+            text = str(array) if array.ndim == 0 and array.dtype.kind == "U" else ""
+            told = json.dumps(_bare(json.loads(text)), sort_keys=True) if text[:1] == "{" else digest(array.tobytes())
+            lines.append(f"{name} {array.dtype.kind} {array.shape} {told}")
+    return "\n".join(lines)
 
 
 def _bare(value: Any) -> Any:

@@ -82,6 +82,8 @@ def ended_badly(ended: Ended, signal: str) -> str:
     """What is wrong with how a killed command ended: "" for nothing."""
     if ended.hung:
         return "hang"
+    if signal == "SIGINT" and ended.err.rstrip().endswith("KeyboardInterrupt") and "in guarded" not in ended.err:
+        return ""  # before dhauds_jax.command.app has begun: Python's own words
     known = {0: "", -9: "SIGKILL", -15: "SIGTERM", STOPPED: "SIGINT"}
     if known.get(ended.code) not in ("", signal):
         return "crash"

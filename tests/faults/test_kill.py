@@ -29,6 +29,8 @@ def test_moments_are_spread_over_what_happens_and_repeat():
         (130, "SIGINT", "\nstopped by the user; the same command goes on", ""),
         (130, "SIGINT", "", "unclear"),
         (1, "SIGINT", "Traceback (most recent call last):", "crash"),
+        (1, "SIGINT", "Traceback (most recent call last):\n in guarded\nKeyboardInterrupt\n", "crash"),
+        (1, "SIGINT", "Traceback (most recent call last):\n in main\nKeyboardInterrupt\n", ""),
         (0, "SIGINT", "Traceback (most recent call last):", "crash"),
     ],
 )

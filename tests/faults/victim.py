@@ -23,6 +23,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from tests.faults import happening
+
 EVENTS = ("compile", "read", "open", "write", "fsync", "rename", "remove", "mkdir", "link")
 _AUDITED = {
     "os.rename": "rename",
@@ -105,8 +107,6 @@ def serve_one(asked: dict[str, Any], counts_to: int) -> None:
         os.environ.update(asked["environment"])
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_DFL if number == signal.SIGTERM else signal.default_int_handler)
-        from tests.faults import happening
-
         counting = Counting(asked["watched"], asked["event"], asked["number"], happening.fault(asked["fault"]))
         counting.begin()
         happening.before(asked["fault"])
