@@ -7,8 +7,7 @@
   clips   100,000 files classified by one process (`Model.predict`, 100 files a call)
 Each runs in a process of its own that is looked at from outside, about a hundred times. `--share=0.1` runs a tenth.
 What lies in `--output` with this share is not run again. Prints what grew from a quarter of the way, where everything
-is compiled, to the end. `--figure=docs/images/lasting.png` draws the curves, `--table` prints the table of
-docs/reliability.md.
+is compiled, to the end. `--report` draws the curves and puts the table on docs/reliability.md.
 
 Example: python -m benchmarks.lasting --case=steps --share=0.1
 """
@@ -34,6 +33,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from benchmarks import pages
 from dhauds_jax import files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -279,19 +279,19 @@ def main() -> None:
     parser.add_argument("--case", default=",".join(CASES), help="which, commas between")
     parser.add_argument("--share", type=float, default=1.0, help="of the whole count of each")
     parser.add_argument("--output", type=Path, default=ROOT / "docs/records/faults/lasting.jsonl")
-    parser.add_argument("--figure", type=Path, help="draw what is there, and run nothing")
-    parser.add_argument("--table", action="store_true", help="print the table of what is there, and run nothing")
+    parser.add_argument(
+        "--report", nargs="?", const=ROOT / "docs/reliability.md", type=Path, help="page; nothing is run"
+    )
     parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
     parser.add_argument("--count", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         CHILDREN[args.child](args.count)
         return
-    if args.figure or args.table:
-        if args.figure:
-            draw(read(args.output), args.figure)
-        if args.table:
-            print(table(read(args.output)))
+    if args.report:
+        kept = read(args.output)
+        draw(kept, args.report.parent / "images" / "lasting.png")
+        pages.fill(args.report, "lasting", table(kept))
         return
     words = ["git", "rev-parse", "--short", "HEAD"]
     revision = subprocess.run(words, cwd=ROOT, capture_output=True, text=True).stdout.strip()

@@ -9,7 +9,7 @@ been seen too. At the end the tests that saw changes run once on what nobody cha
 change; a call that was ended goes on where it was, and `--again` tries those that survived against the tests as they
 are now. Prints what survives.
 Survivors that say the same as the original are in equivalent_mutants.csv beside the output, each with its reason.
-`--table` prints the table of docs/reliability.md.
+`--report` puts the table on docs/reliability.md.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import mutant_places
+from benchmarks import mutant_places, pages
 from benchmarks.mutant_places import Mutant
 from dhauds_jax import files
 
@@ -203,11 +203,13 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable, help="the interpreter that has what the tests need")
     parser.add_argument("--again", action="store_true", help="try survivors anew, against the tests as they are now")
     parser.add_argument("--slow", action="store_true", help="what the quick tests let pass is tried against slow ones")
-    parser.add_argument("--table", action="store_true", help="print the table of what is there, and try nothing")
+    parser.add_argument(
+        "--report", nargs="?", const=ROOT / "docs/reliability.md", type=Path, help="page; nothing is tried"
+    )
     args = parser.parse_args()
     args.output = args.output.absolute()
-    if args.table:
-        print(table(read(args.output), equivalents(args.output.parent)))
+    if args.report:
+        pages.fill(args.report, "mutants", table(read(args.output), equivalents(args.output.parent)))
         return
     rows = campaign(args, lambda said: print(said, flush=True))
     fates = Counter(_fate(row, equivalents(args.output.parent)) for row in rows)

@@ -8,7 +8,7 @@ for the lowest release that passed the subset. What the installed packages ask o
 refuses what passes only against it. `--rows=without` hides TensorFlow and PyTorch, `--rows=plugins` puts JAX's
 plug-ins of CUDA on the path of a machine without a GPU, `--pythons=3.12` installs `.[test]` for another interpreter
 (minutes; one that is not there is noted as not run). A line a row in `--output`; rows that are there are not run again.
-`--table` prints the table of docs/versions.md.
+`--report` puts the table on docs/versions.md.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from typing import Any
 from packaging.requirements import Requirement
 from packaging.version import Version
 
+from benchmarks import pages
 from dhauds_jax import files
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -196,7 +197,7 @@ def asked_of(package: str, version: str) -> str:
     asked = [
         f"{name} asks for {asked.name}{asked.specifier}"
         for name, asked in _requirements()
-        if asked.name.lower() in _with(package) and not asked.specifier.contains(version)
+        if asked.name.lower() in _with(package) and name not in _with(package) and not asked.specifier.contains(version)
     ]
     return "; ".join(sorted(set(asked)))
 
@@ -258,11 +259,11 @@ def main() -> None:
     parser.add_argument("--python", default=sys.executable)
     parser.add_argument("--cache", type=Path, default=Path("out/versions"), help="where packages are installed")
     parser.add_argument("--output", type=Path, default=Path("docs/records/faults/versions.jsonl"))
-    parser.add_argument("--table", action="store_true", help="print the table of what is there, and run nothing")
+    parser.add_argument("--report", nargs="?", const=ROOT / "docs/versions.md", type=Path, help="page; nothing is run")
     args = parser.parse_args()
     args.cache, args.output = args.cache.absolute(), args.output.absolute()
-    if args.table:
-        print(table(read(args.output)))
+    if args.report:
+        pages.fill(args.report, "versions", table(read(args.output)))
         return
     args.output.parent.mkdir(parents=True, exist_ok=True)
     campaign = Campaign(args)
