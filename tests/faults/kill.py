@@ -15,6 +15,7 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dhauds_jax.workdir import provenance
 from tests.faults import commands, compared
 from tests.faults.commands import COMMANDS
 from tests.faults.outcomes import Outcome, key_of
@@ -54,7 +55,7 @@ class Whole(NamedTuple):
 
 def undisturbed(victims: Victims, name: str, place: Path) -> Whole:
     """The undisturbed run of a command, made once; its programs are in the cache then, and a second run is measured."""
-    about = place / f"{name}.json"
+    about = place / f"{name}-{provenance.git_revision()}.json"  # records say which code wrote them
     if not about.exists():
         command, work = COMMANDS[name], place / name
         for _ in range(2):

@@ -17,6 +17,7 @@ from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dhauds_jax.workdir import provenance
 from tests.faults import commands, compared, happening, kill
 from tests.faults.commands import COMMANDS
 from tests.faults.outcomes import Outcome, key_of
@@ -222,7 +223,7 @@ def attempt(victims: Victims, fault: str, name: str, place: Path, rng: random.Ra
 
 def undisturbed(victims: Victims, name: str, place: Path) -> kill.Whole:
     """The undisturbed run on the command's own copy of what it reads, made once."""
-    about, work, command = place / f"{name}.json", place / name, COMMANDS[name]
+    about, work, command = place / f"{name}-{provenance.git_revision()}.json", place / name, COMMANDS[name]
     if not about.exists() or not (work / commands.MADE / "all").exists():
         shutil.rmtree(work, ignore_errors=True)
         shutil.copytree(place / commands.MADE, work / commands.MADE)
