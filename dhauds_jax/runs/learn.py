@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dhauds_jax import calibration, digests, files
+from dhauds_jax import calibration, digests, files, json_texts
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.incremental import joining, rooms, stored
 from dhauds_jax.incremental.rooms import Learned
@@ -104,6 +104,9 @@ def _identity(run: LearnRun, learned: Learned, network: Network) -> dict[str, st
     return {"settings": settings_of(run), "network": network.hash(learned.learner.reads), "clips": clips}
 
 
+_ABOUT = "what experiments.learn has written; give another folder, or --overwrite to replace it"
+
+
 def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
     """Raises `BadInput` where the output holds what would be lost."""
     folder = Path(run.output)
@@ -116,7 +119,7 @@ def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
         )
     if run.overwrite or RUN not in there:
         return
-    kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    kept = json_texts.object_of(folder / RUN, _ABOUT)
     if any(kept.get(name) != about[name] for name in about):
         raise BadInput(
             f"--output={run.output}: holds what another run learnt ({kept.get('command')}); give another folder, or "
