@@ -24,6 +24,9 @@ CAMPAIGNS = {
     "kill": "tests.faults.kill:run",
     "starve": "tests.faults.starve:run",
     "feed_audio": "tests.faults.feed_audio:run",
+    "feed_checkpoints": "tests.faults.feed_checkpoints:run",
+    "feed_tables": "tests.faults.feed_tables:run",
+    "feed_flags": "tests.faults.feed_flags:run",
 }
 
 
