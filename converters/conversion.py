@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from converters import presets, report, torch_clap
-from converters.families import Family, Part, Request, find, part_of
+from converters.families import Family, Part, Planned, Request, find, part_of
 from converters.mapping import Converted, flatten, split, to_torch, unflatten
 from converters.read import EXTRA_HINT, Source, check_there, read
 from converters.verify import NOTHING, compared
-from dhauds_jax.errors import BadInput
+from dhauds_jax import registry
+from dhauds_jax.errors import BadInput, told
 from dhauds_jax.files import write_atomically
 from dhauds_jax.names import PROFILES
 from dhauds_jax.nets import checkpoint, zoo
@@ -67,7 +68,7 @@ def convert(
     _check_contents(family, kind, files, parts)
     source = _source_record(family, kind, files, parts)
     folder = None if tokenizer is None else Path(tokenizer)
-    planned = kind.plan(Request(family, kind, files, parts, preset, given, profile, HEAD_SEED, folder))
+    planned = _planned(Request(family, kind, files, parts, preset, given, profile, HEAD_SEED, folder))
     resolved, converted = planned.config.replace(source=source), planned.converted
     for held in (*(file.state for file in files), *(part.state for part in parts.values())):
         held.clear()  # saving then needs the room of one copy of the weights, not two
@@ -90,6 +91,27 @@ def convert(
     )
     report.write(made, folder)
     return made
+
+
+def _planned(request: Request) -> Planned:
+    """The plan of the request's family.
+
+    Raises:
+      BadInput: what it refuses; or tensors, or a config's values, that nobody expected and that led one of our own
+        families astray.
+    """
+    try:
+        return request.kind.plan(request)
+    except BadInput:
+        raise
+    except Exception as error:
+        if registry.is_foreign(request.family):  # the traceback is for whoever wrote it
+            raise
+        where = ", ".join(str(file.path) for file in request.files)
+        raise BadInput(
+            f"{where}: cannot be converted for family {request.family} ({told(error)}), expected tensors of the shapes "
+            "that it has, and in --config values of the kinds that config.json has"
+        ) from error
 
 
 def reverse(family: str, source: str | Path, output: str | Path) -> list[Path]:

@@ -5,19 +5,29 @@ Shapes win over nothing: where something else disagrees with them the conversion
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from converters.families import SETTINGS, Family
-from dhauds_jax import registry
+from dhauds_jax import json_texts, registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import clap_zoo, zoo
 from dhauds_jax.nets.config import ClassifierConfig
 
 TOP = SETTINGS[1:]
 """What no encoder's shapes show, beside parts of its geometry."""
+
+
+_KINDS: Mapping[str, Any] = {
+    **dict.fromkeys(("preset", "net"), str),
+    **dict.fromkeys(("geometry", "head", "front_end", "audio", "text", "projection"), dict),
+    **dict.fromkeys(("sample_rate", "length"), int),
+    "classes": list,
+    "temperature": int | float,
+}
+_WORDS = {str: "a name", dict: "an object", int: "a whole number", list: "a list of names", int | float: "a number"}
+"""What `--config` may hold under each key, and how that is called."""
 
 
 def read_config(path: str | Path, settings: Sequence[str] = SETTINGS) -> dict[str, Any]:
@@ -30,13 +40,18 @@ def read_config(path: str | Path, settings: Sequence[str] = SETTINGS) -> dict[st
     if not path.is_file():
         raise BadInput(f"--config: {path} does not exist, expected a JSON file")
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        record = json_texts.read(path)
+    except json_texts.NotJson as error:
         raise BadInput(f"--config: {path} is not JSON ({error}), expected an object") from None
     known = ("preset", "net", *settings)
     foreign = sorted(set(record) - set(known)) if isinstance(record, dict) else [type(record).__name__]
     if foreign:
         raise BadInput(f"--config: {path} has foreign keys {foreign}, expected some of {list(known)}")
+    for key, value in record.items():
+        if key in _KINDS and (not isinstance(value, _KINDS[key]) or isinstance(value, bool)):
+            raise BadInput(f"--config: {path}: {key} is {value!r}, expected {_WORDS[_KINDS[key]]}")
+    if not all(isinstance(name, str) for name in record.get("classes", ())):
+        raise BadInput(f"--config: {path}: classes are {record['classes']!r}, expected a list of names")
     return record
 
 

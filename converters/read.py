@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import pickle
 import re
 import zipfile
@@ -22,6 +21,7 @@ import numpy as np
 from converters import torch_file
 from converters.pickles import Refused
 from converters.torch_values import NumpyArray, Tensor
+from dhauds_jax import json_texts
 from dhauds_jax.errors import BadInput
 
 EXTRA_HINT = "pip install 'dhauds_jax[convert]'"
@@ -132,8 +132,8 @@ def _shards(index: Path) -> dict[Path, dict[str, np.ndarray]]:
 
 def _json(path: Path) -> dict[str, Any]:
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        record = json_texts.read(path)
+    except json_texts.NotJson as error:
         raise BadInput(f"{path}: is not JSON ({error}), expected an object") from None
     if not isinstance(record, dict):
         raise BadInput(f"{path}: holds a {type(record).__name__}, expected an object")

@@ -17,6 +17,10 @@ class BadInput(ValueError):
 
 
 _PATHS = (FileNotFoundError, NotADirectoryError, IsADirectoryError, FileExistsError, PermissionError)
+_NAMES = (errno.ENAMETOOLONG, errno.ELOOP)
+"""Of a path that is no name, or a link to itself: no exception of their own."""
+_LONGEST = 2_000
+"""Characters of a sentence; what a file holds may stand in it, and may be of any length."""
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _TEXTS = {os.strerror(number): number for number in (*_FULL, errno.EROFS)}
 """The system's words, which are all that errors of the library that writes checkpoints have of a full disk."""
@@ -25,9 +29,17 @@ _TEXTS = {os.strerror(number): number for number in (*_FULL, errno.EROFS)}
 def sentence(error: BaseException) -> str | None:
     """What to tell the user where an error is theirs to mend; None for a bug.
 
-    Theirs are `BadInput`, a path that is absent, of the wrong kind, or closed to them, a disk that is full or may not
-    be written, files and memory that do not suffice. The system's own errors come with their path in front.
+    Theirs are `BadInput`, a path that is absent, of the wrong kind, no name, or closed to them, a disk that is full or
+    may not be written, files and memory that do not suffice. The system's own errors come with their path in front. The
+    middle of a sentence of thousands of characters is left out.
     """
+    said = _sentence(error)
+    if said is None or len(said) <= _LONGEST:
+        return said
+    return f"{said[: _LONGEST // 2]} ... {said[-_LONGEST // 2 :]}"
+
+
+def _sentence(error: BaseException) -> str | None:
     if isinstance(error, BadInput):
         return str(error)
     if said := full_disk(error):
@@ -36,7 +48,7 @@ def sentence(error: BaseException) -> str | None:
         return said
     if said := no_memory(error):
         return f"{said}: ask for less at once, such as a smaller batch or fewer clips"
-    if not isinstance(error, _PATHS):
+    if not isinstance(error, _PATHS) and not (isinstance(error, OSError) and error.errno in _NAMES):
         return None
     if error.errno is None:  # raised by a library, with a text of its own
         return " ".join(str(error).split()) or None
@@ -45,6 +57,19 @@ def sentence(error: BaseException) -> str | None:
 
 def _paths(error: OSError) -> str:
     return " -> ".join(os.fsdecode(path) for path in (error.filename, error.filename2) if path is not None)
+
+
+def told(error: BaseException, most: int = 160) -> str:
+    """An error that a file led to somewhere in the code, for the brackets of a sentence: kind, first line, place.
+
+    The place stands for the traceback, which nobody sees: what looks like a bad file may be a bug.
+    """
+    lines = str(error).strip().splitlines()
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    place = "" if frame is None else f", {os.path.basename(frame.tb_frame.f_code.co_filename)}:{frame.tb_lineno}"
+    return f"{type(error).__name__}{f': {lines[0][:most]}' if lines else ''}{place}"
 
 
 def full_disk(error: BaseException) -> str | None:

@@ -20,6 +20,8 @@ GROUND = {
     "requests": ("errors",),
     "schemas": ("dhauds_jax", "errors"),
     "files": ("errors",),
+    "json_texts": ("errors",),
+    "arrays": ("errors",),
     "interrupts": (),
     "digests": (),
     "threefry": (),
@@ -105,6 +107,7 @@ BARE_ROOMS = (
     "metrics",
     "requests",
     "schemas",
+    "json_texts",
 )
 """Rooms that must run where only these packages are installed (a GPU machine), besides what they import lazily."""
 

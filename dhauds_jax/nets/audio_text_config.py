@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from dhauds_jax import json_texts
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets.config import find_kind, reading, take
 
@@ -171,8 +172,8 @@ class AudioTextConfig:
           BadInput: no JSON, or what `from_dict` refuses.
         """
         try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
+            record = json_texts.parsed(text)
+        except json_texts.NotJson as error:
             raise BadInput(f"{where}: is not JSON ({error}), expected an audio-text model's config") from None
         return cls.from_dict(record, where)
 

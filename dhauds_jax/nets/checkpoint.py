@@ -18,11 +18,11 @@ from typing import Any
 import jax
 import numpy as np
 
-from dhauds_jax import files, parallel
-from dhauds_jax.errors import BadInput
+from dhauds_jax import files, json_texts, parallel
+from dhauds_jax.errors import BadInput, told
 from dhauds_jax.nets import boxed, clap_zoo, zoo
 from dhauds_jax.nets.audio_text_config import KIND, AudioTextConfig
-from dhauds_jax.nets.config import ClassifierConfig, bare_text, file_text
+from dhauds_jax.nets.config import ClassifierConfig, bare_text, described, file_text
 from dhauds_jax.types import Variables
 
 CONFIG = "config.json"
@@ -88,7 +88,8 @@ def load(folder: str | Path) -> tuple[Variables, ClassifierConfig, dict[str, Any
         return *boxed.load(str(folder)), {}
     config = load_config(folder)
     variables, extra = _arrays(Path(folder).absolute())
-    expected = zoo.shapes(zoo.build(config))
+    with described(config.places(), f"checkpoint {folder}"):
+        expected = zoo.shapes(zoo.build(config))
     _check_shapes(folder, variables, expected, f"net {config.net!r} with {len(config.classes)} classes")
     return variables, config, extra
 
@@ -101,7 +102,8 @@ def load_audio_text(folder: str | Path) -> tuple[Variables, AudioTextConfig, dic
     """
     config = load_audio_text_config(folder)
     variables, extra = _arrays(Path(folder).absolute())
-    expected = clap_zoo.shapes(clap_zoo.build_audio_text(config))
+    with described((config.front_end["kind"],), f"checkpoint {folder}"):
+        expected = clap_zoo.shapes(clap_zoo.build_audio_text(config))
     _check_shapes(folder, variables, expected, f"audio-text net {config.net!r}")
     return variables, config, extra
 
@@ -112,10 +114,14 @@ def _arrays(folder: Path) -> tuple[Variables, dict[str, Any]]:
 
     try:
         tree = ocp.load(folder / "variables")
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise BadInput(f"checkpoint {folder}: its arrays cannot be read ({reason})") from error
-    return {"params": {}, "batch_stats": {}, **tree["variables"]}, _join(tree["extra"], load_extra(folder))
+        variables, arrays = dict(tree["variables"]), dict(tree["extra"])
+    except Exception as error:  # of a damaged file: whatever Orbax's parts raise
+        raise BadInput(f"checkpoint {folder}: its arrays cannot be read ({told(error)})") from error
+    try:
+        extra = _join(arrays, load_extra(folder))
+    except (TypeError, AttributeError) as error:
+        raise BadInput(f"checkpoint {folder}: its {EXTRA} does not fit its arrays, expected what was saved") from error
+    return {"params": {}, "batch_stats": {}, **variables}, extra
 
 
 def is_boxed(folder: str | Path) -> bool:
@@ -138,9 +144,12 @@ def load_extra(folder: str | Path) -> dict[str, Any]:
         return {}
     path = Path(folder).absolute() / EXTRA
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        found = json_texts.read(path)
     except (OSError, ValueError) as error:
         raise BadInput(f"checkpoint {folder}: its {EXTRA} cannot be read ({error})") from error
+    if not isinstance(found, dict):
+        raise BadInput(f"checkpoint {folder}: its {EXTRA} holds a {type(found).__name__}, expected an object")
+    return found
 
 
 def load_config(folder: str | Path) -> ClassifierConfig:
@@ -187,8 +196,8 @@ def is_audio_text(folder: str | Path) -> bool:
 
 def _is_audio_text(text: str) -> bool:
     try:
-        record = json.loads(text)
-    except json.JSONDecodeError:  # which reading it as a classifier's says
+        record = json_texts.parsed(text)
+    except json_texts.NotJson:  # which reading it as a classifier's says
         return False
     return isinstance(record, Mapping) and record.get("kind") == KIND
 
@@ -207,7 +216,11 @@ def _config_text(folder: str | Path) -> tuple[str, str]:
         )
     if not (folder / CONFIG).is_file():
         raise BadInput(f"checkpoint {folder}: has no {CONFIG}, expected a folder that train or convert wrote")
-    return bare_text((folder / CONFIG).read_text(encoding="utf-8"), str(folder / CONFIG)), str(folder / CONFIG)
+    path = folder / CONFIG
+    try:
+        return bare_text(path.read_text(encoding="utf-8"), str(path)), str(path)
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: is not UTF-8 ({error}), expected a config as train or convert wrote it") from error
 
 
 def variables_hash(variables: Variables) -> str:
@@ -267,5 +280,5 @@ def _check_shapes(folder: str | Path, variables: Variables, shapes: Variables, w
     if missing or foreign:
         raise BadInput(f"checkpoint {folder}: leaves missing {missing}, foreign {foreign}; expected those of {what}")
     for path, leaf in expected.items():
-        if found[path].shape != leaf.shape:
-            raise BadInput(f"checkpoint {folder}: {path} is {found[path].shape}, expected {leaf.shape} for {what}")
+        if np.shape(found[path]) != leaf.shape:
+            raise BadInput(f"checkpoint {folder}: {path} is {np.shape(found[path])}, expected {leaf.shape} for {what}")

@@ -6,7 +6,6 @@ that made it, and later runs need neither the tower's time nor a tokenizer.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from dhauds_jax import digests, parallel
+from dhauds_jax.arrays import read_npz
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
 from dhauds_jax.nets import checkpoint, clap_tokenizer
@@ -70,11 +70,12 @@ def kept(folder: Path, tower: str) -> dict[str, Float[np.ndarray, " width"]]:
     A tokenizer that is not there any more says nothing against them.
     """
     try:
-        with (folder / PROMPTS).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-            texts, vectors = arrays["texts"], arrays["vectors"]
-            made = str(arrays["tower"]), str(arrays["tokenizer"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):  # absent or damaged: they are made anew
+        texts, vectors, *made = read_npz(folder / PROMPTS, ("texts", "vectors", "tower", "tokenizer"), "").values()
+    except BadInput:  # absent or damaged: they are made anew
         return {}
+    if texts.ndim != 1 or vectors.ndim != 2 or vectors.dtype.kind != "f" or not np.isfinite(vectors).all():
+        return {}
+    made = (str(made[0]), str(made[1]))
     own = clap_tokenizer.digest(folder / TOKENIZER) or made[1]
     if made != (tower, own) or len(texts) != len(vectors):
         return {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from dhauds_jax import names, registry, schemas
-from dhauds_jax.errors import BadInput
+from dhauds_jax import json_texts, names, registry, schemas
+from dhauds_jax.errors import BadInput, told
 
 SCHEMA = schemas.Schema(2)
 """Of `config.json`, for the whole checkpoint: its arrays and what lies beside them have no number of their own.
@@ -136,8 +137,8 @@ class ClassifierConfig:
           BadInput: the text is no JSON, or a key is missing or foreign.
         """
         try:
-            record = json.loads(text)
-        except json.JSONDecodeError as error:
+            record = json_texts.parsed(text)
+        except json_texts.NotJson as error:
             raise BadInput(f"{where}: is not JSON ({error}), expected a classifier's config") from None
         return cls.from_dict(record, where)
 
@@ -154,8 +155,8 @@ def bare_text(text: str, where: str) -> str:
       BadInput: a newer version wrote it; `where` names the file.
     """
     try:
-        record = json.loads(text)
-    except json.JSONDecodeError:  # which reading it says
+        record = json_texts.parsed(text)
+    except json_texts.NotJson:  # which reading it says
         return text
     return json.dumps(schemas.migrated(record, SCHEMA, where)) if isinstance(record, Mapping) else text
 
@@ -202,6 +203,30 @@ def _check_groups(groups: Mapping[str, Any], classes: int) -> None:
 
 
 _KINDS: Mapping[str, Mapping[str, str]] = {"head": names.HEADS, "front_end": names.FRONT_ENDS}
+
+
+@contextlib.contextmanager
+def described(places: Iterable[str], where: str) -> Iterator[None]:
+    """A block in which a network is made of a config that a file holds: what layers refuse is the file's fault.
+
+    Args:
+      places: names of what makes the network (`ClassifierConfig.places`); what a user's own code raises is raised on.
+      where: the file, for the sentence.
+
+    Raises:
+      BadInput: sizes that do not go together, or are none.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        if any(map(registry.is_foreign, places)):
+            raise
+        raise BadInput(
+            f"{where}: the network that its config describes cannot be made ({told(error)}), expected sizes and "
+            "constants that go together"
+        ) from error
 
 
 def find_kind(section: str, record: Mapping[str, Any]) -> Any:

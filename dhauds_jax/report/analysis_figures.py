@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from dhauds_jax.arrays import read_npz
+from dhauds_jax.errors import BadInput
 from dhauds_jax.report.figures import bare, heading, legend_below, metric_name
 from dhauds_jax.report.looks import DASHES, GREY, Look, look, shades
-from dhauds_jax.report.plotting import save, subplots
+from dhauds_jax.report.plotting import is_shown, save, subplots
 from dhauds_jax.report.tables import Record, grouped, shifted
 
 BINS = 15
@@ -187,6 +189,19 @@ def principal(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.nda
     return flat[: len(before)], flat[len(before) :], held
 
 
+def _embeddings_of(file: Path) -> Sequence[np.ndarray]:
+    """Labels, classes, silhouettes, embeddings before and after; raises `BadInput` for arrays that do not fit."""
+    expected = "what experiments.adapt --embeddings writes; remove it to report without it"
+    found = read_npz(file, ("labels", "classes", "silhouette", "before", "after"), expected)
+    labels, names, scores, before, after = found.values()
+    fits = labels.ndim == names.ndim == 1 and labels.dtype.kind in "iu" and scores.shape == (2,) and is_shown(scores)
+    fits = fits and before.ndim == 2 and before.shape == after.shape and 1 < len(labels) == len(before)
+    fits = fits and before.shape[1] > 1 and is_shown(before) and is_shown(after)
+    if not fits or labels.min() < 0 or labels.max() >= len(names):
+        raise BadInput(f"{file}: its arrays do not fit each other, expected {expected}")
+    return labels, names, scores, before, after
+
+
 def embeddings(files: Sequence[tuple[str, Path]], path: Path) -> None:
     """A row a cell: embeddings before and after adaptation on the same two principal axes, coloured by class.
 
@@ -196,9 +211,8 @@ def embeddings(files: Sequence[tuple[str, Path]], path: Path) -> None:
     """
     figure, axes = subplots(len(files), 2, figsize=(7.6, 3.5 * len(files)), squeeze=False, sharex="row", sharey="row")
     for (left, right), (title, file) in zip(axes, files, strict=True):
-        with np.load(file) as stored:
-            labels, names, scores = stored["labels"], stored["classes"], stored["silhouette"]
-            before, after, held = principal(stored["before"], stored["after"])
+        labels, names, scores, before, after = _embeddings_of(file)
+        before, after, held = principal(before, after)
         for ax, flat, when, score in ((left, before, "before", scores[0]), (right, after, "after", scores[1])):
             for index, label in enumerate(np.unique(labels)):
                 name, shape = str(names[label]), {"s": 14, "lw": 0, "alpha": 0.85, **look(index).point}

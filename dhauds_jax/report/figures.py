@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from dhauds_jax.arrays import read_npz
+from dhauds_jax.errors import BadInput
 from dhauds_jax.names import CLEAN
 from dhauds_jax.report.looks import DASHES, GREY, Look, shades
-from dhauds_jax.report.plotting import save, subplots
+from dhauds_jax.report.plotting import is_shown, save, subplots
 from dhauds_jax.report.tables import Record, one_per_seed
 
 BAND = 5
@@ -165,6 +167,15 @@ def _loss_curves(axes: Any, here: Sequence[Record], look: Look) -> None:
     bare(axes)
 
 
+def _example(file: Path) -> tuple[np.ndarray, float]:
+    """The spectrogram of a clip, (frames, mels) dB below its peak, and its seconds; raises `BadInput` for none."""
+    expected = "what experiments.adapt writes; remove it to report without it"
+    mel, seconds = read_npz(file, ("log_mel", "seconds"), expected).values()
+    if mel.ndim != 2 or not mel.size or seconds.shape or not (is_shown(mel) and is_shown(seconds) and seconds > 0):
+        raise BadInput(f"{file}: holds no spectrogram of finite numbers and its seconds, expected {expected}")
+    return mel - mel.max(), float(seconds)
+
+
 def spectrograms(examples: Path, path: Path) -> None:
     """One page: the log-mel spectrogram of one clip, clean and under each corruption that was run."""
     files = sorted(examples.glob("*.npz"), key=lambda f: (not f.stem.startswith("clean"), f.stem))
@@ -173,9 +184,7 @@ def spectrograms(examples: Path, path: Path) -> None:
     figure, axes = subplots(rows, columns, figsize=(3.1 * columns, 2.3 * rows), sharex=True, sharey=True, squeeze=False)
     image = None
     for ax, file in zip(axes.flat, files, strict=False):
-        with np.load(file) as example:
-            mel, seconds = example["log_mel"], float(example["seconds"])
-        mel = mel - mel.max()
+        mel, seconds = _example(file)
         image = ax.imshow(
             mel.T, origin="lower", aspect="auto", extent=(0, seconds, 0, mel.shape[1]), vmin=-80, vmax=0, cmap="magma"
         )

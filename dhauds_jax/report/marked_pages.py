@@ -71,7 +71,7 @@ def render_mark(mark: str, root: Path) -> str:
             "such as `protocol: offline` after a | each"
         )
     if kind in _OTHERS:
-        found = records.read(root / folder, _OTHERS[kind])
+        found = records.read(root / folder, _OTHERS[kind], checked=True)
         found = latest(found) if kind in OF_COURSES else found
     else:
         found = of_one_make(latest(records.read_all([root / folder])))

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 _NAME = "MPLBACKEND"
 
 
@@ -53,6 +55,30 @@ def subplots(rows: int = 1, columns: int = 1, *, figsize: tuple[float, float], *
     return figure, figure.subplots(rows, columns, **grid)
 
 
+MOST = 1e30
+"""No number that is drawn is larger: sums of squares of some still are numbers."""
+
+
+def is_shown(values: Any) -> bool:
+    """Whether an array holds numbers that can be drawn, all of them finite."""
+    values = np.asarray(values)
+    return values.dtype.kind in "iufb" and bool((np.abs(values.astype(np.float64)) <= MOST).all())
+
+
 def save(figure: Any, path: Path) -> None:
-    """Writes a figure as PNG; the format's own canvas draws it (Agg)."""
+    """Writes a figure as PNG; the format's own canvas draws it (Agg).
+
+    A `$` in a name is a `$`, and begins no formula. The ticks of a logarithmic axis are formulas of matplotlib's own.
+    """
+    from matplotlib.text import Text
+
+    own = {
+        label
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
+        if axis.get_scale() == "log"
+        for label in axis.get_ticklabels(which="both")
+    }
+    for text in figure.findobj(Text):
+        text.set_parse_math(text in own)
     figure.savefig(path, dpi=110, format="png", backend="agg")

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dhauds_jax import calibration, digests, registry, schemas
+from dhauds_jax import calibration, digests, json_texts, registry, schemas
 from dhauds_jax.data import recordings
 from dhauds_jax.data.audio import check_on_bad_file
 from dhauds_jax.errors import BadInput, check_number
@@ -188,12 +188,15 @@ def _check(run: ClassifyRun) -> Request:
     return how
 
 
+_ABOUT = "what experiments.classify has written; give another folder, or --overwrite to replace the labels"
+
+
 def _check_output(run: ClassifyRun, about: dict[str, str]) -> None:
     """Raises `BadInput` where the output holds labels of another run, which would be lost."""
     path = Path(run.output) / RUN
     if run.overwrite or not (path.parent / labels.PREDICTIONS).is_file():
         return
-    there = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    there = json_texts.object_of(path, _ABOUT) if path.is_file() else {}
     schemas.refuse_newer(there, SCHEMA, str(path))
     if any(there.get(name) != about[name] for name in ("settings", "identity") if name in about):
         raise BadInput(

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dhauds_jax import calibration
+from dhauds_jax.arrays import read_npz
 from dhauds_jax.cells.input_statistics import normalising
 from dhauds_jax.data.pipeline import ClipSplit
 from dhauds_jax.errors import BadInput
@@ -114,15 +115,18 @@ def is_done(setting: Setting, number: int) -> bool:
 def read(setting: Setting, number: int) -> tuple[dict[str, Any], dict[str, Chosen]]:
     """What a finished fold said of itself, and its choices by kind."""
     extra = checkpoints.load_extra(folder_of(setting.run.workdir, number))
-    about = {**extra["crossval"], "seconds": extra["training"]["seconds"]}
-    with np.load(_predictions(setting.run.workdir, number)) as stored:
-        arrays = dict(stored)
+    again = f"what this command has written; remove {folder_of(setting.run.workdir, number)} to run the fold again"
+    arrays = read_npz(_predictions(setting.run.workdir, number), (), again)
     found = {}
-    for kind in setting.kinds:
-        one = about[kind]
-        curve = tuple(one["curve"])
-        logits = arrays[f"{kind}_reported"], arrays[f"{kind}_test"]
-        found[kind] = Chosen(one["epoch"], one["temperature"], curve, *logits)
+    try:
+        about = {**extra["crossval"], "seconds": extra["training"]["seconds"]}
+        for kind in setting.kinds:
+            one = about[kind]
+            curve = tuple(one["curve"])
+            logits = arrays[f"{kind}_reported"], arrays[f"{kind}_test"]
+            found[kind] = Chosen(one["epoch"], one["temperature"], curve, *logits)
+    except (KeyError, TypeError) as error:
+        raise BadInput(f"fold {number}: what it left lacks {error}, expected {again}") from error
     return about, found
 
 

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float32, Int
 
-from dhauds_jax import digests
+from dhauds_jax import digests, json_texts
 from dhauds_jax.files import write_atomically
 from dhauds_jax.incremental.request import CACHE_DTYPES
 from dhauds_jax.progress import FIRST, progress_bar
@@ -220,7 +220,7 @@ def _block_name(known: Mapping[str, Any], clips: Sequence[str], stored: np.ndarr
 def _clips_of(manifest: Path) -> tuple[str, ...]:
     """The clips that a manifest says its block holds; () for one that says nothing."""
     try:
-        return tuple(map(str, json.loads(manifest.read_text(encoding="utf-8"))["clips"]))
+        return tuple(map(str, json_texts.read(manifest)["clips"]))
     except (OSError, ValueError, KeyError, TypeError):
         return ()
 
@@ -230,7 +230,7 @@ def _checked(
 ) -> tuple[np.ndarray | None, str]:
     """A block from its file; or None, and what is wrong with it."""
     try:
-        if json.loads(manifest.read_text(encoding="utf-8"))["known"] != known:
+        if json_texts.read(manifest)["known"] != known:
             return None, "belongs to other weights or settings"
         found = np.load(manifest.with_suffix(".npy"), mmap_mode="r")
         fits = found.shape == shape and found.dtype == (np.float32 if dtype == "float32" else np.uint16)

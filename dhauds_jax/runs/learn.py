@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dhauds_jax import calibration, digests, files, schemas
+from dhauds_jax import calibration, digests, files, json_texts, schemas
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.incremental import joining, rooms, stored
 from dhauds_jax.incremental.rooms import Learned
@@ -106,6 +106,9 @@ def _identity(run: LearnRun, learned: Learned, network: Network) -> dict[str, st
     return {"settings": settings_of(run), "network": network.hash(learned.learner.reads), "clips": clips}
 
 
+_ABOUT = "what experiments.learn has written; give another folder, or --overwrite to replace it"
+
+
 def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
     """Raises `BadInput` where the output holds what would be lost."""
     folder = Path(run.output)
@@ -118,7 +121,7 @@ def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
         )
     if run.overwrite or RUN not in there:
         return
-    kept = json.loads((folder / RUN).read_text(encoding="utf-8"))
+    kept = json_texts.object_of(folder / RUN, _ABOUT)
     schemas.refuse_newer(kept, SCHEMA, str(folder / RUN))
     if any(kept.get(name) != about[name] for name in about):
         raise BadInput(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, told
 from dhauds_jax.files import is_inside, one_line, write_atomically
 from dhauds_jax.report import (
     analysis_figures,
@@ -185,10 +186,10 @@ def write_report(
     Raises:
       BadInput: a folder without records; methods that cannot be compared.
     """
-    rows = [row for w in workdirs for row in records.read(Path(w), "zeroshot")]
-    validated = [row for w in workdirs for row in records.read(Path(w), "crossval")]
-    courses = [row for w in workdirs for row in records.read(Path(w), "incremental")]
-    tunings = [row for w in workdirs for row in records.read(Path(w), "tuning")]
+    rows = [row for w in workdirs for row in records.read(Path(w), "zeroshot", checked=True)]
+    validated = [row for w in workdirs for row in records.read(Path(w), "crossval", checked=True)]
+    courses = [row for w in workdirs for row in records.read(Path(w), "incremental", checked=True)]
+    tunings = [row for w in workdirs for row in records.read(Path(w), "tuning", checked=True)]
     others = [{w for w in workdirs if records.read(Path(w), kind)} for kind in _OTHERS]
     with_results = [Path(w) for w in workdirs if not any(w in some for some in others) or records.read(Path(w))]
     found = of_one_make(latest(records.read_all(with_results, _FILES)))
@@ -239,7 +240,27 @@ def report(run: ReportRun) -> str:
         )
     if not run.fill:
         compare = comparisons.names_in(run.compare) if run.compare is not None else ()
-        return write_report(run.workdir, run.output, run.html, run.format, compare)
+        with _shown(run.workdir):
+            return write_report(run.workdir, run.output, run.html, run.format, compare)
     if run.html or run.output or run.format or run.compare is not None:
         raise BadInput("--fill renders a page in place, expected it without --html, --output, --format and --compare")
-    return fill_page(Path(run.fill))
+    with _shown([run.fill]):
+        return fill_page(Path(run.fill))
+
+
+@contextlib.contextmanager
+def _shown(places: Sequence[str]) -> Iterator[None]:
+    """A block that makes tables and figures of records: what they cannot be made of is said, with the place.
+
+    Raises:
+      BadInput: for whatever a value of an unexpected kind leads to, beyond what `record_types` knows.
+    """
+    try:
+        yield
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(
+            f"{', '.join(places)}: holds a record that cannot be shown ({told(error)}), expected records as our "
+            "commands write them; remove the line that was changed, or report this if none was"
+        ) from error

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dhauds_jax import parallel, schemas
+from dhauds_jax import json_texts, parallel, schemas
 from dhauds_jax.cells.programs import Programs
 from dhauds_jax.data import sets
 from dhauds_jax.errors import BadInput
@@ -41,12 +41,12 @@ def _about(recipe: Recipe, workdir: Path, write: bool) -> None:
             write_atomically(path, json.dumps(wanted) + "\n")
         return
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json_texts.read(path)
         schemas.refuse_newer(found, schema, str(path))
         if {**found, schemas.WRITTEN_BY: wanted[schemas.WRITTEN_BY]} == wanted:  # whichever version wrote it
             return
         kept, other = found["format"], found["recipes"]
-    except (AttributeError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+    except (AttributeError, json_texts.NotJson, KeyError, TypeError):
         raise BadInput(f"{path}: cannot be read, expected what a sweep wrote; give another --workdir") from None
     what = (
         f"a sweep of format {kept}, and this version writes format {FORMAT}"

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dhauds_jax import digests, parallel
+from dhauds_jax import digests, json_texts, parallel
 from dhauds_jax.cells import targets
 from dhauds_jax.cells.request import AdaptRun
 from dhauds_jax.cells.worklist import own_content
@@ -140,8 +140,8 @@ def _digest(refs: Sequence[ClipRef] | Iterator[ClipRef]) -> str:
 def _read(path: Path) -> dict[str, list[str]]:
     """What was noted; nothing where there is no such file or it is damaged, for then the data tell."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+        found = json_texts.read(path)
+    except (FileNotFoundError, json_texts.NotJson):
         return {}
     whole = isinstance(found, dict) and all(isinstance(copies, list) for copies in found.values())
     return found if whole else {}

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from dhauds_jax import parallel
+from dhauds_jax import json_texts, parallel
 from dhauds_jax.command import app
 from dhauds_jax.data.corruptions import needs_noise
 from dhauds_jax.data.corruptions.noise import find_recordings
@@ -132,8 +132,8 @@ def _listed(path: Path) -> dict[int, dict[str, Any]]:
     found = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():
         try:
-            entry = json.loads(line)
-        except json.JSONDecodeError:
+            entry = json_texts.parsed(line)
+        except json_texts.NotJson:
             continue
         if isinstance(entry, dict) and isinstance(entry.get("row"), int):
             found[entry["row"]] = entry

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from dhauds_jax import parallel
+from dhauds_jax import json_texts, parallel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import check_no_link, write_atomically
 
@@ -87,5 +88,8 @@ class EpochLog:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a file of `EpochLog`; a killed command leaves half of one at the end."""
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("}\n")]
+    found = []
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        with contextlib.suppress(json_texts.NotJson):
+            found.append(json_texts.parsed(line))
+    return [row for row in found if isinstance(row, dict) and isinstance(row.get("epoch"), int)]

@@ -9,8 +9,6 @@ matrices. Source: Ren et al. 2021, arXiv 2106.09022.
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -19,7 +17,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from dhauds_jax import schemas
-from dhauds_jax.errors import BadInput
+from dhauds_jax.arrays import read_npz
+from dhauds_jax.errors import BadInput, told
 from dhauds_jax.files import write_atomically
 
 FILE = "bank.npz"
@@ -174,20 +173,16 @@ def read(folder: Path) -> Bank | None:
     if not path.is_file():
         return None
     try:
-        with np.load(io.BytesIO(path.read_bytes())) as stored:  # which a damaged one leaves open
-            arrays = dict(stored)
+        arrays = read_npz(path, (), _EXPECTED)
         stamp = {name: arrays[name].item() for name in (schemas.FORMAT, schemas.WRITTEN_BY) if name in arrays}
         schemas.migrated(stamp, SCHEMA, str(path))
         parts = [{k.removeprefix(f"{s}."): v for k, v in arrays.items() if k.startswith(f"{s}.")} for s in _SPACES]
         return Bank(*map(_unpacked, parts), float(arrays["scrambled"]))
-    except BadInput:
-        raise
-    except _DAMAGED as error:
-        said = str(error) or type(error).__name__
-        raise BadInput(f"{path}: cannot be read ({said}), expected what experiments.evaluate --bank writes") from error
+    except (ValueError, KeyError, TypeError) as error:  # arrays of something else
+        if isinstance(error, BadInput):
+            raise
+        raise BadInput(f"{path}: cannot be read ({told(error)}), expected {_EXPECTED}") from error
 
 
 _SPACES = Bank._fields[:2]
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, NotImplementedError, RuntimeError, TypeError, zlib.error)
-_DAMAGED += (zipfile.BadZipFile,)
-"""What NumPy and zipfile raise of a file that was cut, changed or is no bank."""
+_EXPECTED = "what experiments.evaluate --bank writes"

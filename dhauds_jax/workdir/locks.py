@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from dhauds_jax import files, parallel
+from dhauds_jax import files, json_texts, parallel
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import temporary_beside
 
@@ -169,7 +169,7 @@ def _alone(folder: Path) -> Iterator[None]:
 def _read(path: Path) -> dict[str, Any] | None:
     """The holder; None without a file, or with one that is empty or no JSON (its writer lost power)."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json_texts.read(path)
     except (FileNotFoundError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -11,10 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from dhauds_jax import schemas
+from dhauds_jax import json_texts, schemas
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import check_no_link, named, one_line, write_atomically
 from dhauds_jax.parallel import writes
+from dhauds_jax.workdir import record_types
 
 KEYS = (
     "dataset",
@@ -289,23 +290,28 @@ def note_bad_files(folder: Path, skipped: Iterable[tuple[str, str]]) -> None:
     write_atomically(path, text.encode("utf-8", errors="backslashreplace"))
 
 
-def read(folder: Path, kind: str = "results") -> list[dict[str, Any]]:
+def read(folder: Path, kind: str = "results", checked: bool = False) -> list[dict[str, Any]]:
     """The records of a folder in the order they were written, of every format.
 
     What an older record lacks is filled as unknown; lines that are no record are left out.
 
+    Args:
+      folder: where they lie.
+      kind: of them.
+      checked: whether tables and figures are made of them, so that values of other types than ours are refused.
+
     Raises:
-      BadInput: a newer version wrote one of them.
+      BadInput: a newer version wrote one of them; values that no table can show.
     """
     about = KINDS[kind]
     path = Path(folder) / about.file
     if not path.exists():
         return []
     records = []
-    for line in path.read_text().split("\n"):
+    for line in path.read_bytes().split(b"\n"):
         try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
+            record = json_texts.parsed(line)
+        except json_texts.NotJson:
             continue
         record = _without_controls(record) if _CONTROL.search(line) else record
         if not isinstance(record, dict):
@@ -313,10 +319,12 @@ def read(folder: Path, kind: str = "results") -> list[dict[str, Any]]:
         schemas.refuse_newer(record, SCHEMA, str(path))
         if all(key in record for key in about.always):
             records.append({**about.unknown, **record})
+    if checked:
+        record_types.check(records, kind, path)
     return records
 
 
-_CONTROL = re.compile(r"\\[bfnrtu]|[^\x20-\x7e]")  # how JSON may hold one; most lines have neither
+_CONTROL = re.compile(rb"\\[bfnrtu]|[^\x20-\x7e]")  # how JSON may hold one; most lines have neither
 
 
 def _without_controls(value: Any) -> Any:
@@ -346,22 +354,23 @@ def done(folder: Path, kind: str = "results") -> Done:
     """What need not be run again: the last record of each cell, of this format alone."""
     found = read(folder, kind)
     mine = [record for record in found if record.get("format") == FORMAT]
-    return Done({record["cell"]: record for record in mine if "cell" in record}, len(found) - len(mine))
+    named = {record["cell"]: record for record in mine if isinstance(record.get("cell"), str)}
+    return Done(named, len(found) - len(mine))
 
 
 def read_all(folders: Iterable[Path], expected: str = FILE) -> list[dict[str, Any]]:
-    """Records of several folders.
+    """Records of several folders, `checked`.
 
     Args:
       folders: the folders.
       expected: the files that would do, for the sentence on a folder without any.
 
     Raises:
-      BadInput: a folder has none.
+      BadInput: a folder has none, or what `read` refuses.
     """
     records = []
     for folder in folders:
-        found = read(folder)
+        found = read(folder, checked=True)
         path = Path(folder) / FILE
         if not found and path.exists() and path.stat().st_size:
             raise BadInput(

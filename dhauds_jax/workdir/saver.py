@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from dhauds_jax import interrupts, parallel, schemas
-from dhauds_jax.errors import BadInput
+from dhauds_jax import interrupts, json_texts, parallel, schemas
+from dhauds_jax.errors import BadInput, told
 from dhauds_jax.files import check_no_link, named, put_in_place, sync
 from dhauds_jax.interrupts import Stopped
 from dhauds_jax.wording import differing
@@ -189,9 +189,8 @@ class Saver:
         parallel.same_everywhere(int(saved[-1].name.replace("-", "")) if saved else 0, "saved states")
         if not saved:
             return None
-        from orbax.checkpoint import v1 as ocp
-
-        info = schemas.migrated(json.loads((saved[-1] / INFO).read_text()), SCHEMA, str(self.folder))
+        again = f"what a run has saved; remove {self.folder} to start anew"
+        info = schemas.migrated(json_texts.object_of(saved[-1] / INFO, again), SCHEMA, str(self.folder))
         identity = info.pop("identity", None)
         if not self.same(identity, self.identity):
             both = isinstance(identity, dict) and isinstance(self.identity, dict)
@@ -200,10 +199,10 @@ class Saver:
                 f"{self.folder} holds an unfinished run with other options{names}: give the same command to go on with "
                 "it, or remove the folder to start anew"
             )
-        stored = ocp.load(saved[-1] / "leaves")
+        stored = _leaves(saved[-1], again)
         leaves, structure = jax.tree.flatten(like)
         wanted = {f"{i:06d}": (np.shape(x), np.asarray(x).dtype) for i, x in enumerate(leaves) if np.size(x)}
-        if {name: (a.shape, a.dtype) for name, a in stored.items()} != wanted:
+        if {name: (np.shape(a), getattr(a, "dtype", None)) for name, a in stored.items()} != wanted:
             raise BadInput(f"{saved[-1]} holds the state of another run or version: remove {self.folder} to start anew")
         arrays = [jnp.asarray(stored.get(f"{i:06d}", x)) for i, x in enumerate(leaves)]
         return jax.tree.unflatten(structure, arrays), info
@@ -212,7 +211,7 @@ class Saver:
         """What was saved beside the latest state, its "identity" among it; empty where none can be read."""
         for saved in self._saved()[-1:]:
             with contextlib.suppress(OSError, ValueError):
-                return schemas.migrated(json.loads((saved / INFO).read_text()), SCHEMA, str(self.folder))
+                return schemas.migrated(json_texts.object_of(saved / INFO, "an object"), SCHEMA, str(self.folder))
         return {}
 
     def move(self, folder: Path) -> None:
@@ -224,6 +223,19 @@ class Saver:
         """Forgets the run: it is finished."""
         if parallel.writes():
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _leaves(saved: Path, expected: str) -> Mapping[str, Any]:
+    """The arrays of a state; raises `BadInput` for what Orbax cannot read, whatever it says."""
+    from orbax.checkpoint import v1 as ocp
+
+    try:
+        found = ocp.load(saved / "leaves")
+    except Exception as error:  # of a damaged file: whatever its parts raise
+        raise BadInput(f"{saved}: its arrays cannot be read ({told(error)}), expected {expected}") from error
+    if not isinstance(found, Mapping):
+        raise BadInput(f"{saved}: holds a {type(found).__name__}, expected {expected}")
+    return found
 
 
 def watching(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,7 +11,8 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Float32
 
-from dhauds_jax import schemas
+from dhauds_jax import json_texts, schemas
+from dhauds_jax.arrays import DAMAGED, check_sizes
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically, write_csv
 
@@ -98,7 +97,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json_texts.read(path)
     except ValueError as error:
         raise BadInput(f"{path}: is no JSON ({error}), expected what experiments.embed wrote; embed anew") from error
     if isinstance(found, dict):
@@ -217,9 +216,10 @@ def of_npz(path: Path) -> dict[str, Any]:
         raise BadInput(f"--embeddings={path}: holds {', '.join(held) or 'nothing'}, expected {EXPECTED}")
     with stored:
         try:
+            check_sizes(path)
             arrays = {name: stored[name] for name in held}
-            manifest = json.loads(str(arrays["manifest"])) if "manifest" in arrays else {}
-        except (ValueError, zlib.error, zipfile.BadZipFile) as error:  # an array of objects (pickle); a cut member
+            manifest = json_texts.parsed(str(arrays["manifest"])) if "manifest" in arrays else {}
+        except DAMAGED as error:  # an array of objects (pickle); a cut member
             raise BadInput(f"--embeddings={path}: {error}, expected arrays of numbers and of texts") from error
     manifest = _checked(manifest, f"--embeddings={path}")
     for name in ("ids", "labels", "classes", *_TEXTS, *_NUMBERS):
@@ -245,5 +245,5 @@ def load(path: Path, **options: Any) -> Any:
     """What `np.load` makes of a file, never by pickle; raises `BadInput` for one that is damaged or something else."""
     try:
         return np.load(path, allow_pickle=False, **options)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise BadInput(f"{path}: cannot be read ({error}), expected arrays as NumPy writes them") from error

@@ -15,7 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32
 
-from dhauds_jax.errors import BadInput
+from dhauds_jax import json_texts
+from dhauds_jax.arrays import read_npz
+from dhauds_jax.errors import BadInput, told
 from dhauds_jax.files import write_atomically
 from dhauds_jax.wording import differing
 from dhauds_jax.workdir import vector_files
@@ -81,7 +83,7 @@ class Parts:
             self._check({name: finished.get(name) for name in self.identity}, "embeddings")
             shutil.rmtree(self.folder, ignore_errors=True)  # of a command that was killed when all was done
         elif (self.folder / RUN).is_file():
-            stored = json.loads((self.folder / RUN).read_text(encoding="utf-8"))
+            stored = json_texts.object_of(self.folder / RUN, f"what experiments.embed left; remove {self.folder}")
             self._check(stored, "the parts of unfinished embeddings")
         self._remove_unfollowed()
         self.clips = self.skipped = 0
@@ -131,13 +133,20 @@ class Parts:
         for path in sorted(self.folder.glob("*-*.npz")):
             if not path.name.startswith(f"{begin:08d}-"):
                 raise BadInput(f"{self.folder}: lacks the part that begins with clip {begin}; remove the folder")
-            with vector_files.load(path) as stored:
-                clips = [_clip(told) for told in json.loads(stored["clips"].tobytes())]
-                if vectors:
-                    rows = iter(stored["vectors"])
-                    clips = [clip if clip.bad else clip._replace(vector=next(rows)) for clip in clips]
+            clips = self._part(path, vectors)
             begin += len(clips)
             yield clips
+
+    def _part(self, path: Path, vectors: bool) -> list[Clip]:
+        """The clips of one part."""
+        again = f"what experiments.embed left; remove {self.folder} to begin anew"
+        stored = read_npz(path, ("clips", "vectors") if vectors else ("clips",), again)
+        try:
+            clips = [_clip(one) for one in json_texts.parsed(stored["clips"].tobytes())]
+            rows = iter(stored["vectors"] if vectors else ())
+            return [clip if clip.bad or not vectors else clip._replace(vector=next(rows)) for clip in clips]
+        except (ValueError, TypeError, KeyError, AttributeError, StopIteration) as error:
+            raise BadInput(f"{path}: does not hold clips ({told(error)}), expected {again}") from error
 
     def remove(self) -> None:
         """Forgets the parts: they are joined."""

@@ -196,7 +196,9 @@ def test_verifying_names_every_changed_file(tmp_path):
 @pytest.mark.parametrize(("name", "number"), [("cell.json", "1 of 1"), ("manifest.jsonl", "2 of 2")])
 def test_a_record_that_was_cut_short_is_named(tmp_path, name, number):
     (tmp_path / "cell.json").write_text('{"clips": 2}')
-    (tmp_path / "manifest.jsonl").write_text('{"id": "a"}\n{"id": "b"}\n')
+    (tmp_path / "manifest.jsonl").write_text(
+        "".join(f'{{"id": "{i}", "file": "{i}.wav", "sha256": ""}}\n' for i in "ab")
+    )
     path = tmp_path / name
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(BadInput) as error:

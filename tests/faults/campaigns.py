@@ -28,6 +28,9 @@ CAMPAIGNS = {
     "starve": "tests.faults.starve:run",
     "crowd": "tests.faults.crowds:run",
     "feed_audio": "tests.faults.feed_audio:run",
+    "feed_checkpoints": "tests.faults.feed_checkpoints:run",
+    "feed_tables": "tests.faults.feed_tables:run",
+    "feed_flags": "tests.faults.feed_flags:run",
 }
 
 

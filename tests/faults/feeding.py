@@ -27,9 +27,10 @@ from tests.faults import mutations, trying
 from tests.faults.outcomes import Outcome, key_of
 
 ROOT = Path(__file__).resolve().parents[2]
-WATCHED_S = 20.0
-"""A try that the child has not come back from after that long (seconds) is killed; 5 s are a finding already."""
-START_S = 180.0
+WATCHED_S, WAITED_S = 10.0, 120.0
+"""A try that took that much of the processor, or has not come back for that long (seconds), is killed; 5 s of the
+processor are a finding already."""
+START_S = 600.0
 """A child may take that long to import what it reads with and to make its files."""
 MEMORY = 6 << 30
 """Bytes of address space that a child may have beside what it has when it begins."""
@@ -103,7 +104,9 @@ def _child(
         number = int(at.read_text() or -1)
         if number < 0:
             raise RuntimeError(f"{module} {case}: ended with {code} before the first try: {tail}")
-        word, said = ("hang", f"over {WATCHED_S:g} s") if hung else ("crash", f"ended with {code}: {tail}")
+        word, said = "crash", f"ended with {code}: {tail}"
+        if hung:
+            word, said = "hang", f"over {WATCHED_S:g} s of the processor, or {WAITED_S:g} s in all"
         skipped[number] = {"number": number, "outcome": word, "said": said}
 
 
@@ -114,20 +117,27 @@ def _watch(child: subprocess.Popen, at: Path) -> list[int]:
     killed: list[int] = []
 
     def watch() -> None:
-        last, since = "-1", time.monotonic()
+        last, since, used = "-1", time.monotonic(), 0.0
         while child.poll() is None:
             time.sleep(0.5)
-            with contextlib.suppress(OSError):
-                found = at.read_text()
+            with contextlib.suppress(OSError, IndexError):
+                found, now = at.read_text(), _seconds_of(child.pid)
                 if found != last:
-                    last, since = found, time.monotonic()
-            if time.monotonic() - since > (START_S if last == "-1" else WATCHED_S):
-                killed.append(1)
-                child.kill()
-                return
+                    last, since, used = found, time.monotonic(), now
+                waited = time.monotonic() - since
+                if waited > START_S if last == "-1" else waited > WAITED_S or now - used > WATCHED_S:
+                    killed.append(1)
+                    child.kill()
+                    return
 
     threading.Thread(target=watch, daemon=True).start()
     return killed
+
+
+def _seconds_of(process: int) -> float:
+    """Seconds of the processor that a process has had."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def work(module: str, case: str, block: int, firsts: list[int], skipped: Container[int], folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Damage to files: bytes that are flipped, cut, doubled, spliced or lie about sizes; texts, numbers and JSON gone wrong.
+"""Damage to files: bytes flipped, cut, doubled, spliced, sizes that lie; texts, numbers and JSON gone wrong.
 
 Everything is drawn from the generator that is given, so a seed names a damaged file for good.
 """

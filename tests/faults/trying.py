@@ -20,7 +20,7 @@ READ, REFUSED = "read", "refused"
 FINE = (READ, REFUSED)
 """What may come out. What may not is a word of `outcomes.WRONG`."""
 SLOW_S = 5.0
-"""A try that takes longer (seconds) hangs."""
+"""A try that takes longer (seconds of the processor: the machine may be busy) hangs; one that waits is `feeding`'s."""
 MEMORY_MB = 256
 """What a try may add to the memory of the process, at its peak; the files that are fed have less than 2 MB."""
 LONGEST = 4_000
@@ -58,7 +58,7 @@ class Target(NamedTuple):
 def judged(target: Target, prepared: Any, place: Path, rng: np.random.Generator) -> Verdict:
     """One try."""
     before = resident_mb()
-    begin = time.perf_counter()
+    begin = time.process_time()
     written: set[str] = set()
     try:
         with _peak() as peak:
@@ -66,7 +66,7 @@ def judged(target: Target, prepared: Any, place: Path, rng: np.random.Generator)
             if step is not None:  # a generator: what it has written so far is the try's own
                 next(step)
                 written = _below(place)
-                begin = time.perf_counter()
+                begin = time.process_time()
                 for _ in step:
                     pass
         verdict = Verdict(READ)
@@ -74,7 +74,7 @@ def judged(target: Target, prepared: Any, place: Path, rng: np.random.Generator)
         verdict = of_error(error)
         if verdict.outcome == REFUSED and written and (new := sorted(_below(place) - written)):
             verdict = Verdict("left_over", f"{new[:3]} after: {verdict.said}")
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     grown = peak() - before
     if verdict.outcome in FINE and grown > target.memory_mb:
         verdict = Verdict("grew", f"{grown:.0f} MB ({verdict.said})")

@@ -6,7 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from dhauds_jax.report import plotting
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -46,3 +49,26 @@ def test_matplotlib_is_imported_in_one_place():
         file.name for file in files if re.search(r"^\s*(?:import|from) matplotlib", file.read_text(), re.MULTILINE)
     ]
     assert imports == ["plotting.py"]
+
+
+@pytest.mark.parametrize("name", [r"$\frac{", "$x$", "a$b", r"\$a$"])
+def test_a_dollar_in_a_name_begins_no_formula(tmp_path, name):
+    """A class called `$\\frac{` ended a report in a traceback, and `$x$` was set as mathematics."""
+    figure, axes = plotting.subplots(figsize=(2, 2))
+    axes.set_title(name)
+    axes.set_xticks([0, 1], labels=[name, "b"])
+    axes.scatter([1, 10], [1, 2], label=name)
+    axes.set_xscale("log")
+    figure.legend()
+    plotting.save(figure, tmp_path / "a.png")
+    assert not axes.title.get_parse_math()
+    other, axes = plotting.subplots(figsize=(2, 2))
+    axes.set_xticks([0, 1], labels=[name, "b"])
+    plotting.save(other, tmp_path / "b.png")
+    assert not any(label.get_parse_math() for label in axes.get_xticklabels())
+
+
+@pytest.mark.parametrize("values", [[1.0, float("nan")], [1e31], ["a"], [float("-inf")]])
+def test_what_cannot_be_drawn_is_told(values):
+    assert not plotting.is_shown(np.array(values))
+    assert plotting.is_shown(np.array([[1, -2.5]])) and plotting.is_shown(np.float32(3))

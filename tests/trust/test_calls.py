@@ -26,14 +26,10 @@ OPTIONS = ("shell", "allow_pickle", "trust_remote_code", "weights_only")
 
 ARRAYS = {
     "dhauds_jax/nets/boxed.py": 1,
-    "dhauds_jax/nets/clap_prompts.py": 1,
-    "dhauds_jax/report/figures.py": 1,
-    "dhauds_jax/report/analysis_figures.py": 1,
+    "dhauds_jax/arrays.py": 1,
     "dhauds_jax/workdir/vector_files.py": 1,
-    "dhauds_jax/data/pipeline/tfrecord.py": 1,
-    "dhauds_jax/runs/crossval_fold.py": 2,
+    "dhauds_jax/runs/crossval_fold.py": 1,
     "dhauds_jax/runs/incremental_cache.py": 2,
-    "dhauds_jax/tta/bank.py": 1,
     "converters/read.py": 1,
     "benchmarks/advice_table.py": 1,
     "benchmarks/zeroshot_speech.py": 1,

@@ -83,11 +83,17 @@ def _prompts(path):
     raise BadInput("made anew")
 
 
+def _index(path):
+    """A split whose index cannot be read is prepared anew."""
+    assert tfrecord._load(path.parent) is None
+    raise BadInput("prepared anew")
+
+
 ARRAYS = {
     "embeddings.npz": (vector_files.of_npz, ["vectors", "ids"]),
     bank.FILE: (_bank, ["running.projection", "batch.projection", "scrambled"]),
     clap_prompts.PROMPTS: (_prompts, ["texts", "vectors", "tower", "tokenizer"]),
-    tfrecord._INDEX: (lambda path: tfrecord._load(path.parent), ["files", "sizes"]),
+    tfrecord._INDEX: (_index, ["files", "sizes"]),
     "clean.npz": (lambda path: figures.spectrograms(path.parent, path.parent / "out.png"), ["log_mel", "seconds"]),
     "cell.npz": (
         lambda path: analysis_figures.embeddings([("title", path)], path.parent / "out.png"),

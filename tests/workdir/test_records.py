@@ -87,6 +87,7 @@ def test_adding_a_record_reads_one_byte_of_the_earlier_ones(tmp_path, monkeypatc
         records.append(tmp_path, a_record(seed=seed))
     monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path} is read"))
     records.append(tmp_path, a_record(seed=3))
+    monkeypatch.undo()
     assert [r["seed"] for r in records.read(tmp_path)] == [1, 2, 3]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int16
 
-from dhauds_jax import schemas
+from dhauds_jax import json_texts, schemas
 from dhauds_jax.data.corrupted.layouts import layout_of
 from dhauds_jax.data.sets.base import DataSet
 from dhauds_jax.errors import BadInput
@@ -96,10 +95,12 @@ def samples_checksum(digests: Mapping[str, str]) -> str:
 def read_record(folder: Path) -> dict[str, Any] | None:
     """A cell's record; None for a cell that was not made here.
 
-    Raises `BadInput` for one that was cut short or that a newer version wrote.
+    Raises `BadInput` for one that is cut short or none, or that a newer version wrote.
     """
     path = folder / RECORD
-    return schemas.migrated(_objects(path, [path.read_bytes()])[0], SCHEMA, str(path)) if path.is_file() else None
+    if not path.is_file():
+        return None
+    return schemas.migrated(_objects(path, [path.read_bytes()], _OF_RECORD)[0], SCHEMA, str(path))
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:
@@ -107,23 +108,41 @@ def read_manifest(folder: Path) -> list[dict[str, Any]]:
     path = folder / MANIFEST
     if not path.is_file():
         raise BadInput(f"{path}: no such file, expected a cell that experiments.corrupt has written")
-    entries = _objects(path, path.read_bytes().splitlines())
+    entries = _objects(path, path.read_bytes().splitlines(), _OF_CLIP)
     for entry in entries:
-        if isinstance(entry, dict) and not is_inside(str(entry.get("file", ""))):
+        if not is_inside(entry["file"]):
             raise BadInput(f"{path}: names the file {printable(str(entry['file']))}, expected one inside {folder}")
     return entries
 
 
-def _objects(path: Path, texts: Sequence[bytes]) -> list[dict[str, Any]]:
-    found = []
+_OF_RECORD: Mapping[str, type] = {
+    **dict.fromkeys(("corruption", "level", "samples_sha256"), str),
+    **dict.fromkeys(("sample_rate", "length"), int),
+}
+_MAPPINGS = ("made_with", "content")
+_OF_CLIP: Mapping[str, type] = dict.fromkeys(("id", "file", "sha256"), str)
+"""What others read of a record and of a manifest's lines, with the types that are written."""
+
+
+def _objects(path: Path, texts: Sequence[bytes], wanted: Mapping[str, type]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     for number, text in enumerate(texts, 1):
         try:
-            found.append(json.loads(text))
+            found.append(json_texts.parsed(text))
         except ValueError as error:  # no JSON, or no UTF-8
             raise BadInput(
                 f"{path}: object {number} of {len(texts)} is cut short or no JSON ({error}), expected what "
                 "experiments.corrupt has written; remove the cell and make it again"
             ) from error
+    for number, entry in enumerate(found, 1):
+        given = entry if isinstance(entry, dict) else {}
+        lacks = [name for name, kind in wanted.items() if not isinstance(given.get(name), kind)]
+        lacks += [name for name in _MAPPINGS if not isinstance(given.get(name, {}), dict)]
+        if lacks:
+            raise BadInput(
+                f"{path}: object {number} of {len(texts)} has no {', '.join(lacks)} as experiments.corrupt writes "
+                "them, expected what it has written; remove the cell and make it again"
+            )
     return found
 
 

@@ -6,13 +6,14 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int, Int16
 
+from dhauds_jax.arrays import read_npz
 from dhauds_jax.data.pipeline.decoding import read_clips, start_reading, tensorflow
 from dhauds_jax.data.sets.base import ClipRef, DataSet
 from dhauds_jax.errors import BadInput
@@ -225,12 +226,37 @@ def _load(folder: Path) -> Records | None:
     """The prepared split in a folder; None if there is none, or its files are not as they were written."""
     if not (folder / _INDEX).is_file():
         return None
-    with np.load(folder / _INDEX) as index:
-        files = tuple(folder / Path(name).name for name in index["files"])
-        sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
-        if sizes != index["sizes"].tolist():
-            return None
-        arrays = (index[name] for name in ("file_number", "offset", "samples", "kept"))
-        return Records(
-            folder, files, *arrays, tuple(index["notices"].tolist()), tuple(map(tuple, index["skipped"].tolist()))
-        )
+    try:
+        index = read_npz(folder / _INDEX, _ARRAYS, "an index")
+    except BadInput:  # damaged: the split is prepared anew
+        return None
+    if not _fits(index):
+        return None
+    files = tuple(folder / Path(name).name for name in index["files"])
+    sizes = [path.stat().st_size if path.is_file() else -1 for path in files]
+    if sizes != index["sizes"].tolist():
+        return None
+    arrays = (index[name] for name in _PLACES)
+    return Records(
+        folder, files, *arrays, tuple(index["notices"].tolist()), tuple(map(tuple, index["skipped"].tolist()))
+    )
+
+
+_PLACES = ("file_number", "offset", "samples", "kept")
+_ARRAYS = ("files", "sizes", *_PLACES, "notices", "skipped")
+
+
+def _fits(index: Mapping[str, np.ndarray]) -> bool:
+    """Whether the arrays of an index are of the types that are written, and their places lie within the files."""
+    files, sizes, *places = (index[name] for name in _ARRAYS[:6])
+    number, offset, samples, kept = places
+    whole = all(array.ndim == 1 and array.dtype.kind in "iu" for array in (sizes, *places))
+    texts = all(index[name].dtype.kind == "U" for name in ("files", "notices", "skipped"))
+    if not whole or not texts or files.ndim != 1 or index["skipped"].ndim != 2:
+        return False
+    if len({len(array) for array in places}) > 1 or len(files) != len(sizes):
+        return False
+    if not len(number):
+        return True
+    inside = number.min() >= 0 and number.max() < len(files) and min(offset.min(), samples.min(), kept.min()) >= 0
+    return bool(inside and (offset.astype(float) + 2.0 * samples <= sizes[number]).all())

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from dhauds_jax import class_names
+from dhauds_jax import class_names, json_texts
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_text
 from dhauds_jax.data.sets.copies import check_groups
 from dhauds_jax.data.walking import files_in
@@ -60,7 +59,7 @@ def accent_speakers(root: Path) -> dict[str, tuple[str, ...]]:
         raise BadInput(f"{table}: no such file, expected the table of speakers that comes with AudioMNIST")
     text = read_text(table)
     try:
-        accents = {speaker: str(entry["accent"]) for speaker, entry in json.loads(text).items()}
+        accents = {speaker: str(entry["accent"]) for speaker, entry in json_texts.parsed(text).items()}
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise BadInput(
             f"{table}: cannot be read ({type(error).__name__}: {error}), expected JSON with an accent for each speaker"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from dhauds_jax import class_names
+from dhauds_jax import class_names, json_texts
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_rows, read_table, read_text
 from dhauds_jax.data.sets.copies import check_present
 from dhauds_jax.errors import BadInput
@@ -90,8 +89,8 @@ def read_json(path: Path, instead_of: Path) -> list[dict[str, str]]:
     if not path.is_file():
         raise BadInput(f"{path.parent}: neither {instead_of.name} nor {path.name}, expected one of them")
     try:
-        rows = [{str(name): str(value) for name, value in row.items()} for row in json.loads(read_text(path))]
-    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+        rows = [{str(name): str(value) for name, value in row.items()} for row in json_texts.parsed(read_text(path))]
+    except (json_texts.NotJson, AttributeError, TypeError) as error:
         raise BadInput(f"{path}: no list of annotations ({error!r}), expected {', '.join(COLUMNS)} each") from error
     if not rows or not all({"file_name", "label"} <= set(row) for row in rows):
         raise BadInput(f"{path}: rows without file_name or label, expected {', '.join(COLUMNS)} in each")

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path, PurePosixPath
 
-from dhauds_jax import class_names
+from dhauds_jax import class_names, json_texts
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split, find_root, read_rows, read_text
 from dhauds_jax.data.sets.copies import check_present
 from dhauds_jax.errors import BadInput
@@ -48,8 +47,8 @@ def read_list(path: Path, mids: dict[str, int]) -> list[tuple[str, int]]:
     if not path.is_file():
         raise BadInput(f"{path}: no such file, expected the list of a split of VocalSound")
     try:
-        rows = [(PurePosixPath(row["wav"]).name, row["labels"]) for row in json.loads(read_text(path))["data"]]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        rows = [(PurePosixPath(row["wav"]).name, row["labels"]) for row in json_texts.parsed(read_text(path))["data"]]
+    except (json_texts.NotJson, KeyError, TypeError) as error:
         raise BadInput(f'{path}: no list of clips ({error!r}), expected {{"data": [{{"wav", "labels"}}]}}') from error
     if not rows:
         raise BadInput(f"{path}: no clips, expected at least one")

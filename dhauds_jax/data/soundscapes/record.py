@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dhauds_jax import json_texts
 from dhauds_jax.data.soundscapes.scene import Event, Made, Settings
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
@@ -101,7 +102,7 @@ def read(path: Path) -> dict[str, Any]:
       BadInput: it is no JSON, or not of the shape that is written here.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = json_texts.read(path)
         event_of(found)
     except (ValueError, KeyError, IndexError, TypeError) as error:
         raise BadInput(

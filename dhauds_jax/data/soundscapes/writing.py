@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int32
 
-from dhauds_jax import digests
+from dhauds_jax import digests, json_texts
 from dhauds_jax.data import content, walking
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.soundscapes import record, reverb
@@ -153,10 +153,7 @@ def check(work: Work, wanted: dict[str, Any]) -> None:
     path = work.root / f"{work.scene.name}.json"
     if not path.is_file():
         raise BadInput(f"{path}: no such file, expected a scene that experiments.soundscapes has written")
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise BadInput(f"{path}: is no JSON ({error}), expected what experiments.soundscapes has written") from error
+    found = json_texts.object_of(path, "what experiments.soundscapes has written")
     for name, value in wanted.items():
         if found.get(name) == value:
             continue
