@@ -167,10 +167,11 @@ def test_embeddings_without_the_version_that_wrote_them_are_read_and_newer_ones_
 
 def test_a_corrupted_cell_says_its_form_and_a_newer_one_is_refused(tmp_path):
     path = tmp_path / cell_files.RECORD
-    path.write_text(json.dumps({"clips": 3}))  # as cells were written before
-    assert cell_files.read_record(tmp_path) == {"clips": 3}
-    path.write_text(json.dumps({**schemas.stamp(cell_files.SCHEMA), "clips": 3}))
-    assert cell_files.read_record(tmp_path) == {"clips": 3}
+    about = {"corruption": "WHN", "level": "L2", "samples_sha256": "0" * 64, "sample_rate": 16000, "length": 16000}
+    path.write_text(json.dumps(about))  # as cells were written before
+    assert cell_files.read_record(tmp_path) == about
+    path.write_text(json.dumps({**schemas.stamp(cell_files.SCHEMA), **about}))
+    assert cell_files.read_record(tmp_path) == about
     rewritten(path, format=2, written_by=NEWER)
     with pytest.raises(schemas.Newer) as caught:
         cell_files.read_record(tmp_path)
