@@ -184,4 +184,4 @@ def _tables(folder: Path) -> None:
     (folder / "names.tsv").write_text("".join(names))
     committed = Path(__file__).resolve().parents[2] / "docs" / "records" / "arabic_amaut_small" / "results.jsonl"
     (folder / "records").mkdir()
-    (folder / "records" / records.FILE).write_text("".join(committed.open().readlines()[:8]))
+    (folder / "records" / records.FILE).write_text("".join(committed.read_text().splitlines(keepends=True)[:8]))

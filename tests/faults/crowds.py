@@ -22,14 +22,14 @@ from tests.faults.victims import Ended, Victims
 TRIES = 5
 COUNTS = (2, 4)
 CASES = {
-    "one work folder, adapt": ("adapt", "folder"),
-    "one work folder, train": ("train", "folder"),
-    "one work folder, corrupt": ("corrupt", "folder"),
-    "one work folder, embed": ("embed", "folder"),
-    "one work folder, evaluate": ("evaluate", "folder"),
-    "one cache folder, adapt": ("adapt", "cache"),
-    "one prepared folder, train": ("train", "prepared"),
-    "one prepared folder, check_data": ("check_data", "folder"),
+    "one work folder: adapt": ("adapt", "folder"),
+    "one work folder: train": ("train", "folder"),
+    "one work folder: corrupt": ("corrupt", "folder"),
+    "one work folder: embed": ("embed", "folder"),
+    "one work folder: evaluate": ("evaluate", "folder"),
+    "one cache folder: adapt": ("adapt", "cache"),
+    "one prepared folder: train": ("train", "prepared"),
+    "one prepared folder: check_data": ("check_data", "folder"),
 }
 """What is shared: the command, and "folder", "cache" (of compiled programs) or "prepared" (TFRecords)."""
 

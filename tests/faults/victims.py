@@ -73,6 +73,7 @@ class Victims:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._process.stdin.close()
         self._process.wait()
+        self._process.stdout.close()
 
     def begin(
         self,
