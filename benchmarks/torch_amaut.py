@@ -94,7 +94,9 @@ class FeedForward(nn.Module):
 
 
 class Block(nn.Module):
-    """The MLP sees the raw stream: `ffn_norm` is counted and in the files, and nothing reads it."""
+    """The MLP sees the raw stream: `ffn_norm` is counted and in the files, and nothing reads it but where `normed`."""
+
+    normed = False
 
     def __init__(self, width, heads, mlp):
         super().__init__()
@@ -103,7 +105,7 @@ class Block(nn.Module):
 
     def forward(self, x):
         x = x + self.attention(self.attention_norm(x))
-        return x + self.ffn(x)
+        return x + self.ffn(self.ffn_norm(x) if self.normed else x)
 
 
 class AMAuT(nn.Module):

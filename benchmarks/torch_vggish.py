@@ -25,11 +25,11 @@ def examples_of(samples: int) -> int:
 class VGGish(nn.Module):
     """(batch, examples, 96, 64) to (batch, examples, width)."""
 
-    def __init__(self, name: str):
+    def __init__(self, sizes, convolutions=CONVS):
         super().__init__()
-        widths, dense, final_relu, batch_norm = SIZES[name]
+        widths, dense, final_relu, batch_norm = SIZES[sizes] if isinstance(sizes, str) else sizes
         layers, before = [], 1
-        for width, convs in zip(widths, CONVS, strict=True):
+        for width, convs in zip(widths, convolutions, strict=True):
             for _ in range(convs):
                 norm = [nn.BatchNorm2d(width)] if batch_norm else []
                 layers += [nn.Conv2d(before, width, 3, padding=1), *norm, nn.ReLU(inplace=True)]

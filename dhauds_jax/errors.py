@@ -30,7 +30,7 @@ def sentence(error: BaseException) -> str | None:
     """What to tell the user where an error is theirs to mend; None for a bug.
 
     Theirs are `BadInput`, a path that is absent, of the wrong kind, no name, or closed to them, a disk that is full or
-    may not be written, and memory that does not suffice. The system's own errors come with their path in front. The
+    may not be written, files and memory that do not suffice. The system's own errors come with their path in front. The
     middle of a sentence of thousands of characters is left out.
     """
     said = _sentence(error)
@@ -43,6 +43,8 @@ def _sentence(error: BaseException) -> str | None:
     if isinstance(error, BadInput):
         return str(error)
     if said := full_disk(error):
+        return said
+    if said := few_files(error):
         return said
     if said := no_memory(error):
         return f"{said}: ask for less at once, such as a smaller batch or fewer clips"
@@ -83,16 +85,27 @@ def full_disk(error: BaseException) -> str | None:
     return f"{where}: {reason}{kept}"
 
 
+def few_files(error: BaseException) -> str | None:
+    """Says that no more files may be open at once, and how more may be; None for another error."""
+    reasons = [os.strerror(number) for number in (errno.EMFILE, errno.ENFILE)]
+    # Libraries that write checkpoints have the system's words alone.
+    said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    if not isinstance(error, OSError | RuntimeError | ValueError) or not any(reason in said for reason in reasons):
+        return None
+    where = (isinstance(error, OSError) and _paths(error)) or "this command"
+    return f"{where}: {reasons[0]}: what is finished is kept; allow more at once (ulimit -n 1024), and give it again"
+
+
 def no_memory(error: BaseException) -> str | None:
     """Says that the memory of the host or of the device did not suffice; None for another error."""
     # JAX's error is known by its text, which may stand behind that of a step around it.
-    device = isinstance(error, RuntimeError) and _NO_MEMORY in str(error)
+    device = isinstance(error, RuntimeError) and any(text in str(error) for text in _NO_MEMORY)
     if not device and not isinstance(error, MemoryError):
         return None
     return f"out of memory ({' '.join(str(error).split())[:200] or 'no more to be had'})"
 
 
-_NO_MEMORY = "RESOURCE_EXHAUSTED"
+_NO_MEMORY = ("RESOURCE_EXHAUSTED", "std::bad_alloc")  # of a program, and of JAX while it starts
 
 
 def check_number(

@@ -2,6 +2,8 @@
 
 A reader never sees half of one, a killed command leaves the older one as it was, and two processes that write the same
 place at once, on one machine or on two, never share a temporary name: the last one to finish is the one that stays.
+What was written is on the disk before it gets its name: a file system may keep a name and lose the bytes when the power
+goes, and nobody could tell such an empty file from a finished one.
 Names of files that no text can hold are escaped here, in one way for all that is written and printed.
 """
 
@@ -10,6 +12,8 @@ from __future__ import annotations
 import contextlib
 import csv
 import ctypes
+import errno
+import glob
 import io
 import itertools
 import os
@@ -99,6 +103,42 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp-{socket.gethostname()}-{os.getpid()}-{next(_COUNTER)}")
 
 
+def remove_left(place: Path, below: bool = False, checkpoints: bool = False) -> None:
+    """Removes what killed processes of this host left under temporary names, of `place` and in it where it is a folder.
+
+    Args:
+      place: a file or a folder that a command writes.
+      below: whether all folders below it are looked through.
+      checkpoints: whether nobody else writes there, so that checkpoints without a process in their names go too.
+    """
+    ours = rf".+\.tmp-{re.escape(socket.gethostname())}-(\d+)-\d+"
+    beside = place.parent.glob(f"{glob.escape(place.name)}.tmp-*")
+    inside = (place.rglob if below else place.glob)("*.tmp-*") if place.is_dir() else ()
+    for path in [*beside, *inside]:
+        found = re.fullmatch(ours, path.name)
+        if not (found and is_gone(int(found[1]))) and not (checkpoints and _OF_A_CHECKPOINT.fullmatch(path.name)):
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+_OF_A_CHECKPOINT = re.compile(r".+\.tmp-[0-9a-f]{8}")
+
+
+def is_gone(pid: int) -> bool:
+    """Whether no process of this host has this number."""
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return True
+    except OSError:  # somebody else's
+        return False
+    return False
+
+
 def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], object]) -> None:
     """Writes a file in one piece; an older one is replaced, missing folders are made.
 
@@ -116,6 +156,8 @@ def write_atomically(path: Path, content: str | bytes | Callable[[BinaryIO], obj
                     content(file)
                 else:
                     file.write(content.encode("utf-8") if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)  # there only when something went wrong
@@ -135,6 +177,41 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]], end: str = "\n", exa
     write_atomically(path, text.getvalue())
 
 
+def sync(folder: Path) -> None:
+    """Puts every file below a folder, and the names in it, on the disk; call it before the folder gets its name.
+
+    Of many files the whole file system is told at once, where the system can (Linux).
+    """
+    below = [path for path in folder.rglob("*") if not path.is_symlink() and (path.is_file() or path.is_dir())]
+    if len(below) > _MANY and _synced_whole(folder):
+        return
+    for path in (*below, folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):  # folders of some network disks
+                raise
+        finally:
+            os.close(handle)
+
+
+_MANY = 64  # files, beyond which one call for all is quicker than one each
+
+
+def _synced_whole(folder: Path) -> bool:
+    """Whether the file system of a folder could be told to put all on the disk."""
+    try:
+        syncfs = ctypes.CDLL(None, use_errno=True).syncfs
+    except (AttributeError, OSError, TypeError):
+        return False
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        return syncfs(handle) == 0
+    finally:
+        os.close(handle)
+
+
 def put_in_place(temporary: Path, folder: Path) -> None:
     """Renames a finished folder to `folder`; an older one stays whole until then and is removed after.
 
@@ -143,6 +220,7 @@ def put_in_place(temporary: Path, folder: Path) -> None:
     """
     if folder.is_symlink():
         folder.unlink()
+    sync(temporary)
     if not folder.exists():
         os.rename(temporary, folder)
         return

@@ -1,4 +1,4 @@
-"""Runs all methods under several protocols on real speech, for the leaderboard of docs/results.md.
+"""Runs all methods under several protocols on one data set, for leaderboards as those of docs/results.md.
 
 Example: python -m experiments.leaderboard --data_dir=data/arabic-speech-commands \
 --noise_dir=data/SpeechCommands/speech_commands_v0.02 --checkpoint_root=work --workdir=work/leaderboard \

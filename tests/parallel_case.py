@@ -1,12 +1,14 @@
 """What the child processes of `test_parallel.py` run: adaptation and gradients on as many devices as they are given.
 
-`python -m tests.parallel_case devices` prints how far each case is from one device; `... process HOST:PORT N I FOLDER`
-is one process of N and writes what it ended with, by kind.
+`python -m tests.parallel_case devices` prints how far each case is from one device, `... plain` how far the plain case
+is, and a digest of what one device ended with; `... process HOST:PORT N I FOLDER` is one process of N and writes what it
+ended with, by kind.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import sys
 
@@ -126,6 +128,14 @@ def on_devices():
     return found
 
 
+def plain_case():
+    """What one device ended with, bit by bit, and how far pmap and mesh on all devices are from it."""
+    one = adapted("jit")
+    digest = hashlib.sha256(b"".join(np.asarray(leaf).tobytes() for leaf in jax.tree.leaves(one)))
+    apart_by = {kind: apart(one, adapted(kind)) for kind in ("pmap", "mesh")} if jax.device_count() > 1 else {}
+    return {"devices": jax.device_count(), "digest": digest.hexdigest(), "apart": apart_by}
+
+
 def as_process(coordinator: str, processes: str, number: str, folder: str) -> None:
     """One process of several: adapts with pmap and with mesh and writes what it ended with."""
     leave = parallel.start(coordinator, int(processes), int(number))
@@ -138,5 +148,7 @@ def as_process(coordinator: str, processes: str, number: str, folder: str) -> No
 if __name__ == "__main__":
     if sys.argv[1] == "devices":
         print(json.dumps(on_devices()))
+    elif sys.argv[1] == "plain":
+        print(json.dumps(plain_case()))
     else:
         as_process(*sys.argv[2:])

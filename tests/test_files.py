@@ -22,6 +22,52 @@ def test_text_bytes_and_a_writer_replace_what_was_there(tmp_path, content, expec
         assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.fixture
+def calls(monkeypatch):
+    """Names of files and folders in the order in which they were put on the disk ("sync") and renamed ("rename")."""
+    found, fsync = [], os.fsync
+
+    def synced(handle):
+        found.append(("sync", Path(os.readlink(f"/proc/self/fd/{handle}")).name.partition(".tmp")[0]))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    for name in ("rename", "replace"):
+        rename = getattr(os, name)
+
+        def renamed(one, other, rename=rename):
+            found.append(("rename", Path(other).name))
+            rename(one, other)
+
+        monkeypatch.setattr(os, name, renamed)
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="names of open files are asked of Linux")
+def test_what_is_written_is_on_the_disk_before_it_gets_its_name(tmp_path, calls):
+    """Before, a file that had its name could be empty after the power went, and passed for a finished one."""
+    files.write_atomically(tmp_path / "file", "text")
+    assert calls == [("sync", "file"), ("rename", "file")]
+    calls.clear()
+    made = tmp_path / "folder.tmp"
+    (made / "below").mkdir(parents=True)
+    (made / "below" / "one").write_text("1")
+    files.put_in_place(made, tmp_path / "folder")
+    assert calls == [("sync", "below"), ("sync", "one"), ("sync", "folder"), ("rename", "folder")]
+
+
+def test_of_many_files_the_file_system_is_told_at_once(tmp_path, calls, monkeypatch):
+    for number in range(4):
+        (tmp_path / f"{number}").write_text("1")
+    monkeypatch.setattr(files, "_MANY", 3)
+    if files._synced_whole(tmp_path):  # Linux
+        files.sync(tmp_path)
+        assert calls == []
+    monkeypatch.setattr(files, "_synced_whole", lambda folder: False)
+    files.sync(tmp_path)
+    assert len(calls) == 5
+
+
 def test_a_writer_of_arrays_gets_a_file_that_can_seek(tmp_path):
     files.write_atomically(tmp_path / "a.npz", lambda file: np.savez(file, x=np.arange(3)))
     with np.load(tmp_path / "a.npz") as stored:

@@ -41,6 +41,26 @@ def test_all_devices_hold_the_same_state_after_a_step(found):
     assert found["copies"] == 0.0
 
 
+def plain_on(devices):
+    return json.loads(finished(child(devices, "tests.parallel_case", "plain")).splitlines()[-1])
+
+
+@pytest.mark.slow
+def test_two_runs_on_one_device_end_with_the_same_bits(monkeypatch):
+    """The second one compiles everything again."""
+    first = plain_on(1)
+    monkeypatch.setenv("JAX_ENABLE_COMPILATION_CACHE", "false")
+    assert plain_on(1) == first == {"devices": 1, "digest": first["digest"], "apart": {}}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("devices", [2, 4])
+def test_fewer_devices_end_as_one_too(devices):
+    found = plain_on(devices)
+    assert found["devices"] == devices and set(found["apart"]) == {"pmap", "mesh"}
+    assert max(found["apart"].values()) <= STATE
+
+
 @pytest.fixture(scope="module")
 def two_processes(tmp_path_factory):
     """What each of two processes ended with, by kind."""

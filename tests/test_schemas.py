@@ -10,9 +10,14 @@ import numpy as np
 import pytest
 
 from dhauds_jax import __version__, schemas
+from dhauds_jax.data.corrupted import files as cell_files
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import checkpoint, config
+from dhauds_jax.runs import classify, labels, learn
+from dhauds_jax.runs.requests.classify import ClassifyRun
+from dhauds_jax.runs.requests.learn import LearnRun
 from dhauds_jax.schemas import Schema
+from dhauds_jax.tta import bank
 from dhauds_jax.workdir import provenance, records, saver, vector_files
 from dhauds_jax.workdir.saver import Saver
 
@@ -157,4 +162,47 @@ def test_embeddings_without_the_version_that_wrote_them_are_read_and_newer_ones_
     rewritten(path, format=2, written_by=NEWER)
     with pytest.raises(schemas.Newer) as caught:
         vector_files.read_manifest(tmp_path)
+    assert str(caught.value) == f"{path}: {REFUSED.format(2, 1)}"
+
+
+def test_a_corrupted_cell_says_its_form_and_a_newer_one_is_refused(tmp_path):
+    path = tmp_path / cell_files.RECORD
+    path.write_text(json.dumps({"clips": 3}))  # as cells were written before
+    assert cell_files.read_record(tmp_path) == {"clips": 3}
+    path.write_text(json.dumps({**schemas.stamp(cell_files.SCHEMA), "clips": 3}))
+    assert cell_files.read_record(tmp_path) == {"clips": 3}
+    rewritten(path, format=2, written_by=NEWER)
+    with pytest.raises(schemas.Newer) as caught:
+        cell_files.read_record(tmp_path)
+    assert str(caught.value) == f"{path}: {REFUSED.format(2, 1)}"
+
+
+@pytest.mark.parametrize(("command", "request_of"), [(classify, ClassifyRun), (learn, LearnRun)])
+def test_an_output_that_a_newer_version_wrote_is_not_replaced(command, request_of, tmp_path):
+    path = tmp_path / command.RUN
+    if command is classify:
+        (tmp_path / labels.PREDICTIONS).touch()
+    asked = request_of(model="words15", audio_dir="x", output=str(tmp_path))
+    path.write_text(json.dumps({"identity": "a"}))
+    command._check_output(asked, {"identity": "a"})
+    rewritten(path, format=2, written_by=NEWER)
+    with pytest.raises(schemas.Newer) as caught:
+        command._check_output(asked, {"identity": "a"})
+    assert str(caught.value) == f"{path}: {REFUSED.format(2, 1)}"
+    command._check_output(asked.replace(overwrite=True), {"identity": "a"})
+
+
+def test_a_bank_says_its_form_and_a_newer_one_is_refused(tmp_path):
+    rng = np.random.default_rng(0)
+    space = bank.fit(rng.normal(size=(20, 4)), np.arange(20) % 3)
+    path = tmp_path / bank.FILE
+    path.write_bytes(bank.packed(bank.Bank(space, space, 0.5)))
+    arrays = dict(np.load(path))
+    assert (int(arrays.pop("format")), str(arrays.pop("written_by"))) == (1, __version__)
+    stamped = bank.read(tmp_path)
+    np.savez(path, **arrays)  # as banks were written before
+    np.testing.assert_array_equal(bank.read(tmp_path).batch.means, stamped.batch.means)
+    np.savez(path, **arrays, format=2, written_by=NEWER)
+    with pytest.raises(schemas.Newer) as caught:
+        bank.read(tmp_path)
     assert str(caught.value) == f"{path}: {REFUSED.format(2, 1)}"

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from dhauds_jax.benchmark.timing import Program, row_of
+from dhauds_jax.benchmark.timing import Program
 from dhauds_jax.dsp.views import rolled_views
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import precision, zoo
@@ -21,7 +21,7 @@ from dhauds_jax.tta import methods
 from dhauds_jax.tta.options import parse_options
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, RunInfo, SourceData
 
-WITHOUT_VIEWS = ("source", "norm", "tent")
+WITHOUT_VIEWS = ("source", "norm", "tent", "sar")
 """Methods that hand their batch to the network as it is, so features do as well as waves."""
 
 
@@ -87,17 +87,22 @@ def unrolled(net: str, sizes: Sizes, classifier: Classifier) -> tuple[Classifier
 
 
 def framed_views(
-    key: PRNGKeyArray, features: Float[Array, "batch frames mels"], index: Int[Array, " batch"], limit: float
-) -> tuple[Float[Array, "batch frames mels"], Float[Array, "batch frames mels"]]:
+    key: PRNGKeyArray,
+    features: Float[Array, "batch frames mels"] | Float[Array, "batch examples frames mels"],
+    index: Int[Array, " batch"],
+    limit: float,
+) -> tuple[Array, Array]:
     """Two views of each clip's features, rolled over whole frames as `rolled_views` rolls samples.
 
     Args:
       key: random key.
-      features: (batch, frames, mels).
+      features: (batch, frames, mels); those of examples one after the other are rolled as one.
       index: (batch,) position of each clip in its set.
       limit: largest shift as a share of the frames.
     """
-    return jax.vmap(lambda band: rolled_views(key, band, index, limit), in_axes=2, out_axes=2)(features)
+    joined = features.reshape(len(features), -1, features.shape[-1])
+    pair = jax.vmap(lambda band: rolled_views(key, band, index, limit), in_axes=2, out_axes=2)(joined)
+    return pair[0].reshape(features.shape), pair[1].reshape(features.shape)
 
 
 def make_method(name: str, classifier: Classifier, options: Mapping[str, Any], axes: int | None) -> tuple[Method, str]:
@@ -117,7 +122,7 @@ def make_method(name: str, classifier: Classifier, options: Mapping[str, Any], a
     if name in WITHOUT_VIEWS:
         return methods.make(name, classifier, options), "none"
     factory = methods.factory(name)
-    if "views" not in inspect.signature(factory).parameters or axes != 3:
+    if "views" not in inspect.signature(factory).parameters:
         raise BadInput(f"--from_features: method {name} makes its views of waves, expected dhauds, ntta, " + _PLAIN)
 
     def views(key: PRNGKeyArray, batch: Batch) -> tuple[Array, Array]:
@@ -208,9 +213,14 @@ def several(method: Method, updates: int) -> Callable[[AdaptState, Batch, PRNGKe
 
 
 def rows(
-    nets: Sequence[str], what: Sequence[str], names: Sequence[str], options: Sequence[str], sizes: Sizes, **how: Any
+    nets: Sequence[str],
+    what: Sequence[str],
+    names: Sequence[str],
+    options: Sequence[str],
+    sizes: Sizes,
+    measure: Callable[[Program, Given], dict[str, Any]],
 ) -> Iterator[dict[str, Any]]:
-    """Rows of every net, forward and with every method; `how` goes to `timing.row_of`.
+    """Rows of every net, forward and with every method, as `measure` makes them.
 
     With several nets or methods, what cannot run gives a row with `reason`, and the others go on.
 
@@ -235,7 +245,7 @@ def rows(
         for row, program in works:
             try:
                 given = given or prepare(net, sizes)
-                yield row_of(program(given), sizes.dtype, **how)
+                yield measure(program(given), given)
             except (BadInput, jax.errors.JaxRuntimeError) as error:
                 if alone and isinstance(error, BadInput):
                     raise

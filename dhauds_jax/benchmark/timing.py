@@ -82,17 +82,33 @@ def row_of(program: Program, dtype: str, rounds: int, profile: str) -> dict[str,
     if profile:
         name = "-".join(str(row[key]) for key in ("what", "net", "method") if key in row)
         row["trace"] = traced(timed.call, Path(profile) / name)
-    batch, seconds = program.row["batch"], row["seconds"]
+    return {**row, **counts_of(program, shapes, timed, row["seconds"], dtype)}
+
+
+def counts_of(program: Program, shapes: Any, timed: Timed, seconds: float, dtype: str) -> dict[str, Any]:
+    """What is counted of a program that took so many seconds: operations, memory, shares of the device's peaks.
+
+    Args:
+      program: the program.
+      shapes: of its arguments, taken before it ran (`tta.flops.shapes_of`): a state is donated.
+      timed: its compiled form.
+      seconds: of a call.
+      dtype: a key of `precision.MATMUL`.
+    """
     # Without a loop the program is the plain one, which need not be traced again.
     flops = None if program.looped else tta_flops.of_lowered(timed.lowered)
     flops = tta_flops.counted(program.plain, *shapes) if flops is None else flops
-    row["gflops_per_clip"] = None if flops is None else flops / batch / 1e9
-    row["gflops_per_s"] = None if flops is None else flops / seconds / 1e9
+    batch = program.row["batch"]
     moved = None if program.looped else bytes_moved(timed.compiled)
-    row["bytes_per_clip"] = None if moved is None else moved / batch
     memory = timed.compiled.memory_analysis()
-    row["temporary_mb"] = None if memory is None else memory.temp_size_in_bytes / 2**20
-    return {**row, **device.shares(flops, seconds, dtype), "copy_gb_s": device.copy_bytes() / 1e9}
+    return {
+        "gflops_per_clip": None if flops is None else flops / batch / 1e9,
+        "gflops_per_s": None if flops is None else flops / seconds / 1e9,
+        "bytes_per_clip": None if moved is None else moved / batch,
+        "temporary_mb": None if memory is None else memory.temp_size_in_bytes / 2**20,
+        **device.shares(flops, seconds, dtype),
+        "copy_gb_s": device.copy_bytes() / 1e9,
+    }
 
 
 def bytes_moved(compiled: Any) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dhauds_jax import metrics
+from dhauds_jax import digests, metrics
 from dhauds_jax.cells import embeddings, input_statistics
 from dhauds_jax.cells.cell import Cell, cell_id
 from dhauds_jax.cells.input_statistics import InputStatistics
@@ -25,6 +25,9 @@ from dhauds_jax.tta import methods, protocols, selection
 from dhauds_jax.types import AdaptState, Method, RunInfo, Variables
 from dhauds_jax.workdir import provenance
 from dhauds_jax.workdir.saver import Saver
+
+MADE_BY = ("cells", "data", "dsp", "nets", "tta")
+"""The rooms that a record's numbers follow from: records belong together whose digest of them, `code`, is equal."""
 
 
 def _passes(method: Method, cell: Cell, every: int, batch_norm: bool) -> dict[str, float]:
@@ -237,6 +240,7 @@ def record_of(
         "options": {**dict(cell.options), **extra},
         "protocol_options": dict(cell.protocol_options),
         "content": dict(cell.content),
+        "code": digests.of_code(*MADE_BY),
         "source_checkpoint": source.sha256,
         "stream_checksum": protocols.order_checksum(order),
         **where.describe(),

@@ -5,8 +5,10 @@ Only absl is imported here, so `--help` answers at once.
 
 from __future__ import annotations
 
+import atexit
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -132,7 +134,8 @@ def said(error: BaseException, values: flags.FlagValues = FLAGS) -> str | None:
     sentence = errors.sentence(error)
     if sentence is None:
         return None
-    if not errors.full_disk(error) and (short := errors.no_memory(error)):  # TensorStore calls both RESOURCE_EXHAUSTED
+    # TensorStore calls all three RESOURCE_EXHAUSTED.
+    if not (errors.full_disk(error) or errors.few_files(error)) and (short := errors.no_memory(error)):
         less = [f"--{name}={values[name].value}" for name in LESS if name in values and values[name].value > 1]
         ways = [f"lower {' or '.join(less)}"] * bool(less) + ["give --remat"] * ("remat" in values)
         return f"{short}: {', or '.join(ways)}" if ways else sentence
@@ -194,6 +197,10 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
                 raise
             print(one_line(f"error: {sentence}"), file=sys.stderr)
             sys.exit(BAD_INPUT)
+        finally:
+            # All is done: Ctrl-C ends what libraries do at the end, and shows no traceback of it. The last one that is
+            # registered is called first.
+            atexit.register(signal.signal, signal.SIGINT, signal.SIG_DFL)
 
     terminal.use()
     try:

@@ -12,6 +12,8 @@ from dhauds_jax import files
 def check(*names: str, file: bool = False, values: flags.FlagValues = flags.FLAGS) -> None:
     """Tries the folders that flags name, where they are given; what holds a lock on its folder needs no call.
 
+    What killed commands of this host left in them under temporary names is removed.
+
     Args:
       names: flags.
       file: whether they name files.
@@ -22,4 +24,6 @@ def check(*names: str, file: bool = False, values: flags.FlagValues = flags.FLAG
     """
     for name in names:
         if values[name].value:
-            (files.check_file if file else files.check_folder)(Path(values[name].value), name)
+            place = Path(values[name].value)
+            (files.check_file if file else files.check_folder)(place, name)
+            files.remove_left(place)

@@ -1,8 +1,8 @@
 """Tables inside pages: what stands between two marks is rendered from records, so a page cannot drift from them.
 
 A mark is `<!-- table: summary | records: docs/records/NAME | protocol: offline -->`, and the table ends at
-`<!-- end -->`. Kinds of table are the keys of `TABLES` and `OF_COURSES`; every further word of a mark keeps only the
-records with that value, or one of several (`a/b`, unless a record's value is just that).
+`<!-- end -->`. Kinds of table are the keys of `TABLES` and the mappings below it; every further word of a mark keeps
+only the records with that value, or one of several (`a/b`, unless a record's value is just that).
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from pathlib import Path
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
-from dhauds_jax.report import board, incremental, picks, published, rankings, tuning
-from dhauds_jax.report.tables import detail_table, latest, of_one_make, provenance, summary_table, with_variants
+from dhauds_jax.report import ablation, board, incremental, picks, published, rankings, tuning
+from dhauds_jax.report.provenance import provenance
+from dhauds_jax.report.tables import detail_table, latest, of_one_make, summary_table, with_variants
 from dhauds_jax.wording import counted, of_markdown
 from dhauds_jax.workdir import records
 
@@ -40,6 +41,9 @@ OF_COURSES = {
 }
 """Tables of class-incremental courses, from incremental.jsonl."""
 
+OF_VARIANTS = {"ablation": ablation.ablation}
+"""Tables of the variants of a method, which tell them apart themselves."""
+
 OF_TUNINGS = {"tuning": tuning.curves_table}
 """Tables of tunings, from tuning.jsonl."""
 
@@ -59,7 +63,7 @@ def render_mark(mark: str, root: Path) -> str:
     parts = [part.strip().partition(": ") for part in mark.split("|")]
     words = {key: value for key, _, value in parts}
     kind, folder = words.pop("table", None), words.pop("records", None)
-    every = {**TABLES, **OF_COURSES, **OF_TUNINGS}
+    every = {**TABLES, **OF_VARIANTS, **OF_COURSES, **OF_TUNINGS}
     if kind not in every or folder is None or not all(colon for _, colon, _ in parts):
         known = ", ".join(every)
         raise BadInput(
@@ -77,7 +81,7 @@ def render_mark(mark: str, root: Path) -> str:
         kept = whole or [r for r in kept if str(r.get(key)) in value.split("/")]
     if not kept:
         raise BadInput(f"mark {mark!r}: none of the {len(found)} records in {folder} fits")
-    return of_markdown(every[kind](kept if kind in _OTHERS else with_variants(kept)))
+    return of_markdown(every[kind](with_variants(kept) if kind in TABLES else kept))
 
 
 def render_page(text: str, root: Path) -> str:

@@ -12,13 +12,16 @@ from dhauds_jax.report.tables import Record, grouped, shifted
 NEAR = 0.01
 """Share of the metric's range within which two methods are as good as each other: a point."""
 
+COSTS = 0.005
+"""Share of the metric's range from which on learning counts as a loss: half a point, one clip in 200."""
+
 OFTEN = 0.1
 """Share of runs worse than no adaptation from which on a method is one to leave alone."""
 
 RULE = (
     "*Take* is the cheapest method within a point of the best that is in no run worse than no adaptation (of all, "
     "where each is in one). *Learnt* is what it gains over itself at rate 0. *Leave alone* are methods that are worse "
-    "than no adaptation in more than a tenth of their runs, and those that lose by learning."
+    "than no adaptation in more than a tenth of their runs, and those that lose half a point or more by learning."
 )
 
 
@@ -72,7 +75,7 @@ def _bad(
         gains = board.against_floor(groups[name], found)
         if harm[name] > OFTEN:
             said.append(f"{name} (worse than none in {100 * harm[name]:.0f} % of runs)")
-        elif gains and np.mean(gains) < -board.EQUAL:
+        elif gains and np.mean(gains) <= board.EQUAL - COSTS:
             said.append(f"{name} (learning costs {-100 * np.mean(gains):.1f} points)")
     return f" Leave alone: {', '.join(said)}." if said else ""
 

@@ -14,7 +14,7 @@ from dhauds_jax.report.tables import GROUP, Record, apart, grouped, table
 from dhauds_jax.tta import selection
 
 PROTOCOLS = ("offline", "online", "continual", "mixed", "batch1")
-"""Columns of the leaderboard, measured or not."""
+"""Columns of the leaderboard that stand first, those of them that anybody measured."""
 OPEN = "open"
 """What stands in a cell that nobody has measured yet."""
 NOT_ASKED = "n/a"
@@ -48,10 +48,11 @@ def leaderboard(found: Sequence[Record]) -> str:
     Mean over the corruptions and levels, then over seeds, with a 95 % bootstrap interval over seeds. A protocol's
     column is filled only by seeds for which all its corruptions and levels are there. Sorted by the first column; below
     a method stands the same at rate 0, its floor. `n/a` is what no board asks for (`floors.ONLY`). Transmissions, which
-    are ours alone, have no part in it beside others.
+    are ours alone, have no part in it beside others. The last column is what a cell of the first one costs.
     """
     found = apart(found)
-    columns = list(dict.fromkeys((*PROTOCOLS, *(r["protocol"] for r in found))))
+    there = dict.fromkeys(r["protocol"] for r in found)
+    columns = [*(name for name in PROTOCOLS if name in there), *(name for name in there if name not in PROTOCOLS)]
     seeds = len({r["seed"] for r in found})
     wanted = {name: _cells(r for r in found if r["protocol"] == name) for name in columns}
     by = grouped(found, ("method", "protocol"))
@@ -66,11 +67,11 @@ def leaderboard(found: Sequence[Record]) -> str:
             cells.append(_with_interval(values, seeds) if values else absent)
             if values and name == columns[0]:
                 order[method] = float(np.mean(values))
-        offline = [r for r in by.get((method, "offline"), [])]
-        absent = OPEN if floors.asked(bare_name(method), "offline") else NOT_ASKED
-        rows[method] = [method, *cells, f"{np.mean([r['seconds'] for r in offline]):.0f}" if offline else absent]
+        first = by.get((method, columns[0]), [])
+        absent = OPEN if floors.asked(bare_name(method), columns[0]) else NOT_ASKED
+        rows[method] = [method, *cells, f"{np.mean([r['seconds'] for r in first]):.3g}" if first else absent]
     ordered = floors.with_floors(sorted(rows, key=lambda method: -order[method]), rows)
-    return table(["method", *columns, "s an offline cell"], [rows[method] for method in ordered])
+    return table(["method", *columns, f"s a cell, {columns[0]}"], [rows[method] for method in ordered])
 
 
 def by_corruption(found: Sequence[Record]) -> str:

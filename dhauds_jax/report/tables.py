@@ -259,36 +259,3 @@ def detail_table(found: Sequence[Record]) -> str:
         fallen, seeds = sum(r["collapsed"] for r in cell), len(one_per_seed(cell))
         rows.append([corruption, level, method, *numbers, str(cell[0]["n"]), str(seeds), str(fallen or "no")])
     return table(header, rows)
-
-
-def provenance(found: Sequence[Record]) -> str:
-    """Where the numbers come from: commands, versions, devices, source weights, settings."""
-    lines = []
-    for title, key in (
-        ("commands", "command"),
-        ("code", "git_revision"),
-        ("device", "device"),
-        ("source weights (SHA-256)", "source_checkpoint"),
-        ("seeds", "seed"),
-    ):
-        values = list(dict.fromkeys(str(r[key]) for r in found))
-        lines.append(f"- {title}: " + ", ".join(f"`{v[:400]}`" for v in values))
-    versions = list(dict.fromkeys(", ".join(f"{k} {v}" for k, v in r["versions"].items()) for r in found))
-    lines.append("- versions: " + "; ".join(versions))
-    lines.append(f"- peak memory: {max(r['peak_memory_mb'] for r in found):.0f} MiB")
-    for (method,), group in grouped(found, ("method",)).items():
-        own = {k: v for k, v in group[0]["options"].items() if not k.startswith("draw")}
-        passes = group[0]["passes"]
-        lines.append(
-            f"- {method}: {group[0]['parameters_moved']:,} parameters moved, passes a clip {passes['forward']} forward "
-            f"and {passes['backward']} backward; options {', '.join(f'{k}={v}' for k, v in own.items())}"
-        )
-    rows: dict[str, list[int]] = {}
-    for record in found:
-        if record.get("recipe"):
-            rows.setdefault(record["recipe"]["name"], []).append(record["recipe"]["row"])
-    for name, numbers in rows.items():
-        lines.append(f"- recipe: {name}, rows {', '.join(map(str, sorted(set(numbers))))}")
-    criteria = sorted({r["selection"]["criterion"] for r in found})
-    lines.append(f"- label-free choice of the epoch: highest {', '.join(criteria)} (dhauds_jax/tta/selection.py)")
-    return "\n".join(lines) + "\n"

@@ -11,7 +11,8 @@ import numpy as np
 from dhauds_jax.names import CLEAN
 from dhauds_jax.report import zeroshot_figures as figures
 from dhauds_jax.report.intervals import interval
-from dhauds_jax.report.tables import Record, grouped, latest, mean_and_spread, provenance, table
+from dhauds_jax.report.provenance import provenance
+from dhauds_jax.report.tables import Record, grouped, latest, mean_and_spread, table
 from dhauds_jax.report.zeroshot_classes import class_table
 from dhauds_jax.report.zeroshot_lines import ASKED, MADE, PLACE, ROW, lines_of, made_of
 

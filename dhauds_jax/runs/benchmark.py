@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from dhauds_jax.benchmark import device, programs, pytorch
+from dhauds_jax.benchmark import device, pairs, programs, pytorch, timing
 from dhauds_jax.cells import targets
 from dhauds_jax.command import app
 from dhauds_jax.errors import BadInput, check_number
@@ -20,6 +20,7 @@ from dhauds_jax.estimates import say
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.runs.requests.benchmark import Benchmark
 from dhauds_jax.tta import methods
+from dhauds_jax.tta.options import parse_options
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import provenance
 
@@ -80,9 +81,13 @@ def checked(run: Benchmark) -> Benchmark:
         raise BadInput(f"--seconds={run.seconds:g}: expected 0 (the network's own length) or more")
     if not run.net or not run.method:
         raise BadInput("--net and --method need at least one name each")
+    beside = run.vs_torch and not {"clap", "incremental"} & set(run.what)
+    if list(run.net) == ["all"] and beside:
+        run = run.replace(net=list(pytorch.NETS))
     for net in run.net:
         zoo.preset(net, ("class0",))
-    run = run.replace(method=list(methods.METHODS) if list(run.method) == ["all"] else run.method)
+    if list(run.method) == ["all"]:
+        run = run.replace(method=list(pytorch.METHODS if beside else methods.METHODS))
     for name in run.method:
         methods.factory(name)
     if run.parallel != "jit" and (list(run.what) != ["adapt"] or run.vs_torch or run.from_features):
@@ -96,9 +101,8 @@ def checked(run: Benchmark) -> Benchmark:
     elif "incremental" in run.what:
         _check_incremental(run)
     elif run.vs_torch:
-        if run.torch_compile and run.layer_drop is None and all("hubert" in net for net in run.net):
-            run = run.replace(layer_drop=0.0)  # a skipped block is a Python branch, which breaks the compiled graph
-        pytorch.check(run.what, run.net, run.method, sizes_of(run))
+        run = run.replace(torch_modes=["compiled"] if run.torch_compile else run.torch_modes)
+        pytorch.check(run.what, run.net, run.method, run.torch_modes, sizes_of(run))
     return run
 
 
@@ -189,15 +193,39 @@ def _model_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
 
         yield from devices.rows(run.net, run.method, run.options, sizes_of(run), run.parallel, run.rounds)
         return
-    how = {"rounds": run.rounds, "profile": run.profile}
+    sizes = sizes_of(run)
+    asked = (run.what, run.method, run.options)
     if not run.vs_torch:
-        yield from programs.rows(run.net, run.what, run.method, run.options, sizes_of(run), **how)
+
+        def alone(program: timing.Program, given: programs.Given) -> dict[str, Any]:
+            return timing.row_of(program, run.dtype, run.rounds, run.profile)
+
+        yield from programs.rows(run.net, *asked, sizes, alone)
         return
-    for net in run.net:
-        # Just before ours, so that the device's memory is free for it and both meet the same load.
-        theirs = pytorch.measure(net, run.what, sizes_of(run), run.rounds, run.torch_compile)
-        for row in programs.rows([net], run.what, run.method, run.options, sizes_of(run), **how):
-            yield pytorch.compared(row, theirs[row["what"]])
+    yield from _rows_in_turns(run, sizes)
+
+
+def _rows_in_turns(run: Benchmark, sizes: programs.Sizes) -> Iterator[dict[str, Any]]:
+    """Rows with PyTorch beside them, both alive and one of them asleep."""
+
+    def options(name: str) -> dict[str, Any]:
+        return parse_options(name, "reference", run.options, run.method)
+
+    with pytorch.Side() as side:
+        for net in run.net:
+            mine = sizes._replace(from_features=True)
+            if programs.config_of(net, mine).family == "hubert" and mine.layer_drop is None:
+                mine = mine._replace(
+                    layer_drop=0.0
+                )  # a skipped block is a Python branch, which breaks a compiled graph
+            how = {"rounds": max(run.rounds, pairs.FEWEST), "modes": run.torch_modes}
+            beside = pytorch.Beside(side, options, mine, **how)
+            try:
+                yield from programs.rows([net], run.what, run.method, run.options, mine, beside)
+            except BadInput as error:
+                if len(run.net) == 1:
+                    raise
+                yield {"what": run.what[-1], "net": net, "reason": str(error)}
 
 
 def as_json(row: dict[str, Any]) -> str:
@@ -258,4 +286,8 @@ def _sentence(row: dict[str, Any]) -> str:
         sentence += f", {row['cells_per_s']:.2f} such sets/s"
     if "vs_torch" in row:
         sentence += f"; PyTorch {1000 * row['torch']['seconds']:.1f} ms, ratio of clips/s {row['vs_torch']:.2f}"
+    if "vs_torch_interval" in row:
+        low, high = row["vs_torch_interval"]
+        sure = "" if row["settled"] else ", not settled"
+        sentence += f" ({low:.2f} to {high:.2f}, {row['vs_torch_rounds']} rounds, {row['torch']['mode']}{sure})"
     return sentence

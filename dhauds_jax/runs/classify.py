@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from dhauds_jax import calibration, digests, json_texts, registry
+from dhauds_jax import calibration, digests, json_texts, registry, schemas
 from dhauds_jax.data import recordings
 from dhauds_jax.data.audio import check_on_bad_file
 from dhauds_jax.errors import BadInput, check_number
@@ -34,6 +34,8 @@ from dhauds_jax.workdir import locks
 from dhauds_jax.workdir.saver import Saver
 
 RUN = "run.json"
+SCHEMA = schemas.Schema(1)
+"""The form of `RUN`: what the labels beside it were made from and with."""
 """What the results of a folder are of."""
 
 
@@ -132,6 +134,7 @@ def _write(
     """Everything that the output holds; what it is of comes first, so that a run that is killed here may go on."""
     folder, outcome = Path(run.output), after.adapted.outcome
     labels.remove(folder)
+    about = {**schemas.stamp(SCHEMA), **about}
     write_atomically(folder / RUN, json.dumps({**about, "finished": False}, indent=2) + "\n")
     before, now = after.adapted.predictions
     lines = () if named is None else named.said(after.predictions(found, named.plain).labels, before.labels)
@@ -194,6 +197,7 @@ def _check_output(run: ClassifyRun, about: dict[str, str]) -> None:
     if run.overwrite or not (path.parent / labels.PREDICTIONS).is_file():
         return
     there = json_texts.object_of(path, _ABOUT) if path.is_file() else {}
+    schemas.refuse_newer(there, SCHEMA, str(path))
     if any(there.get(name) != about[name] for name in ("settings", "identity") if name in about):
         raise BadInput(
             f"--output={run.output}: holds the labels of another run ({there.get('command', 'of an older version')}); "

@@ -23,9 +23,6 @@ from dhauds_jax.tta.options import able, parse_options
 from dhauds_jax.wording import counted
 from dhauds_jax.workdir import locks, records
 
-DATASET = "arabic_speech_commands"
-LEVEL = "L2"
-
 
 def phases(names: Sequence[str]) -> list[list[str]]:
     """Protocols in the order they are run: offline and online together, then one by one."""
@@ -62,8 +59,8 @@ def fill(run: LeaderboardRun, command: str) -> str:
     config = checkpoints.load_config(next(iter(folders.values())))
     options = [*run.options, *(f"{name}.{text}" for name in names for text in tuned.get(name, ()))]
     for name in names:
-        parse_options(name, "reference", options, names)
-    names = share(able(names, zoo.build(config)), run.shard)
+        parse_options(name, run.profile, options, names)
+    names = share(able(names, zoo.build(config), run.profile), run.shard)
     groups = phases(list(dict.fromkeys(run.protocol)))
     parts = [part for group in groups for part in parts_of(run, names, group, options)]
     total = len(folders) * sum(cells_of(part, run.corruption) for part in parts)
@@ -116,7 +113,7 @@ def parts_of(run: LeaderboardRun, names: Sequence[str], group: Sequence[str], op
     parts = []
     for wanted, mine in by_protocols.items():
         parts.append(Part(tuple(mine), wanted, _for(mine, options)))
-        rated = [name for name in mine if "lr" in methods.default_options(name, "reference")]
+        rated = [name for name in mine if "lr" in methods.default_options(name, run.profile)]
         if run.floors and rated:
             parts.append(Part(tuple(rated), wanted, (*_for(rated, options), *(f"{name}.lr=0.0" for name in rated))))
         if run.floors and "norm" in mine and _for(["norm"], options) not in ((), ("norm.statistics=running",)):
@@ -144,13 +141,14 @@ def _adaptation(run: LeaderboardRun, part: Part, seed: int, folder: str) -> Adap
     others = set(run.protocol) - set(part.protocols)
     protocol_options = [text for text in run.protocol_options if _whose(text) not in others]
     return AdaptRun(
-        dataset=DATASET,
+        dataset=run.dataset,
         data_dir=run.data_dir,
         noise_dir=run.noise_dir,
         checkpoint=folder,
         method=part.methods,
         corruption=run.corruption,
-        level=[LEVEL],
+        level=[run.level],
+        profile=run.profile,
         protocol=part.protocols,
         protocol_options=protocol_options,
         seed=seed,

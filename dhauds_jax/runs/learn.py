@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from dhauds_jax import calibration, digests, files, json_texts
+from dhauds_jax import calibration, digests, files, json_texts, schemas
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.incremental import joining, rooms, stored
 from dhauds_jax.incremental.rooms import Learned
@@ -27,6 +27,8 @@ from dhauds_jax.workdir import locks, provenance
 
 CHECKPOINT, CLASSES, REPORT, RUN = "checkpoint", "classes.csv", "report.md", "run.json"
 OWN = (CHECKPOINT, CLASSES, REPORT, RUN, locks.FILE)
+SCHEMA = schemas.Schema(1)
+"""The form of `RUN`."""
 """All that an output holds."""
 
 Taught = tuple[Learned, Network, list[str], tuple[tuple[str, str], ...]]
@@ -120,6 +122,7 @@ def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
     if run.overwrite or RUN not in there:
         return
     kept = json_texts.object_of(folder / RUN, _ABOUT)
+    schemas.refuse_newer(kept, SCHEMA, str(folder / RUN))
     if any(kept.get(name) != about[name] for name in about):
         raise BadInput(
             f"--output={run.output}: holds what another run learnt ({kept.get('command')}); give another folder, or "
@@ -263,7 +266,7 @@ def _write(
         files.write_csv(temporary / CLASSES, learn_report.class_rows(found))
         text = learn_report.text(found, facts, skipped, run.reject, command)
         files.write_atomically(temporary / REPORT, of_markdown(text))
-        about = {**_identity(run, learned, network), "command": command}
+        about = {**schemas.stamp(SCHEMA), **_identity(run, learned, network), "command": command}
         files.write_atomically(temporary / RUN, json.dumps(about, indent=2) + "\n")
         files.put_in_place(temporary, folder)
     finally:

@@ -26,6 +26,7 @@ from dhauds_jax.report import (
 )
 from dhauds_jax.report import html as report_html
 from dhauds_jax.report.marked_pages import fill_page
+from dhauds_jax.report.provenance import provenance
 from dhauds_jax.report.tables import (
     GROUP,
     Record,
@@ -33,7 +34,6 @@ from dhauds_jax.report.tables import (
     grouped,
     latest,
     of_one_make,
-    provenance,
     shown_apart,
     summary_table,
     table,

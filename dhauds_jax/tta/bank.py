@@ -16,12 +16,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from dhauds_jax import schemas
 from dhauds_jax.arrays import read_npz
 from dhauds_jax.errors import BadInput, told
 from dhauds_jax.files import write_atomically
 
 FILE = "bank.npz"
 """Its file beside a checkpoint's config."""
+
+SCHEMA = schemas.Schema(1)
+"""The form of that file."""
 
 DIRECTIONS = 48
 """Directions that are kept at most, those in which the classes differ most: 75 kB of 768 features."""
@@ -154,7 +158,7 @@ def packed(bank: Bank) -> bytes:
     """The file's content: half precision, which changes a distance in its fourth digit, or single where that loses."""
     arrays = {f"{name}.{k}": v for name in Bank._fields[:2] for k, v in _packed(getattr(bank, name)).items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays, scrambled=np.float64(bank.scrambled))
+    np.savez_compressed(buffer, **schemas.stamp(SCHEMA), **arrays, scrambled=np.float64(bank.scrambled))
     return buffer.getvalue()
 
 
@@ -164,12 +168,14 @@ def writing(bank: Bank | None) -> Callable[[Path], object] | None:
 
 
 def read(folder: Path) -> Bank | None:
-    """The bank beside a checkpoint's config, or None where there is none; raises `BadInput` for a damaged one."""
+    """The bank beside a checkpoint's config, None where there is none; raises `BadInput` for a damaged or newer one."""
     path = folder / FILE
     if not path.is_file():
         return None
     try:
         arrays = read_npz(path, (), _EXPECTED)
+        stamp = {name: arrays[name].item() for name in (schemas.FORMAT, schemas.WRITTEN_BY) if name in arrays}
+        schemas.migrated(stamp, SCHEMA, str(path))
         parts = [{k.removeprefix(f"{s}."): v for k, v in arrays.items() if k.startswith(f"{s}.")} for s in _SPACES]
         return Bank(*map(_unpacked, parts), float(arrays["scrambled"]))
     except (ValueError, KeyError, TypeError) as error:  # arrays of something else

@@ -52,8 +52,8 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
     """Holds `folder` while the block runs; it is made, and removed again when nothing was written there.
 
     The lock's file has the host, the process and when it began. One whose process on this host is dead (killed, or
-    before a restart) is taken over. Inside a block that holds the folder already nothing happens. Of several processes
-    of one run the first one holds it for all; all must call.
+    before a restart) is taken over, and what that one had not finished writing is removed. Inside a block that holds
+    the folder already nothing happens. Of several processes of one run the first one holds it for all; all must call.
 
     Args:
       folder: the work folder.
@@ -84,7 +84,8 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
     finally:
         _HELD.remove(folder)
         if parallel.writes():
-            with _alone(folder):
+            # What the block raised is to be said: a lock that could not be removed now is taken over later.
+            with contextlib.suppress(OSError), _alone(folder):
                 holder = _read(path) or {}
                 if (holder.get("host"), holder.get("pid")) == (socket.gethostname(), os.getpid()):
                     path.unlink()
@@ -95,9 +96,10 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
 
 def _taken(path: Path) -> str:
     """Takes the lock `path`, or says why not."""
-    temporary = temporary_beside(path)
+    temporary, stale = temporary_beside(path), False
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
     with _alone(path.parent):
+        files.remove_left(path)  # of one that was killed while it took the lock
         temporary.write_text(json.dumps({**mine, "start": start_of(os.getpid())}) + "\n", encoding="utf-8")
         try:
             _link(temporary, path)  # fails where there is one, whichever host was quicker
@@ -106,6 +108,7 @@ def _taken(path: Path) -> str:
             if holder is not None and not _is_dead(holder):
                 return _sentence(path, holder)
             os.replace(temporary, path)
+            stale = True
         finally:
             temporary.unlink(missing_ok=True)
         # After one's own is there, so that of two hosts that come at once at least one sees the other.
@@ -114,6 +117,8 @@ def _taken(path: Path) -> str:
             if holder is not None and not _is_dead(holder):
                 path.unlink()
                 return _sentence(other, holder)
+    if stale:
+        files.remove_left(path.parent, below=True, checkpoints=path.name == FILE)
     return ""
 
 

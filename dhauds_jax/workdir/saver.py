@@ -19,7 +19,7 @@ import numpy as np
 
 from dhauds_jax import interrupts, json_texts, parallel, schemas
 from dhauds_jax.errors import BadInput, told
-from dhauds_jax.files import check_no_link, named, put_in_place
+from dhauds_jax.files import check_no_link, named, put_in_place, sync
 from dhauds_jax.interrupts import Stopped
 from dhauds_jax.wording import differing
 
@@ -127,7 +127,8 @@ class Saver:
 
         Raises:
           BetweenSteps: Ctrl-C came, and the state has been written.
-          BadInput: the folder is a link: the states of another place would be removed.
+          BadInput: the folder is a link: the states of another place would be removed. Or the disk did not answer, or
+            the clock was set: the older state is there.
         """
         if not always and not self.due():
             return False
@@ -154,11 +155,18 @@ class Saver:
             temporary.mkdir(parents=True)
         parallel.wait("state")
         # Orbax takes no array without numbers, such as a memory of no clips. The call waits for all processes.
-        ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves) if leaf.size})
+        try:
+            ocp.save(temporary / "leaves", {f"{i:06d}": leaf for i, leaf in enumerate(leaves) if leaf.size})
+        except TimeoutError as error:  # it goes by the wall clock
+            raise BadInput(
+                f"{temporary}: was not written in time ({error}), expected a disk that answers and a clock that is not "
+                "set meanwhile; the state before is kept: give the same command again"
+            ) from error
         if parallel.writes():
             with named(temporary):
                 about = {**schemas.stamp(SCHEMA), **info, "identity": self.identity}
                 (temporary / INFO).write_text(json.dumps(about))
+            sync(temporary)
             shutil.rmtree(target, ignore_errors=True)
             os.rename(temporary, target)
             for old in self.folder.iterdir():  # states alone: what else lies there is nobody's to remove

@@ -85,10 +85,21 @@ class Parts:
         elif (self.folder / RUN).is_file():
             stored = json_texts.object_of(self.folder / RUN, f"what experiments.embed left; remove {self.folder}")
             self._check(stored, "the parts of unfinished embeddings")
+        self._remove_unfollowed()
         self.clips = self.skipped = 0
         for clips in self.read(vectors=False):
             self.clips += len(clips)
             self.skipped += sum(bool(clip.bad) for clip in clips)
+
+    def _remove_unfollowed(self) -> None:
+        """Removes parts that do not follow on the others: the folder was moved away while a command wrote there."""
+        begin = 0
+        for path in sorted(self.folder.glob("*-*.npz")):
+            first, _, end = path.stem.partition("-")
+            if first.isdigit() and end.isdigit() and int(first) == begin:
+                begin = int(end)
+            else:
+                path.unlink()
 
     def _check(self, stored: Mapping[str, Any], what: str) -> None:
         mine, theirs = ({k: v for k, v in each.items() if k not in self._alike} for each in (self.identity, stored))

@@ -12,68 +12,75 @@ import pytest
 
 from converters import amaut as converter
 from converters.mapping import split
-from dhauds_jax.benchmark import programs, pytorch
+from dhauds_jax.benchmark import pytorch
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.normalisers import EVAL, TRAIN
+from dhauds_jax.runs import benchmark as runs_benchmark
 from dhauds_jax.runs.benchmark import benchmark
 from tests.benchmark.test_benchmark import a_run, rows_of
 from tests.nets.vggish_weights import linear, pool_params
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 GOLDENS = Path(__file__).parents[1] / "goldens"
-SMALL = {"net": ["amaut_small"], "method": ["dhauds"], "from_features": True, "vs_torch": True, "seconds": 0.25}
+SMALL = {"net": ["amaut_tiny"], "method": ["dhauds"], "vs_torch": True, "rounds": 1}
 
 FAKE = """
 import json, sys
-words = sys.argv[1:]
-batch = int(words[words.index("--batch") + 1])
-for what in ("forward", "adapt"):
-    print("a line of something else")
-    print(json.dumps(dict(what=what, device="cpu", seconds=0.5, clips_per_s=batch / 0.5, words=words)))
+mode, seconds = "", {"eager": 0.5, "channels_last": 0.25, "bf16": 0.125}
+for line in sys.stdin:
+    asked = json.loads(line)
+    answer = {"net": dict(parameters=7, device="cpu", torch="none", ways=["compiled", "channels_last"], name=""),
+              "drop": {}}.get(asked["do"])
+    if asked["do"] == "work":
+        mode = asked["mode"]
+        answer = dict(first_call=0.1, moving=3) if mode in seconds else dict(error="RuntimeError: no\\ncompiler")
+    if asked["do"] == "call":
+        answer = dict(seconds=seconds[mode])
+    print(json.dumps(answer), flush=True)
 """
 
 
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
-    """A script in PyTorch's place that says half a second of everything; torch need not be there."""
-    script = tmp_path / "torch_adaptation.py"
+    """A process in PyTorch's place that says how long everything took; torch need not be there."""
+    script = tmp_path / "benchmarks" / "yardstick" / "side.py"
+    script.parent.mkdir(parents=True)
     script.write_text(FAKE)
-    monkeypatch.setattr(pytorch, "SCRIPT", script)
+    monkeypatch.setattr(pytorch, "ROOT", tmp_path)
     monkeypatch.setattr(pytorch, "find_spec", lambda name: name)
     return script
 
 
 @pytest.mark.slow
-def test_rows_hold_pytorchs_and_the_ratio(fake, capsys):
-    row = rows_of(capsys, what=["forward"], rounds=1, **SMALL)[0]
-    assert row["torch"]["clips_per_s"] == 8.0
-    assert row["vs_torch"] == pytest.approx(row["clips_per_s"] / 8.0, rel=1e-4)
-    assert row["vs_torch"] == pytest.approx(0.5 / row["seconds"], rel=1e-4)
-    words = row["torch"]["words"]
-    asked = dict(zip(words[::2], words[1::2]))
-    del asked["--threads"]
-    assert asked == {
-        "--net": "amaut_small",
-        "--what": "forward",
-        "--batch": "4",
-        "--seconds": "0.25",
-        "--classes": "3",
-        "--dtype": "float32",
-        "--rounds": "1",
+def test_rows_hold_pytorchs_fastest_mode_and_the_ratio(fake, capsys):
+    row = rows_of(capsys, what=["forward"], **SMALL)[0]
+    theirs = row["torch"]
+    assert (theirs["mode"], theirs["seconds"], theirs["clips_per_s"]) == ("channels_last", 0.25, 16.0)
+    assert theirs["modes"] == {
+        "eager": 0.5,
+        "compiled": "RuntimeError: no compiler",
+        "channels_last": 0.25,
+        "compiled+channels_last": "RuntimeError: no compiler",
+        "bf16": 0.125,  # another arithmetic: said, and never the one that counts
     }
+    assert (theirs["parameters"], theirs["moving"], theirs["torch"]) == (7, 3, "none")
+    low, high = row["vs_torch_interval"]
+    assert low <= row["vs_torch"] <= high and 7 <= row["vs_torch_rounds"] <= 31
+    assert row["settled"] is (high - low <= 0.2 * row["vs_torch"]) and row["input"] == "features"
+    assert row["fastest"] <= row["seconds"] <= row["slowest"] and row["date"].count("-") == 2
 
 
-def test_hubert_has_the_same_layer_drop_on_both_sides():
-    sizes = programs.Sizes(35, 8, 2.0, "bfloat16", ())
-    words = pytorch.command("hubert_base_sc2", ["adapt", "forward"], sizes, 5, False)
-    asked = " ".join(words[2:])
-    assert asked.startswith(
-        "--net hubert_base --what forward adapt --batch 8 --seconds 2.0 --classes 35 --dtype bfloat16"
-    )
-    assert asked.endswith("--layer_drop 0.05")
-    none = sizes._replace(layer_drop=0.0)
-    assert programs.config_of("hubert_base", none).geometry["layer_drop"] == 0.0
-    assert " ".join(pytorch.command("hubert_base", ["adapt"], none, 5, True)).endswith("--layer_drop 0.0 --compile")
+@pytest.mark.slow
+def test_of_several_methods_those_that_pytorch_lacks_say_so(fake, capsys):
+    fake.write_text(FAKE.replace("if mode in seconds", "if asked['method'] == 'dhauds' and mode in seconds"))
+    rows = rows_of(capsys, **{**SMALL, "what": ["adapt"], "method": ["tent", "dhauds"], "torch_modes": ["eager"]})
+    assert rows[0]["reason"] == "--vs_torch: RuntimeError: no compiler" and rows[1]["torch"]["mode"] == "eager"
+
+
+def test_a_process_that_ends_is_said(fake):
+    fake.write_text("raise SystemExit(3)")
+    with pytorch.Side() as side, pytest.raises(ValueError, match="PyTorch's process ended with code 3"):
+        side.ask("net")
 
 
 def test_another_device_has_no_ratio():
@@ -83,26 +90,34 @@ def test_another_device_has_no_ratio():
     assert pytorch.compared({"batch": 4, "seconds": 2.0}, {"device": "cpu", "clips_per_s": 4.0})["vs_torch"] == 0.5
 
 
-def test_a_script_that_fails_is_quoted(fake, capsys):
-    fake.write_text("raise RuntimeError('no room')")
-    with pytest.raises(ValueError, match=r"ended with code 1: RuntimeError: no room"):
-        rows_of(capsys, what=["forward"], rounds=1, **SMALL)
+def test_modes_of_the_same_arithmetic_count():
+    assert pytorch.modes_of(["compiled"], "float32", ()) == (["eager", "compiled"], ["bf16"])
+    both = ["eager", "compiled", "channels_last", "compiled+channels_last"]
+    assert pytorch.modes_of(["channels_last", "compiled"], "tf32", ()) == (both, ["bf16"])
+    assert pytorch.modes_of(["compiled"], "bfloat16", ()) == (["bf16", "compiled+bf16"], [])
+    assert pytorch.modes_of(["channels_last", "compiled"], "float32", ["compiled"]) == (["compiled"], [])
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"what": ["compile"]}, "--what has 'compile', expected some of forward, adapt"),
-        ({"method": ["tent"]}, "--method is tent, expected dhauds"),
-        ({"net": ["ssast_test"]}, "PyTorch's script does not have net 'ssast_test'"),
-        ({"net": ["hubert_tiny"]}, "PyTorch's script does not have net 'hubert_tiny'"),
-        ({"from_features": False}, "amaut_small starts from features, expected --from_features"),
-        ({"net": ["vggish"]}, "--what has 'adapt', expected forward, which is what PyTorch has of vggish"),
+        ({"method": ["shot"]}, "--method is shot, expected some of tent, eata"),
+        ({"net": ["hubert_base_us8"]}, "PyTorch's side has no head 'hub_classifier'"),
+        ({"torch_modes": ["fast"]}, "--torch_modes: unknown 'fast', expected some of eager, compiled"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(fake, changes, message):
     with pytest.raises(ValueError, match=message):
         benchmark(a_run(**{**SMALL, **changes}))
+
+
+def test_all_is_what_pytorch_has(fake):
+    run = runs_benchmark.checked(a_run(**{**SMALL, "net": ["all"], "method": ["all"]}))
+    assert run.net == list(pytorch.NETS) and run.method == list(pytorch.METHODS)
+    assert runs_benchmark.checked(a_run(**SMALL, torch_compile=True)).torch_modes == ["compiled"]
+    with pytest.raises(ValueError, match="unknown net 'all'"):
+        runs_benchmark.checked(a_run(net=["all"]))
 
 
 def test_without_torch_one_sentence(monkeypatch):
@@ -165,13 +180,14 @@ def test_torch_amaut_trains_on_batch_statistics_as_ours_does(trained):
 @pytest.mark.slow
 def test_yardstick_runs_beside_ours(capsys):
     pytest.importorskip("torch")
-    rows = rows_of(capsys, rounds=2, **SMALL)
+    rows = rows_of(capsys, **SMALL, torch_modes=["eager"])
     assert [row["what"] for row in rows] == ["forward", "adapt"]
     for row in rows:
         theirs = row["torch"]
-        assert (theirs["net"], theirs["batch"], theirs["dtype"]) == ("amaut_small", 4, "float32")
+        assert (theirs["mode"], list(theirs["modes"])) == ("eager", ["eager"])
         assert 0 < theirs["fastest"] <= theirs["seconds"] <= theirs["slowest"]
-        assert row["vs_torch"] == pytest.approx(row["clips_per_s"] / theirs["clips_per_s"], rel=1e-3)
+        assert 0.5 < row["vs_torch"] * row["seconds"] / theirs["seconds"] < 2  # of pairs, not of medians
+    assert (rows[0]["torch"]["moving"], rows[1]["torch"]["moving"]) == (0, rows[1]["torch"]["parameters"])
 
 
 @pytest.mark.slow
@@ -211,11 +227,3 @@ def test_torch_vggish_computes_what_ours_does():
         theirs = head(body(torch.tensor(features))).numpy()
     ours = logits_of(zoo.build(zoo.preset("vggish_small", "abc")), variables, features, EVAL)
     np.testing.assert_allclose(ours, theirs, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_vggish_runs_beside_pytorchs(capsys):
-    pytest.importorskip("torch")
-    (row,) = rows_of(capsys, rounds=2, **{**SMALL, "net": ["vggish_small"], "what": ["forward"], "seconds": 1.0})
-    assert (row["torch"]["net"], row["torch"]["batch"], row["torch"]["clip_seconds"]) == ("vggish_small", 4, 1.0)
-    assert row["vs_torch"] == pytest.approx(row["clips_per_s"] / row["torch"]["clips_per_s"], rel=1e-3)

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from dhauds_jax import digests
 from dhauds_jax.cells import loops, running
 from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.source import source_model
@@ -72,7 +73,10 @@ def test_the_seconds_of_a_run_hold_those_of_the_methods_start(protocol, tmp_path
     waves = np.stack([tiny.tone(label, 0) for label in range(6)]).astype(np.float32)
     cell = Cell("tones", "WHN", "L1", "resnet_tiny", "source", protocol, "reference", 0, (), 1, 6, "information")
     target = Target(waves, np.arange(6) % 3, "accuracy")
-    assert running.run_cell(cell, source, target, tmp_path, command="", progress=False)["seconds"] == 7.0
+    record = running.run_cell(cell, source, target, tmp_path, command="", progress=False)
+    assert record["seconds"] == 7.0
+    assert record["code"] == digests.of_code("cells", "data", "dsp", "nets", "tta")
+    assert ("selected_as_it_goes" in record) == (protocol == "online")  # a stream ran as one
 
 
 def test_what_a_state_holds_beside_its_network():

@@ -11,7 +11,7 @@ import pytest
 from dhauds_jax.cells import running
 from dhauds_jax.cells.cell import Cell
 from dhauds_jax.cells.loops import Trajectory
-from dhauds_jax.cells.scoring import chosen_as_it_goes, scored
+from dhauds_jax.cells.scoring import by_domain, chosen_as_it_goes, scored
 from dhauds_jax.cells.targets import Target
 from dhauds_jax.tta import selection
 from dhauds_jax.tta.streams import StreamBatch
@@ -75,6 +75,22 @@ def test_what_a_stream_chose_is_measured_and_said():
         found = chosen_as_it_goes(stream, target, before, after, "information", False)
     assert found == {"criterion": "information", "metric": 1.0, "adapted": pytest.approx(4 / 6)}
     assert chosen_as_it_goes(stream, target, before, after, "agreement", False)["criterion"] == "information"
+
+
+def test_a_stream_of_several_domains_is_measured_domain_by_domain():
+    """Three domains of four clips, of which the stream shows two of the first, all of the second, none of the third."""
+    labels = np.array([0, 1, 0, 1] * 3)
+    before, after = sure(labels, 1.0), sure(labels, 1.0)
+    before[1], after[4:7] = sure([0], 1.0), sure([1, 0, 1], 1.0)
+    domains = (("WHN", "L1"), ("WHN", "L2"), ("ENQ", "L2"))
+    target = Target(np.zeros((12, 4), np.float32), labels, "accuracy", domains)
+    stream = [StreamBatch(np.array(rows), np.ones(2, np.float32), 0, True) for rows in ([1, 0], [4, 5], [7, 6])]
+    stream.append(StreamBatch(np.array([6, 11]), np.array([0.0, 0.0], np.float32), 0, False))  # filled up, unseen
+    assert by_domain(stream, target, before, after, [0.9]) == [
+        {"corruption": "WHN", "level": "L1", "n": 2, "non_adapted": 0.5, "metric": 1.0, "clean": 0.9},
+        {"corruption": "WHN", "level": "L2", "n": 4, "non_adapted": 1.0, "metric": 0.25},
+    ]
+    assert by_domain(stream, target._replace(domains=domains[:1]), before, after, []) == []
 
 
 def test_the_oracle_is_chosen_on_the_draw_that_is_adapted_to_and_can_lie_below_the_selected_epoch():

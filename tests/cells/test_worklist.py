@@ -171,6 +171,24 @@ def test_naming_a_cell_corrupts_nothing_and_a_target_is_made_once(source, tmp_pa
     assert len(made) == 2 and not np.allclose(first.waves, first.evaluation)
 
 
+@pytest.mark.parametrize(
+    ("draw", "corruption", "protocol", "another"),
+    [
+        ("two", "WHN", ["offline"], True),
+        ("two", "WHN", ["online", "offline"], True),
+        ("two", "WHN", ["online"], False),
+        ("two", "clean", ["offline"], False),
+        ("single", "WHN", ["offline"], False),
+        ("single", "clean", ["online"], False),
+    ],
+)
+def test_another_draw_is_reported_by_epochs_over_a_corruption_of_two_draws(
+    tmp_path, draw, corruption, protocol, another
+):
+    run = a_run(tmp_path, tmp_path, dataset="synthetic", noise_dir=None, draw=draw, protocol=protocol)
+    assert worklist.reports_another(run, corruption) is another
+
+
 def test_streams_over_sets_read_from_a_folder_say_so(tmp_path, monkeypatch):
     def read(loaded, folder, corruption, level, **how):
         assert how == {"split": "test", "allow_partial": False}

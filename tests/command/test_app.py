@@ -3,6 +3,7 @@
 import errno
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,13 @@ def run(body, folder):
 def test_an_error_that_is_no_bug_ends_with_one_sentence(tmp_path, body, code, text):
     done = run(body, tmp_path)
     assert (done.returncode, done.stderr) == (code, text)
+
+
+def test_ctrl_c_while_libraries_end_shows_no_traceback(tmp_path):
+    """Before, JAX's own cleaning was shown in the middle of it, though all was done."""
+    late = "import atexit, signal; atexit.register(lambda: signal.raise_signal(signal.SIGINT)); return 'done'"
+    done = run(late, tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "done\n", "")
 
 
 @pytest.mark.parametrize(
@@ -167,6 +175,11 @@ def test_errors_of_the_system_are_the_users_where_they_name_a_path_or_a_full_dis
     behind = RuntimeError("epoch 2: RESOURCE_EXHAUSTED: Out of memory")
     assert sentence(behind).startswith("out of memory (epoch 2: RESOURCE_EXHAUSTED: Out of memory): ask for less")
     assert sentence(MemoryError()).startswith("out of memory (no more to be had): ask")
+    start = RuntimeError("Unable to initialize backend 'cpu': std::bad_alloc (set JAX_PLATFORMS='' to choose)")
+    assert sentence(start).startswith("out of memory (Unable to initialize backend 'cpu': std::bad_alloc")
+    few = "Too many open files: what is finished is kept; allow more at once (ulimit -n 1024), and give it again"
+    assert sentence(OSError(errno.EMFILE, os.strerror(errno.EMFILE), "out/x")) == f"out/x: {few}"
+    assert sentence(ValueError("RESOURCE_EXHAUSTED: Failed to open: Too many open files")) == f"this command: {few}"
     assert sentence(jax.errors.JaxRuntimeError("INTERNAL: broken")) is None
     assert sentence(FileNotFoundError(errno.ENOENT, "No such file")) is None
     assert sentence(OSError(errno.EINVAL, "Invalid argument", "x")) is None

@@ -173,6 +173,16 @@ def test_spectra_of_synthetic_noises():
     assert octave_db("hum", 60) - octave_db("hum", 3_800) > 5
 
 
+def test_above_16_khz_the_44_khz_release_comes_first_and_the_other_where_it_is_alone(tmp_path):
+    def found(sample_rate):
+        return [path.parent.name for _, path in noise_folders.clips(tmp_path, "vocal_sound", sample_rate)]
+
+    write(tmp_path / "VocalSound" / "audio_16k" / "f0001_0_cough.wav", 16_000)
+    assert found(16_000) == found(44_100) == ["audio_16k"]
+    write(tmp_path / "VocalSound" / "data_44k" / "f0001_0_cough.wav", 44_100)
+    assert (found(16_000), found(44_100)) == (["audio_16k"], ["data_44k"])
+
+
 def test_unknown_synthetic_noise():
     with pytest.raises(ValueError, match="unknown synthetic noise 'rain', expected one of white, pink, hum, babble"):
         make_noise("rain", seed=0, samples=10)

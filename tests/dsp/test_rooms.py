@@ -67,6 +67,7 @@ def test_images_are_those_of_allen_and_berkley():
 
 def test_eyring_and_back():
     taken = rooms.absorption(np.array([0.0, 0.3, 1.0]), np.broadcast_to(np.array([5.0, 4.0, 3.0]), (3, 3)))
+    assert isinstance(taken, np.ndarray) and taken.dtype == np.float64  # of NumPy's arrays, NumPy's
     # 0.161 V / (-S ln(1 - a)) with V = 60 and S = 94 in SI units.
     assert taken[0] == 1 and np.all(np.diff(taken) < 0)
     np.testing.assert_allclose(0.161 * 60 / (-94 * np.log1p(-taken[1:])), [0.3, 1.0], rtol=2e-3)

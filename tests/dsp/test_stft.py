@@ -18,6 +18,12 @@ def noise(*shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape), jnp.float32)
 
 
+def test_a_window_that_all_share_cannot_be_written_to():
+    assert hann(4, 6) is hann(4, 6)
+    with pytest.raises(ValueError, match="read-only"):
+        hann(4, 6)[0] = 1.0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("n_fft", "hop", "win_length"), SIZES)
 @pytest.mark.parametrize("pad_mode", ["reflect", "constant"])

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from dhauds_jax.dsp.views import clip_to, pad_to, random_fit, random_pad, random_roll, roll, rolled_views
+from dhauds_jax.dsp.clip_layout import lay_out
+from dhauds_jax.dsp.views import clip_to, pad_to, random_fit, random_pad, random_roll, repeat_pad, roll, rolled_views
 
 KEY = jax.random.key(7)
 
@@ -143,3 +144,12 @@ def test_random_fit_pads_as_random_pad_and_cuts_from_a_random_start():
     assert set(fit(True)[:, 2, 0] - float(wave[2, 0])) == {0, 1, 2, 3}
     with pytest.raises(ValueError, match="rows have 12 samples, expected at least length = 13"):
         random_fit(KEY, *map(jnp.asarray, (wave, lengths, index)), 13)
+
+
+def test_clips_are_repeated_as_a_layout_repeats_them():
+    """Shorter ones, one that fills the length, and longer ones, of which it has the head."""
+    rows, lengths = np.arange(1.0, 41.0, dtype=np.float32).reshape(4, 10), np.array([3, 4, 8, 10])
+    found = repeat_pad(jnp.asarray(rows), jnp.asarray(lengths), 8)
+    expected = [lay_out(row[:length], 8, layout="repeat_pad") for row, length in zip(rows, lengths, strict=True)]
+    np.testing.assert_array_equal(found, expected)
+    assert found[3].tolist() == [31, 32, 33, 34, 35, 36, 37, 38]

@@ -2,6 +2,7 @@
 
 Examples:
   python -m tests.faults --campaign=kill,starve --tries=5
+  python -m tests.faults --campaign=kill --only=train,sweep --kills=100
   python -m tests.faults --report              (renders the page from the records, and runs nothing)
   python -m tests.faults --campaign=all --report=docs/reliability.md
 
@@ -28,6 +29,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--campaign", help=f"names, comma between, or all: {', '.join(CAMPAIGNS)}")
     parser.add_argument("--tries", "--kills", type=int, help="of each case (default: as the page has them)")
+    parser.add_argument("--only", help="cases or commands of the campaigns, comma between (those that have such)")
     parser.add_argument("--seed", type=int, default=0, help="of the first try of each case")
     parser.add_argument("--again", action="store_true", help="those that came out wrong are run anew")
     parser.add_argument("--records", type=Path, default=Path("docs/records/faults"))
@@ -64,7 +66,8 @@ def run(name: str, args: argparse.Namespace) -> int:
 
     place = args.place.absolute() / name
     place.mkdir(parents=True, exist_ok=True)
-    campaign(name)(tries, args.seed, place, tell, done)
+    names = {"names": tuple(args.only.split(","))} if args.only else {}
+    campaign(name)(tries, args.seed, place, tell, done, **names)
     print(f"{name}: {count} tries, {wrong} of them wrong, {len(done)} were there already", flush=True)
     return wrong
 

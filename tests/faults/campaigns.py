@@ -5,6 +5,7 @@ after each and skips those whose `Outcome.key` is in `done`; `place` is a folder
 what an earlier call left. Beside it the module has
 
 * `TRIES`: how many tries a case has unless `--tries` says so;
+* a parameter `names` of that function, if some of its cases can be run alone (`--only`);
 * `tables(outcomes) -> str`, if its table is not the usual one (tries of each case by outcome).
 """
 
@@ -22,7 +23,10 @@ Campaign = Callable[[int, int, Path, Callable[[Outcome], None], Container[str]],
 
 CAMPAIGNS = {
     "kill": "tests.faults.kill:run",
+    "pairs": "tests.faults.pairs:run",
+    "power": "tests.faults.power:run",
     "starve": "tests.faults.starve:run",
+    "crowd": "tests.faults.crowds:run",
     "feed_audio": "tests.faults.feed_audio:run",
     "feed_checkpoints": "tests.faults.feed_checkpoints:run",
     "feed_tables": "tests.faults.feed_tables:run",

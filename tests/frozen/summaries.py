@@ -15,6 +15,7 @@ VOLATILE = {
     "cell": "follows from all settings; may be named anew when settings are added",
     "identity": "names a run as `cell` does; its settings show in the numbers",
     "git_revision": "of the code",
+    "code": "of the code",
     "versions": "of the packages",
     "device": "of the machine",
     "command": "holds folders",
@@ -23,6 +24,7 @@ VOLATILE = {
     "state_bytes": "came later; tests/cells/test_running.py works it out",
     "data_wait_share": "of the machine",
     "format": "of the records",
+    "written_by": "of the code",
     "content": "names what a cell of a -C set was made from; its samples show it",
 }
 """Keys that are not kept, wherever they stand, and why."""

@@ -230,6 +230,9 @@ def test_none_is_taken_where_nobody_is_better_and_who_loses_by_learning_is_named
     floor = [record("tent", c, s, 0.6, lr=0.0) for c in CELLS for s in SEEDS]
     (line,) = picks.picks(with_variants([*above, *floor])).splitlines()
     assert line.endswith("no adaptation has 40.0. Leave alone: tent (learning costs 10.0 points).")
+    for lost, said in ((0.004, ""), (0.005, " Leave alone: tent (learning costs 0.5 points).")):
+        near = [record("tent", c, s, 0.6 - lost, lr=1e-3) for c in CELLS for s in SEEDS]
+        assert picks.picks(with_variants([*near, *floor])).endswith(f"no adaptation has 40.0.{said}\n")
     assert picks.picks([record("tent", "WHN", 0, 0.5), record("shot", "PSH", 0, 0.5)]).endswith(
         "no method has all cells.\n"
     )

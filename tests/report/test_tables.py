@@ -11,7 +11,6 @@ from dhauds_jax.report.tables import (
     detail_table,
     latest,
     of_one_make,
-    provenance,
     shown_apart,
     summary_table,
     title,
@@ -204,11 +203,6 @@ def test_runs_of_one_cell_with_other_settings_are_no_seeds():
     assert with_variants(FOUND) == FOUND
     lines = summary_table(named).splitlines()
     assert lines[2] == "| WHN | L2 | 30.0 ± 14.1 | 30.0 ± 14.1 | 60.0 ± 14.1 | 80.0 |"
-
-
-def test_provenance_names_the_recipe():
-    found = [{**FOUND[0], "recipe": {"name": "dhauds", "row": row}} for row in (7, 3, 7)]
-    assert "- recipe: dhauds, rows 3, 7" in provenance(found).splitlines()
 
 
 def test_marks_are_rendered_and_everything_else_stays(tmp_path):

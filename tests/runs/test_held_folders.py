@@ -49,7 +49,7 @@ def test_the_shards_of_a_leaderboard_fill_one_folder_at_once(tmp_path, monkeypat
     monkeypatch.setattr(leaderboard, "adapt", adapt_cells)
     monkeypatch.setattr(leaderboard.checkpoints, "load_config", lambda folder: None)
     monkeypatch.setattr(leaderboard.zoo, "build", lambda config: None)
-    monkeypatch.setattr(leaderboard, "able", lambda names, classifier: names)
+    monkeypatch.setattr(leaderboard, "able", lambda names, classifier, profile: names)
     run = leaderboard.LeaderboardRun(
         data_dir="d", noise_dir="n", checkpoint_root="c", seed=["1"], method=["source", "norm"], protocol=["online"],
         tuned=None, subset=None, epochs=1, batch_size=6, shard="2/2", workdir=str(tmp_path),

@@ -213,6 +213,18 @@ def test_a_boards_seeds_have_sources_of_their_own_or_one_together():
             leaderboard.fill(wrong, "c")
 
 
+def test_a_board_of_any_set_level_and_profile():
+    run = leaderboard.LeaderboardRun(workdir="w", dataset="home_sounds", level="S0.3", profile="corrected")
+    asked = leaderboard._adaptation(run, leaderboard.Part(("tent",), ("online",), ()), 2, "net")
+    assert (asked.dataset, asked.data_dir, list(asked.level), asked.profile) == (
+        "home_sounds",
+        None,
+        ["S0.3"],
+        "corrected",
+    )
+    assert (asked.checkpoint, asked.seed, asked.subset, asked.draw) == ("net", 2, None, "single")
+
+
 def test_ttt_is_left_out_unless_the_network_has_its_head(capsys):
     kept = [able(["source", "ttt"], contract.NETS[net]()) for net in ("batch_norm", "aux")]
     assert kept == [["source"], ["source", "ttt"]]

@@ -75,8 +75,9 @@ def many(method, waves, seeds, protocol, rates=None):
     copies, shared = vectorised.start(study, place()[1], info(one_set))
     given = {"batch_size": BATCH, "keys": keys_of(seeds)}
     if protocol == "offline":
-        *_, last = vectorised_protocols.offline(study, copies, shared, waves, epochs=EPOCHS, **given)
-        return last.copies, shared, last.logits, last.losses
+        points = list(vectorised_protocols.offline(study, copies, shared, waves, epochs=EPOCHS, **given))
+        assert [point.index for point in points] == list(range(EPOCHS + 1))
+        return points[-1].copies, shared, points[-1].logits, points[-1].losses
     logits = np.zeros((*study.shape, tiny.CLIPS, tiny.CLASSES), np.float32)
     for last in vectorised_protocols.online(study, copies, shared, waves, **given):
         for seed, rows in enumerate(last.rows):

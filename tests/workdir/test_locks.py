@@ -5,6 +5,8 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,6 +63,32 @@ def test_shards_of_one_count_share_a_folder_and_nothing_else_does(tmp_path):
     refused(tmp_path, (2, 2))
 
 
+@pytest.mark.parametrize("shard", [None, (1, 2)])
+def test_what_a_killed_command_had_not_finished_writing_goes_with_its_lock(tmp_path, shard):
+    """Before, such files stayed for good: a name of a killed process is never used again."""
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    host, dead, lives = socket.gethostname(), child.pid, os.getppid()
+    name = locks.FILE if shard is None else "run-1-of-2.lock"
+    tmp_path = tmp_path / "out"
+    tmp_path.mkdir()
+    (tmp_path / name).write_text(json.dumps({"host": host, "pid": dead, "since": "2026", "start": "b:1"}))
+    below = tmp_path / "below"
+    beside = tmp_path.with_name(f"out.tmp-{host}-{dead}-0")  # of learn, which replaces the whole folder
+    gone = (below / f"a.npz.tmp-{host}-{dead}-3", below / f"folder.tmp-{host}-{dead}-0", beside)
+    stays = (f"a.npz.tmp-{host}-{lives}-3", f"a.npz.tmp-elsewhere-{dead}-3", "mine.tmp", f"x.tmp-{host}-{dead}-3.wav")
+    for path in (*gone[1:], *(below / one for one in stays), tmp_path / "checkpoint.tmp-0a1b2c3d"):
+        path.mkdir(parents=True)
+    gone[0].touch()
+    (tmp_path / f"{name}.tmp-{host}-{dead}-0").touch()
+    (tmp_path / f"{name}.tmp-{host}-{lives}-0").touch()
+    with locks.held(tmp_path, shard):
+        assert sorted(path.name for path in below.iterdir()) == sorted(stays)
+        assert not beside.exists()
+        kept = {"below", name, f"{name}.tmp-{host}-{lives}-0"} | ({"checkpoint.tmp-0a1b2c3d"} if shard else set())
+        assert {path.name for path in tmp_path.iterdir()} == kept
+
+
 def test_a_lock_that_another_took_meanwhile_stays(tmp_path):
     with locks.held(tmp_path):
         hold(tmp_path)  # a user removed ours, another command came
@@ -80,6 +108,17 @@ def test_a_disk_without_hard_links_has_locks_too(tmp_path, monkeypatch, number):
     hold(tmp_path)
     refused(tmp_path)
     assert json.loads((tmp_path / locks.FILE).read_text())["pid"] == os.getppid()
+
+
+def test_what_went_wrong_is_said_where_the_lock_cannot_be_removed(tmp_path, monkeypatch):
+    """Before, the lock's own error took the place of the command's."""
+
+    def fails(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with pytest.raises(BadInput, match="the command's"), locks.held(tmp_path):
+        monkeypatch.setattr(locks, "_read", fails)
+        raise BadInput("the command's")
 
 
 class Run(NamedTuple):

@@ -89,6 +89,21 @@ def test_a_killed_save_leaves_the_older_state(tmp_path):
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["00000004"]
 
 
+def test_a_clock_that_is_set_while_a_state_is_written_is_said(tmp_path, monkeypatch):
+    """Before, Orbax's TimeoutError was told as a bug: the laptop had slept."""
+    from orbax.checkpoint import v1 as ocp
+
+    def late(*args):
+        raise TimeoutError("timed out after -30243.81 seconds.")
+
+    saver = Saver(tmp_path / "state", every_s=0.0)
+    saver.save({"x": jnp.ones(2)}, {"position": 1})
+    monkeypatch.setattr(ocp, "save", late)
+    with pytest.raises(BadInput, match=r"was not written in time \(timed out after .*give the same command again"):
+        saver.save({"x": jnp.ones(2)}, {"position": 2})
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["00000001"]
+
+
 def test_a_state_of_another_shape_is_refused(tmp_path):
     saver = Saver(tmp_path / "run", every_s=0)
     saver.save(TREE, {"position": 1})

@@ -62,6 +62,10 @@ def test_what_killed_commands_left_is_removed_or_said(tmp_path):
     lost = Parts(tmp_path / "lost", identity)
     lost.add(clips(2))
     lost.add(clips(2, 2))
-    (tmp_path / "lost" / "parts" / "00000000-00000002.npz").unlink()
+    parts = tmp_path / "lost" / "parts"
+    (parts / "00000000-00000002.npz").unlink()
     with pytest.raises(BadInput, match="lacks the part that begins with clip 0; remove the folder"):
-        Parts(tmp_path / "lost", identity)
+        list(lost.read())
+    # Before, a folder that was moved away while a command wrote there could not be gone on with.
+    assert Parts(tmp_path / "lost", identity).clips == 0
+    assert [path.name for path in parts.iterdir()] == ["run.json"]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int16
 
-from dhauds_jax import json_texts
+from dhauds_jax import json_texts, schemas
 from dhauds_jax.data.corrupted.layouts import layout_of
 from dhauds_jax.data.sets.base import DataSet
 from dhauds_jax.errors import BadInput
@@ -22,6 +22,8 @@ MANIFEST = "manifest.jsonl"
 """A cell's clips, one JSON object a line: id, file, class, what was drawn, SHA-256 of the samples."""
 RECORD = "cell.json"
 """What a cell is: set, split, seed, profile, number of clips, checksums."""
+SCHEMA = schemas.Schema(1)
+"""The form of `RECORD`."""
 
 
 class Difference(NamedTuple):
@@ -91,9 +93,14 @@ def samples_checksum(digests: Mapping[str, str]) -> str:
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:
-    """A cell's record; None for a cell that was not made here; raises `BadInput` for one that is cut short or none."""
+    """A cell's record; None for a cell that was not made here.
+
+    Raises `BadInput` for one that is cut short or none, or that a newer version wrote.
+    """
     path = folder / RECORD
-    return _objects(path, [path.read_bytes()], _OF_RECORD)[0] if path.is_file() else None
+    if not path.is_file():
+        return None
+    return schemas.migrated(_objects(path, [path.read_bytes()], _OF_RECORD)[0], SCHEMA, str(path))
 
 
 def read_manifest(folder: Path) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int16
 
+from dhauds_jax import schemas
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip
 from dhauds_jax.data.corrupted import files
@@ -31,7 +32,7 @@ from dhauds_jax.data.notices import SATURATED, Said
 from dhauds_jax.data.pipeline import to_int16
 from dhauds_jax.data.sets.base import check_inside, draw_name
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import printable
+from dhauds_jax.files import printable, sync
 from dhauds_jax.processors import available_cores
 from dhauds_jax.progress import progress_bar
 
@@ -261,7 +262,8 @@ def finish_cell(
     folder = cell_folder(cell, root)
     temporary = folder.with_name(f"{folder.name}.tmp")
     (temporary / files.MANIFEST).write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (temporary / files.RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    (temporary / files.RECORD).write_text(json.dumps({**schemas.stamp(files.SCHEMA), **record}, indent=1) + "\n")
+    sync(temporary)
     os.rename(temporary, folder)
     return record
 

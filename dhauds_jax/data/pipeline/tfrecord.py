@@ -17,7 +17,7 @@ from dhauds_jax.arrays import read_npz
 from dhauds_jax.data.pipeline.decoding import read_clips, start_reading, tensorflow
 from dhauds_jax.data.sets.base import ClipRef, DataSet
 from dhauds_jax.errors import BadInput
-from dhauds_jax.files import temporary_beside
+from dhauds_jax.files import sync, temporary_beside
 
 CLIPS_PER_FILE = 4096
 _INDEX = "index.npz"
@@ -94,6 +94,7 @@ def prepare(
         np.savez(temporary / _INDEX, files=files, sizes=sizes, **_scan([temporary / f for f in files]), **said)
         if _load(folder) is None:  # another run may have been quicker
             shutil.rmtree(folder, ignore_errors=True)
+            sync(temporary)
             os.rename(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -47,12 +47,19 @@ class Benchmark(Request):
     updates_per_dispatch: int = flag("Updates of adapt in one call (lax.scan); seconds are of one update.", 1)
     profile: str = flag("Folder for traces of a few calls of each program (TensorBoard, Perfetto).", "")
     vs_torch: bool = flag(
-        "Runs benchmarks/torch_adaptation.py on the same work just before and gives the ratio of clips/s, ours over "
-        "its; needs torch, and a net that it has: HuBERT base, or amaut_small and amaut_arabic15 with --from_features. "
-        "incremental: benchmarks/torch_incremental.py, the published loop and the same on kept tokens, with any AST.",
+        "Runs PyTorch on the same work (benchmarks/yardstick, from features) in a process of its own, in turns with "
+        "ours: at least 7 rounds, up to 31 until the ratio of clips/s, ours over its, is known to 20 %. Needs torch. "
+        "With it --net=all stands for a network of each family and --method=all for the methods that it has. "
+        "clap, incremental: benchmarks/torch_clap.py and torch_incremental.py, run just before ours.",
         False,
     )
-    torch_compile: bool = flag("With --vs_torch: torch.compile; LayerDrop is then 0 in both.", False)
+    torch_compile: bool = flag("With --vs_torch: the same as --torch_modes=compiled.", False)
+    torch_modes: Sequence[str] = flag(
+        "With --vs_torch: ways to run PyTorch, of which the fastest counts: eager, compiled, channels_last and, beside "
+        "float32 only said, bf16 (default: all that apply). A HuBERT has LayerDrop 0 in both unless --layer_drop is "
+        "given.",
+        (),
+    )
     parallel: str = flag(
         "adapt: on one device, or the batch shared out over all that there are.", "jit", choices=PARALLEL
     )

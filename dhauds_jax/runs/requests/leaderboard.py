@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dhauds_jax.names import PROFILES
 from dhauds_jax.requests import Request, flag
 
 
@@ -12,7 +13,8 @@ from dhauds_jax.requests import Request, flag
 class LeaderboardRun(Request):
     """The flags of `experiments.leaderboard`."""
 
-    data_dir: str = flag("Folder of Arabic Speech Commands.")
+    dataset: str = flag("Data set, as in experiments.adapt.", "arabic_speech_commands", names="data set")
+    data_dir: str | None = flag("Folder of the data set (none: one that is made in memory).", None)
     checkpoint_root: str | None = flag("Folder with seed<N>/checkpoint for every seed, a source of its own.", None)
     checkpoint: str | None = flag(
         "In place of --checkpoint_root one source for all seeds: a folder, or a model of the package such as words15.",
@@ -26,7 +28,9 @@ class LeaderboardRun(Request):
     protocol: Sequence[str] = flag(
         "Protocols, in this order.", ("offline", "online", "continual", "mixed", "batch1"), names="protocol"
     )
-    corruption: Sequence[str] = flag("Corruptions, each at L2.", ("WHN", "ENSC", "PSH", "TST"), names="corruption")
+    corruption: Sequence[str] = flag("Corruptions, each at --level.", ("WHN", "ENSC", "PSH", "TST"), names="corruption")
+    level: str = flag("Level of the corruptions.", "L2")
+    profile: str = flag("reference or corrected.", "reference", choices=PROFILES)
     options: Sequence[str] = flag("Options of the methods, METHOD.key=value; those of --tuned go before them.", ())
     protocol_options: Sequence[str] = flag("Options of the protocols, as in experiments.adapt.", ())
     floors: bool = flag(

@@ -24,6 +24,9 @@ from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, 
 FORWARDS = ("one_by_one", "together")
 """How two views are forwarded: one after the other, or as one batch whose BatchNorms see two."""
 
+FOLLOWED = ("each", "mean")
+"""How running statistics follow two views: one after the other, so twice, or once, half a step by each."""
+
 Views = Callable[[PRNGKeyArray, Batch], tuple[Array, Array]]
 
 PROFILES = {
@@ -90,6 +93,8 @@ def two_view_method(
     activation: str,
     axis_name: str | None,
     forward: str = "one_by_one",
+    view_count: int = 2,
+    follow: str = "each",
 ) -> Method:
     """A method that forwards two views in train mode, the first one first, and takes one step of scheduled SGD.
 
@@ -107,11 +112,19 @@ def two_view_method(
       axis_name: the mapped axis over which the batch is spread.
       forward: "one_by_one", or "together" in one batch, equal but for rounding and for dropout: rows of view 2 have
         masks of their own in view 1's draw, and LayerDrop skips a block for both views.
+      view_count: 1 forwards view 1 alone, which then is both views to the losses.
+      follow: a name of `FOLLOWED`.
 
     Raises:
-      BadInput: an unknown `forward`, or together on a mapped axis, where rows would not be those of one device.
+      BadInput: an unknown `forward` or `follow`, together on a mapped axis (where rows would not be those of one
+        device), with one view or with `follow=mean`, another `view_count` than 1 or 2.
     """
     registry.check(f"forward of method {name}", forward, FORWARDS)
+    registry.check(f"follow of method {name}", follow, FOLLOWED)
+    if view_count not in (1, 2):
+        raise BadInput(f"{name}: view_count={view_count}, expected 1 or 2")
+    if forward == "together" and (view_count, follow) != (2, "each"):
+        raise BadInput(f"{name}: forward=together is for two views that are followed each, expected forward=one_by_one")
     if forward == "together" and axis_name is not None:
         raise BadInput(f"{name}: forward=together has no axis to spread its batch over, expected forward=one_by_one")
     mean_prediction = activation_losses(activation).mean_prediction
@@ -137,10 +150,10 @@ def two_view_method(
                     rngs={"dropout": key1},
                 )
                 return jnp.split(outputs.logits, 2), stats
-            logits = []
-            for wave, dropout_key in zip(pair, (key1, key2), strict=True):
+            logits, followed, began = [], [], variables
+            for wave, dropout_key in list(zip(pair, (key1, key2), strict=True))[:view_count]:
                 outputs, stats = classifier.apply(
-                    variables,
+                    began if follow == "mean" else variables,
                     wave,
                     mode=TRAIN,
                     weights=batch.weights,
@@ -149,7 +162,10 @@ def two_view_method(
                 )
                 variables = {**variables, "batch_stats": stats}
                 logits.append(outputs.logits)
-            return logits, stats
+                followed.append(stats)
+            if follow == "mean":
+                stats = jax.tree.map(lambda *each: sum(each) / len(each), *followed)
+            return [logits[0], logits[-1]], stats
 
         def loss(variables: Variables) -> tuple[Array, Evaluated]:
             logits, stats = both_views(variables)
@@ -159,10 +175,10 @@ def two_view_method(
         state, evaluated = gradient_update(state, loss, optimiser, group, axis_name)
         return state, Prediction(evaluated.logits, evaluated.losses)
 
-    return Method(init, step, predict, adapts=group, passes=(2, 2))
+    return Method(init, step, predict, adapts=group, passes=(view_count, view_count))
 
 
-@declares(profiles=PROFILES, unsaid={"forward": "one_by_one"})
+@declares(profiles=PROFILES, unsaid={"forward": "one_by_one", "view_count": 2, "follow": "each"})
 def dhauds(
     classifier: Classifier,
     *,
@@ -188,6 +204,8 @@ def dhauds(
     nesterov: bool = False,
     activation: str = "softmax",
     forward: str = "one_by_one",
+    view_count: int = 2,
+    follow: str = "each",
     views: Views | None = None,
     axis_name: str | None = None,
 ) -> Method:
@@ -224,6 +242,9 @@ def dhauds(
       activation: "softmax", or "sigmoid" for multi-label networks (`tta.multilabel_losses`); the reference adapts even
         those through a softmax (quirk 24).
       forward: "one_by_one" or "together", see `two_view_method`; records name it where it is "together".
+      view_count: 2, or 1 to ask what the second view is worth: the terms of view 1 alone, each twice, so that rates
+        mean the same (the consistency is 0).
+      follow: "each", or "mean" to ask what following twice is worth: running statistics follow once, half by each view.
       views: replaces the rolled views, `(key, batch) -> (view 1, view 2)`.
       axis_name: the mapped axis over which the batch is spread.
 
@@ -245,7 +266,8 @@ def dhauds(
             nesterov=nesterov,
         )
     )
-    rates = dict(nucnm=nucnm, ent=ent, gent=gent, q=q, mse=mse, epsilon=epsilon)
+    # Of one view the distance is 0 and so is its gradient; left out, it costs nothing.
+    rates = dict(nucnm=nucnm, ent=ent, gent=gent, q=q, mse=mse if view_count == 2 else 0.0, epsilon=epsilon)
     make_views = views or (lambda key, batch: rolled_views(key, batch.wave, batch.index, limit))
 
     def view_losses(logits1: Array, logits2: Array, batch: Batch) -> dict[str, Array]:
@@ -262,4 +284,6 @@ def dhauds(
         activation=activation,
         axis_name=axis_name,
         forward=forward,
+        view_count=view_count,
+        follow=follow,
     )

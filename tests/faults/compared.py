@@ -1,0 +1,99 @@
+"""What a command wrote, without what may differ between two runs of one command: times, memory, command, revision."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FREE = ("seconds", "peak_memory_mb", "command", "git_revision", "since", "written_at", "date")
+"""Keys of records and manifests that say how long, when, by whom."""
+ORBAX = "orbax.checkpoint"
+"""A folder with this file is Orbax's: its files hold times, so its leaves are compared."""
+
+
+def snapshot(folder: Path) -> dict[str, str]:
+    """Path -> what lies there, as a digest; of JSON the text."""
+    return dict(_entries(folder, folder))
+
+
+def _entries(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
+    if not folder.is_dir():
+        return
+    if (folder / ORBAX).exists():
+        yield str(folder.relative_to(root)), leaves(folder)
+        return
+    for path in sorted(folder.iterdir()):
+        name = str(path.relative_to(root))
+        if path.is_dir() and not path.is_symlink():
+            yield f"{name}/", ""
+            yield from _entries(path, root)
+        else:
+            yield name, content(path)
+
+
+def leaves(folder: Path) -> str:
+    """Of an Orbax folder: shapes, types and bytes of its leaves."""
+    import jax
+    from orbax.checkpoint import v1 as ocp
+
+    try:
+        found, _ = jax.tree_util.tree_flatten_with_path(ocp.load(folder))
+    except (ValueError, OSError) as error:
+        return f"unreadable: {error}"
+    lines = [f"{jax.tree_util.keystr(path)} {np.asarray(x).dtype} {np.shape(x)} {digest(np.asarray(x).tobytes())}"
+             for path, x in found]  # fmt: skip
+    return "\n".join(lines)
+
+
+def digest(data: bytes) -> str:
+    """Sixteen hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()[:16]
+
+
+def content(path: Path) -> str:
+    """A file: of JSON and of lines of it what does not say how long it took; else a digest of its bytes."""
+    data = path.read_bytes()
+    if path.suffix == ".jsonl":
+        return "\n".join(sorted(json.dumps(_bare(json.loads(line)), sort_keys=True) for line in data.splitlines()))
+    if path.suffix == ".npz":
+        return _arrays(data)
+    if path.suffix == ".json":
+        return json.dumps(_bare(json.loads(data)), sort_keys=True)
+    return digest(data)
+
+
+def _arrays(data: bytes) -> str:
+    """Of an `.npz`: its arrays, a text that is JSON as JSON."""
+    lines = []
+    with np.load(io.BytesIO(data)) as stored:
+        for name in stored.files:
+            array = stored[name]
+            text = str(array) if array.ndim == 0 and array.dtype.kind == "U" else ""
+            told = json.dumps(_bare(json.loads(text)), sort_keys=True) if text[:1] == "{" else digest(array.tobytes())
+            lines.append(f"{name} {array.dtype.kind} {array.shape} {told}")
+    return "\n".join(lines)
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _bare(one) for key, one in value.items() if key not in FREE}
+    return [_bare(one) for one in value] if isinstance(value, list) else value
+
+
+def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Sentences: what lacks, what is there beside it, what differs and where."""
+    said = [f"lacks {name}" for name in expected if name not in found]
+    said += [f"holds {name} besides" for name in found if name not in expected]
+    return said + [f"{name} differs{_where(expected[name], found[name])}" for name in expected
+                   if name in found and expected[name] != found[name]]  # fmt: skip
+
+
+def _where(one: str, other: str) -> str:
+    place = next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
+    return f" from ...{one[max(0, place - 40) : place + 40]!r} to {other[max(0, place - 40) : place + 40]!r}"
