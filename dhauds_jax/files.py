@@ -92,6 +92,12 @@ def check_no_link(path: Path) -> None:
         )
 
 
+def check_no_links(workdir: Path | str, *names: str) -> None:
+    """Raises `BadInput` where a folder of these names in a work folder, which is written into, leads elsewhere."""
+    for name in names:
+        check_no_link(Path(workdir) / name)
+
+
 def temporary_beside(path: Path) -> Path:
     """A name in the folder of `path` that no other call gives, in this or another process of any machine."""
     return path.with_name(f"{path.name}.tmp-{socket.gethostname()}-{os.getpid()}-{next(_COUNTER)}")

@@ -20,6 +20,7 @@ from dhauds_jax.cells.targets import Loaded, load_for
 from dhauds_jax.cells.worklist import cell_of, works_of
 from dhauds_jax.data import content
 from dhauds_jax.estimates import say
+from dhauds_jax.files import check_no_links
 from dhauds_jax.nets import precision
 from dhauds_jax.nets.config import reading
 from dhauds_jax.tta import batchwise
@@ -93,6 +94,7 @@ def results(
       BadInput: bad input, before anything is written. FloatingPointError: a loss is not finite.
     """
     checked = check(run)
+    check_no_links(run.workdir, "embeddings", "examples")
     programs = Programs() if programs is None else programs
     where = parallel.make(run.parallel)
     source = load_source(run, checked, programs)

@@ -17,6 +17,7 @@ from dhauds_jax.command import flags
 from dhauds_jax.data import sets
 from dhauds_jax.dsp.shifts import read_views, shift_starts
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import check_no_links
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import precision, zoo
 from dhauds_jax.nets.config import ClassifierConfig
@@ -51,6 +52,7 @@ def crossval(run: CrossvalRun, command: str) -> str:
     config = config_of(run, dataset)
     run = crossval_settings.settled(run, config)
     crossval_settings.check(run, dataset)
+    check_no_links(run.workdir, "predictions")
     check_options(crossval_settings.train_options(run), None)
     copies, step_s = read_views(run.views)
     starts = shift_starts(copies, config.sample_rate, config.length, step_s)

@@ -15,6 +15,7 @@ from dhauds_jax.data import content, sets
 from dhauds_jax.data.corruptions import public
 from dhauds_jax.data.corruptions.noise import NoiseBank
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import check_no_links
 from dhauds_jax.model import encoding
 from dhauds_jax.names import CLEAN
 from dhauds_jax.runs import embed_encoders, zeroshot_backgrounds, zeroshot_chunks, zeroshot_sets, zeroshot_towers
@@ -42,6 +43,7 @@ def embedded(run: ZeroshotRun) -> tuple[list[LabelledSet], tuple[Vectors, ...]]:
     """
     if run.checkpoint is None:
         raise BadInput("--dataset: needs what embeds it, expected --checkpoint=FOLDER, or --embeddings in its place")
+    check_no_links(run.workdir, FOLDER)
     pairs = targets.expand(run.corruption, run.level)
     if not pairs:
         raise BadInput(f"--corruption: names none, expected {CLEAN} or corruptions")

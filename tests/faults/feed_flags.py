@@ -99,33 +99,31 @@ def _without_work() -> None:
     import jax
 
     from dhauds_jax import files
-    from dhauds_jax.data import loading
-    from dhauds_jax.data.sets import synthetic
+    from dhauds_jax.data import clip_source, loading
+    from dhauds_jax.data.pipeline import open_split
     from dhauds_jax.workdir import records
     from dhauds_jax.workdir.saver import Saver
 
-    del synthetic
     jax.jit = jax.eval_shape = jax.distributed.initialize = _begun
     asyncio.run = socket.create_connection = subprocess.run = subprocess.Popen = urllib.request.urlopen = _begun
     Saver.save = Saver.load = _begun
-    taken = (files.write_atomically, files.put_in_place, records.append, loading.load_split)
+    taken = (files.write_atomically, files.put_in_place, records.append)
+    taken += (loading.load_split, clip_source.open_clips, open_split)
     for module in [module for name, module in sys.modules.items() if name.startswith(("dhauds_jax", "converters"))]:
         for attribute, value in list(vars(module).items()):
             if any(value is one for one in taken):
                 setattr(module, attribute, _begun)
-            if getattr(value, "generate", None) is not None and hasattr(value, "_replace"):
-                setattr(module, attribute, value._replace(generate=_begun))
 
 
 def drawn(command: Command, rng: np.random.Generator) -> list[str]:
     """The words of a command line."""
     words = []
-    required = [name for name in command.names if command.flags[name].validators and rng.random() < 0.9]
-    count = int(rng.integers(0, 7))
+    required = [name for name in command.names if command.flags[name].validators and rng.random() < 0.97]
+    count, hostile = int(rng.integers(0, 7)), one_of(rng, (0.0, 0.1, 0.4))
     some = [one_of(rng, command.names) for _ in range(count)]
     for name in dict.fromkeys([*required, *some]):
         flag = command.flags[name]
-        value = _value(rng, name, flag, likely=name in required or rng.random() < 0.5)
+        value = _value(rng, name, flag, likely=rng.random() >= hostile)
         spelled = name if rng.random() < 0.97 else name[: max(1, len(name) // 2)]
         if flag.boolean and rng.random() < 0.7:
             words.append(one_of(rng, (f"--{spelled}", f"--no{spelled}")))
@@ -150,6 +148,8 @@ def _value(rng: np.random.Generator, name: str, flag: Any, likely: bool) -> str:
     if likely:
         if name in KNOWN:
             return one_of(rng, KNOWN[name])
+        if flag.default is not None and rng.random() < 0.3:
+            return str(flag.default_as_str).strip("'")
         choices = getattr(flag.parser, "enum_values", None)
         if choices:
             return one_of(rng, choices)

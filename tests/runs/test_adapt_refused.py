@@ -74,6 +74,14 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, cha
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["embeddings", "examples"])
+def test_a_folder_of_the_work_folder_that_leads_elsewhere_is_refused(place, tmp_path, name):
+    (tmp_path / name).symlink_to(tmp_path)
+    with pytest.raises(BadInput, match=f"{name}: is a link to"):
+        adapt(a_run(place, tmp_path), "command")
+    assert records.read(tmp_path) == []
+
+
 def test_the_split_is_looked_for_before_training_clips_are_read(place, tmp_path, monkeypatch):
     """Before, a method in need of source clips had read the training split when another one was found absent."""
     monkeypatch.setattr(source, "load_for", lambda *given: pytest.fail("it was read"))

@@ -152,6 +152,14 @@ def test_a_state_removes_older_states_alone(tmp_path):
     assert sorted(path.name for path in folder.iterdir()) == ["00000004", "letters", "notes.txt"]
 
 
+@pytest.mark.parametrize("name", ["embeddings", "examples", "predictions"])
+def test_a_folder_that_is_written_into_is_no_link(tmp_path, name):
+    files.check_no_links(tmp_path, name)
+    (tmp_path / name).symlink_to(tmp_path)
+    with pytest.raises(BadInput, match=f"{name}: is a link to .*, expected a place of its own"):
+        files.check_no_links(str(tmp_path), "other", name)
+
+
 def test_tracks_are_not_written_where_a_link_leads(tmp_path):
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "a.wav.txt").write_text("kept")
