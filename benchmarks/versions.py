@@ -86,7 +86,7 @@ class Campaign:
             asked = asked_of(package, version)
             place = self.args.cache / f"{package}-{version}"
             if row not in self.rows and not overlay(place, [f"{name}=={version}" for name in _with(package)]):
-                self.note(row, outcome="not run", why="pip finds no wheel of it for this Python", asked=asked)
+                self.note(row, tests="", outcome="not run", why="pip installs no wheel of it", asked=asked)
                 continue
             found = self.run(row, place, self.args.subset, asked=asked)
             if found["outcome"] != "passed":
@@ -234,7 +234,7 @@ def plugins(campaign: Campaign) -> None:
     if overlay(place, [f"{name}=={version}" for name in PLUGINS]):
         campaign.run(row, place, () if campaign.args.whole else campaign.args.subset)
     else:
-        campaign.note(row, outcome="not run", why="pip finds no wheel of it for this Python", tests="")
+        campaign.note(row, outcome="not run", why="pip installs no wheel of it", tests="")
 
 
 def as_it_is(campaign: Campaign) -> None:

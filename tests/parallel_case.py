@@ -1,8 +1,8 @@
 """What the child processes of `test_parallel.py` run: adaptation and gradients on as many devices as they are given.
 
 `python -m tests.parallel_case devices` prints how far each case is from one device, `... plain` how far the plain case
-is, and a digest of what one device ended with; `... process HOST:PORT N I FOLDER` is one process of N and writes what it
-ended with, by kind.
+is, and a digest of what one device ended with; `... process HOST:PORT N I FOLDER` is one process of N and writes what
+it ended with, by kind.
 """
 
 from __future__ import annotations
