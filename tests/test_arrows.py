@@ -88,7 +88,7 @@ HEAVY = {
     "uvicorn": ("serve", "runs.serve"),
     "prometheus_client": ("serve", "runs.serve"),
     "httpx": ("runs.ask",),
-    "ray": ("serve.ray_app", "serve.ray_cluster", "serve.ray_router"),
+    "ray": ("serve.ray_app", "serve.ray_cluster", "serve.ray_router", "runs.sweep_ray"),
     "tinysoundfont": ("data.soundfont",),
 }
 """Packages, and the only places that may import them."""

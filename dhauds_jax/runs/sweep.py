@@ -18,7 +18,7 @@ from dhauds_jax.progress import progress_bar
 from dhauds_jax.recipes.rows import command as command_of
 from dhauds_jax.recipes.rows import selected
 from dhauds_jax.recipes.table import Recipe, Row, read
-from dhauds_jax.runs import sweep_outcomes
+from dhauds_jax.runs import sweep_outcomes, sweep_ray
 from dhauds_jax.runs.adapt import results
 from dhauds_jax.runs.requests.sweep import SweepRun
 from dhauds_jax.runs.sweep_finished import Finished, adapt_run_of, roots_of
@@ -69,6 +69,7 @@ def sweep(run: SweepRun, command: str) -> tuple[str, int]:
       BadInput: a table, a pattern, a shard or a work folder that cannot be used, before anything runs; another sweep
         in the work folder.
     """
+    sweep_ray.check(run)
     recipe = read(run.recipes)
     rows = selected(recipe.rows, run.only, run.shard)
     if run.list:
@@ -137,6 +138,8 @@ def _run_rows(run: SweepRun, recipe: Recipe, rows: Sequence[Row], command: str) 
             outcomes[row.number] = known
     note(outcomes)
     waiting = [row for row in rows if row.number not in outcomes]
+    if run.engine == "ray":
+        return {**outcomes, **(sweep_ray.run_rows(run, recipe, waiting, finished, command, note) if waiting else {})}
     memory: dict[str, Any] = {}
     programs = Programs()
     folder = None

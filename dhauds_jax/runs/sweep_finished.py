@@ -126,6 +126,15 @@ class Finished:
         if parallel.writes():
             write_atomically(self.path, json.dumps(self.copies, sort_keys=True) + "\n")
 
+    def take(self, found: Sequence[Mapping[str, Any]], copies: Mapping[str, Sequence[str]]) -> None:
+        """Takes over records that another process made, and which copies of the data it made them from."""
+        for record in found:
+            self._keep(record)
+        for cell, seen in copies.items():
+            known = self.copies.setdefault(cell, [])
+            known.extend(copy for copy in seen if copy not in known)
+        write_atomically(self.path, json.dumps(self.copies, sort_keys=True) + "\n")
+
 
 def _split(name: str, folder: Path | None, split: str, allow_partial: bool) -> Sequence[ClipRef]:
     """The clips of a split on disk; none of one that is made in memory, which is the same everywhere."""

@@ -113,21 +113,21 @@ def note(workdir: Path, recipe: Recipe, outcomes: Mapping[int, Outcome], command
     if not parallel.writes():
         return
     path = workdir / UNAVAILABLE
-    listed = _listed(path)
+    found = listed(path)
     for row in recipe.rows:
         if row.number in outcomes:
-            earlier, outcome = listed.pop(row.number, {}), outcomes[row.number]
+            earlier, outcome = found.pop(row.number, {}), outcomes[row.number]
             if earlier.get("kind") == "bug" != outcome.kind:
                 traceback_file(workdir, row).unlink(missing_ok=True)
             if outcome.kind in REASONS:
                 about = {name: getattr(row, name) for name in ("dataset", "net", "corruption", "level", "method")}
                 reason = {"kind": outcome.kind, "reason": outcome.sentence, "command": command(row)}
-                listed[row.number] = {"recipes": recipe.name, "row": row.number, **about, **reason}
-    if listed or path.exists():
-        write_atomically(path, "".join(json.dumps(listed[number]) + "\n" for number in sorted(listed)))
+                found[row.number] = {"recipes": recipe.name, "row": row.number, **about, **reason}
+    if found or path.exists():
+        write_atomically(path, "".join(json.dumps(found[number]) + "\n" for number in sorted(found)))
 
 
-def _listed(path: Path) -> dict[int, dict[str, Any]]:
+def listed(path: Path) -> dict[int, dict[str, Any]]:
     """What the list says, by row; lines that are no entry are left out."""
     found = {}
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else ():

@@ -130,13 +130,13 @@ def test_what_cannot_run_says_why_and_the_others_go_on(capsys):
 
 
 def test_options_may_be_for_one_of_several_methods(monkeypatch):
-    """As in every other command; `row_of` and the nets are left out, which would compile."""
+    """As in every other command; measuring and the nets are left out, which would compile."""
     given = []
     monkeypatch.setattr(programs, "prepare", lambda net, sizes: None)
     monkeypatch.setattr(programs, "adapt_program", lambda _, name, options, sizes: given.append((name, options["lr"])))
-    monkeypatch.setattr(programs, "row_of", lambda program, dtype, **how: {})
     texts = ["lr=0.5", "tent.lr=0.25"]
-    assert len(list(programs.rows(["amaut_tiny"], ["adapt"], ["tent", "shot"], texts, sizes_of(a_run())))) == 2
+    asked = (["amaut_tiny"], ["adapt"], ["tent", "shot"], texts, sizes_of(a_run()))
+    assert list(programs.rows(*asked, lambda program, given: {})) == [{}, {}]
     assert given == [("tent", 0.25), ("shot", 0.5)]
 
 

@@ -20,6 +20,14 @@ class SweepRun(Request):
         (),
     )
     shard: str = flag("Which part of the rows, as 2/8; every machine its own part and its own --workdir.", "1/1")
+    engine: str = flag(
+        "local: rows one after the other here; ray: a task a row on the machines of a Ray cluster, one result.",
+        "local",
+        choices=("local", "ray"),
+    )
+    workers: int = flag("Rows at a time of --engine=ray (0: one a GPU of the cluster, or one a core).", 0)
+    retries: int = flag("How often a row of --engine=ray is tried again whose worker was lost.", 2)
+    ray_address: str = flag("Cluster of --engine=ray: local starts one here; else its address, or auto.", "local")
     data_root: str | None = flag("Folder with one folder a data set, named as --dataset of experiments.adapt.", None)
     noise_dir: str | None = flag("Folder that holds QUT-NOISE/, DEMAND_16k/ or DEMAND_48k/, _background_noise_/.", None)
     checkpoint_root: str | None = flag(
