@@ -76,6 +76,7 @@ def test_the_seconds_of_a_run_hold_those_of_the_methods_start(protocol, tmp_path
     record = running.run_cell(cell, source, target, tmp_path, command="", progress=False)
     assert record["seconds"] == 7.0
     assert record["code"] == digests.of_code("cells", "data", "dsp", "nets", "tta")
+    assert [point["epoch"] for point in record["curve"]] == [0, 1]
     assert ("selected_as_it_goes" in record) == (protocol == "online")  # a stream ran as one
 
 

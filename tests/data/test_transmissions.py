@@ -13,6 +13,7 @@ from dhauds_jax.cells import targets
 from dhauds_jax.data import corruptions as C
 from dhauds_jax.data import sets
 from dhauds_jax.data.corruptions import draws as D
+from dhauds_jax.data.corruptions import microphone, rooms
 from dhauds_jax.data.corruptions.random_words import words
 from dhauds_jax.data.corruptions.severity import POINTS, is_severity, severity_of
 from dhauds_jax.data.layout import lay_out
@@ -93,6 +94,11 @@ def test_draws_of_one_key_are_those_of_a_set():
     for name, values in whole.choices.items():
         np.testing.assert_allclose(one.choices[name], values[3], rtol=1e-6)
     assert jax.random.key_data(one.key).tolist() == jax.random.key_data(whole.key)[3].tolist()
+
+
+def test_octaves_and_rooms_are_those_of_the_page():
+    assert microphone.OCTAVES_HZ == (62.5, 125, 250, 500, 1_000, 2_000, 4_000, 8_000, 16_000)
+    assert rooms.SIDES_M == ((3.0, 8.0), (2.5, 6.0), (2.4, 3.5))
 
 
 def test_words_are_those_of_threefry_and_the_same_in_both():

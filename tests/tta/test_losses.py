@@ -123,3 +123,15 @@ def test_rescaled_partial_batch_has_the_full_batch_norm():
     assert largest_error(a, b) < 1e-6
     as_is = nuclear_norm(half, weights, "as_is")
     assert largest_error(np.asarray(as_is) * np.sqrt(2), a) < 1e-6
+
+
+def test_a_second_softmax_over_fifteen_classes_leaves_the_losses_between_two_bounds():
+    """Of a certain answer, right and wrong; and of one that is not, which says that nothing is divided by default."""
+    logits, labels = jnp.zeros((3, 15)).at[:2, 4].set(100.0).at[2, 4].set(2.0), jnp.array([4, 0, 4])
+    found = [float(losses.double_softmax_cross_entropy(logits[i : i + 1], labels[i : i + 1])) for i in range(3)]
+    np.testing.assert_allclose(found[:2], [1.910, 2.810], atol=1e-3)
+    p = np.exp(2) / (np.exp(2) + 14)
+    rest = (1 - p) / 14
+    log_p = np.array([p, rest]) - np.log(np.exp(p) + 14 * np.exp(rest))
+    expected = -0.9 * log_p[0] - 0.1 * (log_p[0] + 14 * log_p[1]) / 15
+    np.testing.assert_allclose(found[2], expected, rtol=1e-6)
