@@ -28,7 +28,7 @@ def begun(
     words = [*line, f"--coordinator={children.address()}", "--num_processes=2", "--parallel=mesh"]
     for number, victims in enumerate(pair):
         mine = how if who in ("both", WHO[number]) else {}
-        victims.begin(command.module, [*words, f"--process_id={number}"], work, limit_s=240, **mine)
+        victims.begin(command.module, [*words, f"--process_id={number}"], work, limit_s=900, **mine)
 
 
 def ended(pair: tuple[Victims, Victims], killed: bool) -> list[Ended]:
@@ -63,6 +63,8 @@ def attempt(pair: tuple[Victims, Victims], name: str, place: Path, rng: random.R
     last = ended(pair, False)
     if any(one.code or one.hung for one in last):
         bad = max(last, key=lambda one: abs(one.code))
+        if whole is None:
+            raise RuntimeError(f"{name} in two processes: {'too slow' if bad.hung else bad.err[-2000:]}")
         return (
             "hang" if any(one.hung for one in last) else "failed",
             kill.last_line(bad),
