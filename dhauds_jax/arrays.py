@@ -43,7 +43,8 @@ def read_npz(path: Path, names: Sequence[str], expected: str) -> dict[str, np.nd
 def check_sizes(path: Path, names: Sequence[str] = ()) -> None:
     """Raises one of `DAMAGED` where an array of an `.npz` (of some names, or all) says a size that it has not."""
     with zipfile.ZipFile(path) as archive:
-        for name in [f"{name}.npy" for name in names] or archive.namelist():
+        held = [name for name in archive.namelist() if name.endswith(".npy")]
+        for name in [f"{name}.npy" for name in names] or held:
             _check_size(archive, name)
 
 

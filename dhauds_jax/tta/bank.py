@@ -176,6 +176,8 @@ def read(folder: Path) -> Bank | None:
         arrays = read_npz(path, (), _EXPECTED)
         stamp = {name: arrays[name].item() for name in (schemas.FORMAT, schemas.WRITTEN_BY) if name in arrays}
         schemas.migrated(stamp, SCHEMA, str(path))
+        if any(array.dtype.kind not in "fiub" for name, array in arrays.items() if "." in name):
+            raise ValueError("arrays of something else than numbers")
         parts = [{k.removeprefix(f"{s}."): v for k, v in arrays.items() if k.startswith(f"{s}.")} for s in _SPACES]
         return Bank(*map(_unpacked, parts), float(arrays["scrambled"]))
     except (ValueError, KeyError, TypeError) as error:  # arrays of something else

@@ -216,7 +216,6 @@ def of_npz(path: Path) -> dict[str, Any]:
         raise BadInput(f"--embeddings={path}: holds {', '.join(held) or 'nothing'}, expected {EXPECTED}")
     with stored:
         try:
-            check_sizes(path)
             arrays = {name: stored[name] for name in held}
             manifest = json_texts.parsed(str(arrays["manifest"])) if "manifest" in arrays else {}
         except DAMAGED as error:  # an array of objects (pickle); a cut member
@@ -244,6 +243,9 @@ def of_npz(path: Path) -> dict[str, Any]:
 def load(path: Path, **options: Any) -> Any:
     """What `np.load` makes of a file, never by pickle; raises `BadInput` for one that is damaged or something else."""
     try:
+        with path.open("rb") as file:
+            if file.read(2) == b"PK":  # an archive, which NumPy leaves open where it is damaged
+                check_sizes(path)
         return np.load(path, allow_pickle=False, **options)
     except DAMAGED as error:
         raise BadInput(f"{path}: cannot be read ({error}), expected arrays as NumPy writes them") from error

@@ -52,9 +52,10 @@ def when(campaign: str, recorded: Recorded) -> str:
     seeds = sorted({one.seed for one in recorded.tries.values()})
     dates = sorted({run["date"][:10] for run in recorded.runs})
     revisions = list(dict.fromkeys(run["git_revision"] for run in recorded.runs))
+    count = sum(one.where.get("tries", 1) for one in recorded.tries.values())
     hours = sum(one.seconds for one in recorded.tries.values()) / 3600
     return (
-        f"{len(recorded.tries):,} tries, seeds {seeds[0]} to {seeds[-1]}, {hours:.1f} h; "
+        f"{count:,} tries, seeds {seeds[0]} to {seeds[-1]}, {hours:.1f} h; "
         f"`python -m tests.faults --campaign={campaign}`, {' to '.join(dict.fromkeys((dates[0], dates[-1])))}, "
         f"at {', '.join(revisions)}.\n\n"
     )
