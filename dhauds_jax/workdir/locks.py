@@ -69,7 +69,7 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
         yield
         return
     path = folder / (FILE if shard is None else f"run-{shard[0]}-of-{shard[1]}.lock")
-    made, refusal = not folder.exists(), ""
+    made, refusal = [place for place in (folder, *folder.parents) if not place.exists()], ""
     if parallel.writes():
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,9 +89,9 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
                 holder = _read(path) or {}
                 if (holder.get("host"), holder.get("pid")) == (socket.gethostname(), os.getpid()):
                     path.unlink()
-            if made:
+            for place in made:
                 with contextlib.suppress(OSError):  # there is something in it
-                    folder.rmdir()
+                    place.rmdir()
 
 
 def _taken(path: Path) -> str:

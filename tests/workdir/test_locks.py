@@ -160,3 +160,13 @@ def test_a_folder_that_cannot_be_made_is_told_with_its_flag(tmp_path):
         said = f"--{flag}={place}: cannot be made ({reason}), expected a folder that can"
         with pytest.raises(BadInput, match=f"^{re.escape(said)}$"), locks.held(Path(place), flag=flag):
             pytest.fail("it is held")
+
+
+def test_folders_that_were_made_for_a_lock_go_with_it(tmp_path):
+    """Found by tests/faults/feed_flags: of `--workdir=a/b` a refused command left the folder `a`."""
+    with locks.held(tmp_path / "a" / "b"):
+        assert (tmp_path / "a" / "b" / locks.FILE).is_file()
+    assert list(tmp_path.iterdir()) == []
+    with locks.held(tmp_path / "a" / "b"):
+        (tmp_path / "a" / "kept").touch()
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["kept"]
