@@ -55,8 +55,8 @@ class Target(NamedTuple):
     memory_mb: int = MEMORY_MB
 
 
-def judged(target: Target, prepared: Any, place: Path, rng: np.random.Generator) -> Verdict:
-    """One try."""
+def judged(target: Target, prepared: Any, place: Path, rng: np.random.Generator, slow_s: float = SLOW_S) -> Verdict:
+    """One try; it hangs after `slow_s` of the processor."""
     before = resident_mb()
     begin = time.process_time()
     written: set[str] = set()
@@ -78,7 +78,7 @@ def judged(target: Target, prepared: Any, place: Path, rng: np.random.Generator)
     grown = peak() - before
     if verdict.outcome in FINE and grown > target.memory_mb:
         verdict = Verdict("grew", f"{grown:.0f} MB ({verdict.said})")
-    if verdict.outcome in FINE and seconds > SLOW_S:
+    if verdict.outcome in FINE and seconds > slow_s:
         verdict = Verdict("hang", f"{seconds:.1f} s ({verdict.said})")
     return verdict
 
