@@ -25,7 +25,7 @@ _TESTS = {
     TEXT: lambda value: value is None or isinstance(value, str),
     NUMBER: lambda value: value is None or isinstance(value, int | float),
     WHOLE: lambda value: isinstance(value, int),
-    OBJECT: lambda value: isinstance(value, dict),
+    OBJECT: lambda value: value is None or isinstance(value, dict),
     LIST: lambda value: isinstance(value, list),
     NUMBERS: lambda value: (
         isinstance(value, list) and all(one is None or isinstance(one, int | float) for one in value)
@@ -40,7 +40,7 @@ _ALL: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys(("method", "learner", "head", "tta", "scorer", "prototypes", "background", "why"), TEXT),
         **dict.fromkeys(("non_adapted", "adapted_last", "adapted_selected", "adapted_oracle", "ece", "nll"), NUMBER),
         **dict.fromkeys(("seconds", "peak_memory_mb", "parameters_moved", "collapsed", "flops_per_clip"), NUMBER),
-        **dict.fromkeys(("auc", "accuracy", "oracle_auc", "pooled_auc", "gap", "majority", "ece_before"), NUMBER),
+        **dict.fromkeys(("auc", "accuracy", "oracle_auc", "pooled_auc", "majority", "ece_before"), NUMBER),
         **dict.fromkeys(("AA", "PD", "last", "forgetting", "bwt", "weight", "scale", "n", "state_bytes"), NUMBER),
         **dict.fromkeys(("seed", "way", "shot", "sessions", "folds"), NUMBER),
         **dict.fromkeys(("options", "per_session", "floor", "chosen", "backbone", "metrics", "recipe"), OBJECT),
@@ -53,8 +53,8 @@ _ALL: Mapping[str, str] = MappingProxyType(
 
 _OWN: Mapping[str, Mapping[str, str]] = {
     "results": {"selection": OBJECT, "passes": OBJECT, "versions": OBJECT, "seed": WHOLE},
-    "zeroshot": {"selection": OBJECT, "folds": LIST, "seed": WHOLE},
-    "crossval": {"selection": TEXT, "test": OBJECT},
+    "zeroshot": {"selection": OBJECT, "folds": LIST, "seed": WHOLE, "gap": OBJECT},
+    "crossval": {"selection": TEXT, "test": OBJECT, "gap": NUMBER},
 }
 
 
