@@ -165,7 +165,10 @@ def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, A
     classifier, variables = first_variables(run, dataset)
     data = _read(run, dataset, scored, classifier.config, noise)
     identity = flags | identities.of_files(run, *data)
+    trained = trained_state(Path(run.workdir))
     if identities.is_finished(folder, identity):
+        if not trained.exists():  # the command was killed between the checkpoint and this
+            _saver(run, identity).move(trained)
         return f"already trained: {folder}"
     classifier, variables = _with_statistics(run, classifier, variables, data.clips)
     options = {"where": where, "compiler_options": compiler_options}
@@ -175,7 +178,7 @@ def train_and_save(run: TrainRun, command: str, compiler_options: Mapping[str, A
     checkpoints.save(
         folder, kept, classifier.config, extra, banks.writing(_bank(run, classifier, kept, data.validation))
     )
-    _saver(run, identity).move(trained_state(Path(run.workdir)))
+    _saver(run, identity).move(trained)
     best = max(h["validation"] for h in history)
     return (
         f"{'test' if scored == 'test' else 'validation'} accuracy {100 * history[-1]['validation']:.1f} % after "

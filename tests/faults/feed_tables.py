@@ -162,7 +162,7 @@ def tables_of_runs(folder: Path) -> Folder:
 
     def read(where: Path) -> None:
         epoch_log._rows(where / epoch_log.PROGRESS)
-        sweep_outcomes._listed(where / sweep_outcomes.UNAVAILABLE)
+        sweep_outcomes.listed(where / sweep_outcomes.UNAVAILABLE)
         sweep_finished._read(where / sweep_finished.COPIES)
         with contextlib.suppress(FileNotFoundError), locks.held(where):
             pass

@@ -94,8 +94,9 @@ def _child(
             env={**os.environ, "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"},
         )
         hung = _watch(child, at)
-        for text in child.stdout:
-            yield json.loads(text)
+        with child.stdout:
+            for text in child.stdout:
+                yield json.loads(text)
         code = child.wait()
         if code == 0:
             return

@@ -79,6 +79,9 @@ def test_more_epochs_go_on_to_the_bits_of_the_whole(tmp_path, monkeypatch):
     assert len(list((tmp_path / "parts" / "tensorboard").iterdir())) == 1
     with pytest.raises(BadInput, match=r"^--epochs=4: .*checkpoint was trained for 5: choose another"):
         after("parts", 4)
+    kept, unfinished = (place(tmp_path / "parts") for place in (identity.trained_state, identity.workdir_state))
+    kept.rename(unfinished)  # as a kill between the checkpoint and this leaves it
+    assert after("parts", 5).startswith("already trained") and kept.is_dir() and not unfinished.exists()
 
 
 def stored(folder, options, **rest):
