@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-FREE = ("seconds", "peak_memory_mb", "command", "git_revision", "since", "written_at", "date")
+FREE = ("seconds", "data_wait_share", "peak_memory_mb", "command", "git_revision", "since", "written_at", "date")
 """Keys of records and manifests that say how long, when, by whom."""
 ORBAX = "orbax.checkpoint"
 """A folder with this file is Orbax's: its files hold times, so its leaves are compared."""
