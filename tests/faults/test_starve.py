@@ -49,8 +49,12 @@ def starved(place):
     return folder
 
 
+OF_THE_MACHINE = ("too few files", "too little memory")
+"""How many files and how much memory a process begins with differs from machine to machine: the campaign has these."""
+
+
 @pytest.mark.faults
-@pytest.mark.parametrize("fault", starve.FAULTS)
+@pytest.mark.parametrize("fault", [fault for fault in starve.FAULTS if fault not in OF_THE_MACHINE])
 def test_a_starved_command_says_so_and_goes_on_to_the_same(fault, starved, victims):
     try:
         found = starve.attempt(victims, fault, "embed", starved, random.Random(f"{fault} 0"))
