@@ -24,16 +24,19 @@ READING = (
 
 
 def _variants(found: Sequence[Record]) -> dict[str, list[Record]]:
-    """Records by what they were run with; an option that a record leaves unsaid is none of it, a value like others."""
+    """Records by what they were run with; an option that a record leaves unsaid is none of it, a value like others.
+
+    What all records of a protocol have in common is the protocol's (epochs count offline alone): no part of a method.
+    """
     out: dict[str, list[Record]] = {}
-    for record in found:
-        out.setdefault(json.dumps(_own(record), sort_keys=True, default=str), []).append(record)
+    for group in grouped(found, ("protocol",)).values():
+        tried = [settings(record) for record in group]
+        names = dict.fromkeys(name for one in tried for name in one if name.startswith(("protocol.", "epochs")))
+        shared = {name for name in names if len({str(one.get(name)) for one in tried}) == 1}
+        for record, one in zip(group, tried, strict=True):
+            own = {name: value for name, value in one.items() if name not in shared and value is not None}
+            out.setdefault(json.dumps(own, sort_keys=True, default=str), []).append(record)
     return out
-
-
-def _own(record: Record) -> dict[str, Any]:
-    """The settings of the method, without those of the protocol (offline alone has epochs that count)."""
-    return {name: value for name, value in settings(record).items() if name != "epochs"}
 
 
 def _whole(variants: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

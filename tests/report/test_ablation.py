@@ -37,6 +37,17 @@ def test_options_that_records_leave_unsaid_are_at_their_default():
     assert labels == ["whole", "view_count=1", "follow=mean"]
 
 
+def test_what_a_protocol_sets_is_no_part_of_a_method_unless_it_was_varied():
+    clips = [{**run("WHN", 0, 0.3, "batch1", ent=ent), "protocol_options": {"order": None}} for ent in (0.5, 0.0)]
+    lines = ablation.ablation([*WHOLE, *NO_ENTROPY, *clips]).splitlines()
+    assert [line.split(" | ")[1] for line in lines[2:]] == ["whole", "ent=0.0"]
+    assert lines[3].endswith("| 30.0 (+0.0 [+0.0, +0.0], 0.5 of 1) |")
+    windowed = {**clips[0], "protocol_options": {"order": None, "window": 16}, "adapted_last": 0.8}
+    lines = ablation.ablation([*WHOLE, *NO_ENTROPY, *clips, windowed]).splitlines()
+    assert "| mine:method | protocol.window=16 | - | 80.0 (+50.0 [+50.0, +50.0], 1 of 1) |" in lines
+    assert lines[2] == "| mine:method | whole | 65.0 | 30.0 |"
+
+
 def test_a_method_without_variants_is_refused():
     with pytest.raises(BadInput, match="ablation of mine:method: 1 variants, one of them whole"):
         ablation.ablation(WHOLE)
