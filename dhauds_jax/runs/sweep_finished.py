@@ -152,7 +152,8 @@ def _read(path: Path) -> dict[str, list[str]]:
         found = json_texts.read(path)
     except (FileNotFoundError, json_texts.NotJson):
         return {}
-    whole = isinstance(found, dict) and all(isinstance(copies, list) for copies in found.values())
+    every = found.values() if isinstance(found, dict) else [None]
+    whole = all(isinstance(copies, list) and all(isinstance(copy, str) for copy in copies) for copies in every)
     return found if whole else {}
 
 
