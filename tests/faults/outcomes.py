@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
+import tempfile
 import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.workdir import provenance
+
+ROOT = Path(__file__).resolve().parents[2]
 
 WRONG = frozenset(
     {
@@ -92,7 +97,16 @@ def _append(records: Path, campaign: str, line: dict[str, Any]) -> None:
     with path_of(records, campaign).open("a+b") as file:
         file.seek(max(0, file.tell() - 1))
         torn = file.read() not in (b"", b"\n")  # of a campaign that was killed
-        file.write(b"\n" * torn + json.dumps(line).encode() + b"\n")
+        file.write(b"\n" * torn + placeless(json.dumps(line)).encode() + b"\n")
+
+
+def placeless(text: str) -> str:
+    """A text without the folders of this machine: records are read on others."""
+    found = {str(ROOT): ".", sys.prefix: "PYTHON", sys.base_prefix: "PYTHON", tempfile.gettempdir(): "TMP"}
+    found |= {"/dev/shm": "TMP", os.path.expanduser("~"): "HOME"}
+    for place in sorted(found, key=len, reverse=True):
+        text = text.replace(place, found[place]) if len(place) > 1 else text
+    return text
 
 
 def path_of(records: Path, campaign: str) -> Path:

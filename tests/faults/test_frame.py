@@ -1,5 +1,8 @@
 """The frame of the campaigns: a try is noted once, and the page says what is noted."""
 
+import sys
+import tempfile
+
 import pytest
 
 from tests.faults import __main__ as main
@@ -65,3 +68,10 @@ def test_what_is_noted_is_not_run_again(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("name", campaigns.CAMPAIGNS)
 def test_every_campaign_can_be_called(name):
     assert callable(campaigns.campaign(name)) and campaigns.module_of(name).TRIES > 0
+
+
+def test_records_name_no_folder_of_the_machine(tmp_path):
+    said = f"error: {outcomes.ROOT}/out, {sys.prefix}/lib, {tempfile.gettempdir()}/x, /dev/shm/y"
+    outcomes.add(tmp_path, Outcome("kill", "train", 0, "crash", said))
+    (one,) = outcomes.read(tmp_path, "kill").tries.values()
+    assert one.said == "error: ./out, PYTHON/lib, TMP/x, TMP/y"
