@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from dhauds_jax import schemas
 from dhauds_jax.data import sets
 from dhauds_jax.data.audio import BadFile
 from dhauds_jax.data.clip_source import ClipSource, ReadClip, open_clips
@@ -98,7 +99,8 @@ def test_the_manifest_has_every_draw_and_digest(tmp_path):
     digests = {line["id"]: line["sha256"] for line in reversed(lines)}
     assert written.record["samples_sha256"] == files.samples_checksum(digests)
     assert written.notices == ("1 of 5 files: resampled from 8 Hz to 9 Hz",)
-    assert json.loads((folder / "cell.json").read_text()) == written.record
+    assert json.loads((folder / "cell.json").read_text()) == {**schemas.stamp(files.SCHEMA), **written.record}
+    assert files.read_record(folder) == written.record
 
 
 def test_clips_that_would_be_one_file_are_refused_before_anything_is_written(tmp_path):
