@@ -50,17 +50,14 @@ def _label(one: Mapping[str, Any], whole: Mapping[str, Any]) -> str:
 
 def _beside(mine: Sequence[Record], its: Sequence[Record]) -> str:
     """The variant's mean, and its difference to the whole method on the runs that both have."""
-    mean = f"{100 * np.mean([r['adapted_last'] for r in mine]):.1f}"
-    whole = {floors.cell_of(r): r["adapted_last"] for r in its}
-    pairs = [
-        (floors.cell_of(r), r["adapted_last"] - whole[floors.cell_of(r)]) for r in mine if floors.cell_of(r) in whole
-    ]
-    if not pairs:
+    mean, whole = _mean(mine), {floors.cell_of(r): r["adapted_last"] for r in its}
+    both = [(run, r["adapted_last"] - whole[run]) for r in mine if (run := floors.cell_of(r)) in whole]
+    if not both:
         return f"{mean} (no run of the whole)"
-    gaps = np.round([gap for _, gap in pairs], 12)
-    low, high = intervals.two_way(gaps, [run[-2:] for run, _ in pairs], [run[:-2] for run, _ in pairs])
+    gaps = np.round([gap for _, gap in both], 12)
+    low, high = intervals.two_way(gaps, [run[-2:] for run, _ in both], [run[:-2] for run, _ in both])
     better = (gaps > 0).sum() + 0.5 * (gaps == 0).sum()
-    return f"{mean} ({100 * gaps.mean():+z.1f} [{100 * low:+z.1f}, {100 * high:+z.1f}], {better:g} of {len(pairs)})"
+    return f"{mean} ({100 * gaps.mean():+z.1f} [{100 * low:+z.1f}, {100 * high:+z.1f}], {better:g} of {len(both)})"
 
 
 def ablation(found: Sequence[Record]) -> str:
@@ -86,10 +83,10 @@ def ablation(found: Sequence[Record]) -> str:
             cells = []
             for protocol in protocols:
                 mine, its = ([r for r in of_settings[one] if r["protocol"] == protocol] for one in (text, first))
-                cells.append("-" if not mine else _beside(mine, its) if text != first else _alone(mine))
+                cells.append("-" if not mine else _beside(mine, its) if text != first else _mean(mine))
             rows.append([method, labels[text], *cells])
     return table(["method", "variant", *protocols], rows)
 
 
-def _alone(mine: Sequence[Record]) -> str:
+def _mean(mine: Sequence[Record]) -> str:
     return f"{100 * np.mean([r['adapted_last'] for r in mine]):.1f}"

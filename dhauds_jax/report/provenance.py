@@ -35,7 +35,8 @@ def provenance(found: Sequence[Record]) -> str:
     ):
         values = list(dict.fromkeys(str(r[key]) for r in found))
         lines.append(f"- {title}: " + ", ".join(f"`{v[:400]}`" for v in values))
-    lines += [f"- {said}" for said in filter(None, [code_said(found)])]
+    if said := code_said(found):
+        lines.append(f"- {said}")
     versions = list(dict.fromkeys(", ".join(f"{k} {v}" for k, v in r["versions"].items()) for r in found))
     lines.append("- versions: " + "; ".join(versions))
     lines.append(f"- peak memory: {max(r['peak_memory_mb'] for r in found):.0f} MiB")

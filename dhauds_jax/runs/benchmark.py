@@ -215,9 +215,8 @@ def _rows_in_turns(run: Benchmark, sizes: programs.Sizes) -> Iterator[dict[str, 
         for net in run.net:
             mine = sizes._replace(from_features=True)
             if programs.config_of(net, mine).family == "hubert" and mine.layer_drop is None:
-                mine = mine._replace(
-                    layer_drop=0.0
-                )  # a skipped block is a Python branch, which breaks a compiled graph
+                # A skipped block is a Python branch, which breaks a compiled graph.
+                mine = mine._replace(layer_drop=0.0)
             how = {"rounds": max(run.rounds, pairs.FEWEST), "modes": run.torch_modes}
             beside = pytorch.Beside(side, options, mine, **how)
             try:

@@ -196,8 +196,7 @@ def _check_output(run: ClassifyRun, about: dict[str, str]) -> None:
     path = Path(run.output) / RUN
     if run.overwrite or not (path.parent / labels.PREDICTIONS).is_file():
         return
-    there = json_texts.object_of(path, _ABOUT) if path.is_file() else {}
-    schemas.refuse_newer(there, SCHEMA, str(path))
+    there = schemas.migrated(json_texts.object_of(path, _ABOUT), SCHEMA, str(path)) if path.is_file() else {}
     if any(there.get(name) != about[name] for name in ("settings", "identity") if name in about):
         raise BadInput(
             f"--output={run.output}: holds the labels of another run ({there.get('command', 'of an older version')}); "

@@ -121,8 +121,7 @@ def _check_output(run: LearnRun, about: Mapping[str, str]) -> None:
         )
     if run.overwrite or RUN not in there:
         return
-    kept = json_texts.object_of(folder / RUN, _ABOUT)
-    schemas.refuse_newer(kept, SCHEMA, str(folder / RUN))
+    kept = schemas.migrated(json_texts.object_of(folder / RUN, _ABOUT), SCHEMA, str(folder / RUN))
     if any(kept.get(name) != about[name] for name in about):
         raise BadInput(
             f"--output={run.output}: holds what another run learnt ({kept.get('command')}); give another folder, or "

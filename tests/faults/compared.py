@@ -94,6 +94,17 @@ def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
                    if name in found and expected[name] != found[name]]  # fmt: skip
 
 
+def verdict(expected: dict[str, str], found: dict[str, str]) -> tuple[str, str]:
+    """A word and what differs: "right", "left_over" (all is there, and something besides) or "differs"."""
+    return worded(differences(expected, found))
+
+
+def worded(differing: list[str]) -> tuple[str, str]:
+    """The same of sentences that `differences` gave."""
+    over = all(" besides" in one for one in differing)
+    return ("left_over" if over else "differs") if differing else "right", "; ".join(differing)[:600]
+
+
 def _where(one: str, other: str) -> str:
     place = next((i for i, (a, b) in enumerate(zip(one, other)) if a != b), min(len(one), len(other)))
     return f" from ...{one[max(0, place - 40) : place + 40]!r} to {other[max(0, place - 40) : place + 40]!r}"

@@ -11,12 +11,13 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Container
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.faults import commands, compared, kill, starve
 from tests.faults.commands import COMMANDS
-from tests.faults.outcomes import Outcome, key_of
+from tests.faults.outcomes import Outcome, key_of, tried
 from tests.faults.victims import Ended, Victims
 
 TRIES = 5
@@ -69,8 +70,7 @@ def attempt(
             found = {name: text.replace(str(out), str(work / "out")) for name, text in compared.snapshot(out).items()}
             differing += compared.differences(expected, found)
         differing += [f"{path.name} besides" for path in work.rglob("*.tmp-*")]
-    over = all(" besides" in one for one in differing)
-    return ("left_over" if over else "differs") if differing else "right", "; ".join(differing)[:600], where
+    return *compared.worded(differing), where
 
 
 def fits(ended: Ended, shared: str) -> bool:
@@ -100,7 +100,5 @@ def run(
                 left = [number for number in range(seed, seed + tries) if key_of(title, number) not in done]
                 whole = kill.undisturbed(every[0], CASES[case][0], place) if left else None
                 for number in left:
-                    began = time.perf_counter()
                     rng = random.Random(f"{title} {number}")
-                    outcome, said, where = attempt(every[:count], case, place, rng, whole)
-                    tell(Outcome("crowd", title, number, outcome, said, round(time.perf_counter() - began, 2), where))
+                    tell(tried("crowd", title, number, partial(attempt, every[:count], case, place, rng, whole)))

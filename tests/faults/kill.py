@@ -10,15 +10,15 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import time
 from collections.abc import Callable, Container, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.workdir import provenance
 from tests.faults import commands, compared
 from tests.faults.commands import COMMANDS
-from tests.faults.outcomes import Outcome, key_of
+from tests.faults.outcomes import Outcome, key_of, tried
 from tests.faults.victim import EVENTS
 from tests.faults.victims import Ended, Victims
 
@@ -120,11 +120,8 @@ def attempt(victims: Victims, name: str, place: Path, rng: random.Random, whole:
     ended = victims.run(command.module, line, work)
     if ended.code or ended.hung:
         return "hang" if ended.hung else "failed", last_line(ended), {"moments": moments, "err": ended.err[-1500:]}
-    differing = compared.differences(whole.wrote, compared.snapshot(work))
-    if differing:
-        over = all(" besides" in one for one in differing)
-        return "left_over" if over else "differs", "; ".join(differing)[:600], {"moments": moments}
-    return "right" if killed else "ended before", "", {"moments": moments}
+    word, said = compared.verdict(whole.wrote, compared.snapshot(work))
+    return "ended before" if word == "right" and not killed else word, said, {"moments": moments}
 
 
 def last_line(ended: Ended) -> str:
@@ -153,6 +150,5 @@ def run(
             left = [number for number in numbers(name, tries, seed) if key_of(name, number) not in done]
             whole = undisturbed(victims, name, place) if left else None
             for number in left:
-                began = time.perf_counter()
-                outcome, said, where = attempt(victims, name, place, random.Random(f"{name} {number}"), whole)
-                tell(Outcome("kill", name, number, outcome, said, round(time.perf_counter() - began, 2), where))
+                rng = random.Random(f"{name} {number}")
+                tell(tried("kill", name, number, partial(attempt, victims, name, place, rng, whole)))

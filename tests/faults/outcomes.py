@@ -7,7 +7,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -79,6 +79,21 @@ class Recorded(NamedTuple):
 
     runs: list[dict[str, Any]]
     tries: dict[str, Outcome]
+
+
+def tried(campaign: str, case: str, seed: int, attempt: Callable[[], tuple[str, str, dict[str, Any]]]) -> Outcome:
+    """One try with the seconds it took; `attempt` gives its outcome, what is to be said of it, and `where`."""
+    began = time.perf_counter()
+    outcome, said, where = attempt()
+    return Outcome(campaign, case, seed, outcome, said, round(time.perf_counter() - began, 2), where)
+
+
+def where_mounted(attempt: Callable[[], tuple[str, str, dict[str, Any]]]) -> tuple[str, str, dict[str, Any]]:
+    """An attempt that mounts a file system of its own; "not run", with what the machine said, where it may not."""
+    try:
+        return attempt()
+    except OSError as error:
+        return "not run", str(error), {}
 
 
 def begin(records: Path, campaign: str, **asked: Any) -> None:

@@ -6,12 +6,13 @@ import random
 import shutil
 import time
 from collections.abc import Callable, Container
+from functools import partial
 from pathlib import Path
 
 from tests import children
 from tests.faults import commands, compared, kill
 from tests.faults.commands import COMMANDS, Command
-from tests.faults.outcomes import Outcome, key_of
+from tests.faults.outcomes import Outcome, key_of, tried
 from tests.faults.victims import Ended, Victims
 
 TRIES = 20
@@ -73,9 +74,7 @@ def attempt(pair: tuple[Victims, Victims], name: str, place: Path, rng: random.R
     wrote = compared.snapshot(work)
     if whole is None:
         return kill.Whole(last[0].seconds, last[0].counts, last[0].peak_kb, wrote)
-    differing = compared.differences(whole.wrote, wrote)
-    over = all(" besides" in one for one in differing)
-    return ("left_over" if over else "differs") if differing else "right", "; ".join(differing)[:600], where
+    return *compared.verdict(whole.wrote, wrote), where
 
 
 def run(
@@ -94,6 +93,5 @@ def run(
             left = [number for number in range(seed, seed + tries) if key_of(name, number) not in done]
             whole = attempt((one, two), name, place, random.Random(0), None) if left else None
             for number in left:
-                began = time.perf_counter()
-                outcome, said, where = attempt((one, two), name, place, random.Random(f"two {name} {number}"), whole)
-                tell(Outcome("pairs", name, number, outcome, said, round(time.perf_counter() - began, 2), where))
+                rng = random.Random(f"two {name} {number}")
+                tell(tried("pairs", name, number, partial(attempt, (one, two), name, place, rng, whole)))

@@ -14,11 +14,12 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Container, Iterator
+from functools import partial
 from pathlib import Path
 
 from tests.faults import commands, compared, kill
 from tests.faults.commands import COMMANDS
-from tests.faults.outcomes import Outcome, key_of
+from tests.faults.outcomes import Outcome, key_of, tried, where_mounted
 from tests.faults.victims import Victims
 
 TRIES = 20
@@ -97,9 +98,7 @@ def attempt(victims: Victims, name: str, place: Path, rng: random.Random, whole:
         ended = victims.run(command.module, line, work)
         if ended.code or ended.hung:
             return "hang" if ended.hung else "failed", kill.last_line(ended), {**where, "err": ended.err[-1500:]}
-        differing = compared.differences(whole.wrote, compared.snapshot(work))
-        over = all(" besides" in one for one in differing)
-        return ("left_over" if over else "differs") if differing else "right", "; ".join(differing)[:600], where
+        return *compared.verdict(whole.wrote, compared.snapshot(work)), where
 
 
 def run(
@@ -117,10 +116,5 @@ def run(
             left = [number for number in range(seed, seed + tries) if key_of(name, number) not in done]
             whole = kill.undisturbed(victims, name, place) if left else None
             for number in left:
-                began = time.perf_counter()
-                try:
-                    found = attempt(victims, name, place, random.Random(f"power {name} {number}"), whole)
-                except OSError as error:
-                    found = ("not run", str(error), {})
-                outcome, said, where = found
-                tell(Outcome("power", name, number, outcome, said, round(time.perf_counter() - began, 2), where))
+                one = partial(attempt, victims, name, place, random.Random(f"power {name} {number}"), whole)
+                tell(tried("power", name, number, partial(where_mounted, one)))

@@ -12,15 +12,15 @@ import random
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Callable, Container, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dhauds_jax.workdir import provenance
 from tests.faults import commands, compared, happening, kill
 from tests.faults.commands import COMMANDS
-from tests.faults.outcomes import Outcome, key_of
+from tests.faults.outcomes import Outcome, key_of, tried, where_mounted
 from tests.faults.victims import Ended, Victims
 
 TRIES = 5
@@ -221,10 +221,9 @@ def attempt(victims: Victims, fault: str, name: str, place: Path, rng: random.Ra
         )
     if ended.code or ended.hung:
         return "hang" if ended.hung else "failed", kill.last_line(ended), {**where, "err": ended.err[-1500:]}
-    differing = compared.differences(one.whole.wrote, compared.snapshot(work / "out"))
-    if differing:
-        over = all(" besides" in one for one in differing)
-        return "left_over" if over else "differs", "; ".join(differing)[:600], where
+    word, differing = compared.verdict(one.whole.wrote, compared.snapshot(work / "out"))
+    if word != "right":
+        return word, differing, where
     return ("left_over" if left else outcome), "; ".join(left) if left else said, where
 
 
@@ -260,10 +259,5 @@ def run(
             case = f"{fault}, {name}"
             if key_of(case, number) in done:
                 continue
-            began = time.perf_counter()
-            try:
-                found = attempt(victims, fault, name, place, random.Random(f"{case} {number}"))
-            except OSError as error:
-                found = ("not run", str(error), {})
-            outcome, said, where = found
-            tell(Outcome("starve", case, number, outcome, said, round(time.perf_counter() - began, 2), where))
+            one = partial(attempt, victims, fault, name, place, random.Random(f"{case} {number}"))
+            tell(tried("starve", case, number, partial(where_mounted, one)))

@@ -5,6 +5,7 @@ import random
 import pytest
 
 from tests.faults import crowds, kill, power, starve
+from tests.faults.outcomes import where_mounted
 from tests.faults.victims import Ended
 
 ERROR = "error: --output=out: cannot be written to (No space left on device), expected a folder that can\n"
@@ -56,10 +57,7 @@ OF_THE_MACHINE = ("too few files", "too little memory")
 @pytest.mark.faults
 @pytest.mark.parametrize("fault", [fault for fault in starve.FAULTS if fault not in OF_THE_MACHINE])
 def test_a_starved_command_says_so_and_goes_on_to_the_same(fault, starved, victims):
-    try:
-        found = starve.attempt(victims, fault, "embed", starved, random.Random(f"{fault} 0"))
-    except OSError as error:
-        found = ("not run", str(error), {})
+    found = where_mounted(lambda: starve.attempt(victims, fault, "embed", starved, random.Random(f"{fault} 0")))
     assert came(found)[0] in ("right", "refused"), found
 
 
@@ -67,8 +65,5 @@ def test_a_starved_command_says_so_and_goes_on_to_the_same(fault, starved, victi
 @pytest.mark.parametrize("seed", range(2))
 def test_a_machine_that_goes_off_loses_nothing_that_counts(seed, place, victims):
     whole = kill.undisturbed(victims, "embed", place)
-    try:
-        found = power.attempt(victims, "embed", place, random.Random(seed), whole)
-    except OSError as error:
-        found = ("not run", str(error), {})
+    found = where_mounted(lambda: power.attempt(victims, "embed", place, random.Random(seed), whole))
     assert came(found)[0] in ("right", "ended before"), found
