@@ -340,6 +340,20 @@ def test_clips_that_filters_leave_out_are_predicted_and_counted():
     assert sessions.totals()["left_out"] == {"silent": 1, "repeated": 1}
 
 
+@pytest.mark.parametrize("shadow", [True, False])
+def test_a_clip_that_no_model_can_answer_is_not_learnt_from(shadow):
+    """Finite samples may be too loud for a network; one such clip would have every update of 64 clips refused."""
+    sessions = sessions_of(tiny_model(), asked(limits=Limits(), shadow=shadow, update="idle"))
+    name = sessions.open()
+    loud = np.full(256, 1e38, np.float32)
+    assert np.isnan(one_by_one(sessions, name, loud[None])).any()
+    one_by_one(sessions, name, WAVES[:4])
+    sessions._holding.get(name).finish()
+    told = sessions.describe(name)
+    assert told["clips_left_out"] == {"not_finite": 1} and told["clips_learnt_from"] == 4
+    assert (told["updates"], told["rollbacks"], told["answers_from"]) == (1, 0, "session")
+
+
 @pytest.mark.parametrize(("method", "said"), [
     ("shot", "looks at the whole set"), ("notela", "looks at the whole set"), ("conmix", "looks at the whole set"),
     ("eata", "labelled source"), ("ttt", "auxiliary head"),
