@@ -195,6 +195,15 @@ def test_a_refused_update_leaves_the_state_as_it_was():
     assert sessions.totals()["rollbacks_by_reason"] == {"information": 2}
 
 
+def test_signs_that_are_not_finite_can_be_told():
+    """Weights of 1e20 are finite, and their distance from the first ones is not."""
+    sessions = sessions_of(tiny_model(), asked())
+    name = sessions.open()
+    sessions._holding.get(name)._note(Verdict(False, "drift", {"drift": float("inf"), "confidence": (0.5, np.nan)}))
+    told = json.loads(json.dumps(sessions.describe(name), allow_nan=False))
+    assert told["signs"] == told["verdicts"][0]["signs"] == {"drift": None, "confidence": [0.5, None]}
+
+
 def test_refusals_in_a_row_go_further_back():
     *_, states = decided([1, 1, 0, 0, 1])
     assert states[3] is states[2] and states[4] is states[1]
