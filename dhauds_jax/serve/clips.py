@@ -10,7 +10,6 @@ from jaxtyping import Bool, Float
 
 from dhauds_jax.tta.feeding import as_int16
 
-
 NOT_FINITE = "not_finite"
 """Why a clip is not learnt from of which the source model makes no finite numbers, beside `filters.KINDS`."""
 
