@@ -99,7 +99,7 @@ class Estimate:
         self._parts, self._unit, self._few, self._resumed, self._clock = parts, unit, few, resumed, clock
         self._left, self._to_do = float(parts) if work is None else work, parts
         self._begun, self._count, self._done, self._said = clock(), 0, 0.0, _WITHIN.get()
-        self._first, self._apart, self._apart_s, self._apart_work = 0, 0, 0.0, 0.0
+        self._first, self._first_s, self._apart, self._apart_s, self._apart_work = 0, 0.0, 0, 0.0, 0.0
         self._since, self._last = self._begun if few else None, self._begun
 
     def compiled(self, work: float = 1.0) -> None:
@@ -124,7 +124,7 @@ class Estimate:
         now, self._left, self._to_do = self._clock(), self._left - work, self._to_do - parts
         self._last = now
         if self._since is None:
-            self._since, self._first = now, parts
+            self._since, self._first, self._first_s = now, parts, now - self._begun
             return
         self._count, self._done = self._count + parts, self._done + work
         measured = now - self._since
@@ -153,5 +153,5 @@ class Estimate:
         begun = "the first" if first == 1 else f"the first {first:,}"
         if self._few:
             return f"estimate: about {duration(seconds)} for {over}, from {begun}, reading and compiling included"
-        apart = f"{begun}, which took {duration(self._since - self._begun)} and may have compiled"
+        apart = f"{begun}, which took {duration(self._first_s)} and may have compiled"
         return f"estimate: about {duration(seconds)} for {over}, from {counted(self._count, self._unit)} after {apart}"

@@ -20,7 +20,7 @@ FIRST = "in its first {}, which may compile"
 """What a bar of steps, epochs or batches waits for before the first one has ended."""
 
 Bar = tqdm
-"""The type of a bar: `update`, `set_postfix`, `close`, and iteration where it has something to iterate over."""
+"""The type of a bar: `update`, `apart`, `set_postfix`, `close`, and iteration over what it was given."""
 
 _SO_FAR = "{desc}: {n_fmt} of {total_fmt} in {elapsed}{postfix}"
 _COUNTS = "{desc}: {n_fmt} of {total_fmt} in {elapsed}, {remaining} to go, {rate_fmt}{postfix}"
@@ -53,6 +53,7 @@ class _Bar(tqdm):
     """A bar whose rate leaves out its first step, which compiles: before the second has ended there is no estimate."""
 
     _first: tuple[float, float] | None = None  # the count and the time when the first step had ended
+    _ended: float = 0.0  # the time when the last one had
     _estimate: Estimate | None = None
 
     def of_all(self) -> None:
@@ -60,6 +61,14 @@ class _Bar(tqdm):
         if not self.disable and self.total:
             left, again = int(self.total - self.n), self.n > 0
             self._estimate = Estimate(left, self.unit, resumed=again, clock=self._time)
+
+    def apart(self) -> None:
+        """What passed since the last step, such as compiling between two, came once and tells nothing of others."""
+        if self._first is not None:
+            count, since = self._first
+            self._first = count, since + self._time() - self._ended
+        if self._estimate is not None:
+            self._estimate.there(0, 0)
 
     def __iter__(self) -> Iterator[Any]:
         if self.disable:
@@ -73,8 +82,9 @@ class _Bar(tqdm):
             self.close()
 
     def update(self, n: float | None = 1) -> bool | None:
-        if self._first is None and not self.disable and n:
-            self._first = self.n + n, self._time()
+        if not self.disable and n:
+            self._ended = self._time()
+            self._first = self._first or (self.n + n, self._ended)
         shown = super().update(n)
         if self._estimate is not None and n:
             self._estimate.part(n, n)

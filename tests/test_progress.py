@@ -73,6 +73,26 @@ def test_the_first_step_which_compiles_is_left_out_of_the_estimate(monkeypatch):
     ]
 
 
+def test_what_compiles_between_steps_is_left_out_too(monkeypatch):
+    """Before, "about 15 min for all 320 steps" of a training of 45 s: four steps, and the first scores among them."""
+    now = [0.0]
+    monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+    monkeypatch.setattr(sys, "stderr", stream := io.StringIO())
+    with progress.progress_bar(desc="train", total=100, unit="step", whole=True) as bar:
+        for second in (15.0, 16.0, 17.0, 48.0, 49.0, 50.0, 51.0):
+            now[0] = second
+            bar.update()
+            if second == 17.0:
+                now[0] = 47.0
+                bar.apart()
+    assert stream.getvalue().splitlines() == [
+        "train: 1 of 100 in 00:15",
+        "train: 4 of 100 in 00:48, 01:36 to go,  1.00step/s",
+        "estimate: about 2 min for all 100 steps, from 5 steps after the first, which took 15 s and may have compiled",
+        "train: 7 of 100 in 00:51, 01:33 to go,  1.00step/s",
+    ]
+
+
 def test_a_run_that_goes_on_leaves_its_own_first_step_out(monkeypatch):
     assert run_by_clock(monkeypatch, [60.0, 70.0], total=12, initial=6) == [
         "train: 7 of 12 in 01:00",

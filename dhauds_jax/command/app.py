@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import re
 import shlex
 import signal
 import sys
@@ -69,11 +70,16 @@ NO_READER = 141
 """Exit code where nobody reads the output any more (`| head`): what a shell has for a program that ends so."""
 
 
+_MISSING = re.compile(r"^flag (--\w+)=None(?=: must be given)", re.MULTILINE)
+
+
 def _parse(argv: list[str]) -> list[str]:
     try:
         rest = FLAGS(argv)
     except flags.Error as error:
-        print(one_line(f"error: {error}"), file=sys.stderr)
+        # absl has a line for each flag that is wrong, and calls one that is missing --name=None.
+        wrong = _MISSING.sub(r"\1", str(error)).replace("\n", "; ")
+        print(one_line(f"error: {wrong}"), file=sys.stderr)
         sys.exit(BAD_INPUT)
     _expand_home(FLAGS)
     if len(rest) > 1:

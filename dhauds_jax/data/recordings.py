@@ -78,18 +78,18 @@ class Listed(NamedTuple):
 def find(audio_dir: Path | str, flag: str = "audio_dir", expected: str = EXPECTED) -> Listed:
     """All recordings below a folder, by the rule of `walking`; or the one file that is given in its place.
 
-    Sentences name the flag that gave the folder, and what it is expected to hold.
+    Sentences name the flag that gave the folder ("" for none), and what it is expected to hold.
 
     Raises:
       BadInput: no such folder, or no recording in it that can be read.
     """
-    folder = Path(audio_dir)
+    folder, given = Path(audio_dir), _given(flag, audio_dir)
     if folder.is_file() and formats.has_sound(folder.name) and not formats.can_be_read(folder.name):
-        raise BadInput(f"--{flag}={audio_dir}: {formats.left_out([folder], folder.parent)[0]}")
+        raise BadInput(f"{given}: {formats.left_out([folder], folder.parent)[0]}")
     if folder.is_file():
         return Listed(folder.parent, [folder])
     if not folder.is_dir():
-        raise BadInput(f"--{flag}={audio_dir}: no such folder, expected one with {expected}")
+        raise BadInput(f"{given}: no such folder, expected one with {expected}")
     walked = walking.below(folder)
     others = [path for path in walked.files if formats.has_sound(path.name) and not formats.can_be_read(path.name)]
     said = formats.left_out(others, folder)
@@ -100,7 +100,7 @@ def find(audio_dir: Path | str, flag: str = "audio_dir", expected: str = EXPECTE
     found = [path for path in walked.files if formats.can_be_read(path.name)]
     if not found:
         held = "; ".join((f"{counted(len(walked.files), 'file')} and no recording that can be read", *said))
-        raise BadInput(f"--{flag}={audio_dir}: {held}, expected {expected}")
+        raise BadInput(f"{given}: {held}, expected {expected}")
     return Listed(folder, found, tuple(formats.kinds(others).items()), said)
 
 
@@ -149,7 +149,7 @@ def load(
         _check_room([path for _, path in named], spool, wanted)
     keeper = Keeper(length, spool, reread)
     try:
-        found = _read(named, keeper, wanted, on_bad_file, f"--{flag}={sounds}")
+        found = _read(named, keeper, wanted, on_bad_file, _given(flag, sounds))
     finally:
         keeper.close()
     unread = [notice for one in listed for notice in one.notices]
@@ -157,6 +157,11 @@ def load(
         notices=(*found.notices, *unread, *silence(found.silent)),
         left_out=tuple(kind for one in listed for kind in one.left_out),
     )
+
+
+def _given(flag: str, value: object) -> str:
+    """What a sentence about a flag's value begins with."""
+    return f"--{flag}={value}" if flag else str(value)
 
 
 class _Wanted(NamedTuple):

@@ -39,6 +39,7 @@ class Predictions(NamedTuple):
       windows: (windows, classes).
       owner: (windows,), the file of each window.
       spans: (windows, 2), seconds in its file at which a window's sound starts and ends.
+      notices: what is to be said of the recordings (resampled, silent, left out, ...), as sentences.
     """
 
     files: tuple[str, ...]
@@ -47,6 +48,7 @@ class Predictions(NamedTuple):
     windows: Float[np.ndarray, "windows classes"]
     owner: Int[np.ndarray, " windows"]
     spans: Float[np.ndarray, "windows 2"]
+    notices: tuple[str, ...] = ()
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -104,4 +106,4 @@ def predictions(
 ) -> Predictions:
     """The predictions of recordings from the probabilities of their windows."""
     per_file = recordings.per_file(probabilities, found.owner, len(found.files))
-    return Predictions(found.files, classes, per_file, probabilities, found.owner, found.spans)
+    return Predictions(found.files, classes, per_file, probabilities, found.owner, found.spans, found.notices)

@@ -189,7 +189,7 @@ class Model:
         """
         how = Request(
             method,
-            methods.resolve_options(method, profile, options or {}),
+            methods.resolve_options(method, profile, _options(options)),
             profile=profile,
             online=online,
             epochs=epochs,
@@ -266,6 +266,13 @@ class Model:
         return checkpoint.save(folder, self.variables, self.config, kept, beside)
 
 
+def _options(given: object) -> Mapping[str, Any]:
+    """A method's options by name; none where none are given."""
+    if given is None or isinstance(given, Mapping):
+        return given or {}
+    raise BadInput(f"options={given!r}: expected them by name, such as options={{'lr': 1e-3}}")
+
+
 def load(
     place: str | Path,
     *,
@@ -297,6 +304,7 @@ def load(
             )
         return load_named(place, class_names, template=template, precision=precision)
     precisions.check_precision(precision)
+    place = Path(place).expanduser() if str(place).startswith("~") else place
     variables, config, extra = checkpoint.load(place)
     made = compiled.classifier(config.to_json(), precision, convolution, compiled.lost_rows(extra))
     bank = banks.read(checkpoint.place_of(place))

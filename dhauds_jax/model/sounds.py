@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +24,8 @@ Sounds = str | Path | np.ndarray | Recordings | Sequence
 def read(sounds: Sounds, config: ClassifierConfig, *, rate: int | None = None, overlap: float = 0.0) -> Recordings:
     """Recordings at a network's rate, in windows of its length; a bad file raises.
 
+    A warning says how many files of a folder are of kinds that are not read.
+
     Args:
       sounds: see `Sounds`.
       config: of the network.
@@ -37,13 +41,34 @@ def read(sounds: Sounds, config: ClassifierConfig, *, rate: int | None = None, o
     layout, resampler = read_as["layout"], read_as["resampler"]
     wanted = {"sample_rate": config.sample_rate, "length": config.length, "overlap": overlap, "layout": layout}
     if isinstance(sounds, str | Path):
-        return recordings.load(sounds, on_bad_file="stop", resampler=resampler, **wanted)
+        return _of_files(sounds, resampler=resampler, **wanted)
+    _check_kind(sounds)
     if isinstance(sounds, np.ndarray):
         _check_shape(sounds)
     items = [sounds] if isinstance(sounds, np.ndarray) and sounds.ndim == 1 else list(sounds)
     if items and all(isinstance(item, str | Path) for item in items):
-        return recordings.load(items, on_bad_file="stop", resampler=resampler, **wanted)
+        return _of_files(items, resampler=resampler, **wanted)
     return recordings.of_waves([_wave(item, rate, config.sample_rate, resampler) for item in items], **wanted)
+
+
+def _of_files(sounds: str | Path | Sequence[str | Path], **wanted: Any) -> Recordings:
+    """What files and folders hold, `~` standing for the home folder; nothing of them is left out without a word."""
+    one = isinstance(sounds, str | Path)
+    places = [Path(place).expanduser() for place in ([sounds] if one else sounds)]
+    found = recordings.load(places[0] if one else places, on_bad_file="stop", flag="", **wanted)
+    if found.left_out:
+        kinds = ", ".join(f"{count} {ending}" for ending, count in found.left_out)
+        warnings.warn(
+            f"recordings of kinds that are not read were left out ({kinds}): convert them, as with ffmpeg -i NAME.m4a "
+            "NAME.wav",
+            stacklevel=4,  # who called predict, adapt or embed
+        )
+    return found
+
+
+def _check_kind(sounds: object) -> None:
+    if not isinstance(sounds, np.ndarray | Sequence):
+        raise BadInput(f"recordings: got {type(sounds).__name__}, expected a file, a folder, a list of them, or arrays")
 
 
 def _check_shape(array: np.ndarray) -> None:

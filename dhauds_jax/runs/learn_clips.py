@@ -128,7 +128,7 @@ def _check_count(folder: str, flag: str, name: str, found: int, lost: int, least
 def _listed(folder: str, flag: str, known: Sequence[str]) -> tuple[dict[str, list[Path]], list[str]]:
     """The recordings of every class, by its name in composed form, and what is to be said."""
     try:
-        clips, said = folder_per_class.find_clips(folder)
+        clips, said = folder_per_class.find_clips(folder, hold_back=False)
     except BadInput as error:
         raise BadInput(str(error).replace("--data_dir", f"--{flag}")) from None
     root = Path(folder)

@@ -295,6 +295,8 @@ def train(
             given = (clips, options.batch_size, key, epoch, bar, epoch == first, where)
             done = _epoch(step, state, *given, begun if epoch == first else (), stop, steps)
             logits = score(done.variables, validation)
+            if epoch == first:  # the first scores compile, too
+                bar.apart()
             check_finite_logits(logits, f"after epoch {epoch + 1} of {options.epochs}; lower --lr")
             scores = {name: getattr(metrics, name)(logits, validation.labels) for name in SCORES}
             accuracy = scores["accuracy"]

@@ -189,6 +189,44 @@ def test_usual_names_of_splits_are_known_in_any_case(tmp_path, folders, splits):
         assert [ref.id for ref in listed(tmp_path, split)] == [f"{folder}/cat/a.wav", f"{folder}/dog/deep/er/b.wav"]
 
 
+def test_without_a_validation_folder_a_share_of_train_is_val(tmp_path):
+    """Before, `check_data` found nothing wrong with train/ and test/, and training refused them."""
+    make(tmp_path, *(f"Train/{name}/{n}.wav" for name in ("cat", "dog") for n in range(20)), "test/cat/a.wav")
+    data = sets.get("folder", tmp_path)
+    assert data.splits == ("train", "val", "test")
+    # By hashlib: SHA-1 of the id modulo 100 is below 10.
+    held = ["Train/cat/10.wav", "Train/cat/15.wav"]
+    refs, notices = data.listing(tmp_path, "val", False)
+    assert [ref.id for ref in refs] == held
+    assert notices == ("2 of the 40 clips of train/ are val, by a hash of the name, since no folder val/ has any",)
+    assert len(listed(tmp_path, "train")) == 38 and len(listed(tmp_path, "test")) == 1
+    assert list(folder_per_class.find_clips(tmp_path, hold_back=False).clips) == ["train", "test"]
+    assert check_copy("folder", tmp_path, progress=False).clips == {"train": 38, "val": 2, "test": 1}
+
+
+def test_recordings_that_lie_in_no_folder_of_a_class_are_said(tmp_path):
+    """Before, they "were left out: convert with ffmpeg -i NAME.wav NAME.wav"."""
+    make(tmp_path, "a.wav", "b.wav", "c.m4a")
+    with pytest.raises(ValueError) as caught:
+        sets.get("folder", tmp_path)
+    assert str(caught.value).startswith(
+        f"--data_dir={tmp_path}: 2 recordings in it lie in no folder of a class (the first: a.wav); 1 .m4a file was "
+        "left out (the first: c.m4a): convert with ffmpeg -i NAME.m4a NAME.wav, expected <class>/*.wav"
+    )
+
+
+def test_classes_inside_folders_of_places_are_said(tmp_path):
+    make(tmp_path / "in", *(f"{place}/{name}/x.wav" for place in ("home", "park") for name in ("cat", "dog")))
+    assert folder_per_class.find_clips(tmp_path / "in").notices == (
+        "the classes are home, park, and folders of the same names lie in several of them (cat, dog); if these are the "
+        "classes, their folders come first: cat/home/*.wav",
+    )
+    make(tmp_path / "out", *(f"{name}/day{n}/x.wav" for n in range(2) for name in ("cat", "dog")))
+    make(tmp_path / "both", *(f"{name}/{way}/x.wav" for way in ("near", "far") for name in ("cat", "dog")), "cat/y.wav")
+    assert folder_per_class.find_clips(tmp_path / "out").notices == ()
+    assert folder_per_class.find_clips(tmp_path / "both").notices == ()
+
+
 def test_a_splits_own_name_wins_and_two_others_are_refused(tmp_path):
     make(tmp_path, "train/cat/a.wav", "val/cat/a.wav", "dev/cat/a.wav", "dev/cat/b.wav")
     refs, notices = sets.get("folder", tmp_path).listing(tmp_path, "val", False)
@@ -242,7 +280,7 @@ def test_what_is_not_used_is_named(tmp_path):
 
 def test_classes_whose_names_differ_in_case_alone_are_said(tmp_path):
     """Before, a class that is spelled otherwise in another split was a class of its own without a word."""
-    for place in ("train/Dog", "train/cat", "test/dog", "test/cat"):
+    for place in ("train/Dog", "train/cat", "val/cat", "test/dog", "test/cat"):
         write_clip(tmp_path / place / "x.wav", 1, rate=16_000, seconds=0.05)
     assert sets.get("folder", tmp_path).classes == ("Dog", "cat", "dog")
     _, notices = sets.get("folder").listing(tmp_path, "test", False)

@@ -75,6 +75,11 @@ def test_list_knows_the_names_that_only_their_room_has(kind):
     ("words", "message"),
     [
         (["experiments.adapt"], "error: "),
+        (
+            ["experiments.classify"],  # before, "flag --audio_dir=None: ... (--help)\\x0aflag --output=None: ..."
+            "error: --audio_dir: must be given: Folder of recordings, searched with its folders, or one recording "
+            "(--help); --output: must be given: Folder of the results, of one run (--help)\n",
+        ),
         (["experiments.train", "--dataset=synthetic", "--workdir=x", "--epochs=many"], "error: flag --epochs=many"),
         (["experiments.train", "--dataset=synthetic", "--workdir=x", "--epohcs=3"], "error: Unknown command line flag"),
         (["experiments.report", "--workdir=nowhere"], "error: no records in nowhere"),

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 import dhauds_jax
-from dhauds_jax.model import adapting
+from dhauds_jax.model import adapting, record, sounds
 from dhauds_jax.nets import checkpoint, zoo
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.tta.methods.source import source
@@ -115,8 +115,6 @@ def test_a_model_that_is_adapted_again_compiles_nothing_again(place):
 
 
 def _read(model, place):
-    from dhauds_jax.model import sounds
-
     return sounds.read(place / "audio", model.config)
 
 
@@ -134,7 +132,7 @@ def _read(model, place):
         ),
         (np.full(5, 3e4), {"rate": 16_000}, r"^an array with samples up to 3e\+04: expected \[-1, 1\); 16-bit numbers"),
         ([], {"rate": 16_000}, "^no recordings: expected at least one$"),
-        ("nowhere", {}, "nowhere"),
+        ("nowhere", {}, "^nowhere: no such folder, expected one with recordings"),
     ],
 )
 def test_what_cannot_be_read_is_said_in_one_sentence(place, sounds, given, message):
@@ -151,6 +149,28 @@ def test_what_cannot_be_adapted_is_said_in_one_sentence(place):
         model.adapt(place / "audio" / "0.wav", method="tent")
     with pytest.raises(dhauds_jax.BadInput, match="method tent has no option 'k'"):
         model.adapt(place / "audio", method="tent", options={"k": 1})
+
+
+def test_what_is_of_another_kind_is_said(place):
+    """Before, "'int' object is not iterable". In tests the checks of types would refuse it a door earlier."""
+    with pytest.raises(dhauds_jax.BadInput, match=r"^recordings: got int, expected a file, a folder, a list of them"):
+        sounds._check_kind(3)
+    with pytest.raises(dhauds_jax.BadInput, match=r"^options='lr=1': expected them by name, such as options=\{'lr'"):
+        record._options("lr=1")
+    assert record._options(None) == {}
+
+
+def test_what_is_left_out_and_what_is_said_of_recordings_reaches_python(place, tmp_path, monkeypatch):
+    """Before, kinds that are not read, and files without sound, passed in silence."""
+    model = dhauds_jax.load(place / "checkpoint")
+    soundfile.write(tmp_path / "a.wav", np.zeros(900), tiny.RATE, subtype="PCM_16")
+    assert model.predict(tmp_path).notices == ("1 file is silent (the first: a.wav): a label of silence says nothing",)
+    (tmp_path / "b.m4a").write_bytes(b"x")
+    (tmp_path / "c.M4A").write_bytes(b"x")
+    monkeypatch.setenv("HOME", str(tmp_path.parent))
+    with pytest.warns(UserWarning, match=r"not read were left out \(2 \.m4a\): convert them"):
+        found = model.predict(f"~/{tmp_path.name}")
+    assert found.files == ("a.wav",) and found.notices[0].startswith("2 .m4a files were left out")
 
 
 def test_a_network_that_was_trained_with_lost_rows_is_read_with_them(tmp_path):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -13,10 +12,11 @@ from typing import NamedTuple
 from dhauds_jax.data import formats, walking
 from dhauds_jax.data.audio import BadFile, measure
 from dhauds_jax.data.notices import OfSet
+from dhauds_jax.data.sets import folder_notices
 from dhauds_jax.data.sets.base import ClipRef, DataSet, Order, check_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import printable
-from dhauds_jax.wording import counted
+from dhauds_jax.wording import counted, plural
 
 SPLITS = ("train", "val", "test")
 SPLIT_NAMES = {
@@ -27,7 +27,6 @@ SPLIT_NAMES = {
 """What folders of splits are called, in any case."""
 VAL_PERCENT, TEST_PERCENT = 10, 10
 _THREADS = 8
-_NAMED = 5  # things that are named before the rest is counted
 _EXPECTED = "expected <class>/*.wav (or flac, ogg, mp3, ...), or train/, val/, test/ with such folders in each"
 
 
@@ -58,10 +57,14 @@ def split_of(clip_id: str) -> str:
     return "test" if digest < VAL_PERCENT + TEST_PERCENT else "train"
 
 
-def find_clips(data_dir: Path | str | None) -> Found:
+def find_clips(data_dir: Path | str | None, *, hold_back: bool = True) -> Found:
     """Finds every clip: all recordings below a class's folder are the class's.
 
     Names are taken in Unicode's composed form, so that a Mac's copy has the same ids.
+
+    Args:
+      data_dir: the folder.
+      hold_back: whether, of a folder with train/ and without val/, a share of train is val, by the hash of `split_of`.
 
     Raises:
       BadInput: no folder given, it does not exist, no class folders, both layouts at once, two folders of one split, or
@@ -76,14 +79,14 @@ def find_clips(data_dir: Path | str | None) -> Found:
     sound = [path for path in walked.files if formats.has_sound(path.name)]
     depths = defaultdict(set)  # of the recordings in each folder of the root
     for path in filter(formats.can_be_read, sound):
-        if len(parts := _parts(path, root)) > 1:
+        if len(parts := folder_notices.parts_of(path, root)) > 1:
             depths[parts[0]].add(min(len(parts), 3))
     splits = _split_folders(root, depths)
     level = 1 if splits else 0  # of the class among the parts of a path
     parts = {split: [] for split in (splits.values() if splits else SPLITS)}
     unread = []
     for path in sound:
-        names = _parts(path, root)
+        names = folder_notices.parts_of(path, root)
         if len(names) < level + 2 or (splits and names[0] not in splits):
             continue
         if not formats.can_be_read(path.name):
@@ -93,10 +96,25 @@ def find_clips(data_dir: Path | str | None) -> Found:
         split = splits[names[0]] if splits else split_of(name)
         parts[split].append((name, _name(names[level]), path))
     if not any(parts.values()):
-        said = "; ".join(("no folder in it has audio files that can be read", *formats.left_out(sound, root)))
-        raise BadInput(f"--data_dir={data_dir}: {said}, {_EXPECTED}")
+        raise BadInput(f"--data_dir={data_dir}: {'; '.join(folder_notices.none_of(sound, root))}, {_EXPECTED}")
+    held = _held_back(parts) if splits and hold_back else ()
     clips = {split: sorted(parts[split]) for split in SPLITS if split in parts}
-    return Found(clips, tuple(map(OfSet, (*formats.left_out(unread, root), *_unused(root, walked, splits, clips)))))
+    said = (*formats.left_out(unread, root), *held, *folder_notices.unused(root, walked, splits, clips))
+    said += () if splits else folder_notices.same_inside(walked, root)
+    return Found(clips, tuple(map(OfSet, said)))
+
+
+def _held_back(parts: dict[str, list[tuple[str, str, Path]]]) -> tuple[str, ...]:
+    """Moves a share of train to a val that has no folder, and says so; nothing where either would be empty."""
+    if "val" in parts or "train" not in parts:
+        return ()
+    held = [clip for clip in parts["train"] if split_of(clip[0]) == "val"]
+    kept = [clip for clip in parts["train"] if split_of(clip[0]) != "val"]
+    if not held or not kept:
+        return ()
+    parts["train"], parts["val"] = kept, held
+    of, are = counted(len(held) + len(kept), "clip"), plural(len(held), "is", "are")
+    return (f"{len(held):,} of the {of} of train/ {are} val, by a hash of the name, since no folder val/ has any",)
 
 
 def _split_folders(root: Path, depths: dict[str, set[int]]) -> dict[str, str]:
@@ -132,56 +150,6 @@ def _split_folders(root: Path, depths: dict[str, set[int]]) -> dict[str, str]:
             f"{_EXPECTED}; give --data_dir={root / only} if these are the classes"
         )
     return splits
-
-
-def _unused(
-    root: Path, walked: walking.Walked, splits: dict[str, str], clips: dict[str, list[tuple[str, str, Path]]]
-) -> tuple[str, ...]:
-    """What lies beside the clips, as sentences."""
-    level = 2 if splits else 1  # parts of a class folder's path
-    used = {_parts(path, root)[:level] for part in clips.values() for _, _, path in part}
-    holds = Counter(_parts(path, root)[:level] for path in walked.files if formats.has_sound(path.name))
-    beside, idle, unread, neither = [], [], [], []
-    for path in walked.files:
-        names = _parts(path, root)
-        if len(names) == 1 or (len(names) == 2 and names[0] in splits):
-            beside.append("/".join(names))
-    for path in walked.folders:
-        names = _parts(path, root)
-        if splits and len(names) == 1 and names[0] not in splits:
-            inside = sum(count for place, count in holds.items() if place[0] == names[0])
-            neither.append(f"{names[0]} ({counted(inside, 'recording')})")
-        elif len(names) == level and names not in used and (not splits or names[0] in splits):
-            (unread if holds[names] else idle).append("/".join(names))
-    kept = defaultdict(set)  # names of classes by what they are without regard to case
-    for part in clips.values():
-        for _, name, _ in part:
-            kept[name.casefold()].add(name)
-    twins = [" and ".join(sorted(names)) for names in kept.values() if len(names) > 1]
-    found = (
-        ("names that differ in case alone are classes of their own", twins),
-        ("files beside the class folders are not used", beside),
-        ("folders without recordings are no classes", idle),
-        ("folders without a recording that can be read are no classes", unread),
-        ("folders beside those of the splits are not used", neither),
-        ("links to folders that are read under another name are not followed", _relative(walked.again, root)),
-    )
-    return tuple(f"{what}: {_some(names)}" for what, names in found if names)
-
-
-def _parts(path: Path, root: Path) -> tuple[str, ...]:
-    """The names from the root on, of a path that was found below it."""
-    return path.parts[len(root.parts) :]
-
-
-def _relative(paths: Iterable[Path], root: Path) -> list[str]:
-    return [path.relative_to(root).as_posix() for path in paths]
-
-
-def _some(names: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(map(printable, names[:_NAMED])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def at(data_dir: Path | str) -> DataSet:
@@ -224,7 +192,7 @@ def listing(data_dir: Path | str | None, split: str, allow_partial: bool) -> tup
         raise BadInput(
             f"--data_dir={data_dir}: none of its clips is in the split {split!r}, expected some (there are {there}, "
             "which --split may name); without the folders train/, val/, test/ a hash of the name puts a tenth into val "
-            "and a tenth into test"
+            "and a tenth into test: make these folders, or add clips"
         )
     classes = _classes(clips)
     return [ClipRef(name, path, classes.index(label)) for name, label, path in clips[split]], notices
@@ -259,7 +227,7 @@ DATA_SET = DataSet(
     listing=listing,
     layout="""<class>/**/*.wav (or flac, mp3, ...)   split by a hash of the name: 80 % train, 10 % val, 10 % test
 or
-{train,val,test}/<class>/**/*.wav     any of the three""",
+{train,val,test}/<class>/**/*.wav     any of the three; without val/ it is a tenth of train/, by the same hash""",
     at=at,
 )
 """Without a folder it has no classes; `at` finds them, with the rate and the length."""
