@@ -192,9 +192,12 @@ def _read(
         said.add(name, reading.notices(wanted.sample_rate))
         paths.append(path)
     if not made.files:
-        first = ": ".join(skipped[0])
-        none = "its only file could not" if len(named) == 1 else f"none of {len(named)} files could"
-        raise BadInput(f"{given}: {none} be read, the first: {first}")
+        none = (
+            "its only file could not be read"
+            if len(named) == 1
+            else f"none of {len(named)} files could be read, the first"
+        )
+        raise BadInput(": ".join((given, none, *skipped[0])))
 
     def again(file: int) -> Iterator[np.ndarray]:
         blocks, _ = read_blocks(paths[file], wanted.sample_rate, wanted.resampler)

@@ -215,7 +215,9 @@ def _config_text(folder: str | Path) -> tuple[str, str]:
             f"comes with the package ({', '.join(boxed.names())})"
         )
     if not (folder / CONFIG).is_file():
-        raise BadInput(f"checkpoint {folder}: has no {CONFIG}, expected a folder that train or convert wrote")
+        inside = folder / "checkpoint"  # what train, classify and learn write lies in their output
+        meant = f"; {inside} is one" if (inside / CONFIG).is_file() else ""
+        raise BadInput(f"checkpoint {folder}: has no {CONFIG}, expected a folder that train or convert wrote{meant}")
     path = folder / CONFIG
     try:
         return bare_text(path.read_text(encoding="utf-8"), str(path)), str(path)

@@ -68,9 +68,13 @@ def ask(run: AskRun) -> tuple[str, int]:
     """Sends recordings, writes the labels; returns the sentence that says where they are, and the exit code.
 
     Raises:
-      BadInput: no recordings, labels that would be lost, no service, or a service that refuses all of them.
+      BadInput: no recordings, labels that would be lost, no service, a service that refuses all of them, or httpx is
+        not installed.
     """
-    import httpx
+    try:
+        import httpx
+    except ImportError as error:
+        raise BadInput("httpx is not installed, expected: pip install 'dhauds_jax[serve]'") from error
 
     check_number("--clients", run.clients, 1, 256)
     check_number("--timeout_s", run.timeout_s, 0.0, above=True)

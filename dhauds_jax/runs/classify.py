@@ -99,6 +99,8 @@ def classify(run: ClassifyRun, command: str) -> str:
         print(f"note: {run.method}: {idle}")
     if outcome.curve and (chose := batchwise.chose_said(outcome.curve[-1])):
         print(f"note: {run.method}: chose {chose} of the updates")
+    if len(outcome.curve) > 1 and outcome.position == 0:
+        print(f"note: {run.method}: no epoch was better than none by {run.criterion}, so no update was kept")
     text = (
         f"{counted(len(found.files), 'file')} labelled: {Path(run.output) / labels.PREDICTIONS} "
         f"(report: {Path(run.output) / labels.REPORT})"

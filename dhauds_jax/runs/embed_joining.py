@@ -35,8 +35,12 @@ def join(work: Work, parts: Parts) -> None:
     bad = [[source.names[i], clip.bad] for i, clip in enumerate(clips) if clip.bad]
     if not good:
         parts.remove()
-        none = "its only file could not" if len(clips) == 1 else f"none of {len(clips)} files could"
-        raise BadInput(f"{work.folder}: {none} be read, the first: {': '.join(bad[0])}")
+        none = (
+            "its only file could not be read"
+            if len(clips) == 1
+            else f"none of {len(clips)} files could be read, the first"
+        )
+        raise BadInput(": ".join((str(work.folder), none, *bad[0])))
     drawn, backgrounds = {}, None
     if work.cell is not None:
         ids = [source.ids[i] for i in good]

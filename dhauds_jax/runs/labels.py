@@ -180,7 +180,9 @@ def _report(
     command: str,
 ) -> str:
     outcome = result.outcome
-    lines = ["# Adaptation to a folder of recordings", "", f"**{advice.sentence()}**", "", described(found, config), ""]
+    recorded, *notes = described(found, config).split("\n")
+    lines = ["# Adaptation to a folder of recordings", "", f"**{advice.sentence()}**", "", recorded, ""]
+    lines += [*(f"- {note}" for note in notes), ""] if notes else []
     if result.lines:
         lines += [*(f"- {line}" for line in result.lines), ""]
     if outcome.interrupted:

@@ -33,6 +33,7 @@ class Scores(NamedTuple):
       classes: names.
       files: files whose truth is known.
       unknown: files without.
+      absent: files that the truth names and that were not labelled.
       before, after: accuracy of the source model and after adaptation.
       f1: macro F1, before and after.
       confusion: (classes, classes) files by truth and predicted label, after.
@@ -41,6 +42,7 @@ class Scores(NamedTuple):
     classes: tuple[str, ...]
     files: int
     unknown: int
+    absent: tuple[str, ...]
     before: float
     after: float
     f1: tuple[float, float]
@@ -49,6 +51,11 @@ class Scores(NamedTuple):
     def sentence(self) -> str:
         """The accuracies in one line."""
         left = f"; {counted(self.unknown, 'file')} without a truth" if self.unknown else ""
+        left += (
+            f"; {counted(len(self.absent), 'file')} of the truth not labelled (the first: {self.absent[0]})"
+            if self.absent
+            else ""
+        )
         return (
             f"accuracy against the truth of {counted(self.files, 'file')}: {100 * self.before:.1f} % before, "
             f"{100 * self.after:.1f} % after adaptation{left}"
@@ -123,6 +130,7 @@ def scores(truth: Truth, before: Predictions, after: Predictions) -> Scores:
         after.classes,
         len(rows),
         len(after.files) - len(rows),
+        tuple(name for name in truth.labels if name not in set(after.files)),
         metrics.accuracy(old, labels),
         metrics.accuracy(new, labels),
         (metrics.macro_f1(old, labels), metrics.macro_f1(new, labels)),

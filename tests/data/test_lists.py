@@ -47,7 +47,7 @@ def test_rows_by_column(tmp_path):
         (b"file;class\na;b\n", "semicolons separate its columns, expected commas; save it with commas"),
         (b"file\tclass\na\tb\n", "tabs separate its columns, expected commas; save it with commas"),
         (b"name,class\na,b\n", "columns ['name', 'class'], expected file and class"),
-        (b"", "columns None, expected file and class"),
+        (b"", "is empty, expected the columns file and class"),
         (b"file,class\na,b\nc\n", "line 3 ends before class, expected file and class in each"),
     ],
 )

@@ -67,7 +67,12 @@ def test_missing_things_are_named(saved, tmp_path):
         checkpoint.load(tmp_path / "nowhere")
     folder = copy(saved, tmp_path)
     (folder / "config.json").unlink()
-    with pytest.raises(ValueError, match=r"has no config\.json"):
+    with pytest.raises(ValueError, match=r"has no config\.json, expected a folder that train or convert wrote$"):
+        checkpoint.load(folder)
+    inside = folder / "checkpoint"
+    inside.mkdir()
+    (inside / "config.json").write_text("{}")
+    with pytest.raises(ValueError, match=rf"a folder that train or convert wrote; {inside} is one$"):
         checkpoint.load(folder)
 
 

@@ -1,6 +1,7 @@
 """Asking a service: the table, the service's own sentences, sessions, and what is said where nobody answers."""
 
 import csv
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,13 @@ def test_files_and_folders_become_a_table(asked, tmp_path):
     assert all(row["label"] in CLASSES and 1 / 3 < float(row["confidence"]) <= 1 for row in found[:3])
     assert found[0]["notices"].startswith("resampled from 16000 Hz to 8000 Hz; 0.0938 s is less")
     assert found[3]["label"] == "" and found[3]["error"].startswith("the body is another format, expected a wav (8, 16")
+
+
+def test_what_is_not_installed_is_said(monkeypatch):
+    """Before, a traceback and "this is a bug" where the package was installed without its extra."""
+    monkeypatch.setitem(sys.modules, "httpx", None)
+    with pytest.raises(BadInput, match=r"^httpx is not installed, expected: pip install 'dhauds_jax\[serve\]'$"):
+        ask.ask(AskRun(url="http://127.0.0.1:1", audio=["."], output="labels.csv"))
 
 
 def test_where_labels_may_be_unknown_the_best_class_has_a_column():

@@ -252,7 +252,8 @@ def table(path):
 
 def test_labels_over_time_all_probabilities_and_the_truth_are_written(place, tmp_path, capsys):
     known = [f"{'more/' * (t % 2)}{t}.wav" for t in range(8)]
-    (tmp_path / "truth.csv").write_text("file,label\n" + "".join(f"{name},{tiny.CLASSES[0]}\n" for name in known))
+    named = [*known, "broken.wav", "gone.wav"]  # these two were passed over in silence
+    (tmp_path / "truth.csv").write_text("file,label\n" + "".join(f"{name},{tiny.CLASSES[0]}\n" for name in named))
     run = a_run(place, tmp_path / "out", method="source", overlap=0.5, truth=str(tmp_path / "truth.csv"))
     classify(run, "c")
     found, every = rows(tmp_path / "out"), table(tmp_path / "out" / "probabilities.csv")
@@ -266,7 +267,10 @@ def test_labels_over_time_all_probabilities_and_the_truth_are_written(place, tmp
         assert (row["seconds"], row["silent"]) == (f"{(4000 + 9000 * (int(name[-5]) % 3)) / tiny.RATE:.2f}", "no")
     right = sum(row["label"] == tiny.CLASSES[0] for row in found if row["file"] in known)
     said = f"{100 * right / 8:.1f} % before, {100 * right / 8:.1f} % after adaptation; 1 file without a truth"
-    assert f"accuracy against the truth of 8 files: {said}" in capsys.readouterr().out
+    said += "; 2 files of the truth not labelled (the first: broken.wav)"
+    assert f"accuracy against the truth of 8 files: {said}\n" in capsys.readouterr().out
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "\n\n- note: 1 file skipped, the first: broken.wav: " in report, "a line of its own where it is rendered"
     confusion = table(tmp_path / "out" / "confusion.csv")
     assert confusion[0] == ["truth", *tiny.CLASSES] and int(confusion[1][1]) == right
     assert sum(map(int, confusion[1][1:])) == 8 and not any(map(int, confusion[2][1:]))
@@ -393,6 +397,16 @@ def test_every_method_labels_a_folder_or_says_what_it_lacks(place, tmp_path, met
 def test_a_method_that_learns_from_no_file_is_said(place, tmp_path, capsys):
     classify(a_run(place, tmp_path / "new", method="pseudo_label", options=["threshold=1.0"], epochs=1), "c")
     assert "note: pseudo_label: 100 % of the updates kept no clip; expected some" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_it_is_said_when_no_update_was_kept(place, tmp_path, monkeypatch, capsys):
+    """Before, labels were those of the model as it was, and only the report's "epoch 0" told why."""
+    (tmp_path / "my_falling.py").write_text("values = iter([3, 2, 1])\ndef value(logits):\n    return next(values)\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    classify(a_run(place, tmp_path / "out", criterion="my_falling:value", epochs=2), "c")
+    said = "note: tent: no epoch was better than none by my_falling:value, so no update was kept\n"
+    assert said in capsys.readouterr().out
 
 
 def test_one_window_is_too_little_to_adapt_to(place, tmp_path):

@@ -185,7 +185,7 @@ def test_bad_files_are_left_out_listed_and_said(place, tmp_path, capsys):
     assert [row["key"] for row in index(tmp_path / "out")] == ["0.wav", "2.wav"]
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "x.wav").write_bytes(b"junk")
-    with pytest.raises(BadInput, match=r"its only file could not be read, the first: x\.wav: "):
+    with pytest.raises(BadInput, match=r"its only file could not be read: x\.wav: "):
         embed(of_folder(place, tmp_path / "none", audio_dir=str(tmp_path / "bad")), "c")
     assert not (tmp_path / "none" / "parts").exists()
 

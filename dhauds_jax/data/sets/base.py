@@ -264,6 +264,8 @@ def read_rows(
     rows = []
     try:
         if not set(columns) <= set(reader.fieldnames or ()):
+            if not reader.fieldnames:
+                raise BadInput(f"{path}: is empty, expected the columns {expected}")
             raise BadInput(f"{path}: columns {reader.fieldnames}, expected {expected}")
         for row in reader:
             missing = [name for name in columns if row[name] is None]
