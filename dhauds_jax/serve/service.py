@@ -56,12 +56,14 @@ class Asked(NamedTuple):
       answer: of its windows.
       said: what it is called, and how probable each class is.
       decode_s: seconds from its body to its windows.
+      session: what is told of the session that answered, as it was then; None where nobody asked for it.
     """
 
     heard: Heard
     answer: Answer
     said: Named
     decode_s: float
+    session: Mapping[str, Any] | None = None
 
 
 @dataclass(eq=False)
@@ -145,20 +147,22 @@ class Service:
         """What a function gives, called on the compute thread between two batches."""
         return await asyncio.wrap_future(self.compute.call(function))
 
-    async def ask(self, request: Any, session: str = "") -> Asked:
+    async def ask(self, request: Any, session: str = "", tell: bool = False) -> Asked:
         """Reads a request's body, decodes it, and waits for what the model (or a session) says of it.
+
+        With `tell` the session is described beside its answer.
 
         Raises:
           Failure: of all kinds. What the batcher and the compute thread fail with.
         """
         with self.memory.hold() as hold:
             body = await bodies.read(request, self.limits.body_bytes, self.limits.body_timeout_s, hold)
-            asked = await bodies.unless_gone(request, self.answered_for(body, session, hold))
+            asked = await bodies.unless_gone(request, self.answered_for(body, session, hold, tell))
         self.answered += 1
         return asked
 
     async def answered_for(
-        self, recording: bytes | Decoded, session: str = "", hold: Callable[[int], Any] = abs
+        self, recording: bytes | Decoded, session: str = "", hold: Callable[[int], Any] = abs, tell: bool = False
     ) -> Asked:
         """Decodes a recording, where it is a file's bytes, and waits for what is said of it; raises as `ask`.
 
@@ -167,6 +171,11 @@ class Service:
         began = time.monotonic()
         deadline = began + self.limits.deadline_s
         future: Future = Future()
+        told: list[Mapping[str, Any]] = []
+        if tell:
+            # Called on the compute thread with the answer: a call of its own would wait for the update that the
+            # answer's clip may have made due.
+            future.add_done_callback(lambda done: told.extend(self._told(session, done)))
         try:
             async with asyncio.timeout(self.limits.deadline_s):
                 with self.batcher.expecting():
@@ -186,7 +195,11 @@ class Service:
         if said.label != self.served.classes[said.best]:
             self.counters.unknown()
         self.counters.seconds(decode=decode_s, queue=answer.queue_s, compute=answer.compute_s, all=ended - began)
-        return Asked(found, answer, said, decode_s)
+        return Asked(found, answer, said, decode_s, told[0] if told else None)
+
+    def _told(self, session: str, done: Future) -> list[Mapping[str, Any]]:
+        """What is told of a session, where it has answered; on the compute thread."""
+        return [] if done.cancelled() or done.exception() else [self.sessions.describe(session)]
 
     async def _heard(self, body: bytes | Decoded, hold: Callable[[int], Any]) -> Heard:
         """The windows of a recording; whatever is made on the way is held before it is made."""

@@ -3,6 +3,7 @@
 import contextlib
 import re
 import socket
+import threading
 
 import numpy as np
 
@@ -38,6 +39,24 @@ def test_a_recording_too_loud_for_the_network_is_its_clients_to_mend():
         assert (status, said["error"]["code"]) == (422, "too_loud")
         assert said["error"]["message"] == "samples up to 1e+38, of which the network makes no finite numbers"
         assert running.classify(recording(np.minimum(loud, 3.0), subtype="FLOAT"))[0] == 200
+
+
+def test_an_answer_does_not_wait_for_the_update_that_its_clip_makes_due():
+    class Learns(FakeSessions):
+        answered, waited_for = threading.Event(), False
+
+        def work(self):
+            if self.batches and not self.answered.wait(20):
+                self.waited_for = True
+            return False
+
+    network = Learns()
+    with served(network) as running:
+        name = running("POST", "/v1/sessions")[1]["session"]
+        status, said, _ = running.classify(GOOD, name)
+        assert not network.waited_for
+        network.answered.set()
+        assert status == 200 and (said["session"]["session"], said["session"]["updates"]) == (name, 3)
 
 
 def test_a_client_that_leaves_is_not_computed():

@@ -18,8 +18,8 @@ SESSION = "x-session-id"
 async def classify(service: Service, request: Any) -> Any:
     """The label, all probabilities, windows with their times, notices, the model; with ?spectrogram=1 a picture."""
     name = request.headers.get(SESSION, "")
-    asked = await service.ask(request, sessions.checked(service, name) if name else "")
-    said = answers.whole(service, asked, await sessions.told(service, name) if name else None)
+    asked = await service.ask(request, sessions.checked(service, name) if name else "", tell=bool(name))
+    said = answers.whole(service, asked, sessions.shown(service, name, asked.session or {}) if name else None)
     if request.query_params.get("spectrogram", "0") not in ("", "0"):
         loop, rate = asyncio.get_running_loop(), service.wanted.sample_rate
         said["spectrogram"] = await loop.run_in_executor(service.threads, spectrogram, asked.heard.wave, rate)

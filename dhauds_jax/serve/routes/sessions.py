@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dhauds_jax.serve.contracts import UnknownSession
@@ -42,7 +42,11 @@ async def opened(service: Service) -> str:
 
 async def told(service: Service, name: str) -> dict[str, Any]:
     """What is told of a session."""
-    described = await service.on_compute(lambda: service.sessions.describe(name))
+    return shown(service, name, await service.on_compute(lambda: service.sessions.describe(name)))
+
+
+def shown(service: Service, name: str, described: Mapping[str, Any]) -> dict[str, Any]:
+    """What `Sessions.describe` says, with the session's name and how long it may rest."""
     return {"session": name, "idle_s": service.idle_s, **described}
 
 
