@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import advice_new_folders
+from benchmarks import advice_fresh_folders, advice_new_folders
 from benchmarks.advice_folders import HALVES, make, training
 from dhauds_jax import names
 from dhauds_jax.command import compilation_cache
@@ -123,10 +123,11 @@ def main() -> None:
     compilation_cache.use()
     protocols.compiled = functools.lru_cache(maxsize=8)(protocols.compiled)  # programs for all folders of a method
     folders = make(given.data, given.output / "folders", list(models))
-    folders += advice_new_folders.make(given.data, given.output / "folders", list(models))
+    later = advice_new_folders, advice_fresh_folders
+    folders += [f for module in later for f in module.make(given.data, given.output / "folders", list(models))]
     distances(models, folders, given.output)
     for every in (False, True)[: 1 + given.every]:
-        for half in (*HALVES, advice_new_folders.NAME):
+        for half in (*HALVES, *(module.NAME for module in later)):
             measure(models, folders, given.output, half, every)
 
 

@@ -19,13 +19,14 @@ NAME = "new"
 ESC_NOISE = "helicopter"
 
 
-def _noise(half: Half, name: str) -> np.ndarray:
+def noise(half: Half, name: str) -> np.ndarray:
     """A noise of the Arabic words' own recordings, or a kind of ESC-10."""
     path = half.data / f"arabic-speech-commands/background_noise/{name}.wav"
     return read(path) if path.is_file() else half.noise(name)
 
 
-def _changed(refs: list, change: Callable[[np.ndarray], np.ndarray]) -> Folder:
+def changed(refs: list, change: Callable[[np.ndarray], np.ndarray]) -> Folder:
+    """Recordings with a change each."""
     return lambda r: [Clip(change(wave), label) for wave, label in chosen(refs, r)]
 
 
@@ -36,12 +37,12 @@ def folders(data: Path, model: str) -> Mapping[str, Folder]:
     mnist = sorted((data / "AudioMNIST/data").glob("*/*.wav"))
     said = [(path, DIGITS[int(path.stem.split("_")[0])]) for path in mnist]
     made = {
-        "washing_machine_5dB": lambda r: mixed(chosen(refs, r), _noise(half, "washing_machine"), 5, r),
-        "helicopter_10dB": lambda r: mixed(chosen(refs, r), _noise(half, ESC_NOISE), 10, r),
-        "speed_1.2": _changed(refs, lambda w: time_stretch(w, rate=1.2)),
-        "pitch_-2": _changed(refs, lambda w: pitch_shift(w, sr=RATE, n_steps=-2)),
+        "washing_machine_5dB": lambda r: mixed(chosen(refs, r), noise(half, "washing_machine"), 5, r),
+        "helicopter_10dB": lambda r: mixed(chosen(refs, r), noise(half, ESC_NOISE), 10, r),
+        "speed_1.2": changed(refs, lambda w: time_stretch(w, rate=1.2)),
+        "pitch_-2": changed(refs, lambda w: pitch_shift(w, sr=RATE, n_steps=-2)),
         "other_words_noisy": lambda r: foreign(
-            mixed(chosen(half.commands(digits=False), r), _noise(half, "boiler"), 10, r)
+            mixed(chosen(half.commands(digits=False), r), noise(half, "boiler"), 10, r)
         ),
         "dog_alarms": lambda r: pieces(sorted((data / "tomofun").glob("*.wav")), 0.5),
         "house_and_fish": lambda r: pieces(

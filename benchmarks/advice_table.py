@@ -35,7 +35,7 @@ CHANCE = 2.0
 WHOLE = {"files": int, "classes": int, "adapted": lambda text: text == "1"}
 """Signs that are no fractions, and how they are read."""
 
-HALVES, SHOWN = ("fit", "report", "new"), ("tent", "norm", "dhauds")
+HALVES, SHOWN = ("fit", "report", "new", "fresh"), ("tent", "norm", "dhauds")
 OTHERS = ("half", "folder", "method", "before", "after")
 """Methods of the table of folders, and columns of the table of the other methods."""
 
@@ -88,7 +88,8 @@ def row(path: Path) -> dict[str, str]:
 def flat(told: Signs) -> dict[str, str]:
     """The signs as columns."""
     found = {}
-    for name, value in told._asdict().items():
+    for name in Signs._fields[:-1]:  # no row is of a model that had been adapted before
+        value = getattr(told, name)
         if name == "far":
             found |= distance(value)
         elif isinstance(value, tuple):
@@ -100,7 +101,8 @@ def flat(told: Signs) -> dict[str, str]:
 
 def distance(far: Distance | None) -> dict[str, str]:
     """The distance from the model's own sounds as columns."""
-    return {f"far_{name}": "" if far is None else f"{getattr(far, name):.6f}" for name in Distance._fields}
+    values = {name: None if far is None else getattr(far, name) for name in Distance._fields}
+    return {f"far_{name}": "" if value is None else f"{value:.6f}" for name, value in values.items()}
 
 
 def with_distance(found: Row, output: Path) -> dict[str, str]:
@@ -114,10 +116,11 @@ def with_distance(found: Row, output: Path) -> dict[str, str]:
 def signs_of(found: Row) -> Signs:
     """The signs in a row."""
     values = []
-    for name in Signs._fields[:-1]:  # no row is of a model that had been adapted before
+    for name in Signs._fields[:-1]:
         if name == "far":
             each = [found.get(f"far_{field}") for field in Distance._fields]
-            values.append(Distance(*map(float, each)) if all(each) else None)
+            known = [float(value) for value in each if value]  # older banks tell the first ones alone
+            values.append(Distance(*known) if known else None)
         elif name in found:
             values.append(WHOLE.get(name, float)(found[name]))
         else:
@@ -192,8 +195,8 @@ def markdown(rows: Sequence[Row]) -> str:
     halves = [[r for r in rows if r["half"] == half] for half in HALVES]
     adapted = [adapting(half) for half in halves]
     lines = [
-        "| runs whose verdict agrees with the truth | fit half | report half | new folders |",
-        "|---|---:|---:|---:|",
+        "| runs whose verdict agrees with the truth | fit half | report half | new folders | fresh folders |",
+        "|---|---:|---:|---:|---:|",
     ]
     lines.append(f"| **methods that adapt** | {' | '.join(map(share, adapted))} |")
     for verdict in (USE, KEEP, FOREIGN, FEW):
@@ -202,8 +205,8 @@ def markdown(rows: Sequence[Row]) -> str:
     lines.append(f"| `source` | {' | '.join(share(_source(half)) for half in halves)} |")
     lines += [
         "",
-        "| what is wrong, of methods that adapt | fit half | report half | new folders |",
-        "|---|---|---|---|",
+        "| what is wrong, of methods that adapt | fit half | report half | new folders | fresh folders |",
+        "|---|---|---|---|---|",
     ]
     for kind in mistakes([]):
         lines.append(f"| {kind} | {' | '.join(_named(mistakes(half)[kind]) for half in adapted)} |")
@@ -269,7 +272,7 @@ def main() -> None:
         rows |= {name_of(r) + r["half"]: r for r in made}
         rows = {name: with_distance(r, given.output) for name, r in rows.items()}
     rows = sorted(rows.values(), key=lambda r: (HALVES.index(r["half"]), r["model"], r["folder"], r["method"]))
-    write_csv(given.records, [tuple(rows[0]), *(tuple(r.values()) for r in rows)])
+    write_csv(given.records, [tuple(rows[0]), *(tuple(r[name] for name in rows[0]) for r in rows)])
     if given.fill:
         write_atomically(given.fill, filled(given.fill.read_text(encoding="utf-8"), rows))
     for half in HALVES:

@@ -21,6 +21,8 @@ from dhauds_jax.dsp.mixing import add_noise
 from dhauds_jax.estimates import say
 from dhauds_jax.nets.normalisers import EVAL, EVALUATIONS
 from dhauds_jax.tta import bank as banks
+from dhauds_jax.tta import expected
+from dhauds_jax.tta.expected import Heard
 from dhauds_jax.types import Classifier, Variables
 from dhauds_jax.wording import counted
 
@@ -48,17 +50,17 @@ MOST = 512
 
 @functools.lru_cache(maxsize=4)
 def _both(classifier: Classifier) -> Callable[..., Any]:
-    """`(variables, waves, weights) -> (embeddings, embeddings by the batch's statistics, their labels)`, compiled."""
+    """`(variables, waves, weights) -> embeddings and logits, and those by the batch's statistics`, compiled."""
 
-    def both(variables: Variables, waves: Any, weights: Any) -> tuple[Any, Any, Any]:
+    def both(variables: Variables, waves: Any, weights: Any) -> tuple[Any, Any, Any, Any]:
         running = classifier.apply(variables, waves, mode=EVAL)[0]
         batch = classifier.apply(variables, waves, mode=EVALUATIONS["batch"], weights=weights)[0]
-        return running.embedding, batch.embedding, batch.logits.argmax(-1)
+        return running.embedding, running.logits, batch.embedding, batch.logits
 
     return jax.jit(both)
 
 
-def _heard(classifier: Classifier, variables: Variables, waves: Windows, seed: int) -> list[np.ndarray]:
+def _heard(classifier: Classifier, variables: Variables, waves: Windows, seed: int) -> Heard:
     """What `_both` says of windows, in mixed batches of about one size: a small last one has poor statistics."""
     order = np.random.default_rng(seed).permutation(len(waves))
     parts, found = np.array_split(order, -(-len(order) // BATCH)), []
@@ -69,7 +71,7 @@ def _heard(classifier: Classifier, variables: Variables, waves: Windows, seed: i
         heard = _both(classifier)(variables, jnp.asarray(rows), jnp.asarray(weights))
         found.append([np.asarray(values)[: len(part)] for values in heard])
     back = np.argsort(order)
-    return [np.concatenate(values)[back] for values in zip(*found, strict=True)]
+    return Heard(*(np.concatenate(values)[back] for values in zip(*found, strict=True)))
 
 
 def enough(labels: Int[np.ndarray, "clips *several"]) -> bool:
@@ -103,13 +105,22 @@ def made(
             pieces = np.stack([noise[k : k + waves.shape[1]] for k in starts])
             sets.append((np.asarray(add_noise(jnp.asarray(waves[rows]), jnp.asarray(pieces), level)), labels[rows]))
     heard = [_heard(classifier, variables, clips, seed) for clips, _ in sets]
-    running, batch, _ = (np.concatenate(values) for values in zip(*heard, strict=True))
-    said = np.concatenate([own for _, own in sets])
+    own = Heard(*(np.concatenate(values) for values in zip(*heard, strict=True)))
+    said = np.concatenate([labels for _, labels in sets])
     mixed = scrambled(waves[order[:SCRAMBLED]], random)
-    _, apart, guesses = _heard(classifier, variables, mixed, seed)
+    apart = _heard(classifier, variables, mixed, seed)
     clips, took = len(said) + len(mixed), time.perf_counter() - begun
     say(f"bank of the model's own sounds: {counted(clips, 'clip')}, two forward passes each, {took:.0f} s")
-    return banks.Bank(banks.fit(running, said), banks.fit(batch, said), banks.tightness(apart, guesses))
+    spaces = banks.fit(own.embedding, said), banks.fit(own.batch_embedding, said)
+    told = _signs(spaces, own)
+    weights = np.stack([expected.fit(told, z.argmax(-1) == said) for z in (own.logits, own.batch_logits)])
+    return banks.Bank(*spaces, banks.tightness(apart.batch_embedding, apart.batch_logits.argmax(-1)), weights)
+
+
+def _signs(spaces: tuple[banks.Space, banks.Space], heard: Heard) -> np.ndarray:
+    """`expected.clip_signs` of what was heard."""
+    embeddings = heard.embedding, heard.batch_embedding
+    return expected.clip_signs(tuple(map(banks.far, spaces, embeddings)), heard)
 
 
 def scrambled(waves: Float[np.ndarray, "clips time"], random: np.random.Generator) -> Float[np.ndarray, "clips time"]:
@@ -127,9 +138,8 @@ def distance(bank: banks.Bank, classifier: Classifier, variables: Variables, wav
     if len(waves) > MOST:
         rows = np.linspace(0, len(waves) - 1, MOST).astype(int)
         waves = np.asarray(waves[rows])
-    running, batch, guesses = _heard(classifier, variables, waves, 0)
-    return banks.Distance(
-        float(banks.far(bank.running, running).mean()),
-        float(banks.far(bank.batch, batch).mean()),
-        banks.tightness(batch, guesses) - bank.scrambled,
-    )
+    heard = _heard(classifier, variables, waves, 0)
+    told = _signs((bank.running, bank.batch), heard)
+    right = () if bank.expected is None else (expected.share(weights, told) for weights in bank.expected)
+    tight = banks.tightness(heard.batch_embedding, heard.batch_logits.argmax(-1)) - bank.scrambled
+    return banks.Distance(float(told[:, 0].mean()), float(told[:, 1].mean()), tight, *right)

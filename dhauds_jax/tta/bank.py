@@ -20,6 +20,7 @@ from dhauds_jax import schemas
 from dhauds_jax.arrays import read_npz
 from dhauds_jax.errors import BadInput, told
 from dhauds_jax.files import write_atomically
+from dhauds_jax.tta import expected
 
 FILE = "bank.npz"
 """Its file beside a checkpoint's config."""
@@ -64,11 +65,13 @@ class Bank(NamedTuple):
       running: as the model is, with its own BatchNorm statistics.
       batch: with those of batches of one kind of sounds.
       scrambled: `tightness` of own clips that were cut into pieces and put together in another order.
+      expected: weights of `expected.fit` for the labels of both statistics; None in older files.
     """
 
     running: Space
     batch: Space
     scrambled: float
+    expected: Float[np.ndarray, "2 weights"] | None = None
 
 
 class Distance(NamedTuple):
@@ -78,11 +81,15 @@ class Distance(NamedTuple):
       running: mean `far` with the model's own statistics.
       batch: mean `far` with the batches' statistics.
       tight: `tightness` with the batches' statistics, less that of the bank's scrambled clips.
+      right: share of the model's labels that is expected to be right (`expected`); None of an older bank.
+      right_batch: the same with the batches' statistics.
     """
 
     running: float
     batch: float
     tight: float
+    right: float | None = None
+    right_batch: float | None = None
 
 
 def fit(embeddings: Float[np.ndarray, "clips features"], labels: Int[np.ndarray, " clips"]) -> Space:
@@ -157,6 +164,8 @@ def _unpacked(stored: dict[str, np.ndarray]) -> Space:
 def packed(bank: Bank) -> bytes:
     """The file's content: half precision, which changes a distance in its fourth digit, or single where that loses."""
     arrays = {f"{name}.{k}": v for name in Bank._fields[:2] for k, v in _packed(getattr(bank, name)).items()}
+    if bank.expected is not None:
+        arrays["expected"] = np.asarray(bank.expected, np.float32)
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **schemas.stamp(SCHEMA), **arrays, scrambled=np.float64(bank.scrambled))
     return buffer.getvalue()
@@ -179,11 +188,20 @@ def read(folder: Path) -> Bank | None:
         if any(array.dtype.kind not in "fiub" for name, array in arrays.items() if "." in name):
             raise ValueError("arrays of something else than numbers")
         parts = [{k.removeprefix(f"{s}."): v for k, v in arrays.items() if k.startswith(f"{s}.")} for s in _SPACES]
-        return Bank(*map(_unpacked, parts), float(arrays["scrambled"]))
+        return Bank(*map(_unpacked, parts), float(arrays["scrambled"]), _weights(arrays.get("expected")))
     except (ValueError, KeyError, TypeError) as error:  # arrays of something else
         if isinstance(error, BadInput):
             raise
         raise BadInput(f"{path}: cannot be read ({told(error)}), expected {_EXPECTED}") from error
+
+
+def _weights(stored: np.ndarray | None) -> np.ndarray | None:
+    """The weights of what is expected, as they are stored; raises `ValueError` for others."""
+    if stored is None:
+        return None
+    if stored.shape != (2, expected.SIGNS + 1) or stored.dtype.kind != "f":
+        raise ValueError(f"weights of the shape {stored.shape}")
+    return stored.astype(np.float64)
 
 
 _SPACES = Bank._fields[:2]

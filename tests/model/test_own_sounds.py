@@ -67,6 +67,20 @@ def test_a_bank_repeats_and_follows_the_seed(bank):
     assert bank.scrambled == again.scrambled != other.scrambled
 
 
+def test_the_expected_accuracy_is_near_the_true_one(bank):
+    """Tones in noise at levels that the bank has none of."""
+    waves, labels = tones(256, 3)
+    noise = np.random.default_rng(4).standard_normal(waves.shape)
+    for level in (0.05, 0.6):
+        noisy = (waves + level * noise).astype(np.float32)
+        found = own_sounds.distance(bank, NET, {}, noisy)
+        heard = own_sounds._heard(NET, {}, noisy, 0)
+        assert found.right == pytest.approx(np.mean(heard.logits.argmax(-1) == labels), abs=0.1)
+        assert found.right_batch == pytest.approx(np.mean(heard.batch_logits.argmax(-1) == labels), abs=0.1)
+    older = own_sounds.distance(bank._replace(expected=None), NET, {}, waves)
+    assert older.right is None and older.right_batch is None
+
+
 def test_a_bank_says_what_it_cost(capsys):
     own_sounds.made(NET, {}, *tones(200))
     assert "bank of the model's own sounds: 712 clips, two forward passes each" in capsys.readouterr().err
@@ -81,7 +95,7 @@ def test_too_little_makes_none(clips, labels):
 
 def test_windows_keep_their_order_in_mixed_batches():
     waves = tones(130)[0]
-    running, _, _ = own_sounds._heard(NET, {}, waves, 0)
+    running = own_sounds._heard(NET, {}, waves, 0).embedding
     wanted = energies({}, jnp.asarray(waves), mode=EVAL)[0].embedding
     np.testing.assert_allclose(running, wanted, rtol=1e-5, atol=1e-5)
 

@@ -84,6 +84,18 @@ def test_a_bank_is_a_small_file_beside_a_checkpoint(tmp_path):
         banks.read(tmp_path)
 
 
+def test_the_file_keeps_the_weights_of_what_is_expected(tmp_path):
+    x, labels = clouds()
+    bank = banks.Bank(banks.fit(x, labels), banks.fit(x, labels), 0.5, np.arange(18.0).reshape(2, 9))
+    banks.writing(bank)(tmp_path)
+    np.testing.assert_array_equal(banks.read(tmp_path).expected, bank.expected)
+    banks.writing(bank._replace(expected=None))(tmp_path)
+    assert banks.read(tmp_path).expected is None
+    banks.writing(bank._replace(expected=np.ones((2, 8))))(tmp_path)
+    with pytest.raises(BadInput, match=r"cannot be read \(ValueError: weights of the shape \(2, 8\)"):
+        banks.read(tmp_path)
+
+
 @pytest.mark.parametrize(
     "change",
     [
