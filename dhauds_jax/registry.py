@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import FunctionType, ModuleType
 from typing import Any
 
 from dhauds_jax.errors import BadInput
@@ -60,9 +61,20 @@ def _foreign(kind: str, name: str) -> Any:
         ) from None
     if not hasattr(found, attribute):
         raise BadInput(
-            f"{kind} {name!r}: module {module} has no {attribute!r}, expected {nearest(attribute, dir(found))}"
+            f"{kind} {name!r}: module {module} has no {attribute!r}, expected {nearest(attribute, _own(found))}"
         )
     return getattr(found, attribute)
+
+
+def _own(module: ModuleType) -> list[str]:
+    """The names of a module without what it imports: other modules, their functions and classes."""
+    imported = {
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, ModuleType)
+        or (isinstance(value, type | FunctionType) and value.__module__ != module.__name__)
+    }
+    return [name for name in dir(module) if name not in imported]
 
 
 def nearest(name: str, names: Iterable[str], most: int = 3) -> str:

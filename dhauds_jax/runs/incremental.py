@@ -219,7 +219,7 @@ def _learner(run: IncrementalRun, name: str, backbone: Backbone) -> tuple[Mappin
         options = learners.resolve_options(name, texts)
         return options, precisions.compiled(learners.make(name, backbone.classifier, options))
     except BadInput as error:
-        raise BadInput(f"--learner={name}: {error}") from None
+        raise BadInput(f"--learner={name}: {str(error).removeprefix(f'learner {name}: ')}") from None
 
 
 def _for_learners(run: IncrementalRun) -> list[str]:

@@ -78,7 +78,10 @@ class Readings:
         """What is read of one clip; raises `BadInput` where the network has no such thing."""
         if self._backbone.classifier is None:
             if what != "embedding":
-                raise BadInput(f"reads {what} of a network, and --embeddings has vectors alone")
+                raise BadInput(
+                    f"reads {what} of a network, and --embeddings has vectors alone, expected a learner that reads an "
+                    "embedding, such as ridge, or --dataset with --checkpoint"
+                )
             return self._pool.vectors.shape[1:]
         return self._shape(what, self._backbone.variables, self._backbone.weights)
 

@@ -198,5 +198,10 @@ def line_of(course: Course, now: Now, readings: Readings) -> str:
     held = course.made.bytes_held(now.state) / 1e6
     if own.get("accepted") is not None:
         unknown += f"accepted {100 * own['accepted']:.0f} %, "
-    words.append(f"ECE {100 * own['ece']:.1f}, {unknown}holds {held:.2g} MB, {now.seconds[-1]:.2g} s")
+    words.append(f"ECE {100 * own['ece']:.1f}, {unknown}holds {_short(held)} MB, {_short(now.seconds[-1])} s")
     return "; ".join(words)
+
+
+def _short(value: float) -> str:
+    """A number as it is read: two digits, or all before the point."""
+    return f"{value:,.0f}" if value >= 99.5 else f"{value:.2g}"

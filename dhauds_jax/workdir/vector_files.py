@@ -248,4 +248,6 @@ def load(path: Path, **options: Any) -> Any:
                 check_sizes(path)
         return np.load(path, allow_pickle=False, **options)
     except DAMAGED as error:
-        raise BadInput(f"{path}: cannot be read ({error}), expected arrays as NumPy writes them") from error
+        # NumPy takes whatever is neither of its own nor an archive for a pickle, and advises to load that.
+        said = "neither an array nor an archive of arrays" if "pickle" in str(error) else error
+        raise BadInput(f"{path}: cannot be read ({said}), expected arrays as NumPy writes them") from error

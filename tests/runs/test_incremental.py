@@ -171,6 +171,14 @@ def test_other_flags_are_other_cells(finished, points):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
+        ({"learner": ("mar",)}, r"--learner=mar: reads layers of a network, and --embeddings .*, expected a learner"),
+        ({"learner": ("finetune",)}, r"^--learner=finetune: trains the network, and none is there, expected"),
+        ({"learner": ("tests.tta.foreign:nudges",)}, r"module tests.tta.foreign has no 'nudges', expected nudge"),
+        ({"learner": ("tests.tta.foreign:optix",)}, r"has no 'optix', expected (?!.*optax)"),
+        (
+            {"embeddings": str(Path(__file__))},
+            r"cannot be read \(neither an array nor an archive of arrays\), expected",
+        ),
         ({"way": 5, "sessions": 2}, r"--sessions=2, --way=5, --base_way=5: need 10 classes, and there are 8"),
         ({"shot": 7}, r"class class\d: has 6 clips to learn from, expected at least 7"),
         ({"learner": ("nearest",)}, r"unknown learner 'nearest': expected"),

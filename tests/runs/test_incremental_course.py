@@ -7,7 +7,7 @@ import pytest
 from dhauds_jax.incremental import rejection
 from dhauds_jax.names import LEARNERS
 from dhauds_jax.runs import incremental as runner
-from dhauds_jax.runs import incremental_course
+from dhauds_jax.runs import incremental_course, incremental_records
 from dhauds_jax.runs import incremental_measures as measures
 from dhauds_jax.runs.incremental import incremental
 from dhauds_jax.types import Learner
@@ -106,6 +106,13 @@ def test_what_there_is_to_do_is_said_first(points, tmp_path):
     assert runner._work(run, courses) == (
         f"work: 4 courses (2 learners, 2 seeds) of 3 sessions each, {tests} tests predicted after each in 1 condition"
     )
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [(0.00053, "0.00053"), (7.25, "7.2"), (99.2, "99"), (147.3, "147"), (1234.5, "1,234")]
+)
+def test_seconds_and_bytes_are_said_as_they_are_read(value, said):
+    assert incremental_records._short(value) == said
 
 
 def test_all_shots_are_left_out_in_one_call_a_session(points, tmp_path):
