@@ -123,14 +123,14 @@ def of_named(truth: Truth, after: Predictions, kept: Bool[np.ndarray, " files"])
 
 def scores(truth: Truth, before: Predictions, after: Predictions) -> Scores:
     """How well predictions agree with the truth of the files that it names."""
-    rows = np.array([i for i, name in enumerate(after.files) if name in truth.labels], int)
+    rows, labelled = np.array([i for i, name in enumerate(after.files) if name in truth.labels], int), set(after.files)
     labels = np.array([after.classes.index(truth.labels[after.files[i]]) for i in rows])
     old, new = before.probabilities[rows], after.probabilities[rows]
     return Scores(
         after.classes,
         len(rows),
         len(after.files) - len(rows),
-        tuple(name for name in truth.labels if name not in set(after.files)),
+        tuple(name for name in truth.labels if name not in labelled),
         metrics.accuracy(old, labels),
         metrics.accuracy(new, labels),
         (metrics.macro_f1(old, labels), metrics.macro_f1(new, labels)),
