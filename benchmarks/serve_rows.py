@@ -4,8 +4,11 @@
   lone      one client: what the service takes beside the network, which is the latency less what it says it computed
   null      many clients: answers a second beside those of a service whose network answers at once, in turns
   start     seconds from a process to /ping 200: with no compiled programs kept, and with those of the start before
-  sessions  requests at random moments: p99 without sessions, beside that of `--adapt=session`, a session a client
+  sessions  requests at random moments: p99 without sessions, beside that of `--adapt=session`, requests to each in
+            turn, and how many updates there were meanwhile
   sigterm   SIGTERM under load: answers by status before and after, what got none and why, exit code, seconds to it
+  sigkill   SIGKILL under load with --session_dir, again and again: updates of all sessions just before and after the
+            next start, sessions that were lost (none may be), and what was left of writing
 Prints one JSON object. A net in place of a checkpoint has random weights.
 
 Example: python -m benchmarks.serve_rows --row=lone --checkpoint=words15
@@ -53,12 +56,15 @@ def recording(number: int, seconds: float) -> bytes:
         return out.getvalue()
 
 
-def requests(service: Started, seconds: float, count: int = 8, headers: list[dict[str, str]] | None = None) -> list:
-    """Whole requests, in turn with each of the headers."""
+def requests(service: Started, seconds: float, names: list[str] | None = None) -> list[bytes]:
+    """Whole requests of eight recordings; or forty to each session, all different: it learns from none twice."""
     place = http_client.place_of(service.url, "/v1/classify")
-    several = headers or [{}]
-    bodies = [recording(number, seconds) for number in range(count)]
-    return [http_client.request(place, bodies[k % count], several[k % len(several)]) for k in range(40 * len(several))]
+    if names is None:
+        return [http_client.request(place, recording(number, seconds)) for number in range(8)]
+    return [
+        http_client.request(place, recording(number, seconds), {"X-Session-Id": name})
+        for number, name in enumerate(names * 40)
+    ]
 
 
 def put(service: Started, sent: list[bytes], plan: load.Plan) -> load.Outcome:
@@ -126,6 +132,17 @@ async def _opened(service: Started, count: int) -> list[str]:
     return [json.loads(body)["session"] for _, body in answers]
 
 
+async def _told(service: Started, names: list[str]) -> list[int | None]:
+    """The updates of each session; None of one that is unknown."""
+    found = []
+    for name in names:
+        connection = http_client.Connection(place := http_client.place_of(service.url, f"/v1/sessions/{name}"))
+        status, body = await connection.ask(http_client.request(place), 30.0)
+        connection.close()
+        found.append(json.loads(body)["updates"] if status == 200 else None)
+    return found
+
+
 def sessions(args: argparse.Namespace, flags: list[str]) -> dict[str, Any]:
     """Latencies of both, and the ratio of the p99."""
     plan, found = load.Plan(args.requests, args.clients, args.rate), {}
@@ -133,14 +150,10 @@ def sessions(args: argparse.Namespace, flags: list[str]) -> dict[str, Any]:
         found["off"] = numbers(put(service, requests(service, args.seconds), plan))
     with started([*flags, "--adapt=session"]) as service:
         names = asyncio.run(_opened(service, args.sessions))
-        sent = requests(service, args.seconds, headers=[{"X-Session-Id": name} for name in names])
-        found["on"] = numbers(put(service, sent, plan))
-    return {
-        **found,
-        "sessions": args.sessions,
-        "rate": args.rate,
-        "p99": found["on"]["p99_ms"] / found["off"]["p99_ms"],
-    }
+        found["on"] = numbers(put(service, requests(service, args.seconds, names), plan))
+        updates = sum(one or 0 for one in asyncio.run(_told(service, names)))
+    ratio = found["on"]["p99_ms"] / found["off"]["p99_ms"]
+    return {**found, "sessions": args.sessions, "updates": updates, "rate": args.rate, "p99": ratio}
 
 
 def sigterm(args: argparse.Namespace, flags: list[str]) -> dict[str, Any]:
@@ -166,7 +179,39 @@ def sigterm(args: argparse.Namespace, flags: list[str]) -> dict[str, Any]:
     return {"rows": rows}
 
 
-ROWS = {each.__name__: each for each in (lone, null, start, sessions, sigterm)}
+def sigkill(args: argparse.Namespace, flags: list[str]) -> dict[str, Any]:
+    """A row a time: all sessions' updates before and after, sessions lost, temporary names in the folder.
+
+    A session that had learnt nothing lies nowhere, and counts as lost.
+    """
+    rows, names, before, random = [], [], [], np.random.default_rng(0)
+
+    def kill(service: Started) -> None:
+        before[:] = [one or 0 for one in asyncio.run(_told(service, names))]
+        service.process.kill()
+
+    with tempfile.TemporaryDirectory() as folder:
+        adapting = [*flags, "--adapt=session", f"--session_dir={folder}"]
+        for block in range(args.blocks + 1):
+            with started(adapting) as service:
+                after = asyncio.run(_told(service, names))
+                if block:
+                    left = [one.name for one in Path(folder).rglob("*.tmp")]
+                    kept = sum(one or 0 for one in after)
+                    rows.append({"before": sum(before), "after": kept, "lost": after.count(None), "left": left})
+                if block == args.blocks:
+                    break
+                names = names or asyncio.run(_opened(service, args.sessions))
+                wait_s = random.uniform(12.0, 18.0)
+                timer = threading.Timer(wait_s, kill, [service])
+                timer.start()
+                plan = load.Plan(10**6, args.clients, args.rate, longest_s=wait_s + 1.0)
+                put(service, requests(service, args.seconds, names), plan)
+                timer.join()
+    return {"sessions": args.sessions, "rate": args.rate, "rows": rows}
+
+
+ROWS = {each.__name__: each for each in (lone, null, start, sessions, sigterm, sigkill)}
 
 
 def main() -> None:
@@ -177,7 +222,7 @@ def main() -> None:
     ap.add_argument("--requests", type=int, default=1200)
     ap.add_argument("--clients", type=int, default=50)
     ap.add_argument("--sessions", type=int, default=50)
-    ap.add_argument("--rate", type=float, default=100.0, help="requests a second of --row=sessions")
+    ap.add_argument("--rate", type=float, default=100.0, help="requests a second of --row=sessions, sigkill")
     ap.add_argument("--blocks", type=int, default=3, help="turns, or times")
     ap.add_argument("--seconds", type=float, default=1.0, help="of a recording")
     args = ap.parse_args()

@@ -72,6 +72,16 @@ def told(error: BaseException, most: int = 160) -> str:
     return f"{type(error).__name__}{f': {lines[0][:most]}' if lines else ''}{place}"
 
 
+def unreadable(error: BaseException) -> str:
+    """What an array file's error comes to: it cannot be read, or it does not fit, or says that it is larger than it is.
+
+    A want of memory may be the machine's or the file's, whose sizes may be damaged; the sentence says both.
+    """
+    if no_memory(error) and not (full_disk(error) or few_files(error)):
+        return f"do not fit into the memory there is, or are damaged and say too large a size ({told(error)})"
+    return f"cannot be read ({told(error)})"
+
+
 def full_disk(error: BaseException) -> str | None:
     """Says that a disk is full or may not be written, and what is kept; None for another error."""
     said = error.strerror if isinstance(error, OSError) else None

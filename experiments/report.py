@@ -5,7 +5,8 @@ Writes WORKDIR/report/report.md and its PNG figures (of the first folder when se
 report.html, one page that holds them all, with --format=csv,latex every table for a paper in WORKDIR/report/tables.
 --compare=dhauds,tent compares methods in pairs over seeds and cells (docs/reports.md). Records of experiments.sweep are
 printed beside the published values.
-With --fill=docs/results.md the tables marked in that page are rendered anew from the records that its marks name.
+With --fill=docs/results.md the tables and figures marked in that page are rendered anew from the records that its
+marks name.
 """
 
 from __future__ import annotations

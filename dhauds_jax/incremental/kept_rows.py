@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
 from dhauds_jax.types import LearnerInfo, Shots
+
+EIGHTHS = (1, 2, 4, 6, 8)
+"""Parts of a room, in eighths, of which the least that holds all rows is computed on (`of_those`)."""
+
+SMALLEST = 32
+"""Rows of a room that is not divided."""
 
 
 class KeptRows(NamedTuple):
@@ -39,9 +47,40 @@ def empty(info: LearnerInfo, room: int) -> KeptRows:
 
 def added(kept: KeptRows, rows: Shots | KeptRows) -> KeptRows:
     """With more rows, in the first free places; what has no room is lost, so whoever calls sees to it that there is."""
-    both = KeptRows(*(jnp.concatenate(pair) for pair in zip(kept, as_kept(rows))))
-    first = jnp.argsort(-both.weights, stable=True)[: len(kept.weights)]
-    return KeptRows(*(leaf[first] for leaf in both))
+    both = packed(KeptRows(*(jnp.concatenate(pair) for pair in zip(kept, as_kept(rows)))))
+    return KeptRows(*(leaf[: len(kept.weights)] for leaf in both))
+
+
+def packed(kept: KeptRows) -> KeptRows:
+    """The rows first, in their order, then the free places."""
+    order = jnp.argsort(-kept.weights, stable=True)
+    return KeptRows(*(leaf[order] for leaf in kept))
+
+
+def of_those(kept: KeptRows, found: Callable[[KeptRows], Any]) -> Any:
+    """`found` of the rows that are there, computed on the least part of the room that holds them.
+
+    Args:
+      kept: packed.
+      found: the same of rows in a small room and in a large one, of shapes that do not depend on the room.
+    """
+    room = len(kept.weights)
+    sizes = sorted({-(-room * part // EIGHTHS[-1]) for part in EIGHTHS})
+    sizes = [size for size in sizes if size >= SMALLEST] or [room]
+    count = _largest((kept.weights > 0).sum().astype(jnp.int32))
+    parts = [lambda rows, size=size: found(KeptRows(*(leaf[:size] for leaf in rows))) for size in sizes]
+    return jax.lax.switch((count > jnp.asarray(sizes[:-1], jnp.int32)).sum(), parts, kept)
+
+
+@jax.custom_batching.custom_vmap
+def _largest(count: Int[Array, ""]) -> Int[Array, ""]:
+    """The number; of many at once the largest, so that one branch serves all and not every branch each."""
+    return count
+
+
+@_largest.def_vmap
+def _largest_of(axis_size: int, in_batched: list[bool], count: Array) -> tuple[Array, bool]:
+    return (count.max() if in_batched[0] else count), False
 
 
 def as_kept(rows: Shots | KeptRows) -> KeptRows:
@@ -57,8 +96,8 @@ def masked(kept: KeptRows, stays: Bool[Array, " room"]) -> KeptRows:
 
 
 def without(kept: KeptRows, which: Int[Array, ""]) -> KeptRows:
-    """Without the rows of one class."""
-    return masked(kept, (kept.weights > 0) & (kept.labels != which))
+    """Without the rows of one class, the others packed."""
+    return packed(masked(kept, (kept.weights > 0) & (kept.labels != which)))
 
 
 def joined(kept: KeptRows, other: KeptRows, labels: Int[Array, " max_classes"]) -> KeptRows:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from jaxtyping import Array, Float, UInt
+from jaxtyping import Array, Float, Int, UInt
 
 from dhauds_jax.threefry import rounds
 
@@ -26,16 +26,43 @@ def normal(words: UInt[Array, " words"], shape: tuple[int, ...]) -> Float[Array,
     Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3" (Threefry-2x32, 20 rounds); how a number
     is made of its counter and its bits is JAX's (jax/_src/prng.py with `jax_threefry_partitionable`, random.py).
     """
-    if words.shape != (2,) or not jax.config.jax_threefry_partitionable:
+    if not _ours(words):
         return jax.random.normal(jax.random.wrap_key_data(words), shape, jnp.float32)
+    return _at(words, lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape))
+
+
+def columns(
+    words: UInt[Array, "words"], shape: tuple[int, int], first: Int[Array, ""] | int, count: int
+) -> Float[Array, "rows count"]:
+    """`normal(words, shape)[:, first : first + count]`, drawn alone where the generator allows it.
+
+    Args:
+      words: as of `normal`.
+      shape: (rows, columns) of all, fewer than 2^32 numbers.
+      first: the first column; one that is not known before it is computed may be given.
+      count: columns; those beyond the last hold what stands for nothing.
+    """
+    rows, many = shape
+    if not _ours(words):
+        whole = jnp.pad(normal(words, shape), ((0, 0), (0, count)))
+        return lax.dynamic_slice_in_dim(whole, first, count, 1)
+    row, column = (lax.broadcasted_iota(jnp.uint32, (rows, count), axis) for axis in (0, 1))
+    return _at(words, row * np.uint32(many) + column + jnp.asarray(first).astype(jnp.uint32))
+
+
+def _ours(words: UInt[Array, "words"]) -> bool:
+    return words.shape == (2,) and bool(jax.config.jax_threefry_partitionable)
+
+
+def _at(words: UInt[Array, "2"], counter: UInt[Array, "..."]) -> Float[Array, "..."]:
+    """The numbers of these places."""
     low = np.nextafter(np.float32(-1), np.float32(0))
     one = np.float32(1)
-    within = lax.bitcast_convert_type((_bits(words, shape) >> np.uint32(9)) | _ONE, jnp.float32) - one
+    within = lax.bitcast_convert_type((_bits(words, counter) >> np.uint32(9)) | _ONE, jnp.float32) - one
     return np.float32(np.sqrt(2)) * lax.erf_inv(jnp.maximum(low, within * (one - low) + low))
 
 
-def _bits(words: UInt[Array, "2"], shape: tuple[int, ...]) -> UInt[Array, "..."]:
+def _bits(words: UInt[Array, "2"], counter: UInt[Array, "..."]) -> UInt[Array, "..."]:
     """32 random bits for each place: both words of its counter's hash, one over the other."""
-    counter = lax.iota(jnp.uint32, int(np.prod(shape))).reshape(shape)
-    first, second = rounds((words[0], words[1]), jnp.zeros(shape, jnp.uint32), counter)
+    first, second = rounds((words[0], words[1]), jnp.zeros(counter.shape, jnp.uint32), counter)
     return first ^ second

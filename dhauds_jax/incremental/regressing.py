@@ -224,12 +224,17 @@ class _Regression(NamedTuple):
 
     def _of_rows(self, state: LearnerState) -> tuple[LearnerState, dict[str, Array]]:
         """The state whose kernel is that of its rows."""
-        made, targets, weights = self._read(state, state.memory)
-        found = regression.spectrum(product(made, made.T))
-        fixed = self.rule == "fixed"
-        penalty, losses = self._given() if fixed else self._decided(regression.dual_errors(found, targets, weights))
-        coefficients, _ = regression.dual_coefficients(found, targets, penalty)
-        return self._with(state, penalty, product(made.T, coefficients)), losses
+
+        def solved(rows: KeptRows) -> tuple[Array, Array, dict[str, Array]]:
+            made, targets, weights = self._read(state, rows)
+            found = regression.spectrum(product(made, made.T))
+            fixed = self.rule == "fixed"
+            penalty, losses = self._given() if fixed else self._decided(regression.dual_errors(found, targets, weights))
+            coefficients, _ = regression.dual_coefficients(found, targets, penalty)
+            return penalty, product(made.T, coefficients), losses
+
+        penalty, kernel, losses = kept_rows.of_those(state.memory, solved)
+        return self._with(state, penalty, kernel), losses
 
     def _of_moments(self, state: LearnerState, found: Any) -> tuple[LearnerState, dict[str, Array]]:
         """The state whose kernel is that of its moments, `found` the spectrum of their Gram matrix."""
@@ -247,9 +252,13 @@ class _Regression(NamedTuple):
 
     def _kept_residuals(self, state: LearnerState, shots: Shots) -> Array:
         """Leave-one-out residuals of the kept rows that are nearest to the given ones, of the same class."""
-        made, targets, _ = self._read(state, state.memory)
-        found = regression.spectrum(product(made, made.T))
-        coefficients, diagonal = regression.dual_coefficients(found, targets, state.params.penalty)
         pairs = (shots.inputs, shots.labels)
-        places = jax.lax.map(lambda pair: kept_rows.nearest(state.memory, *pair), pairs)
-        return coefficients[places] / diagonal[places][:, None]
+
+        def residuals(rows: KeptRows) -> Array:
+            made, targets, _ = self._read(state, rows)
+            found = regression.spectrum(product(made, made.T))
+            coefficients, diagonal = regression.dual_coefficients(found, targets, state.params.penalty)
+            places = jax.lax.map(lambda pair: kept_rows.nearest(rows, *pair), pairs)
+            return coefficients[places] / diagonal[places][:, None]
+
+        return kept_rows.of_those(state.memory, residuals)

@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 from dhauds_jax import files, json_texts, parallel
-from dhauds_jax.errors import BadInput, told
+from dhauds_jax.errors import BadInput, unreadable
 from dhauds_jax.nets import boxed, clap_zoo, zoo
 from dhauds_jax.nets.audio_text_config import KIND, AudioTextConfig
 from dhauds_jax.nets.config import ClassifierConfig, bare_text, described, file_text
@@ -116,7 +116,7 @@ def _arrays(folder: Path) -> tuple[Variables, dict[str, Any]]:
         tree = ocp.load(folder / "variables")
         variables, arrays = dict(tree["variables"]), dict(tree["extra"])
     except Exception as error:  # of a damaged file: whatever Orbax's parts raise
-        raise BadInput(f"checkpoint {folder}: its arrays cannot be read ({told(error)})") from error
+        raise BadInput(f"checkpoint {folder}: its arrays {unreadable(error)}") from error
     try:
         extra = _join(arrays, load_extra(folder))
     except (TypeError, AttributeError) as error:

@@ -241,24 +241,45 @@ def cost_points(found: Sequence[Record]) -> dict[str, tuple[float, float]]:
     }
 
 
+CLOSE = 2.5
+"""Points of the metric below the best that a figure of the front shows larger, where the others lie far below."""
+
+
+def front_said(found: Sequence[Record]) -> str:
+    """Who stands on the front of metric and milliseconds a clip."""
+    points = cost_points(found)
+    said = ", ".join(f"{name} ({100 * points[name][1]:.1f} % at {points[name][0]:.1f} ms)" for name in front_of(points))
+    return f"On the front, from the cheapest on: {said}."
+
+
 def front(found: Sequence[Record], path: Path, looks: Mapping[str, Look]) -> str:
     """A point a method: the metric over milliseconds a clip, the front as a line; says who stands on it."""
     points = cost_points(found)
     best = front_of(points)
-    figure, axes = subplots(figsize=(7.6, 4.6))
-    for name, (cost, value) in points.items():
-        axes.plot(cost, 100 * value, ls="", ms=9 if name in best else 6, label=name, **looks[name].point)
-        if name in best:
-            axes.annotate(name, (cost, 100 * value), xytext=(4, 5), textcoords="offset points", fontsize=8)
-    line = np.array([points[name] for name in best]) * (1, 100)
-    axes.plot(*line.T, color="0.5", lw=1, ls="--", drawstyle="steps-post", zorder=0, label="front")
-    axes.set_xscale("log")
-    axes.xaxis.set_major_formatter("{x:g}")
-    axes.set_xlabel("milliseconds a clip")
-    axes.set_ylabel(metric_name(found))
-    axes.grid(alpha=0.25, lw=0.6)
-    bare(axes)
-    figure.legend(loc="outside right center", frameon=False, fontsize=8, ncols=1 + len(points) // 22)
+    values = [100 * value for _, value in points.values()]
+    near = [value for value in values if value >= max(values) - CLOSE]
+    zoomed = len(near) > 2 and max(values) - min(values) > 3 * CLOSE
+    figure, drawn = subplots(1, 1 + zoomed, figsize=(7.6 + 3.4 * zoomed, 4.6), squeeze=False)
+    for axes in drawn[0]:
+        for name, (cost, value) in points.items():
+            axes.plot(cost, 100 * value, ls="", ms=9 if name in best else 6, label=name, **looks[name].point)
+        line = np.array([points[name] for name in best]) * (1, 100)
+        axes.plot(*line.T, color="0.5", lw=1, ls="--", drawstyle="steps-post", zorder=0, label="front")
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in "25" else "")
+        axes.set_xlabel("milliseconds a clip")
+        axes.grid(alpha=0.25, lw=0.6)
+        bare(axes)
+    if zoomed:
+        drawn[0][1].set_ylim(min(near) - 0.05 * CLOSE, max(near) + 0.15 * CLOSE)
+        drawn[0][1].set_title(f"within {CLOSE:g} of the best", fontsize=9)
+    for name in best:
+        cost, value = points[name]
+        place = {"xytext": (4, 5), "textcoords": "offset points", "fontsize": 8, "annotation_clip": True}
+        drawn[0][-1].annotate(name, (cost, 100 * value), **place)
+    drawn[0][0].set_ylabel(metric_name(found))
+    handles, labels = drawn[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside right center", frameon=False, fontsize=8, ncols=1 + len(points) // 22)
     save(figure, path)
-    said = ", ".join(f"{name} ({100 * points[name][1]:.1f} % at {points[name][0]:.1f} ms)" for name in best)
-    return f"On the front, from the cheapest on: {said}."
+    return front_said(found)

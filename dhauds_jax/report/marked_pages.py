@@ -2,19 +2,23 @@
 
 A mark is `<!-- table: summary | records: docs/records/NAME | protocol: offline -->`, and the table ends at
 `<!-- end -->`. Kinds of table are the keys of `TABLES` and the mappings below it; every further word of a mark keeps
-only the records with that value, or one of several (`a/b`, unless a record's value is just that).
+only the records with that value, or one of several (`a/b`, unless a record's value is just that). A figure is marked
+likewise, `<!-- figure: front | records: docs/records/NAME | protocol: online -->`: it is drawn into images/ beside the
+page, and what it says stands below it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically
-from dhauds_jax.report import ablation, board, incremental, picks, published, rankings, tuning
+from dhauds_jax.report import ablation, board, incremental, looks, picks, published, rankings, tuning
 from dhauds_jax.report.provenance import provenance
-from dhauds_jax.report.tables import detail_table, latest, of_one_make, summary_table, with_variants
+from dhauds_jax.report.tables import Record, detail_table, latest, of_one_make, summary_table, with_variants
 from dhauds_jax.wording import counted, of_markdown
 from dhauds_jax.workdir import records
 
@@ -47,28 +51,34 @@ OF_VARIANTS = {"ablation": ablation.ablation}
 OF_TUNINGS = {"tuning": tuning.curves_table}
 """Tables of tunings, from tuning.jsonl."""
 
+FIGURES = {"front": (board.front, board.front_said, "{metric} against milliseconds a clip, the front as a line")}
+"""Kinds of figure: what draws one (records, path, looks), what it says, and its words for who cannot see it."""
+
 _OTHERS = {**dict.fromkeys(OF_COURSES, "incremental"), **dict.fromkeys(OF_TUNINGS, "tuning")}
 """Kind of table -> kind of record, where it is not of results.jsonl."""
 
-_BLOCK = re.compile(r"(<!-- (table: [^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- ((?:table|figure): [^>]*?) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def render_mark(mark: str, root: Path) -> str:
-    """The table that a mark asks for; folders of records are relative to `root`.
+class _Marked(NamedTuple):
+    """What a mark asks for: of what kind, and the records."""
 
-    Raises:
-      BadInput: a mark that is not written so, an unknown kind of table, a folder without records, or nothing left after
-        the mark's conditions.
-    """
+    kind: str
+    found: Sequence[Record]
+    image: str
+
+
+def _marked(mark: str, root: Path) -> _Marked:
+    """The records of a mark; raises as `render_mark`."""
     parts = [part.strip().partition(": ") for part in mark.split("|")]
     words = {key: value for key, _, value in parts}
-    kind, folder = words.pop("table", None), words.pop("records", None)
-    every = {**TABLES, **OF_VARIANTS, **OF_COURSES, **OF_TUNINGS}
+    drawn = "figure" in words
+    kind, folder = words.pop("figure" if drawn else "table", None), words.pop("records", None)
+    every = FIGURES if drawn else {**TABLES, **OF_VARIANTS, **OF_COURSES, **OF_TUNINGS}
     if kind not in every or folder is None or not all(colon for _, colon, _ in parts):
-        known = ", ".join(every)
         raise BadInput(
-            f"mark {mark!r}: expected `table: KIND | records: FOLDER`, KIND one of {known}, and conditions "
-            "such as `protocol: offline` after a | each"
+            f"mark {mark!r}: expected `{'figure' if drawn else 'table'}: KIND | records: FOLDER`, KIND one of "
+            f"{', '.join(every)}, and conditions such as `protocol: offline` after a | each"
         )
     if kind in _OTHERS:
         found = records.read(root / folder, _OTHERS[kind], checked=True)
@@ -81,7 +91,34 @@ def render_mark(mark: str, root: Path) -> str:
         kept = whole or [r for r in kept if str(r.get(key)) in value.split("/")]
     if not kept:
         raise BadInput(f"mark {mark!r}: none of the {len(found)} records in {folder} fits")
-    return of_markdown(every[kind](with_variants(kept) if kind in TABLES else kept))
+    name = "-".join([kind, Path(folder).name, *words.values()]).replace("/", "+")
+    return _Marked(kind, with_variants(kept) if kind in TABLES or drawn else kept, f"images/{name}.png")
+
+
+def render_mark(mark: str, root: Path) -> str:
+    """What a mark asks for, a table or the link to a figure with its sentence; folders are relative to `root`.
+
+    Raises:
+      BadInput: a mark that is not written so, an unknown kind of table, a folder without records, or nothing left after
+        the mark's conditions.
+    """
+    asked = _marked(mark, root)
+    if asked.kind in FIGURES:
+        _, said, words = FIGURES[asked.kind]
+        link = f"![{words.format(metric=asked.found[0]['metric'])}]({asked.image})"
+        return f"{link}\n\n{of_markdown(said(asked.found))}\n"
+    every = {**TABLES, **OF_VARIANTS, **OF_COURSES, **OF_TUNINGS}
+    return of_markdown(every[asked.kind](asked.found))
+
+
+def draw_figures(text: str, root: Path, beside: Path) -> int:
+    """Draws the figures that a page marks into the folder images/ in `beside`; says how many there are."""
+    figures = [asked for asked in (_marked(m[2], root) for m in _BLOCK.finditer(text)) if asked.kind in FIGURES]
+    for asked in figures:
+        place = beside / asked.image
+        place.parent.mkdir(exist_ok=True)
+        FIGURES[asked.kind][0](asked.found, place, looks.of_methods(r["method"] for r in asked.found))
+    return len(figures)
 
 
 def render_page(text: str, root: Path) -> str:
@@ -102,4 +139,6 @@ def fill_page(page: Path) -> str:
     if not count:
         raise BadInput(f"--fill={page}: holds no mark like `<!-- table: summary | records: FOLDER -->`")
     write_atomically(page, render_page(text, Path(".")))
-    return f"{counted(count, 'table')} rendered: {page}"
+    drawn = draw_figures(text, Path("."), page.parent)
+    figures = f" and {counted(drawn, 'figure')}" if drawn else ""
+    return f"{counted(count - drawn, 'table')}{figures} rendered: {page}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -241,7 +242,8 @@ def sentence(response: Any) -> str:
     try:
         error = response.json()["error"]
         expected = f", expected {error['expected']}" if error["expected"] else ""
-        return f"{error['message']}{expected}"
+        given = " (--token_file)" if response.status_code == HTTPStatus.UNAUTHORIZED else ""
+        return f"{error['message']}{expected}{given}"
     except (ValueError, KeyError, TypeError):
         return f"HTTP {response.status_code} without a sentence: is this a service of experiments.serve?"
 

@@ -38,7 +38,12 @@ class Course:
     def __init__(self, late_s: float) -> None:
         """A window is late whose label takes longer than `late_s`: the next one was there before."""
         self.late_s, self.windows, self.late, self.dropped, self.changes = late_s, 0, 0, 0, 0
-        self.longest_s, self.heard = 0.0, 0
+        self.longest_s, self.heard, self.unanswered = 0.0, 0, 0
+
+    def pass_over(self, window: Window) -> None:
+        """A window has no answer."""
+        self.unanswered += 1
+        self.heard = max(self.heard, window.end)
 
     def add(self, window: Window, label: Label, delay: float) -> None:
         """A window has its label."""
@@ -84,7 +89,8 @@ def listen(run: ListenRun, clock: Callable[[], float] = time.monotonic) -> str:
         _say(said)
         raise intake.error
     if not course.windows:
-        raise BadInput(f"--input={run.input}: ended without a sample, expected sound")
+        found = "has a finite answer in no window" if course.unanswered else "ended without a sample"
+        raise BadInput(f"--input={run.input}: {found}, expected sound")
     return said
 
 
@@ -120,10 +126,11 @@ def _listen(
         if windows:
             ears.now[0] = windows[-1].end / rate
             answers = ears.listener.predict(windows)
-            if not np.isfinite(answers).all():
-                raise FloatingPointError("a prediction is not finite")
             delay = intake.clock()
             for window, row in zip(windows, answers, strict=True):
+                if not np.isfinite(row).all():
+                    _pass_over(window, labels, course, rate)
+                    continue
                 label = labels.label(window, row)
                 course.add(window, label, delay - window.came)
                 write(window, label, delay - window.came, row)
@@ -134,6 +141,18 @@ def _listen(
             pass
         refused = _refusals(ears, refused)
     intake.stop()
+
+
+def _pass_over(window: Window, labels: Labels, course: Course, rate: int) -> None:
+    """A window without an answer ends nothing: the sound goes on, and labels begin anew behind it."""
+    if not course.unanswered:
+        _say(
+            f"no answer to {window.start / rate:.3f} to {window.end / rate:.3f} s: samples up to "
+            f"{np.abs(window.wave).max():.3g} (full scale is 1), of which the network makes no finite numbers; "
+            "further ones are counted"
+        )
+    labels.begin_anew()
+    course.pass_over(window)
 
 
 def _refusals(ears: Ears, before: int) -> int:
@@ -175,6 +194,8 @@ def summary(run: ListenRun, ears: Ears, course: Course, notices: Sequence[str]) 
             f"{left_out and f' (left out: {left_out})'}, {counted(told['rollbacks'], 'update')} refused"
             f"{reasons and f' ({reasons})'}; it answers from the {told['answers_from']}"
         )
+    if course.unanswered:
+        parts.append(f"{counted(course.unanswered, 'window')} without an answer")
     parts += [*notices, *([run.output] if run.output else [])]
     return "; ".join(parts)
 

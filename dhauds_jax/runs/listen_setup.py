@@ -107,7 +107,9 @@ def sound_of(run: ListenRun, raw: bool, own_rate: int) -> Sound:
     mix = Mixdown(how.channels)
 
     def notices() -> list[str]:
-        silent = ["the sound is silent throughout: is it the right source?"] if mix.peak < SILENT else []
+        silent = (
+            ["the sound is silent throughout: is it the right source?"] if mix.samples and mix.peak < SILENT else []
+        )
         return silent + ["the channels cancel when they are mixed down"] * mix.cancels()
 
     return Sound(how.rate, pcm.samples(pcm.read_from(run.input), how, mix), notices)

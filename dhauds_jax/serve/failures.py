@@ -21,6 +21,7 @@ STATUS: Mapping[str, int] = {
     "too_large": 413,
     "format": 415,
     "too_long": 422,
+    "too_loud": 422,
     "channels": 422,
     "rate": 422,
     "decoder_time": 422,

@@ -131,9 +131,18 @@ class Holding:
         return self._held[name].session
 
     def close(self, name: str) -> None:
-        """Forgets a session, in memory and in the folder; raises as `get`."""
-        self.get(name)
-        self._leave(name)
+        """Forgets a session, in memory and in the folder, where it needs no place in memory for that.
+
+        Raises:
+          UnknownSession, ClosedSession: as `get`.
+        """
+        self.expire()
+        if name in self._held:
+            self._leave(name)
+        elif name in self._closed:
+            raise ClosedSession(name)
+        elif self._restored(name) is None:
+            raise UnknownSession(name)
         self._unwrite(name)
         self._remember(name)
 

@@ -294,6 +294,11 @@ class Labels:
         self._last: deque[np.ndarray] = deque(maxlen=smooth)
         self._name = ""
 
+    def begin_anew(self) -> None:
+        """The next window is the first one again: the one before it has no answer."""
+        self._last.clear()
+        self._name = ""
+
     def label(self, window: Window, answer: Float[np.ndarray, " columns"]) -> Label:
         """The label of the next window, of the answer to it."""
         if window.dropped:

@@ -10,13 +10,16 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+from jaxtyping import Float
+
 from dhauds_jax.data.audio import Decoded
 from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.serve import bodies, decode, wav
 from dhauds_jax.serve.batching import Batcher
 from dhauds_jax.serve.bodies import CLOSE
 from dhauds_jax.serve.compute import Compute
-from dhauds_jax.serve.contracts import Answer, Served
+from dhauds_jax.serve.contracts import Answer, NotFinite, Served
 from dhauds_jax.serve.counters import Counters
 from dhauds_jax.serve.failures import Failure
 from dhauds_jax.serve.items import Item
@@ -171,6 +174,9 @@ class Service:
                     decoded = time.monotonic()
                     self.batcher.submit(Item(found.windows, session, deadline, future))
                 answer = await asyncio.wrap_future(future)
+        except NotFinite:
+            check_level(found.wave)
+            raise
         except TimeoutError:
             raise Failure("deadline", f"no answer within {self.limits.deadline_s:g} s", "less load") from None
         finally:
@@ -216,6 +222,14 @@ class Service:
             yield
         finally:
             self.inflight -= 1
+
+
+def check_level(wave: Float[np.ndarray, " time"]) -> None:
+    """Raises `Failure` for a recording beyond full scale, which no network is asked to make finite numbers of."""
+    peak = float(np.abs(wave).max())
+    if peak > 1:
+        found = f"samples up to {peak:.3g}, of which the network makes no finite numbers"
+        raise Failure("too_loud", found, "full scale to be 1: the recording divided by its peak")
 
 
 Handler = Callable[[Service, Any], Awaitable[Any]]

@@ -13,7 +13,7 @@ from dhauds_jax.model.rejecting import Rejecting
 from dhauds_jax.serve import adaptation, guards, telling
 from dhauds_jax.serve.adaptation import Adaptation, Programs
 from dhauds_jax.serve.canary import Canary
-from dhauds_jax.serve.clips import Clip, exactly, in_16_bit, waves_of
+from dhauds_jax.serve.clips import NOT_FINITE, Clip, exactly, in_16_bit, unanswered, waves_of
 from dhauds_jax.serve.contracts import Served, Verdict
 from dhauds_jax.serve.filters import Sieve
 from dhauds_jax.types import AdaptState
@@ -103,19 +103,25 @@ class Session:
         return np.concatenate([programs.report(found), rule.compared(found)], -1)
 
     def take(
-        self, waves: Float[np.ndarray, "rows time"], sources: Float[np.ndarray, "rows classes"] | None, now: float
+        self,
+        waves: Float[np.ndarray, "rows time"],
+        answers: Float[np.ndarray, "rows columns"],
+        sources: Float[np.ndarray, "rows classes"] | None,
+        now: float,
     ) -> None:
-        """Learns from clips later on; those that the filters leave out are counted.
+        """Learns from clips later on; those that the filters leave out, or that no model can answer, are counted.
 
         Args:
           waves: (rows, time), as they were predicted, without padding.
+          answers: (rows, columns) of the session.
           sources: (rows, classes) by the source model, None where it was not asked.
           now: seconds.
         """
         if self.from_source:
             return
+        lost = unanswered(waves, answers, sources, self.source)
         for row, wave in enumerate(waves):
-            fault = self.sieve.fault(wave, now)
+            fault = NOT_FINITE if lost[row] else self.sieve.fault(wave, now)
             if fault:
                 self.left_out[fault] += 1
                 continue

@@ -143,8 +143,10 @@ class Sessions:
         if how.update == "before_next":
             return self._in_order(found, sound, real, source), source if how.shadow else None
         answers = found.predict(sound)
-        found.take(sound[real], self._probabilities(source, real), self._clock())
-        return (source if answers is None else answers), source if how.shadow else None
+        if answers is None:
+            return source, source if how.shadow else None
+        found.take(sound[real], answers[real], self._probabilities(source, real), self._clock())
+        return answers, source if how.shadow else None
 
     def _in_order(
         self, session: Session, sound: np.ndarray, real: np.ndarray, source: np.ndarray | None
@@ -156,7 +158,7 @@ class Sessions:
             rows = real[done:] if session.from_source else real[done : done + session.room]
             if not session.from_source:
                 parts.append(adaptation.in_chunks(session.predict, sound[rows], self._parts.programs.shapes))
-                session.take(sound[rows], self._probabilities(source, rows), self._clock())
+                session.take(sound[rows], parts[-1], self._probabilities(source, rows), self._clock())
             else:
                 parts.append(session.source(sound[rows]) if source is None else source[rows])
             done += len(rows)

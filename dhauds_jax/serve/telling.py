@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -37,12 +38,13 @@ def described(session: Session) -> dict[str, Any]:
 
 
 def plain(found: Any) -> Any:
-    """Tuples as lists, numbers as Python's."""
+    """Tuples as lists, numbers as Python's, those that are not finite as None: JSON has none."""
     if isinstance(found, Mapping):
         return {key: plain(value) for key, value in found.items()}
     if isinstance(found, list | tuple):
         return [plain(value) for value in found]
-    return found.item() if isinstance(found, np.generic) else found
+    found = found.item() if isinstance(found, np.generic) else found
+    return None if isinstance(found, float) and not math.isfinite(found) else found
 
 
 def _bytes(session: Session) -> dict[str, int]:

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from dhauds_jax import interrupts, json_texts, parallel, schemas
-from dhauds_jax.errors import BadInput, told
+from dhauds_jax.errors import BadInput, unreadable
 from dhauds_jax.files import check_no_link, named, put_in_place, sync
 from dhauds_jax.interrupts import Stopped
 from dhauds_jax.wording import differing
@@ -232,7 +232,7 @@ def _leaves(saved: Path, expected: str) -> Mapping[str, Any]:
     try:
         found = ocp.load(saved / "leaves")
     except Exception as error:  # of a damaged file: whatever its parts raise
-        raise BadInput(f"{saved}: its arrays cannot be read ({told(error)}), expected {expected}") from error
+        raise BadInput(f"{saved}: its arrays {unreadable(error)}, expected {expected}") from error
     if not isinstance(found, Mapping):
         raise BadInput(f"{saved}: holds a {type(found).__name__}, expected {expected}")
     return found

@@ -83,6 +83,22 @@ def test_missing_or_damaged_arrays_are_named(saved, tmp_path):
         checkpoint.load(folder)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), ValueError("RESOURCE_EXHAUSTED: 9 GiB"), OSError(28, "no room")])
+def test_arrays_that_do_not_fit_into_memory_are_not_called_damaged_alone(saved, tmp_path, monkeypatch, error):
+    """TensorStore calls a want of memory and a full disk RESOURCE_EXHAUSTED in a ValueError or RuntimeError."""
+    from orbax.checkpoint import v1 as ocp
+
+    folder = copy(saved, tmp_path)
+
+    def fails(path):
+        raise RuntimeError(str(error)) if isinstance(error, ValueError) else error
+
+    monkeypatch.setattr(ocp, "load", fails)
+    wanted = "cannot be read" if isinstance(error, OSError) else "do not fit into the memory there is, or are damaged"
+    with pytest.raises(ValueError, match=f"its arrays {wanted}"):
+        checkpoint.load(folder)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -217,6 +217,26 @@ def test_marks_are_rendered_and_everything_else_stays(tmp_path):
     assert marked_pages.render_page(rendered, tmp_path) == rendered
 
 
+def test_a_marked_figure_is_drawn_beside_the_page_and_says_who_is_on_the_front(tmp_path, monkeypatch):
+    """Tent has not all cells, so source alone: 40.0 % at 1 ms; the same text when it is filled again."""
+    monkeypatch.chdir(tmp_path)
+    for record in FOUND:
+        seconds = 0.01 if record["method"] == "tent" else 0.001
+        records.append(tmp_path / "docs" / "r", {**record, "seconds": seconds * record["n"]})
+    page = tmp_path / "docs" / "p.md"
+    mark = "<!-- figure: front | records: docs/r | corruption: WHN/TST -->\n"
+    page.write_text(f"A\n{mark}<!-- end -->\n\n<!-- table: summary | records: docs/r -->\n<!-- end -->\n")
+    said = f"1 table and 1 figure rendered: {page}"
+    assert marked_pages.fill_page(page) == said
+    text = page.read_text(encoding="utf-8")
+    image = "images/front-r-WHN+TST.png"
+    link = f"![accuracy against milliseconds a clip, the front as a line]({image})"
+    assert f"{mark}{link}\n\nOn the front, from the cheapest on: source (40.0 % at 1.0 ms).\n<!-- end" in text
+    assert (page.parent / image).read_bytes()[:4] == b"\x89PNG"
+    assert marked_pages.fill_page(page) == said
+    assert page.read_text(encoding="utf-8") == text
+
+
 def test_a_mark_tells_runs_with_other_settings_apart(tmp_path):
     low = a_record("WHN", "tent", 0, 0.2, 0.8, options={"lr": 0.01, "draw_seed": 0})
     for record in [*FOUND, low]:
@@ -239,6 +259,7 @@ def test_a_condition_is_one_value_or_several(tmp_path, condition):
     ("mark", "message"),
     [
         ("table: pie | records: r", "expected `table: KIND"),
+        ("figure: pie | records: r", "expected `figure: KIND | records: FOLDER`, KIND one of front, and conditions"),
         ("table: summary", "expected `table: KIND"),
         ("table: summary | records docs/x", r"^mark 'table: summary \| records docs/x': expected `table: KIND"),
         ("table: summary | records: r | offline", "and conditions such as `protocol: offline` after a | each"),

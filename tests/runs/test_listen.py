@@ -24,7 +24,7 @@ from dhauds_jax.runs.requests.listen import ListenRun
 from dhauds_jax.serve.contracts import Served
 from dhauds_jax.serve.engine import SourceOnly
 from dhauds_jax.serve.listening import Label, Listener, Window
-from tests.serve.serving import CLASSES, LENGTH, RATE, SHAPES, probabilities
+from tests.serve.serving import CLASSES, LENGTH, POISON, RATE, SHAPES, probabilities
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -136,6 +136,37 @@ def test_a_pipe_that_ends_within_a_sample_or_at_once_is_bad_input(fake, tmp_path
         with pytest.raises(BadInput, match=message):
             listen.listen(asked(input=str(place), speed=0.0, hop=0.0))
     assert "# heard 0.250 s in 1 window, 1 label in turn; nothing dropped" in capsys.readouterr().out
+
+
+def piped(folder, wave):
+    """A pipe through which float32 samples come."""
+    place = folder / f"pipe{len(wave)}"
+    os.mkfifo(place)
+    threading.Thread(target=place.write_bytes, args=(np.asarray(wave, "<f4").tobytes(),), daemon=True).start()
+    return str(place)
+
+
+def test_a_window_without_an_answer_does_not_end_the_listening(fake, tmp_path, capsys):
+    wave = np.float32(wave_of(4 * LENGTH)) / 2**15
+    wave[LENGTH], wave[LENGTH + 7] = POISON, 2
+    flags = {"speed": 0.0, "hop": 0.0, "format": "f32le", "smooth": 9, "output": str(tmp_path / "said.csv")}
+    said = listen.listen(asked(input=piped(tmp_path, wave), **flags))
+    assert said.startswith("heard 1.000 s in 3 windows, ") and "; 1 window without an answer; " in said
+    (line,) = (one for one in capsys.readouterr().out.splitlines() if "no answer to" in one)
+    assert line.startswith("# no answer to 0.250 to 0.500 s: samples up to 2 (full scale is 1), of which the ")
+    rows = rows_of(tmp_path / "said.csv")
+    assert [row["start"] for row in rows] == ["0.0000", "0.5000", "0.7500"]
+    assert float(rows[1]["confidence"]) == pytest.approx(written(rows[1]).max(), abs=1e-6)  # smoothed with none before
+    with pytest.raises(BadInput, match=r"pipe2000: has a finite answer in no window, expected sound"):
+        listen.listen(asked(input=piped(tmp_path, np.full(LENGTH, POISON)), **{**flags, "output": None}))
+
+
+def test_a_pipe_of_which_nothing_was_heard_is_not_called_silent(fake, tmp_path, capsys):
+    os.mkfifo(tmp_path / "pipe")
+    threading.Thread(target=(tmp_path / "pipe").write_bytes, args=(b"RIFF" + bytes(4_000),), daemon=True).start()
+    with pytest.raises(BadInput, match="begins as a wav file does"):
+        listen.listen(asked(input=str(tmp_path / "pipe"), speed=0.0, hop=0.0))
+    assert "silent" not in capsys.readouterr().out
 
 
 def test_a_pipe_has_no_speed_and_a_hop_is_no_longer_than_a_window(fake, tmp_path):

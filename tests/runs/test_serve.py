@@ -1,7 +1,10 @@
 """The command that serves: what it refuses before it compiles, and a process that starts, answers and ends well."""
 
+import contextlib
 import csv
 import gc
+import http.client
+import json
 import os
 import re
 import signal
@@ -23,9 +26,9 @@ from dhauds_jax.serve import canary, running
 from dhauds_jax.serve.request import ServeRun
 from dhauds_jax.serve.snapshots import Snapshots
 from tests.runs import tiny
+from tests.serve import malformed
 from tests.serve.adapted import asked, sessions_of, tiny_model
-from tests.serve.malformed import http, send
-from tests.serve.serving import Network, recording, service_of
+from tests.serve.serving import Network, recording, service_of, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -246,13 +249,13 @@ def fetched(port, path):
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_end_under_load_loses_no_accepted_request(checkpoint, tmp_path, number):
     service = Service(tmp_path, f"--checkpoint={checkpoint}", "--max_batch=4")
-    sent = http(recording(tiny.tone(1, 0, 30_000), tiny.RATE), path="/invocations")
+    sent = malformed.http(recording(tiny.tone(1, 0, 30_000), tiny.RATE), path="/invocations")
     statuses, under_way = [], threading.Event()
 
     def ask():
         while True:
             try:
-                status, _ = send(service.port, sent)
+                status, _ = malformed.send(service.port, sent)
             except ConnectionRefusedError:
                 return
             statuses.append(status)
@@ -273,3 +276,39 @@ def test_an_end_under_load_loses_no_accepted_request(checkpoint, tmp_path, numbe
     assert set(statuses) <= {200, 503, 0} and statuses.count(0) <= len(clients)
     answered = int(re.fullmatch(r"stopped; ([\d,]+) requests answered\n", out)[1].replace(",", ""))
     assert answered == statuses.count(200)
+
+
+@pytest.mark.slow
+def test_a_kill_loses_no_session_that_has_learnt(checkpoint, tmp_path):
+    """Of what was learnt since it was last written (5 s at the most) nothing is left, nor of what was half written."""
+    flags = (f"--checkpoint={checkpoint}", "--max_batch=4", "--adapt=session", "--adapt_batch=4", "--session_dir=here")
+    clips = [recording(tiny.tone(k % 4, k, tiny.RATE // 4), tiny.RATE, subtype="FLOAT") for k in range(40)]
+
+    def said(service, method, path, body=b"", name=""):
+        connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=60)
+        with contextlib.closing(connection), contextlib.suppress(ConnectionError):
+            connection.request(method, path, body, {"X-Session-Id": name} if name else {})
+            return json.loads(connection.getresponse().read())
+
+    service = Service(tmp_path, *flags)
+    try:
+        name = said(service, "POST", "/v1/sessions")["session"]
+        assert all(said(service, "POST", "/v1/classify", clip, name)["label"] for clip in clips[:4])
+        wait_until(lambda: any(tmp_path.glob(f"here/*/{name}/*[0-9]/info.json")))
+        before = said(service, "GET", f"/v1/sessions/{name}")
+        under_way = threading.Thread(
+            target=lambda: [said(service, "POST", "/v1/classify", clip, name) for clip in clips[4:]]
+        )
+        under_way.start()
+    finally:
+        assert service.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    under_way.join(60)
+    service = Service(tmp_path, *flags)
+    try:
+        after = said(service, "GET", f"/v1/sessions/{name}")
+        assert before["updates"] <= after["updates"] <= 10 and after["rollbacks"] == 0
+        assert after["verdicts"][0] == before["verdicts"][0] and after["clips_waiting"] == 0
+        assert said(service, "POST", "/v1/classify", clips[0], name)["session"]["updates"] >= after["updates"]
+    finally:
+        assert service.end()[0] == 0
+    assert not list(tmp_path.rglob("*.tmp"))

@@ -137,9 +137,9 @@ def opened_in_both(cluster):
     raise AssertionError("one replica alone opens sessions")
 
 
-def written(folder):
-    """Whether a session lies in its folder."""
-    return any(folder.glob("*/info.json"))
+def written(folder, session):
+    """Whether a session lies in the folder of all of them."""
+    return any(folder.glob(f"*/{session}/*[0-9]/info.json"))
 
 
 @pytest.mark.slow
@@ -154,7 +154,8 @@ def test_a_killed_replica_loses_no_request_and_no_session(tmp_path):
         before = {}
         for session in sessions:
             assert {cluster("POST", "/v1/classify", clip, session)[0] for clip in clips[:4]} == {200}
-            wait_until(lambda place=tmp_path / "sessions" / session: written(place))  # it learns when nobody waits
+            # It learns when nobody waits.
+            wait_until(lambda session=session: written(tmp_path / "sessions", session))
             before[session] = cluster("GET", f"/v1/sessions/{session}")[1]
             assert (before[session]["updates"], before[session]["rollbacks"]) == (1, 0)
 

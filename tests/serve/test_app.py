@@ -276,6 +276,19 @@ def test_without_sessions_that_is_said():
         assert told(running, "POST", "/invocations", body=GOOD, headers=header)[:2] == (404, "sessions_off")
 
 
+def test_where_all_share_one_session_none_is_opened_or_named():
+    """It is not that too many are in use: to come again later would not help."""
+    with served(FakeSessions(), model={"adapt": "shared"}) as running:
+        for path, headers in (
+            ("/v1/sessions", {}),
+            ("/invocations", {"X-Amzn-SageMaker-Session-Id": "NEW_SESSION"}),
+            ("/v1/classify", {"X-Session-Id": "0" * 32}),
+        ):
+            status, code, given = told(running, "POST", path, body=GOOD, headers=headers)
+            assert (status, code, given.get("retry-after")) == (404, "sessions_off", None)
+        assert running.classify(GOOD)[0] == 200
+
+
 def test_a_mistake_of_ours_is_no_story_for_the_client(capsys):
     failure = failure_of(ZeroDivisionError("/root/secret"))
     assert (failure.code, failure.status) == ("internal", 500) and "secret" not in str(failure.payload())

@@ -26,6 +26,20 @@ def test_one_recording_whose_numbers_are_not_finite_fails_alone():
         assert ("", 2, 2) in network.batches
 
 
+def test_a_recording_too_loud_for_the_network_is_its_clients_to_mend():
+    class Overflows(Network):
+        def predict(self, session, waves, weights):
+            found, source = super().predict(session, np.minimum(waves, 1), weights)
+            return np.where(waves.max(1, keepdims=True) > 1e30, np.nan, found), source
+
+    loud = np.where(np.arange(len(tone())) == 7, np.float32(1e38), tone())
+    with served(Overflows()) as running:
+        status, said, _ = running.classify(recording(loud, subtype="FLOAT"))
+        assert (status, said["error"]["code"]) == (422, "too_loud")
+        assert said["error"]["message"] == "samples up to 1e+38, of which the network makes no finite numbers"
+        assert running.classify(recording(np.minimum(loud, 3.0), subtype="FLOAT"))[0] == 200
+
+
 def test_a_client_that_leaves_is_not_computed():
     network = Network()
     with served(network) as running:

@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.serve.serving import CLASSES, LENGTH, FakeSessions, Network, recording, served, tone
+from tests.serve.serving import CLASSES, LENGTH, FakeSessions, Network, recording, served, tone, wait_until
 
 MODEL = {"net": "tiny<b>", "hash": "0123456789abcdef", "adapt": "session"}
 BARK = recording(np.tile(tone(), 3)[: 2 * LENGTH + 500], subtype="PCM_16")
@@ -145,6 +145,39 @@ def test_a_session_adapts_and_is_reset(service, browser):
     browser.find_element("id", "adapting").click()
     until(browser, "document.getElementById('session-status').textContent.includes('closed')")
     assert complaints(browser)[0] == []
+
+
+@pytest.mark.slow
+def test_without_a_mouse_everything_is_reached_and_has_a_name(service, browser):
+    from selenium.webdriver import ActionChains, Keys
+
+    def press(key):
+        ActionChains(browser).send_keys(key).perform()
+        return browser.execute_script("return document.activeElement.id || document.activeElement.textContent")
+
+    browser.get(f"http://127.0.0.1:{service.port}")
+    drop(browser, BARK, "bark.wav")
+    assert until(browser, SHOWN)
+    controls = [one for one in browser.find_elements("css selector", "input, button, audio") if one.is_displayed()]
+    named = {one.get_attribute("id") or one.text: one.accessible_name for one in controls}
+    assert len(named) == 7 and all(named.values()), named  # file, player, three windows, the box, the way back
+    assert browser.find_element("id", "spectrogram").accessible_name
+    assert [browser.find_element("id", one).get_attribute("role") for one in ("status", "error")] == ["status", "alert"]
+    reached = {press(Keys.TAB) for _ in range(20)}  # round and round; the player has stops of its own
+    assert set(named) - {"reset"} <= reached  # which is disabled until there is a session
+    while press(Keys.TAB) != "adapting":
+        pass
+    press(Keys.SPACE)
+    drop(browser, BARK, "bark.wav")
+    until(browser, "!document.getElementById('reset').disabled")
+    while press(Keys.TAB) != "reset":
+        pass
+    resets = service.service.compute.predictor.resets
+    press(Keys.ENTER)
+    wait_until(lambda: service.service.compute.predictor.resets == resets + 1)
+    browser.find_element("id", "adapting").click()
+    until(browser, "document.getElementById('session-status').textContent.includes('closed')")
+    complaints(browser)
 
 
 @pytest.mark.slow

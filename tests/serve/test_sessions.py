@@ -195,6 +195,15 @@ def test_a_refused_update_leaves_the_state_as_it_was():
     assert sessions.totals()["rollbacks_by_reason"] == {"information": 2}
 
 
+def test_signs_that_are_not_finite_can_be_told():
+    """Weights of 1e20 are finite, and their distance from the first ones is not."""
+    sessions = sessions_of(tiny_model(), asked())
+    name = sessions.open()
+    sessions._holding.get(name)._note(Verdict(False, "drift", {"drift": float("inf"), "confidence": (0.5, np.nan)}))
+    told = json.loads(json.dumps(sessions.describe(name), allow_nan=False))
+    assert told["signs"] == told["verdicts"][0]["signs"] == {"drift": None, "confidence": [0.5, None]}
+
+
 def test_refusals_in_a_row_go_further_back():
     *_, states = decided([1, 1, 0, 0, 1])
     assert states[3] is states[2] and states[4] is states[1]
@@ -338,6 +347,20 @@ def test_clips_that_filters_leave_out_are_predicted_and_counted():
     one_by_one(sessions, name, WAVES[2:7])
     assert sessions.describe(name)["clips_learnt_from"] == 4 and sessions.describe(name)["clips_waiting"] == 3
     assert sessions.totals()["left_out"] == {"silent": 1, "repeated": 1}
+
+
+@pytest.mark.parametrize("shadow", [True, False])
+def test_a_clip_that_no_model_can_answer_is_not_learnt_from(shadow):
+    """Finite samples may be too loud for a network; one such clip would have every update of 64 clips refused."""
+    sessions = sessions_of(tiny_model(), asked(limits=Limits(), shadow=shadow, update="idle"))
+    name = sessions.open()
+    loud = np.full(256, 1e38, np.float32)
+    assert np.isnan(one_by_one(sessions, name, loud[None])).any()
+    one_by_one(sessions, name, WAVES[:4])
+    sessions._holding.get(name).finish()
+    told = sessions.describe(name)
+    assert told["clips_left_out"] == {"not_finite": 1} and told["clips_learnt_from"] == 4
+    assert (told["updates"], told["rollbacks"], told["answers_from"]) == (1, 0, "session")
 
 
 @pytest.mark.parametrize(("method", "said"), [

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dhauds_jax.serve import snapshots as module
-from dhauds_jax.serve.contracts import ClosedSession, TooManySessions
+from dhauds_jax.serve.contracts import ClosedSession, TooManySessions, UnknownSession
 from dhauds_jax.serve.holding import Keeping
 from dhauds_jax.serve.snapshots import SHARED, Snapshots, is_name
 from tests.serve.adapted import Clock, ask, asked, same_bits, sessions_of, state_of, tiny_model
@@ -136,6 +136,26 @@ def test_close_and_reset_remove_what_was_written(tmp_path):
     assert not list(tmp_path.glob("*/*"))
     with pytest.raises(ClosedSession):
         sessions.describe(one)
+
+
+def test_a_session_in_the_folder_is_closed_although_the_memory_is_full(tmp_path):
+    clock = Clock()
+    sessions = sessions_in(tmp_path, keeping=Keeping(max_sessions=1, spare_s=30.0), clock=clock)
+    one = sessions.open()
+    learn(sessions, one)
+    clock.now += 30
+    sessions.open()
+    with pytest.raises(TooManySessions):
+        sessions.describe(one)
+    sessions.close(one)
+    assert not list(tmp_path.glob(f"*/{one}"))
+    for call in (sessions.close, sessions.describe):
+        with pytest.raises(ClosedSession):
+            call(one)
+    with pytest.raises(UnknownSession):
+        sessions.close("0" * 32)
+    assert (sessions.totals()["open"], sessions.totals()["updates"]) == (1, 2)
+    sessions.stop()
 
 
 def test_a_name_never_becomes_a_path(tmp_path):

@@ -1,15 +1,19 @@
 """Recipes and options that are left unsaid: what `--options` makes of them, and what names a cell."""
 
+import sys
+
 import jax
 import numpy as np
 import pytest
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.tta import methods
+from dhauds_jax.tta.declared import said as options_said
 from dhauds_jax.tta.options import parse_options
 from tests.tta import affine
 
-WITH_RECIPES = ("tent", "eata", "rdumb", "sar", "deyo", "roid", "lame", "note", "cotta", "memo")
+OLDER = ("tent", "eata", "rdumb", "sar", "deyo", "roid", "lame", "note", "cotta", "memo")
+WITH_RECIPES = (*OLDER, "rpl", "rmt", "cmf", "santa", "gtta", "adacontrast")
 
 
 def resolved(method, **given):
@@ -54,6 +58,31 @@ def test_every_recipe_is_accepted_and_audio_is_the_default(method):
 def test_an_unknown_recipe_is_said_with_those_there_are(method, given, said):
     with pytest.raises(BadInput, match=said):
         resolved(method, **given)
+
+
+def test_the_recipes_of_younger_methods_have_the_rates_of_their_sources():
+    """The configurations of github.com/mariodoebler/test-time-adaptation, classification/cfgs and conf.py."""
+    rates = {"rpl": ("library", 5e-4), "santa": ("library", 0.01), "rmt": ("authors", 0.01), "cmf": ("authors", 2.5e-4)}
+    for method, (whose, lr) in rates.items():
+        cifar, imagenet = (resolved(method, recipe=f"{whose}_{images}") for images in ("cifar", "imagenet"))
+        assert (cifar["optimiser"], cifar["lr"], cifar["evaluate"]) == ("adam", 1e-3, "batch")
+        assert (imagenet["optimiser"], imagenet["lr"], imagenet["nesterov"]) == ("sgd", lr, True)
+    assert resolved("gtta", recipe="authors_cifar")["lr"] == 1e-5
+    assert resolved("adacontrast", recipe="library")["refine_after"] == 1024
+
+
+@pytest.mark.parametrize("method", ["rpl", "santa", "rmt", "cmf"])
+def test_nesterovs_momentum_reaches_the_optimiser_and_is_unsaid_where_it_is_off(method, monkeypatch):
+    asked = []
+    home = sys.modules["dhauds_jax.tta.methods.roid" if method == "cmf" else f"dhauds_jax.tta.methods.{method}"]
+    real = home.sgd_or_adam
+    monkeypatch.setattr(home, "sgd_or_adam", lambda *given: asked.append(given) or real(*given))
+    classifier = affine.classifier()._replace(config=None)
+    for nesterov in (False, True):
+        options = resolved(method, optimiser="sgd", nesterov=nesterov)
+        assert ("nesterov" in options_said(methods.factory(method), options)) == nesterov
+        methods.make(method, classifier, {**methods.default_options(method, "reference"), **options})
+    assert [given[1:2] + given[4:] for given in asked] == [("sgd", False), ("sgd", True)]
 
 
 def test_young_options_are_said_only_where_they_change_something():

@@ -109,3 +109,17 @@ def test_a_state_of_another_shape_is_refused(tmp_path):
     saver.save(TREE, {"position": 1})
     with pytest.raises(ValueError, match="holds the state of another run or version: remove"):
         saver.load({**TREE, "w": np.zeros((3, 3), np.float32)})
+
+
+def test_a_want_of_memory_is_said_beside_damage(tmp_path, monkeypatch):
+    from orbax.checkpoint import v1 as ocp
+
+    saver = Saver(tmp_path / "run", every_s=0)
+    saver.save(TREE, {"position": 3})
+
+    def fails(path):
+        raise MemoryError
+
+    monkeypatch.setattr(ocp, "load", fails)
+    with pytest.raises(BadInput, match="do not fit into the memory there is, or are damaged and say too large a size"):
+        saver.load(TREE)

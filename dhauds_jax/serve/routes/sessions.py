@@ -21,17 +21,22 @@ def checked(service: Service, name: str) -> str:
     Raises:
       Failure: there are no sessions. UnknownSession: no session can have this name.
     """
-    if service.sessions is None:
-        raise Failure("sessions_off", "the service has no sessions", "a start with --adapt=session")
+    _check_there_are_some(service)
     if not NAME.fullmatch(name):
         raise UnknownSession
     return name
 
 
-async def opened(service: Service) -> str:
-    """A new session's name."""
+def _check_there_are_some(service: Service) -> None:
     if service.sessions is None:
-        checked(service, "")
+        raise Failure("sessions_off", "the service has no sessions", "a start with --adapt=session")
+    if service.model.get("adapt") == "shared":
+        raise Failure("sessions_off", "all clients share one session that adapts", "requests that name no session")
+
+
+async def opened(service: Service) -> str:
+    """A new session's name; raises as `checked`, and what `Sessions.open` does."""
+    _check_there_are_some(service)
     return await service.on_compute(service.sessions.open)
 
 

@@ -125,7 +125,21 @@ def sameness(
 
 
 @declares(
-    contract_options={"refine_after": 8}, because="the table's sets are smaller than the clips that are waited for"
+    contract_options={"refine_after": 8},
+    because="the table's sets are smaller than the clips that are waited for",
+    recipes={
+        "library": {
+            "lr": 2e-4,
+            "momentum": 0.9,
+            "weight_decay": 1e-4,
+            "teacher_momentum": 0.999,
+            "temperature": 0.07,
+            "queue": 16_384,
+            "neighbours": 10,
+            "refine_after": 1024,
+            "evaluate": "running",
+        }
+    },
 )
 def adacontrast(
     classifier: Classifier,

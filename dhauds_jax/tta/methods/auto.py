@@ -20,7 +20,8 @@ from dhauds_jax.tta.declared import declares
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, Predicts, RunInfo, Variables
 
 CANDIDATES = ("dhauds", "shot", "ntta")
-"""The first three of the board (docs/results.md, "All methods", column offline; docs/records/arabic_leaderboard)."""
+"""The first three of both boards (docs/results.md) that need no source clips: of the older one offline, and of
+`board_words15` online, where `rmt`, which replays source clips in four passes, stands between them."""
 
 SEPARATOR = "+"
 SOURCE = "source"

@@ -10,6 +10,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.methods.roid import RoidMemory, roid
 from dhauds_jax.tta.update import between, float_type
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
@@ -47,6 +48,17 @@ def gain(variance: Float[Array, ""], noise: Float[Array, ""], alpha: float) -> t
     return share, share * predicted
 
 
+AUTHORS = {"momentum": 0.9, "alpha": 0.99, "gamma": 0.99, "q": 0.005, "prior": "logits", "evaluate": "batch"}
+"""What the authors' two recipes share."""
+
+
+@declares(
+    unsaid={"prior": "probabilities", "nesterov": False},
+    recipes={
+        "authors_cifar": {**AUTHORS, "optimiser": "adam", "lr": 1e-3},
+        "authors_imagenet": {**AUTHORS, "optimiser": "sgd", "lr": 2.5e-4, "nesterov": True},
+    },
+)
 def cmf(
     classifier: Classifier,
     *,
@@ -60,6 +72,8 @@ def cmf(
     temperature: float = 1 / 3,
     consistency: bool = True,
     correction: bool = True,
+    prior: str = "probabilities",
+    nesterov: bool = False,
     limit: float = 0.1,
     group: str = "norm",
     evaluate: str = "running",
@@ -85,6 +99,8 @@ def cmf(
       temperature: of the row weights.
       consistency: whether the symmetric cross-entropy counts; off saves the second view.
       correction: whether predictions are corrected by the prior.
+      prior: what the correction multiplies, as in `roid`.
+      nesterov: whether SGD's momentum is Nesterov's, as in the authors' code.
       limit: largest shift of the second view as a share of the clip.
       group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
@@ -109,6 +125,8 @@ def cmf(
         temperature=temperature,
         consistency=consistency,
         correction=correction,
+        prior=prior,
+        nesterov=nesterov,
         limit=limit,
         group=group,
         evaluate=evaluate,

@@ -66,6 +66,9 @@ def partners(
 @declares(
     contract_options={"group": "norm"},
     because="Adam makes whole steps of the rounding errors in a gradient that is 0 (a bias before BatchNorm)",
+    recipes={
+        "authors_cifar": {"optimiser": "adam", "lr": 1e-5, "momentum": 0.9, "mixup": 1 / 3, "evaluate": "batch"},
+    },
 )
 def gtta(
     classifier: Classifier,

@@ -103,10 +103,26 @@ def warmed_up(
     return jax.lax.scan(update, start, jnp.arange(updates))[0]
 
 
+AUTHORS = {
+    "momentum": 0.9,
+    "teacher_momentum": 0.999,
+    "prototypes": "source",
+    "temperature": 0.1,
+    "projection": 128,
+    "evaluate": "batch",
+}
+"""What the authors' two recipes share; the warm-up is left at once through the source clips, which are fewer here."""
+
+
 @declares(
     contract_options={"warm_up": 16, "group": "norm"},
     because="two updates warm up as many do, and Adam makes whole steps of the rounding errors in a gradient that is 0",
     begins_at_rate=True,
+    unsaid={"nesterov": False},
+    recipes={
+        "authors_cifar": {**AUTHORS, "optimiser": "adam", "lr": 1e-3},
+        "authors_imagenet": {**AUTHORS, "optimiser": "sgd", "lr": 0.01, "nesterov": True},
+    },
 )
 def rmt(
     classifier: Classifier,
@@ -126,6 +142,7 @@ def rmt(
     shift: float = 0.1,
     gain_db: float = 3.0,
     noise: float = 0.05,
+    nesterov: bool = False,
     evaluate: str = "running",
     group: str = "all",
     axis_name: str | None = None,
@@ -159,6 +176,7 @@ def rmt(
       shift: largest circular shift of a copy, as a share of the clip (images: colours, affine maps, flips).
       gain_db: its largest gain or loss in dB.
       noise: its noise, as a share of the clip's root mean square.
+      nesterov: whether SGD's momentum is Nesterov's.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
@@ -173,7 +191,7 @@ def rmt(
     if warm_up < 0:
         raise BadInput(f"rmt: warm_up is {warm_up}, expected 0 or a number of source clips")
     registry.check("prototypes of method rmt", prototypes, PROTOTYPES)
-    optimise = sgd_or_adam("rmt", optimiser, lr, momentum)
+    optimise = sgd_or_adam("rmt", optimiser, lr, momentum, nesterov)
     needs = ("source_data",) if replay > 0 or warm_up > 0 or prototypes == "source" else ()
 
     def forward(variables: Variables, wave: Array, weights: Array, mode: Mode) -> tuple[Outputs, Any]:

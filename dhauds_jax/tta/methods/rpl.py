@@ -9,6 +9,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from dhauds_jax.errors import BadInput
 from dhauds_jax.tta import losses
 from dhauds_jax.tta.batchwise import norm_passes, sgd_or_adam
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.update import Evaluated, first_state, gradient_update
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Prediction, RunInfo, Variables
 
@@ -25,6 +26,20 @@ def generalised_cross_entropy(logits: Float[Array, "batch classes"], q: float) -
     return -log_p if q == 0 else -jnp.expm1(q * log_p) / q
 
 
+@declares(
+    unsaid={"nesterov": False},
+    recipes={
+        "library_cifar": {"optimiser": "adam", "lr": 1e-3, "momentum": 0.9, "q": 0.8, "evaluate": "batch"},
+        "library_imagenet": {
+            "optimiser": "sgd",
+            "lr": 5e-4,
+            "momentum": 0.9,
+            "nesterov": True,
+            "q": 0.8,
+            "evaluate": "batch",
+        },
+    },
+)
 def rpl(
     classifier: Classifier,
     *,
@@ -32,6 +47,7 @@ def rpl(
     momentum: float = 0.9,
     optimiser: str = "adam",
     q: float = 0.8,
+    nesterov: bool = False,
     group: str = "norm",
     evaluate: str = "running",
     axis_name: str | None = None,
@@ -48,6 +64,7 @@ def rpl(
       momentum: Adam's first decay (or SGD's momentum).
       optimiser: "adam" or "sgd".
       q: of the loss, 0 (cross-entropy) to 1; the authors have 0.8.
+      nesterov: whether SGD's momentum is Nesterov's.
       group: parameters that move, a name of `nets.masks.GROUPS`.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       axis_name: the mapped axis over which the batch is spread.
@@ -60,7 +77,7 @@ def rpl(
     if not 0.0 <= q <= 1.0:
         raise BadInput(f"rpl: q is {q}, expected a number from 0 (cross-entropy) to 1 (absolute error)")
     passes = norm_passes("rpl", classifier, evaluate, axis_name)
-    optimise = sgd_or_adam("rpl", optimiser, lr, momentum)
+    optimise = sgd_or_adam("rpl", optimiser, lr, momentum, nesterov)
 
     def init(variables: Variables, info: RunInfo) -> AdaptState:
         return first_state("rpl", variables, optimise, group)

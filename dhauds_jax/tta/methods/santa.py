@@ -23,6 +23,7 @@ from dhauds_jax.tta.contrast import (
     joint_state,
     joint_update,
 )
+from dhauds_jax.tta.declared import declares
 from dhauds_jax.tta.update import Evaluated, float_type
 from dhauds_jax.types import AdaptState, Batch, Classifier, Method, Mode, Outputs, Prediction, RunInfo, Variables
 
@@ -45,6 +46,17 @@ def anchored(logits: Float[Array, "batch classes"], anchor: Float[Array, "batch 
     return -(jax.nn.softmax(logits, -1) * jax.nn.log_softmax(anchor, -1)).sum(-1)
 
 
+LIBRARY = {"momentum": 0.9, "prototypes": "source", "temperature": 0.1, "projection": 128, "evaluate": "batch"}
+"""What a library's two recipes share."""
+
+
+@declares(
+    unsaid={"nesterov": False},
+    recipes={
+        "library_cifar": {**LIBRARY, "optimiser": "adam", "lr": 1e-3},
+        "library_imagenet": {**LIBRARY, "optimiser": "sgd", "lr": 0.01, "nesterov": True},
+    },
+)
 def santa(
     classifier: Classifier,
     *,
@@ -59,6 +71,7 @@ def santa(
     shift: float = 0.1,
     gain_db: float = 3.0,
     noise: float = 0.05,
+    nesterov: bool = False,
     evaluate: str = "running",
     group: str = "norm",
     axis_name: str | None = None,
@@ -85,6 +98,7 @@ def santa(
       shift: largest circular shift of a copy, as a share of the clip (images: colours, affine maps, flips).
       gain_db: its largest gain or loss in dB.
       noise: its noise, as a share of the clip's root mean square.
+      nesterov: whether SGD's momentum is Nesterov's.
       evaluate: statistics of an evaluation pass, "running" (followed while adapting) or "batch" (as the original).
       group: parameters that move, a name of `nets.masks.GROUPS`.
       axis_name: the mapped axis over which the batch is spread.
@@ -102,7 +116,7 @@ def santa(
         raise BadInput(
             f"santa: temperature is {temperature} and projection {projection}, expected above 0 and at least 1"
         )
-    optimise = sgd_or_adam("santa", optimiser, lr, momentum)
+    optimise = sgd_or_adam("santa", optimiser, lr, momentum, nesterov)
 
     def forward(variables: Variables, wave: Array, weights: Array, mode: Mode) -> tuple[Outputs, Any]:
         return classifier.apply(variables, wave, mode=mode, weights=weights, axis_name=axis_name)

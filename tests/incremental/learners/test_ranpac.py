@@ -26,6 +26,16 @@ def test_logits_are_those_of_ridge_on_relu_features(features):
     np.testing.assert_allclose(logits, 16 * (tested @ weights)[:, :6], rtol=1e-6, atol=1e-6)
 
 
+def test_features_drawn_piece_by_piece_are_those_of_the_whole_projection():
+    """2,500 features are two pieces and a half."""
+    words = jax.random.key_data(KEY)
+    with jax.enable_x64(True):
+        made = jax.jit(ranpac.features_of, static_argnums=2)(words, ROWS.astype(np.float64), 2500)
+    drawn = np.asarray(ranpac.projection(words, 24, 2500), np.float64)
+    assert made.shape == (len(ROWS), 2500) and made.dtype == np.float64
+    np.testing.assert_allclose(made, np.maximum(ROWS.astype(np.float64) @ drawn, 0), rtol=0, atol=1e-13)
+
+
 def test_no_features_is_ridge():
     ends = []
     for name, options in (("ranpac", {"M": 0}), ("ridge", {})):
