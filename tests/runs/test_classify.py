@@ -288,7 +288,7 @@ def test_labels_over_time_all_probabilities_and_the_truth_are_written(place, tmp
 
 
 def test_the_labels_of_a_run_are_read_as_a_truth_whatever_files_are_called(tmp_path):
-    """Before, "'=a.wav", as a spreadsheet gets "=a.wav", was no file, and a name of two lines made two of a sentence."""
+    """Before, "'=a.wav", as a spreadsheet gets "=a.wav", was no file; a name of two lines made two of a sentence."""
     files = ("=a.wav", "-b.wav", "it's.wav", "c\nd.wav")
     write_csv(tmp_path / "labels.csv", [("file", "label"), *((name, "+x") for name in files)])
     assert "'=a.wav,'+x\n" in (tmp_path / "labels.csv").read_text()
