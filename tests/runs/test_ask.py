@@ -100,7 +100,9 @@ def test_what_cannot_be_asked_is_said_in_one_sentence(asked, tmp_path):
         BadInput, match=r"^--audio=.*nowhere: no such file or folder, expected recordings \(wav, flac or ogg\)$"
     ):
         ask.ask(asked(tmp_path / "nowhere"))
-    with pytest.raises(BadInput, match=r"no token that is known here, expected the header Authorization: Bearer TOKEN \(--token_file\)"):
+    with pytest.raises(
+        BadInput, match=r"no token that is known here, expected the header Authorization: Bearer TOKEN \(--token_file\)"
+    ):
         ask.ask(asked(tmp_path / "a.wav", token_file=None))
     with pytest.raises(
         BadInput, match=r"^--url=http://127\.0\.0\.1:1: no service answers \(.*\), expected experiments"
