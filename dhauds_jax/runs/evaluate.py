@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from dhauds_jax import calibration, metrics
+from dhauds_jax import calibration, json_texts, metrics
 from dhauds_jax.cells import subsets, targets
 from dhauds_jax.cells.request import title
 from dhauds_jax.cells.targets import Loaded
@@ -35,6 +36,8 @@ from dhauds_jax.workdir import locks, provenance
 NUMBERS, REPORT = "evaluation.json", "report.md"
 MISTAKES = 10
 """Kinds of mistakes that a report lists."""
+_OF_CELL = ("classes.csv", "clips.csv", "calibration.png", "confusion.csv", "confusion.png")
+"""What lies in the folder of a corruption."""
 
 
 @precision.exactly()
@@ -79,9 +82,25 @@ def evaluate(run: EvaluateRun, command: str) -> str:
         estimate.part()
     numbers = {**about, "source_checkpoint": weights, "net": model.config.net, **provenance.block(command)}
     folder = Path(run.output)
+    _remove_earlier(folder, {cell["folder"] for cell in found})
     write_atomically(folder / NUMBERS, json.dumps({**numbers, "cells": found}, indent=2, allow_nan=False) + "\n")
     write_atomically(folder / REPORT, of_markdown(_report(run, numbers, found, command)))
     return f"{len(loaded.clips.ids)} clips evaluated: {folder / REPORT} (numbers: {folder / NUMBERS})"
+
+
+def _remove_earlier(folder: Path, kept: Collection[str]) -> None:
+    """Takes away what only an earlier evaluation has a folder of, so that no table stands there of other weights."""
+    try:
+        earlier = [cell["folder"] for cell in json_texts.read(folder / NUMBERS)["cells"]]
+    except (OSError, json_texts.NotJson, KeyError, TypeError):  # none, or nothing that tells what it wrote
+        return
+    for name in earlier:
+        if name in kept or not isinstance(name, str) or Path(name).name != name or (folder / name).is_symlink():
+            continue
+        with contextlib.suppress(OSError):  # whatever else lies there stays
+            for file in _OF_CELL:
+                (folder / name / file).unlink(missing_ok=True)
+            (folder / name).rmdir()
 
 
 def _about(run: EvaluateRun, loaded: Loaded) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int
 from dhauds_jax import metrics
 from dhauds_jax.data.sets.base import read_rows
 from dhauds_jax.errors import BadInput
+from dhauds_jax.files import for_spreadsheet, one_line
 from dhauds_jax.model.predictions import Predictions
 from dhauds_jax.report import evaluation
 from dhauds_jax.wording import counted, plural
@@ -89,7 +90,7 @@ def read(path: str, classes: Sequence[str]) -> Truth:
     rows = read_rows(Path(path), COLUMNS)
     labels: dict[str, str] = {}
     for row in rows:
-        name, label = (row[column].strip() for column in COLUMNS)
+        name, label = (_told(row[column]) for column in COLUMNS)
         if label not in classes:
             raise BadInput(
                 f"--truth={path}: {name} is {label!r}, which is no class of the model; expected one of "
@@ -98,6 +99,12 @@ def read(path: str, classes: Sequence[str]) -> Truth:
         if labels.setdefault(name, label) != label:
             raise BadInput(f"--truth={path}: {name} is both {labels[name]!r} and {label!r}, expected one label a file")
     return Truth(path, labels)
+
+
+def _told(cell: str) -> str:
+    """A cell as the labels name it, also one that stands as `predictions.csv` has it for spreadsheets."""
+    text = one_line(cell.strip())
+    return text[1:] if text[:1] == "'" and for_spreadsheet(text[1:]) == text else text
 
 
 def check(truth: Truth, files: Sequence[str]) -> None:
@@ -123,14 +130,14 @@ def of_named(truth: Truth, after: Predictions, kept: Bool[np.ndarray, " files"])
 
 def scores(truth: Truth, before: Predictions, after: Predictions) -> Scores:
     """How well predictions agree with the truth of the files that it names."""
-    rows = np.array([i for i, name in enumerate(after.files) if name in truth.labels], int)
+    rows, labelled = np.array([i for i, name in enumerate(after.files) if name in truth.labels], int), set(after.files)
     labels = np.array([after.classes.index(truth.labels[after.files[i]]) for i in rows])
     old, new = before.probabilities[rows], after.probabilities[rows]
     return Scores(
         after.classes,
         len(rows),
         len(after.files) - len(rows),
-        tuple(name for name in truth.labels if name not in set(after.files)),
+        tuple(name for name in truth.labels if name not in labelled),
         metrics.accuracy(old, labels),
         metrics.accuracy(new, labels),
         (metrics.macro_f1(old, labels), metrics.macro_f1(new, labels)),

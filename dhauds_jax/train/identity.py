@@ -115,10 +115,22 @@ def is_finished(folder: Path, identity: dict[str, Any]) -> bool:
     raise _another(folder, stored, identity)
 
 
+_SAID = {
+    "train": "clips of train",
+    "validation": "clips that are validated on",
+    "noise": "recording of the noise view",
+    "weights": "weights to start from",
+}
+"""What the names of `of_files` are to a user; the other ones are flags."""
+
+
 def _another(folder: Path, stored: dict[str, Any], wanted: dict[str, Any]) -> BadInput:
+    if not same_but_epochs(stored, wanted):  # more epochs alone would have been none of the reasons
+        stored, wanted = _without_epochs(stored), _without_epochs(wanted)
+    told, asked = ({_SAID.get(name, name): value for name, value in one.items()} for one in (stored, wanted))
     return BadInput(
-        f"{folder} holds the checkpoint of another run (other {differing(stored, wanted)}): choose another --workdir "
-        "or remove it"
+        f"{folder} holds the checkpoint of another run (other {differing(told, asked)}): choose another --workdir or "
+        "remove it"
     )
 
 

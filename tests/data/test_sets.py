@@ -51,6 +51,16 @@ def test_unknown_names_list_the_valid_ones():
         load_split("synthetic", None, "dev", sample_rate=16_000, length=16_000)
 
 
+def test_a_folder_that_is_given_as_a_set_is_told_its_flag(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sounds" / "dog").mkdir(parents=True)
+    for name in ("sounds", f"{tmp_path}/sounds"):
+        with pytest.raises(
+            BadInput, match=rf"\(23 names: --list\); a folder of .* --dataset=folder --data_dir={name}$"
+        ):
+            sets.get(name)
+
+
 def test_every_name_is_that_of_its_set_and_variants_follow_it():
     found = sets.all_names()
     assert found == tuple(sets.REGISTRY) and len(set(found)) == len(found) == len(sets.REGISTRY)

@@ -15,11 +15,13 @@ import soundfile
 
 from dhauds_jax import names
 from dhauds_jax.data import recordings
+from dhauds_jax.files import write_csv
 from dhauds_jax.model import Model, adapting, record
 from dhauds_jax.model.adapting import Request
 from dhauds_jax.nets import checkpoint as checkpoints
 from dhauds_jax.nets import zoo
 from dhauds_jax.runs import classify as runs_classify
+from dhauds_jax.runs import truth
 from dhauds_jax.runs.classify import ClassifyRun, classify
 from dhauds_jax.tta import methods, protocols
 from dhauds_jax.types import AdaptState
@@ -283,6 +285,17 @@ def test_labels_over_time_all_probabilities_and_the_truth_are_written(place, tmp
     assert tracks == {f"{row['file']}.txt" for row in found if float(row["seconds"]) > 0.3}
     track = [line.split("\t") for line in (tmp_path / "out" / "audacity" / "2.wav.txt").read_text().splitlines()]
     assert track == [row[1:4] for row in segments[1:] if row[0] == "2.wav"]
+
+
+def test_the_labels_of_a_run_are_read_as_a_truth_whatever_files_are_called(tmp_path):
+    """Before, "'=a.wav", as a spreadsheet gets "=a.wav", was no file; a name of two lines made two of a sentence."""
+    files = ("=a.wav", "-b.wav", "it's.wav", "c\nd.wav")
+    write_csv(tmp_path / "labels.csv", [("file", "label"), *((name, "+x") for name in files)])
+    assert "'=a.wav,'+x\n" in (tmp_path / "labels.csv").read_text()
+    known = truth.read(str(tmp_path / "labels.csv"), ["+x", "y"])
+    assert known.labels == dict.fromkeys(("=a.wav", "-b.wav", "it's.wav", "c\\x0ad.wav"), "+x")
+    (tmp_path / "own.csv").write_text('file,label\n"c\nd.wav",y\n')
+    assert truth.read(str(tmp_path / "own.csv"), ["y"]).labels == {"c\\x0ad.wav": "y"}
 
 
 def test_an_output_belongs_to_one_run(place, tmp_path):

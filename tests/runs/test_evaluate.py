@@ -14,7 +14,7 @@ from dhauds_jax.data.corruptions import corrupt
 from dhauds_jax.data.loading import Clips, load_split
 from dhauds_jax.errors import BadInput
 from dhauds_jax.model import load, own_sounds
-from dhauds_jax.runs.evaluate import evaluate
+from dhauds_jax.runs.evaluate import _remove_earlier, evaluate
 from dhauds_jax.runs.requests.evaluate import EvaluateRun
 from tests.runs import tiny
 
@@ -80,6 +80,25 @@ def test_every_number_by_another_road(place, tmp_path, capsys):
         assert f"{cell['folder']}: accuracy {100 * right:.1f} % (" in printed
     report = (tmp_path / "report.md").read_text()
     assert "Evaluation of" in report and "| 30 | WHN-L2 | " in report and "`the command`" in report
+
+
+def test_what_only_an_earlier_evaluation_measured_is_taken_away(tmp_path):
+    """Before, the tables of another model's noisy clips stayed beside the report of this one's clean ones."""
+    cells = [{"folder": name} for name in ("clean", "WHN-L2", "PSH-L1", "../beside", 3)]
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "evaluation.json").write_text(json.dumps({"cells": cells}))
+    for name in ("out/clean", "out/WHN-L2", "out/PSH-L1", "beside"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "clips.csv").write_text("x")
+    (tmp_path / "out" / "PSH-L1" / "my_notes.txt").write_text("x")
+    _remove_earlier(tmp_path / "out", {"clean"})
+    left = sorted(path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file())
+    assert left == ["beside/clips.csv", "out/PSH-L1/my_notes.txt", "out/clean/clips.csv", "out/evaluation.json"]
+    assert not (tmp_path / "out" / "WHN-L2").exists()
+    for text in ("[]", "{", '{"cells": 3}'):
+        (tmp_path / "out" / "evaluation.json").write_text(text)
+        _remove_earlier(tmp_path / "out", set())
+    _remove_earlier(tmp_path / "nowhere", set())
 
 
 def test_a_subset_is_measured_alone_and_named(place, tmp_path, capsys):

@@ -129,10 +129,10 @@ SAID = {
     run_tune: ("2 tuned", "4 tuned", "4 tuned"),  # a trial and its floor
     run_elect: ("2 records written:", "2 records written:", "0 records written, 2 were there already:"),
     run_sweep: ("1 row of mine: 1 run:", "1 row of mine: 1 run:", "1 row of mine: 1 finished before:"),
-    run_train: ("validation accuracy", "holds the checkpoint of another run (other train,", "already trained"),
+    run_train: ("validation accuracy", "holds the checkpoint of another run (other clips of train,", "already trained"),
     run_pretrain: (
         "% of the hidden patches",
-        "holds the checkpoint of another run (other train,",
+        "holds the checkpoint of another run (other clips of train,",
         "already pretrained",
     ),
     run_corrupt: (

@@ -100,11 +100,11 @@ def test_what_cannot_go_on_is_told_in_a_sentence(tmp_path):
     state.mkdir()
     identity.check_free(place, asked, [state])
     assert not identity.is_finished(place, {**asked, "train": "t"})
-    with pytest.raises(BadInput, match=r"another run \(other epochs, train\)"):
+    with pytest.raises(BadInput, match=r"another run \(other clips of train\)"):
         identity.is_finished(place, {**asked, "train": "u"})
     with pytest.raises(BadInput, match=r"holds the checkpoint of another run \(other epochs\): choose another"):
         identity.check_free(place, asked)
-    with pytest.raises(BadInput, match=r"holds the checkpoint of another run \(other net, epochs\): choose another"):
+    with pytest.raises(BadInput, match=r"holds the checkpoint of another run \(other net\): choose another"):
         identity.check_free(place, {**asked, "net": "m"}, [state])
     with pytest.raises(BadInput, match=r"^--epochs=3: .* was trained for 5: choose another"):
         identity.check_free(place, {"net": "n", "options": {"epochs": 3, "optimiser": "sgd"}}, [state])

@@ -69,7 +69,7 @@ def test_a_streamed_split_is_named_by_names_and_sizes(place, tmp_path):
 def test_another_noise_in_one_folder_is_refused_and_said(place, tmp_path):
     train_and_save(a_run(place, tmp_path), "c")
     assert train_and_save(a_run(place, tmp_path), "c").startswith("already trained")
-    with pytest.raises(BadInput, match=r"another run \(other noise\): choose another --workdir"):
+    with pytest.raises(BadInput, match=r"another run \(other recording of the noise view\): choose another --workdir"):
         train_and_save(a_run(place, tmp_path, train_noise="white_noise"), "c")
 
 

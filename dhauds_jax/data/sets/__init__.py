@@ -35,7 +35,12 @@ def get(name: str, data_dir: Path | str | None = None) -> DataSet:
         from dhauds_jax.data.sets import joined  # which most runs do without
 
         return joined.join(name, data_dir, get)
-    found = _find(name)
+    try:
+        found = _find(name)
+    except BadInput as error:
+        if not Path(name).is_dir():
+            raise
+        raise BadInput(f"{error}; a folder of your own is --dataset=folder --data_dir={name}") from None
     return found.at(data_dir) if found.at and data_dir else found
 
 
