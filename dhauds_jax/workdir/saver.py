@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import operator
-import os
 import re
 import shutil
 import time
@@ -19,7 +18,7 @@ import numpy as np
 
 from dhauds_jax import interrupts, json_texts, parallel, schemas
 from dhauds_jax.errors import BadInput, unreadable
-from dhauds_jax.files import check_no_link, named, put_in_place, sync
+from dhauds_jax.files import check_no_link, named, put_in_place
 from dhauds_jax.interrupts import Stopped
 from dhauds_jax.wording import differing
 
@@ -166,9 +165,7 @@ class Saver:
             with named(temporary):
                 about = {**schemas.stamp(SCHEMA), **info, "identity": self.identity}
                 (temporary / INFO).write_text(json.dumps(about))
-            sync(temporary)
-            shutil.rmtree(target, ignore_errors=True)
-            os.rename(temporary, target)
+            put_in_place(temporary, target)  # one of the same position may lie there, and stays whole until then
             for old in self.folder.iterdir():  # states alone: what else lies there is nobody's to remove
                 if old != target and _OURS.fullmatch(old.name) and not old.is_symlink():
                     shutil.rmtree(old)

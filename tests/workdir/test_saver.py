@@ -1,5 +1,7 @@
 """Saved states of unfinished runs."""
 
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -87,6 +89,24 @@ def test_a_killed_save_leaves_the_older_state(tmp_path):
     saver.save(TREE, {"position": 4})
     assert saver.load(TREE)[1]["position"] == 4
     assert [p.name for p in (tmp_path / "run").iterdir()] == ["00000004"]
+
+
+def test_a_state_of_the_same_position_is_replaced_without_a_moment_in_which_there_is_none(tmp_path, monkeypatch):
+    """Before, the older one was removed, and then the new one renamed; what is removed now is beside a whole one."""
+    saver = Saver(tmp_path / "run", every_s=0)
+    saver.save(TREE, {"position": 1, "which": "old"})
+    there, removed = [], shutil.rmtree
+
+    def watched(path, **how):
+        removed(path, **how)
+        there.append(saver.info().get("which"))
+
+    monkeypatch.setattr(shutil, "rmtree", watched)
+    saver.save(TREE, {"position": 1, "which": "new"})
+    assert None not in there, "after each removal there is a state"
+    assert there[-1] == "new"
+    assert saver.load(TREE)[1]["which"] == "new"
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["00000001"]
 
 
 def test_a_clock_that_is_set_while_a_state_is_written_is_said(tmp_path, monkeypatch):
