@@ -240,11 +240,13 @@ def _of_place(found: Sequence[Record]) -> str:
 
 
 def _of_network(backbone: Mapping[str, Any]) -> str:
-    knew = backbone["knew_these_classes"]
+    knew, trained_on, weights = backbone["knew_these_classes"], backbone["trained_on"], backbone["hash"]
+    if (trained_on, weights) == ("unknown", "unknown"):  # vectors of another tool
+        return "what made the vectors, and whether it was trained on these classes, is not known"
     heard = f"was trained to tell {knew} of these classes apart" if knew else "was not trained on these classes"
     if knew is None:
         heard = "knew an unknown number of these classes beforehand"
-    return f"the network {heard} (trained on: {backbone['trained_on']}, {backbone['hash'][:12]})"
+    return f"the network {heard} (trained on: {trained_on}, {weights[:12]})"
 
 
 def _left_out(kept: Sequence[Record]) -> str:

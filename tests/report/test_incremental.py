@@ -95,6 +95,13 @@ def test_two_checkpoints_of_one_network_are_two_lines_and_both_are_said():
     )
 
 
+def test_of_vectors_of_another_tool_nothing_is_claimed():
+    other = {"hash": "unknown", "trained_on": "unknown", "knew_these_classes": None}
+    assert incremental._of_place([record(n=40, backbone=other)]) == (
+        "40 test clips of 2 classes; what made the vectors, and whether it was trained on these classes, is not known."
+    )
+
+
 def test_seeds_whose_classes_have_other_numbers_of_clips_are_said():
     heard = {"trained_on": "birds", "knew_these_classes": 0, "hash": "abcdef0123456789"}
     found = [record(seed, n=count, backbone=heard) for seed, count in enumerate((1040, 990))]
