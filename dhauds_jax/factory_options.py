@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dhauds_jax.errors import BadInput, check_number
+from dhauds_jax.wording import kind_of
 
 
 def defaults(factory: Callable[..., Any]) -> dict[str, Any]:
@@ -22,6 +23,26 @@ def defaults(factory: Callable[..., Any]) -> dict[str, Any]:
 def arguments(options: Mapping[str, Any]) -> dict[str, Any]:
     """Options as a factory's keyword arguments."""
     return {f"{key}_" if keyword.iskeyword(key) else key: value for key, value in options.items()}
+
+
+def check_call(whose: str, factory: Callable[..., Any], *given: Any, **options: Any) -> None:
+    """Raises `BadInput` unless a factory of a user's own takes what it is going to be called with.
+
+    Args:
+      whose: for the sentence, such as "method my_sounds.methods:tilt".
+      factory: the factory; what it raises inside is its own.
+      *given: the classifier, for those that take one.
+      **options: by name.
+    """
+    signature = inspect.signature(factory)
+    try:
+        signature.bind(*given, **options)
+    except TypeError as error:
+        called = ", ".join([*("classifier" for _ in given), *(f"{name}=..." for name in options)])
+        raise BadInput(
+            f"{whose}: its factory takes {signature} and is called with ({called}): {error}; expected a factory "
+            f"({'classifier, ' if given else ''}*, options with their values...)"
+        ) from None
 
 
 def converted(whose: str, key: str, given: Any, default: Any) -> Any:
@@ -44,8 +65,9 @@ def converted(whose: str, key: str, given: Any, default: Any) -> Any:
             else:
                 value = type(default)(given)
         except (KeyError, ValueError):
-            kind = type(default).__name__
-            raise BadInput(f"{whose}: option {key} is {given!r}, expected a {kind} such as {default}") from None
+            raise BadInput(
+                f"{whose}: option {key} is {given!r}, expected {kind_of(default)} such as {default}"
+            ) from None
     if isinstance(value, int | float) and not isinstance(value, bool):
         check_number(f"{whose}: option {key}", value)
     return value

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from dhauds_jax.errors import BadInput
+from dhauds_jax.wording import kind_of
 
 
 class NotJson(ValueError):
@@ -48,5 +49,5 @@ def object_of(path: Path, expected: str) -> dict[str, Any]:
     except NotJson as error:
         raise BadInput(f"{path}: is no JSON ({error}), expected {expected}") from error
     if not isinstance(found, dict):
-        raise BadInput(f"{path}: holds a {type(found).__name__}, expected {expected}")
+        raise BadInput(f"{path}: holds {kind_of(found)}, expected {expected}")
     return found

@@ -20,6 +20,12 @@ def counted(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {plural(count, one, many)}"
 
 
+def kind_of(value: Any) -> str:
+    """What a value is, with its article: "an int", "a str", "an AdaptState"."""
+    word = type(value).__name__
+    return f"{'an' if word[:1].lower() in tuple('aeiou') else 'a'} {word}"
+
+
 def differing(stored: Mapping[str, Any], wanted: Mapping[str, Any]) -> str:
     """The names, with commas, under which two records differ; of records in them, the names in those."""
     found = []

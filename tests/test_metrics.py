@@ -156,7 +156,7 @@ def test_criteria_are_found_by_name_and_a_users_own_too():
     assert selection.CRITERIA["tests.tta.foreign:surest_clip"](logits) == 7.0
     with pytest.raises(BadInput, match="unknown criterion 'informaton': expected information"):
         selection.check("informaton")
-    with pytest.raises(BadInput, match=r"criterion 'tests\.tta\.foreign:NOT_A_FACTORY' is a int, expected a function"):
+    with pytest.raises(BadInput, match=r"criterion 'tests\.tta\.foreign:NOT_A_FACTORY' is an int, expected a function"):
         selection.check("tests.tta.foreign:NOT_A_FACTORY")
 
 

@@ -24,6 +24,7 @@ from dhauds_jax.nets import boxed, clap_zoo, zoo
 from dhauds_jax.nets.audio_text_config import KIND, AudioTextConfig
 from dhauds_jax.nets.config import ClassifierConfig, bare_text, described, file_text
 from dhauds_jax.types import Variables
+from dhauds_jax.wording import kind_of
 
 CONFIG = "config.json"
 EXTRA = "extra.json"
@@ -148,7 +149,7 @@ def load_extra(folder: str | Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInput(f"checkpoint {folder}: its {EXTRA} cannot be read ({error})") from error
     if not isinstance(found, dict):
-        raise BadInput(f"checkpoint {folder}: its {EXTRA} holds a {type(found).__name__}, expected an object")
+        raise BadInput(f"checkpoint {folder}: its {EXTRA} holds {kind_of(found)}, expected an object")
     return found
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from dhauds_jax import json_texts, names, registry, schemas
 from dhauds_jax.errors import BadInput, told
+from dhauds_jax.wording import kind_of
 
 SCHEMA = schemas.Schema(2)
 """Of `config.json`, for the whole checkpoint: its arrays and what lies beside them have no number of their own.
@@ -116,7 +117,7 @@ class ClassifierConfig:
           BadInput: a key is missing or foreign; it is named, `where` says in which file.
         """
         if not isinstance(record, Mapping):
-            raise BadInput(f"{where}: holds a {type(record).__name__}, expected an object of named values")
+            raise BadInput(f"{where}: holds {kind_of(record)}, expected an object of named values")
         keys = [f.name for f in dataclasses.fields(cls)]
         missing = [key for key in keys if key not in record and key not in ("source", "groups")]
         foreign = [key for key in record if key not in keys]
@@ -242,9 +243,9 @@ def find_kind(section: str, record: Mapping[str, Any]) -> Any:
         raise BadInput(f"config: {section}.kind is {kind!r}, expected a name such as {registry.nearest('', table)}")
     found = registry.find(f"{section} kind", kind, table)
     if section == "head" and not (isinstance(found, type) and dataclasses.is_dataclass(found)):
-        raise BadInput(f"config: head.kind {kind!r} is a {type(found).__name__}, expected a class of linen modules")
+        raise BadInput(f"config: head.kind {kind!r} is {kind_of(found)}, expected a class of linen modules")
     if section == "front_end" and not isinstance(getattr(found, "required", None), tuple):
-        raise BadInput(f"config: front_end.kind {kind!r} is a {type(found).__name__}, expected a FrontEnd")
+        raise BadInput(f"config: front_end.kind {kind!r} is {kind_of(found)}, expected a FrontEnd")
     return found
 
 

@@ -27,6 +27,7 @@ from dhauds_jax.nets.heads import build_head
 from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.nets.precision import precision_of_products
 from dhauds_jax.types import Apply, Classifier, Linear, Mode, Outputs, Tap, Variables
+from dhauds_jax.wording import kind_of
 
 TAPPED = tuple(what for what in READS if what != "wave")
 """What `Classifier.tap` gives."""
@@ -40,7 +41,7 @@ def family(name: str) -> Family:
     """
     found = registry.find("net family", name, FAMILIES)
     if not isinstance(found, Family):
-        raise BadInput(f"net family {name!r} is a {type(found).__name__}, expected a dhauds_jax.nets.family.Family")
+        raise BadInput(f"net family {name!r} is {kind_of(found)}, expected a dhauds_jax.nets.family.Family")
     return found
 
 
@@ -79,8 +80,7 @@ def _own_preset(name: str, classes: tuple[str, ...] | None) -> ClassifierConfig:
     made = make(classes) if callable(make) else make
     if not isinstance(made, ClassifierConfig):
         raise BadInput(
-            f"net {name!r}: gives a {type(made).__name__}, expected a function of class names that gives a "
-            "ClassifierConfig"
+            f"net {name!r}: gives {kind_of(made)}, expected a function of class names that gives a ClassifierConfig"
         )
     return made.replace(net=name)
 

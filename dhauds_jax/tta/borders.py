@@ -13,6 +13,7 @@ import numpy as np
 
 from dhauds_jax.tta.traced import Seen
 from dhauds_jax.types import AdaptState, Batch, Prediction
+from dhauds_jax.wording import kind_of
 
 
 def fault_of_init(state: Any) -> str | None:
@@ -71,5 +72,4 @@ def _kind(value: Any) -> str:
         return f"an array of shape {tuple(value.shape)}"
     if type(value) is tuple:
         return f"({', '.join(_kind(part) for part in value)})"
-    kind = type(value).__name__
-    return f"{'an' if kind[0] in 'AEIOUaeiou' else 'a'} {kind}"
+    return kind_of(value)

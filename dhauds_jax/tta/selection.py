@@ -9,6 +9,7 @@ import numpy as np
 from dhauds_jax import names, registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.metrics import softmax
+from dhauds_jax.wording import kind_of
 
 
 def _entropy(p: np.ndarray) -> np.ndarray | np.floating:
@@ -78,9 +79,7 @@ def check(name: str) -> None:
     if name in CRITERIA:
         found = CRITERIA[name]
         if not callable(found):
-            raise BadInput(
-                f"criterion {name!r} is a {type(found).__name__}, expected a function of logits (clips, classes)"
-            )
+            raise BadInput(f"criterion {name!r} is {kind_of(found)}, expected a function of logits (clips, classes)")
     else:
         registry.check("criterion", name, (*CRITERIA, *WITH_VIEWS))
 

@@ -20,7 +20,7 @@ from dhauds_jax import interrupts, json_texts, parallel, schemas
 from dhauds_jax.errors import BadInput, unreadable
 from dhauds_jax.files import check_no_link, named, put_in_place
 from dhauds_jax.interrupts import Stopped
-from dhauds_jax.wording import differing
+from dhauds_jax.wording import differing, kind_of
 
 _NAME = re.compile(r"\d{8}(-\d{8})?")
 _OURS = re.compile(rf"{_NAME.pattern}(\.tmp)?")
@@ -231,7 +231,7 @@ def _leaves(saved: Path, expected: str) -> Mapping[str, Any]:
     except Exception as error:  # of a damaged file: whatever its parts raise
         raise BadInput(f"{saved}: its arrays {unreadable(error)}, expected {expected}") from error
     if not isinstance(found, Mapping):
-        raise BadInput(f"{saved}: holds a {type(found).__name__}, expected {expected}")
+        raise BadInput(f"{saved}: holds {kind_of(found)}, expected {expected}")
     return found
 
 

@@ -15,6 +15,7 @@ from dhauds_jax import json_texts, schemas
 from dhauds_jax.arrays import DAMAGED, check_sizes
 from dhauds_jax.errors import BadInput
 from dhauds_jax.files import write_atomically, write_csv
+from dhauds_jax.wording import kind_of
 
 VECTORS, INDEX, MANIFEST = "vectors.npy", "index.csv", "manifest.json"
 PARTS = "parts"
@@ -111,7 +112,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 def _checked(manifest: Any, place: str) -> dict[str, Any]:
     """A manifest that says what is read of it in the types that are written; raises `BadInput` for another one."""
     if not isinstance(manifest, dict):
-        raise BadInput(f"{place}: the manifest is a {type(manifest).__name__}, expected an object of JSON; embed anew")
+        raise BadInput(f"{place}: the manifest is {kind_of(manifest)}, expected an object of JSON; embed anew")
     for name, (kind, word) in _SAID.items():
         if not isinstance(manifest.get(name), kind | None):
             raise BadInput(f"{place}: {name} is {manifest[name]!r} in the manifest, expected {word}; embed anew")

@@ -71,7 +71,7 @@ def test_a_length_that_the_layers_of_ones_own_network_do_not_take_is_one_sentenc
         ("tests.nets.foreign:tyni", "net 'tests.nets.foreign:tyni': module tests.nets.foreign has no 'tyni', .*tiny"),
         ("tests.nets.forein:tiny", "there is no module 'tests.nets.forein'"),
         ("tests.nets.foreign:text", "net 'tests.nets.foreign:text': gives a str, expected a function of class names"),
-        ("tests.nets.foreign:NUMBER", "gives a int, expected a function"),
+        ("tests.nets.foreign:NUMBER", "gives an int, expected a function"),
         ("amaut_sc3", r"unknown net 'amaut_sc3': expected amaut_sc2, amaut_sc1 .* names: --list\)$"),
     ],
 )
@@ -83,9 +83,9 @@ def test_what_is_no_network_is_said(name, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"family": "tests.nets.foreign:NUMBER"}, "net family 'tests.nets.foreign:NUMBER' is a int, expected a dhau"),
-        ({"head": {"kind": "tests.nets.foreign:NUMBER"}}, "head.kind 'tests.nets.foreign:NUMBER' is a int, expected"),
-        ({"front_end": {"kind": "tests.nets.foreign:NUMBER"}}, "front_end.kind 'tests.nets.foreign:NUMBER' is a int"),
+        ({"family": "tests.nets.foreign:NUMBER"}, "net family 'tests.nets.foreign:NUMBER' is an int, expected a dhau"),
+        ({"head": {"kind": "tests.nets.foreign:NUMBER"}}, "head.kind 'tests.nets.foreign:NUMBER' is an int, expected"),
+        ({"front_end": {"kind": "tests.nets.foreign:NUMBER"}}, "front_end.kind 'tests.nets.foreign:NUMBER' is an int"),
         ({"front_end": {"kind": "log_mal"}}, "unknown front_end kind 'log_mal': expected "),
     ],
 )

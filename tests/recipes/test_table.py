@@ -208,8 +208,8 @@ def test_a_row_may_name_a_users_own_code(tmp_path):
     for old, new, message in (
         ("ECHO,5ms", "ECHO,3s", "column level: unknown level '3s' of ECHO"),
         ("foreign:ECHO", "foreign:ECHOES", "column corruption: .*has no 'ECHOES'"),
-        ("foreign:nudge", "foreign:NOT_A_FACTORY", "column method: .* is a int, expected a factory"),
-        ("foreign:tiny", "foreign:NUMBER", "column net: .* gives a int, expected a function"),
+        ("foreign:nudge", "foreign:NOT_A_FACTORY", "column method: .* is an int, expected a factory"),
+        ("foreign:tiny", "foreign:NUMBER", "column net: .* gives an int, expected a function"),
         ("ON_DISK/turned", "ON_DISK/turnd", "column dataset: unknown data set"),
         ("0.2", "fast", "column lr: method tests.tta.foreign:nudge: option lr is 'fast', expected a float"),
     ):

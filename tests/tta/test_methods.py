@@ -217,8 +217,14 @@ def test_a_method_of_the_users_own_takes_the_same_road():
 @pytest.mark.parametrize(
     ("name", "axis_name", "said"),
     [
-        ("tests.tta.foreign:NOT_A_FACTORY", None, "is a int, expected a factory"),
+        ("tests.tta.foreign:NOT_A_FACTORY", None, "is an int, expected a factory"),
         ("tests.tta.foreign:forgetful", None, "its factory returned a NoneType, expected a types.Method"),
+        (
+            "tests.tta.foreign:of_nothing",
+            None,
+            r"its factory takes \(\) and is called with \(classifier\): too many positional arguments; expected a "
+            r"factory \(classifier, \*, options with their values\.\.\.\)$",
+        ),
         ("tests.tta.foreign:on_one_device", "batch", "its factory takes no axis_name: it runs on one device"),
         ("tests.tta.foreign:nudged", None, "module tests.tta.foreign has no 'nudged', expected nudge"),
         ("tests.tta.nowhere:nudge", None, "there is no module 'tests.tta.nowhere'"),

@@ -221,7 +221,7 @@ def test_a_protocol_of_the_users_own_takes_the_same_road():
     assert len(made.rows) == 4 == len(set(made.rows))
     with pytest.raises(BadInput, match="THINNED: option stride is 0, expected a number from 1 on"):
         protocols.resolve_options(name, {"stride": 0})
-    with pytest.raises(BadInput, match=r"foreign:NOT_A_FACTORY' is a int, expected a dhauds_jax"):
+    with pytest.raises(BadInput, match=r"foreign:NOT_A_FACTORY' is an int, expected a dhauds_jax"):
         protocols.check_protocol("tests.tta.foreign:NOT_A_FACTORY")
 
 

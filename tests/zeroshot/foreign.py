@@ -25,3 +25,8 @@ def two_columns():
 
 def nothing():
     return "nothing"
+
+
+def of_a_text(text):
+    """A factory that is called with its options alone, and asks for something without a value of its own."""
+    return text

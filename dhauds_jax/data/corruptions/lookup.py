@@ -11,6 +11,7 @@ from dhauds_jax import names
 from dhauds_jax.data.corruptions.base import Corruption
 from dhauds_jax.errors import BadInput
 from dhauds_jax.registry import check, find, is_foreign, resolve, unknown
+from dhauds_jax.wording import kind_of
 
 CORRUPTIONS = tuple(names.CORRUPTIONS)
 """The seven, which draw from grids at the levels of `LEVELS`."""
@@ -87,8 +88,7 @@ def get(name: str) -> Corruption:
     found = find("corruption", name, _PLACES)
     if not isinstance(found, Corruption):
         raise BadInput(
-            f"corruption {name!r}: is a {type(found).__name__}, expected a record of "
-            "dhauds_jax.data.corruptions.Corruption"
+            f"corruption {name!r}: is {kind_of(found)}, expected a record of dhauds_jax.data.corruptions.Corruption"
         )
     return found
 

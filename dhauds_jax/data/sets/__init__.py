@@ -15,6 +15,7 @@ from dhauds_jax.errors import BadInput
 from dhauds_jax.names import DATA_SETS
 from dhauds_jax.registry import find, is_foreign, unknown
 from dhauds_jax.requests import JOIN
+from dhauds_jax.wording import kind_of
 
 __all__ = ["REGISTRY", "ClipRef", "DataSet", "Generated", "Order", "all_names", "get"]
 
@@ -67,7 +68,7 @@ def _variants(base: str) -> tuple[DataSet, ...]:
     sets = (found,) if isinstance(found, DataSet) else found
     if not (isinstance(sets, tuple) and sets and all(isinstance(dataset, DataSet) for dataset in sets)):
         raise BadInput(
-            f"data set {base!r}: is a {type(found).__name__}, expected a dhauds_jax.data.sets.DataSet or a tuple of a "
+            f"data set {base!r}: is {kind_of(found)}, expected a dhauds_jax.data.sets.DataSet or a tuple of a "
             "set and its variants"
         )
     bases = {draw_name(dataset) for dataset in sets}

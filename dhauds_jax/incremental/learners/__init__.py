@@ -11,6 +11,7 @@ from typing import Any
 from dhauds_jax import factory_options, names, registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Classifier, Learner
+from dhauds_jax.wording import kind_of
 
 LEARNERS: Mapping[str, Callable[..., Learner]] = registry.Registry("learner", names.LEARNERS)
 """Learner name -> factory `(classifier, *, options...) -> Learner`, imported when it is taken."""
@@ -24,7 +25,7 @@ def factory(name: str) -> Callable[..., Learner]:
     """
     found = LEARNERS[name]
     if not callable(found):
-        raise BadInput(f"learner {name!r} is a {type(found).__name__}, expected a factory (classifier) -> Learner")
+        raise BadInput(f"learner {name!r} is {kind_of(found)}, expected a factory (classifier) -> Learner")
     return found
 
 
@@ -57,9 +58,12 @@ def make(name: str, classifier: Classifier | None, options: Mapping[str, Any] | 
     Raises:
       BadInput: as `factory` and `resolve_options`, or what the factory refuses.
     """
-    made = factory(name)(classifier, **factory_options.arguments(resolve_options(name, options or {})))
+    build, given = factory(name), factory_options.arguments(resolve_options(name, options or {}))
+    if registry.is_foreign(name):
+        factory_options.check_call(f"learner {name}", build, classifier, **given)
+    made = build(classifier, **given)
     if not isinstance(made, Learner):
-        raise BadInput(f"learner {name}: its factory returned a {type(made).__name__}, expected a types.Learner")
+        raise BadInput(f"learner {name}: its factory returned {kind_of(made)}, expected a types.Learner")
     if made.reads not in names.READS:
         raise BadInput(f"learner {name}: reads {made.reads!r}, expected one of {', '.join(names.READS)}")
     return made

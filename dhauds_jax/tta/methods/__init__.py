@@ -10,12 +10,13 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from dhauds_jax import names, registry
+from dhauds_jax import factory_options, names, registry
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets import masks, mel_image
 from dhauds_jax.tta.declared import OURS, declared, said
 from dhauds_jax.tta.plugged import held
 from dhauds_jax.types import Classifier, Method, RunInfo, Variables
+from dhauds_jax.wording import kind_of
 
 METHODS: Mapping[str, Callable[..., Method]] = registry.Registry("method", names.METHODS)
 """Method name -> factory `(classifier, *, options..., axis_name=None) -> Method`, imported when it is taken."""
@@ -51,7 +52,7 @@ def factory(name: str) -> Callable[..., Method]:
     found = METHODS[name]
     if not callable(found):
         raise BadInput(
-            f"method {name!r} is a {type(found).__name__}, expected a factory "
+            f"method {name!r} is {kind_of(found)}, expected a factory "
             "(classifier, *, options..., axis_name=None) -> Method"
         )
     return found
@@ -83,8 +84,9 @@ def _converted(name: str, key: str, text: Any, default: Any) -> Any:
             return {"true": True, "1": True, "false": False, "0": False}[text.lower()]
         return type(default)(text)
     except (KeyError, ValueError):
-        kind = type(default).__name__
-        raise BadInput(f"method {name}: option {key} is {text!r}, expected a {kind} such as {default}") from None
+        raise BadInput(
+            f"method {name}: option {key} is {text!r}, expected {kind_of(default)} such as {default}"
+        ) from None
 
 
 def _check(key: str, value: Any, default: Any, name: str) -> None:
@@ -135,9 +137,11 @@ def make(name: str, classifier: Classifier, options: Mapping[str, Any], axis_nam
     spread = {"axis_name": axis_name} if "axis_name" in inspect.signature(made).parameters else {}
     if axis_name is not None and not spread:
         raise BadInput(f"method {name}: its factory takes no axis_name: it runs on one device (--parallel=jit)")
+    if registry.is_foreign(name):
+        factory_options.check_call(f"method {name}", made, classifier, **options, **spread)
     method = made(classifier, **options, **spread)
     if not isinstance(method, Method):
-        raise BadInput(f"method {name}: its factory returned a {type(method).__name__}, expected a types.Method")
+        raise BadInput(f"method {name}: its factory returned {kind_of(method)}, expected a types.Method")
     return held(name, method, len(classifier.config.classes)) if registry.is_foreign(name) else method
 
 

@@ -17,6 +17,7 @@ from dhauds_jax import names, registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.tta.schedules.protocol import ORDERS, Protocol
 from dhauds_jax.tta.streams import Stream
+from dhauds_jax.wording import kind_of
 
 PROTOCOLS: Mapping[str, Protocol] = registry.Registry("protocol", names.PROTOCOLS)
 """Protocol name -> its record, imported when it is taken."""
@@ -26,7 +27,7 @@ def check_protocol(name: str) -> None:
     """Raises `BadInput` unless `name` is a protocol: with the nearest names, or with what it is instead."""
     found = PROTOCOLS[name]
     if not isinstance(found, Protocol):
-        raise BadInput(f"protocol {name!r} is a {type(found).__name__}, expected a dhauds_jax.tta.protocols.Protocol")
+        raise BadInput(f"protocol {name!r} is {kind_of(found)}, expected a dhauds_jax.tta.protocols.Protocol")
 
 
 def resolve_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -45,8 +46,7 @@ def resolve_options(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         try:
             options[key] = type(options[key])(value)
         except ValueError:
-            kind = type(options[key]).__name__
-            raise BadInput(f"protocol {name}: option {key} is {value!r}, expected a {kind}") from None
+            raise BadInput(f"protocol {name}: option {key} is {value!r}, expected {kind_of(options[key])}") from None
     if "order" in options:
         registry.check(f"order of protocol {name}", options["order"], ORDERS)
     for key, allowed in protocol.ranges.items():

@@ -13,6 +13,7 @@ from jaxtyping import Array, Float
 from dhauds_jax import factory_options, names, registry
 from dhauds_jax.errors import BadInput
 from dhauds_jax.types import Background, Linear, Scorer
+from dhauds_jax.wording import kind_of
 from dhauds_jax.zeroshot.scorers import chained
 
 SCORERS: Mapping[str, Callable[..., Scorer]] = registry.Registry("scorer", names.SCORERS)
@@ -44,7 +45,7 @@ def factory(name: str) -> Callable[..., Scorer]:
     """
     found = SCORERS[name]
     if not callable(found):
-        raise BadInput(f"scorer {name!r} is a {type(found).__name__}, expected a factory (*, options...) -> Scorer")
+        raise BadInput(f"scorer {name!r} is {kind_of(found)}, expected a factory (*, options...) -> Scorer")
     return found
 
 
@@ -85,9 +86,12 @@ def make(name: str, options: Mapping[str, Any] | None = None) -> Scorer:
     resolved = resolve_options(name, options or {})
     found = members(name)
     if len(found) == 1:
-        made = factory(name)(**resolved)
+        build = factory(name)
+        if registry.is_foreign(name):
+            factory_options.check_call(f"scorer {name}", build, **resolved)
+        made = build(**resolved)
         if not isinstance(made, Scorer):
-            raise BadInput(f"scorer {name}: its factory returned a {type(made).__name__}, expected a types.Scorer")
+            raise BadInput(f"scorer {name}: its factory returned {kind_of(made)}, expected a types.Scorer")
         return made
     parts = []
     for one in found:

@@ -193,12 +193,17 @@ def test_options_of_a_chain_go_to_whoever_has_them():
         ("chain:em+subtract", {}, "em moves no embeddings and can only come last: expected plain, subtract, centre or"),
         ("chain:drift+em", {}, "drift moves no embeddings"),
         ("em", {"round": 3}, "scorer em has no option 'round': valid ones with their values are rounds=10"),
-        ("em", {"rounds": "many"}, "option rounds is 'many', expected a int such as 10"),
+        ("em", {"rounds": "many"}, "option rounds is 'many', expected an int such as 10"),
         ("em", {"rounds": 0}, "option rounds=0: expected at least 1"),
         ("em", {"concentration": "nan"}, "option concentration=nan: expected a finite number"),
         ("centre", {"running": "maybe"}, "option running is 'maybe', expected a bool"),
-        ("tests.zeroshot.foreign:NOT_A_FACTORY", {}, "is a int, expected a factory"),
+        ("tests.zeroshot.foreign:NOT_A_FACTORY", {}, "is an int, expected a factory"),
         ("tests.zeroshot.foreign:nothing", {}, "its factory returned a str, expected a types.Scorer"),
+        (
+            "tests.zeroshot.foreign:of_a_text",
+            {},
+            r"its factory takes \(text\) and is called with \(\): missing a required argument: 'text'; expected",
+        ),
     ],
 )
 def test_bad_names_and_options(name, options, sentence):
