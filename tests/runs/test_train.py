@@ -188,16 +188,16 @@ def test_bad_input_gets_one_sentence_and_nothing_is_written(place, tmp_path, cha
 
 
 def test_a_split_that_is_not_there_is_told_before_anything_is_read(place, tmp_path, monkeypatch):
-    """Before, a missing val/ was told after all of train/ had been read."""
+    """Before, a missing split was told after the others had been read. (Without val/ a share of train/ is val.)"""
     monkeypatch.setattr(train, "open_clips", lambda *given: pytest.fail("it was read"))
-    for split, count in (("train", 2), ("test", 1)):
+    for split, count in (("val", 2), ("test", 1)):
         for word in ("a", "b"):
             for take in range(count):
                 path = tmp_path / "data" / split / word / f"{take}.wav"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 soundfile.write(path, tiny.tone(0, take), tiny.RATE)
     run = a_run(place, tmp_path / "out", dataset="folder", data_dir=str(tmp_path / "data"))
-    with pytest.raises(BadInput, match=r"^--data_dir=.*: there is no split 'val' of folder, only train and test; "):
+    with pytest.raises(BadInput, match=r"^--data_dir=.*: there is no split 'train' of folder, only val and test; "):
         train_and_save(run, "c")
     (lists := tmp_path / "lists").mkdir()
     for split in ("train", "test"):
