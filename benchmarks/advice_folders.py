@@ -241,14 +241,17 @@ def training(data: Path, place: Path) -> None:
 
 def make(data: Path, place: Path, models: Sequence[str]) -> list[Path]:
     """Writes the folders that are not there yet; returns all of them, the file `truth.json` in each."""
+    halves = (Half(data, name) for name in HALVES)
+    return [path for half in halves for model in models for path in kept(place, half.name, model, folders(half, model))]
+
+
+def kept(place: Path, half: str, model: str, drawn: Mapping[str, Folder]) -> list[Path]:
+    """Writes those folders of a half and a model that are not there yet, each from a seed of its names; returns all."""
     made = []
-    for half in (Half(data, name) for name in HALVES):
-        for model in models:
-            for name, draw in folders(half, model).items():
-                folder = place / half.name / model / name
-                made.append(folder)
-                if not (folder / "truth.json").is_file():
-                    write(folder, draw(np.random.default_rng(zlib.crc32(f"{half.name} {model} {name}".encode()))))
+    for name, draw in drawn.items():
+        made.append(folder := place / half / model / name)
+        if not (folder / "truth.json").is_file():
+            write(folder, draw(np.random.default_rng(zlib.crc32(f"{half} {model} {name}".encode()))))
     return made
 
 

@@ -6,7 +6,6 @@ of the report half, for there are no others. Made, named and kept as those of `a
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import numpy as np
 from librosa.effects import pitch_shift, time_stretch
 from scipy.signal import butter, fftconvolve, sosfilt
 
-from benchmarks.advice_folders import RATE, Clip, Folder, Half, chosen, mixed, pieces, write
+from benchmarks.advice_folders import RATE, Clip, Folder, Half, chosen, kept, mixed, pieces
 from benchmarks.advice_new_folders import changed, noise
 
 NAME = "fresh"
@@ -76,11 +75,4 @@ def folders(data: Path, model: str) -> Mapping[str, Folder]:
 
 def make(data: Path, place: Path, models: list[str]) -> list[Path]:
     """Writes the folders that are not there yet; returns all of them."""
-    made = []
-    for model in models:
-        for name, draw in folders(data, model).items():
-            folder = place / NAME / model / name
-            made.append(folder)
-            if not (folder / "truth.json").is_file():
-                write(folder, draw(np.random.default_rng(zlib.crc32(f"{NAME} {model} {name}".encode()))))
-    return made
+    return [path for model in models for path in kept(place, NAME, model, folders(data, model))]

@@ -6,14 +6,13 @@ class are combined as in no folder before. Made, named and kept as those of `adv
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 from librosa.effects import pitch_shift, time_stretch
 
-from benchmarks.advice_folders import DIGITS, RATE, Clip, Folder, Half, chosen, foreign, mixed, pieces, read, write
+from benchmarks.advice_folders import DIGITS, RATE, Clip, Folder, Half, chosen, foreign, kept, mixed, pieces, read
 
 NAME = "new"
 ESC_NOISE = "helicopter"
@@ -57,11 +56,4 @@ def folders(data: Path, model: str) -> Mapping[str, Folder]:
 
 def make(data: Path, place: Path, models: list[str]) -> list[Path]:
     """Writes the folders that are not there yet; returns all of them."""
-    made = []
-    for model in models:
-        for name, draw in folders(data, model).items():
-            folder = place / NAME / model / name
-            made.append(folder)
-            if not (folder / "truth.json").is_file():
-                write(folder, draw(np.random.default_rng(zlib.crc32(f"{NAME} {model} {name}".encode()))))
-    return made
+    return [path for model in models for path in kept(place, NAME, model, folders(data, model))]

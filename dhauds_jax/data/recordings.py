@@ -164,6 +164,12 @@ def _given(flag: str, value: object) -> str:
     return f"--{flag}={value}" if flag else str(value)
 
 
+def none_read(where: str, count: int, first: Sequence[str]) -> BadInput:
+    """The refusal of recordings of which none can be read; `first` is the name of the first and what is wrong."""
+    none = "its only file could not be read" if count == 1 else f"none of {count} files could be read, the first"
+    return BadInput(": ".join((where, none, *first)))
+
+
 class _Wanted(NamedTuple):
     """How recordings are cut, as `load` is told."""
 
@@ -192,12 +198,7 @@ def _read(
         said.add(name, reading.notices(wanted.sample_rate))
         paths.append(path)
     if not made.files:
-        none = (
-            "its only file could not be read"
-            if len(named) == 1
-            else f"none of {len(named)} files could be read, the first"
-        )
-        raise BadInput(": ".join((given, none, *skipped[0])))
+        raise none_read(given, len(named), skipped[0])
 
     def again(file: int) -> Iterator[np.ndarray]:
         blocks, _ = read_blocks(paths[file], wanted.sample_rate, wanted.resampler)

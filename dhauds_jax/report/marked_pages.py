@@ -54,6 +54,8 @@ OF_TUNINGS = {"tuning": tuning.curves_table}
 FIGURES = {"front": (board.front, board.front_said, "{metric} against milliseconds a clip, the front as a line")}
 """Kinds of figure: what draws one (records, path, looks), what it says, and its words for who cannot see it."""
 
+_EVERY_TABLE = {**TABLES, **OF_VARIANTS, **OF_COURSES, **OF_TUNINGS}
+
 _OTHERS = {**dict.fromkeys(OF_COURSES, "incremental"), **dict.fromkeys(OF_TUNINGS, "tuning")}
 """Kind of table -> kind of record, where it is not of results.jsonl."""
 
@@ -74,7 +76,7 @@ def _marked(mark: str, root: Path) -> _Marked:
     words = {key: value for key, _, value in parts}
     drawn = "figure" in words
     kind, folder = words.pop("figure" if drawn else "table", None), words.pop("records", None)
-    every = FIGURES if drawn else {**TABLES, **OF_VARIANTS, **OF_COURSES, **OF_TUNINGS}
+    every = FIGURES if drawn else _EVERY_TABLE
     if kind not in every or folder is None or not all(colon for _, colon, _ in parts):
         raise BadInput(
             f"mark {mark!r}: expected `{'figure' if drawn else 'table'}: KIND | records: FOLDER`, KIND one of "
@@ -107,8 +109,7 @@ def render_mark(mark: str, root: Path) -> str:
         _, said, words = FIGURES[asked.kind]
         link = f"![{words.format(metric=asked.found[0]['metric'])}]({asked.image})"
         return f"{link}\n\n{of_markdown(said(asked.found))}\n"
-    every = {**TABLES, **OF_VARIANTS, **OF_COURSES, **OF_TUNINGS}
-    return of_markdown(every[asked.kind](asked.found))
+    return of_markdown(_EVERY_TABLE[asked.kind](asked.found))
 
 
 def draw_figures(text: str, root: Path, beside: Path) -> int:

@@ -10,8 +10,7 @@ import numpy as np
 from dhauds_jax import digests
 from dhauds_jax.data.corruptions import made_with
 from dhauds_jax.data.notices import Notice, Said
-from dhauds_jax.data.recordings import silence
-from dhauds_jax.errors import BadInput
+from dhauds_jax.data.recordings import none_read, silence
 from dhauds_jax.runs import embed_reading
 from dhauds_jax.runs.embed_reading import Work
 from dhauds_jax.runs.embed_sources import Source
@@ -35,12 +34,7 @@ def join(work: Work, parts: Parts) -> None:
     bad = [[source.names[i], clip.bad] for i, clip in enumerate(clips) if clip.bad]
     if not good:
         parts.remove()
-        none = (
-            "its only file could not be read"
-            if len(clips) == 1
-            else f"none of {len(clips)} files could be read, the first"
-        )
-        raise BadInput(": ".join((str(work.folder), none, *bad[0])))
+        raise none_read(str(work.folder), len(clips), bad[0])
     drawn, backgrounds = {}, None
     if work.cell is not None:
         ids = [source.ids[i] for i in good]
