@@ -112,9 +112,9 @@ def measure(work: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _main(text: str) -> None:
-    from dhauds_jax.command.allocator import keep_freed_memory
+    from dhauds_jax.command import allocator
 
-    keep_freed_memory()
+    allocator.use("dhauds_jax.benchmark.compilation")
     import jax
 
     try:

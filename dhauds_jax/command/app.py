@@ -17,7 +17,7 @@ from typing import Any
 from absl import app, flags, logging
 
 from dhauds_jax import __version__, errors
-from dhauds_jax.command import terminal
+from dhauds_jax.command import allocator, terminal
 from dhauds_jax.files import one_line, printable
 
 FLAGS = flags.FLAGS
@@ -121,10 +121,15 @@ def _help_or_parse(argv: list[str]) -> list[str]:
         raise
 
 
+def program() -> str:
+    """The module that is being run, "experiments.adapt"; "" for a file or a piece of text."""
+    spec = sys.modules["__main__"].__spec__
+    return "" if spec is None else spec.name
+
+
 def command() -> str:
     """The command line as a user would type it, for records."""
-    program = sys.modules["__main__"].__spec__
-    words = ["python", "-m", program.name] if program is not None else sys.argv[:1]
+    words = ["python", "-m", program()] if program() else sys.argv[:1]
     return printable(shlex.join([*words, *sys.argv[1:]]))
 
 
@@ -173,16 +178,14 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
     report, or in which file of the user's own it came up, and ends with 1.
     """
 
-    # Before anything allocates: on a CPU a step would pay for fresh pages at every call.
-    from dhauds_jax.command.allocator import keep_freed_memory
-
-    keep_freed_memory()
     if sys.platform == "win32":
         print(f"error: {WINDOWS}", file=sys.stderr)
         sys.exit(BAD_INPUT)
 
     def guarded(_: list[str]) -> None:
         try:
+            # Before anything is said or allocated: it may start this process again, in its own place.
+            allocator.use(program())
             if greeting is not None:
                 print(greeting(), flush=True)
             _start()

@@ -19,7 +19,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from dhauds_jax.errors import BadInput
-from dhauds_jax.nets.convolution import max_pool1d
+from dhauds_jax.nets.convolution import conv2d, max_pool1d
 from dhauds_jax.nets.dropout import drop_rows
 from dhauds_jax.nets.layers import Attention, Dense, gelu, standardise, torch_uniform, xavier_uniform
 from dhauds_jax.nets.mel_image import NAME
@@ -81,11 +81,7 @@ class StdConv2d(nn.Module):
         kernel = standardise(self.param("kernel", torch_uniform(self.taps**2 * channels), shape))
         if x.shape[-1] == 1 and channels > 1:
             kernel = kernel.sum(2, keepdims=True)
-        x, kernel = x.astype(dtype), kernel.astype(dtype)
-        if self.taps == 1:
-            return x[:, :: self.stride, :: self.stride] @ kernel[0, 0]
-        padding, strides = [(self.taps // 2, self.taps // 2)] * 2, (self.stride, self.stride)
-        return jax.lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        return conv2d(x.astype(dtype), kernel.astype(dtype), self.stride)
 
 
 class GroupNorm(nn.Module):

@@ -11,11 +11,11 @@ import functools
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from dhauds_jax.nets.convolution import conv2d
 from dhauds_jax.nets.heads import LinearHead
 from dhauds_jax.nets.layers import BatchNorm, torch_uniform
 from dhauds_jax.types import Mode, Variables
@@ -39,13 +39,7 @@ class Conv2d(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "batch mels frames channels"]) -> Float[Array, "batch rows columns features"]:
         kernel = self.param("kernel", self.kernel_init, (self.taps, self.taps, x.shape[-1], self.features))
-        y = jax.lax.conv_general_dilated(
-            x,
-            kernel.astype(x.dtype),
-            (self.stride, self.stride),
-            [(self.taps // 2, self.taps // 2)] * 2,
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        y = conv2d(x, kernel.astype(x.dtype), self.stride)
         if self.bias_init is None:
             return y
         return y + self.param("bias", self.bias_init, (self.features,)).astype(x.dtype)[None, None, None]

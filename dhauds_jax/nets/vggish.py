@@ -7,7 +7,6 @@ AudioSet models, vggish; harritaylor/torchvggish.
 from __future__ import annotations
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
@@ -15,19 +14,12 @@ from jaxtyping import Array, Float, UInt8
 
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import winograd
+from dhauds_jax.nets.convolution import conv2d
 from dhauds_jax.nets.layers import BatchNorm, Dense, torch_uniform
 from dhauds_jax.types import Mode
 
 LEAST_CHANNELS = 16
 """Fewer are convolved directly."""
-
-
-def conv3x3(
-    x: Float[Array, "batch rows columns channels"], kernel: Float[Array, "3 3 channels features"]
-) -> Float[Array, "batch rows columns features"]:
-    """Cross-correlation with one row and column of zeros around the image."""
-    pads = [(1, 1), (1, 1)]
-    return jax.lax.conv_general_dilated(x, kernel, (1, 1), pads, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def max_pool2x2(
@@ -58,7 +50,7 @@ class Conv3x3(nn.Module):
         if self.convolution == "winograd" and x.shape[-1] >= LEAST_CHANNELS and x.dtype == jnp.float32:
             y = winograd.pooled_conv3x3(x, kernel) if self.pool else winograd.conv3x3(x, kernel)
         else:
-            y = max_pool2x2(conv3x3(x, kernel)) if self.pool else conv3x3(x, kernel)
+            y = max_pool2x2(conv2d(x, kernel)) if self.pool else conv2d(x, kernel)
         return y + jnp.broadcast_to(bias.astype(x.dtype), y.shape)
 
 

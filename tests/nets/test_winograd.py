@@ -7,13 +7,14 @@ import pytest
 
 from dhauds_jax.nets import winograd, zoo
 from dhauds_jax.nets.normalisers import EVAL
-from dhauds_jax.nets.vggish import conv3x3, max_pool2x2
+from dhauds_jax.nets.convolution import conv2d
+from dhauds_jax.nets.vggish import max_pool2x2
 from tests.paths import largest_error
 
 RNG = np.random.default_rng(0)
 IMAGE = jnp.asarray(RNG.standard_normal((2, 6, 4, 5)), jnp.float32)
 KERNEL = jnp.asarray(RNG.standard_normal((3, 3, 5, 7)), jnp.float32)
-PAIRS = [(winograd.conv3x3, conv3x3), (winograd.pooled_conv3x3, lambda x, k: max_pool2x2(conv3x3(x, k)))]
+PAIRS = [(winograd.conv3x3, conv2d), (winograd.pooled_conv3x3, lambda x, k: max_pool2x2(conv2d(x, k)))]
 
 
 @pytest.mark.parametrize("pooled", [False, True])
