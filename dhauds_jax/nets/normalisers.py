@@ -92,6 +92,18 @@ def batch_frozen(
     return _normalise(x, mean, var, epsilon), running
 
 
+@functools.lru_cache
+def keeping(normaliser: Normaliser) -> Normaliser:
+    """As `normaliser`, but the running statistics stay."""
+
+    def kept(
+        x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None
+    ) -> tuple[Array, Running]:
+        return normaliser(x, running, epsilon, weights, axis_name)[0], running
+
+    return kept
+
+
 MOMENTS = ("unbiased", "biased")
 """What a blend takes of the batch: its unbiased variance, as a constant; or the biased one, with gradients."""
 

@@ -24,7 +24,7 @@ from dhauds_jax.nets.dual_embedding import INITIAL
 from dhauds_jax.nets.family import Family
 from dhauds_jax.nets.front_ends import front_end
 from dhauds_jax.nets.heads import build_head
-from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.nets.normalisers import EVAL, keeping
 from dhauds_jax.nets.precision import precision_of_products
 from dhauds_jax.types import Apply, Classifier, Linear, Mode, Outputs, Tap, Variables
 from dhauds_jax.wording import kind_of
@@ -159,7 +159,7 @@ class _Net(nn.Module):
         logits, embedding = self.head(tokens, **batch, **beside)
         if self.aux is None:
             return Outputs(logits, embedding, tokens)
-        aux_mode = mode if mode.aux is None else mode._replace(norm=mode.aux)
+        aux_mode = mode._replace(norm=mode.aux or keeping(mode.norm))
         return Outputs(logits, embedding, tokens, self.aux(shared, **{**batch, "mode": aux_mode}))
 
     def _read(self, features: Array, reads: str, batch: dict[str, Any]) -> Outputs:

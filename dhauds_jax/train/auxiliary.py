@@ -13,6 +13,7 @@ from jaxtyping import Array
 from dhauds_jax.errors import BadInput
 from dhauds_jax.nets import masks
 from dhauds_jax.nets.normalisers import TRAIN
+from dhauds_jax.nets.normalisers import batch as batch_statistics
 from dhauds_jax.train.request import LABELS, TASKS
 from dhauds_jax.train.views import TrainBatch
 from dhauds_jax.tta import losses
@@ -35,11 +36,6 @@ def check_aux_options(options: Any, variables: Variables) -> None:
             f"--aux_task={options.aux_task}: the network has no auxiliary head, expected one that has, such as "
             f"--net=tta_in_ac_resnet26_{'rotation_am' if options.aux_task == 'rotation' else 'sc1'}"
         )
-
-
-def class_statistics(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
-    """BatchNorm statistics after a view for the classes: the auxiliary head has not seen it."""
-    return {**new, "aux": old["aux"]} if "aux" in old else new
 
 
 def make_aux_loss(
@@ -81,7 +77,7 @@ def make_aux_loss(
         outputs, new = classifier.apply_features(
             {"params": params, "batch_stats": batch_stats},
             features,
-            mode=TRAIN,
+            mode=TRAIN._replace(aux=batch_statistics),
             weights=weights,
             rngs={"dropout": jax.random.fold_in(key, 2001)},
             axis_name=axis_name,

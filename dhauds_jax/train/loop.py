@@ -24,7 +24,7 @@ from dhauds_jax.nets.normalisers import TRAIN
 from dhauds_jax.parallel import ONE, Parallel
 from dhauds_jax.progress import FIRST, Bar, progress_bar
 from dhauds_jax.train.augment import check_augmentation, make_augment, mix, target_loss
-from dhauds_jax.train.auxiliary import check_aux_options, class_statistics, make_aux_loss
+from dhauds_jax.train.auxiliary import check_aux_options, make_aux_loss
 from dhauds_jax.train.evaluation import BATCH, fed, make_evaluator
 from dhauds_jax.train.optimisers import learning_rate, make_optimiser
 from dhauds_jax.train.options import TrainOptions, check_options
@@ -88,7 +88,7 @@ def make_step(
             value, stats = jnp.zeros(()), variables["batch_stats"]
             params = masks.merge(leaves, frozen)
             for i, (wave, target) in enumerate(zip(waves, targets)):
-                outputs, new = classifier.apply_features(
+                outputs, stats = classifier.apply_features(
                     {"params": params, "batch_stats": stats},
                     seen(wave, jax.random.fold_in(key, 4000 + i)),
                     mode=TRAIN,
@@ -96,7 +96,6 @@ def make_step(
                     rngs={"dropout": jax.random.fold_in(key, 1000 + i)},
                     axis_name=axis_name,
                 )
-                stats = class_statistics(stats, new)
                 if plain:
                     value += of_labels(
                         outputs.logits, batch.labels, batch.weights, axis_name, smoothing=options.smoothing

@@ -38,7 +38,8 @@ class Mode(NamedTuple):
     Attributes:
       dropout: whether dropout, LayerDrop and token dropout are active (they then need `rngs={"dropout": key}`).
       norm: what BatchNorm layers do, a `Normaliser`.
-      aux: what those of an auxiliary head do (None: as `norm`).
+      aux: what those of an auxiliary head do (None: as `norm`, but its running statistics stay: a pass for the classes
+        is none for that head, and need not compute it).
     """
 
     dropout: bool

@@ -1,5 +1,7 @@
 """TTA-in-AC's networks: published parameter counts, a block worked out in numpy, the auxiliary head's own mode."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -153,7 +155,19 @@ def test_the_auxiliary_head_may_have_a_mode_of_its_own(tiny):
     same = jax.tree.map(np.array_equal, stats, variables["batch_stats"])
     assert all(jax.tree.leaves(same["aux"]))
     assert not any(jax.tree.leaves(same["encoder"]))
-    assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, moved["aux"], variables["batch_stats"]["aux"])))
+    # A pass for the classes is none for the auxiliary head, whatever the extractor's statistics do.
+    jax.tree.map(np.testing.assert_array_equal, moved["aux"], variables["batch_stats"]["aux"])
+    _, both = run(variables, features, Mode(False, batch, batch))
+    assert not any(jax.tree.leaves(jax.tree.map(np.array_equal, both["aux"], variables["batch_stats"]["aux"])))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-6, atol=1e-6), both["encoder"], moved["encoder"])
+    # So it is left out of a program that asks for the classes alone.
+    for mode, found in ((EVAL, False), (Mode(False, batch), False), (Mode(False, batch, batch), True)):
+
+        def asks(v, x, mode=mode):
+            outputs, stats = net.apply_features(v, x, mode=mode)
+            return outputs.logits, stats
+
+        assert ("/aux/" in jax.jit(asks).lower(variables, features).compile().as_text()) is found
 
 
 @pytest.mark.slow
