@@ -56,9 +56,14 @@ def rows() -> list[Row]:
     return sorted(found, key=lambda row: pytorch.NETS.index(row.net))
 
 
+WINOGRAD = ("vggish_small", "vggish")
+"""Networks that have Winograd's convolutions, which are for long runs on a processor."""
+
+
 def options_of(row: Row) -> list[str]:
     """Options that a row needs beside its command."""
-    return ["--options=tent.group=norm"] if row.method == "tent" and row.net in WITHOUT_NORM else []
+    found = ["--options=tent.group=norm"] if row.method == "tent" and row.net in WITHOUT_NORM else []
+    return found + ["--compute=convolution=winograd"] * (row.net in WINOGRAD)
 
 
 def key_of(record: Mapping[str, Any]) -> Row:
