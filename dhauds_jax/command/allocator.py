@@ -1,8 +1,8 @@
 """How the C library hands out memory: XLA takes and frees all temporary memory of a program at every call.
 
 Fresh memory comes in pages that the system clears one by one when they are first touched; a two-view update of HuBERT
-base touches a million of 4 KB. In huge pages (2 MB) it takes two thirds of the time and half the memory of a process
-that keeps what it has freed, which is the second best (docs/performance.md has the figures).
+base touches a million of 4 KB. In huge pages (2 MB) it takes two thirds to four fifths of the time and half the memory
+of a process that keeps what it has freed in small ones, which is the second best (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -48,18 +48,18 @@ def use(module: str) -> None:
 
     Where huge pages are to be asked for, which only the start of a process can do, the process starts again in its
     place (same number, files and arguments) with glibc's setting in its environment. Where they are not to be had, or
-    the process is not this command's alone, it keeps freed memory (`keep_freed_memory`). Who has the setting in the
-    environment has decided.
+    the process is not this command's alone, all threads share one arena of kept memory (`keep_freed_memory`). Who has
+    the setting in the environment has decided.
 
     Args:
       module: the name of the module that is being run, "experiments.adapt" ("": none).
     """
-    huge, asked = mode(), SETTING in os.environ.get(VARIABLE, "")
-    if huge == "always" or (asked and huge == "madvise"):
-        return
+    huge, others = mode(), os.environ.get(VARIABLE, "")
     able = huge == "madvise" and (glibc() or (0, 0)) >= SINCE
-    if able and not asked and started_for(module):
-        others = os.environ.get(VARIABLE)
+    if huge == "always" or (able and f"{SETTING}=1" in others):
+        keep_freed_memory(one_arena=False)
+        return
+    if able and SETTING not in others and started_for(module):
         settings = ":".join(([others] if others else []) + [f"{SETTING}=1"])
         with contextlib.suppress(OSError):  # of a system that forbids it: the command runs all the same
             os.execve(sys.executable, sys.orig_argv, {**os.environ, VARIABLE: settings})
@@ -76,21 +76,23 @@ def started_for(module: str) -> bool:
     return os.path.basename(words[0]) == "dhauds"
 
 
-def keep_freed_memory() -> bool:
-    """Makes this process keep freed memory for reuse.
+def keep_freed_memory(one_arena: bool = True) -> bool:
+    """Makes this process keep freed memory for reuse; the price is that it stays as large as it ever was.
 
     glibc gives blocks above 32 MB back to the system at every free, so a step with 182 MB of temporaries (the small
-    AMAuT, two views of 70 clips) pays for 45,000 page faults at every call. The price is that the process stays as
-    large as it ever was, and that all threads share one arena: an update of many small blocks, as that of a small
-    AMAuT on 8 clips, takes twice as long.
+    AMAuT, two views of 70 clips) pays for 45,000 page faults at every call.
+
+    Args:
+      one_arena: whether all threads share one arena, since the others cannot hold large blocks and map them anew each
+        time. In a process that has compiled a program, many small blocks then take long: an update of a small AMAuT
+        twice as long. In huge pages mapping is cheap, and more arenas are better.
 
     Returns:
       Whether the C library took it (False elsewhere than glibc: nothing is changed).
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-        # One arena: the others cannot hold large blocks and would map them anew each time.
-        wishes = ((_ARENA_MAX, 1), (_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 64 << 20))
+        wishes = ((_MMAP_MAX, 0), (_TRIM_THRESHOLD, 2**31 - 1), (_TOP_PAD, 64 << 20), *[(_ARENA_MAX, 1)] * one_arena)
         return all([mallopt(ctypes.c_int(name), ctypes.c_int(value)) == 1 for name, value in wishes])
     except (AttributeError, OSError, TypeError):
         return False

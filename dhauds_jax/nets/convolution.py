@@ -26,7 +26,7 @@ PHASES = 4
 """The most phases, strides multiplied, that a gradient by the inputs is taken apart into."""
 
 
-def _plain(
+def by_xla(
     x: Array,
     kernel: Array,
     strides: Sequence[int],
@@ -54,7 +54,7 @@ def _by_inputs(sizes: Sequence[int], kernel: Array, dy: Array, strides: Sequence
     for size, taps, out, stride, (before, _) in zip(sizes, kernel.shape, dy.shape[1:], strides, padding, strict=False):
         first = taps - 1 - before
         pads.append((first, size + before - ((out - 1) * stride + 1)))
-    return _plain(dy, _backwards(kernel), (1,) * len(strides), tuple(pads), spread=strides)
+    return by_xla(dy, _backwards(kernel), (1,) * len(strides), tuple(pads), spread=strides)
 
 
 def _by_inputs_in_phases(
@@ -75,7 +75,7 @@ def _by_inputs_in_phases(
         if 0 in own.shape:
             parts.append(jnp.zeros((dy.shape[0], *counts, kernel.shape[-2]), dy.dtype))
         else:
-            parts.append(_plain(dy, _backwards(own), (1,) * len(strides), tuple(pads)))
+            parts.append(by_xla(dy, _backwards(own), (1,) * len(strides), tuple(pads)))
     axes = len(strides)
     whole = jnp.stack(parts, -2).reshape(dy.shape[0], *counts, *strides, -1)
     # (batch, counts..., strides..., channels): each axis of strides goes behind its own axis of counts.
@@ -92,17 +92,17 @@ def _by_kernel(x: Array, taps: Sequence[int], dy: Array, strides: Sequence[int],
     for size, tap, out, stride, (before, _) in zip(x.shape[1:], taps, dy.shape[1:], strides, padding, strict=False):
         pads.append((before, (out - 1) * stride + tap - size - before))
     clips_last = jnp.swapaxes(x, 0, -1)
-    found = _plain(clips_last, jnp.moveaxis(dy, 0, -2), (1,) * len(strides), tuple(pads), apart=strides)
+    found = by_xla(clips_last, jnp.moveaxis(dy, 0, -2), (1,) * len(strides), tuple(pads), apart=strides)
     return jnp.moveaxis(found, 0, -2)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _ordered(x: Array, kernel: Array, strides: tuple[int, ...], padding: Padding) -> Array:
-    return _plain(x, kernel, strides, padding)
+    return by_xla(x, kernel, strides, padding)
 
 
 def _ordered_forward(x: Array, kernel: Array, strides: tuple[int, ...], padding: Padding) -> tuple[Array, tuple]:
-    return _plain(x, kernel, strides, padding), (x, kernel)
+    return by_xla(x, kernel, strides, padding), (x, kernel)
 
 
 def _ordered_backward(strides: tuple[int, ...], padding: Padding, kept: tuple, dy: Array) -> tuple[Array, Array]:
@@ -136,7 +136,7 @@ def convolve(
     Returns:
       (batch, (size + before + after - taps) // stride + 1..., features).
     """
-    return (_ordered if jax.default_backend() == "cpu" else _plain)(x, kernel, strides, padding)
+    return (_ordered if jax.default_backend() == "cpu" else by_xla)(x, kernel, strides, padding)
 
 
 def conv1d(

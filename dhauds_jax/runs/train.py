@@ -29,6 +29,7 @@ from dhauds_jax.train.clips import (
     check_splits,
     open_clips,
     say_absent_classes,
+    say_length,
     train_width,
     training_noise,
     validation_split,
@@ -195,6 +196,7 @@ def _read(
     clips = pipeline.narrowed(clips, max(config.length, int(clips.lengths.max())))
     left_mb = max(0.0, run.memory_budget_mb - pipeline.memory_mb(clips))
     data = _Data(clips, open_clips(run, dataset, scored, config, config.length, left_mb, False), noise)
+    say_length(int(data.clips.lengths.max()), config.length, config.sample_rate)
     say_absent_classes({"train": data.clips, scored: data.validation})
     return data
 

@@ -121,6 +121,17 @@ def open_clips(
     return clips
 
 
+def say_length(longest: int, length: int, sample_rate: int) -> None:
+    """Prints a note where the network takes at least twice as many samples as the longest clip has."""
+    if length >= 2 * longest:
+        took, has = length / sample_rate, longest / sample_rate
+        print(
+            f"note: the network takes {took:g} s and the longest clip has {has:.3g} s; the rest is silence, which "
+            f"costs as much as sound (--length={math.ceil(100 * has) / 100:g} fits)",
+            flush=True,
+        )
+
+
 def say_absent_classes(splits: Mapping[str, pipeline.ClipSplit]) -> None:
     """Prints a note about each of these splits that lacks classes: those are not learned, or not scored."""
     for split, clips in splits.items():

@@ -12,13 +12,19 @@ from dhauds_jax.command import allocator
 
 ROOT = Path(__file__).resolve().parents[2]
 COUNTED = """
-import resource
-import numpy as np
+import ctypes, resource
 {before}
+library = ctypes.CDLL(None)
+library.malloc.restype, library.malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]
+library.free.argtypes = [ctypes.c_void_p]
+def touched(size=160_000_000):
+    block = library.malloc(size)  # not by numpy, which asks for huge pages by itself
+    ctypes.memset(block, 1, size)
+    library.free(block)
 for _ in range(2):
-    np.ones(20_000_000)
+    touched()
 begun = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-np.ones(20_000_000)
+touched()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - begun)
 """
 
@@ -58,7 +64,9 @@ def calls(monkeypatch, tmp_path):
     (tmp_path / "enabled").write_text("always [madvise] never\n", encoding="ascii")
     monkeypatch.setattr(allocator, "MODES", tmp_path / "enabled")
     monkeypatch.setattr(allocator, "glibc", lambda: (2, 36))
-    monkeypatch.setattr(allocator, "keep_freed_memory", lambda: found.append("kept"))
+    monkeypatch.setattr(
+        allocator, "keep_freed_memory", lambda one_arena=True: found.append("one arena" if one_arena else "kept")
+    )
     monkeypatch.setattr(os, "execve", lambda program, words, environment: found.append(environment["GLIBC_TUNABLES"]))
     monkeypatch.setattr(sys, "orig_argv", ["python", "-X", "dev", "-m", "experiments.adapt", "--seed=1"])
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
@@ -70,13 +78,16 @@ HUGE = "glibc.malloc.hugetlb=1"
 
 def test_a_process_that_is_not_the_commands_alone_goes_on_as_it_is(calls, monkeypatch):
     for words, expected in (
-        (["python", "-m", "experiments.adapt"], [HUGE, "kept"]),  # the second: `execve` came back, which it does not
-        (["python", "-m", "experiments", "adapt"], [HUGE, "kept"]),
-        (["/usr/bin/python", "/usr/bin/dhauds", "adapt", "-m"], ["kept"]),
-        (["/usr/bin/python", "/usr/bin/dhauds", "adapt"], [HUGE, "kept"]),
-        (["python", "-m", "pytest", "-m", "slow"], ["kept"]),
-        (["python", "-c", "..."], ["kept"]),
-        (["python"], ["kept"]),
+        (
+            ["python", "-m", "experiments.adapt"],
+            [HUGE, "one arena"],
+        ),  # the second: `execve` came back, which it does not
+        (["python", "-m", "experiments", "adapt"], [HUGE, "one arena"]),
+        (["/usr/bin/python", "/usr/bin/dhauds", "adapt", "-m"], ["one arena"]),
+        (["/usr/bin/python", "/usr/bin/dhauds", "adapt"], [HUGE, "one arena"]),
+        (["python", "-m", "pytest", "-m", "slow"], ["one arena"]),
+        (["python", "-c", "..."], ["one arena"]),
+        (["python"], ["one arena"]),
     ):
         monkeypatch.setattr(sys, "orig_argv", words)
         allocator.use("experiments.adapt")
@@ -86,12 +97,13 @@ def test_a_process_that_is_not_the_commands_alone_goes_on_as_it_is(calls, monkey
 
 def test_where_there_are_no_huge_pages_to_ask_for_freed_memory_is_kept(calls, monkeypatch, tmp_path):
     for modes, version, expected in (
-        ("always madvise [never]", (2, 36), ["kept"]),
-        ("[always] madvise never", (2, 36), []),
-        ("always [madvise] never", (2, 31), ["kept"]),
-        ("always [madvise] never", None, ["kept"]),
-        ("nonsense", (2, 36), ["kept"]),
-        (None, (2, 36), ["kept"]),
+        ("always madvise [never]", (2, 36), ["one arena"]),
+        ("[always] madvise never", (2, 36), ["kept"]),
+        ("always [madvise] never", (2, 31), ["one arena"]),
+        ("always [madvise] never", None, ["one arena"]),
+        ("nonsense", (2, 36), ["one arena"]),
+        ("always [madvise] never", (2, 36), [HUGE, "one arena"]),
+        (None, (2, 36), ["one arena"]),
     ):
         (tmp_path / "enabled").unlink(missing_ok=True)
         if modes is not None:
@@ -108,4 +120,11 @@ def test_a_system_that_forbids_to_start_again_runs_the_command_all_the_same(call
 
     monkeypatch.setattr(os, "execve", refused)
     allocator.use("experiments.adapt")
-    assert calls == ["kept"]
+    assert calls == ["one arena"]
+
+
+@pytest.mark.parametrize(("set_to", "expected"), [("1", ["kept"]), ("0", ["one arena"])])
+def test_who_has_the_setting_in_the_environment_has_decided(calls, monkeypatch, set_to, expected):
+    monkeypatch.setenv("GLIBC_TUNABLES", f"glibc.malloc.tcache_count=3:glibc.malloc.hugetlb={set_to}")
+    allocator.use("experiments.adapt")
+    assert calls == expected

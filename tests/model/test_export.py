@@ -32,7 +32,15 @@ def test_a_program_runs_without_the_package_for_any_batch(tmp_path):
     adapted = model.adapt(sounds, method="norm", rate=tiny.RATE)
     adapted.save(tmp_path / "adapted")
     for name in ("checkpoint", "adapted"):
-        said = export(ExportRun(checkpoint=str(tmp_path / name), output=str(tmp_path / "out")))
+        run = ExportRun(checkpoint=str(tmp_path / name), output=str(tmp_path / "out"))
+        if name == "adapted":  # the folder has the program of the other one; the same one may be written again
+            before = (tmp_path / "out" / "model.jax_export").read_bytes()
+            with pytest.raises(BadInput, match=r"the program of another model .*, or --overwrite to replace"):
+                export(run)
+            assert (tmp_path / "out" / "model.jax_export").read_bytes() == before
+            export(run.replace(checkpoint=str(tmp_path / "checkpoint")))
+            run = run.replace(overwrite=True)
+        said = export(run)
         assert said.startswith("15 classes, windows of 4000 samples at 16000 Hz, ")
         np.save(tmp_path / "waves.npy", sounds)
         words = [sys.executable, "-c", ALONE, str(tmp_path / "out"), str(tmp_path / "waves.npy")]

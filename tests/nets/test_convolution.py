@@ -52,7 +52,7 @@ def test_values_and_gradients_are_those_of_the_definition(shape):
     with jax.enable_x64(True):
         x, kernel = drawn(sizes, channels, features, taps, jnp.float64)
         ours = pulled_back(convolve, x, kernel, strides, padding)
-        xla = pulled_back(convolution._plain, x, kernel, strides, padding)
+        xla = pulled_back(convolution.by_xla, x, kernel, strides, padding)
         for found, wanted in zip(ours, xla, strict=True):
             assert found.shape == wanted.shape
             np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-13 * float(jnp.abs(wanted).max()))
@@ -64,7 +64,7 @@ def test_without_phases_not_a_bit_differs_from_what_xla_derives():
         x, kernel = drawn(sizes, channels, features, taps, jnp.float32, batch=8)
         rest = ((1,) * len(sizes), ((padding, padding),) * len(sizes))
         programs = [
-            jax.jit(lambda a, b, f=f, rest=rest: pulled_back(f, a, b, *rest)) for f in (convolve, convolution._plain)
+            jax.jit(lambda a, b, f=f, rest=rest: pulled_back(f, a, b, *rest)) for f in (convolve, convolution.by_xla)
         ]
         for found, wanted in zip(*(program(x, kernel) for program in programs), strict=True):
             np.testing.assert_array_equal(found, wanted)
@@ -101,7 +101,7 @@ def test_gradients_of_gradients():
 
             return jax.grad(steepness)(kernel)
 
-        np.testing.assert_allclose(penalty(convolve), penalty(convolution._plain), rtol=1e-10)
+        np.testing.assert_allclose(penalty(convolve), penalty(convolution.by_xla), rtol=1e-10)
 
 
 def test_elsewhere_than_on_a_processor_gradients_are_left_to_xla(monkeypatch):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from dhauds_jax.nets import winograd, zoo
-from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.nets.convolution import conv2d
+from dhauds_jax.nets.normalisers import EVAL
 from dhauds_jax.nets.vggish import max_pool2x2
 from tests.paths import largest_error
 

@@ -19,3 +19,4 @@ class ExportRun(Request):
         "stablehlo, or onnx (pip install 'dhauds_jax[onnx]', then pip install --no-deps 'jax2onnx>=0.17.1').",
         "stablehlo",
     )
+    overwrite: bool = flag("Replace the program of another model in --output.", False)
