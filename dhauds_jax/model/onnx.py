@@ -65,7 +65,7 @@ _RULES: dict[str, Callable[..., Any]] = {
     "imag": lambda z: z.imag,
     "pad": _pad,
 }
-_INSIDE = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr"}
+_INSIDE = {"jit": "jaxpr", "pjit": "jaxpr", "custom_jvp_call": "call_jaxpr", "custom_vjp_call": "call_jaxpr"}
 """Operations that are a function, by the name of the parameter that holds it."""
 
 
