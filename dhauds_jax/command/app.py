@@ -224,7 +224,10 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
 
 
 def _start() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before anything imports TensorFlow, which talks on stderr
+    # Before anything imports TensorFlow, which talks on stderr; of oneDNN, on some processors, whatever the level is. It
+    # reads and writes records here, and computes nothing.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     if FLAGS.compilation_cache:
         from dhauds_jax.command import compilation_cache
 

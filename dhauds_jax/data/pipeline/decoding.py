@@ -43,6 +43,7 @@ def tensorflow() -> Any:
     if not available():
         raise BadInput("tensorflow and tensorflow_datasets are not installed, expected: pip install dhauds_jax[data]")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
     import tensorflow as tf
 
     if not tf.config.get_visible_devices("GPU"):
