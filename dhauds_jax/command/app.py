@@ -224,7 +224,7 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
 
 
 def _start() -> None:
-    # Before anything imports TensorFlow, which talks on stderr; of oneDNN, on some processors, whatever the level is. It
+    # Before anything imports TensorFlow, which talks on stderr, and of oneDNN, on some processors, at every level. It
     # reads and writes records here, and computes nothing.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

@@ -95,7 +95,8 @@ def test_it_travels_in_a_checkpoint_and_methods_take_it(tmp_path):
         logits[name] = np.asarray(prediction.logits)
         assert logits[name].shape == (5, 3) and np.isfinite(logits[name]).all()
     direct, _ = made.apply(loaded, wave, mode=EVAL)
-    np.testing.assert_allclose(logits["source"], direct.logits, atol=1e-6)
+    # Of two programs, one of them compiled as a whole: 1.3e-6 apart on a newer processor.
+    np.testing.assert_allclose(logits["source"], direct.logits, rtol=1e-5, atol=1e-6)
     assert np.abs(logits["tent"] - logits["source"]).max() > 1e-3  # of the batch's statistics
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from dhauds_jax.nets import zoo
 from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.nets.layers import BatchNorm, Dense, Dropout
-from dhauds_jax.nets.normalisers import EVAL
+from dhauds_jax.nets.normalisers import EVAL, keeping
 from dhauds_jax.types import Classifier, Linear, Outputs
 
 CLASSES, LENGTH, CLIPS = 4, 256, 22
@@ -48,7 +48,7 @@ class _TinyShared(nn.Module):
 class _TinyAux(nn.Module):
     @nn.compact
     def __call__(self, tokens, *, mode, weights, axis_name):
-        mode = mode if mode.aux is None else mode._replace(norm=mode.aux)
+        mode = mode._replace(norm=mode.aux or keeping(mode.norm))
         x = BatchNorm(name="batch_norm")(tokens.mean(1), mode=mode, weights=weights, axis_name=axis_name)
         return Dense(3, name="classify")(x)
 
