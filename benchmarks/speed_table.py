@@ -89,7 +89,8 @@ def cells(row: Row, record: Mapping[str, Any] | None) -> list[str]:
     ratio = f"**{record['vs_torch']:.2f}** ({low:.2f} to {high:.2f})"
     if not record["settled"]:
         ratio = f"not settled: {record['vs_torch']:.2f} ({low:.2f} to {high:.2f}) in {record['vs_torch_rounds']} rounds"
-    ours, theirs = (f"{1000 * seconds:.3g}" for seconds in (record["seconds"], record["torch"]["seconds"]))
+    times = (1000 * seconds for seconds in (record["seconds"], record["torch"]["seconds"]))
+    ours, theirs = (f"{ms:,.0f}" if ms >= 1000 else f"{ms:.3g}" for ms in times)
     share = record.get("peak_share")
     peak = "" if share is None else f"{100 * share:.0f} %"
     return [*first, ours, theirs, record["torch"]["mode"], ratio, peak, record["date"]]
