@@ -17,8 +17,9 @@ from dhauds_jax.cells import input_statistics
 from dhauds_jax.data.windows import Windows
 from dhauds_jax.errors import BadInput, check_number
 from dhauds_jax.nets.config import ClassifierConfig
-from dhauds_jax.tta import methods, protocols, selection, streams
+from dhauds_jax.tta import methods, protocols, selection, settling, streams
 from dhauds_jax.tta.evaluation import check_finite_logits
+from dhauds_jax.tta.feeding import batch_of
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, Variables
 from dhauds_jax.workdir.saver import Saver
 
@@ -142,9 +143,19 @@ def adapt(
     info = RunInfo(protocols.steps_per_epoch(len(waves), batch_size), len(waves), classes, None, batch_size)
     methods.check_needs(how.method, method, variables, info)
     first = method.init(variables, info)
-    adapting = _stream if how.online else _epochs
     run = _compiled(method, *waves.shape, batch_size)
-    return adapting(how, run, first, waves, batch_size, before, saver, progress)
+    if how.online:
+        return _stream(how, run, first, waves, batch_size, before, saver, progress)
+
+    order = protocols.evaluation_order(jax.random.key(how.seed), len(waves))
+
+    def settled() -> AdaptState:
+        """The state before the first update, its running statistics those of the set."""
+        return method.init(settling.settled(classifier, variables, waves, batch_size, order), info)
+
+    example = batch_of(waves, *protocols.padded_batches(order, batch_size)[0])
+    settles = how.profile == "corrected" and settling.follows(run, first, example)
+    return _epochs(how, run, first, settled if settles else None, waves, batch_size, before, saver, progress)
 
 
 @contextlib.contextmanager
@@ -166,6 +177,7 @@ def _epochs(
     how: Request,
     compiled: Any,
     first: AdaptState,
+    settled: Callable[[], AdaptState] | None,
     waves: Windows,
     batch_size: int,
     before: np.ndarray,
@@ -190,6 +202,7 @@ def _epochs(
                 progress=how.method if progress else None,
                 within=protocols.Within(info.get("updates", 0), info.get("losses", ())),
                 asked=asked,
+                opening=settled,
             )
             for epoch in epochs:
                 check_finite_logits(epoch.logits, f"after epoch {epoch.index} of {how.epochs}; {ADVICE}")

@@ -92,6 +92,14 @@ def batch_frozen(
     return _normalise(x, mean, var, epsilon), running
 
 
+def observed(
+    x: Array, running: Running, epsilon: float, weights: Array | None = None, axis_name: str | None = None
+) -> tuple[Array, Running]:
+    """The batch's statistics normalise, and stand in place of the running ones: its mean and unbiased variance."""
+    mean, var, count = batch_moments(x, weights, axis_name)
+    return _normalise(x, mean, var, epsilon), Running(mean, var * count / jnp.maximum(count - 1, 1))
+
+
 @functools.lru_cache
 def keeping(normaliser: Normaliser) -> Normaliser:
     """As `normaliser`, but the running statistics stay."""

@@ -169,6 +169,7 @@ def offline(
     together: int = 1,
     within: Within = Within(),  # noqa: B008  (a tuple)
     asked: Callable[[], bool] = never,
+    opening: Callable[[], AdaptState] | None = None,
 ) -> Iterator[Epoch]:
     """The offline protocol: evaluate the whole set, then `epochs` times adapt to it in one shuffled pass and evaluate.
 
@@ -184,6 +185,7 @@ def offline(
       together: updates in one dispatch; more than one saves the host's work where updates are short.
       within: of the epoch after `begin`, what `state` has behind it already.
       asked: says whether to stop (Ctrl-C); it is asked between dispatches.
+      opening: gives the state that the first update starts from, in place of the one that epoch 0 was evaluated with.
 
     Raises:
       FloatingPointError: a loss is not finite; it says in which epoch and step. Stopped: `asked` said so; it holds what
@@ -196,6 +198,7 @@ def offline(
     bar = progress_bar(total=epochs, desc=progress, initial=begin, **shown)
     if begin == 0 and not within.updates:
         yield Epoch(0, state, evaluate(run.predict, state, waves, batch_size, mixed, run.parallel), {})
+        state = state if opening is None else own(opening(), run.parallel)
     for epoch in range(begin, epochs):
         batches = padded_batches(stream_order(jax.random.fold_in(order_key, 0), len(waves), epoch), batch_size)
         epoch_key = jax.random.fold_in(step_key, epoch)
