@@ -30,8 +30,8 @@ def sentence(error: BaseException) -> str | None:
     """What to tell the user where an error is theirs to mend; None for a bug.
 
     Theirs are `BadInput`, a path that is absent, of the wrong kind, no name, or closed to them, a disk that is full or
-    may not be written, files and memory that do not suffice. The system's own errors come with their path in front. The
-    middle of a sentence of thousands of characters is left out.
+    may not be written, files and memory that do not suffice, a process of the run that is lost. The system's own errors
+    come with their path in front. The middle of a sentence of thousands of characters is left out.
     """
     said = _sentence(error)
     if said is None or len(said) <= _LONGEST:
@@ -46,6 +46,11 @@ def _sentence(error: BaseException) -> str | None:
         return said
     if said := few_files(error):
         return said
+    if lost_process(error):
+        return (
+            "another process of this run ended, and said why if it could: give the same command to all of them again, "
+            "and what is finished is kept"
+        )
     if said := no_memory(error):
         return f"{said}: ask for less at once, such as a smaller batch or fewer clips"
     if not isinstance(error, _PATHS) and not (isinstance(error, OSError) and error.errno in _NAMES):
@@ -116,6 +121,20 @@ def no_memory(error: BaseException) -> str | None:
 
 
 _NO_MEMORY = ("RESOURCE_EXHAUSTED", "std::bad_alloc")  # of a program, and of JAX while it starts
+
+
+def lost_process(error: BaseException) -> bool:
+    """Whether an error is that another process of the run cannot be reached: JAX's, which is known by its text."""
+    text = str(error) if isinstance(error, RuntimeError) else ""
+    return any(words[0] in text and any(word in text for word in words[1:]) for words in _LOST)
+
+
+_LOST = (
+    ("Gloo", "reset by peer", "closed by peer", "Broken pipe"),  # between processes on CPUs
+    ("NCCL", "remote process exited", "remote error"),  # on GPUs
+    ("coordination service", "heartbeat", "unreachable", "UNAVAILABLE"),
+)
+"""Libraries with what each says of a process that has gone."""
 
 
 def check_number(

@@ -6,6 +6,7 @@ Only absl is imported here, so `--help` answers at once.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import re
 import shlex
@@ -215,12 +216,31 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
     try:
         try:
             app.run(guarded, flags_parser=_help_or_parse)
-        except SystemExit:
+        except SystemExit as end:
             sys.stdout.flush()
+            if end.code:
+                atexit.register(_end_alone, end.code if isinstance(end.code, int) else 1)
+            raise
+        except Exception:
+            atexit.register(_end_alone, 1)
             raise
     except BrokenPipeError:  # a reader such as `head` has seen enough; what is left is for nobody
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(NO_READER)
+
+
+def _end_alone(code: int) -> None:
+    """Ends at once, with `code`, a process of several that came to no good end.
+
+    At the end of Python it would wait for the others, as they wait for it: for five minutes, then all are aborted.
+    """
+    jax = sys.modules.get("jax")
+    if jax is None or not jax.distributed.is_initialized():
+        return
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
 
 
 def _start() -> None:
