@@ -103,20 +103,22 @@ def temporary_beside(path: Path) -> Path:
     return path.with_name(f"{path.name}.tmp-{socket.gethostname()}-{os.getpid()}-{next(_COUNTER)}")
 
 
-def remove_left(place: Path, below: bool = False, checkpoints: bool = False) -> None:
+def remove_left(place: Path, below: bool = False, checkpoints: bool = False, own: bool = False) -> None:
     """Removes what killed processes of this host left under temporary names, of `place` and in it where it is a folder.
 
     Args:
       place: a file or a folder that a command writes.
       below: whether all folders below it are looked through.
       checkpoints: whether nobody else writes there, so that checkpoints without a process in their names go too.
+      own: whether this process writes nothing any more, so that what it left goes too.
     """
     ours = rf".+\.tmp-{re.escape(socket.gethostname())}-(\d+)-\d+"
     beside = place.parent.glob(f"{glob.escape(place.name)}.tmp-*")
     inside = (place.rglob if below else place.glob)("*.tmp-*") if place.is_dir() else ()
     for path in [*beside, *inside]:
         found = re.fullmatch(ours, path.name)
-        if not (found and is_gone(int(found[1]))) and not (checkpoints and _OF_A_CHECKPOINT.fullmatch(path.name)):
+        left = found and (is_gone(int(found[1])) or (own and int(found[1]) == os.getpid()))
+        if not left and not (checkpoints and _OF_A_CHECKPOINT.fullmatch(path.name)):
             continue
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path, ignore_errors=True)

@@ -65,6 +65,9 @@ def _corruption_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
         yield {"what": "corrupt", "corruption": name, "level": level, **shared, **timed, **per_clip}
 
 
+MOST_CLASSES = 100_000
+
+
 def checked(run: Benchmark) -> Benchmark:
     """The run with `--method=all` written out.
 
@@ -75,7 +78,8 @@ def checked(run: Benchmark) -> Benchmark:
     if unknown:
         raise BadInput(f"--what: unknown {unknown[0]!r}, expected some of {', '.join(WHATS)}")
     check_number("--batch", run.batch, 2, because="BatchNorm needs two clips")
-    for name in ("rounds", "classes", "updates_per_dispatch"):
+    check_number("--classes", run.classes, 1, MOST_CLASSES)
+    for name in ("rounds", "updates_per_dispatch"):
         check_number(f"--{name}", getattr(run, name), 1)
     if not 0 <= run.seconds < math.inf:
         raise BadInput(f"--seconds={run.seconds:g}: expected 0 (the network's own length) or more")

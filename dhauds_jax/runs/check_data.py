@@ -22,6 +22,7 @@ from dhauds_jax.files import printable
 from dhauds_jax.requests import JOIN
 from dhauds_jax.runs.requests.check_data import CheckRun
 from dhauds_jax.wording import counted
+from dhauds_jax.workdir import locks
 
 
 def check(run: CheckRun) -> tuple[str, bool]:
@@ -84,7 +85,7 @@ def prepare(run: CheckRun) -> Path:
         made = builders.builder_class(draw_name(dataset))(data_dir=run.prepare, config=config)
     manual = builders.tfds.download.DownloadConfig(manual_dir=str(Path(run.data_dir).resolve()))
     print(f"preparing {made.data_dir}", file=sys.stderr, flush=True)
-    with _quiet(builders.tfds):
+    with locks.held(Path(made.data_dir).parent, flag="prepare"), _quiet(builders.tfds):
         made.download_and_prepare(download_config=manual)
     return Path(made.data_dir)
 

@@ -97,7 +97,9 @@ def _run(run: ServeRun, service: Service, bound: socket.socket) -> None:
 
 
 def check(run: ServeRun) -> None:
-    """Raises `BadInput` for numbers out of their range."""
+    """Raises `BadInput` for numbers out of their range, and where no checkpoint is named."""
+    if not run.checkpoint:
+        raise BadInput("--checkpoint: names nothing, expected a checkpoint's folder, or several with commas between")
     check_number("--port", run.port, 0, 65_535)
     check_number("--max_batch", run.max_batch, 1, 4_096)
     check_number("--batch_wait_ms", run.batch_wait_ms, 0.0, 10_000.0)

@@ -190,7 +190,9 @@ def keep(run: TuneRun, method: str, choice: Choice, last: Mapping[str, Any], com
         "trials": [_shown(trial) for trial in choice.trials],
         "seconds": sum(trial.seconds for trial in (choice.floor, *choice.trials)),
     }
-    cell = digests.of_texts(record["chosen"], record["floor"], record["trials"])
+    # How long a trial took is not what it is: the same tuning has the same name wherever it runs.
+    told = [{**trial, "seconds": 0} for trial in (record["floor"], *record["trials"])]
+    cell = digests.of_texts(record["chosen"], *told)
     if cell not in records.done(Path(run.workdir), "tuning").cells:
         records.append(Path(run.workdir), {"cell": cell, **record, **provenance.block(command)}, "tuning")
 

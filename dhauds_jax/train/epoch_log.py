@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,8 @@ class EpochLog:
         check_no_link(self.path)  # `_begin` has made a file of it
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
+            file.flush()
+            os.fsync(file.fileno())  # a state that comes after it is on the disk, and knows no more than the loss
         if self._writer:
             for name, value in row.items():
                 if name not in ("epoch", "seconds"):

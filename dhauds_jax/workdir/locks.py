@@ -73,7 +73,7 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
     if parallel.writes():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            refusal = _taken(path)
+            refusal = _taken(path, flag)
         except OSError as error:
             refusal = files.refusal(flag, given, error)
     if parallel.of_first(bool(refusal)):
@@ -81,6 +81,10 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
     _HELD.add(folder)
     try:
         yield
+    except KeyboardInterrupt:  # it may have come while something was cleaned up
+        if parallel.writes():
+            files.remove_left(folder, below=True, checkpoints=path.name == FILE, own=True)
+        raise
     finally:
         _HELD.remove(folder)
         if parallel.writes():
@@ -94,8 +98,8 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
                     place.rmdir()
 
 
-def _taken(path: Path) -> str:
-    """Takes the lock `path`, or says why not."""
+def _taken(path: Path, flag: str) -> str:
+    """Takes the lock `path` of the folder that `flag` names, or says why not."""
     temporary, stale = temporary_beside(path), False
     mine = {"host": socket.gethostname(), "pid": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z")}
     with _alone(path.parent):
@@ -106,7 +110,7 @@ def _taken(path: Path) -> str:
         except FileExistsError:
             holder = _read(path)
             if holder is not None and not _is_dead(holder):
-                return _sentence(path, holder)
+                return _sentence(path, holder, flag)
             os.replace(temporary, path)
             stale = True
         finally:
@@ -116,7 +120,7 @@ def _taken(path: Path) -> str:
             holder = None if _go_together(path, other) else _read(other)
             if holder is not None and not _is_dead(holder):
                 path.unlink()
-                return _sentence(other, holder)
+                return _sentence(other, holder, flag)
     if stale:
         files.remove_left(path.parent, below=True, checkpoints=path.name == FILE)
     return ""
@@ -140,10 +144,10 @@ def _go_together(one: Path, other: Path) -> bool:
     return one == other or (counts[0] == counts[1] != "")
 
 
-def _sentence(path: Path, holder: dict[str, Any]) -> str:
+def _sentence(path: Path, holder: dict[str, Any], flag: str) -> str:
     who = f"process {holder.get('pid')} on {holder.get('host')}, since {holder.get('since')}"
     return (
-        f"{path.parent}: another command is running here ({who}); wait for it or give another --workdir, or remove "
+        f"{path.parent}: another command is running here ({who}); wait for it or give another --{flag}, or remove "
         f"{path} if that machine is gone"
     )
 

@@ -118,6 +118,8 @@ def test_all_is_what_pytorch_has(fake):
     assert runs_benchmark.checked(a_run(**SMALL, torch_compile=True)).torch_modes == ["compiled"]
     with pytest.raises(ValueError, match="unknown net 'all'"):
         runs_benchmark.checked(a_run(net=["all"]))
+    with pytest.raises(ValueError, match=r"^--classes=1000000: expected at least 1 and at most 100000$"):
+        runs_benchmark.checked(a_run(classes=10**6))  # with 10**40 it wrote out their names
 
 
 def test_without_torch_one_sentence(monkeypatch):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ ORBAX = "orbax.checkpoint"
 """A folder with this file is Orbax's: its files hold times, so its leaves are compared."""
 
 
-def snapshot(folder: Path) -> dict[str, str]:
-    """Path -> what lies there, as a digest; of JSON the text."""
-    return dict(_entries(folder, folder))
+def snapshot(folder: Path, free: Container[str] = ()) -> dict[str, str]:
+    """Path -> what lies there, as a digest; of JSON the text. Of files named in `free` nothing but that they are."""
+    return {name: "" if Path(name).name in free else told for name, told in _entries(folder, folder)}
 
 
 def _entries(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
@@ -60,12 +61,19 @@ def content(path: Path) -> str:
     """A file: of JSON and of lines of it what does not say how long it took; else a digest of its bytes."""
     data = path.read_bytes()
     if path.suffix == ".jsonl":
-        return "\n".join(sorted(json.dumps(_bare(json.loads(line)), sort_keys=True) for line in data.splitlines()))
+        return "\n".join(sorted(json.dumps(_bare(row), sort_keys=True) for row in _rows(data)))
     if path.suffix == ".npz":
         return _arrays(data)
     if path.suffix == ".json":
         return json.dumps(_bare(json.loads(data)), sort_keys=True)
     return digest(data)
+
+
+def _rows(data: bytes) -> Iterator[Any]:
+    """The lines that are JSON: as `workdir.records` reads them, which passes over what a power cut has torn."""
+    for line in data.splitlines():
+        with contextlib.suppress(ValueError):  # UnicodeDecodeError is one
+            yield json.loads(line)
 
 
 def _arrays(data: bytes) -> str:

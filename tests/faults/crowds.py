@@ -63,7 +63,11 @@ def attempt(
             return "hang" if last.hung else "failed", kill.last_line(last), {**where, "err": last.err[-1500:]}
         differing = compared.differences(whole.wrote, compared.snapshot(work))
     else:
-        expected = {name.removeprefix("out/"): text for name, text in whole.wrote.items() if name.startswith("out/")}
+        expected = {
+            name.removeprefix("out/"): text
+            for name, text in whole.wrote.items()
+            if name.startswith("out/") and name != "out/"
+        }
         differing = []
         for number in range(len(several)):
             out = work / f"out{number}"

@@ -1,6 +1,7 @@
 """The command that checks a copy: its lines, its exit codes, its JSON, the cache it prepares."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ from dhauds_jax.data.sets import arabic_speech_commands
 from dhauds_jax.errors import BadInput
 from dhauds_jax.runs import check_data
 from dhauds_jax.runs.check_data import CheckRun, check
+from dhauds_jax.workdir import locks
 from tests.data.fakes import FAKES, few_shot
 from tests.runs.tiny import RATE, make_arabic, tone
 
@@ -192,6 +194,29 @@ def test_a_copy_that_serves_is_prepared_for_tfds(copy, capsys, tmp_path):
     assert {split: info.num_examples for split, info in made.info.splits.items()} == {**COUNTS, "train": 29}
     first = next(iter(made.as_dataset(split="test").as_numpy_iterator()))
     np.testing.assert_array_equal(first["audio"], soundfile.read(copy / "dataset/down/test_0.wav", dtype="int16")[0])
+
+
+def test_two_commands_do_not_prepare_one_copy_at_once(copy, tmp_path, monkeypatch):
+    """Before, the slower one ended after its work: "Cannot rename ... already exists"."""
+    tfds = pytest.importorskip("tensorflow_datasets")
+    run = CheckRun(dataset="arabic_speech_commands", data_dir=str(copy), prepare=str(tmp_path / "cache"))
+    refused = []
+
+    def meanwhile(*_, **__):
+        (lock,) = (tmp_path / "cache").rglob(locks.FILE)
+        other = {"pid": os.getppid(), "start": locks.start_of(os.getppid())}
+        lock.write_text(json.dumps({**json.loads(lock.read_text()), **other}))
+        with (
+            monkeypatch.context() as patch,
+            pytest.raises(BadInput, match=r"running here .* or give another --prepare,"),
+        ):
+            patch.setattr(locks, "_HELD", set())  # as the other process, which it is not
+            check_data.prepare(run)
+        refused.append(lock)
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", meanwhile)
+    check_data.prepare(run)
+    assert len(refused) == 1
 
 
 def test_each_copy_has_a_cache_of_its_own(copy, tmp_path, monkeypatch):

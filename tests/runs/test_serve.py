@@ -37,6 +37,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ("flags", "said"),
     [
         ({"port": 70_000}, r"--port=70000: expected at least 0 and at most 65535"),
+        ({"checkpoint": ()}, r"^--checkpoint: names nothing, expected a checkpoint's folder"),
         ({"max_batch": 0}, r"--max_batch=0: expected at least 1"),
         ({"max_body_mb": 0.0}, r"--max_body_mb=0\.0: expected a finite number above 0"),
         ({"batch_wait_ms": -1.0}, r"--batch_wait_ms=-1\.0"),

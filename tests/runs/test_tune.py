@@ -8,7 +8,7 @@ import pytest
 from dhauds_jax.errors import BadInput
 from dhauds_jax.recipes import tuned
 from dhauds_jax.recipes.rows import share
-from dhauds_jax.recipes.tuning import Trial
+from dhauds_jax.recipes.tuning import Choice, Trial
 from dhauds_jax.runs import leaderboard
 from dhauds_jax.runs import tune as tune_module
 from dhauds_jax.runs.tune import Trials, TuneRun, tune
@@ -131,6 +131,18 @@ def test_a_tuning_run_picks_the_best_of_its_records_and_is_not_repeated(tmp_path
     tune(a_run(tmp_path, seed=["0", "1"]), "c")
     assert len(records.read(tmp_path / "tune")) == len(found)
     assert len(records.read(tmp_path / "tune", "tuning")) == 1
+
+
+def test_a_tuning_has_one_name_however_long_its_trials_took(tmp_path):
+    """Before, seconds were a part of it: the same tuning in another folder was another one."""
+    last = dict.fromkeys(("dataset", "corruption", "level", "net", "protocol", "profile", "metric", "n"), 1)
+    last |= {"source_checkpoint": "c", "options": {"epochs": 2}}
+    for seconds in (1.0, 2.0):
+        trial = Trial({"lr": 0.1}, (0.5,), (1.0,), (False,), seconds, ("cell",))
+        choice = Choice(trial, "best", trial._replace(options={"lr": 0.0}), (trial,))
+        tune_module.keep(a_run(tmp_path, seed=["0"]), "tent", choice, last, "c")
+    (whole,) = records.read(tmp_path / "tune", "tuning")
+    assert whole["trials"][0]["seconds"] == 1.0
 
 
 @pytest.mark.slow

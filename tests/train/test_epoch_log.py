@@ -1,6 +1,7 @@
 """`progress.jsonl` and event files: one line an epoch, however often a training was killed."""
 
 import json
+import os
 
 import pytest
 
@@ -45,6 +46,15 @@ def test_epochs_without_a_line_get_what_the_state_knows(tmp_path):
     assert [line["epoch"] for line in lines(tmp_path)] == [1, 2, 3, 4]
     run(tmp_path, [1])
     assert [line["epoch"] for line in lines(tmp_path)] == [1], "a training from the first epoch on"
+
+
+def test_a_line_is_on_the_disk_before_the_state_that_comes_after_it(tmp_path, monkeypatch):
+    """Before, after the power went, all that was left of an epoch were loss and accuracy, which the state knows."""
+    sizes = []
+    monkeypatch.setattr(epoch_log.os, "fsync", lambda handle: sizes.append(os.fstat(handle).st_size))
+    log = EpochLog(tmp_path)
+    log.add(history(1), scores(1), 1.5)
+    assert sizes[-1] == (tmp_path / "progress.jsonl").stat().st_size > 50
 
 
 def test_a_missing_writer_is_told(monkeypatch):

@@ -89,6 +89,18 @@ def test_what_a_killed_command_had_not_finished_writing_goes_with_its_lock(tmp_p
         assert {path.name for path in tmp_path.iterdir()} == kept
 
 
+def test_what_ctrl_c_left_goes_with_the_lock_too(tmp_path):
+    """It may come while a temporary folder is removed, of which a part then stayed; after other errors all is left."""
+    mine = f"a.npz.tmp-{socket.gethostname()}-{os.getpid()}-3"
+    for error, left in ((KeyboardInterrupt, []), (ValueError, ["checkpoint.tmp-0a1b2c3d"])):
+        with pytest.raises(error), locks.held(tmp_path):
+            (tmp_path / "checkpoint.tmp-0a1b2c3d").mkdir()
+            (tmp_path / "below" / mine).mkdir(parents=True)
+            raise error
+        assert [path.name for path in tmp_path.iterdir() if path.name != "below"] == left
+        assert (tmp_path / "below" / mine).exists() == bool(left)
+
+
 def test_a_lock_that_another_took_meanwhile_stays(tmp_path):
     with locks.held(tmp_path):
         hold(tmp_path)  # a user removed ours, another command came
