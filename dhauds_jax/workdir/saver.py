@@ -213,7 +213,10 @@ class Saver:
 
     def move(self, folder: Path) -> None:
         """Moves what is saved to another folder, in place of what lies there: the run is finished, and may go on."""
-        if parallel.writes() and self._saved():
+        if parallel.writes() and (saved := self._saved()):
+            for old in saved[:-1]:  # of a process that was killed before it removed it
+                if not old.is_symlink():
+                    shutil.rmtree(old)
             put_in_place(self.folder, Path(folder).resolve())
 
     def clear(self) -> None:

@@ -48,6 +48,17 @@ def test_only_the_latest_is_kept_and_clear_removes_it(tmp_path):
     assert saver.load(TREE) is None
 
 
+def test_what_a_killed_save_left_beside_the_latest_is_not_moved_with_it(tmp_path):
+    """The older state stayed for good where a process was killed before it removed it, and nothing was saved again."""
+    saver = Saver(tmp_path / "state" / "train", 0.0)
+    saver.save(jnp.arange(3.0), {"position": 1})
+    shutil.copytree(tmp_path / "state" / "train" / "00000001", tmp_path / "kept")
+    saver.save(jnp.arange(3.0), {"position": 2})
+    shutil.copytree(tmp_path / "kept", tmp_path / "state" / "train" / "00000001")
+    saver.move(tmp_path / "state" / "trained")
+    assert [path.name for path in (tmp_path / "state" / "trained").iterdir()] == ["00000002"]
+
+
 def test_states_are_not_saved_more_often_than_asked(tmp_path):
     saver = Saver(tmp_path / "run", every_s=3600)
     assert not saver.save(TREE, {"position": 1})
