@@ -36,7 +36,7 @@ EVERY = {
 }
 """Folders of all methods (of `words15`)."""
 
-LACKING, OPTIONS = ("ttt", "foa"), {"eata": {"fisher": 0.0}}
+LACKING, OPTIONS = ("ttt", "foa", "rmt", "santa", "gtta"), {"eata": {"fisher": 0.0}}
 """What needs more than a folder of unlabelled recordings (an auxiliary head, the source's clips), and how to do
 without."""
 

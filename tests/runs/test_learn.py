@@ -232,8 +232,12 @@ def test_old_classes_are_kept_by_clips_or_as_rows_of_the_last_layer(place, tmp_p
         ("mid", "4"),
         ("top", "3"),
     ]
-    assert f"dog in {tmp_path / 'base'}: no class of the checkpoint, not read" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"dog in {tmp_path / 'base'}: no class of the checkpoint, not read" in said
+    # Their left-out clips are counted in the forecast; nothing said that the network may know them.
+    assert "note: the network was trained on low, mid: clips that were in its training are right more often" in said
     learn(a_run(place, tmp_path / "head", **about, keep="head"), "c")
+    assert "was trained on" not in capsys.readouterr().out  # top is a class that it has never heard
     assert [(row["class"], row["clips"], row["left_out"]) for row in table(tmp_path / "head")] == [
         ("low", "0", "0"),
         ("mid", "0", "0"),
