@@ -75,7 +75,7 @@ def convert(
     beside = torch_clap.compared if kind.audio_text else compared
     verified = beside(converted.variables, resolved, files, parts) if verify else NOTHING
     aside = {f"{part}/{parts[part].original[key]}": array for part, key, array in _ignored(converted)}
-    extra = {"conversion": {"ignored": {name: array for name, array in aside.items()}}, **planned.extra}
+    extra = {"conversion": {"ignored": {name: array for name, array in aside.items() if array.size}}, **planned.extra}
     folder = checkpoint.save(output, converted.variables, resolved, extra, planned.beside)
     made = report.Report(
         family=family,

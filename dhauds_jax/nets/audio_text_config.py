@@ -115,7 +115,7 @@ class AudioTextConfig:
         for name in ("audio", "text", "projection", "front_end", "source"):
             object.__setattr__(self, name, json.loads(json.dumps(getattr(self, name))))
         for name, keys in (("audio", AUDIO_GEOMETRY), ("text", TEXT_GEOMETRY), ("projection", PROJECTION)):
-            take(getattr(self, name), keys, f"config {name}")
+            _check_sizes(f"config {name}", take(getattr(self, name), keys, f"config {name}"))
         for name in ("sample_rate", "length"):
             if getattr(self, name) <= 0:
                 raise BadInput(f"config: {name} is {getattr(self, name)}, expected a positive number")
@@ -176,6 +176,32 @@ class AudioTextConfig:
         except json_texts.NotJson as error:
             raise BadInput(f"{where}: is not JSON ({error}), expected an audio-text model's config") from None
         return cls.from_dict(record, where)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1
+
+
+_COUNTS = (lambda value: isinstance(value, list) and all(map(_whole, value)), "a list of whole numbers from 1 on")
+_KINDS = {
+    "depths": _COUNTS,
+    "heads": (lambda value: _whole(value) or _COUNTS[0](value), "whole numbers from 1 on"),
+    "fusion": (lambda value: value is None or _whole(value), "null or a whole number from 1 on"),
+    "epsilon": (_share, "a small number"),
+    "drop_path": (_share, "a number from 0 to 1"),
+}
+"""The kinds of sizes that are more than one whole number: how they are known, and in words."""
+
+
+def _check_sizes(where: str, sizes: Mapping[str, Any]) -> None:
+    for name, value in sizes.items():
+        fits, kind = _KINDS.get(name, (_whole, "a whole number from 1 on"))
+        if not fits(value) or (name == "heads" and isinstance(value, list) != ("depths" in sizes)):
+            raise BadInput(f"{where}: {name} is {value!r}, expected {kind}")
 
 
 def _check_heads(where: str, width: int, heads: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -86,6 +87,8 @@ def prepare(run: CheckRun) -> Path:
     manual = builders.tfds.download.DownloadConfig(manual_dir=str(Path(run.data_dir).resolve()))
     print(f"preparing {made.data_dir}", file=sys.stderr, flush=True)
     with locks.held(Path(made.data_dir).parent, flag="prepare"), _quiet(builders.tfds):
+        for left in Path(made.data_dir).parent.glob("incomplete.*"):  # of a command that was killed
+            shutil.rmtree(left, ignore_errors=True)
         made.download_and_prepare(download_config=manual)
     return Path(made.data_dir)
 

@@ -190,6 +190,16 @@ def test_pair_there_and_back_is_bit_exact(tmp_path, config_file):
         assert_same_bits(state, safetensors_numpy.load_file(path))
 
 
+def test_a_tensor_without_numbers_that_is_set_aside_is_converted_with(tmp_path, config_file):
+    """Orbax takes none of it: before, the conversion ended with its traceback, after all its work."""
+    encoder, head = encoder_state(), {**head_state(), "bn2.num_batches_tracked": np.zeros(0, np.int64)}
+    sources = [save_torch(tmp_path / "encoder.pt", encoder), save_torch(tmp_path / "head.pt", head)]
+    made = conversion.convert("hubert_classifier", sources, tmp_path / "out", config=config_file)
+    assert made.ignored == ["head/bn2.num_batches_tracked"]
+    back = {path.name: path for path in conversion.reverse("hubert_classifier", tmp_path / "out", tmp_path / "back")}
+    assert set(safetensors_numpy.load_file(back["head.safetensors"])) == set(head)
+
+
 def test_sources_of_one_name_go_back_to_two_files(tmp_path):
     files = [{"part": part, "name": "model.pt", "style": "torchaudio"} for part in ("encoder", "head")]
     variables = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.5, np.float32), zoo.shapes(zoo.build(TINY)))

@@ -56,7 +56,8 @@ def other_state(rng: np.random.Generator, state: State) -> State:
 def write(path: Path, state: State, rng: np.random.Generator | None = None) -> None:
     """A file of tensors, of the kind that its ending says; with a generator a `.pt` may hold other things beside."""
     if path.suffix == ".npz":
-        np.savez(path, **{name.replace("\0", "") or "_": array for name, array in state.items()})
+        named = ((name.replace("\0", "").encode("utf-8", "replace").decode(), array) for name, array in state.items())
+        np.savez(path, **{name or "_": array for name, array in named})
     elif path.suffix == ".safetensors":
         from safetensors.numpy import save_file
 

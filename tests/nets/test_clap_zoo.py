@@ -43,6 +43,11 @@ def test_record_there_and_back():
         ({"audio": {**TEST.audio, "window": 3}}, r"stage 0 has 16 / 1 tokens a side, expected a multiple of .* 3"),
         ({"audio": {**TEST.audio, "heads": [3, 2, 4, 4]}}, "stage 0: width 16 is no multiple of 3 heads"),
         ({"audio": {**TEST.audio, "depths": [1]}}, r"depths \[1\] and heads \[2, 2, 4, 4\]"),
+        ({"audio": {**TEST.audio, "spec": {}}}, r"^config audio: spec is {}, expected a whole number from 1 on$"),
+        ({"audio": {**TEST.audio, "heads": [2, "4", 4, 4]}}, "audio: heads is .*, expected whole numbers from 1 on"),
+        ({"audio": {**TEST.audio, "fusion": 0}}, "audio: fusion is 0, expected null or a whole number from 1 on"),
+        ({"text": {**TEST.text, "heads": [2]}}, r"config text: heads is \[2\], expected whole numbers from 1 on"),
+        ({"text": {**TEST.text, "epsilon": "a"}}, "config text: epsilon is 'a', expected a small number"),
         ({"text": {**TEST.text, "heads": 3}}, "config text: width 16 is no multiple of 3 heads"),
     ],
 )

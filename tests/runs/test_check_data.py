@@ -196,13 +196,27 @@ def test_a_copy_that_serves_is_prepared_for_tfds(copy, capsys, tmp_path):
     np.testing.assert_array_equal(first["audio"], soundfile.read(copy / "dataset/down/test_0.wav", dtype="int16")[0])
 
 
+def check_data_left(cache, run, monkeypatch):
+    """A folder as TFDS leaves it in the cache of a run that is killed."""
+    import tensorflow_datasets as tfds
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", lambda *_, **__: None)
+        folder = check_data.prepare(run)
+    left = folder.parent / f"incomplete.ASEBFD_{folder.name}"
+    left.mkdir(parents=True)
+    (left / "part").touch()
+    return left
+
+
 def test_two_commands_do_not_prepare_one_copy_at_once(copy, tmp_path, monkeypatch):
     """Before, the slower one ended after its work: "Cannot rename ... already exists"."""
     tfds = pytest.importorskip("tensorflow_datasets")
     run = CheckRun(dataset="arabic_speech_commands", data_dir=str(copy), prepare=str(tmp_path / "cache"))
-    refused = []
+    refused, left = [], check_data_left(tmp_path / "cache", run, monkeypatch)
 
     def meanwhile(*_, **__):
+        assert not left.exists()  # it stayed for good
         (lock,) = (tmp_path / "cache").rglob(locks.FILE)
         other = {"pid": os.getppid(), "start": locks.start_of(os.getppid())}
         lock.write_text(json.dumps({**json.loads(lock.read_text()), **other}))
