@@ -64,6 +64,8 @@ def content(path: Path) -> str:
         return "\n".join(sorted(json.dumps(_bare(row), sort_keys=True) for row in _rows(data)))
     if path.suffix == ".npz":
         return _arrays(data)
+    if ".tfrecord-" in path.name:
+        return _examples(path)
     if path.suffix == ".json":
         return json.dumps(_bare(json.loads(data)), sort_keys=True)
     return digest(data)
@@ -74,6 +76,17 @@ def _rows(data: bytes) -> Iterator[Any]:
     for line in data.splitlines():
         with contextlib.suppress(ValueError):  # UnicodeDecodeError is one
             yield json.loads(line)
+
+
+def _examples(path: Path) -> str:
+    """Of TFRecords: the examples in their order; a process writes the features of each in an order of its own."""
+    import tensorflow as tf
+
+    lines = []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        features = tf.train.Example.FromString(record).features.feature
+        lines.append(" ".join(f"{name} {digest(features[name].SerializeToString())}" for name in sorted(features)))
+    return "\n".join(lines)
 
 
 def _arrays(data: bytes) -> str:
