@@ -25,7 +25,7 @@ from dhauds_jax.command import compilation_cache
 from dhauds_jax.data import recordings
 from dhauds_jax.model import adapting, own_sounds, record
 from dhauds_jax.nets.config import reading
-from dhauds_jax.tta import methods, protocols
+from dhauds_jax.tta import methods
 
 COMMON = ("source", "tent", "norm", "dhauds")
 """Methods of all folders."""
@@ -121,7 +121,6 @@ def main() -> None:
         return
     models = {"words15": record.load("words15"), "digits": record.load(given.digits)}
     compilation_cache.use()
-    protocols.compiled = functools.lru_cache(maxsize=8)(protocols.compiled)  # programs for all folders of a method
     folders = make(given.data, given.output / "folders", list(models))
     later = advice_new_folders, advice_fresh_folders
     folders += [f for module in later for f in module.make(given.data, given.output / "folders", list(models))]
