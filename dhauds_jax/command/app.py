@@ -216,23 +216,24 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
     try:
         try:
             app.run(guarded, flags_parser=_help_or_parse)
-        except SystemExit as end:
+        except BaseException as end:
+            code = end.code if isinstance(end, SystemExit) else 1
+            if code:
+                atexit.register(_end_alone, code if isinstance(code, int) else 1)
             sys.stdout.flush()
-            if end.code:
-                atexit.register(_end_alone, end.code if isinstance(end.code, int) else 1)
-            raise
-        except Exception:
-            atexit.register(_end_alone, 1)
             raise
     except BrokenPipeError:  # a reader such as `head` has seen enough; what is left is for nobody
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        atexit.register(_end_alone, NO_READER)  # the last one is called first
         sys.exit(NO_READER)
 
 
 def _end_alone(code: int) -> None:
     """Ends at once, with `code`, a process of several that came to no good end.
 
-    At the end of Python it would wait for the others, as they wait for it: for five minutes, then all are aborted.
+    At the end of Python it would wait for the others, as they wait for it: for five minutes, then all are aborted. What
+    the others say of it is their library's where they are computing when the first process, which holds them together,
+    goes; one that waits for a lost process says so in a sentence (`errors.lost_process`).
     """
     jax = sys.modules.get("jax")
     if jax is None or not jax.distributed.is_initialized():

@@ -20,6 +20,7 @@ from dhauds_jax.nets.config import ClassifierConfig
 from dhauds_jax.tta import methods, protocols, selection, settling, streams
 from dhauds_jax.tta.evaluation import check_finite_logits
 from dhauds_jax.tta.feeding import batch_of
+from dhauds_jax.tta.methods.auto import AutoMemory
 from dhauds_jax.types import AdaptState, Classifier, Method, RunInfo, Variables
 from dhauds_jax.workdir.saver import Saver
 
@@ -147,15 +148,29 @@ def adapt(
     if how.online:
         return _stream(how, run, first, waves, batch_size, before, saver, progress)
 
+    opening = functools.partial(_settled, how, run, first, classifier, variables, waves, batch_size, info)
+    opening = opening if how.profile == "corrected" else None
+    return _epochs(how, run, first, opening, waves, batch_size, before, saver, progress)
+
+
+def _settled(
+    how: Request,
+    run: protocols.Compiled,
+    first: AdaptState,
+    classifier: Classifier,
+    variables: Variables,
+    waves: Windows,
+    batch_size: int,
+    info: RunInfo,
+) -> AdaptState:
+    """The state before the first update: the method's, of the set's statistics where its steps follow these."""
     order = protocols.evaluation_order(jax.random.key(how.seed), len(waves))
-
-    def settled() -> AdaptState:
-        """The state before the first update, its running statistics those of the set."""
-        return method.init(settling.settled(classifier, variables, waves, batch_size, order), info)
-
-    example = batch_of(waves, *protocols.padded_batches(order, batch_size)[0])
-    settles = how.profile == "corrected" and settling.follows(run, first, example)
-    return _epochs(how, run, first, settled if settles else None, waves, batch_size, before, saver, progress)
+    if not settling.follows(run, first, batch_of(waves, *protocols.padded_batches(order, batch_size)[0])):
+        return first
+    state = run.method.init(settling.settled(classifier, variables, waves, batch_size, order), info)
+    if isinstance(state.memory, AutoMemory):  # its candidates follow the set; what may be kept is the source model
+        return state._replace(variables=first.variables, memory=state.memory._replace(source=first.memory.source))
+    return state
 
 
 @contextlib.contextmanager
@@ -177,7 +192,7 @@ def _epochs(
     how: Request,
     compiled: Any,
     first: AdaptState,
-    settled: Callable[[], AdaptState] | None,
+    opening: Callable[[], AdaptState] | None,
     waves: Windows,
     batch_size: int,
     before: np.ndarray,
@@ -202,7 +217,7 @@ def _epochs(
                 progress=how.method if progress else None,
                 within=protocols.Within(info.get("updates", 0), info.get("losses", ())),
                 asked=asked,
-                opening=settled,
+                opening=opening,
             )
             for epoch in epochs:
                 check_finite_logits(epoch.logits, f"after epoch {epoch.index} of {how.epochs}; {ADVICE}")

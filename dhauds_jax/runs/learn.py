@@ -177,7 +177,9 @@ def _taught(run: LearnRun) -> Taught:
     facts += [f"learnt {counted(len(new), 'class', 'classes')}: {_some(new)}"] if new else []
     facts += [f"added clips to {_some(more)}"] if more else []
     facts += [*clips.notices, *([said] if said else [])]
-    facts += _heard(model.classes, (*clips.labels, *(model.classes if run.base_dir else ()))) if entry is None else []
+    # The front end alone, and weights that were pretrained without labels, have learnt no class.
+    if entry is None and run.reading != "bands" and "pretraining" not in model.extra:
+        facts += _heard(model.classes, (*clips.labels, *(model.classes if run.base_dir else ())))
     return learned, network, facts, (*skipped, *clips.skipped)
 
 

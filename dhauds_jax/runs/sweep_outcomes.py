@@ -14,7 +14,7 @@ from dhauds_jax import json_texts, parallel
 from dhauds_jax.command import app
 from dhauds_jax.data.corruptions import needs_noise
 from dhauds_jax.data.corruptions.noise import find_recordings
-from dhauds_jax.errors import BadInput
+from dhauds_jax.errors import BadInput, lost_process
 from dhauds_jax.files import write_atomically
 from dhauds_jax.names import CLEAN
 from dhauds_jax.nets import checkpoint as checkpoints
@@ -60,9 +60,10 @@ def of_error(error: Exception, row: Row, workdir: Path | None) -> Outcome:
     """The outcome of a row that ended with an error; a bug's traceback is printed and kept in the work folder, if any.
 
     Raises:
-      BrokenPipeError: the error is that nobody reads the output any more, which ends the sweep.
+      BrokenPipeError: the error is that nobody reads the output any more, which ends the sweep; so does one that
+        another process of the run is lost.
     """
-    if isinstance(error, BrokenPipeError):
+    if isinstance(error, BrokenPipeError) or lost_process(error):
         raise error
     if isinstance(error, FloatingPointError):
         return Outcome("diverged", str(error))

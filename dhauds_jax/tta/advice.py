@@ -53,6 +53,12 @@ PEAK_CLASSES = (10, 20)
 """Classes with which `PEAK` is looked at: it was measured with 10 and 15, and its largest value is the root of the
 classes less one."""
 
+ALIKE = 0.45
+"""From this share of one label before adaptation on (and three times that of equally frequent ones), a folder may be of
+few classes, of which batches' statistics make many: sounds that lie nearer than `FAR` are so. On the fit half folders
+of one or two classes have shares of 0.50 to 1.00, noisy ones of all classes 0.48 to 0.97, and these lie at -0.23 at
+least. Without a bank nothing tells the two apart."""
+
 LESS_SURE = 0.07
 """Where confidence fell by more than this, labels were lost: by 0.09 to 0.21 on folders of one or two classes that lost
 2 to 33 points of accuracy, by 0.05 at most where accuracy grew, a digit classifier under `dhauds` aside (0.08)."""
@@ -269,6 +275,17 @@ def _verdict(told: Signs) -> tuple[str, str]:
         )
     if not told.changed:
         return KEEP, "no label changed."
+    if told.top_share[0] >= max(ALIKE, 3 / told.classes) and (told.far is None or told.far.running <= FAR):
+        alike = f"{percent(told.top_share[0])} of the files had one label before adaptation"
+        if told.far is not None:
+            return KEEP, (
+                f"{alike}, and as the model was trained they are its own sounds ({FAR} or less, found "
+                f"{told.far.running:.2f}): they are of few classes, and what adapts to them makes many of these."
+            )
+        return KEEP, (
+            f"{alike}: they are of few classes, of which an adaptation makes many, or so noisy that all are taken for "
+            "one, where it helps most. Listen to some: if they are of many classes, use the adapted model."
+        )
     less, needed, known = _asked(told)
     if told.sureness[1] < told.sureness[0] - less:
         sure, less_sure = map(percent, told.sureness)

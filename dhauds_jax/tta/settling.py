@@ -1,6 +1,6 @@
-"""BatchNorm statistics of a whole set before its first update: what the running ones would come to in many passes.
+"""BatchNorm statistics of a whole set before its first update: about what the running ones come to in many passes.
 
-An update moves them by a tenth of the way, so few updates over a small set end far from it: two thirds of the source
+An update moves them by a tenth of the way, so few updates over a small set end far from it: a third of the source
 model's are left after ten.
 """
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -55,8 +56,9 @@ def settled(
 ) -> Variables:
     """The variables with the means over batches of their means and unbiased variances, each normalised by its own.
 
-    The running statistics of `normalisers.batch` tend to these over batches of that size. Without dropout, one forward
-    pass over the set; statistics of a head for another task stay.
+    The running statistics of `normalisers.batch` tend to about these over batches of that size, of which a last one of
+    fewer clips counts less here. Without dropout, one forward pass over the set; statistics of a head for another task
+    stay, and so do counters.
 
     Args:
       classifier: the network.
@@ -65,13 +67,14 @@ def settled(
       batch_size: clips in a batch; the last one may have fewer and weighs less.
       order: in which the clips are batched.
     """
-    observe, mean, seen = _observer(classifier), variables["batch_stats"], 0.0
+    observe, mean, seen = _observer(classifier), None, 0.0
     for rows, weights in padded_batches(order, batch_size):
+        found = observe(variables, batch_of(waves, rows, weights))
         seen += float(weights.sum())
         share = float(weights.sum()) / seen
-        found = observe(variables, batch_of(waves, rows, weights))
-        # What stays, stays to the bit.
-        mean = jax.tree.map(lambda mean, new, share=share: mean + share * (new - mean), mean, found)
+        mean = found if mean is None else jax.tree.map(lambda a, b, share=share: a + share * (b - a), mean, found)
+    kept = variables["batch_stats"]
+    mean = jax.tree.map(lambda old, new: new if jnp.issubdtype(new.dtype, jnp.floating) else old, kept, mean)
     return {**variables, "batch_stats": mean}
 
 

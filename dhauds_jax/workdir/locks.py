@@ -83,7 +83,8 @@ def held(folder: Path, shard: tuple[int, int] | None = None, flag: str = "workdi
         yield
     except KeyboardInterrupt:  # it may have come while something was cleaned up
         if parallel.writes():
-            files.remove_left(folder, below=True, checkpoints=path.name == FILE, own=True)
+            with contextlib.suppress(OSError):  # a folder that another shard takes away meanwhile
+                files.remove_left(folder, below=True, checkpoints=path.name == FILE, own=True)
         raise
     finally:
         _HELD.remove(folder)

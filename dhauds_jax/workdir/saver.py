@@ -166,9 +166,13 @@ class Saver:
                 about = {**schemas.stamp(SCHEMA), **info, "identity": self.identity}
                 (temporary / INFO).write_text(json.dumps(about))
             put_in_place(temporary, target)  # one of the same position may lie there, and stays whole until then
-            for old in self.folder.iterdir():  # states alone: what else lies there is nobody's to remove
-                if old != target and _OURS.fullmatch(old.name) and not old.is_symlink():
-                    shutil.rmtree(old)
+            self._remove_others(target)
+
+    def _remove_others(self, kept: Path) -> None:
+        """Removes the states but one: what else lies there is nobody's to remove."""
+        for old in self.folder.iterdir():
+            if old != kept and _OURS.fullmatch(old.name) and not old.is_symlink():
+                shutil.rmtree(old)
 
     def _saved(self) -> list[Path]:
         if not self.folder.is_dir():
@@ -214,9 +218,7 @@ class Saver:
     def move(self, folder: Path) -> None:
         """Moves what is saved to another folder, in place of what lies there: the run is finished, and may go on."""
         if parallel.writes() and (saved := self._saved()):
-            for old in saved[:-1]:  # of a process that was killed before it removed it
-                if not old.is_symlink():
-                    shutil.rmtree(old)
+            self._remove_others(saved[-1])  # of a process that was killed before it removed them
             put_in_place(self.folder, Path(folder).resolve())
 
     def clear(self) -> None:

@@ -1,4 +1,4 @@
-"""A command of two processes of which the second one ends in the middle: `python -m ... ADDRESS NUMBER HOW`."""
+"""A command of two processes of which one ends in the middle: `python -m ... ADDRESS NUMBER HOW WHICH`."""
 
 import os
 import signal
@@ -20,9 +20,9 @@ def ends(how: str) -> None:
 
 
 def main() -> str:
-    place, number, how = WORDS
+    place, number, how, which = WORDS
     parallel.start(place, 2, int(number))
-    if number == "1":
+    if number == which:
         ends(how)
     parallel.wait("the other process")
     return "never said"

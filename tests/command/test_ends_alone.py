@@ -1,9 +1,23 @@
-"""A process of several that ends in the middle ends at once, with its own code, and the others say that it is gone."""
+"""A process of several that ends in the middle ends at once, with its own code, and no other waits for it."""
 
 import pytest
 
 from dhauds_jax import errors
 from tests.children import address, child
+
+LOST = "error: another process of this run ended, and said why if it could: give the same command to all of them again"
+
+
+def ended(how, which):
+    """Exit codes and stderr of two processes of which `which` ends in the middle, and the other waits for it."""
+    place = address()
+    processes = [child(1, "tests.command.ends_alone", place, number, how, which) for number in range(2)]
+    try:
+        said = [process.communicate(timeout=240)[1] for process in processes]  # before, 300 s passed
+    finally:
+        for process in processes:
+            process.kill()
+    return [process.returncode for process in processes], said
 
 
 @pytest.mark.parametrize(
@@ -14,18 +28,19 @@ from tests.children import address, child
         pytest.param("stopped", 130, "stopped by the user\n", marks=pytest.mark.slow),
     ],
 )
-def test_neither_process_waits_for_the_other(how, code, said):
+def test_the_second_process_ends_at_once_and_the_first_says_that_it_is_gone(how, code, said):
     """Before, each waited for the other one, for 300 s, and then both were aborted with 60 lines on stderr."""
-    place = address()
-    processes = [child(1, "tests.command.ends_alone", place, number, how) for number in range(2)]
-    try:
-        (_, first), (_, second) = [process.communicate(timeout=240) for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    assert processes[1].returncode == code and said in second
-    assert processes[0].returncode == 2
-    assert first.splitlines()[-1].startswith("error: another process of this run ended, and said why if it could: give")
+    codes, (first, second) = ended(how, 1)
+    assert codes == [2, code] and said in second
+    assert first.splitlines()[-1].startswith(LOST)
+
+
+@pytest.mark.slow
+def test_the_first_process_ends_at_once_and_takes_the_second_with_it():
+    """What the second says is the library's, whose service the first one runs: it may be aborted."""
+    codes, (first, _) = ended("refused", 0)
+    assert codes[0] == 2 and "error: nothing to read\n" in first
+    assert codes[1] != 0
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import io
 import json
@@ -18,12 +17,16 @@ ORBAX = "orbax.checkpoint"
 """A folder with this file is Orbax's: its files hold times, so its leaves are compared."""
 
 
-def snapshot(folder: Path, free: Container[str] = ()) -> dict[str, str]:
-    """Path -> what lies there, as a digest; of JSON the text. Of files named in `free` nothing but that they are."""
-    return {name: "" if Path(name).name in free else told for name, told in _entries(folder, folder)}
+def snapshot(folder: Path, free: Container[str] = (), torn: bool = False) -> dict[str, str]:
+    """Path -> what lies there, as a digest; of JSON the text.
+
+    Of files named in `free` nothing but that they are; with `torn`, lines of records that a power cut has torn are
+    passed over, as they are when records are read.
+    """
+    return {name: "" if Path(name).name in free else told for name, told in _entries(folder, folder, torn)}
 
 
-def _entries(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
+def _entries(folder: Path, root: Path, torn: bool) -> Iterator[tuple[str, str]]:
     if not folder.is_dir():
         return
     if (folder / ORBAX).exists():
@@ -33,9 +36,9 @@ def _entries(folder: Path, root: Path) -> Iterator[tuple[str, str]]:
         name = str(path.relative_to(root))
         if path.is_dir() and not path.is_symlink():
             yield f"{name}/", ""
-            yield from _entries(path, root)
+            yield from _entries(path, root, torn)
         else:
-            yield name, content(path)
+            yield name, content(path, torn)
 
 
 def leaves(folder: Path) -> str:
@@ -57,11 +60,11 @@ def digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def content(path: Path) -> str:
+def content(path: Path, torn: bool = False) -> str:
     """A file: of JSON and of lines of it what does not say how long it took; else a digest of its bytes."""
     data = path.read_bytes()
     if path.suffix == ".jsonl":
-        return "\n".join(sorted(json.dumps(_bare(row), sort_keys=True) for row in _rows(data)))
+        return "\n".join(sorted(json.dumps(_bare(row), sort_keys=True) for row in _rows(data, torn)))
     if path.suffix == ".npz":
         return _arrays(data)
     if ".tfrecord-" in path.name:
@@ -71,11 +74,14 @@ def content(path: Path) -> str:
     return digest(data)
 
 
-def _rows(data: bytes) -> Iterator[Any]:
-    """The lines that are JSON: as `workdir.records` reads them, which passes over what a power cut has torn."""
+def _rows(data: bytes, torn: bool) -> Iterator[Any]:
+    """The lines of records; of one that is no JSON a digest, or nothing."""
     for line in data.splitlines():
-        with contextlib.suppress(ValueError):  # UnicodeDecodeError is one
+        try:
             yield json.loads(line)
+        except ValueError:  # UnicodeDecodeError is one
+            if not torn:
+                yield f"torn: {digest(line)}"
 
 
 def _examples(path: Path) -> str:

@@ -61,7 +61,7 @@ def attempt(
         last = several[0].run(command.module, line, work)
         if last.code or last.hung:
             return "hang" if last.hung else "failed", kill.last_line(last), {**where, "err": last.err[-1500:]}
-        differing = compared.differences(whole.wrote, compared.snapshot(work))
+        differing = compared.differences(whole.wrote, compared.snapshot(work, command.free))
     else:
         expected = {
             name.removeprefix("out/"): text
@@ -71,7 +71,10 @@ def attempt(
         differing = []
         for number in range(len(several)):
             out = work / f"out{number}"
-            found = {name: text.replace(str(out), str(work / "out")) for name, text in compared.snapshot(out).items()}
+            found = {
+                name: text.replace(str(out), str(work / "out"))
+                for name, text in compared.snapshot(out, command.free).items()
+            }
             differing += compared.differences(expected, found)
         differing += [f"{path.name} besides" for path in work.rglob("*.tmp-*")]
     return *compared.worded(differing), where

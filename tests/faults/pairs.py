@@ -71,7 +71,7 @@ def attempt(pair: tuple[Victims, Victims], name: str, place: Path, rng: random.R
             kill.last_line(bad),
             {**where, "err": bad.err[-1500:]},
         )
-    wrote = compared.snapshot(work)
+    wrote = compared.snapshot(work, command.free)
     if whole is None:
         return kill.Whole(last[0].seconds, last[0].counts, last[0].peak_kb, wrote)
     return *compared.verdict(whole.wrote, wrote), where

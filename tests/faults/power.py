@@ -98,7 +98,7 @@ def attempt(victims: Victims, name: str, place: Path, rng: random.Random, whole:
         ended = victims.run(command.module, line, work)
         if ended.code or ended.hung:
             return "hang" if ended.hung else "failed", kill.last_line(ended), {**where, "err": ended.err[-1500:]}
-        return *compared.verdict(whole.wrote, compared.snapshot(work)), where
+        return *compared.verdict(whole.wrote, compared.snapshot(work, command.free, torn=True)), where
 
 
 def run(

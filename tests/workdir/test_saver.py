@@ -55,6 +55,7 @@ def test_what_a_killed_save_left_beside_the_latest_is_not_moved_with_it(tmp_path
     shutil.copytree(tmp_path / "state" / "train" / "00000001", tmp_path / "kept")
     saver.save(jnp.arange(3.0), {"position": 2})
     shutil.copytree(tmp_path / "kept", tmp_path / "state" / "train" / "00000001")
+    (tmp_path / "state" / "train" / "00000001.tmp").mkdir()
     saver.move(tmp_path / "state" / "trained")
     assert [path.name for path in (tmp_path / "state" / "trained").iterdir()] == ["00000002"]
 
