@@ -74,7 +74,7 @@ def settled(
         share = float(weights.sum()) / seen
         mean = found if mean is None else jax.tree.map(lambda a, b, share=share: a + share * (b - a), mean, found)
     kept = variables["batch_stats"]
-    mean = jax.tree.map(lambda old, new: new if jnp.issubdtype(new.dtype, jnp.floating) else old, kept, mean)
+    mean = jax.tree.map(lambda old, new: new if jnp.issubdtype(old.dtype, jnp.floating) else old, kept, mean)
     return {**variables, "batch_stats": mean}
 
 

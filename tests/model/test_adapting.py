@@ -10,7 +10,7 @@ import pytest
 
 from dhauds_jax.model import adapting
 from dhauds_jax.model.adapting import Request
-from dhauds_jax.tta import protocols, settling
+from dhauds_jax.tta import methods, protocols, settling
 from dhauds_jax.types import AdaptState
 from dhauds_jax.workdir.saver import Saver
 from tests.tta import tiny
@@ -62,11 +62,11 @@ def latest(logits):
     return float(next(_SEEN))
 
 
-def adapted(profile, **changes):
-    """Running statistics of a tiny network before and after, and the accuracies' curve, by `norm` offline."""
+def adapted(profile, method="norm", **changes):
+    """Running means of a tiny network, those of the set, and what an offline adaptation comes to."""
     net = tiny.NETS["batch_norm"]()
     variables = tiny.variables_of(net, tiny.LENGTH)
-    how = Request("norm", {"statistics": "running"}, profile, batch_size=8, **changes)
+    how = Request(method, methods.resolve_options(method, profile, {}), profile, batch_size=8, **changes)
     method, waves = adapting.method_of(how, net), tiny.waves()
     before = np.zeros((len(waves), tiny.CLASSES), np.float32)
     outcome = adapting.adapt(how, net, method, variables, waves, before, None, progress=False)
@@ -84,3 +84,27 @@ def test_in_profile_corrected_the_running_statistics_are_the_sets_before_the_fir
         far[profile] = float(np.linalg.norm(last - wanted) / np.linalg.norm(source - wanted))
     assert far["reference"] == pytest.approx(0.9**3, abs=0.05)
     assert far["corrected"] < 0.05
+
+
+def test_auto_may_keep_the_source_model_itself():
+    """Of 22 clips it is always kept; its copy was taken after the statistics were the set's, which are of another."""
+    source, wanted, outcome = adapted("corrected", "auto", epochs=1, criterion="tests.model.test_adapting:latest")
+    assert outcome.position == 1 and outcome.curve[1]["chose_source"] == 1.0
+    memory = outcome.state.memory
+    for variables in (outcome.state.variables, memory.source):
+        np.testing.assert_array_equal(variables["batch_stats"]["encoder"]["batch_norm"]["mean"], source)
+    followed = memory.states[0].variables["batch_stats"]["encoder"]["batch_norm"]["mean"]
+    assert np.linalg.norm(followed - wanted) < 0.5 * np.linalg.norm(source - wanted)
+
+
+def test_ctrl_c_while_the_first_epoch_is_prepared_waits_too(monkeypatch):
+    """Its step is traced there, which takes seconds of a large network: it ended without labels."""
+
+    def interrupted(*args):
+        signal.raise_signal(signal.SIGINT)
+        return follows(*args)
+
+    follows = settling.follows
+    monkeypatch.setattr(settling, "follows", interrupted)
+    _, _, outcome = adapted("corrected", epochs=2)
+    assert outcome.interrupted and outcome.logits.shape == (tiny.CLIPS, tiny.CLASSES)

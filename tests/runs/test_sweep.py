@@ -318,6 +318,9 @@ def test_a_row_of_other_weights_settings_or_numbers_is_not_finished(place, tmp_p
 
 def test_nobody_to_read_the_output_is_no_bug_of_a_row(tmp_path):
     (row,) = runs_sweep.read(table(tmp_path, WHN)).rows
+    lost = RuntimeError("Gloo AllGather failed: Connection reset by peer")  # every later row would end so
+    with pytest.raises(RuntimeError, match="Gloo"):
+        sweep_outcomes.of_error(lost, row, tmp_path / "out")
     with pytest.raises(BrokenPipeError):
         sweep_outcomes.of_error(BrokenPipeError(), row, tmp_path / "out")
     assert not (tmp_path / "out").exists()

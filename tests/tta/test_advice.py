@@ -57,7 +57,17 @@ NOISY = advice.Signs(
         ),
         ({"far": Distance(-0.1, 0.9, 0.15), "adapted": False}, FOREIGN, None),  # it needs no adaptation
         ({"far": Distance(-0.1, 0.9, 0.21)}, USE, None),
-        ({"far": Distance(-0.61, 2.0, 0.0)}, USE, None),  # few classes, which batches take for others
+        ({"far": Distance(-0.59, 0.5, 0.0)}, USE, None),
+        # Its own sounds, and of few classes: 50 clips of one digit had 88 % right, 14 % after "use".
+        (
+            {"far": Distance(-0.61, 2.0, 0.0)},
+            KEEP,
+            "Keep the source model: 60.0 % of the files had one label before adaptation, and as the model was trained "
+            "they are its own sounds (-0.6 or less, found -0.61): they are of few classes, and what adapts to them "
+            "makes many of these.",
+        ),
+        ({"far": Distance(-0.61, 2.0, 0.0), "top_share": (0.44, 0.15)}, USE, None),
+        ({"far": Distance(-0.61, 2.0, 0.0), "classes": 4}, USE, None),  # a quarter each: 75 % would be many
         ({"far": Distance(-0.59, 2.0, 0.0)}, FOREIGN, None),
         ({"peak": (2.4, 2.6)}, USE, None),  # with a bank logits are not asked
         ({"changed": 0.0}, KEEP, "Keep the source model: no label changed."),
@@ -122,14 +132,20 @@ def test_the_sentence_says_what_is_expected():
     )
 
 
+MANY = {"top_share": (0.3, 0.15)}
+"""Of many classes before adaptation too."""
+
+
 @pytest.mark.parametrize(
     ("changed", "verdict"),
     [
         ({"peak": (2.4, 2.6)}, FOREIGN),
         # A sign of 10 to 20 classes: 9 cannot reach it, of many every logit's largest is beyond it.
-        ({"peak": (2.4, 2.6), "classes": 9}, USE),
+        ({"peak": (2.4, 2.6), "classes": 9, **MANY}, USE),
         ({"peak": (2.4, 2.6), "classes": 20}, FOREIGN),
-        ({"peak": (2.4, 2.6), "classes": 21}, USE),
+        ({"peak": (2.4, 2.6), "classes": 21, **MANY}, USE),
+        # Few classes, or noise: without a bank nothing tells.
+        ({"top_share": (0.45, 0.15)}, KEEP),
         # A folder of quiet noise, of which nothing was learnt.
         ({"peak": (1.8, 1.8), "changed": 0.0, "information": (0.0, 0.0)}, FOREIGN),
     ],
@@ -220,18 +236,21 @@ def test_the_page_is_what_the_runs_say(rows):
 
 
 FALSE = {
-    "fit": (),
+    "fit": ("words15 running_tap_10dB lame",),
     "report": (
         "digits other_words dhauds",
+        "digits other_words norm",
         "digits other_words tent",
     ),
     "new": (
         "digits other_words_noisy dhauds",
+        "digits other_words_noisy norm",
         "digits other_words_noisy tent",
+        "digits pitch_-2 dhauds",
     ),
     "fresh": (
-        "digits words_by_telephone dhauds",
-        "digits words_by_telephone tent",
+        "words15 backwards dhauds",
+        "words15 backwards norm",
         "words15 backwards tent",
     ),
 }
@@ -242,33 +261,34 @@ def test_agreement_and_false_uses_are_what_the_page_says(rows):
     """90 % and no false "use" were wanted of folders that thresholds were not chosen on; this is what they reach."""
     halves = {h: advice_table.adapting([r for r in rows if r["half"] == h]) for h in advice_table.HALVES}
     reached = {h: advice_table.agreement(half) for h, half in halves.items()}
-    assert reached == {"fit": (45, 52), "report": (67, 83), "new": (25, 27), "fresh": (33, 44)}
+    assert reached == {"fit": (174, 196), "report": (148, 174), "new": (43, 51), "fresh": (65, 78)}
     (kind, *_) = advice_table.mistakes([])
     false = {h: advice_table.mistakes(half)[kind] for h, half in halves.items()}
     assert {h: tuple(map(advice_table.name_of, found)) for h, found in false.items()} == FALSE
     assert all(USE not in advice_table.right_verdicts(row) for found in false.values() for row in found)
     page = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
-    line = "45 of 52 (86.5 %) | 67 of 83 (80.7 %) | 25 of 27 (92.6 %) | 33 of 44 (75.0 %) |"
+    line = "174 of 196 (88.8 %) | 148 of 174 (85.1 %) | 43 of 51 (84.3 %) | 65 of 78 (83.3 %) |"
     assert f"| **methods that adapt** | {line}" in page
     (line,) = [line for line in page.splitlines() if line.startswith(f"| {kind} | ")]
     assert all(name in line for found in FALSE.values() for name in found)
 
 
-def test_words15_alone_agrees_more_often_than_before_its_bank(rows):
-    """The same runs of the report half, whose logits alone gave 44 of 55 and a false "use"."""
-    own = [r for r in rows if r["half"] == "report" and r["model"] == "words15"]
-    assert advice_table.agreement(advice_table.adapting(own)) == (47, 55)
+def test_words15_alone_agrees_more_often(rows):
+    """With logits alone, an earlier measurement of the report half, it was 44 of 55 and a false "use"."""
+    own = [[r for r in rows if (r["half"], r["model"]) == (half, "words15")] for half in advice_table.HALVES]
+    reached = [advice_table.agreement(advice_table.adapting(half)) for half in own]
+    assert reached == [(140, 148), (113, 126), (24, 24), (35, 39)]
 
 
-def test_the_expected_accuracy_makes_six_verdicts_right_and_none_wrong(rows):
+def test_the_expected_accuracy_makes_fifteen_verdicts_right_and_one_wrong(rows):
     """What older banks, which expect none, say of the same runs."""
     older = [advice_table.judged({**row, "far_right": "", "far_right_batch": ""}) for row in rows]
     changed = [
-        (row["half"], told["right"], row["right"])
+        (row["half"] == "fit", told["right"], row["right"])
         for row, told in zip(rows, older)
         if told["verdict"] != row["verdict"]
     ]
-    assert changed == [(half, "no", "yes") for half in ("report", "new", "fresh") for _ in range(2)]
+    assert sorted(changed) == [(False, "no", "yes")] * 15 + [(False, "yes", "no")]
 
 
 def test_the_expected_accuracy_is_nearer_than_confidence(rows):
@@ -278,7 +298,7 @@ def test_the_expected_accuracy_is_nearer_than_confidence(rows):
     off = [
         [abs(100 * float(r[name]) - float(r["before"])) for name in ("far_right", "confidence_before")] for r in told
     ]
-    assert len(off) == 47 and np.mean(off, 0) == pytest.approx([4.5, 22.0], abs=0.06)
+    assert len(off) == 47 and np.mean(off, 0) == pytest.approx([3.7, 22.8], abs=0.06)
 
 
 def test_a_model_of_one_class_tells_nothing():

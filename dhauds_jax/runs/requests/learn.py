@@ -30,7 +30,8 @@ class LearnRun(Request):
     )
     model: str | None = like(ClassifyRun, "model")
     audio_dir: str | None = flag(
-        "Folder of what is to be learnt, CLASS/*.wav (or flac, ogg, mp3, ...); clips of a known class are added to it.",
+        "Folder of what is to be learnt, CLASS/*.wav (or flac, ogg, mp3, ...); clips of a class that was learnt before "
+        "are added to it (classes that the network was trained on: --keep).",
         None,
     )
     remove: Sequence[str] = flag("Classes that are to be forgotten, in place of --audio_dir.", ())
