@@ -120,7 +120,8 @@ def no_memory(error: BaseException) -> str | None:
     return f"out of memory ({' '.join(str(error).split())[:200] or 'no more to be had'})"
 
 
-_NO_MEMORY = ("RESOURCE_EXHAUSTED", "std::bad_alloc")  # of a program, and of JAX while it starts
+# Of a program, of JAX while it starts, and of Python, which gives each thread a stack.
+_NO_MEMORY = ("RESOURCE_EXHAUSTED", "std::bad_alloc", "can't start new thread")
 
 
 def lost_process(error: BaseException) -> bool:

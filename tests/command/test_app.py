@@ -135,6 +135,8 @@ def test_a_want_of_memory_names_the_flags_that_lower_it():
         flags_of(record, values=values)
         values(["command", *command])
         assert app.said(full, values) == short + ways
+        thread = RuntimeError("can't start new thread")  # a traceback, before
+        assert app.said(thread, values) == f"out of memory (can't start new thread): {ways}"
         disk = RuntimeError('RESOURCE_EXHAUSTED: Error writing "0/c" at local file "/s/": No space left on device')
         assert app.said(disk, values) == f"/s/: No space left on device{KEPT_ON_DISK}"  # and no flag lowers that
 

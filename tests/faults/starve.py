@@ -193,7 +193,9 @@ def how_it_ended(ended: Ended) -> str:
     if ended.code == 0:
         return "crash" if "Traceback" in ended.err else "right"
     errors = [line for line in ended.err.splitlines() if line.startswith(("error: ", "stopped: "))]
-    if ended.code == BAD_INPUT and len(errors) == 1 and "Traceback" not in ended.err:
+    # A sweep says it of each row.
+    rows = "stopped on bad input" in ended.out
+    if ended.code == BAD_INPUT and (len(errors) == 1 or rows) and "Traceback" not in ended.err:
         return "refused"
     return "crash"
 
@@ -224,7 +226,7 @@ def attempt(victims: Victims, fault: str, name: str, place: Path, rng: random.Ra
     word, differing = compared.verdict(one.whole.wrote, compared.snapshot(work / "out"))
     if word != "right":
         return word, differing, where
-    return ("left_over" if left else outcome), "; ".join(left) if left else said, where
+    return outcome, "; ".join((*([said] if said else []), *(f"until then {one}" for one in left))), where
 
 
 def undisturbed(victims: Victims, name: str, place: Path) -> kill.Whole:
