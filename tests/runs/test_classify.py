@@ -223,7 +223,7 @@ def test_an_epoch_whose_criterion_is_no_number_is_never_chosen(place, tmp_path, 
     monkeypatch.setattr(adapting.protocols, "offline", offline)
     first, before = AdaptState({}, (), (), jnp.int32(0)), np.zeros((2, 3), np.float32)
     how, saver = Request("tent", {}, epochs=3, criterion="my_values:criterion"), Saver(tmp_path / "state", 0.0)
-    outcome = adapting._epochs(how, None, first, np.zeros((2, 4), np.float32), 2, before, saver, True)
+    outcome = adapting._epochs(how, None, first, None, np.zeros((2, 4), np.float32), 2, before, saver, True)
     assert [point["criterion"] for point in outcome.curve] == [None, 0.25, None, 0.125]
     assert (outcome.position, int(outcome.state.step), outcome.logits[0, 0]) == (1, 1, 1.0)
 

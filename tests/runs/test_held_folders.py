@@ -33,7 +33,7 @@ def hold(folder, name):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_second_command_in_a_folder_is_refused(command, tmp_path):
     hold(tmp_path, locks.FILE)
-    with pytest.raises(BadInput, match=r"another command is running here \(process .*give another --workdir"):
+    with pytest.raises(BadInput, match=r"another command is running here \(process .*give another --(workdir|output),"):
         command(SimpleNamespace(workdir=str(tmp_path), output=str(tmp_path)), "c")
     assert [path.name for path in tmp_path.iterdir()] == [locks.FILE]
 
