@@ -2,7 +2,8 @@
 
 The thresholds were chosen on the "fit" half of the runs in docs/records/advice/runs.csv and are reported on the other
 half, of other speakers and other noises, and on folders that came after them: docs/results.md, "Advice against the
-truth", has how well they do.
+truth", has how well they do. Numbers beside the thresholds are of the runs that they were chosen with, whose adaptation
+started from the source model's BatchNorm statistics; since then it starts from the folder's (`settling`).
 
 Whether sounds are the model's own follows from a bank that its checkpoint has (`tta.bank`); for one without a bank from
 the logits after adaptation, which tell less: an adaptation may become as sure of other sounds as of its own.
