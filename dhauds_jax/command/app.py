@@ -12,6 +12,8 @@ import re
 import shlex
 import signal
 import sys
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -66,6 +68,9 @@ BAD_INPUT = 2
 
 DIVERGED = 3
 """Exit code for a run that stopped because a loss or a prediction was not finite."""
+
+SAVING_S = 5.0
+"""Seconds that a command which came to no good end waits for what still saves."""
 
 NO_READER = 141
 """Exit code where nobody reads the output any more (`| head`): what a shell has for a program that ends so."""
@@ -219,7 +224,12 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
         except BaseException as end:
             code = end.code if isinstance(end, SystemExit) else 1
             if code:
-                atexit.register(_end_alone, code if isinstance(code, int) else 1)
+                code = code if isinstance(code, int) else 1
+                atexit.register(_end_alone, code)
+                if _saving_waits():
+                    if not isinstance(end, SystemExit):
+                        sys.excepthook(type(end), end, end.__traceback__)
+                    _end_now(code)
             sys.stdout.flush()
             raise
     except BrokenPipeError:  # a reader such as `head` has seen enough; what is left is for nobody
@@ -236,8 +246,23 @@ def _end_alone(code: int) -> None:
     goes; one that waits for a lost process says so in a sentence (`errors.lost_process`).
     """
     jax = sys.modules.get("jax")
-    if jax is None or not jax.distributed.is_initialized():
-        return
+    if jax is not None and jax.distributed.is_initialized():
+        _end_now(code)
+
+
+def _saving_waits() -> bool:
+    """Whether threads of Orbax's wait for what comes no more: those of a save whose folder could not be made.
+
+    Python would wait for them at its end, for many minutes. Threads that write something end within `SAVING_S`.
+    """
+    theirs = [one for one in threading.enumerate() if type(one).__module__.partition(".")[0] == "orbax"]
+    deadline = time.monotonic() + SAVING_S
+    for one in theirs:
+        threading.Thread.join(one, max(0.0, deadline - time.monotonic()))  # theirs raises what they raised
+    return any(one.is_alive() and not one.daemon for one in theirs)
+
+
+def _end_now(code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError):
             stream.flush()

@@ -57,3 +57,15 @@ def test_the_first_process_ends_at_once_and_takes_the_second_with_it():
 def test_a_lost_process_is_known_by_what_the_library_says(text, lost):
     assert errors.lost_process(RuntimeError(text)) == lost
     assert not errors.lost_process(ValueError(text))
+
+
+@pytest.mark.slow
+def test_a_command_whose_folder_went_while_it_saved_ends(tmp_path):
+    """It said so, and then waited for threads of Orbax's, which wait for the folder, for ten minutes and more."""
+    process = child(1, "tests.command.ends_waiting", tmp_path / "work")
+    try:
+        _, said = process.communicate(timeout=240)
+    finally:
+        process.kill()
+    assert process.returncode == 2
+    assert said.splitlines()[-1].endswith("leaves.orbax-checkpoint-tmp: No such file or directory")
