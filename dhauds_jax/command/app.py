@@ -222,20 +222,24 @@ def run(main: Callable[[], str], greeting: Callable[[], str] | None = None, stop
         try:
             app.run(guarded, flags_parser=_help_or_parse)
         except BaseException as end:
-            code = end.code if isinstance(end, SystemExit) else 1
-            if code:
-                code = code if isinstance(code, int) else 1
-                atexit.register(_end_alone, code)
-                if _saving_waits():
-                    if not isinstance(end, SystemExit):
-                        sys.excepthook(type(end), end, end.__traceback__)
-                    _end_now(code)
+            if not isinstance(end, SystemExit) or end.code:
+                _to_no_good_end(end)
             sys.stdout.flush()
             raise
     except BrokenPipeError:  # a reader such as `head` has seen enough; what is left is for nobody
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         atexit.register(_end_alone, NO_READER)  # the last one is called first
         sys.exit(NO_READER)
+
+
+def _to_no_good_end(end: BaseException) -> None:
+    """Sees to it that the process waits for nobody at its end: at once where a save waits, else when Python ends."""
+    code = end.code if isinstance(end, SystemExit) and isinstance(end.code, int) else 1
+    atexit.register(_end_alone, code)
+    if _saving_waits():
+        if not isinstance(end, SystemExit):
+            sys.excepthook(type(end), end, end.__traceback__)
+        _end_now(code)
 
 
 def _end_alone(code: int) -> None:

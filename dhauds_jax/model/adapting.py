@@ -148,9 +148,15 @@ def adapt(
     if how.online:
         return _stream(how, run, first, waves, batch_size, before, saver, progress)
 
-    opening = functools.partial(_settled, how, run, first, classifier, variables, waves, batch_size, info)
-    opening = opening if how.profile == "corrected" else None
+    opening = None
+    if settles(how.online, how.profile):
+        opening = functools.partial(_settled, how, run, first, classifier, variables, waves, batch_size, info)
     return _epochs(how, run, first, opening, waves, batch_size, before, saver, progress)
+
+
+def settles(online: bool, profile: str) -> bool:
+    """Whether an adaptation starts from the set's own statistics, where its method follows these."""
+    return not online and profile == "corrected"
 
 
 def _settled(

@@ -37,6 +37,11 @@ def batch_moments(
     return mean, var, count
 
 
+def _unbiased(var: Array, count: Array) -> Array:
+    """The unbiased variance of `count` values from their biased one; of a single value that one."""
+    return var * count / jnp.maximum(count - 1, 1)
+
+
 def _normalise(x: Array, mean: Array, var: Array, epsilon: float) -> Array:
     return (x - jnp.broadcast_to(mean, x.shape)) * jnp.broadcast_to(jax.lax.rsqrt(var + epsilon), x.shape)
 
@@ -53,7 +58,7 @@ def batch(
 ) -> tuple[Array, Running]:
     """Training: the batch's statistics normalise, the running ones follow."""
     mean, var, count = batch_moments(x, weights, axis_name)
-    unbiased = var * count / jnp.maximum(count - 1, 1)
+    unbiased = _unbiased(var, count)
     kept = jax.lax.stop_gradient(
         Running((1 - MOMENTUM) * running.mean + MOMENTUM * mean, (1 - MOMENTUM) * running.var + MOMENTUM * unbiased)
     )
@@ -97,7 +102,7 @@ def observed(
 ) -> tuple[Array, Running]:
     """The batch's statistics normalise, and stand in place of the running ones: its mean and unbiased variance."""
     mean, var, count = batch_moments(x, weights, axis_name)
-    return _normalise(x, mean, var, epsilon), Running(mean, var * count / jnp.maximum(count - 1, 1))
+    return _normalise(x, mean, var, epsilon), Running(mean, _unbiased(var, count))
 
 
 @functools.lru_cache
@@ -127,7 +132,7 @@ def moments_to_blend(
     mean, var, count = batch_moments(x, weights, axis_name)
     if moments == "biased":
         return mean, var
-    return jax.lax.stop_gradient((mean, var * count / jnp.maximum(count - 1, 1)))
+    return jax.lax.stop_gradient((mean, _unbiased(var, count)))
 
 
 @functools.lru_cache

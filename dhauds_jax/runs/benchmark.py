@@ -66,6 +66,7 @@ def _corruption_rows(run: Benchmark) -> Iterator[dict[str, Any]]:
 
 
 MOST_CLASSES = 100_000
+"""Classes of a network that is timed, at most: each has a name."""
 
 
 def checked(run: Benchmark) -> Benchmark:

@@ -218,7 +218,7 @@ def settings_of(run: ClassifyRun, model: Model, classes: named_classes.Named | N
     own = [registry.source_digest(name) for name in (run.method, run.criterion, *model.config.places())]
     named = [kept, variables_hash(model.variables), zoo.own_settings(model.config), own]
     named += [] if classes is None else [classes.digest]
-    if not run.online and run.profile == "corrected" and run.method != "source":
+    if run.method != "source" and adapting.settles(run.online, run.profile):
         named.append({"starts": "statistics of the set"})  # older ones started from the source model's
     return digests.of_text(json.dumps(named, sort_keys=True, default=str))
 

@@ -20,12 +20,14 @@ class Command(NamedTuple):
       words: of its line; `{made}` is the folder of `made`, `{out}` that of what it writes, `{N}` seeds.
       main: whether it is one of those that issue 18 asks 100 moments of, not 20.
       free: names of files in {out} whose bytes may differ between two runs.
+      goes_on: temporary names of what the same command goes on with.
     """
 
     module: str
     words: str
     main: bool = False
     free: tuple[str, ...] = ()
+    goes_on: tuple[str, ...] = ()
 
     def line(self, made: Path, out: Path) -> list[str]:
         """The words."""
@@ -61,6 +63,7 @@ COMMANDS = {
         "experiments.corrupt",
         f"{_NOISY} --corruption=WHN,ENSC --level=L1,L2 --output={{out}}",
         main=True,
+        goes_on=("L1.tmp", "L2.tmp"),  # cells
     ),
     "classify": Command(
         "experiments.classify",

@@ -90,7 +90,12 @@ def ended_badly(ended: Ended, signal: str) -> str:
         return "crash"
     if ended.code == STOPPED and "stopped by the user" not in ended.err + ended.out:
         return "unclear"
-    if signal == "SIGINT" and not ended.code and "Exception ignored in" in ended.err:
+    if (
+        signal == "SIGINT"
+        and not ended.code
+        and "Exception ignored in" in ended.err
+        and "KeyboardInterrupt" in ended.err
+    ):
         return ""  # it came in a callback of Python's, which lets no exception out: the command never saw it
     return "crash" if "Traceback" in ended.err else ""
 

@@ -212,7 +212,7 @@ def attempt(victims: Victims, fault: str, name: str, place: Path, rng: random.Ra
         outcome, said = "aborted", f"code {ended.code}"
     if outcome in ("hang", "crash"):
         return outcome, said, {**where, "err": ended.err[-1500:]}
-    left = [str(path.relative_to(work)) for path in work.rglob("*.tmp*")]
+    left = [str(path.relative_to(work)) for path in work.rglob("*.tmp*") if path.name not in command.goes_on]
     finished = ended.code == 0
     ended = one.run()
     if fault == "inputs change" and finished and how_it_ended(ended) == "refused":
@@ -226,7 +226,7 @@ def attempt(victims: Victims, fault: str, name: str, place: Path, rng: random.Ra
     word, differing = compared.verdict(one.whole.wrote, compared.snapshot(work / "out"))
     if word != "right":
         return word, differing, where
-    return outcome, "; ".join((*([said] if said else []), *(f"until then {one}" for one in left))), where
+    return ("left_over" if left else outcome), "; ".join(left) if left else said, where
 
 
 def undisturbed(victims: Victims, name: str, place: Path) -> kill.Whole:
